@@ -1,0 +1,5 @@
+//! sipost: HTTP POST in, SIP MESSAGE (RFC 3428) out, over SIP WebSocket (RFC 7118).
+//!
+//! The rooms, in reading order: `message` has our nouns, [`sip`] has SIP's.
+
+pub mod sip;

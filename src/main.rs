@@ -1,0 +1,3 @@
+//! The `sipost` program: arguments, configuration, telemetry, run, exit code.
+
+fn main() {}
