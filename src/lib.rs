@@ -1,5 +1,9 @@
 //! sipost: HTTP POST in, SIP MESSAGE (RFC 3428) out, over SIP WebSocket (RFC 7118).
 //!
-//! The rooms, in reading order: `message` has our nouns, [`sip`] has SIP's.
+//! The rooms, in reading order: [`message`] has our nouns, [`sip`] has SIP's, [`store`] keeps what
+//! is durable.
 
+pub mod dispatch;
+pub mod message;
 pub mod sip;
+pub mod store;

@@ -1,0 +1,129 @@
+//! What the rest of the house may ask of the dispatcher: take this in, cancel that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+use crate::message::Message;
+use crate::message::MessageId;
+use crate::store::IdempotencyKey;
+use crate::store::StoreError;
+
+/// The way in to the dispatcher. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    inbox: mpsc::Sender<Command>,
+}
+
+/// What became of messages handed in.
+#[derive(Clone, Debug)]
+pub enum Admission {
+    /// Durable, and on their way.
+    Accepted(Vec<Arc<Message>>),
+    /// The same request came before; these are its messages.
+    Replayed(Vec<MessageId>),
+}
+
+/// Why messages were not taken. None of them was.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// As many messages wait as may.
+    #[error("as many messages wait as may")]
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// A request with this key is being answered now.
+    #[error("a request with this Idempotency-Key is being answered now")]
+    KeyInProgress,
+    /// The key was used with another body.
+    #[error("this Idempotency-Key was used with another body")]
+    KeyReused,
+    /// The store did not take them.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The gateway is stopping.
+    #[error("the gateway is stopping")]
+    Stopping,
+}
+
+/// Why a message was not canceled.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CancelError {
+    /// No message has this id.
+    #[error("no message has this id")]
+    NotFound,
+    /// It is being sent, or has ended.
+    #[error("the message is being sent or has ended")]
+    TooLate,
+    /// The store could not say or keep it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The gateway is stopping.
+    #[error("the gateway is stopping")]
+    Stopping,
+}
+
+/// What goes through the inbox. The one who asked may be gone when it is answered.
+#[derive(Debug)]
+pub enum Command {
+    /// Take these in.
+    Accept {
+        /// At least one.
+        messages: Vec<Arc<Message>>,
+        /// What makes a repeated request the same request.
+        key: Option<IdempotencyKey>,
+        /// Who waits.
+        reply: oneshot::Sender<Result<Admission, AcceptError>>,
+    },
+    /// Cancel this one.
+    Cancel {
+        /// Which.
+        id: MessageId,
+        /// Who waits.
+        reply: oneshot::Sender<Result<(), CancelError>>,
+    },
+}
+
+impl Handle {
+    /// A handle and the inbox it fills, which holds at most `capacity` commands.
+    pub fn new(capacity: usize) -> (Self, mpsc::Receiver<Command>) {
+        let (inbox, commands) = mpsc::channel(capacity);
+        (Self { inbox }, commands)
+    }
+
+    /// Makes messages durable and sets them on their way, all or none of them.
+    ///
+    /// Ready when they are durable; not when they are sent.
+    pub async fn accept(
+        &self,
+        messages: Vec<Message>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Admission, AcceptError> {
+        let messages = messages.into_iter().map(Arc::new).collect();
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Accept {
+            messages,
+            key,
+            reply,
+        };
+        self.inbox
+            .send(command)
+            .await
+            .map_err(|_| AcceptError::Stopping)?;
+        answer.await.unwrap_or(Err(AcceptError::Stopping))
+    }
+
+    /// Cancels a message that is not being sent yet. Ready when that is durable.
+    pub async fn cancel(&self, id: MessageId) -> Result<(), CancelError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Cancel { id, reply };
+        self.inbox
+            .send(command)
+            .await
+            .map_err(|_| CancelError::Stopping)?;
+        answer.await.unwrap_or(Err(CancelError::Stopping))
+    }
+}

@@ -1,0 +1,104 @@
+//! What the outside is told of an agent, and may ask of it.
+
+use std::sync::Arc;
+
+use super::time::Timestamp;
+
+/// One registered user agent as the outside sees it.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentStatus {
+    /// Its name, safe in a path, stable over restarts: `alice-1`.
+    pub id: Arc<str>,
+    /// The address of record it sends as.
+    pub account: Arc<str>,
+    /// The WebSocket URL it is connected or connecting to.
+    pub server: Arc<str>,
+    /// What it is doing.
+    pub state: AgentState,
+    /// Since when it has been doing that.
+    pub since: Timestamp,
+    /// When its registration ends unless refreshed; `None` when it is not registered.
+    pub registered_until: Option<Timestamp>,
+    /// Requests written and not answered yet.
+    pub in_flight: u32,
+    /// Attempts handed to it since start.
+    pub sent: u64,
+    /// Attempts answered with 2xx since start.
+    pub succeeded: u64,
+    /// Attempts that ended otherwise since start.
+    pub failed: u64,
+    /// What went wrong last, in a sentence.
+    pub last_error: Option<String>,
+}
+
+/// What an agent is doing.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AgentState {
+    /// Opens its connection.
+    Connecting,
+    /// Is connected and waits for the registrar.
+    Registering,
+    /// Takes messages.
+    Registered,
+    /// Waits before it tries again.
+    Backoff,
+    /// Takes no new messages and waits for the open ones.
+    Draining,
+    /// Has ended, or was told to stay away.
+    Stopped,
+}
+
+impl AgentState {
+    /// Every state.
+    pub const ALL: [Self; 6] = [
+        Self::Connecting,
+        Self::Registering,
+        Self::Registered,
+        Self::Backoff,
+        Self::Draining,
+        Self::Stopped,
+    ];
+
+    /// The word the outside uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Registering => "registering",
+            Self::Registered => "registered",
+            Self::Backoff => "backoff",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// Why an agent did not do what it was asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum AgentError {
+    /// No agent has this id.
+    #[error("no agent has this id")]
+    NotFound,
+    /// The agent has ended.
+    #[error("the agent has ended")]
+    Stopped,
+}
+
+/// The agents, for whoever shows or operates them.
+pub trait Agents: Send + Sync {
+    /// Every agent, in the order of the configuration.
+    fn list(&self) -> Vec<AgentStatus>;
+
+    /// The agent of this id.
+    fn get(&self, id: &str) -> Option<AgentStatus>;
+
+    /// Takes the agent out of the pool; what it has in flight ends as it would have.
+    fn drain(&self, id: &str) -> Result<(), AgentError>;
+
+    /// Puts a drained agent back to work.
+    fn resume(&self, id: &str) -> Result<(), AgentError>;
+
+    /// Makes the agent register anew at once.
+    fn reregister(&self, id: &str) -> Result<(), AgentError>;
+}

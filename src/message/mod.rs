@@ -1,0 +1,54 @@
+//! Our nouns: what a client asks us to send, and what became of it.
+//!
+//! Pure: no tokio, no clock, no randomness, no I/O, and no word of SIP's wire or of SQL. A message
+//! begins as a [`NewMessage`] (as a client wrote it), becomes a [`Draft`] (checked, once and for
+//! all), then a [`Message`] (accepted: it has an id and a time), and each attempt at it ends in an
+//! [`Outcome`], from which [`retry::decide`] says what is told: an [`Event`].
+
+mod addressing;
+mod agent;
+mod cause;
+mod draft;
+mod event;
+mod header;
+mod id;
+mod outcome;
+pub mod retry;
+mod status;
+mod time;
+
+pub use addressing::AddressError;
+pub use addressing::Addressing;
+pub use addressing::Recipient;
+pub use agent::AgentError;
+pub use agent::AgentState;
+pub use agent::AgentStatus;
+pub use agent::Agents;
+pub use cause::Cause;
+pub use cause::Originator;
+pub use draft::BodyEncoding;
+pub use draft::Draft;
+pub use draft::HeaderLine;
+pub use draft::Limits;
+pub use draft::Message;
+pub use draft::Metadata;
+pub use draft::NewHeader;
+pub use draft::NewMessage;
+pub use draft::OnUnknown;
+pub use draft::Violation;
+pub use event::Event;
+pub use event::EventKind;
+pub use event::HeaderMap;
+pub use event::RequestView;
+pub use event::ResponseView;
+pub use event::What;
+pub use header::Header;
+pub use header::HeaderError;
+pub use id::MessageId;
+pub use id::MessageIdError;
+pub use outcome::Answer;
+pub use outcome::Outcome;
+pub use outcome::Unknown;
+pub use status::Status;
+pub use time::Timestamp;
+pub use time::TimestampError;

@@ -1,0 +1,36 @@
+//! How an attempt ended.
+
+use std::time::Duration;
+
+use super::event::ResponseView;
+
+/// How one attempt at sending a message ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The peer gave a final response.
+    Answered(Answer),
+    /// Nothing was written: the connection was gone before, or the agent gave the message back.
+    NotWritten,
+    /// The request was written and no final response came. Whether the peer acted is unknown.
+    Unknown(Unknown),
+}
+
+/// A final response, as far as a message's fate depends on it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Answer {
+    /// What the outside is told of the response.
+    pub response: ResponseView,
+    /// How long the peer asks us to stay away (RFC 3261 §20.33), from its arrival.
+    pub retry_after: Option<Duration>,
+}
+
+/// Why it is unknown whether the peer got the message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unknown {
+    /// The connection was lost with the request in flight.
+    Disconnected,
+    /// Timer F fired (RFC 3261 §17.1.2.2).
+    Silent,
+    /// The gateway itself ended with the request in flight, and found it so when it came back.
+    Died,
+}

@@ -1,0 +1,300 @@
+//! What is durable: messages, and the log of their events.
+//!
+//! The store is the truth, and its verbs take batches: a caller gathers what is due and hands it
+//! over at once, and a backend commits everything that arrived while its last commit ran together
+//! with one sync to the disk. This room knows SQL and nothing else.
+//!
+//! The verbs that write ([`Store::accept`], [`Store::record`]) take effect in the order of the
+//! calls, also before the futures they return are awaited; each future is ready when its batch is
+//! durable. Nobody sees an event before that.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::message::Event;
+use crate::message::EventKind;
+use crate::message::Message;
+use crate::message::MessageId;
+use crate::message::OnUnknown;
+use crate::message::Status;
+use crate::message::Timestamp;
+
+/// The answer to a verb; ready when it is durable, for verbs that write.
+pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+/// What a store does. Chosen once, by the composition root.
+pub trait Store: Send + Sync + 'static {
+    /// The number that names this log: another store, another epoch.
+    fn epoch(&self) -> u64;
+
+    /// Takes messages in, all of a submission or none, and keeps them for this replica to send.
+    /// One verdict for each submission, in their order.
+    fn accept(&self, submissions: Vec<Submission>) -> Reply<Vec<Verdict>>;
+
+    /// Appends events to the log and moves their messages on, in one transaction with what
+    /// follows from it. One answer for each record, in their order.
+    fn record(&self, records: Vec<Record>) -> Reply<Vec<Recorded>>;
+
+    /// Takes up to `limit` messages that have not ended and that nobody holds: those of before a
+    /// restart, and those of replicas that are gone. Oldest first; none is handed out twice.
+    fn claim(&self, limit: usize) -> Reply<Vec<Claimed>>;
+
+    /// Reads messages for sending; those that are gone are left out.
+    fn load(&self, ids: Vec<MessageId>) -> Reply<Vec<Arc<Message>>>;
+
+    /// One message and how it stands.
+    fn message(&self, id: MessageId) -> Reply<Option<Stored>>;
+
+    /// Messages, newest first, strictly older than `before`. Looks at a bounded number of rows, so
+    /// a page can be shorter than `limit` although more follow: `next` says.
+    fn messages(
+        &self,
+        filter: MessageFilter,
+        before: Option<MessageId>,
+        limit: usize,
+    ) -> Reply<Messages>;
+
+    /// The log strictly after `after`, oldest first, what the filter lets pass. Looks at a bounded
+    /// number of rows: `scanned_to` says how far, and is where to go on.
+    fn events(&self, after: u64, filter: EventFilter, limit: usize) -> Reply<Events>;
+
+    /// Every event of one message, oldest first.
+    fn events_of(&self, id: MessageId) -> Reply<Vec<Logged>>;
+
+    /// The first and the last event kept.
+    fn bounds(&self) -> Reply<Bounds>;
+
+    /// The number of the last durable event, renewed at each commit. A hint to read the log, not
+    /// a delivery of it.
+    fn committed(&self) -> watch::Receiver<u64>;
+
+    /// Removes up to `limit` messages that ended before `before`, with their events; how many
+    /// there were.
+    fn purge(&self, before: Timestamp, limit: usize) -> Reply<usize>;
+
+    /// Drops the bodies of up to `limit` messages that have ended; how many there were.
+    fn discard_bodies(&self, limit: usize) -> Reply<usize>;
+
+    /// Forgets idempotency keys from before this time; how many there were.
+    fn forget_keys(&self, before: Timestamp, limit: usize) -> Reply<usize>;
+
+    /// Whether a write would go through now.
+    fn check(&self) -> Reply<()>;
+
+    /// Ends the store: everything handed over before is durable when this is ready.
+    fn close(&self) -> Reply<()>;
+}
+
+/// Messages of one HTTP request, to be taken in together.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// At least one.
+    pub messages: Vec<Arc<Message>>,
+    /// What makes a repeated request the same request.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// A client's `Idempotency-Key`.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct IdempotencyKey {
+    /// Whose key it is: the name of the token, empty without one.
+    pub owner: Arc<str>,
+    /// The client's own words, 1 to 255 characters.
+    pub key: Arc<str>,
+    /// SHA-256 of the request's body: another body is another request.
+    pub fingerprint: [u8; 32],
+}
+
+/// What became of a submission.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Durable.
+    Accepted,
+    /// The key was used with this very body before: those messages, in their order.
+    Replayed(Vec<MessageId>),
+    /// The key was used with another body before.
+    KeyReused,
+}
+
+/// An event to append, and where its message stands after it.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// What to append.
+    pub event: Event,
+    /// [`Status::Sending`] after `sending`, [`Status::Queued`] after `deferred`, else final.
+    pub status: Status,
+    /// When the next attempt begins, after `deferred`.
+    pub not_before: Option<Timestamp>,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Recorded {
+    /// It is in the log, under this number.
+    Appended(u64),
+    /// The message had ended, or is gone; nothing was appended.
+    Ended,
+}
+
+/// A message taken over: as much of it as deciding when to send it needs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Claimed {
+    /// Its name.
+    pub id: MessageId,
+    /// Its lane.
+    pub uri: Arc<str>,
+    /// The account that must send it.
+    pub account: Option<Arc<str>>,
+    /// Scheduled, queued or sending.
+    pub status: Status,
+    /// Attempts begun.
+    pub attempt: u32,
+    /// Attempts allowed.
+    pub attempts: u32,
+    /// What to do about unknown outcomes.
+    pub on_unknown: OnUnknown,
+    /// `sendAt`, or when the next attempt begins.
+    pub not_before: Option<Timestamp>,
+    /// When its time is over.
+    pub expires_at: Timestamp,
+}
+
+/// A message and how it stands.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// As it was accepted. The body is empty when it was discarded.
+    pub message: Arc<Message>,
+    /// Where it stands.
+    pub status: Status,
+    /// Attempts begun.
+    pub attempt: u32,
+    /// When it ended.
+    pub completed_at: Option<Timestamp>,
+    /// When the next attempt begins, when one was deferred.
+    pub not_before: Option<Timestamp>,
+    /// The terminal event.
+    pub result: Option<Logged>,
+}
+
+/// An event in the log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Logged {
+    /// Its number: total order, and the cursor.
+    pub seq: u64,
+    /// Whose event it is.
+    pub message_id: MessageId,
+    /// Its type.
+    pub kind: EventKind,
+    /// The normalized target, for filters.
+    pub uri: Arc<str>,
+    /// The account that sent or must send it, for filters.
+    pub account: Option<Arc<str>>,
+    /// The whole object with its id, as every reader gets it.
+    pub json: Bytes,
+}
+
+/// Which messages to list. Everything `None` lists all.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct MessageFilter {
+    /// Where they stand.
+    pub status: Option<Status>,
+    /// Their normalized target.
+    pub uri: Option<Arc<str>>,
+    /// The account asked for.
+    pub account: Option<Arc<str>>,
+}
+
+/// A page of messages.
+#[derive(Clone, Debug, Default)]
+pub struct Messages {
+    /// Newest first.
+    pub messages: Vec<Stored>,
+    /// Where the next page begins; `None` when there is none.
+    pub next: Option<MessageId>,
+}
+
+/// Which events to read. Everything `None` or empty reads all.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct EventFilter {
+    /// Their types; empty for all.
+    pub kinds: Vec<EventKind>,
+    /// Their message.
+    pub message_id: Option<MessageId>,
+    /// Their normalized target.
+    pub uri: Option<Arc<str>>,
+    /// The account that sent or must send the message.
+    pub account: Option<Arc<str>>,
+}
+
+impl EventFilter {
+    /// Whether this event passes.
+    pub fn passes(&self, event: &Logged) -> bool {
+        (self.kinds.is_empty() || self.kinds.contains(&event.kind))
+            && self.message_id.is_none_or(|id| id == event.message_id)
+            && self.uri.as_ref().is_none_or(|uri| *uri == event.uri)
+            && self
+                .account
+                .as_ref()
+                .is_none_or(|account| event.account.as_ref() == Some(account))
+    }
+}
+
+/// A page of the log.
+#[derive(Clone, Debug, Default)]
+pub struct Events {
+    /// Oldest first.
+    pub events: Vec<Logged>,
+    /// Everything up to here was looked at. Equal to `after` when nothing follows yet.
+    pub scanned_to: u64,
+}
+
+/// How far the log reaches.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Bounds {
+    /// The oldest event kept has a number above this one.
+    pub forgotten_to: u64,
+    /// The newest durable event; 0 in a new log.
+    pub last: u64,
+}
+
+/// Why a verb did not do what it says. Nothing of its batch took effect.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk, or the quota, is full.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// The files may be read and not written.
+    #[error("the store cannot be written: {0}")]
+    ReadOnly(String),
+    /// Another process holds the store.
+    #[error("the store is locked by another process: {0}")]
+    Locked(String),
+    /// What is in the store cannot be made sense of.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// The store does not answer.
+    #[error("the store is away: {0}")]
+    Away(String),
+    /// More is waiting for the disk than may.
+    #[error("the store is overloaded")]
+    Overloaded,
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// When trying again is worth while.
+    pub fn retry_after(&self) -> Duration {
+        match self {
+            Self::Overloaded | Self::Locked(_) => Duration::from_secs(1),
+            Self::Away(_) | Self::Closed => Duration::from_secs(5),
+            Self::Full(_) | Self::ReadOnly(_) | Self::Damaged(_) => Duration::from_secs(30),
+        }
+    }
+}
