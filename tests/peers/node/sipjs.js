@@ -22,6 +22,7 @@ const agent = new UserAgent({
       const headers = {};
       for (const name of Object.keys(request.headers)) headers[name] = request.getHeaders(name);
       print("message", {
+        user,
         from: request.from.uri.toString(),
         callId: request.callId,
         contentType: request.getHeader("Content-Type"),
@@ -35,7 +36,7 @@ const agent = new UserAgent({
 
 const registerer = new Registerer(agent);
 registerer.stateChange.addListener((state) => {
-  if (state === RegistererState.Registered) print("registered");
+  if (state === RegistererState.Registered) print("registered", { user });
 });
 await agent.start();
 await registerer.register();

@@ -1,0 +1,134 @@
+//! The gateway itself, as its users run it.
+
+use std::fs;
+
+use reqwest::Client;
+use reqwest::StatusCode;
+use reqwest::header;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::kamailio::Kamailio;
+use crate::process::Process;
+
+/// A running `sipost` with one account, `sip:alice@example.test`, at a Kamailio.
+pub(crate) struct Gateway {
+    /// What the test says to it and reads from it.
+    client: Client,
+    url: String,
+    /// Held, because the gateway ends with it.
+    _process: Process,
+    /// Its configuration and its store.
+    _folder: TempDir,
+}
+
+impl Gateway {
+    /// Starts one with a user agent that registers with `kamailio`, and waits until it listens.
+    pub(crate) async fn start(kamailio: &Kamailio) -> Self {
+        Self::start_with_agents(kamailio, 1).await
+    }
+
+    /// Starts one with several user agents for the account.
+    pub(crate) async fn start_with_agents(kamailio: &Kamailio, agents: u32) -> Self {
+        let folder = TempDir::new().unwrap();
+        let config = folder.path().join("sipost.toml");
+        let text = format!(
+            r#"
+            [http]
+            listen = "127.0.0.1:0"
+
+            [store]
+            url = "sqlite://{store}"
+
+            [[account]]
+            uri = "sip:alice@example.test"
+            password = "alice-secret"
+            connections = {agents}
+            servers = [{{ url = "{server}" }}]
+
+            [sip]
+            recovery_min = "200ms"
+            recovery_max = "1s"
+            "#,
+            store = folder.path().join("sipost.db").display(),
+            server = kamailio.url(),
+        );
+        fs::write(&config, text).unwrap();
+
+        let arguments = ["serve", "--config", &config.display().to_string()].map(str::to_owned);
+        let program = env!("CARGO_BIN_EXE_sipost");
+        let mut process = Process::start("sipost", "sipost", program, &arguments);
+        let url = process.line(listening_url).await;
+        Self {
+            client: client(),
+            url,
+            _process: process,
+            _folder: folder,
+        }
+    }
+
+    /// Posts a message and waits for its end: the finished message.
+    pub(crate) async fn send(&self, message: &Value) -> Value {
+        let request = self
+            .client
+            .post(format!("{}/messages", self.url))
+            .header("Prefer", "wait=30")
+            .json(message);
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let answer: Value = response.json().await.unwrap();
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer
+    }
+
+    /// Posts messages together; their ids in the same order.
+    pub(crate) async fn accept(&self, messages: &[Value]) -> Vec<String> {
+        let request = self
+            .client
+            .post(format!("{}/messages/batch", self.url))
+            .json(&serde_json::json!({ "messages": messages }));
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let answer: Value = response.json().await.unwrap();
+        assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+        let accepted = answer["data"].as_array().unwrap();
+        let id = |message: &Value| message["id"].as_str().unwrap().to_owned();
+        accepted.iter().map(id).collect()
+    }
+
+    /// Follows a message's event stream until the gateway ends it, which it does with the
+    /// terminal event; the types of its events.
+    pub(crate) async fn follow(&self, id: &str) -> Vec<String> {
+        let request = self
+            .client
+            .get(format!("{}/messages/{id}/events", self.url))
+            .header(header::ACCEPT, "text/event-stream");
+        let text = request.send().await.unwrap().text().await.unwrap();
+        text.lines()
+            .filter_map(|line| line.strip_prefix("event:"))
+            .map(|kind| kind.trim().to_owned())
+            .collect()
+    }
+
+    /// What a GET answers.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let request = self.client.get(format!("{}{path}", self.url));
+        request.send().await.unwrap().json().await.unwrap()
+    }
+}
+
+fn client() -> Client {
+    // reqwest wants a provider for TLS even when it is never used; a second test finds it there.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Client::builder().no_proxy().build().unwrap()
+}
+
+/// The gateway says where it listens, which is news when it was asked for port 0.
+fn listening_url(line: &str) -> Option<String> {
+    let at = line.find("http://127.0.0.1:")?;
+    let url: String = line[at..]
+        .chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || ":/.".contains(*c))
+        .collect();
+    Some(url.trim_end_matches('/').to_owned())
+}

@@ -1,0 +1,204 @@
+//! What others get when we send, and what our client is told when they refuse.
+
+use serde_json::Value;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::gateway::Gateway;
+use crate::kamailio::Kamailio;
+use crate::process::PATIENCE;
+use crate::recipient;
+use crate::recipient::Recipient;
+use crate::recipient::Sipp;
+
+/// Shows that Kamailio and JsSIP do their part, so that a failure of the others here is ours.
+#[tokio::test]
+async fn jssip_reaches_jssip_through_kamailio_without_us() {
+    let kamailio = Kamailio::start(&[]).await;
+    let mut bob = Recipient::jssip(&kamailio, &["bob"]).await;
+
+    let verdict = recipient::send_with_jssip(&kamailio, "alice", "bob", "Grüße 🎉").await;
+
+    assert_eq!(verdict["event"], "succeeded");
+    let received = bob.received().await;
+    assert_eq!(received.body, "Grüße 🎉");
+    assert_eq!(received.from, "sip:alice@example.test");
+}
+
+#[tokio::test]
+async fn a_message_with_unicode_reaches_jssip_through_kamailio() {
+    let kamailio = Kamailio::start(&[]).await;
+    let mut bob = Recipient::jssip(&kamailio, &["bob"]).await;
+    let gateway = Gateway::start(&kamailio).await;
+    let body = "Grüße aus Łódź, 你好, مرحبا 🎉\r\nsecond line\n\u{0}end";
+
+    let message = gateway
+        .send(&json!({ "target": "sip:bob@example.test", "body": body }))
+        .await;
+
+    assert_eq!(message["status"], "succeeded", "{message}");
+    assert_eq!(message["attempt"], 1);
+    assert_eq!(message["result"]["originator"], "remote");
+    assert_eq!(message["result"]["response"]["statusCode"], 200);
+    let received = bob.received().await;
+    assert_eq!(received.body, body);
+    assert_eq!(received.content_type, "text/plain");
+    assert_eq!(received.from, "sip:alice@example.test");
+    assert_eq!(received.user, "bob");
+}
+
+#[tokio::test]
+async fn a_json_body_with_its_content_type_and_extra_headers_arrives_as_sent() {
+    let kamailio = Kamailio::start(&[]).await;
+    let mut bob = Recipient::jssip(&kamailio, &["bob"]).await;
+    let gateway = Gateway::start(&kamailio).await;
+    let body = r#"{"text":"naïve \"quotes\" and \\","list":[1,2.5,null]}"#;
+
+    let message = gateway
+        .send(&json!({
+            "target": "bob",
+            "body": body,
+            "contentType": "application/json;charset=utf-8",
+            "extraHeaders": ["X-Foo: foo", "X-Foo: second", "X-Bar: ä; b=\"c\""],
+        }))
+        .await;
+
+    assert_eq!(message["status"], "succeeded", "{message}");
+    let received = bob.received().await;
+    assert_eq!(received.body, body);
+    assert_eq!(received.content_type, "application/json;charset=utf-8");
+    assert_eq!(received.headers["X-Foo"], ["foo", "second"]);
+    assert_eq!(received.headers["X-Bar"], ["ä; b=\"c\""]);
+}
+
+#[tokio::test]
+async fn a_user_who_does_not_exist_is_not_found() {
+    let kamailio = Kamailio::start(&[]).await;
+    let gateway = Gateway::start(&kamailio).await;
+
+    let message = gateway.send(&text_to("nobody-at-all")).await;
+
+    assert_failed(&message, 404, "Not Found");
+}
+
+#[tokio::test]
+async fn a_user_without_a_registration_is_unavailable() {
+    let kamailio = Kamailio::start(&[]).await;
+    let gateway = Gateway::start(&kamailio).await;
+
+    let message = gateway.send(&text_to("dave")).await;
+
+    assert_failed(&message, 480, "Unavailable");
+}
+
+#[tokio::test]
+async fn a_recipient_that_answers_486_is_busy() {
+    let kamailio = Kamailio::start(&[]).await;
+    let mut bob = Recipient::jssip_answering(&kamailio, "bob", 486).await;
+    let gateway = Gateway::start(&kamailio).await;
+
+    let message = gateway.send(&text_to("bob")).await;
+
+    assert_failed(&message, 486, "Busy");
+    assert_eq!(message["attempt"], 1);
+    bob.received().await;
+}
+
+#[tokio::test]
+async fn messages_to_one_target_arrive_in_the_order_they_were_accepted() {
+    let kamailio = Kamailio::start(&[]).await;
+    let mut bob = Recipient::jssip(&kamailio, &["bob"]).await;
+    let gateway = Gateway::start_with_agents(&kamailio, 4).await;
+    let bodies: Vec<String> = (0..100).map(|n| format!("message {n}")).collect();
+    let messages: Vec<Value> = bodies
+        .iter()
+        .map(|body| json!({ "target": "bob", "body": body }))
+        .collect();
+
+    let ids = gateway.accept(&messages).await;
+
+    for body in &bodies {
+        assert_eq!(&bob.received().await.body, body);
+    }
+    for id in &ids {
+        assert_eq!(gateway.follow(id).await, ["sending", "succeeded"]);
+    }
+}
+
+#[tokio::test]
+async fn every_agent_of_an_account_registers_with_kamailio() {
+    let kamailio = Kamailio::start(&[]).await;
+    let mut bob = Recipient::jssip(&kamailio, &["bob"]).await;
+    let gateway = Gateway::start_with_agents(&kamailio, 4).await;
+
+    // A message that went through shows that one agent has registered; the others have their own
+    // connections and may take a moment more.
+    gateway.send(&text_to("bob")).await;
+    bob.received().await;
+    let all_registered = async {
+        loop {
+            let states = states(&gateway.get("/agents").await);
+            if states.iter().all(|state| state == "registered") {
+                return states;
+            }
+        }
+    };
+    let states = timeout(PATIENCE, all_registered).await.unwrap();
+
+    assert_eq!(states.len(), 4);
+}
+
+#[tokio::test]
+async fn a_message_reaches_sip_js_through_kamailio() {
+    let kamailio = Kamailio::start(&[]).await;
+    let mut carol = Recipient::sipjs(&kamailio, "carol").await;
+    let gateway = Gateway::start(&kamailio).await;
+
+    let message = gateway
+        .send(&json!({ "target": "carol", "body": "Grüße 🎉", "extraHeaders": ["X-Foo: foo"] }))
+        .await;
+
+    assert_eq!(message["status"], "succeeded", "{message}");
+    let received = carol.received().await;
+    assert_eq!(received.body, "Grüße 🎉");
+    assert_eq!(received.headers["X-Foo"], ["foo"]);
+}
+
+#[tokio::test]
+async fn a_message_reaches_sipp_over_udp_and_its_202_reaches_the_client() {
+    let kamailio = Kamailio::start(&[]).await;
+    let sipp = Sipp::start(&kamailio, "dora").await;
+    let gateway = Gateway::start(&kamailio).await;
+
+    let message = gateway
+        .send(&json!({ "target": "dora", "body": "Grüße 🎉" }))
+        .await;
+
+    assert_eq!(message["status"], "succeeded", "{message}");
+    assert_eq!(message["result"]["response"]["statusCode"], 202);
+    let wire = sipp.messages().await;
+    assert!(wire.contains("\nMESSAGE sip:dora@127.0.0.1:"), "{wire}");
+    assert!(wire.contains("Grüße 🎉"), "{wire}");
+    assert!(
+        !wire.contains("\nContact:"),
+        "RFC 3428 §4 allows none: {wire}"
+    );
+}
+
+fn text_to(target: &str) -> Value {
+    json!({ "target": target, "body": "Hello!" })
+}
+
+fn assert_failed(message: &Value, code: u16, cause: &str) {
+    assert_eq!(message["status"], "failed", "{message}");
+    let result = &message["result"];
+    assert_eq!(result["originator"], "remote", "{message}");
+    assert_eq!(result["cause"], cause, "{message}");
+    assert_eq!(result["response"]["statusCode"], code, "{message}");
+}
+
+fn states(agents: &Value) -> Vec<String> {
+    let agents = agents["data"].as_array().unwrap();
+    let state = |agent: &Value| agent["state"].as_str().unwrap().to_owned();
+    agents.iter().map(state).collect()
+}
