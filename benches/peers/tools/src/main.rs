@@ -1,0 +1,150 @@
+//! sipost beside what one would use instead of it, in one run.
+//!
+//! Each round measures every gateway at every server with every number of clients, one after the
+//! other, so that what disturbs the machine disturbs all alike; the median of the rounds counts.
+//! `benches/peers/run` builds what this needs and calls it.
+
+#![expect(
+    clippy::expect_used,
+    reason = "a tool for benchmarks that ends with its reason"
+)]
+
+mod load;
+mod peers;
+mod report;
+mod usage;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use serde_json::json;
+use tokio::task::LocalSet;
+
+use crate::peers::Places;
+use crate::report::Report;
+
+/// What the command line says.
+struct Options {
+    rounds: usize,
+    seconds: f64,
+    clients: Vec<usize>,
+    /// How the names of the gateways to measure begin; all of them when it is empty.
+    gateways: Vec<String>,
+    json: PathBuf,
+}
+
+impl Options {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut options = Self {
+            rounds: 3,
+            seconds: 4.0,
+            clients: vec![1, 16, 64, 256],
+            gateways: Vec::new(),
+            json: PathBuf::from("target/peers.json"),
+        };
+        while let Some(name) = arguments.next() {
+            let value = arguments
+                .next()
+                .with_context(|| format!("{name} of what?"))?;
+            match name.as_str() {
+                "--rounds" => options.rounds = value.parse()?,
+                "--seconds" => options.seconds = value.parse()?,
+                "--clients" => {
+                    let numbers = value.split(',').map(str::parse);
+                    options.clients = numbers.collect::<Result<_, _>>()?;
+                }
+                "--gateways" => options.gateways = value.split(',').map(str::to_owned).collect(),
+                "--json" => options.json = PathBuf::from(value),
+                _ => bail!("{name} is none of --rounds, --seconds, --clients, --gateways, --json"),
+            }
+        }
+        Ok(options)
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let options = Options::parse(std::env::args().skip(1))?;
+    LocalSet::new().run_until(compare(&options)).await
+}
+
+async fn compare(options: &Options) -> Result<()> {
+    let programs = std::env::current_exe()?;
+    let programs = programs.parent().context("a program is in a folder")?;
+    let places = Places {
+        repository: peers::repository()?,
+        programs: programs.to_owned(),
+        // Beside the programs and not in /tmp, which may be memory: the store must meet a disk.
+        scratch: tempfile::tempdir_in(programs)?,
+    };
+    let servers = peers::servers(&places).await?;
+    let mut gateways = Vec::new();
+    for server in &servers {
+        gateways.extend(peers::gateways(&places, server, &options.gateways).await?);
+    }
+
+    let mut report = Report::default();
+    for round in 1..=options.rounds {
+        for (size, &clients) in options.clients.iter().enumerate() {
+            for (place, gateway) in gateways.iter().enumerate() {
+                let (name, server) = (gateway.name, gateway.server);
+                let usage = gateway.peer.usage();
+                let sample = load::measure(&gateway.conversation, &usage, clients, options.seconds);
+                let sample = sample
+                    .await
+                    .with_context(|| format!("{name} at {server}"))?;
+                eprintln!(
+                    "round {round}: {clients} clients, {name} at {server}: {:.0}/s",
+                    sample.rate()
+                );
+                let behind = servers.iter().position(|other| other.name == server);
+                let order = (behind.context("a server of ours")?, size, place);
+                report.add(order, (server, clients, name), sample);
+            }
+        }
+    }
+
+    let rows = report.rows();
+    println!("{}\n{}", report::table(&rows), report::ratios(&rows));
+    println!("{}", machine());
+    let json = json!({
+        "machine": machine(),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "rows": rows,
+    });
+    fs::write(&options.json, format!("{json:#}\n"))
+        .with_context(|| format!("{} cannot be written", options.json.display()))?;
+    if let Some(row) = rows.iter().find(|row| row.messages_per_second == 0.0) {
+        bail!("{} at {} sent nothing", row.gateway, row.server);
+    }
+    Ok(())
+}
+
+/// What this was measured on.
+fn machine() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let models: Vec<&str> = cpu
+        .lines()
+        .filter_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map(|(_, model)| model)
+        .collect();
+    let version = |program: &str, argument: &str| {
+        let output = Command::new(program).arg(argument).output();
+        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        let text = text.unwrap_or_default();
+        text.lines().next().unwrap_or_default().trim().to_owned()
+    };
+    format!(
+        "{} × {}; Linux {}; Node.js {}; {}",
+        models.len(),
+        models.first().unwrap_or(&"an unknown processor"),
+        version("uname", "-r"),
+        version("node", "--version"),
+        version("kamailio", "-v"),
+    )
+}

@@ -1,0 +1,138 @@
+//! Medians over the rounds, as a table, as ratios, and as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::load::Sample;
+
+/// One gateway at one server with so many clients; the median of the rounds in every column.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    pub server: &'static str,
+    pub clients: usize,
+    pub gateway: &'static str,
+    pub messages_per_second: f64,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    /// Milliseconds of the gateway's CPU for 1 000 messages.
+    pub cpu_ms_per_1000: f64,
+    pub memory_mib: f64,
+    /// Answers that were not a success, over all rounds.
+    pub other: u64,
+}
+
+/// What was measured, by server, clients and gateway, in the order of the tables.
+#[derive(Default)]
+pub struct Report {
+    samples: BTreeMap<(usize, usize, usize), Cell>,
+}
+
+struct Cell {
+    server: &'static str,
+    clients: usize,
+    gateway: &'static str,
+    rounds: Vec<Sample>,
+}
+
+impl Report {
+    /// Adds one round of a cell; `order` says where its row stands.
+    pub fn add(
+        &mut self,
+        order: (usize, usize, usize),
+        (server, clients, gateway): (&'static str, usize, &'static str),
+        sample: Sample,
+    ) {
+        let cell = self.samples.entry(order).or_insert_with(|| Cell {
+            server,
+            clients,
+            gateway,
+            rounds: Vec::new(),
+        });
+        cell.rounds.push(sample);
+    }
+
+    pub fn rows(&self) -> Vec<Row> {
+        self.samples.values().map(row).collect()
+    }
+}
+
+fn row(cell: &Cell) -> Row {
+    let milliseconds = |duration: std::time::Duration| duration.as_secs_f64() * 1000.0;
+    let median = |of: &dyn Fn(&Sample) -> f64| median(cell.rounds.iter().map(of).collect());
+    Row {
+        server: cell.server,
+        clients: cell.clients,
+        gateway: cell.gateway,
+        messages_per_second: median(&Sample::rate),
+        p50_ms: median(&|sample| milliseconds(sample.quantile(0.5))),
+        p99_ms: median(&|sample| milliseconds(sample.quantile(0.99))),
+        cpu_ms_per_1000: median(&|sample| milliseconds(sample.cpu_per_message()) * 1000.0),
+        memory_mib: median(&|sample| sample.memory as f64 / 1_048_576.0),
+        other: cell.rounds.iter().map(|sample| sample.other).sum(),
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// The rows in Markdown.
+pub fn table(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "| server | clients | gateway | messages/s | p50 ms | p99 ms | CPU ms per 1 000 | memory MiB | not succeeded |\n\
+         |---|--:|---|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for row in rows {
+        writeln!(
+            text,
+            "| {} | {} | {} | {:.0} | {:.2} | {:.2} | {:.0} | {:.0} | {} |",
+            row.server,
+            row.clients,
+            row.gateway,
+            row.messages_per_second,
+            row.p50_ms,
+            row.p99_ms,
+            row.cpu_ms_per_1000,
+            row.memory_mib,
+            row.other
+        )
+        .expect("writing to a String does not fail");
+    }
+    text
+}
+
+/// How sipost stands beside the better of the two JsSIP gateways and beside Kamailio, in Markdown.
+pub fn ratios(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "| server | clients | messages/s: sipost ÷ JsSIP | CPU: sipost ÷ JsSIP | p50 ÷ | p99 ÷ | messages/s: sipost ÷ Kamailio JSON-RPC |\n\
+         |---|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for ours in rows.iter().filter(|row| row.gateway == "sipost") {
+        let beside = |name: &str| {
+            rows.iter()
+                .filter(|row| row.server == ours.server && row.clients == ours.clients)
+                .filter(|row| row.gateway.starts_with(name))
+                .max_by(|a, b| a.messages_per_second.total_cmp(&b.messages_per_second))
+        };
+        let (Some(jssip), Some(kamailio)) = (beside("jssip"), beside("kamailio")) else {
+            continue;
+        };
+        writeln!(
+            text,
+            "| {} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |",
+            ours.server,
+            ours.clients,
+            ours.messages_per_second / jssip.messages_per_second,
+            ours.cpu_ms_per_1000 / jssip.cpu_ms_per_1000,
+            ours.p50_ms / jssip.p50_ms,
+            ours.p99_ms / jssip.p99_ms,
+            ours.messages_per_second / kamailio.messages_per_second,
+        )
+        .expect("writing to a String does not fail");
+    }
+    text
+}
