@@ -16,8 +16,7 @@ pub(crate) struct Gateway {
     /// What the test says to it and reads from it.
     client: Client,
     url: String,
-    /// Held, because the gateway ends with it.
-    _process: Process,
+    process: Process,
     /// Its configuration and its store.
     _folder: TempDir,
 }
@@ -62,7 +61,7 @@ impl Gateway {
         Self {
             client: client(),
             url,
-            _process: process,
+            process,
             _folder: folder,
         }
     }
@@ -108,6 +107,12 @@ impl Gateway {
             .filter_map(|line| line.strip_prefix("event:"))
             .map(|kind| kind.trim().to_owned())
             .collect()
+    }
+
+    /// Asks it to stop, as an operator does, and waits until it has.
+    pub(crate) async fn stop(&mut self) {
+        self.process.terminate();
+        self.process.finished().await;
     }
 
     /// What a GET answers.

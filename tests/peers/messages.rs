@@ -71,6 +71,24 @@ async fn a_json_body_with_its_content_type_and_extra_headers_arrives_as_sent() {
     assert_eq!(received.headers["X-Bar"], ["ä; b=\"c\""]);
 }
 
+/// RFC 3428 §4: a message with a time limit says so, and says when it was sent.
+#[tokio::test]
+async fn the_ttl_reaches_the_recipient_as_expires_with_a_date() {
+    let kamailio = Kamailio::start(&[]).await;
+    let mut bob = Recipient::jssip(&kamailio, &["bob"]).await;
+    let gateway = Gateway::start(&kamailio).await;
+
+    let message = gateway
+        .send(&json!({ "target": "bob", "body": "Hello!", "ttl": 600 }))
+        .await;
+
+    assert_eq!(message["status"], "succeeded", "{message}");
+    let received = bob.received().await;
+    let expires: u32 = received.headers["Expires"][0].parse().unwrap();
+    assert!((500..=600).contains(&expires), "{expires}");
+    assert!(received.headers["Date"][0].ends_with(" GMT"));
+}
+
 #[tokio::test]
 async fn a_user_who_does_not_exist_is_not_found() {
     let kamailio = Kamailio::start(&[]).await;
@@ -183,6 +201,31 @@ async fn a_message_reaches_sipp_over_udp_and_its_202_reaches_the_client() {
         !wire.contains("\nContact:"),
         "RFC 3428 §4 allows none: {wire}"
     );
+}
+
+/// Nothing in the gateway takes messages, and whoever sends one is told so.
+#[tokio::test]
+async fn a_message_to_the_gateway_is_refused_with_405() {
+    let kamailio = Kamailio::start(&[]).await;
+    let gateway = Gateway::start(&kamailio).await;
+    gateway.send(&text_to("dave")).await;
+
+    let verdict = recipient::send_with_jssip(&kamailio, "bob", "alice", "Hello!").await;
+
+    assert_eq!(verdict["event"], "failed", "{verdict}");
+    assert_eq!(verdict["statusCode"], 405, "{verdict}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_takes_its_registration_back() {
+    let kamailio = Kamailio::start(&[]).await;
+    let mut gateway = Gateway::start(&kamailio).await;
+    gateway.send(&text_to("dave")).await;
+
+    gateway.stop().await;
+
+    let verdict = recipient::send_with_jssip(&kamailio, "bob", "alice", "Hello!").await;
+    assert_eq!(verdict["statusCode"], 480, "{verdict}");
 }
 
 fn text_to(target: &str) -> Value {

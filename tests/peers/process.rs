@@ -27,7 +27,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Process {
     name: String,
     child: Child,
-    group: Pid,
+    /// Its process group, as long as that is ours to signal.
+    group: Option<Pid>,
     lines: mpsc::UnboundedReceiver<String>,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -60,7 +61,7 @@ impl Process {
         Self {
             name: name.to_owned(),
             child,
-            group: Pid::from_raw(i32::try_from(id).unwrap()).unwrap(),
+            group: Pid::from_raw(i32::try_from(id).unwrap()),
             lines,
             log,
         }
@@ -93,7 +94,14 @@ impl Process {
             .await
             .unwrap_or_else(|_| panic!("{} did not end", self.name))
             .unwrap();
+        self.group = None;
         assert!(status.success(), "{} ended with {status}", self.name);
+    }
+
+    /// Asks the program to end.
+    pub(crate) fn terminate(&self) {
+        let leader = self.group.expect("the program has not ended yet");
+        rustix::process::kill_process(leader, Signal::TERM).unwrap();
     }
 
     /// Kills the whole group at once, as a power failure would, and waits until it is gone.
@@ -104,9 +112,11 @@ impl Process {
         while self.lines.recv().await.is_some() {}
     }
 
-    fn kill_group(&self) {
-        // The only failure is that the group has ended already.
-        let _ = rustix::process::kill_process_group(self.group, Signal::KILL);
+    fn kill_group(&mut self) {
+        if let Some(group) = self.group.take() {
+            // The only failure is that the group has ended already.
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
     }
 }
 
