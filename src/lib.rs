@@ -3,7 +3,10 @@
 //! The rooms, in reading order: [`message`] has our nouns, [`sip`] has SIP's, [`store`] keeps what
 //! is durable.
 
+pub mod agent;
+pub mod clock;
 pub mod dispatch;
 pub mod message;
+pub mod pool;
 pub mod sip;
 pub mod store;

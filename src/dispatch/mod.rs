@@ -1,9 +1,15 @@
 //! The heart: which message goes out next, and what follows from how it went.
 
+mod board;
 mod handle;
+mod ready;
+mod run;
 
 pub use handle::AcceptError;
 pub use handle::Admission;
 pub use handle::CancelError;
 pub use handle::Command;
 pub use handle::Handle;
+pub use run::Parts;
+pub use run::Settings;
+pub use run::run;

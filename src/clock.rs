@@ -1,0 +1,76 @@
+//! The two clocks: one that only goes forward, for timers, and the one on the wall, for people.
+//!
+//! Both can follow tokio's clock, so a test that pauses it has both in its hand.
+
+use std::time::Duration;
+use std::time::Instant;
+use std::time::SystemTime;
+
+use crate::message::Timestamp;
+
+/// Now, on the clock that timers and machines use. Tests pause it with `tokio::time::pause`.
+pub fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// The time on the wall.
+///
+/// In service it is the operating system's; in a test it begins where the test says and follows
+/// tokio's clock, so it stands still when time is paused.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    System,
+    /// This time, at that moment of [`now`].
+    Fixed(Timestamp, Instant),
+}
+
+impl Clock {
+    /// The clock of this machine.
+    pub fn system() -> Self {
+        Self {
+            source: Source::System,
+        }
+    }
+
+    /// A clock that showed `time` when it was made, and follows tokio's clock from there.
+    pub fn starting_at(time: Timestamp) -> Self {
+        Self {
+            source: Source::Fixed(time, now()),
+        }
+    }
+
+    /// The time, in milliseconds.
+    pub fn now(&self) -> Timestamp {
+        match &self.source {
+            Source::System => system_time(),
+            Source::Fixed(time, at) => time.plus(now().saturating_duration_since(*at)),
+        }
+    }
+}
+
+/// The one place that asks the operating system.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the clock the others are made from"
+)]
+fn system_time() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Timestamp::EPOCH.plus(since_epoch.unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_set_clock_follows_paused_time() {
+        let clock = Clock::starting_at(Timestamp::from_millis(1_000));
+        tokio::time::advance(Duration::from_secs(32)).await;
+        assert_eq!(clock.now(), Timestamp::from_millis(33_000));
+    }
+}

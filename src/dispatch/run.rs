@@ -1,0 +1,722 @@
+//! The dispatcher's loop: the only task that owns the board and the pool.
+//!
+//! Each turn takes in everything that has arrived, lets the board decide, and hands the store one
+//! batch of records. While that batch is being made durable the next one gathers, so the busier
+//! the gateway, the fuller the batches. One batch is under way at a time: what the log says about
+//! one lane is in the order it happened, also when the store fails and a batch is tried again.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
+use rand::RngExt as _;
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::board::Board;
+use super::board::Cancel;
+use super::board::Start;
+use super::board::Teller;
+use super::board::event;
+use super::handle::AcceptError;
+use super::handle::Admission;
+use super::handle::CancelError;
+use super::handle::Command;
+use crate::agent::AgentIndex;
+use crate::agent::Command as AgentCommand;
+use crate::agent::Handle as Agent;
+use crate::agent::Job;
+use crate::agent::Report;
+use crate::clock::Clock;
+use crate::message::Message;
+use crate::message::MessageId;
+use crate::message::Status;
+use crate::message::Timestamp;
+use crate::message::What;
+use crate::message::retry::Backoff;
+use crate::pool::Pool;
+use crate::store::IdempotencyKey;
+use crate::store::Record;
+use crate::store::Recorded;
+use crate::store::Reply;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::Submission;
+use crate::store::Verdict;
+
+/// What the dispatcher works with.
+pub struct Parts {
+    /// Where messages and events become durable.
+    pub store: Arc<dyn Store>,
+    /// Every agent.
+    pub agents: Vec<Agent>,
+    /// The accounts of the agents, with the messages a second each may send.
+    pub accounts: Vec<(Arc<str>, Option<f64>)>,
+    /// What the agents report. Each has a sender of its own.
+    pub reports: mpsc::UnboundedReceiver<Report>,
+    /// Told when no new attempt may begin; the loop ends when the open ones have.
+    pub drain: CancellationToken,
+    /// The time.
+    pub clock: Clock,
+    /// What jitter is drawn from.
+    pub seed: u64,
+    /// What the operator configured.
+    pub settings: Settings,
+}
+
+/// What the operator configures.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Messages that may wait or be in flight; more are refused.
+    pub max_queued: usize,
+    /// Bytes of waiting messages kept in memory; of more only their names are, and they are read
+    /// from the store when their turn comes.
+    pub max_held_bytes: usize,
+    /// How long to stay away between attempts.
+    pub backoff: Backoff,
+}
+
+/// Commands and reports taken in at once.
+const TURN: usize = 1024;
+/// Messages asked for at once, when taking over those of before a restart.
+const CLAIM: usize = 2_000;
+/// Contents read at once.
+const LOAD: usize = 256;
+/// How long after a failed commit it is tried again, at first and at most.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// The longest sleep: the clock on the wall may have been set meanwhile.
+const MAX_SLEEP: Duration = Duration::from_secs(30);
+
+/// Runs the dispatcher until it is drained.
+pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
+    let Parts {
+        store,
+        agents,
+        accounts,
+        mut reports,
+        drain,
+        clock,
+        seed,
+        settings,
+    } = parts;
+    let mut pool = Pool::new();
+    for (account, rate) in &accounts {
+        pool.add_account(account, *rate);
+    }
+    for agent in &agents {
+        pool.add_agent(agent.index, &agent.identity.account, agent.capacity);
+    }
+    let mut dispatcher = Dispatcher {
+        store,
+        board: Board::new(settings.backoff, settings.max_held_bytes),
+        pool,
+        agents: agents
+            .into_iter()
+            .map(|agent| (agent.index, agent))
+            .collect(),
+        clock,
+        rng: SmallRng::seed_from_u64(seed),
+        settings,
+        accepting: FuturesOrdered::new(),
+        admitted: 0,
+        keys: HashSet::new(),
+        gathered: Vec::new(),
+        recording: None,
+        failing: None,
+        canceling: HashMap::new(),
+        to_load: VecDeque::new(),
+        loading: None,
+        load_after: tokio::time::Instant::now(),
+        draining: false,
+    };
+    dispatcher.claim_all(&drain).await;
+    dispatcher.turns(&mut commands, &mut reports, &drain).await;
+}
+
+struct Dispatcher {
+    store: Arc<dyn Store>,
+    board: Board,
+    pool: Pool,
+    agents: HashMap<AgentIndex, Agent>,
+    clock: Clock,
+    rng: SmallRng,
+    settings: Settings,
+    accepting: FuturesOrdered<Accepting>,
+    /// Messages in `accepting`: they count against `max_queued` before the board has them.
+    admitted: usize,
+    /// Keys of requests in `accepting`.
+    keys: HashSet<IdempotencyKey>,
+    /// What the next batch will record.
+    gathered: Vec<(Record, After)>,
+    recording: Option<Recording>,
+    failing: Option<Failing>,
+    /// Clients that wait for a cancellation whose record is not gathered yet.
+    canceling: HashMap<MessageId, oneshot::Sender<Result<(), CancelError>>>,
+    to_load: VecDeque<MessageId>,
+    loading: Option<Loading>,
+    /// After a failed read, no other before this time.
+    load_after: tokio::time::Instant,
+    draining: bool,
+}
+
+type Accepting = futures_util::future::BoxFuture<'static, Accepted>;
+
+struct Accepted {
+    result: Result<Vec<Verdict>, StoreError>,
+    requests: Vec<Request>,
+}
+
+/// An accept command under way.
+struct Request {
+    messages: Vec<Arc<Message>>,
+    key: Option<IdempotencyKey>,
+    reply: oneshot::Sender<Result<Admission, AcceptError>>,
+}
+
+/// A batch under way to the disk.
+struct Recording {
+    answer: Reply<Vec<Recorded>>,
+    batch: Vec<(Record, After)>,
+}
+
+/// The store failed; the batch is kept and tried again.
+struct Failing {
+    batch: Vec<(Record, After)>,
+    wait: Duration,
+    retry_at: tokio::time::Instant,
+}
+
+struct Loading {
+    answer: Reply<Vec<Arc<Message>>>,
+    ids: Vec<MessageId>,
+}
+
+/// What follows when a record is durable.
+enum After {
+    Nothing,
+    Transmit { agent: AgentIndex, job: Job },
+    Canceled(oneshot::Sender<Result<(), CancelError>>),
+}
+
+/// What woke the loop.
+enum Input {
+    Arrived,
+    Accepted(Accepted),
+    Recorded(Result<Vec<Recorded>, StoreError>),
+    Loaded(Result<Vec<Arc<Message>>, StoreError>),
+    Time,
+    Drain,
+}
+
+impl Dispatcher {
+    /// Takes over what has not ended, before anything new is taken in: it is older.
+    async fn claim_all(&mut self, drain: &CancellationToken) {
+        let mut wait = RETRY_MIN;
+        while !drain.is_cancelled() {
+            match self.store.claim(CLAIM).await {
+                Ok(claimed) if claimed.is_empty() => return,
+                Ok(claimed) => {
+                    let now = self.clock.now();
+                    for one in claimed {
+                        self.board.claim(one, now);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "waiting messages cannot be read; trying again");
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_MAX),
+                        () = drain.cancelled() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn turns(
+        &mut self,
+        commands: &mut mpsc::Receiver<Command>,
+        reports: &mut mpsc::UnboundedReceiver<Report>,
+        drain: &CancellationToken,
+    ) {
+        let mut inbox = Vec::with_capacity(TURN);
+        let mut told = Vec::with_capacity(TURN);
+        // A channel that everybody has left is always ready and never again of interest.
+        let (mut asked, mut reported) = (true, true);
+        loop {
+            self.decide();
+            if self.draining && self.is_idle() {
+                return;
+            }
+            let sleep = self.time_to_deadline();
+            let input = tokio::select! {
+                biased;
+                result = recorded(&mut self.recording) => Input::Recorded(result),
+                Some(accepted) = self.accepting.next() => Input::Accepted(accepted),
+                count = reports.recv_many(&mut told, TURN), if reported => {
+                    reported = count > 0;
+                    Input::Arrived
+                }
+                count = commands.recv_many(&mut inbox, TURN), if asked => {
+                    asked = count > 0;
+                    Input::Arrived
+                }
+                result = loaded(&mut self.loading) => Input::Loaded(result),
+                () = sleep_for(sleep) => Input::Time,
+                () = drain.cancelled(), if !self.draining => Input::Drain,
+            };
+            match input {
+                Input::Recorded(result) => self.recorded(result),
+                Input::Accepted(accepted) => self.accepted(accepted),
+                Input::Loaded(result) => self.loaded(result),
+                Input::Arrived | Input::Time => {}
+                Input::Drain => self.draining = true,
+            }
+            // Whatever woke us, what else has arrived is taken along.
+            while told.len() < TURN
+                && let Ok(report) = reports.try_recv()
+            {
+                told.push(report);
+            }
+            while inbox.len() < TURN
+                && let Ok(command) = commands.try_recv()
+            {
+                inbox.push(command);
+            }
+            self.take_reports(&mut told);
+            self.take_commands(&mut inbox);
+        }
+    }
+
+    /// Lets the board decide with what it knows now, and hands over what follows.
+    fn decide(&mut self) {
+        let now = self.clock.now();
+        let jitter = self.jitter();
+        self.board.handle_timeout(&self.pool, now, jitter);
+        self.collect();
+        // While the store fails nothing new begins: it could not be recorded.
+        if !self.draining && self.failing.is_none() {
+            let starts = self.board.pump(&mut self.pool, now);
+            self.begin(starts, now);
+            self.collect();
+        }
+        self.retry_failed();
+        self.record_gathered();
+        self.load_wanted();
+    }
+
+    /// Builds the requests of attempts that may begin, and records them.
+    fn begin(&mut self, starts: Vec<Start>, now: Timestamp) {
+        for Start {
+            key,
+            agent: index,
+            attempt,
+            message,
+        } in starts
+        {
+            let Some(agent) = self.agents.get(&index) else {
+                continue;
+            };
+            let (request, job) = agent.prepare(key, &message, attempt, now);
+            let teller = teller(agent);
+            let event = event(
+                &message,
+                attempt,
+                Some(&teller),
+                What::Sending { request },
+                now,
+            );
+            let record = Record {
+                event,
+                status: Status::Sending,
+                not_before: None,
+            };
+            self.gathered
+                .push((record, After::Transmit { agent: index, job }));
+        }
+    }
+
+    /// Takes over what the board wants done.
+    fn collect(&mut self) {
+        let work = self.board.take_work();
+        for record in work.records {
+            let waiting = match record.status.is_final() {
+                true => self.canceling.remove(&record.event.message_id),
+                false => None,
+            };
+            self.gathered
+                .push((record, waiting.map_or(After::Nothing, After::Canceled)));
+        }
+        self.to_load.extend(work.loads);
+        for agent in work.released {
+            self.pool.release(agent);
+            self.offer(agent);
+        }
+    }
+
+    /// Tells the board that this agent may have a slot.
+    fn offer(&mut self, agent: AgentIndex) {
+        if let Some(agent) = self.agents.get(&agent) {
+            self.board.slot_freed(&agent.identity.account);
+        }
+    }
+
+    fn record_gathered(&mut self) {
+        if self.recording.is_some() || self.failing.is_some() || self.gathered.is_empty() {
+            return;
+        }
+        let batch = std::mem::take(&mut self.gathered);
+        self.record(batch);
+    }
+
+    fn record(&mut self, batch: Vec<(Record, After)>) {
+        let records = batch.iter().map(|(record, _)| record.clone()).collect();
+        self.recording = Some(Recording {
+            answer: self.store.record(records),
+            batch,
+        });
+    }
+
+    fn retry_failed(&mut self) {
+        let is_due = self
+            .failing
+            .as_ref()
+            .is_some_and(|f| f.retry_at <= tokio::time::Instant::now());
+        if is_due
+            && self.recording.is_none()
+            && let Some(failing) = &mut self.failing
+        {
+            let batch = std::mem::take(&mut failing.batch);
+            self.record(batch);
+        }
+    }
+
+    fn recorded(&mut self, result: Result<Vec<Recorded>, StoreError>) {
+        let Some(Recording { batch, .. }) = self.recording.take() else {
+            return;
+        };
+        match result {
+            Ok(answers) => {
+                if self.failing.take().is_some() {
+                    tracing::info!("the store can be written again");
+                }
+                self.follow_up(batch, answers);
+            }
+            Err(error) => self.keep(batch, &error),
+        }
+    }
+
+    /// Does what follows from durable records.
+    fn follow_up(&mut self, batch: Vec<(Record, After)>, answers: Vec<Recorded>) {
+        let now = self.clock.now();
+        let mut jobs: HashMap<AgentIndex, Vec<Job>> = HashMap::new();
+        for ((_, after), answer) in batch.into_iter().zip(answers) {
+            match (after, answer) {
+                (After::Nothing, _) => {}
+                (After::Transmit { agent, job }, Recorded::Appended(_)) => {
+                    self.board.sending(job.key);
+                    jobs.entry(agent).or_default().push(job);
+                }
+                (After::Transmit { job, .. }, Recorded::Ended) => {
+                    self.board.superseded(job.key, now);
+                }
+                (After::Canceled(reply), Recorded::Appended(_)) => drop(reply.send(Ok(()))),
+                (After::Canceled(reply), Recorded::Ended) => {
+                    drop(reply.send(Err(CancelError::TooLate)));
+                }
+            }
+        }
+        for (index, jobs) in jobs {
+            // An agent that has ended reports `Gone`, and its attempts are concluded there.
+            if let Some(agent) = self.agents.get(&index) {
+                agent.tell(AgentCommand::Send(jobs));
+            }
+        }
+    }
+
+    /// Keeps a batch that the store did not take. Clients that wait for a cancellation are told;
+    /// it will still be recorded.
+    fn keep(&mut self, mut batch: Vec<(Record, After)>, error: &StoreError) {
+        for (_, after) in &mut batch {
+            if matches!(after, After::Canceled(_))
+                && let After::Canceled(reply) = std::mem::replace(after, After::Nothing)
+            {
+                drop(reply.send(Err(CancelError::Store(error.clone()))));
+            }
+        }
+        let wait = match &self.failing {
+            None => {
+                tracing::error!(%error, "events cannot be written; they are kept and tried again");
+                RETRY_MIN
+            }
+            Some(failing) => (failing.wait * 2).min(RETRY_MAX),
+        };
+        let retry_at = tokio::time::Instant::now() + wait;
+        self.failing = Some(Failing {
+            batch,
+            wait,
+            retry_at,
+        });
+    }
+
+    fn take_reports(&mut self, told: &mut Vec<Report>) {
+        let now = self.clock.now();
+        for report in told.drain(..) {
+            match report {
+                Report::Up(agent) => {
+                    self.pool.up(agent);
+                    self.offer(agent);
+                }
+                Report::Down(agent) => self.pool.down(agent),
+                Report::Ended(agent, ended) => {
+                    let Some(teller) = self.agents.get(&agent).map(teller) else {
+                        continue;
+                    };
+                    for (key, outcome) in ended {
+                        let jitter = self.jitter();
+                        self.board.ended(key, outcome, &teller, now, jitter);
+                    }
+                }
+                Report::Gone(agent) => {
+                    self.pool.remove_agent(agent);
+                    self.agents.remove(&agent);
+                }
+            }
+        }
+    }
+
+    fn take_commands(&mut self, inbox: &mut Vec<Command>) {
+        let mut requests = Vec::new();
+        for command in inbox.drain(..) {
+            match command {
+                Command::Accept {
+                    messages,
+                    key,
+                    reply,
+                } => {
+                    let request = Request {
+                        messages,
+                        key,
+                        reply,
+                    };
+                    if let Some(request) = self.admit(request) {
+                        requests.push(request);
+                    }
+                }
+                Command::Cancel { id, reply } => self.cancel(id, reply),
+            }
+        }
+        if requests.is_empty() {
+            return;
+        }
+        let submissions = requests
+            .iter()
+            .map(|request| Submission {
+                messages: request.messages.clone(),
+                key: request.key.clone(),
+            })
+            .collect();
+        let answer = self.store.accept(submissions);
+        self.accepting.push_back(
+            async {
+                Accepted {
+                    result: answer.await,
+                    requests,
+                }
+            }
+            .boxed(),
+        );
+    }
+
+    /// Lets a request through to the store, or answers it.
+    fn admit(&mut self, request: Request) -> Option<Request> {
+        let count = request.messages.len();
+        let refusal = if self.draining {
+            Some(AcceptError::Stopping)
+        } else if self.board.len() + self.admitted + count > self.settings.max_queued {
+            Some(AcceptError::Overloaded {
+                retry_after: Duration::from_secs(1),
+            })
+        } else if request
+            .key
+            .as_ref()
+            .is_some_and(|key| !self.keys.insert(key.clone()))
+        {
+            Some(AcceptError::KeyInProgress)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            drop(request.reply.send(Err(refusal)));
+            return None;
+        }
+        self.admitted += count;
+        Some(request)
+    }
+
+    fn accepted(&mut self, accepted: Accepted) {
+        let Accepted { result, requests } = accepted;
+        let now = self.clock.now();
+        let verdicts = match result {
+            Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error); requests.len()],
+        };
+        for (request, verdict) in requests.into_iter().zip(verdicts) {
+            let Request {
+                messages,
+                key,
+                reply,
+            } = request;
+            self.admitted -= messages.len();
+            if let Some(key) = &key {
+                self.keys.remove(key);
+            }
+            let answer = match verdict {
+                Ok(Verdict::Accepted) => {
+                    for message in &messages {
+                        self.board.accept(message.clone(), now);
+                    }
+                    Ok(Admission::Accepted(messages))
+                }
+                Ok(Verdict::Replayed(ids)) => Ok(Admission::Replayed(ids)),
+                Ok(Verdict::KeyReused) => Err(AcceptError::KeyReused),
+                Err(error) => Err(AcceptError::Store(error)),
+            };
+            // A client that has gone meanwhile has still handed its message over.
+            drop(reply.send(answer));
+        }
+    }
+
+    fn cancel(&mut self, id: MessageId, reply: oneshot::Sender<Result<(), CancelError>>) {
+        let now = self.clock.now();
+        match self.board.cancel(id, now) {
+            Cancel::TooLate => drop(reply.send(Err(CancelError::TooLate))),
+            // Answered when the record of its end is durable.
+            Cancel::Canceled => drop(self.canceling.insert(id, reply)),
+            Cancel::Unknown => {
+                let answer = self.store.message(id);
+                tokio::spawn(async move {
+                    drop(reply.send(match answer.await {
+                        Ok(Some(_)) => Err(CancelError::TooLate),
+                        Ok(None) => Err(CancelError::NotFound),
+                        Err(error) => Err(CancelError::Store(error)),
+                    }));
+                });
+            }
+        }
+    }
+}
+
+impl Dispatcher {
+    fn load_wanted(&mut self) {
+        let is_paused = self.load_after > tokio::time::Instant::now();
+        if self.loading.is_some() || self.to_load.is_empty() || is_paused {
+            return;
+        }
+        let count = self.to_load.len().min(LOAD);
+        let ids: Vec<_> = self.to_load.drain(..count).collect();
+        self.loading = Some(Loading {
+            answer: self.store.load(ids.clone()),
+            ids,
+        });
+    }
+
+    fn loaded(&mut self, result: Result<Vec<Arc<Message>>, StoreError>) {
+        let Some(Loading { ids, .. }) = self.loading.take() else {
+            return;
+        };
+        let now = self.clock.now();
+        match result {
+            Ok(messages) => {
+                let mut by_id: HashMap<MessageId, Arc<Message>> = messages
+                    .into_iter()
+                    .map(|message| (message.id, message))
+                    .collect();
+                for id in ids {
+                    let jitter = self.jitter();
+                    let starts = self.board.loaded(id, by_id.remove(&id), now, jitter);
+                    self.begin(starts, now);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "messages cannot be read; trying again");
+                self.load_after = tokio::time::Instant::now() + RETRY_MAX;
+                for id in ids.into_iter().rev() {
+                    self.to_load.push_front(id);
+                }
+            }
+        }
+    }
+
+    /// Whether nothing is under way: no attempt, nothing unwritten, nobody waiting for an answer.
+    fn is_idle(&self) -> bool {
+        self.board.in_flight() == 0
+            && self.gathered.is_empty()
+            && self.recording.is_none()
+            && self.failing.is_none()
+            && self.accepting.is_empty()
+    }
+
+    fn time_to_deadline(&self) -> Duration {
+        let now = self.clock.now();
+        let board = self
+            .board
+            .deadline()
+            .map_or(MAX_SLEEP, |time| time.since(now));
+        let retry = self.failing.as_ref().map_or(MAX_SLEEP, |failing| {
+            failing
+                .retry_at
+                .saturating_duration_since(tokio::time::Instant::now())
+        });
+        let load = match self.to_load.is_empty() {
+            true => MAX_SLEEP,
+            false => self
+                .load_after
+                .saturating_duration_since(tokio::time::Instant::now()),
+        };
+        let load = if self.loading.is_some() {
+            MAX_SLEEP
+        } else {
+            load
+        };
+        board.min(retry).min(load).min(MAX_SLEEP)
+    }
+
+    fn jitter(&mut self) -> f64 {
+        self.rng.random()
+    }
+}
+
+fn teller(agent: &Agent) -> Teller {
+    Teller {
+        agent: agent.identity.id.clone(),
+        account: agent.identity.account.clone(),
+    }
+}
+
+async fn recorded(recording: &mut Option<Recording>) -> Result<Vec<Recorded>, StoreError> {
+    match recording {
+        Some(recording) => (&mut recording.answer).await,
+        None => pending().await,
+    }
+}
+
+async fn loaded(loading: &mut Option<Loading>) -> Result<Vec<Arc<Message>>, StoreError> {
+    match loading {
+        Some(loading) => (&mut loading.answer).await,
+        None => pending().await,
+    }
+}
+
+async fn sleep_for(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}

@@ -1,0 +1,366 @@
+//! Which agent takes the next message.
+//!
+//! A [`Pool`] is a plain value that its owner, the dispatcher, asks and tells: who is up, who has
+//! room, who was used longest ago. It owns no task and no lock.
+
+mod rate;
+
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::agent::AgentIndex;
+use crate::message::Timestamp;
+use rate::Rate;
+
+/// Permission to send one message through one agent. Give it back with [`Pool::release`].
+#[derive(Debug, Eq, PartialEq)]
+#[must_use]
+pub struct Slot {
+    /// Whose.
+    pub agent: AgentIndex,
+}
+
+/// Why there is no slot.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Busy {
+    /// No agent that may send it is registered.
+    NoAgent,
+    /// Every such agent has as many open transactions as it may.
+    Full,
+    /// The account has sent as much as its rate allows, until then.
+    Limited(Timestamp),
+}
+
+/// The agents that can be chosen, and how busy they are.
+#[derive(Debug, Default)]
+pub struct Pool {
+    seats: HashMap<AgentIndex, Seat>,
+    accounts: Vec<Account>,
+    by_uri: HashMap<Arc<str>, usize>,
+    /// Seats with room, of every account, the idlest first.
+    free: BTreeSet<Place>,
+    /// Counts choices, so that among equals the one used longest ago comes first.
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Seat {
+    account: usize,
+    capacity: u32,
+    in_flight: u32,
+    used: u64,
+    up: bool,
+}
+
+#[derive(Debug)]
+struct Account {
+    /// Its seats with room, the idlest first.
+    free: BTreeSet<Place>,
+    /// How many of its seats are registered.
+    up: usize,
+    rate: Option<Rate>,
+}
+
+/// A seat as the order of choice sees it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Place {
+    in_flight: u32,
+    used: u64,
+    agent: AgentIndex,
+}
+
+/// How many rate-limited agents a search among all accounts steps over before it gives up. It
+/// bounds the cost of one choice; the search goes on when the first of them may send again.
+const MAX_STEPS: usize = 64;
+
+impl Pool {
+    /// An empty pool.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes an account known: how many messages a second it may send, `None` for any number.
+    pub fn add_account(&mut self, uri: &Arc<str>, rate: Option<f64>) {
+        let rate = rate.map(Rate::new);
+        match self.by_uri.get(uri) {
+            Some(&known) => self.accounts[known].rate = rate,
+            None => {
+                self.by_uri.insert(uri.clone(), self.accounts.len());
+                self.accounts.push(Account {
+                    free: BTreeSet::new(),
+                    up: 0,
+                    rate,
+                });
+            }
+        }
+    }
+
+    /// Adds an agent of a known account, not registered yet. It may have `capacity` requests open.
+    pub fn add_agent(&mut self, agent: AgentIndex, account: &Arc<str>, capacity: u32) {
+        let Some(&account) = self.by_uri.get(account) else {
+            return;
+        };
+        let seat = Seat {
+            account,
+            capacity: capacity.max(1),
+            in_flight: 0,
+            used: 0,
+            up: false,
+        };
+        self.seats.insert(agent, seat);
+    }
+
+    /// Forgets an agent that has ended.
+    pub fn remove_agent(&mut self, agent: AgentIndex) {
+        self.down(agent);
+        self.seats.remove(&agent);
+    }
+
+    /// The agent is registered.
+    pub fn up(&mut self, agent: AgentIndex) {
+        self.change(agent, |seat| seat.up = true);
+    }
+
+    /// The agent takes no more messages.
+    pub fn down(&mut self, agent: AgentIndex) {
+        self.change(agent, |seat| seat.up = false);
+    }
+
+    /// Chooses the idlest registered agent of `account`, or of any when `None`; another than
+    /// `avoid` when there is one.
+    pub fn take(
+        &mut self,
+        account: Option<&Arc<str>>,
+        avoid: Option<AgentIndex>,
+        now: Timestamp,
+    ) -> Result<Slot, Busy> {
+        let agent = match account {
+            Some(uri) => {
+                let account = self.by_uri.get(uri).ok_or(Busy::NoAgent)?;
+                self.choose_of(&self.accounts[*account], avoid, now)?
+            }
+            None => self.choose_any(avoid, now)?,
+        };
+        self.clock += 1;
+        let clock = self.clock;
+        if let Some(seat) = self.seats.get(&agent)
+            && let Some(rate) = &mut self.accounts[seat.account].rate
+        {
+            rate.count(now);
+        }
+        self.change(agent, |seat| {
+            seat.in_flight += 1;
+            seat.used = clock;
+        });
+        Ok(Slot { agent })
+    }
+
+    /// Gives a slot back.
+    pub fn release(&mut self, agent: AgentIndex) {
+        self.change(agent, |seat| {
+            seat.in_flight = seat.in_flight.saturating_sub(1);
+        });
+    }
+
+    /// Whether an agent that may send for this account is registered.
+    pub fn is_up(&self, account: Option<&Arc<str>>) -> bool {
+        match account {
+            Some(uri) => self
+                .by_uri
+                .get(uri)
+                .is_some_and(|&at| self.accounts[at].up > 0),
+            None => self.accounts.iter().any(|account| account.up > 0),
+        }
+    }
+
+    fn choose_of(
+        &self,
+        account: &Account,
+        avoid: Option<AgentIndex>,
+        now: Timestamp,
+    ) -> Result<AgentIndex, Busy> {
+        if account.up == 0 {
+            return Err(Busy::NoAgent);
+        }
+        if let Some(until) = account.limited_until(now) {
+            return Err(Busy::Limited(until));
+        }
+        first_but(account.free.iter(), avoid).ok_or(Busy::Full)
+    }
+
+    fn choose_any(&self, avoid: Option<AgentIndex>, now: Timestamp) -> Result<AgentIndex, Busy> {
+        let mut limited: Option<Timestamp> = None;
+        let ready = self.free.iter().take(MAX_STEPS).filter(|place| {
+            let until = self
+                .seats
+                .get(&place.agent)
+                .and_then(|seat| self.accounts[seat.account].limited_until(now));
+            if let Some(until) = until {
+                limited = Some(limited.map_or(until, |earliest| earliest.min(until)));
+            }
+            until.is_none()
+        });
+        if let Some(agent) = first_but(ready, avoid) {
+            return Ok(agent);
+        }
+        match limited {
+            Some(until) => Err(Busy::Limited(until)),
+            None if self.is_up(None) => Err(Busy::Full),
+            None => Err(Busy::NoAgent),
+        }
+    }
+
+    /// Changes a seat and puts it where it now belongs in the orders of choice.
+    fn change(&mut self, agent: AgentIndex, change: impl FnOnce(&mut Seat)) {
+        let Some(seat) = self.seats.get_mut(&agent) else {
+            return;
+        };
+        let account = &mut self.accounts[seat.account];
+        let before = seat.place(agent);
+        if seat.has_room() {
+            account.free.remove(&before);
+            self.free.remove(&before);
+        }
+        let was_up = seat.up;
+        change(seat);
+        match (was_up, seat.up) {
+            (false, true) => account.up += 1,
+            (true, false) => account.up -= 1,
+            (true, true) | (false, false) => {}
+        }
+        if seat.has_room() {
+            let after = seat.place(agent);
+            account.free.insert(after);
+            self.free.insert(after);
+        }
+    }
+}
+
+impl Seat {
+    fn has_room(&self) -> bool {
+        self.up && self.in_flight < self.capacity
+    }
+
+    fn place(&self, agent: AgentIndex) -> Place {
+        Place {
+            in_flight: self.in_flight,
+            used: self.used,
+            agent,
+        }
+    }
+}
+
+impl Account {
+    fn limited_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.rate.as_ref().and_then(|rate| rate.limited_until(now))
+    }
+}
+
+/// The first place that is not `avoid`, else `avoid` itself if it is there.
+fn first_but<'a>(
+    mut places: impl Iterator<Item = &'a Place>,
+    avoid: Option<AgentIndex>,
+) -> Option<AgentIndex> {
+    let first = places.next()?.agent;
+    if Some(first) != avoid {
+        return Some(first);
+    }
+    Some(places.next().map_or(first, |second| second.agent))
+}
+
+/// How long one message takes at this rate.
+fn interval(per_second: f64) -> Duration {
+    Duration::from_secs_f64(1.0 / per_second.clamp(0.001, 1_000_000.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::EPOCH;
+
+    fn alice() -> Arc<str> {
+        "sip:alice@example.com".into()
+    }
+
+    fn carol() -> Arc<str> {
+        "sip:carol@example.com".into()
+    }
+
+    /// Two agents of alice and one of carol, registered, with room for two requests each.
+    fn pool() -> Pool {
+        let mut pool = Pool::new();
+        pool.add_account(&alice(), None);
+        pool.add_account(&carol(), None);
+        for (index, account) in [(0, alice()), (1, alice()), (2, carol())] {
+            pool.add_agent(AgentIndex(index), &account, 2);
+            pool.up(AgentIndex(index));
+        }
+        pool
+    }
+
+    fn take(pool: &mut Pool, account: Option<&Arc<str>>) -> Result<u32, Busy> {
+        pool.take(account, None, NOW).map(|slot| slot.agent.0)
+    }
+
+    #[test]
+    fn the_idlest_agent_is_chosen_and_among_equals_the_one_used_longest_ago() {
+        let mut pool = pool();
+        let chosen: Vec<_> = (0..6).map(|_| take(&mut pool, None).unwrap()).collect();
+        assert_eq!(chosen, [0, 1, 2, 0, 1, 2]);
+        assert_eq!(take(&mut pool, None), Err(Busy::Full));
+        pool.release(AgentIndex(1));
+        assert_eq!(take(&mut pool, None), Ok(1));
+    }
+
+    #[test]
+    fn from_picks_the_account() {
+        let mut pool = pool();
+        assert_eq!(take(&mut pool, Some(&carol())), Ok(2));
+        assert_eq!(take(&mut pool, Some(&carol())), Ok(2));
+        assert_eq!(take(&mut pool, Some(&carol())), Err(Busy::Full));
+        assert_eq!(take(&mut pool, Some(&"sip:x@y".into())), Err(Busy::NoAgent));
+    }
+
+    #[test]
+    fn an_agent_that_is_not_registered_is_not_chosen() {
+        let mut pool = pool();
+        pool.down(AgentIndex(0));
+        pool.down(AgentIndex(1));
+        assert_eq!(take(&mut pool, None), Ok(2));
+        assert_eq!(take(&mut pool, Some(&alice())), Err(Busy::NoAgent));
+        assert!(!pool.is_up(Some(&alice())));
+        assert!(pool.is_up(None));
+    }
+
+    #[test]
+    fn another_agent_is_preferred_after_a_failure_but_not_insisted_on() {
+        let mut pool = pool();
+        let avoid = Some(AgentIndex(0));
+        assert_eq!(pool.take(Some(&alice()), avoid, NOW).unwrap().agent.0, 1);
+        pool.down(AgentIndex(1));
+        assert_eq!(pool.take(Some(&alice()), avoid, NOW).unwrap().agent.0, 0);
+    }
+
+    #[test]
+    fn a_rate_holds_an_account_back_and_not_the_others() {
+        let mut pool = pool();
+        pool.add_account(&alice(), Some(1.0));
+        assert_eq!(take(&mut pool, Some(&alice())), Ok(0));
+        let second = NOW.plus(Duration::from_secs(1));
+        assert_eq!(take(&mut pool, Some(&alice())), Err(Busy::Limited(second)));
+        assert_eq!(take(&mut pool, None), Ok(2));
+        assert!(pool.take(Some(&alice()), None, second).is_ok());
+    }
+
+    #[test]
+    fn a_slot_given_back_after_its_agent_ended_changes_nothing() {
+        let mut pool = pool();
+        assert_eq!(take(&mut pool, Some(&carol())), Ok(2));
+        pool.remove_agent(AgentIndex(2));
+        pool.release(AgentIndex(2));
+        assert_eq!(take(&mut pool, Some(&carol())), Err(Busy::NoAgent));
+    }
+}
