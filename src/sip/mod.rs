@@ -7,6 +7,7 @@ mod outgoing;
 pub mod parse;
 mod status;
 pub mod transaction;
+pub mod uri;
 
 pub use outgoing::Outgoing;
 pub use status::StatusCode;

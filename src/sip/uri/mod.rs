@@ -1,0 +1,486 @@
+//! SIP and SIPS URIs (RFC 3261 §19.1), and the other URIs that headers may carry.
+//!
+//! A [`Uri`] is one text and the places of its parts in it, so that reading one costs one
+//! allocation and writing one none. The text is canonical: scheme, host, parameter names and the
+//! values of `transport` and `user` are lower-case, characters are escaped only where the grammar
+//! asks for it, and escapes are upper-case. What is left of the rules of equivalence (§19.1.4)
+//! is [`Uri::is_equivalent`].
+//!
+//! Taken although the grammar does not allow it, because peers write it: `_` in a host and `-` at
+//! the end of one of its labels, and visible characters, ASCII or not, that should have been
+//! escaped. Two `@`, an empty parameter and a broken escape are refused: there parsers disagree
+//! about what is meant, and a gateway that guesses sends messages to strangers.
+
+mod equivalence;
+mod escape;
+mod host;
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A SIP or SIPS URI.
+///
+/// Compared with `==` it is its canonical text; RFC 3261's own comparison, which ignores more, is
+/// [`is_equivalent`](Self::is_equivalent).
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub struct Uri {
+    text: Box<str>,
+    scheme: Scheme,
+    user: Option<Span>,
+    password: Option<Span>,
+    host: Span,
+    port: Option<u16>,
+    /// What follows the host and port up to the headers, without its first semicolon.
+    params: Option<Span>,
+    /// Without the question mark.
+    headers: Option<Span>,
+}
+
+/// Which of the two schemes a URI has. There is no equivalence between them (RFC 3261 §19.1.4).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Scheme {
+    /// `sip`
+    Sip,
+    /// `sips`: every hop is to be secured (RFC 5630).
+    Sips,
+}
+
+/// Any URI that may stand in a header: `From` and `To` of a peer may well be `tel` URIs.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum AnyUri {
+    /// One that SIP can route.
+    Sip(Uri),
+    /// Another one, as written (RFC 3986 §4.3): a scheme, a colon and the rest.
+    Other(Box<str>),
+}
+
+/// Why a text is not a URI.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum UriError {
+    /// It is longer than [`Uri::MAX_LENGTH`].
+    #[error("the URI is longer than {} bytes", Uri::MAX_LENGTH)]
+    TooLong,
+    /// It begins with neither `sip:` nor `sips:`.
+    #[error("the URI begins with neither sip: nor sips:")]
+    Scheme,
+    /// A blank, a control character, a quotation mark or an angle bracket.
+    #[error("the URI has a character that no URI may have")]
+    Character,
+    /// A percent sign without two hexadecimal digits after it.
+    #[error("a percent sign in the URI is not followed by two hexadecimal digits")]
+    Escape,
+    /// Nothing before the `@`.
+    #[error("there is no user before the @")]
+    User,
+    /// Neither a domain name nor an IP address.
+    #[error("the host is neither a domain name nor an IP address")]
+    Host,
+    /// Outside 1 to 65535.
+    #[error("the port is not a number from 1 to 65535")]
+    Port,
+    /// One without a name.
+    #[error("a parameter of the URI has no name")]
+    Parameter,
+    /// One without a name or without a value.
+    #[error("a header in the URI is not name=value")]
+    Header,
+}
+
+/// A place in the text; the length bound makes it fit.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+struct Span {
+    start: u16,
+    end: u16,
+}
+
+impl Uri {
+    /// How many bytes a URI has at most, as it is given and as it is written. RFC 3261 sets no
+    /// bound; real ones stay far below this.
+    pub const MAX_LENGTH: usize = 1024;
+
+    /// Reads one; nothing may stand around it.
+    pub fn parse(text: &str) -> Result<Self, UriError> {
+        if text.len() > Self::MAX_LENGTH {
+            return Err(UriError::TooLong);
+        }
+        if text
+            .bytes()
+            .any(|byte| byte <= b' ' || matches!(byte, 0x7f | b'"' | b'<' | b'>'))
+        {
+            return Err(UriError::Character);
+        }
+        let (scheme, rest) = split_scheme(text).ok_or(UriError::Scheme)?;
+        let (userinfo, rest) = match rest.split_once('@') {
+            Some((userinfo, rest)) => (Some(userinfo), rest),
+            None => (None, rest),
+        };
+        let (rest, headers) = split_at_char(rest, '?');
+        let (hostport, params) = split_at_char(rest, ';');
+
+        let mut writer = Writer::new(scheme, text.len());
+        let (user, password) = writer.userinfo(userinfo)?;
+        let (host, port) = writer.hostport(hostport)?;
+        let params = params.map(|params| writer.params(params)).transpose()?;
+        let headers = match headers {
+            None | Some("") => None,
+            Some(headers) => Some(writer.headers(headers)?),
+        };
+        let text = writer.finish()?;
+        Ok(Self {
+            text,
+            scheme,
+            user,
+            password,
+            host,
+            port,
+            params,
+            headers,
+        })
+    }
+
+    /// The canonical text: what goes on the wire, and what digest hashes.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// `sip` or `sips`.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The user, escaped as on the wire; `None` for a URI that names a host only.
+    pub fn user(&self) -> Option<&str> {
+        self.user.map(|span| self.part(span))
+    }
+
+    /// The user as bytes a person means, without escapes.
+    pub fn user_unescaped(&self) -> Option<Vec<u8>> {
+        self.user().map(escape::unescape)
+    }
+
+    /// The password, escaped as on the wire. RFC 3261 §19.1.1 advises against having one.
+    pub fn password(&self) -> Option<&str> {
+        self.password.map(|span| self.part(span))
+    }
+
+    /// The host in lower case; an IPv6 address with its brackets.
+    pub fn host(&self) -> &str {
+        self.part(self.host)
+    }
+
+    /// The port, if one is written.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Host and port as written.
+    pub fn host_and_port(&self) -> &str {
+        let end = match (self.params, self.headers) {
+            (Some(next), _) | (None, Some(next)) => next.start - 1,
+            (None, None) => self.end(),
+        };
+        self.part(Span {
+            start: self.host.start,
+            end,
+        })
+    }
+
+    /// Every parameter in order: name in lower case, and value.
+    pub fn params(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let params = self.params.map(|span| self.part(span).split(';'));
+        params
+            .into_iter()
+            .flatten()
+            .map(|param| match param.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (param, None),
+            })
+    }
+
+    /// The value of the parameter of this lower-case name: `None` when it is absent, `Some("")`
+    /// when it has no value. Of several the last counts.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        let same = self.params().filter(|(given, _)| *given == name);
+        same.last().map(|(_, value)| value.unwrap_or_default())
+    }
+
+    /// Every header in order: name and value, escaped.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let headers = self.headers.map(|span| self.part(span).split('&'));
+        headers
+            .into_iter()
+            .flatten()
+            .map(|header| header.split_once('=').unwrap_or((header, "")))
+    }
+
+    /// The address of record it belongs to (RFC 3261 §10.3 step 5): no password, parameters or
+    /// headers.
+    pub fn address_of_record(&self) -> Self {
+        let mut writer = Writer::new(self.scheme, self.text.len());
+        let user = self.user().map(|user| {
+            let span = writer.push(user);
+            writer.text.push('@');
+            span
+        });
+        self.without_the_rest(writer, user)
+    }
+
+    /// The host alone: what a REGISTER for this address is sent to (RFC 3261 §10.2).
+    pub fn registrar(&self) -> Self {
+        self.without_the_rest(Writer::new(self.scheme, self.text.len()), None)
+    }
+
+    fn without_the_rest(&self, mut writer: Writer, user: Option<Span>) -> Self {
+        let host = writer.push(self.host());
+        writer.port(self.port);
+        let text = writer.text.into_boxed_str();
+        let (scheme, port) = (self.scheme, self.port);
+        Self {
+            text,
+            scheme,
+            user,
+            password: None,
+            host,
+            port,
+            params: None,
+            headers: None,
+        }
+    }
+
+    fn end(&self) -> u16 {
+        // The constructors refuse what is longer than `MAX_LENGTH`.
+        u16::try_from(self.text.len()).unwrap_or(u16::MAX)
+    }
+
+    fn part(&self, span: Span) -> &str {
+        &self.text[usize::from(span.start)..usize::from(span.end)]
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.password {
+            None => f.write_str(&self.text),
+            Some(password) => {
+                let start = self.part(Span {
+                    start: 0,
+                    end: password.start,
+                });
+                let end = self.part(Span {
+                    start: password.end,
+                    end: self.end(),
+                });
+                write!(f, "{start}***{end}")
+            }
+        }
+    }
+}
+
+impl FromStr for Uri {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        Self::parse(text)
+    }
+}
+
+impl Scheme {
+    /// `sip` or `sips`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sip => "sip",
+            Self::Sips => "sips",
+        }
+    }
+}
+
+impl AnyUri {
+    /// Reads a URI of any scheme; nothing may stand around it.
+    pub fn parse(text: &str) -> Result<Self, UriError> {
+        match Uri::parse(text) {
+            Ok(uri) => Ok(Self::Sip(uri)),
+            Err(UriError::Scheme) if is_absolute(text) => Ok(Self::Other(text.into())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The text: canonical if SIP's, as written if not.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Sip(uri) => uri.as_str(),
+            Self::Other(text) => text,
+        }
+    }
+}
+
+/// The scheme if it is one of the two, and what follows the colon.
+fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    if scheme.eq_ignore_ascii_case("sip") {
+        Some((Scheme::Sip, rest))
+    } else if scheme.eq_ignore_ascii_case("sips") {
+        Some((Scheme::Sips, rest))
+    } else {
+        None
+    }
+}
+
+fn is_absolute(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(scheme, rest)| {
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+            && !rest.is_empty()
+    })
+}
+
+fn split_at_char(text: &str, at: char) -> (&str, Option<&str>) {
+    match text.split_once(at) {
+        Some((before, after)) => (before, Some(after)),
+        None => (text, None),
+    }
+}
+
+/// The canonical text while it grows.
+struct Writer {
+    text: String,
+}
+
+impl Writer {
+    fn new(scheme: Scheme, capacity: usize) -> Self {
+        let mut text = String::with_capacity(capacity);
+        text.push_str(scheme.as_str());
+        text.push(':');
+        Self { text }
+    }
+
+    fn userinfo(
+        &mut self,
+        userinfo: Option<&str>,
+    ) -> Result<(Option<Span>, Option<Span>), UriError> {
+        let Some(userinfo) = userinfo else {
+            return Ok((None, None));
+        };
+        let (user, password) = split_at_char(userinfo, ':');
+        if user.is_empty() {
+            return Err(UriError::User);
+        }
+        let user = self.escaped(user, escape::in_user)?;
+        let password = match password {
+            None => None,
+            Some(password) => {
+                self.text.push(':');
+                Some(self.escaped(password, escape::in_password)?)
+            }
+        };
+        self.text.push('@');
+        Ok((Some(user), password))
+    }
+
+    fn hostport(&mut self, hostport: &str) -> Result<(Span, Option<u16>), UriError> {
+        let (host, port) = host::split_port(hostport)?;
+        let start = self.position();
+        host::push(&mut self.text, host)?;
+        let host = self.span_from(start);
+        self.port(port);
+        Ok((host, port))
+    }
+
+    fn port(&mut self, port: Option<u16>) {
+        if let Some(port) = port {
+            self.text.push(':');
+            self.text.push_str(&port.to_string());
+        }
+    }
+
+    fn params(&mut self, params: &str) -> Result<Span, UriError> {
+        self.text.push(';');
+        let start = self.position();
+        for (index, param) in params.split(';').enumerate() {
+            if index > 0 {
+                self.text.push(';');
+            }
+            let (name, value) = split_at_char(param, '=');
+            if name.is_empty() {
+                return Err(UriError::Parameter);
+            }
+            let name = self.lower_case(name, escape::in_param)?;
+            if let Some(value) = value {
+                self.text.push('=');
+                match self.slice(name) {
+                    "transport" | "user" => self.lower_case(value, escape::in_param)?,
+                    _ => self.escaped(value, escape::in_param)?,
+                };
+            }
+        }
+        Ok(self.span_from(start))
+    }
+
+    fn headers(&mut self, headers: &str) -> Result<Span, UriError> {
+        self.text.push('?');
+        let start = self.position();
+        for (index, header) in headers.split('&').enumerate() {
+            if index > 0 {
+                self.text.push('&');
+            }
+            let (name, value) = header.split_once('=').ok_or(UriError::Header)?;
+            if name.is_empty() {
+                return Err(UriError::Header);
+            }
+            self.escaped(name, escape::in_header)?;
+            self.text.push('=');
+            self.escaped(value, escape::in_header)?;
+        }
+        Ok(self.span_from(start))
+    }
+
+    fn finish(self) -> Result<Box<str>, UriError> {
+        match self.text.len() > Uri::MAX_LENGTH {
+            true => Err(UriError::TooLong),
+            false => Ok(self.text.into_boxed_str()),
+        }
+    }
+
+    fn escaped(&mut self, part: &str, literal: fn(u8) -> bool) -> Result<Span, UriError> {
+        let start = self.position();
+        escape::push(&mut self.text, part, literal)?;
+        Ok(self.span_from(start))
+    }
+
+    fn lower_case(&mut self, part: &str, literal: fn(u8) -> bool) -> Result<Span, UriError> {
+        self.escaped(&part.to_ascii_lowercase(), literal)
+    }
+
+    fn push(&mut self, part: &str) -> Span {
+        let start = self.position();
+        self.text.push_str(part);
+        self.span_from(start)
+    }
+
+    fn slice(&self, span: Span) -> &str {
+        &self.text[usize::from(span.start)..usize::from(span.end)]
+    }
+
+    fn span_from(&self, start: u16) -> Span {
+        Span {
+            start,
+            end: self.position(),
+        }
+    }
+
+    fn position(&self) -> u16 {
+        // An escape triples a byte at most, so `MAX_LENGTH` keeps this far below the limit.
+        u16::try_from(self.text.len()).unwrap_or(u16::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests;
