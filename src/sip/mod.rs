@@ -6,6 +6,7 @@ pub mod headers;
 mod outgoing;
 pub mod parse;
 mod status;
+pub mod target;
 pub mod transaction;
 pub mod uri;
 

@@ -8,12 +8,12 @@ fn is_unreserved(byte: u8) -> bool {
 }
 
 /// What `user` may have as it is.
-pub(super) fn in_user(byte: u8) -> bool {
+pub(in crate::sip) fn in_user(byte: u8) -> bool {
     b"&=+$,;?/".contains(&byte)
 }
 
 /// What `password` may have as it is.
-pub(super) fn in_password(byte: u8) -> bool {
+pub(in crate::sip) fn in_password(byte: u8) -> bool {
     // `?` and `/` are not in the grammar's password. JsSIP writes them there, peers take them.
     b"&=+$,?/".contains(&byte)
 }
@@ -30,7 +30,11 @@ pub(super) fn in_header(byte: u8) -> bool {
 
 /// Appends `part` in its canonical form: what is unreserved without an escape, what the part may
 /// have as written, everything else escaped in upper case.
-pub(super) fn push(out: &mut String, part: &str, literal: fn(u8) -> bool) -> Result<(), UriError> {
+pub(in crate::sip) fn push(
+    out: &mut String,
+    part: &str,
+    literal: fn(u8) -> bool,
+) -> Result<(), UriError> {
     let mut bytes = part.bytes();
     while let Some(byte) = bytes.next() {
         if byte == b'%' {
@@ -48,13 +52,24 @@ pub(super) fn push(out: &mut String, part: &str, literal: fn(u8) -> bool) -> Res
     Ok(())
 }
 
+/// Appends `bytes` so that nothing in them has a meaning of its own: only what is unreserved, and
+/// what `literal` names, stays as it is.
+pub(in crate::sip) fn push_bytes(out: &mut String, bytes: &[u8], literal: fn(u8) -> bool) {
+    for &byte in bytes {
+        match is_unreserved(byte) || literal(byte) {
+            true => out.push(char::from(byte)),
+            false => push_escaped(out, byte),
+        }
+    }
+}
+
 /// Every escape replaced by its byte; one that is broken stays as it is.
 pub(super) fn unescape(part: &str) -> Vec<u8> {
     try_unescape(part).unwrap_or_else(|_| part.as_bytes().to_vec())
 }
 
 /// Every escape replaced by its byte.
-fn try_unescape(part: &str) -> Result<Vec<u8>, UriError> {
+pub(in crate::sip) fn try_unescape(part: &str) -> Result<Vec<u8>, UriError> {
     let mut bytes = part.bytes();
     let mut out = Vec::with_capacity(part.len());
     while let Some(byte) = bytes.next() {

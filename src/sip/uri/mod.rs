@@ -12,7 +12,7 @@
 //! about what is meant, and a gateway that guesses sends messages to strangers.
 
 mod equivalence;
-mod escape;
+pub(super) mod escape;
 mod host;
 
 use std::fmt;
@@ -321,7 +321,7 @@ impl AnyUri {
 }
 
 /// The scheme if it is one of the two, and what follows the colon.
-fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
+pub(super) fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
     let (scheme, rest) = text.split_once(':')?;
     if scheme.eq_ignore_ascii_case("sip") {
         Some((Scheme::Sip, rest))

@@ -1,0 +1,322 @@
+//! What a client writes to name a recipient, turned into the URI a request is addressed to.
+//!
+//! | written                                        | becomes                                     |
+//! |------------------------------------------------|---------------------------------------------|
+//! | a user name: `alice`                           | that user at the account's host             |
+//! | a user and a domain: `alice@b.com`             | a SIP URI; the last `@` separates           |
+//! | a phone number: `+1 (555) 123-45`              | its digits as the user, no separators       |
+//! | `sip:` or `sips:` and any of these             | the same; `sips` stays `sips`               |
+//! | `sip:` and a host alone                        | refused: nobody is named                    |
+//! | `tel:` (RFC 3966)                              | the number at the account's host            |
+//! | `tel:` with parameters                         | they move into the user, and `user=phone`   |
+//! | `"Alice" <sip:alice@b.com>`                    | what stands between the brackets            |
+//! | `im:`, `xmpp:`, `mailto:`, `http:` …           | refused: SIP does not go there              |
+//!
+//! Blanks around it are dropped. A domain name in any script becomes its A-labels (RFC 5890).
+//! What a URI says about the request rather than about the recipient, its headers and its
+//! `method`, is left out (RFC 3261 §19.1.5 and §8.1.1.1 keep both out of the Request-URI).
+
+mod telephone;
+
+use std::borrow::Cow;
+
+use idna::AsciiDenyList;
+
+use super::uri::Scheme;
+use super::uri::Uri;
+use super::uri::UriError;
+use super::uri::escape;
+
+/// Why a target cannot be sent to.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum TargetError {
+    /// Nothing, or nothing but blanks.
+    #[error("the target is empty")]
+    Empty,
+    /// Of another world than SIP.
+    #[error(
+        "{scheme}: addresses cannot be reached over SIP: \
+         write a user name, or a sip:, sips: or tel: URI"
+    )]
+    ForeignScheme {
+        /// In lower case, without the colon.
+        scheme: String,
+    },
+    /// A `sip:` or `sips:` URI without an `@`, whose rest is a host.
+    #[error("the target names a host but no user: write sip:user@host, or the user name alone")]
+    HostOnly,
+    /// No user, or one that consists of separators only.
+    #[error("the target has no user")]
+    NoUser,
+    /// More than one `@` and parameters or headers between them.
+    #[error("the target has more than one @: write those of the user name as %40")]
+    ManyAts,
+    /// A `tel:` URI without a number.
+    #[error("a tel: target must be a phone number, such as tel:+15551234")]
+    NotANumber,
+    /// A `<` or `>` without the other.
+    #[error("the angle brackets of the target do not enclose a URI")]
+    Brackets,
+    /// Its parts do not make a URI.
+    #[error(transparent)]
+    Uri(UriError),
+}
+
+/// Turns a target into the URI a request of `account` is addressed to. Bare user names and phone
+/// numbers take the host and port of `account`, and nothing else of it.
+pub fn normalize(target: &str, account: &Uri) -> Result<Uri, TargetError> {
+    if target.len() > Uri::MAX_LENGTH {
+        return Err(UriError::TooLong.into());
+    }
+    let target = without_display_name(target.trim())?;
+    if target.is_empty() {
+        return Err(TargetError::Empty);
+    }
+    match split_scheme(target)? {
+        (Written::Telephone, rest) => telephone::normalize(rest, account),
+        (Written::Bare, rest) => of_user(Scheme::Sip, Written::Bare, rest, account),
+        (Written::Uri(scheme), rest) => of_user(scheme, Written::Uri(scheme), rest, account),
+    }
+}
+
+/// In which form a target is written.
+#[derive(Clone, Copy)]
+enum Written {
+    Bare,
+    Uri(Scheme),
+    Telephone,
+}
+
+/// Schemes that a client may believe to be reachable. A list, because a user name may have a
+/// password behind a colon, which looks the same.
+const FOREIGN: [&str; 29] = [
+    "aim",
+    "callto",
+    "cid",
+    "data",
+    "facetime",
+    "fax",
+    "file",
+    "ftp",
+    "h323",
+    "http",
+    "https",
+    "im",
+    "irc",
+    "javascript",
+    "mailto",
+    "matrix",
+    "mid",
+    "mms",
+    "mmsto",
+    "modem",
+    "pres",
+    "sms",
+    "smsto",
+    "skype",
+    "tg",
+    "urn",
+    "ws",
+    "wss",
+    "xmpp",
+];
+
+fn split_scheme(target: &str) -> Result<(Written, &str), TargetError> {
+    if let Some((scheme, rest)) = super::uri::split_scheme(target) {
+        return Ok((Written::Uri(scheme), rest));
+    }
+    let Some((scheme, rest)) = target.split_once(':') else {
+        return Ok((Written::Bare, target));
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    if scheme == "tel" {
+        return Ok((Written::Telephone, rest));
+    }
+    if FOREIGN.contains(&scheme.as_str()) || rest.starts_with("//") {
+        return Err(TargetError::ForeignScheme { scheme });
+    }
+    Ok((Written::Bare, target))
+}
+
+/// What stands between the brackets of a name-addr (RFC 3261 §20.10), or the whole text.
+fn without_display_name(target: &str) -> Result<&str, TargetError> {
+    let Some(inside) = target.strip_suffix('>') else {
+        return Ok(target);
+    };
+    let after_name = match inside.strip_prefix('"') {
+        Some(quoted) => after_quote(quoted).ok_or(TargetError::Brackets)?,
+        None => &inside[inside.find('<').ok_or(TargetError::Brackets)?..],
+    };
+    let uri = after_name
+        .trim_start()
+        .strip_prefix('<')
+        .ok_or(TargetError::Brackets)?;
+    match uri.contains(['<', '>']) {
+        true => Err(TargetError::Brackets),
+        false => Ok(uri.trim()),
+    }
+}
+
+/// What follows the closing quotation mark; a backslash takes the next character with it.
+fn after_quote(quoted: &str) -> Option<&str> {
+    let mut chars = quoted.char_indices();
+    while let Some((at, char)) = chars.next() {
+        match char {
+            '"' => return Some(&quoted[at + 1..]),
+            '\\' => drop(chars.next()),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn of_user(
+    scheme: Scheme,
+    written: Written,
+    rest: &str,
+    account: &Uri,
+) -> Result<Uri, TargetError> {
+    let Some((user, domain)) = rest.rsplit_once('@') else {
+        return match written {
+            Written::Uri(_) if names_a_host(rest) => Err(TargetError::HostOnly),
+            _ => assemble(
+                scheme,
+                &user_of(Written::Bare, rest)?,
+                account.host_and_port(),
+                "",
+            ),
+        };
+    };
+    // `sip:a@b.com?to=c@d.com` must not reach d.com.
+    if user
+        .split_once('@')
+        .is_some_and(|(_, between)| between.contains([';', '?']))
+    {
+        return Err(TargetError::ManyAts);
+    }
+    let (domain, _headers) = domain.split_once('?').unwrap_or((domain, ""));
+    let (hostport, params) = match domain.split_once(';') {
+        Some((hostport, params)) => (hostport, about_the_recipient(params)),
+        None => (domain, String::new()),
+    };
+    assemble(
+        scheme,
+        &user_of(written, user)?,
+        &a_labels(hostport)?,
+        &params,
+    )
+}
+
+/// Whether what follows `sip:` is a host and not a user: RFC 3261 reads it as a host always, so
+/// only what can be a user alone is taken as one.
+fn names_a_host(rest: &str) -> bool {
+    let host = rest.split([';', '?']).next().unwrap_or_default();
+    let has_parameters = host.len() < rest.len();
+    let name = host.split(':').next().unwrap_or_default();
+    let top = name.rsplit('.').next().unwrap_or_default();
+    has_parameters
+        || host.starts_with('[')
+        || name.parse::<core::net::Ipv4Addr>().is_ok()
+        || (name.contains('.') && top.starts_with(|first: char| first.is_alphabetic()))
+}
+
+fn user_of(written: Written, userinfo: &str) -> Result<String, TargetError> {
+    let (user, password) = match userinfo.split_once(':') {
+        Some((user, password)) => (user, Some(password)),
+        None => (userinfo, None),
+    };
+    let mut out = String::with_capacity(userinfo.len());
+    match telephone::without_separators(&escape::try_unescape(user)?) {
+        Some(number) if number.trim_start_matches('+').is_empty() => {
+            return Err(TargetError::NoUser);
+        }
+        Some(number) => out.push_str(&number),
+        None => push_part(&mut out, written, user)?,
+    }
+    if let Some(password) = password {
+        out.push(':');
+        push_part(&mut out, written, password)?;
+    }
+    Ok(out)
+}
+
+/// In a URI a `;` may mean something to the recipient's domain and stays as it is; in a bare name
+/// it is a character like any other.
+fn push_part(out: &mut String, written: Written, part: &str) -> Result<(), UriError> {
+    match written {
+        Written::Uri(_) => escape::push(out, part, escape::in_user),
+        Written::Bare | Written::Telephone => {
+            let bytes = escape::try_unescape(part)?;
+            escape::push_bytes(out, &bytes, |byte| b"+?/".contains(&byte));
+            Ok(())
+        }
+    }
+}
+
+/// Parameters without `method`; of several with one name the last.
+fn about_the_recipient(params: &str) -> String {
+    let name = |param: &str| {
+        param
+            .split('=')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase()
+    };
+    let all: Vec<&str> = params.split(';').collect();
+    let mut out = String::with_capacity(params.len() + 1);
+    for (index, param) in all.iter().enumerate() {
+        // One without a name is kept for the parser to refuse.
+        let given_again = all[index + 1..]
+            .iter()
+            .any(|later| name(later) == name(param));
+        if param.is_empty() || !(given_again || name(param) == "method") {
+            out.push(';');
+            out.push_str(param);
+        }
+    }
+    out
+}
+
+/// The host in ASCII. The dot at the end of a fully qualified name is refused: few registrars
+/// know their own domain by it.
+fn a_labels(hostport: &str) -> Result<Cow<'_, str>, TargetError> {
+    let (host, port) = match hostport.split_once(':') {
+        Some((host, _)) if !host.starts_with('[') => (host, &hostport[host.len()..]),
+        _ => (hostport, ""),
+    };
+    if host.ends_with('.') {
+        return Err(UriError::Host.into());
+    }
+    if host.is_ascii() {
+        return Ok(Cow::Borrowed(hostport));
+    }
+    let host = idna::domain_to_ascii_cow(host.as_bytes(), AsciiDenyList::URL)
+        .map_err(|_| UriError::Host)?;
+    Ok(Cow::Owned(format!("{host}{port}")))
+}
+
+fn assemble(scheme: Scheme, user: &str, host: &str, params: &str) -> Result<Uri, TargetError> {
+    Ok(Uri::parse(&format!(
+        "{}:{user}@{host}{params}",
+        scheme.as_str()
+    ))?)
+}
+
+impl From<UriError> for TargetError {
+    fn from(error: UriError) -> Self {
+        match error {
+            UriError::User => Self::NoUser,
+            UriError::TooLong
+            | UriError::Scheme
+            | UriError::Character
+            | UriError::Escape
+            | UriError::Host
+            | UriError::Port
+            | UriError::Parameter
+            | UriError::Header => Self::Uri(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
