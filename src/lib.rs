@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod clock;
+pub mod config;
 pub mod dispatch;
 pub mod message;
 pub mod pool;

@@ -1,0 +1,170 @@
+//! The configuration: what is compiled in, under a file, under the environment.
+//!
+//! One file per section. Reading never stops at the first mistake: [`load`] gives a whole [`Config`]
+//! or every [`Mistake`] in it, with the key, what is taken instead and where the value came from.
+//! `config/default.toml` is the reference of every key.
+
+mod account;
+mod address;
+mod delivery;
+mod http;
+mod layers;
+mod mistake;
+mod report;
+mod retention;
+mod sandbox;
+mod secret;
+mod section;
+mod sip;
+mod store;
+mod telemetry;
+mod twins;
+mod units;
+mod value;
+mod webhooks;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use account::Account;
+pub use account::Credentials;
+pub use account::Server;
+pub use address::AddressOfRecord;
+pub use address::Registrar;
+pub use delivery::Delivery;
+pub use http::Auth;
+pub use http::Http;
+pub use http::Token;
+pub use layers::DEFAULTS;
+pub use layers::Sources;
+pub use mistake::Mistake;
+pub use mistake::Mistakes;
+pub use mistake::Origin;
+pub use report::Setting;
+pub use retention::Bodies;
+pub use retention::Retention;
+pub use sandbox::Sandbox;
+pub use secret::Secret;
+
+pub use sip::ClientCertificate;
+pub use sip::Keepalive;
+pub use sip::Sip;
+pub use store::Store;
+pub use telemetry::LogFormat;
+pub use telemetry::Telemetry;
+pub use webhooks::Webhooks;
+
+use self::report::Report;
+use self::section::Section;
+use crate::message::Limits;
+
+/// Everything that can be set, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients come in.
+    pub http: Http,
+    /// Where messages and events are kept.
+    pub store: Store,
+    /// Whom we send as. Empty: the sandbox stands in.
+    pub accounts: Vec<Account>,
+    /// How agents connect.
+    pub sip: Sip,
+    /// What holds for messages.
+    pub delivery: Delivery,
+    /// How events are posted.
+    pub webhooks: Webhooks,
+    /// How long what has ended is kept.
+    pub retention: Retention,
+    /// What is told of what goes on.
+    pub telemetry: Telemetry,
+    /// The built-in SIP server.
+    pub sandbox: Sandbox,
+}
+
+/// A configuration, and how it came about.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What holds.
+    pub config: Arc<Config>,
+    /// Every key with its value and where it came from, in the order of the sections.
+    pub settings: Vec<Setting>,
+    /// The file that was read, if one was.
+    pub file: Option<PathBuf>,
+}
+
+/// Reads the configuration, or finds every mistake in it.
+pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
+    let (mut tables, unreadable) = sources.merge();
+    let report = Report::default();
+    report.mistakes.borrow_mut().extend(unreadable);
+
+    let accounts = tables.remove("account");
+    let mut section = |name: &str| Section::new(name, tables.remove(name), &report);
+    let config = Config {
+        http: Http::read(section("http")),
+        store: Store::read(section("store")),
+        accounts: read_accounts(accounts, &report),
+        sip: Sip::read(section("sip")),
+        delivery: Delivery::read(section("delivery")),
+        webhooks: Webhooks::read(section("webhooks")),
+        retention: Retention::read(section("retention")),
+        telemetry: Telemetry::read(section("telemetry")),
+        sandbox: Sandbox::read(section("sandbox")),
+    };
+    Section::of_rest(tables, &report).finish();
+
+    let mistakes = report.mistakes.into_inner();
+    if !mistakes.is_empty() {
+        return Err(Mistakes(mistakes));
+    }
+    Ok(Loaded {
+        config: Arc::new(config),
+        settings: report.settings.into_inner(),
+        file: sources.chosen_file().map(PathBuf::from),
+    })
+}
+
+fn read_accounts(value: Option<::config::Value>, report: &Report) -> Vec<Account> {
+    let sections = Section::list("account", value, report);
+    let mut accounts: Vec<Account> = Vec::with_capacity(sections.len());
+    for section in sections {
+        let name = section.name().to_owned();
+        let Some(account) = Account::read(section) else {
+            continue;
+        };
+        if accounts.iter().any(|other| other.uri == account.uri) {
+            let problem = "another account has this address";
+            report.wrong(&format!("{name}.uri"), problem, "an address of its own");
+        }
+        accounts.push(account);
+    }
+    accounts
+}
+
+impl Config {
+    /// Reads a configuration from a text alone, without file or environment.
+    pub fn from_toml(text: &str) -> Result<Self, Mistakes> {
+        let sources = Sources {
+            text: Some(text.to_owned()),
+            ..Sources::default()
+        };
+        load(&sources).map(|loaded| Arc::unwrap_or_clone(loaded.config))
+    }
+
+    /// What a client may ask for, and what holds where it does not.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            max_body: self.delivery.max_body,
+            ttl: self.delivery.ttl,
+            max_ttl: self.delivery.max_ttl,
+            max_schedule: self.delivery.max_schedule,
+            attempts: self.delivery.attempts,
+            max_attempts: self.delivery.max_attempts,
+            on_unknown: self.delivery.on_unknown,
+            webhook_secret: self.webhooks.secret.is_some(),
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! A table of the configuration while it is read.
+//!
+//! Reading never stops at a mistake: it notes it and goes on with a value that fits the type, so
+//! that all mistakes are told at once. [`super::load`] throws such a configuration away.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use config::Map;
+use config::Value;
+use config::ValueKind;
+
+use super::mistake::Origin;
+use super::report::Report;
+use super::report::Setting;
+use super::report::join;
+use super::units;
+use super::value;
+
+/// The sections, and the list of accounts.
+const SECTIONS: [&str; 9] = [
+    "http",
+    "store",
+    "account",
+    "sip",
+    "delivery",
+    "webhooks",
+    "retention",
+    "telemetry",
+    "sandbox",
+];
+
+/// A table while it is read. What nobody asked for when it is [finished](Section::finish) is unknown.
+#[derive(Debug)]
+pub(super) struct Section<'a> {
+    name: String,
+    values: Map<String, Value>,
+    known: BTreeSet<&'static str>,
+    /// The table itself is missing or no table: then its keys are not missed as well.
+    broken: bool,
+    /// Whether its keys are settings of their own; those of a table within a list are not.
+    listed: bool,
+    report: &'a Report,
+}
+
+impl<'a> Section<'a> {
+    /// Begins to read the table of this name.
+    pub(super) fn new(name: &str, value: Option<Value>, report: &'a Report) -> Self {
+        let mut section = Self {
+            name: name.to_owned(),
+            values: Map::new(),
+            known: BTreeSet::new(),
+            broken: false,
+            listed: true,
+            report,
+        };
+        let origin = value.as_ref().map(value::origin_of);
+        match value.map(|value| value.kind) {
+            Some(ValueKind::Table(values)) => section.values = values,
+            None | Some(ValueKind::Nil) => {
+                section.broken = true;
+                section.note(name, "is missing", "", None);
+            }
+            Some(_) => {
+                section.broken = true;
+                section.note(name, "is not a table", "keys and values", origin);
+            }
+        }
+        section
+    }
+
+    /// What is left of the whole configuration when every section was taken out.
+    pub(super) fn of_rest(values: Map<String, Value>, report: &'a Report) -> Self {
+        let whole = Value::new(None, ValueKind::Table(values));
+        let mut section = Self::new("", Some(whole), report);
+        section.known = SECTIONS.into_iter().collect();
+        section
+    }
+
+    /// Begins to read each table of a list that may be missing.
+    pub(super) fn list(name: &str, value: Option<Value>, report: &'a Report) -> Vec<Self> {
+        match value.as_ref().map(|value| &value.kind) {
+            None | Some(ValueKind::Nil) => Vec::new(),
+            Some(ValueKind::Array(items)) => {
+                let section = |(index, item): (usize, &Value)| {
+                    Self::new(&format!("{name}[{index}]"), Some(item.clone()), report)
+                };
+                items.iter().enumerate().map(section).collect()
+            }
+            Some(_) => {
+                let accepted = format!("[[{name}]] above each");
+                let origin = value.as_ref().map(value::origin_of);
+                report.note(name, "is not a list of tables", &accepted, origin);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Where this table stands, such as `account[0]`.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Notes what nobody asked for.
+    pub(super) fn finish(self) {
+        let known: Vec<&str> = self.known.iter().copied().collect();
+        let mut unknown: Vec<_> = self.values.iter().collect();
+        unknown.sort_by_key(|(key, _)| key.as_str());
+        for (key, value) in unknown {
+            let path = join(&self.name, key);
+            let accepted = known.join(", ");
+            self.note(
+                &path,
+                "there is no such key",
+                &accepted,
+                Some(value::origin_of(value)),
+            );
+        }
+    }
+
+    /// Notes a mistake that concerns a key which was read without one.
+    pub(super) fn wrong(&self, key: &str, problem: &str, accepted: &str) {
+        self.report.wrong(&join(&self.name, key), problem, accepted);
+    }
+
+    /// Shows the default of a key that is not set, and takes it.
+    pub(super) fn default<T>(&mut self, key: &'static str, shown: &str, value: T) -> T {
+        self.known.insert(key);
+        self.values.remove(key);
+        self.show(key, Some(shown.to_owned()), None);
+        value
+    }
+
+    /// Notes that a key is missing.
+    pub(super) fn miss(&self, key: &str, accepted: &str) {
+        if !self.broken {
+            self.note(&join(&self.name, key), "is missing", accepted, None);
+        }
+    }
+
+    /// Whether this key holds a value.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.values
+            .get(key)
+            .is_some_and(|value| !value::is_empty(value))
+    }
+
+    /// A whole number.
+    pub(super) fn integer<T>(&mut self, key: &'static str, range: RangeInclusive<T>) -> T
+    where
+        T: TryFrom<u64> + Into<u64> + Copy,
+    {
+        let (min, max) = (*range.start(), *range.end());
+        let accepted = format!("a whole number from {} to {}", min.into(), max.into());
+        let parse = |value: &Value| {
+            let number = value::whole_number(value)?;
+            let fits = (min.into()..=max.into()).contains(&number);
+            fits.then(|| T::try_from(number).ok())?
+        };
+        self.required(key, &accepted, parse).unwrap_or(min)
+    }
+
+    /// A number above zero, or nothing.
+    pub(super) fn positive(&mut self, key: &'static str) -> Option<f64> {
+        let parse = |value: &Value| {
+            let number = match &value.kind {
+                ValueKind::Float(number) => *number,
+                ValueKind::String(text) if value::is_variable(value) => text.parse().ok()?,
+                _ => f64::from(u32::try_from(value::whole_number(value)?).ok()?),
+            };
+            (number.is_finite() && number > 0.0).then_some(number)
+        };
+        self.optional(key, "a number above 0", parse)
+    }
+
+    /// A duration within these bounds.
+    pub(super) fn duration(&mut self, key: &'static str, min: Duration, max: Duration) -> Duration {
+        let accepted = format!(
+            "{}, from {} to {}",
+            units::DURATION,
+            units::write_duration(min),
+            units::write_duration(max)
+        );
+        let parse = |value: &Value| {
+            let duration = value::duration_of(value)?;
+            (min..=max).contains(&duration).then_some(duration)
+        };
+        self.required(key, &accepted, parse).unwrap_or(min)
+    }
+
+    /// Durations in a row.
+    pub(super) fn durations(&mut self, key: &'static str) -> Vec<Duration> {
+        self.each(key, units::DURATION, value::duration_of)
+    }
+
+    /// A number of bytes within these bounds.
+    pub(super) fn size(&mut self, key: &'static str, range: RangeInclusive<usize>) -> usize {
+        let (min, max) = (*range.start(), *range.end());
+        let accepted = format!("{}, from {min} to {max}", units::SIZE);
+        let parse = |value: &Value| {
+            let number = match &value.kind {
+                ValueKind::String(text) => units::parse_size(text)?,
+                _ => value::whole_number(value)?,
+            };
+            let number = usize::try_from(number).ok()?;
+            range.contains(&number).then_some(number)
+        };
+        self.required(key, &accepted, parse).unwrap_or(min)
+    }
+
+    /// An IP address with a port.
+    pub(super) fn address(&mut self, key: &'static str) -> SocketAddr {
+        let accepted = "an IP address with a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"";
+        let parse = |value: &Value| value::text_of(value)?.parse().ok();
+        let fallback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        self.required(key, accepted, parse).unwrap_or(fallback)
+    }
+
+    /// One of these words. `words` is not empty, and its first stands in for a mistake.
+    pub(super) fn word<T: Copy, const N: usize>(
+        &mut self,
+        key: &'static str,
+        words: &[(&str, T); N],
+    ) -> T {
+        let accepted: Vec<String> = words
+            .iter()
+            .map(|(word, _)| format!("\"{word}\""))
+            .collect();
+        let parse = |value: &Value| {
+            let text = value::text_of(value)?;
+            let known = words.iter().find(|(word, _)| *word == text);
+            known.map(|(_, meaning)| *meaning)
+        };
+        let read = self.required(key, &accepted.join(", "), parse);
+        read.unwrap_or_else(|| words[0].1)
+    }
+
+    /// A text that `parse` takes, or nothing.
+    pub(super) fn text<T>(
+        &mut self,
+        key: &'static str,
+        accepted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        self.optional(key, accepted, |value| parse(value::text_of(value)?))
+    }
+
+    /// A text that must be there and that `parse` takes; `None` when it was a mistake.
+    pub(super) fn required_text<T>(
+        &mut self,
+        key: &'static str,
+        accepted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        self.required(key, accepted, |value| parse(value::text_of(value)?))
+    }
+
+    /// A list of texts that `parse` takes.
+    pub(super) fn texts<T>(
+        &mut self,
+        key: &'static str,
+        accepted: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        self.each(key, accepted, |value| parse(value::text_of(value)?))
+    }
+
+    /// A list of tables, each of which may be written as a text for its key `short`.
+    ///
+    /// `None` when the key is not set or holds no list. In what is shown of it, the key `secret` of
+    /// each table is value::masked.
+    pub(super) fn tables(
+        &mut self,
+        key: &'static str,
+        short: Option<&str>,
+        secret: Option<&str>,
+    ) -> Option<Vec<Self>> {
+        let (report, path) = (self.report, join(&self.name, key));
+        let items = self.items(key, secret)?;
+        let table = |(index, item): (usize, Value)| {
+            let item = match (&item.kind, short) {
+                (ValueKind::String(_), Some(short)) => {
+                    let label = value::origin_of(&item).label();
+                    let table = Map::from_iter([(short.to_owned(), item)]);
+                    Value::new(Some(&label), ValueKind::Table(table))
+                }
+                _ => item,
+            };
+            let mut section = Section::new(&format!("{path}[{index}]"), Some(item), report);
+            section.listed = false;
+            section
+        };
+        Some(items.into_iter().enumerate().map(table).collect())
+    }
+
+    fn optional<T>(
+        &mut self,
+        key: &'static str,
+        accepted: &str,
+        parse: impl FnOnce(&Value) -> Option<T>,
+    ) -> Option<T> {
+        let Some(value) = self.take(key) else {
+            self.show(key, None, None);
+            return None;
+        };
+        self.show(key, Some(value::literal(&value, None)), Some(&value));
+        let parsed = parse(&value);
+        if parsed.is_none() {
+            let path = join(&self.name, key);
+            self.refuse(&path, &value, accepted);
+        }
+        parsed
+    }
+
+    fn required<T>(
+        &mut self,
+        key: &'static str,
+        accepted: &str,
+        parse: impl FnOnce(&Value) -> Option<T>,
+    ) -> Option<T> {
+        if !self.has(key) {
+            self.miss(key, accepted);
+        }
+        self.optional(key, accepted, parse)
+    }
+
+    fn each<T>(
+        &mut self,
+        key: &'static str,
+        accepted: &str,
+        parse: impl Fn(&Value) -> Option<T>,
+    ) -> Vec<T> {
+        let path = join(&self.name, key);
+        let Some(items) = self.items(key, None) else {
+            return Vec::new();
+        };
+        let mut parsed = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            match parse(item) {
+                Some(item) => parsed.push(item),
+                None => self.refuse(&format!("{path}[{index}]"), item, accepted),
+            }
+        }
+        parsed
+    }
+
+    /// The items of a list; a variable writes it as TOML or with commas.
+    fn items(&mut self, key: &'static str, secret: Option<&str>) -> Option<Vec<Value>> {
+        let Some(value) = self.take(key) else {
+            self.show(key, None, None);
+            return None;
+        };
+        let path = join(&self.name, key);
+        let label = value::origin_of(&value).label();
+        let Some(items) = value::list_of(&value) else {
+            let accepted = "a list, such as [\"a\", \"b\"]";
+            let from = Some(value::origin_of(&value));
+            match secret {
+                Some(_) => self.note(&path, "is no list", accepted, from),
+                None => self.refuse(&path, &value, accepted),
+            }
+            return None;
+        };
+        let whole = Value::new(Some(&label), ValueKind::Array(items.clone()));
+        self.show(key, Some(value::literal(&whole, secret)), Some(&value));
+        Some(items)
+    }
+
+    /// Takes a value out. A null and an empty text count as not set.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Value> {
+        self.known.insert(key);
+        self.values
+            .remove(key)
+            .filter(|value| !value::is_empty(value))
+    }
+
+    pub(super) fn show(&self, key: &str, value: Option<String>, from: Option<&Value>) {
+        if self.listed && !self.broken {
+            self.report.settings.borrow_mut().push(Setting {
+                section: self.name.clone(),
+                key: key.to_owned(),
+                value,
+                origin: from.map_or(Origin::Default, value::origin_of),
+            });
+        }
+    }
+
+    fn refuse(&self, path: &str, value: &Value, accepted: &str) {
+        let problem = format!("{} is not taken", value::literal(value, None));
+        self.note(path, &problem, accepted, Some(value::origin_of(value)));
+    }
+
+    pub(super) fn note(&self, path: &str, problem: &str, accepted: &str, origin: Option<Origin>) {
+        self.report.note(path, problem, accepted, origin);
+    }
+}

@@ -1,0 +1,659 @@
+//! Every row of what JsSIP lets one configure, with a valid, an invalid and an empty value; the
+//! layers; and the telling of mistakes.
+
+use std::fs;
+use std::time::Duration;
+
+use super::*;
+
+/// A gateway with one account, to which `lines` are added.
+fn account(lines: &str) -> Result<Account, Vec<String>> {
+    let text = format!("[[account]]\n{lines}");
+    match Config::from_toml(&text) {
+        Ok(config) => Ok(config.accounts[0].clone()),
+        Err(mistakes) => Err(lines_of(&mistakes)),
+    }
+}
+
+/// The least an account needs.
+const LEAST: &str = "uri = \"sip:alice@example.com\"\nservers = [\"wss://example.com/ws\"]\n";
+
+fn with(line: &str) -> Result<Account, Vec<String>> {
+    account(&format!("{LEAST}{line}"))
+}
+
+fn sip(line: &str) -> Result<Sip, Vec<String>> {
+    match Config::from_toml(&format!("[sip]\n{line}")) {
+        Ok(config) => Ok(config.sip),
+        Err(mistakes) => Err(lines_of(&mistakes)),
+    }
+}
+
+fn lines_of(mistakes: &Mistakes) -> Vec<String> {
+    mistakes.0.iter().map(Mistake::to_string).collect()
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    lines_of(&Config::from_toml(text).unwrap_err())
+}
+
+fn variables(given: &[(&str, &str)]) -> Sources {
+    let variables = given
+        .iter()
+        .map(|(name, value)| (name.into(), value.into()));
+    Sources {
+        variables: variables.collect(),
+        ..Sources::default()
+    }
+}
+
+/// Whether there is one mistake, and it begins like this.
+fn is_one<T: std::fmt::Debug>(result: Result<T, Vec<String>>, start: &str) {
+    let mistakes = result.unwrap_err();
+    assert!(
+        mistakes.len() == 1 && mistakes[0].starts_with(start),
+        "{mistakes:#?}"
+    );
+}
+
+#[test]
+fn the_compiled_in_file_is_a_whole_configuration() {
+    let config = Config::from_toml("").unwrap();
+    assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.store, Store::Sqlite("sipost.db".into()));
+    assert!(config.accounts.is_empty() && matches!(config.http.auth, Auth::Loopback));
+    assert_eq!(config.sip.timer_f, Duration::from_secs(32));
+    assert_eq!(config.webhooks.schedule.len(), 9);
+    assert_eq!(config.delivery.max_body, 65536);
+}
+
+#[test]
+fn every_key_stands_in_the_compiled_in_file_with_its_default() {
+    let account = "[[account]]\nuri = \"sip:alice@example.com\"\nservers = [\"ws://a\"]\n";
+    let sources = Sources {
+        text: Some(account.to_owned()),
+        ..Sources::default()
+    };
+    for setting in load(&sources).unwrap().settings {
+        let line = |prefix: &str| format!("\n{prefix}{} = ", setting.key);
+        let set = setting.origin == Origin::Default
+            && setting.value.is_some()
+            && !setting.section.starts_with("account");
+        let stands = match set {
+            true => DEFAULTS.contains(&line("")),
+            false => DEFAULTS.contains(&line("# ")),
+        };
+        assert!(stands, "{setting:?}");
+        if let (Some(value), true) = (&setting.value, setting.section.starts_with("account"))
+            && setting.origin == Origin::Default
+        {
+            assert!(
+                DEFAULTS.contains(&format!("{}{value}\n", line("# "))),
+                "{setting:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn uri_is_a_sip_uri_with_a_user() {
+    let servers = "servers = [\"ws://a\"]\n";
+    let account_of = |uri: &str| account(&format!("uri = \"{uri}\"\n{servers}"));
+    let account = account_of("alice@Example.com").unwrap();
+    assert_eq!(account.uri.as_str(), "sip:alice@example.com");
+    assert_eq!(account.authorization_user, "alice");
+    assert_eq!(account.registrar.as_str(), "sip:example.com");
+    is_one(
+        account_of("sips:gw@example.com"),
+        "account[0].uri: \"sips:gw@example.com\" is not taken",
+    );
+    is_one(account_of("example.com"), "account[0].uri:");
+    is_one(account_of(""), "account[0].uri: is missing");
+    is_one(self::account(servers), "account[0].uri: is missing");
+}
+
+#[test]
+fn servers_are_websocket_urls_with_weights() {
+    let account_of = |servers: &str| account(&format!("uri = \"a@b.c\"\nservers = {servers}"));
+    let servers = account_of("[\"WSS://Example.com/ws\", { url = \"ws://h:8080\", weight = 10 }]");
+    let servers = servers.unwrap().servers;
+    assert_eq!(servers[0].url.as_str(), "wss://example.com/ws");
+    assert_eq!((servers[0].weight, servers[1].weight), (0, 10));
+    assert!(servers[0].is_secure() && !servers[1].is_secure());
+
+    is_one(account_of("[]"), "account[0].servers: names no server");
+    is_one(account_of("\"\""), "account[0].servers: is missing");
+    is_one(
+        account_of("\"wss://a\""),
+        "account[0].servers: \"wss://a\" is not taken",
+    );
+    for url in [
+        "http://a",
+        "wss:a",
+        "ws:///a",
+        "ws://",
+        "ws://u:p@a",
+        "ws://a#b",
+        "ws://a:0",
+        "sip.example",
+    ] {
+        let servers = format!("[{{ url = \"{url}\" }}]");
+        is_one(account_of(&servers), "account[0].servers[0].url: ");
+    }
+    for weight in ["-1", "\"heavy\"", "1.5", "65536"] {
+        let servers = format!("[{{ url = \"ws://a\", weight = {weight} }}]");
+        is_one(account_of(&servers), "account[0].servers[0].weight: ");
+    }
+    is_one(
+        account_of("[{ weight = 1 }]"),
+        "account[0].servers[0].url: is missing",
+    );
+    let account = account_of("[{ url = \"ws://a\", weight = \"\" }]").unwrap();
+    assert_eq!(account.servers[0].weight, 0);
+}
+
+#[test]
+fn authorization_user_may_differ_from_the_user() {
+    let account = with("authorization_user = \"a \\\"quoted\\\" one\"").unwrap();
+    assert_eq!(account.authorization_user, "a \"quoted\" one");
+    assert_eq!(
+        with("authorization_user = \"\"")
+            .unwrap()
+            .authorization_user,
+        "alice"
+    );
+    is_one(
+        with("authorization_user = \"a\\nb\""),
+        "account[0].authorization_user: ",
+    );
+    is_one(
+        with("authorization_user = 7"),
+        "account[0].authorization_user: 7 is not taken",
+    );
+}
+
+#[test]
+fn display_name_is_one_line() {
+    let name = |line: &str| with(line).unwrap().display_name;
+    assert_eq!(name("display_name = \"Alice\"").as_deref(), Some("Alice"));
+    assert_eq!(name("display_name = \"\""), None);
+    is_one(
+        with("display_name = \"A\\r\\nB\""),
+        "account[0].display_name: ",
+    );
+}
+
+#[test]
+fn password_is_a_secret_or_a_file() {
+    let credentials = |line: &str| with(line).unwrap().credentials;
+    let Credentials::Password(password) = credentials("password = \"se cret\"") else {
+        panic!("no password");
+    };
+    assert_eq!(password.expose(), "se cret");
+    assert!(matches!(credentials("password = \"\""), Credentials::None));
+    is_one(
+        with("password = 7"),
+        "account[0].password: does not hold what it should",
+    );
+    is_one(with("password = \"a\\nb\""), "account[0].password: ");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    fs::write(&file, "from a file\r\n").unwrap();
+    let line = format!("password_file = \"{}\"", file.display());
+    let Credentials::Password(password) = credentials(&line) else {
+        panic!("no password");
+    };
+    assert_eq!(password.expose(), "from a file");
+    is_one(
+        with(&format!("{line}\npassword = \"x\"")),
+        "account[0].password: password and",
+    );
+    fs::write(&file, "\n").unwrap();
+    is_one(with(&line), "account[0].password_file: the file");
+    is_one(
+        with("password_file = \"/nowhere\""),
+        "account[0].password_file: the file",
+    );
+}
+
+#[test]
+fn ha1_needs_the_realm_it_was_made_for() {
+    let ha1 = "ha1 = \"939E7578ED9E3C518A452ACEE763BCE9\"";
+    let Credentials::Ha1 { ha1: hash, realm } = with(&format!("{ha1}\nrealm = \"example.com\""))
+        .unwrap()
+        .credentials
+    else {
+        panic!("no ha1");
+    };
+    assert_eq!(hash.expose(), "939e7578ed9e3c518a452acee763bce9");
+    assert_eq!(realm, "example.com");
+    is_one(with(ha1), "account[0].realm: is missing");
+    is_one(
+        with(&format!("{ha1}\nrealm = \"\"")),
+        "account[0].realm: is missing",
+    );
+    is_one(
+        with("realm = \"example.com\""),
+        "account[0].realm: goes with ha1 only",
+    );
+    is_one(
+        with("ha1 = \"secret\"\n"),
+        "account[0].ha1: does not hold what it should",
+    );
+    assert!(matches!(
+        with("ha1 = \"\"").unwrap().credentials,
+        Credentials::None
+    ));
+    let both = format!("{ha1}\nrealm = \"a\"\npassword = \"x\"");
+    is_one(with(&both), "account[0].ha1: password is set as well");
+}
+
+#[test]
+fn register_expires_is_a_duration() {
+    let expires = |line: &str| with(line).unwrap().register_expires.as_secs();
+    assert_eq!(expires("register_expires = 300"), 300);
+    assert_eq!(expires("register_expires = \"1h\""), 3600);
+    assert_eq!(expires("register_expires = \"\""), 600);
+    for value in ["0", "-5", "\"soon\"", "true"] {
+        is_one(
+            with(&format!("register_expires = {value}")),
+            "account[0].register_expires: ",
+        );
+    }
+}
+
+#[test]
+fn registrar_is_a_sip_uri_without_a_user() {
+    let registrar = |line: &str| with(line).unwrap().registrar;
+    assert_eq!(
+        registrar("registrar = \"sip:reg.example\"").as_str(),
+        "sip:reg.example"
+    );
+    assert_eq!(registrar("registrar = \"\"").as_str(), "sip:example.com");
+    is_one(
+        with("registrar = \"sip:a@reg.example\""),
+        "account[0].registrar: ",
+    );
+    is_one(
+        with("registrar = \"sips:reg.example\""),
+        "account[0].registrar: ",
+    );
+}
+
+#[test]
+fn extra_headers_are_headers_that_we_do_not_own() {
+    let headers = |line: &str| with(line).unwrap().extra_headers;
+    assert_eq!(headers("extra_headers = [\"X-A: b\", \"X-C: d\"]").len(), 2);
+    assert_eq!(headers("extra_headers = []").len(), 0);
+    is_one(
+        with("extra_headers = [\"X-A: b\", \"Via: x\"]"),
+        "account[0].extra_headers[1]: ",
+    );
+    is_one(
+        with("extra_headers = [\"X-A: b\\r\\nX-B: c\"]"),
+        "account[0].extra_headers[0]: ",
+    );
+    is_one(
+        with("extra_headers = [7]"),
+        "account[0].extra_headers[0]: 7 is not taken",
+    );
+    is_one(
+        with("extra_headers = \"X-A: b\""),
+        "account[0].extra_headers: ",
+    );
+}
+
+#[test]
+fn connections_in_flight_and_rate_are_above_zero() {
+    let account = with("connections = 3\nin_flight = 8\nrate = 0.5").unwrap();
+    assert_eq!(
+        (account.connections, account.in_flight, account.rate),
+        (3, 8, Some(0.5))
+    );
+    let account = with("connections = \"\"\nin_flight = \"\"\nrate = \"\"").unwrap();
+    assert_eq!(
+        (account.connections, account.in_flight, account.rate),
+        (1, 64, None)
+    );
+    for line in [
+        "connections = 0",
+        "in_flight = 0",
+        "rate = 0",
+        "rate = -1",
+        "rate = nan",
+    ] {
+        let key = line.split(' ').next().unwrap();
+        is_one(with(line), &format!("account[0].{key}: "));
+    }
+}
+
+#[test]
+fn recovery_intervals_are_positive_and_in_order() {
+    let intervals = sip("recovery_min = 1\nrecovery_max = \"1m\"").unwrap();
+    assert_eq!(intervals.recovery_min, Duration::from_secs(1));
+    assert_eq!(intervals.recovery_max, Duration::from_secs(60));
+    let intervals = sip("recovery_min = \"\"\nrecovery_max = \"\"").unwrap();
+    assert_eq!(intervals.recovery_min, Duration::from_secs(2));
+    assert_eq!(intervals.recovery_max, Duration::from_secs(30));
+    for key in ["recovery_min", "recovery_max"] {
+        for value in ["0", "-1", "\"a while\"", "[]"] {
+            let mistakes = sip(&format!("{key} = {value}")).unwrap_err();
+            assert!(
+                mistakes[0].starts_with(&format!("sip.{key}: ")),
+                "{mistakes:#?}"
+            );
+        }
+    }
+    is_one(
+        sip("recovery_min = \"40s\""),
+        "sip.recovery_min: is longer than sip.recovery_max",
+    );
+}
+
+#[test]
+fn user_agent_is_one_line_or_our_name_and_version() {
+    assert_eq!(sip("user_agent = \"Mine/1\"").unwrap().user_agent, "Mine/1");
+    assert!(
+        sip("user_agent = \"\"")
+            .unwrap()
+            .user_agent
+            .starts_with("sipost/")
+    );
+    is_one(sip("user_agent = \"a\\nb\""), "sip.user_agent: ");
+}
+
+#[test]
+fn what_only_sessions_need_is_no_key_of_ours() {
+    for key in [
+        "no_answer_timeout",
+        "session_timers",
+        "contact_uri",
+        "use_preloaded_route",
+    ] {
+        let path = format!("account[0].{key}: there is no such key; accepted: authorization_user,");
+        is_one(with(&format!("{key} = 60")), &path);
+    }
+}
+
+#[test]
+fn upgrade_headers_are_secrets_and_leave_the_handshake_alone() {
+    let headers = sip("upgrade_headers = [\"Cookie: a=b\"]")
+        .unwrap()
+        .upgrade_headers;
+    assert_eq!(
+        (headers[0].0.as_str(), headers[0].1.expose()),
+        ("Cookie", "a=b")
+    );
+    let mistakes = sip("upgrade_headers = [\"Upgrade: top-secret\"]").unwrap_err();
+    assert!(
+        mistakes[0].starts_with("sip.upgrade_headers[0]: "),
+        "{mistakes:?}"
+    );
+    assert!(!mistakes[0].contains("top-secret"), "{mistakes:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("headers");
+    fs::write(&file, "Cookie: a=b\n\nX-Key: c\n").unwrap();
+    let headers = sip(&format!("upgrade_headers_file = \"{}\"", file.display())).unwrap();
+    assert_eq!(headers.upgrade_headers.len(), 2);
+}
+
+#[test]
+fn a_client_certificate_has_a_key() {
+    let both = sip("client_cert_file = \"a.pem\"\nclient_key_file = \"a.key\"").unwrap();
+    assert!(both.client_certificate.is_some());
+    is_one(
+        sip("client_cert_file = \"a.pem\""),
+        "sip.client_key_file: is missing",
+    );
+    is_one(
+        sip("client_key_file = \"a.key\""),
+        "sip.client_cert_file: is missing",
+    );
+}
+
+#[test]
+fn without_a_token_only_loopback_is_listened_on() {
+    let open = "[http]\nlisten = \"0.0.0.0:8080\"\n";
+    is_one(
+        Err::<(), _>(mistakes(open)),
+        "http.listen: without http.tokens, others",
+    );
+    let config = Config::from_toml(&format!("{open}auth = \"none\"")).unwrap();
+    assert!(matches!(config.http.auth, Auth::Anyone));
+    let token = format!(
+        "tokens = [{{ name = \"a\", sha256 = \"{}\" }}]\n",
+        "0f".repeat(32)
+    );
+    let config = Config::from_toml(&format!("{open}{token}")).unwrap();
+    let Auth::Tokens(tokens) = config.http.auth else {
+        panic!("no tokens");
+    };
+    assert_eq!(
+        (tokens[0].name.as_str(), tokens[0].sha256),
+        ("a", [0x0f; 32])
+    );
+    let both = mistakes(&format!("{open}auth = \"none\"\n{token}"));
+    is_one(Err::<(), _>(both), "http.auth: \"none\" would not ask");
+    let short = mistakes("[http]\ntokens = [{ name = \"a\", sha256 = \"abc\" }]");
+    is_one(Err::<(), _>(short), "http.tokens[0].sha256: does not hold");
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_place() {
+    let found = mistakes(
+        r#"
+        typo = 1
+        [http]
+        listen = "localhost"
+        lisen = "127.0.0.1:1"
+        [sip]
+        timer_f = "32 parsecs"
+        keepalive = "shout"
+        [[account]]
+        uri = "example.com"
+        password = "top-secret"
+        pasword = "x"
+        [nonsense]
+        "#,
+    );
+    let paths: Vec<&str> = found
+        .iter()
+        .map(|m| m.split(": ").next().unwrap())
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            "http.listen",
+            "http.lisen",
+            "account[0].uri",
+            "account[0].servers",
+            "account[0].pasword",
+            "sip.keepalive",
+            "sip.timer_f",
+            "nonsense",
+            "typo"
+        ]
+    );
+    assert!(!found.concat().contains("top-secret"));
+    assert_eq!(
+        found[5],
+        "sip.keepalive: \"shout\" is not taken; accepted: \"ping\", \"crlf\", \"none\" (in sipost.toml)"
+    );
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sipost.toml");
+    fs::write(
+        &file,
+        "[sip]\ntimer_f = 20\nping_interval = 20\n[[account]]\nuri = \"a@b.c\"\n",
+    )
+    .unwrap();
+    let mut sources = variables(&[
+        ("SIPOST__SIP__TIMER_F", "10s"),
+        ("SIPOST__SIP__PONG_TIMEOUT", ""),
+        ("SIPOST__ACCOUNT__0__SERVERS", "wss://a,wss://b"),
+        ("SIPOST__ACCOUNT__0__PASSWORD", "[a, b]"),
+        ("SIPOST__ACCOUNT__0__RATE", "50"),
+        ("SIPOST__ACCOUNT__1__URI", "sip:c@b.c"),
+        (
+            "SIPOST__ACCOUNT__1__SERVERS",
+            "[{ url = \"wss://a\", weight = 3 }]",
+        ),
+        ("SIPOST__WEBHOOKS__SCHEDULE", "1s,2s"),
+        ("SIPOST__DELIVERY__ATTEMPTS", "5"),
+        ("SIPOST_CONFIG", "not ours"),
+        ("HOME", "/root"),
+    ]);
+    sources.file = Some(file.clone());
+    let loaded = load(&sources).unwrap();
+    let config = &loaded.config;
+
+    assert_eq!(config.sip.timer_f, Duration::from_secs(10));
+    assert_eq!(config.sip.ping_interval, Duration::from_secs(20));
+    assert_eq!(config.sip.pong_timeout, Duration::from_secs(10));
+    assert_eq!(config.accounts[0].servers.len(), 2);
+    assert_eq!(config.accounts[0].rate, Some(50.0));
+    assert!(
+        matches!(&config.accounts[0].credentials, Credentials::Password(p) if p.expose() == "[a, b]")
+    );
+    assert_eq!(config.accounts[1].servers[0].weight, 3);
+    assert_eq!(config.webhooks.schedule, [1, 2].map(Duration::from_secs));
+    assert_eq!(config.delivery.attempts, 5);
+
+    let origin = |section: &str, key: &str| {
+        let found = loaded
+            .settings
+            .iter()
+            .find(|s| s.section == section && s.key == key);
+        found.unwrap().origin.to_string()
+    };
+    assert_eq!(origin("sip", "timer_f"), "SIPOST__SIP__TIMER_F");
+    assert_eq!(origin("sip", "ping_interval"), file.display().to_string());
+    assert_eq!(origin("sip", "pong_timeout"), "default");
+    assert_eq!(origin("account[1]", "uri"), "SIPOST__ACCOUNT__1__URI");
+}
+
+#[test]
+fn accounts_can_be_written_as_one_variable() {
+    let account = "[{ uri = \"a@b.c\", servers = [\"ws://d\"] }]";
+    let config = load(&variables(&[("SIPOST__ACCOUNT", account)]))
+        .unwrap()
+        .config;
+    assert_eq!(config.accounts[0].servers[0].url.as_str(), "ws://d/");
+    let found = load(&variables(&[("SIPOST__ACCOUNT", "alice")])).unwrap_err();
+    assert_eq!(
+        found.0[0].to_string(),
+        "account: is not a list of tables; accepted: [[account]] above each (in $SIPOST__ACCOUNT)"
+    );
+}
+
+#[test]
+fn a_stronger_layer_decides_between_a_secret_and_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sipost.toml");
+    fs::write(
+        &file,
+        format!("[[account]]\n{LEAST}password_file = \"/nowhere\"\n"),
+    )
+    .unwrap();
+    let mut sources = variables(&[("SIPOST__ACCOUNT__0__PASSWORD", "x")]);
+    sources.file = Some(file);
+    assert!(load(&sources).is_ok());
+}
+
+#[test]
+fn a_variable_that_names_no_setting_is_a_mistake() {
+    for (name, start) in [
+        ("SIPOST__HTTP__PORT", "http.port: there is no such key"),
+        ("SIPOST__HTTP", "http: is not a table"),
+        ("SIPOST__0__A", "names no setting"),
+        ("SIPOST__HTTP____A", "names no setting"),
+        ("SIPOST__ACCOUNT__99999__URI", "names no setting"),
+        ("SIPOST__PORT", "port: there is no such key"),
+    ] {
+        let found = load(&variables(&[(name, "1")])).unwrap_err();
+        is_one(Err::<(), _>(lines_of(&found)), start);
+        assert!(found.to_string().contains(name), "{found}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_or_is_not_toml_is_a_mistake() {
+    let mut sources = Sources {
+        file: Some("/nowhere/sipost.toml".into()),
+        ..Sources::default()
+    };
+    let found = load(&sources).unwrap_err();
+    assert!(found.to_string().contains("cannot be read"), "{found}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sipost.toml");
+    fs::write(&file, "[http\nlisten = 1").unwrap();
+    sources.file = Some(file);
+    let found = load(&sources).unwrap_err();
+    assert!(found.to_string().contains("is not TOML"), "{found}");
+}
+
+#[test]
+fn two_accounts_do_not_share_an_address() {
+    let text = format!("[[account]]\n{LEAST}[[account]]\n{LEAST}");
+    is_one(
+        Err::<(), _>(mistakes(&text)),
+        "account[1].uri: another account has this address",
+    );
+}
+
+#[test]
+fn no_secret_is_shown_by_settings_or_by_debug() {
+    let hash = "0f".repeat(32);
+    let text = format!(
+        "[http]\ntokens = [{{ name = \"t\", sha256 = \"{hash}\" }}]\n\
+         [webhooks]\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n\
+         [sip]\nupgrade_headers = [\"Cookie: session=0f0f\"]\n\
+         [[account]]\n{LEAST}password = \"0f0f\"\n"
+    );
+    let sources = Sources {
+        text: Some(text),
+        ..Sources::default()
+    };
+    let loaded = load(&sources).unwrap();
+    let settings = format!("{:?}", loaded.settings);
+    let config = format!("{:?}", loaded.config.accounts);
+    let sip = format!("{:?}{:?}", loaded.config.sip, loaded.config.webhooks);
+    for shown in [settings, config, sip] {
+        assert!(
+            !shown.contains("0f0f") && !shown.contains("MfKQ"),
+            "{shown}"
+        );
+        assert!(shown.contains("***"), "{shown}");
+    }
+}
+
+#[test]
+fn no_secret_is_quoted_by_a_mistake() {
+    let text = "[http]\ntokens = \"top-secret\"\n[store]\nurl = \"db://u:top-secret@h/db\"\n\
+                [[account]]\nuri = \"a@b.c\"\nservers = [\"ws://u:top-secret@h\"]\n";
+    let found = mistakes(text);
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(!found.concat().contains("top-secret"), "{found:#?}");
+}
+
+#[test]
+fn log_level_is_a_level_or_directives() {
+    let level = |text: &str| Config::from_toml(&format!("[telemetry]\nlog_level = \"{text}\""));
+    assert!(level("debug").is_ok() && level("info,sipost::agent=debug").is_ok());
+    assert!(level("chatty").is_err() && level("info,sipost=chatty").is_err());
+}
+
+#[test]
+fn the_sandbox_is_for_this_machine_only() {
+    let found = mistakes("[sandbox]\nlisten = \"0.0.0.0:5060\"");
+    is_one(
+        Err::<(), _>(found),
+        "sandbox.listen: the sandbox knows no secrets",
+    );
+}

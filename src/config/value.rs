@@ -1,0 +1,116 @@
+//! The values of the layers as the types they stand for.
+
+use std::time::Duration;
+
+use config::Value;
+use config::ValueKind;
+
+use super::layers;
+use super::mistake::Origin;
+use super::secret::Secret;
+use super::units;
+
+pub(super) fn origin_of(value: &Value) -> Origin {
+    Origin::of_label(value.origin())
+}
+
+pub(super) fn is_variable(value: &Value) -> bool {
+    matches!(origin_of(value), Origin::Variable(_))
+}
+
+pub(super) fn is_empty(value: &Value) -> bool {
+    match &value.kind {
+        ValueKind::Nil => true,
+        ValueKind::String(text) => text.is_empty(),
+        _ => false,
+    }
+}
+
+pub(super) fn text_of(value: &Value) -> Option<&str> {
+    match &value.kind {
+        ValueKind::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+pub(super) fn whole_number(value: &Value) -> Option<u64> {
+    match &value.kind {
+        ValueKind::I64(number) => u64::try_from(*number).ok(),
+        ValueKind::U64(number) => Some(*number),
+        ValueKind::String(text) if is_variable(value) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+pub(super) fn duration_of(value: &Value) -> Option<Duration> {
+    match &value.kind {
+        ValueKind::String(text) => units::parse_duration(text),
+        ValueKind::Float(number) => Duration::try_from_secs_f64(*number).ok(),
+        _ => whole_number(value).map(Duration::from_secs),
+    }
+}
+
+pub(super) fn owned_text(value: &Value) -> Option<String> {
+    text_of(value).map(str::to_owned)
+}
+
+/// The items of a list; a variable writes it as TOML or with commas.
+pub(super) fn list_of(value: &Value) -> Option<Vec<Value>> {
+    match &value.kind {
+        ValueKind::Array(items) => Some(items.clone()),
+        ValueKind::String(text) if is_variable(value) => split(text, &origin_of(value).label()),
+        _ => None,
+    }
+}
+
+/// A list as a variable writes it.
+pub(super) fn split(text: &str, label: &String) -> Option<Vec<Value>> {
+    if text.trim_start().starts_with('[') {
+        let value = layers::inline(text)?;
+        return match layers::relabel(value, label).kind {
+            ValueKind::Array(items) => Some(items),
+            _ => None,
+        };
+    }
+    let items = text
+        .split(',')
+        .map(|item| Value::new(Some(label), item.trim()));
+    Some(items.collect())
+}
+
+pub(super) fn masked() -> String {
+    format!("\"{}\"", Secret::MASK)
+}
+
+/// A value as TOML writes it; the key `secret` of tables is masked.
+pub(super) fn literal(value: &Value, secret: Option<&str>) -> String {
+    match &value.kind {
+        ValueKind::String(text) => toml::Value::String(without_user(text)).to_string(),
+        ValueKind::Array(items) => {
+            let items: Vec<String> = items.iter().map(|item| literal(item, secret)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        ValueKind::Table(table) => {
+            let mut keys: Vec<_> = table.iter().collect();
+            keys.sort_by_key(|(key, _)| key.as_str());
+            let pair = |(key, value): (&String, &Value)| match secret {
+                Some(secret) if secret == key => format!("{key} = {}", masked()),
+                _ => format!("{key} = {}", literal(value, secret)),
+            };
+            let pairs: Vec<String> = keys.into_iter().map(pair).collect();
+            format!("{{ {} }}", pairs.join(", "))
+        }
+        scalar => scalar.to_string(),
+    }
+}
+
+/// A URL without what may be a password in it; any other text as it is.
+fn without_user(text: &str) -> String {
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        if let Some(at) = rest[..end].rfind('@') {
+            return format!("{scheme}://{}{}", Secret::MASK, &rest[at..]);
+        }
+    }
+    text.to_owned()
+}
