@@ -87,7 +87,7 @@ impl Account {
         let uri = uri?;
         Some(Self {
             display_name,
-            authorization_user: authorization_user.unwrap_or_else(|| uri.user().to_owned()),
+            authorization_user: authorization_user.unwrap_or_else(|| uri.user()),
             credentials,
             connections,
             servers,

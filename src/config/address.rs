@@ -1,153 +1,105 @@
 //! The SIP URIs of an account: its address of record, its registrar.
 
 use std::fmt;
-use std::net::Ipv4Addr;
-use std::net::Ipv6Addr;
-use std::sync::Arc;
 
-/// A SIP URI with user and host, and nothing that would leak into requests: no password, no
-/// parameters, no headers. The host is in lower case.
+use crate::sip::uri::Scheme;
+use crate::sip::uri::Uri;
+
+/// A `sip:` URI with a user, and nothing that would leak into requests: no password, no
+/// parameters, no headers.
 #[derive(Clone, Eq, Hash, PartialEq)]
-pub struct AddressOfRecord {
-    text: Arc<str>,
-    /// Where the user ends; it begins after `sip:`.
-    user_end: usize,
-}
-
-const SCHEME: &str = "sip:";
+pub struct AddressOfRecord(Uri);
 
 impl AddressOfRecord {
     /// Reads `sip:user@host[:port]`; as in JsSIP the scheme may be left out.
     pub fn parse(text: &str) -> Option<Self> {
-        let rest = without_scheme(text);
-        let (user, domain) = rest.rsplit_once('@')?;
-        let domain = parse_domain(domain)?;
-        is_user(user).then(|| Self {
-            text: format!("{SCHEME}{user}@{domain}").into(),
-            user_end: SCHEME.len() + user.len(),
-        })
+        let uri = plain(text)?;
+        uri.user().is_some().then_some(Self(uri))
     }
 
-    /// The whole URI.
+    /// The URI.
+    pub fn uri(&self) -> &Uri {
+        &self.0
+    }
+
+    /// The URI as text.
     pub fn as_str(&self) -> &str {
-        &self.text
+        self.0.as_str()
     }
 
-    /// The whole URI, to share.
-    pub fn to_shared(&self) -> Arc<str> {
-        Arc::clone(&self.text)
-    }
-
-    /// The part before the `@`, as it is written.
-    pub fn user(&self) -> &str {
-        &self.text[SCHEME.len()..self.user_end]
+    /// The user a person means, without escapes.
+    pub fn user(&self) -> String {
+        let user = self.0.user_unescaped().unwrap_or_default();
+        String::from_utf8_lossy(&user).into_owned()
     }
 
     /// Host, and port where there is one.
     pub fn domain(&self) -> &str {
-        &self.text[self.user_end + 1..]
+        self.0.host_and_port()
     }
 }
 
 impl fmt::Debug for AddressOfRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Display for AddressOfRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.as_str())
     }
 }
 
-/// A SIP URI without a user: where REGISTER goes (RFC 3261 §10.2).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Registrar(Arc<str>);
+/// A `sip:` URI without a user: where REGISTER goes (RFC 3261 §10.2).
+#[derive(Clone, Eq, PartialEq)]
+pub struct Registrar(Uri);
 
 impl Registrar {
     /// Reads `sip:host[:port]`; the scheme may be left out.
     pub fn parse(text: &str) -> Option<Self> {
-        let domain = parse_domain(without_scheme(text))?;
-        Some(Self(format!("{SCHEME}{domain}").into()))
+        let uri = plain(text)?;
+        uri.user().is_none().then_some(Self(uri))
     }
 
     /// The registrar of an address where none is configured: its domain.
     pub fn of(address: &AddressOfRecord) -> Self {
-        Self(format!("{SCHEME}{}", address.domain()).into())
+        Self(address.0.registrar())
     }
 
-    /// The whole URI.
-    pub fn as_str(&self) -> &str {
+    /// The URI.
+    pub fn uri(&self) -> &Uri {
         &self.0
     }
-}
 
-fn without_scheme(text: &str) -> &str {
-    match text.get(..SCHEME.len()) {
-        Some(scheme) if scheme.eq_ignore_ascii_case(SCHEME) => &text[SCHEME.len()..],
-        _ => text,
+    /// The URI as text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
     }
 }
 
-/// RFC 3261 §25.1, `user`. A colon would begin a password, or come from another scheme.
-fn is_user(user: &str) -> bool {
-    let mut bytes = user.bytes();
-    while let Some(byte) = bytes.next() {
-        let fits = match byte {
-            b'%' => {
-                let mut digit = || bytes.next().is_some_and(|b| b.is_ascii_hexdigit());
-                digit() && digit()
-            }
-            _ => byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte),
-        };
-        if !fits {
-            return false;
-        }
+impl fmt::Debug for Registrar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
-    !user.is_empty()
 }
 
-/// `host[:port]` in lower case.
-fn parse_domain(domain: &str) -> Option<String> {
-    let (host, port) = match domain.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (domain, None),
+/// A URI of user, host and port only.
+fn plain(text: &str) -> Option<Uri> {
+    let has_scheme = |scheme: &str| {
+        let start = text.get(..scheme.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
     };
-    let port = match port {
-        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => {
-            Some(port.parse::<u16>().ok().filter(|port| *port > 0)?)
-        }
-        Some(_) => return None,
-        None => None,
+    let uri = match has_scheme("sip:") || has_scheme("sips:") {
+        true => Uri::parse(text),
+        false => Uri::parse(&format!("sip:{text}")),
     };
-    let host = host.to_ascii_lowercase();
-    let suffix = port.map(|port| format!(":{port}")).unwrap_or_default();
-    is_host(&host).then(|| format!("{host}{suffix}"))
-}
-
-/// RFC 3261 §25.1, `host`.
-fn is_host(host: &str) -> bool {
-    if let Some(inner) = host.strip_prefix('[') {
-        let inner = inner.strip_suffix(']');
-        return inner.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok());
-    }
-    if host.parse::<Ipv4Addr>().is_ok() {
-        return true;
-    }
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    let top = host.rsplit('.').next().unwrap_or_default();
-    host.len() <= 253
-        && host.split('.').all(label)
-        && top.starts_with(|c: char| c.is_ascii_alphabetic())
+    let uri = uri.ok()?;
+    let bare = uri.scheme() == Scheme::Sip
+        && uri.password().is_none()
+        && uri.params().next().is_none()
+        && uri.headers().next().is_none();
+    bare.then_some(uri)
 }
 
 #[cfg(test)]
@@ -160,7 +112,7 @@ mod tests {
         assert_eq!(address.as_str(), "sip:Alice@example.com:5062");
         assert_eq!(
             (address.user(), address.domain()),
-            ("Alice", "example.com:5062")
+            ("Alice".to_owned(), "example.com:5062")
         );
         for text in [
             "alice@example.com",
