@@ -9,5 +9,7 @@ pub mod config;
 pub mod dispatch;
 pub mod message;
 pub mod pool;
+pub mod shutdown;
 pub mod sip;
 pub mod store;
+pub mod telemetry;

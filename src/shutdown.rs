@@ -1,0 +1,127 @@
+//! The end, asked for by a signal: the first begins it, the second does not wait for it.
+
+use tokio_util::sync::CancellationToken;
+
+/// Whether the end was asked for, to await from anywhere. Cheap to clone; clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    begun: CancellationToken,
+    forced: CancellationToken,
+}
+
+impl Shutdown {
+    /// One that nobody has asked for yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks for the end: in order at first, at once when asked again.
+    pub fn ask(&self) {
+        if self.begun.is_cancelled() {
+            self.forced.cancel();
+        }
+        self.begun.cancel();
+    }
+
+    /// Whether the end was asked for.
+    pub fn has_begun(&self) -> bool {
+        self.begun.is_cancelled()
+    }
+
+    /// Waits until the end is asked for.
+    pub async fn begun(&self) {
+        self.begun.cancelled().await;
+    }
+
+    /// Waits until the end is asked for a second time.
+    pub async fn forced(&self) {
+        self.forced.cancelled().await;
+    }
+
+    /// The token that is canceled when the end is asked for.
+    pub fn token(&self) -> CancellationToken {
+        self.begun.clone()
+    }
+
+    /// Asks for the end at each SIGINT and SIGTERM. Runs until the second of them.
+    pub async fn run(self) -> std::io::Result<()> {
+        let mut signals = Signals::new()?;
+        while !self.forced.is_cancelled() {
+            let name = signals.next().await;
+            tracing::info!(signal = name, "{}", self.sentence());
+            self.ask();
+        }
+        Ok(())
+    }
+
+    fn sentence(&self) -> &'static str {
+        match self.has_begun() {
+            false => "stopping; a second signal ends at once",
+            true => "ending at once",
+        }
+    }
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::SignalKind;
+        use tokio::signal::unix::signal;
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> &'static str {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => "Ctrl-C",
+            // Without signals the end is asked for in another way, or not at all.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_first_time_begins_the_end_and_the_second_forces_it() {
+        let shutdown = Shutdown::new();
+        let everywhere = shutdown.clone();
+        assert!(!everywhere.has_begun() && everywhere.begun().now_or_never().is_none());
+
+        shutdown.ask();
+        assert!(everywhere.has_begun() && everywhere.begun().now_or_never().is_some());
+        assert!(everywhere.forced().now_or_never().is_none());
+
+        shutdown.ask();
+        assert!(everywhere.forced().now_or_never().is_some());
+    }
+}

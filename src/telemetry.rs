@@ -1,0 +1,156 @@
+//! What is told of what goes on: log lines on standard error.
+//!
+//! Bodies, credentials and tokens are never written, at any level: what holds a secret formats
+//! itself as `***` ([`crate::config::Secret`]), and nobody hands a body to a log line.
+
+use std::fmt;
+use std::io;
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+
+use crate::clock::Clock;
+use crate::config::LogFormat;
+use crate::config::Telemetry;
+
+/// Why nothing can be told.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter is not one; [`crate::config::load`] would have said so.
+    #[error("telemetry.log_level: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Something writes the log of this process already.
+    #[error("the log of this process has a writer already: {0}")]
+    Taken(#[from] tracing::subscriber::SetGlobalDefaultError),
+}
+
+/// Begins to write the log of this process to standard error.
+pub fn start(settings: &Telemetry) -> Result<(), TelemetryError> {
+    let stderr = io::stderr();
+    let colour = match anstream::AutoStream::choice(&stderr) {
+        anstream::ColorChoice::Never => Colour::Off,
+        anstream::ColorChoice::Auto
+        | anstream::ColorChoice::Always
+        | anstream::ColorChoice::AlwaysAnsi => Colour::On,
+    };
+    let style = match (settings.log_format, stderr.is_terminal()) {
+        (LogFormat::Json, _) | (LogFormat::Auto, false) => Style::Json,
+        (LogFormat::Pretty, _) | (LogFormat::Auto, true) => Style::Pretty(colour),
+    };
+    let filter = EnvFilter::try_new(&settings.log_level)?;
+    let subscriber = subscriber(style, filter, Clock::system(), io::stderr);
+    Ok(tracing::subscriber::set_global_default(subscriber)?)
+}
+
+/// How lines look, decided.
+#[derive(Clone, Copy, Debug)]
+enum Style {
+    /// For people.
+    Pretty(Colour),
+    /// An object a line.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Colour {
+    On,
+    Off,
+}
+
+type Subscriber = Box<dyn tracing::Subscriber + Send + Sync>;
+
+fn subscriber<W>(style: Style, filter: EnvFilter, clock: Clock, writer: W) -> Subscriber
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_timer(Wall(clock))
+        .with_writer(writer);
+    match style {
+        Style::Pretty(colour) => Box::new(
+            builder
+                .compact()
+                .with_ansi(colour == Colour::On)
+                .with_target(false)
+                .finish(),
+        ),
+        Style::Json => Box::new(builder.json().flatten_event(true).finish()),
+    }
+}
+
+/// Stamps lines as events are stamped: RFC 3339, UTC, milliseconds.
+struct Wall(Clock);
+
+impl FormatTime for Wall {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        write!(writer, "{}", self.0.now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::config::Secret;
+    use crate::message::Timestamp;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(style: Style, filter: &str) -> String {
+        let page = Page::default();
+        let writer = page.clone();
+        let clock = Clock::starting_at(Timestamp::from_millis(1_000));
+        let filter = EnvFilter::try_new(filter).unwrap();
+        let subscriber = subscriber(style, filter, clock, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            let password = Secret::new("open sesame");
+            tracing::info!(agent.id = "alice-1", %password, "registered");
+            tracing::debug!("not asked for");
+        });
+        let bytes = page.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pretty_line_begins_with_the_time() {
+        assert_eq!(
+            written(Style::Pretty(Colour::Off), "info"),
+            "1970-01-01T00:00:01.000Z  INFO registered agent.id=\"alice-1\" password=***\n"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn json_is_an_object_a_line_with_fields_of_their_own() {
+        let line = written(Style::Json, "info");
+        let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(object["timestamp"], "1970-01-01T00:00:01.000Z");
+        assert_eq!(object["level"], "INFO");
+        assert_eq!(object["message"], "registered");
+        assert_eq!(object["agent.id"], "alice-1");
+        assert_eq!(object["password"], "***");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn directives_choose_what_is_told() {
+        assert_eq!(written(Style::Json, "warn"), "");
+        assert_eq!(written(Style::Json, "warn,sipost=debug").lines().count(), 2);
+    }
+}
