@@ -5,11 +5,17 @@ use std::fmt::Write as _;
 
 use super::handle::Identity;
 use super::handle::Job;
+use crate::message::Answer;
 use crate::message::HeaderMap;
 use crate::message::Message;
+use crate::message::Outcome;
 use crate::message::RequestView;
+use crate::message::ResponseView;
 use crate::message::Timestamp;
+use crate::message::Unknown;
+use crate::sip::Outcome as SipOutcome;
 use crate::sip::Outgoing;
+use crate::sip::Response;
 
 /// RFC 3261 §8.1.1.6.
 const MAX_FORWARDS: &str = "70";
@@ -44,7 +50,7 @@ pub(super) fn prepare(
     headers
         .0
         .push(one("Expires", remaining_seconds(message, now).to_string()));
-    headers.0.push(one("Allow", "MESSAGE, OPTIONS".to_owned()));
+    headers.0.push(one("Allow", "OPTIONS".to_owned()));
     headers
         .0
         .push(one("Supported", "outbound, path".to_owned()));
@@ -132,4 +138,33 @@ fn lines(headers: &HeaderMap) -> Vec<u8> {
         }
     }
     lines
+}
+
+/// What an agent's outcome means for the message. A challenge that could not be answered is an
+/// answer like any other: its code says what it is.
+pub(super) fn outcome(outcome: SipOutcome) -> Outcome {
+    match outcome {
+        SipOutcome::Answered(response) => {
+            let retry_after = response.retry_after();
+            Outcome::Answered(Answer {
+                response: view(response),
+                retry_after,
+            })
+        }
+        SipOutcome::Silent => Outcome::Unknown(Unknown::Silent),
+        SipOutcome::Disconnected => Outcome::Unknown(Unknown::Disconnected),
+        SipOutcome::NotWritten => Outcome::NotWritten,
+    }
+}
+
+fn view(response: Response) -> ResponseView {
+    let mut headers = HeaderMap(Vec::with_capacity(response.headers.len()));
+    for (name, value) in response.headers {
+        headers.add(&name, value);
+    }
+    ResponseView {
+        status_code: response.status.as_u16(),
+        reason_phrase: response.reason,
+        headers,
+    }
 }

@@ -49,8 +49,6 @@ pub struct Settings {
     pub from: String,
     /// Where it registers, as a URI without a user.
     pub registrar: String,
-    /// `WS` or `WSS`, as Via says it (RFC 7118 §5).
-    pub transport: Transport,
     /// The user part of its Contact; random, so that nobody reaches it but through its registrar.
     pub contact_user: String,
     /// What stands in Via and Contact for the host it does not have: `….invalid` (RFC 7118 §5).
@@ -147,7 +145,8 @@ pub enum Outcome {
 pub struct UserAgent {
     settings: Arc<Settings>,
     rng: StdRng,
-    connected: bool,
+    /// Of the connection; `None` without one.
+    transport: Option<Transport>,
     registration: Registration,
     register_call_id: String,
     register_cseq: u32,
@@ -194,7 +193,7 @@ impl UserAgent {
             timers: VecDeque::new(),
             inbound: Inbound::default(),
             outputs: VecDeque::new(),
-            connected: false,
+            transport: None,
             settings,
             rng,
         }
@@ -226,15 +225,15 @@ impl UserAgent {
     }
 
     /// The connection is open: register.
-    pub fn handle_connected(&mut self, now: Instant) {
-        self.connected = true;
+    pub fn handle_connected(&mut self, now: Instant, transport: Transport) {
+        self.transport = Some(transport);
         self.registration.handle_connected();
         self.register_if_due(now);
     }
 
     /// The connection is gone, and every open transaction with it.
     pub fn handle_disconnected(&mut self) {
-        self.connected = false;
+        self.transport = None;
         self.inbound.clear();
         self.timers.clear();
         self.service_route.clear();
@@ -284,7 +283,7 @@ impl UserAgent {
 
     /// Sends a request. How it ended is told by [`Event::Ended`] with this `key`.
     pub fn send(&mut self, now: Instant, key: u64, request: Outgoing) {
-        if !self.connected {
+        if self.transport.is_none() {
             return self.end(key, Outcome::NotWritten);
         }
         let cseq = request.cseq;
@@ -308,7 +307,7 @@ impl UserAgent {
     pub fn unregister(&mut self, now: Instant) {
         let held = self.registration.is_held() || !self.register_is_idle();
         self.registration.leave();
-        if !self.connected || !held {
+        if self.transport.is_none() || !held {
             self.outputs.push_back(Output::Event(Event::Left));
             return;
         }
@@ -324,7 +323,7 @@ impl UserAgent {
 
     fn register_if_due(&mut self, now: Instant) {
         let due = self.registration.wants_request() || self.registration.wants_refresh(now);
-        if self.connected && due {
+        if self.transport.is_some() && due {
             self.registration.asked();
             self.register(now, Purpose::Register, self.registration.expires());
         }
@@ -409,7 +408,7 @@ impl UserAgent {
             "{} {} SIP/2.0\r\nVia: SIP/2.0/{} {};branch={MAGIC_COOKIE}{branch:016x}\r\n",
             request.method,
             request.uri,
-            self.settings.transport.as_str(),
+            self.transport.unwrap_or(Transport::Ws).as_str(),
             self.settings.via_host,
         );
         if matches!(purpose, Purpose::Message(_)) {
@@ -437,6 +436,10 @@ impl UserAgent {
     /// Takes one frame from the connection. What cannot be read is no answer to anything, and
     /// nothing is said about it; a request that can be read enough to be answered is.
     pub fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
+        // RFC 5626 §3.5.1: the ping of a server, and what it expects.
+        if frame == b"\r\n\r\n" {
+            return self.outputs.push_back(Output::Transmit(b"\r\n".to_vec()));
+        }
         let Ok(message) = parse::parse(frame, self.settings.limits) else {
             return;
         };

@@ -1,0 +1,137 @@
+//! Which server comes next, and how long to stay away first.
+
+use std::time::Duration;
+use std::time::Instant;
+
+/// How long to stay away after connections that failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Recovery {
+    /// The bound after the first failure.
+    pub min: Duration,
+    /// The bound however many failures there were.
+    pub max: Duration,
+    /// How long a server that failed is left alone while another can be tried.
+    pub cooldown: Duration,
+}
+
+impl Recovery {
+    /// The wait after this many failures in a row, from 1: between half of a bound that doubles
+    /// and the whole of it, so that a fleet that was cut off together does not return together,
+    /// not even at the first try.
+    pub(super) fn wait(&self, failures: u32, jitter: f64) -> Duration {
+        let doublings = failures.saturating_sub(1).min(16);
+        let whole = self.min.saturating_mul(1 << doublings).min(self.max);
+        whole.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+    }
+}
+
+/// The servers of an account, and when each failed last.
+#[derive(Debug)]
+pub(super) struct Servers {
+    weights: Vec<u32>,
+    shunned_until: Vec<Option<Instant>>,
+}
+
+impl Servers {
+    /// Servers of these weights; at least one.
+    pub(super) fn new(weights: Vec<u32>) -> Self {
+        let shunned_until = vec![None; weights.len()];
+        Self {
+            weights,
+            shunned_until,
+        }
+    }
+
+    /// The heaviest server that has not failed lately, ties by `chance` (0 to 1); when all have,
+    /// they are all forgiven.
+    pub(super) fn choose(&mut self, now: Instant, chance: f64) -> usize {
+        let is_open = |at: &usize| self.shunned_until[*at].is_none_or(|until| until <= now);
+        let mut open: Vec<_> = (0..self.weights.len()).filter(is_open).collect();
+        if open.is_empty() {
+            self.shunned_until.fill(None);
+            open = (0..self.weights.len()).collect();
+        }
+        let heaviest = open
+            .iter()
+            .map(|at| self.weights[*at])
+            .max()
+            .unwrap_or_default();
+        open.retain(|at| self.weights[*at] == heaviest);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a share of a small count"
+        )]
+        let pick = (chance.clamp(0.0, 1.0) * open.len() as f64) as usize;
+        open.get(pick)
+            .or_else(|| open.last())
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// This server failed.
+    pub(super) fn failed(&mut self, server: usize, until: Instant) {
+        if let Some(slot) = self.shunned_until.get_mut(server) {
+            *slot = Some(until);
+        }
+    }
+
+    /// When a heavier server than this one may be tried again; `None` when there is none.
+    pub(super) fn better_at(&self, server: usize) -> Option<Instant> {
+        let weight = self.weights.get(server)?;
+        let heavier = (0..self.weights.len()).filter(|at| self.weights[*at] > *weight);
+        heavier.filter_map(|at| self.shunned_until[at]).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECOVERY: Recovery = Recovery {
+        min: Duration::from_secs(2),
+        max: Duration::from_secs(30),
+        cooldown: Duration::from_secs(60),
+    };
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test needs some moment to begin at"
+    )]
+    fn epoch() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn w6_the_bound_doubles_and_the_first_retry_has_jitter_too() {
+        let bounds: Vec<_> = (1..8).map(|n| RECOVERY.wait(n, 1.0).as_secs()).collect();
+        assert_eq!(bounds, [2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(RECOVERY.wait(1, 0.0), Duration::from_secs(1));
+        assert_eq!(RECOVERY.wait(u32::MAX, 0.5), Duration::from_millis(22_500));
+    }
+
+    #[test]
+    fn w7_the_heaviest_server_is_tried_first_then_the_others_then_all_again() {
+        let now = epoch();
+        let mut servers = Servers::new(vec![1, 10, 10]);
+        let first = servers.choose(now, 0.0);
+        assert_eq!(first, 1);
+        assert_eq!(servers.choose(now, 0.99), 2);
+        for expected in [1, 2, 0, 1] {
+            assert_eq!(servers.choose(now, 0.0), expected);
+            servers.failed(expected, now + RECOVERY.cooldown);
+        }
+    }
+
+    #[test]
+    fn w7_a_heavier_server_is_returned_to_after_its_cooldown() {
+        let now = epoch();
+        let mut servers = Servers::new(vec![10, 1]);
+        servers.failed(0, now + RECOVERY.cooldown);
+        assert_eq!(servers.choose(now, 0.5), 1);
+        assert_eq!(servers.better_at(1), Some(now + RECOVERY.cooldown));
+        assert_eq!(servers.better_at(0), None);
+        assert_eq!(servers.choose(now + RECOVERY.cooldown, 0.5), 0);
+    }
+}

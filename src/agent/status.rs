@@ -1,0 +1,138 @@
+//! What an agent shows of itself while it works.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use super::handle::Identity;
+use crate::message::AgentState;
+use crate::message::AgentStatus;
+use crate::message::Timestamp;
+
+/// Written by one agent, read by whoever asks. The counters change with every message and need no
+/// lock; the rest changes with the connection.
+#[derive(Debug)]
+pub struct Shown {
+    identity: Arc<Identity>,
+    slow: Mutex<Slow>,
+    in_flight: AtomicU32,
+    sent: AtomicU64,
+    succeeded: AtomicU64,
+    failed: AtomicU64,
+    reconnects: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Slow {
+    server: Arc<str>,
+    state: AgentState,
+    since: Timestamp,
+    registered_until: Option<Timestamp>,
+    last_error: Option<String>,
+}
+
+impl Shown {
+    /// An agent that is about to connect.
+    pub fn new(identity: Arc<Identity>, server: Arc<str>, now: Timestamp) -> Self {
+        let slow = Slow {
+            server,
+            state: AgentState::Connecting,
+            since: now,
+            registered_until: None,
+            last_error: None,
+        };
+        Self {
+            identity,
+            slow: Mutex::new(slow),
+            in_flight: AtomicU32::new(0),
+            sent: AtomicU64::new(0),
+            succeeded: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            reconnects: AtomicU64::new(0),
+        }
+    }
+
+    /// What the outside is told.
+    pub fn status(&self) -> AgentStatus {
+        let slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        AgentStatus {
+            id: self.identity.id.clone(),
+            account: self.identity.account.clone(),
+            server: slow.server.clone(),
+            state: slow.state,
+            since: slow.since,
+            registered_until: slow.registered_until,
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            sent: self.sent.load(Ordering::Relaxed),
+            succeeded: self.succeeded.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            last_error: slow.last_error.clone(),
+        }
+    }
+
+    /// How often it had to open its connection again.
+    pub fn reconnects(&self) -> u64 {
+        self.reconnects.load(Ordering::Relaxed)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Slow)) {
+        change(&mut self.slow.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn state(&self) -> AgentState {
+        self.slow
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .state
+    }
+
+    pub(super) fn enter(&self, state: AgentState, now: Timestamp) {
+        self.change(|slow| {
+            if slow.state != state {
+                slow.state = state;
+                slow.since = now;
+            }
+            if state != AgentState::Registered && state != AgentState::Draining {
+                slow.registered_until = None;
+            }
+        });
+    }
+
+    pub(super) fn connecting_to(&self, server: &str) {
+        self.change(|slow| {
+            if *slow.server != *server {
+                slow.server = server.into();
+            }
+        });
+    }
+
+    pub(super) fn registered_until(&self, until: Timestamp) {
+        self.change(|slow| slow.registered_until = Some(until));
+    }
+
+    pub(super) fn failed_with(&self, error: impl Into<String>) {
+        self.change(|slow| slow.last_error = Some(error.into()));
+    }
+
+    pub(super) fn reconnected(&self) {
+        self.reconnects.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn began(&self, count: u32) {
+        self.in_flight.fetch_add(count, Ordering::Relaxed);
+        self.sent.fetch_add(count.into(), Ordering::Relaxed);
+    }
+
+    pub(super) fn ended(&self, succeeded: bool) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let counter = if succeeded {
+            &self.succeeded
+        } else {
+            &self.failed
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,156 @@
+//! Opens a SIP WebSocket (RFC 7118): TCP, TLS where the URL says so, then the upgrade.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::SinkExt as _;
+use http::HeaderName;
+use http::HeaderValue;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::client_async_with_config;
+use tokio_tungstenite::tungstenite::Error as WsError;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_util::either::Either;
+
+use crate::sip::Transport;
+
+/// An open SIP WebSocket.
+pub(super) type Socket = WebSocketStream<Either<TcpStream, Box<TlsStream<TcpStream>>>>;
+
+/// A SIP WebSocket server.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// `ws:` or `wss:`.
+    pub url: url::Url,
+    /// Heavier ones are used first.
+    pub weight: u32,
+}
+
+/// How connections are opened and used.
+#[derive(Clone)]
+pub struct Dialing {
+    /// Name, TCP, TLS and upgrade together.
+    pub connect_timeout: Duration,
+    /// For `wss`.
+    pub tls: Arc<ClientConfig>,
+    /// Added to the upgrade, for servers that ask for them.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The largest frame taken.
+    pub max_frame: usize,
+}
+
+impl std::fmt::Debug for Dialing {
+    /// Without the headers, which may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dialing")
+            .field("connect_timeout", &self.connect_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error("the server did not answer within {0:?}")]
+    Timeout(Duration),
+    #[error("the URL has no host and port")]
+    Url,
+    #[error("{0}")]
+    Tcp(std::io::Error),
+    #[error("TLS: {0}")]
+    Tls(std::io::Error),
+    #[error("{0}")]
+    Upgrade(Box<WsError>),
+}
+
+/// What one idle connection costs is mostly this buffer, which is allocated in full.
+const READ_BUFFER: usize = 4 * 1024;
+/// Frames that are fed are gathered up to here before they are written without a flush.
+const WRITE_BUFFER: usize = 16 * 1024;
+/// A peer that reads nothing makes writes wait at this point.
+const MAX_WRITE_BUFFER: usize = 4 * 1024 * 1024;
+
+/// The transport that a server's URL stands for.
+pub(super) fn transport(server: &Server) -> Transport {
+    match server.url.scheme().eq_ignore_ascii_case("wss") {
+        true => Transport::Wss,
+        false => Transport::Ws,
+    }
+}
+
+/// Opens a connection, in all within the time allowed.
+pub(super) async fn dial(server: &Server, dialing: &Dialing) -> Result<Socket, DialError> {
+    let timeout = dialing.connect_timeout;
+    // Boxed: the handshake's state is large, and an agent keeps room for it all its life otherwise.
+    let opening = Box::pin(open(server, dialing));
+    tokio::time::timeout(timeout, opening)
+        .await
+        .map_err(|_| DialError::Timeout(timeout))?
+}
+
+async fn open(server: &Server, dialing: &Dialing) -> Result<Socket, DialError> {
+    let host = server.url.host_str().ok_or(DialError::Url)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = server.url.port_or_known_default().ok_or(DialError::Url)?;
+    let tcp = TcpStream::connect((host, port))
+        .await
+        .map_err(DialError::Tcp)?;
+    tcp.set_nodelay(true).map_err(DialError::Tcp)?;
+    let stream = match transport(server) {
+        Transport::Ws => Either::Left(tcp),
+        Transport::Wss => {
+            let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::Url)?;
+            let connector = TlsConnector::from(dialing.tls.clone());
+            let tls = connector.connect(name, tcp).await.map_err(DialError::Tls)?;
+            Either::Right(Box::new(tls))
+        }
+    };
+    upgrade(server, dialing, stream)
+        .await
+        .map_err(|error| DialError::Upgrade(Box::new(error)))
+}
+
+/// RFC 7118 §4: the subprotocol `sip` is offered, and must be taken.
+async fn upgrade(
+    server: &Server,
+    dialing: &Dialing,
+    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+) -> Result<Socket, WsError> {
+    let mut request = server.url.as_str().into_client_request()?;
+    let headers = request.headers_mut();
+    headers.insert("Sec-WebSocket-Protocol", HeaderValue::from_static("sip"));
+    for (name, value) in &dialing.headers {
+        headers.append(name.clone(), value.clone());
+    }
+    let mut config = WebSocketConfig::default();
+    config.read_buffer_size = READ_BUFFER;
+    config.write_buffer_size = WRITE_BUFFER;
+    config.max_write_buffer_size = MAX_WRITE_BUFFER;
+    config.max_message_size = Some(dialing.max_frame);
+    config.max_frame_size = Some(dialing.max_frame);
+    let (socket, _) = client_async_with_config(request, stream, Some(config)).await?;
+    Ok(socket)
+}
+
+/// Writes frames one after the other and flushes once.
+pub(super) async fn write(socket: &mut Socket, frames: Vec<Message>) -> Result<(), WsError> {
+    for frame in frames {
+        socket.feed(frame).await?;
+    }
+    socket.flush().await
+}
+
+/// A SIP message as a frame: text when it is UTF-8, else binary (RFC 7118 §5).
+pub(super) fn frame(bytes: Vec<u8>) -> Message {
+    match String::from_utf8(bytes) {
+        Ok(text) => Message::Text(text.into()),
+        Err(error) => Message::Binary(error.into_bytes().into()),
+    }
+}
