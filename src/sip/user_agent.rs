@@ -20,6 +20,7 @@ use super::StatusCode;
 use super::digest::Authenticator;
 use super::digest::Credentials;
 use super::digest::Rounds;
+use super::digest::Signed;
 use super::headers::CSeq;
 use super::headers::Contact;
 use super::headers::NameAddr;
@@ -151,7 +152,7 @@ pub struct UserAgent {
     register_call_id: String,
     register_cseq: u32,
     service_route: Vec<String>,
-    authenticator: Option<Authenticator>,
+    authenticator: Authenticator,
     transactions: HashMap<u64, Transaction>,
     /// Timer F of each transaction, in the order of their ends: Timer F is the same for all.
     timers: VecDeque<(Instant, u64)>,
@@ -188,7 +189,7 @@ impl UserAgent {
             register_call_id: hex128(&mut rng),
             register_cseq: 0,
             service_route: Vec::new(),
-            authenticator: settings.credentials.clone().map(Authenticator::new),
+            authenticator: Authenticator::new(settings.credentials.clone()),
             transactions: HashMap::new(),
             timers: VecDeque::new(),
             inbound: Inbound::default(),
@@ -374,7 +375,7 @@ impl UserAgent {
         now: Instant,
         purpose: Purpose,
         cseq: u32,
-        rounds: Rounds,
+        mut rounds: Rounds,
         request: Box<Outgoing>,
     ) {
         // 64 random bits; another one in the case nobody will live to see.
@@ -382,7 +383,7 @@ impl UserAgent {
         while self.transactions.contains_key(&branch) {
             branch = self.rng.random();
         }
-        let frame = self.frame(branch, purpose, cseq, &request);
+        let frame = self.frame(branch, purpose, cseq, &mut rounds, &request);
         self.outputs.push_back(Output::Transmit(frame));
         let machine = ClientTransaction::start(now, self.settings.timer_f);
         self.timers.push_back((machine.deadline(), branch));
@@ -399,7 +400,14 @@ impl UserAgent {
     }
 
     /// The bytes of a request (RFC 3261 §7.1).
-    fn frame(&mut self, branch: u64, purpose: Purpose, cseq: u32, request: &Outgoing) -> Vec<u8> {
+    fn frame(
+        &mut self,
+        branch: u64,
+        purpose: Purpose,
+        cseq: u32,
+        rounds: &mut Rounds,
+        request: &Outgoing,
+    ) -> Vec<u8> {
         use std::io::Write as _;
         let mut frame = Vec::with_capacity(384 + request.head.len() + request.body.len());
         // Writing to memory cannot fail.
@@ -417,16 +425,9 @@ impl UserAgent {
             }
         }
         let _ = write!(frame, "CSeq: {cseq} {}\r\n", request.method);
-        if let Some(authenticator) = &mut self.authenticator {
-            let cnonce = hex64(&mut self.rng);
-            authenticator.authorize(
-                request.method,
-                &request.uri,
-                &request.body,
-                &cnonce,
-                &mut frame,
-            );
-        }
+        let cnonce = hex64(&mut self.rng);
+        self.authenticator
+            .authorize(rounds, signed(request), &cnonce, &mut frame);
         frame.extend_from_slice(&request.head);
         let _ = write!(frame, "Content-Length: {}\r\n\r\n", request.body.len());
         frame.extend_from_slice(&request.body);
@@ -506,7 +507,7 @@ impl UserAgent {
         mut transaction: Transaction,
         message: &Message<'_>,
     ) {
-        if self.answers_challenge(status, &mut transaction.rounds, message) {
+        if self.answers_challenge(status, &mut transaction, message) {
             let Transaction {
                 purpose,
                 cseq,
@@ -523,12 +524,11 @@ impl UserAgent {
             };
             return self.write(now, purpose, cseq, rounds, request);
         }
-        if let (Some(authenticator), Some(info)) = (
-            &mut self.authenticator,
-            message.first_text("Authentication-Info"),
-        ) {
-            authenticator.learn(info);
-        }
+        self.authenticator.handle_info(
+            &transaction.rounds,
+            message.all("Authentication-Info"),
+            message.all("Proxy-Authentication-Info"),
+        );
         match transaction.purpose {
             Purpose::Message(key) => self.end(key, Outcome::Answered(Response::of(message))),
             Purpose::Register => self.registered(now, status, message),
@@ -540,22 +540,20 @@ impl UserAgent {
     fn answers_challenge(
         &mut self,
         status: StatusCode,
-        rounds: &mut Rounds,
+        transaction: &mut Transaction,
         message: &Message<'_>,
     ) -> bool {
-        let name = match status {
-            StatusCode::UNAUTHORIZED => "WWW-Authenticate",
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED => "Proxy-Authenticate",
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {}
             _ => return false,
-        };
-        let Some(authenticator) = &mut self.authenticator else {
-            return false;
-        };
-        let values: Vec<_> = message.all(name).map(parse::text).collect();
-        let values: Vec<_> = values.iter().map(String::as_str).collect();
-        authenticator
-            .challenged(status.as_u16(), &values, rounds)
-            .is_ok()
+        }
+        let answered = self.authenticator.handle_challenge(
+            &mut transaction.rounds,
+            signed(&transaction.request),
+            message.all("WWW-Authenticate"),
+            message.all("Proxy-Authenticate"),
+        );
+        answered.is_ok()
     }
 
     fn unanswered(&mut self, now: Instant, purpose: Purpose) {
@@ -649,6 +647,15 @@ impl UserAgent {
         {
             self.timers.pop_front();
         }
+    }
+}
+
+/// What of a request digest authentication is about.
+fn signed(request: &Outgoing) -> Signed<'_> {
+    Signed {
+        method: request.method,
+        uri: &request.uri,
+        body: &request.body,
     }
 }
 

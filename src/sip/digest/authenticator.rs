@@ -1,0 +1,472 @@
+//! The client side: answers challenges, and signs the requests after them without being asked.
+//!
+//! One [`Authenticator`] serves a user agent; each request has a [`Rounds`], which remembers what
+//! it has answered. A challenge is about one realm, asked by a server or a proxy:
+//!
+//! | this request, for that realm     | stale | the nonce is | then                              |
+//! |----------------------------------|-------|--------------|-----------------------------------|
+//! | was not signed                   | any   | any          | sign with the new nonce           |
+//! | was signed ahead                 | yes   | any          | sign with the new nonce           |
+//! | was signed ahead                 | no    | another      | sign with the new nonce           |
+//! | was signed ahead                 | no    | the same     | the credentials are wrong         |
+//! | was signed when asked            | yes   | any          | sign with the new nonce           |
+//! | was signed when asked            | no    | any          | the credentials are wrong         |
+//!
+//! A request signed ahead gets its second chance without `stale`, because many servers forget
+//! their nonces without a word. Whatever a server says, a request is signed a bounded number of
+//! times.
+//!
+//! Signed ahead is what falls into the same protection space. For a proxy that is every request
+//! (RFC 3261 §22.3), for a server those to the same host, and registrations on their own:
+//! registrars are seldom the same server as the one that takes messages, and their answers are
+//! nothing to show to recipients.
+
+use super::algorithm::Hash;
+use super::algorithm::Hex;
+use super::challenge;
+use super::challenge::Asked;
+use super::challenge::Challenge;
+use super::credentials::Credentials;
+use super::params;
+use super::response;
+use super::response::Once;
+use super::response::Signed;
+
+/// How many times one request may be challenged: two proxies and a server, each with one stale
+/// nonce.
+const MAX_ROUNDS: u8 = 6;
+
+/// How many realms one request is signed for.
+const MAX_SIGNATURES: usize = 4;
+
+/// How many protection spaces are remembered; the one unused for longest is forgotten.
+const MAX_SPACES: usize = 16;
+
+/// How many HA1 are remembered.
+const MAX_HA1: usize = 16;
+
+/// Signs the requests of one user agent.
+#[derive(Debug)]
+pub struct Authenticator {
+    credentials: Option<Credentials>,
+    /// The one used last is the last.
+    spaces: Vec<Space>,
+    ha1: Vec<(Hash, Vec<u8>, Hex)>,
+    /// The next id of a space.
+    next_id: u32,
+}
+
+/// What one request has been through. It belongs to the request: to all its attempts at being
+/// let in, and to nothing else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rounds {
+    challenged: u8,
+    signatures: [Option<Signature>; MAX_SIGNATURES],
+}
+
+/// Why a challenge is not answered: the request has failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// The user agent has no credentials.
+    #[error("the server asks for credentials, and the account has none")]
+    NoCredentials,
+    /// The response has no challenge at all.
+    #[error("the server asks for credentials without a challenge")]
+    NoChallenge,
+    /// None of the schemes, algorithms and protections on offer is known.
+    #[error("the server asks for no digest that is known")]
+    Unsupported,
+    /// The credentials are for another realm or another hash function.
+    #[error("the server asks for credentials of another realm or algorithm")]
+    ForeignRealm,
+    /// They were sent and did not convince.
+    #[error("the server refuses the credentials")]
+    Rejected,
+    /// Challenged over and over.
+    #[error("the server never stops asking for credentials")]
+    TooManyRounds,
+}
+
+/// Where credentials are valid (RFC 3261 §22.1: a realm, and who asks).
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Scope {
+    /// `Proxy-Authenticate`: everything passes there.
+    Proxy,
+    /// `WWW-Authenticate` on a REGISTER.
+    Registrar,
+    /// `WWW-Authenticate` on anything else: the host of the Request-URI.
+    Host(String),
+}
+
+/// What a server or proxy wants for a realm.
+#[derive(Debug)]
+struct Space {
+    /// Never given twice, so that a request that signed for a forgotten space knows.
+    id: u32,
+    scope: Scope,
+    challenge: Challenge,
+    /// How many requests were signed with this nonce.
+    nonce_count: u32,
+    /// With `-sess` the first one stays for as long as the nonce: servers differ in whether the
+    /// session has one cnonce or each request its own, and like this both agree.
+    session_cnonce: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Signature {
+    space: u32,
+    asked: bool,
+}
+
+impl Authenticator {
+    /// A user agent with these credentials, or with none.
+    pub fn new(credentials: Option<Credentials>) -> Self {
+        Self {
+            credentials,
+            spaces: Vec::new(),
+            ha1: Vec::new(),
+            next_id: 0,
+        }
+    }
+
+    /// Takes the challenges of a 401 or 407 to this request: the values of `WWW-Authenticate` and
+    /// of `Proxy-Authenticate`. Both may be there, when a proxy forked (RFC 3261 §22.3).
+    ///
+    /// If it returns `Ok`, the request is to be sent again, signed by
+    /// [`authorize`](Self::authorize).
+    pub fn handle_challenge<'a>(
+        &mut self,
+        rounds: &mut Rounds,
+        signed: Signed<'_>,
+        server: impl IntoIterator<Item = &'a [u8]>,
+        proxy: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(), Refusal> {
+        let Some(credentials) = &self.credentials else {
+            return Err(Refusal::NoCredentials);
+        };
+        rounds.challenged += 1;
+        if rounds.challenged > MAX_ROUNDS {
+            return Err(Refusal::TooManyRounds);
+        }
+        let mut choice = Choice::default();
+        for value in server {
+            choice.consider(credentials, &scope_of_server(signed), value);
+        }
+        for value in proxy {
+            choice.consider(credentials, &Scope::Proxy, value);
+        }
+        for (scope, challenge) in choice.finish()? {
+            self.answer(rounds, scope, challenge)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the values of `Authentication-Info` and `Proxy-Authentication-Info` of a 2xx to this
+    /// request: the server may name the next nonce (RFC 7616 §3.5, RFC 7615).
+    pub fn handle_info<'a>(
+        &mut self,
+        rounds: &Rounds,
+        server: impl IntoIterator<Item = &'a [u8]>,
+        proxy: impl IntoIterator<Item = &'a [u8]>,
+    ) {
+        for value in server {
+            self.take_next_nonce(rounds, value, |scope| *scope != Scope::Proxy);
+        }
+        for value in proxy {
+            self.take_next_nonce(rounds, value, |scope| *scope == Scope::Proxy);
+        }
+    }
+
+    /// Appends the complete lines of `Authorization` and `Proxy-Authorization` that this request
+    /// needs as far as is known. `cnonce` is fresh, random, and free of `"` and `\`.
+    pub fn authorize(
+        &mut self,
+        rounds: &mut Rounds,
+        signed: Signed<'_>,
+        cnonce: &str,
+        out: &mut Vec<u8>,
+    ) {
+        let Some(credentials) = &self.credentials else {
+            return;
+        };
+        let scope = scope_of_server(signed);
+        for space in self.spaces.iter_mut().rev() {
+            let applies = space.scope == Scope::Proxy || space.scope == scope;
+            if applies && rounds.sign(space.id) {
+                let challenge = &space.challenge;
+                let ha1 = cached(&mut self.ha1, credentials, challenge);
+                space.write(credentials, &ha1, signed, cnonce, out);
+            }
+        }
+    }
+
+    fn answer(
+        &mut self,
+        rounds: &mut Rounds,
+        scope: Scope,
+        challenge: Challenge,
+    ) -> Result<(), Refusal> {
+        let known = self
+            .spaces
+            .iter()
+            .position(|space| space.scope == scope && space.challenge.realm == challenge.realm);
+        let Some(index) = known else {
+            self.remember(rounds, scope, challenge);
+            return Ok(());
+        };
+        let space = &self.spaces[index];
+        let same_nonce = space.challenge.nonce == challenge.nonce;
+        let refused = match rounds.signature(space.id) {
+            None => false,
+            Some(Signature { asked: true, .. }) => !challenge.stale,
+            Some(Signature { asked: false, .. }) => !challenge.stale && same_nonce,
+        };
+        let mut space = self.spaces.remove(index);
+        if refused {
+            return Err(Refusal::Rejected);
+        }
+        rounds.asked(space.id);
+        // Where the server keeps its nonce, its count goes on.
+        if same_nonce {
+            space.challenge = challenge;
+        } else {
+            space.renew(challenge);
+        }
+        self.spaces.push(space);
+        Ok(())
+    }
+
+    fn remember(&mut self, rounds: &mut Rounds, scope: Scope, challenge: Challenge) {
+        if self.spaces.len() == MAX_SPACES {
+            self.spaces.remove(0);
+        }
+        let id = self.next_id;
+        self.next_id = self.next_id.wrapping_add(1);
+        rounds.asked(id);
+        self.spaces.push(Space {
+            id,
+            scope,
+            challenge,
+            nonce_count: 0,
+            session_cnonce: None,
+        });
+    }
+
+    fn take_next_nonce(&mut self, rounds: &Rounds, value: &[u8], wanted: fn(&Scope) -> bool) {
+        let params = params::parse(value);
+        let Some(nonce) = params.iter().find_map(|params| params.find("nextnonce")) else {
+            return;
+        };
+        // The header names no realm: it speaks of the one this request was signed for.
+        let mut spaces = self.spaces.iter_mut().filter(|space| wanted(&space.scope));
+        let space = spaces.find(|space| rounds.signature(space.id).is_some());
+        if let Some(space) = space
+            && !nonce.is_empty()
+            && space.challenge.nonce != nonce
+        {
+            space.renew(Challenge {
+                nonce: nonce.to_vec(),
+                ..space.challenge.clone()
+            });
+        }
+    }
+}
+
+impl Space {
+    fn renew(&mut self, challenge: Challenge) {
+        self.challenge = challenge;
+        self.nonce_count = 0;
+        self.session_cnonce = None;
+    }
+
+    fn write(
+        &mut self,
+        credentials: &Credentials,
+        ha1: &Hex,
+        signed: Signed<'_>,
+        cnonce: &str,
+        out: &mut Vec<u8>,
+    ) {
+        self.nonce_count = self.nonce_count.saturating_add(1);
+        let challenge = &self.challenge;
+        let cnonce = match challenge.algorithm.session {
+            true => self
+                .session_cnonce
+                .get_or_insert_with(|| cnonce.to_owned())
+                .as_str(),
+            false => cnonce,
+        };
+        let nonce_count = format!("{:08x}", self.nonce_count);
+        let once = Once {
+            nonce: &challenge.nonce,
+            nonce_count: nonce_count.as_bytes(),
+            cnonce: cnonce.as_bytes(),
+        };
+        let response = response::response(challenge.algorithm, ha1, challenge.qop, once, signed);
+
+        out.extend_from_slice(match self.scope {
+            Scope::Proxy => b"Proxy-Authorization: Digest username=",
+            Scope::Registrar | Scope::Host(_) => b"Authorization: Digest username=",
+        });
+        push_username(out, credentials.username(), challenge);
+        push_quoted(out, ", realm=", &challenge.realm);
+        push_quoted(out, ", nonce=", &challenge.nonce);
+        push_quoted(out, ", uri=", signed.uri.as_bytes());
+        push_quoted(out, ", response=", response.as_bytes());
+        if challenge.names_algorithm {
+            push_token(out, ", algorithm=", challenge.algorithm.as_str());
+        }
+        if let Some(opaque) = &challenge.opaque {
+            push_quoted(out, ", opaque=", opaque);
+        }
+        if challenge.qop.is_some() || challenge.algorithm.session {
+            push_quoted(out, ", cnonce=", cnonce.as_bytes());
+        }
+        if let Some(qop) = challenge.qop {
+            push_token(out, ", qop=", qop.as_str());
+            push_token(out, ", nc=", &nonce_count);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Rounds {
+    fn signature(&self, space: u32) -> Option<Signature> {
+        self.signatures
+            .iter()
+            .flatten()
+            .find(|signature| signature.space == space)
+            .copied()
+    }
+
+    /// Takes note that the request is signed for this space; `false` if it is for too many.
+    fn sign(&mut self, space: u32) -> bool {
+        if self.signature(space).is_some() {
+            return true;
+        }
+        let free = self
+            .signatures
+            .iter_mut()
+            .find(|signature| signature.is_none());
+        match free {
+            Some(free) => {
+                *free = Some(Signature {
+                    space,
+                    asked: false,
+                });
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes note that the server asked for this space. One nobody asked for makes way.
+    fn asked(&mut self, space: u32) {
+        let same = |signature: &Option<Signature>| signature.is_some_and(|s| s.space == space);
+        let unasked = |signature: &Option<Signature>| signature.is_none_or(|s| !s.asked);
+        let index = self.signatures.iter().position(same);
+        if let Some(index) = index.or_else(|| self.signatures.iter().position(unasked)) {
+            self.signatures[index] = Some(Signature { space, asked: true });
+        }
+    }
+}
+
+/// The strongest challenge of each realm that can be answered.
+#[derive(Default)]
+struct Choice {
+    best: Vec<(Scope, Challenge)>,
+    unsupported: bool,
+    foreign: bool,
+}
+
+impl Choice {
+    fn consider(&mut self, credentials: &Credentials, scope: &Scope, value: &[u8]) {
+        for asked in challenge::parse(value) {
+            let Asked::Digest(challenge) = asked else {
+                self.unsupported = true;
+                continue;
+            };
+            let answerable = credentials.is_for(&challenge.realm)
+                && credentials.can_hash(challenge.algorithm.hash);
+            if !answerable {
+                self.foreign = true;
+                continue;
+            }
+            let same = self
+                .best
+                .iter_mut()
+                .find(|(best_scope, best)| best_scope == scope && best.realm == challenge.realm);
+            match same {
+                None => self.best.push((scope.clone(), challenge)),
+                Some((_, best)) if best.algorithm.hash < challenge.algorithm.hash => {
+                    *best = challenge;
+                }
+                // Of equals the first: a server lists them as it prefers them (RFC 8760 §2.3).
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn finish(self) -> Result<Vec<(Scope, Challenge)>, Refusal> {
+        match (self.best.is_empty(), self.foreign, self.unsupported) {
+            (false, _, _) => Ok(self.best),
+            (true, true, _) => Err(Refusal::ForeignRealm),
+            (true, false, true) => Err(Refusal::Unsupported),
+            (true, false, false) => Err(Refusal::NoChallenge),
+        }
+    }
+}
+
+fn cached(
+    cache: &mut Vec<(Hash, Vec<u8>, Hex)>,
+    credentials: &Credentials,
+    challenge: &Challenge,
+) -> Hex {
+    let (hash, realm) = (challenge.algorithm.hash, &challenge.realm);
+    let known = cache
+        .iter()
+        .find(|(of, theirs, _)| *of == hash && theirs == realm);
+    if let Some((_, _, ha1)) = known {
+        return *ha1;
+    }
+    if cache.len() == MAX_HA1 {
+        cache.remove(0);
+    }
+    let ha1 = credentials.ha1_of(hash, realm);
+    cache.push((hash, realm.clone(), ha1));
+    ha1
+}
+
+fn scope_of_server(signed: Signed<'_>) -> Scope {
+    if signed.method == "REGISTER" {
+        return Scope::Registrar;
+    }
+    let (_, rest) = signed.uri.split_once(':').unwrap_or_default();
+    let hostport = rest.rsplit_once('@').map_or(rest, |(_, hostport)| hostport);
+    let host = hostport.split([';', '?']).next().unwrap_or_default();
+    Scope::Host(host.to_ascii_lowercase())
+}
+
+fn push_username(out: &mut Vec<u8>, username: &str, challenge: &Challenge) {
+    match challenge.userhash {
+        false => params::push_quoted(out, username.as_bytes()),
+        true => {
+            let hash = challenge
+                .algorithm
+                .hash
+                .of(&[username.as_bytes(), &challenge.realm]);
+            params::push_quoted(out, hash.as_bytes());
+            out.extend_from_slice(b", userhash=true");
+        }
+    }
+}
+
+fn push_quoted(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    params::push_quoted(out, value);
+}
+
+fn push_token(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(value.as_bytes());
+}

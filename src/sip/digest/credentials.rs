@@ -1,0 +1,113 @@
+//! Who a user agent says it is.
+
+use std::fmt;
+
+use super::algorithm::Hash;
+use super::algorithm::Hex;
+use super::response;
+
+/// A user name and what proves it.
+#[derive(Clone)]
+pub struct Credentials {
+    username: String,
+    /// The only realm that is answered, if there is one.
+    realm: Option<String>,
+    secret: Secret,
+}
+
+#[derive(Clone)]
+enum Secret {
+    Password(String),
+    /// Good for one realm and one hash function.
+    Ha1(Hash, Hex),
+}
+
+/// Why a text is no HA1.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("ha1 is neither 32 (MD5) nor 64 (SHA-256) hexadecimal digits")]
+pub struct Ha1Error;
+
+impl Credentials {
+    /// With a password, which answers any realm.
+    pub fn password(username: impl Into<String>, password: impl Into<String>) -> Self {
+        let secret = Secret::Password(password.into());
+        Self {
+            username: username.into(),
+            realm: None,
+            secret,
+        }
+    }
+
+    /// With `H(username:realm:password)`: 32 hexadecimal digits are MD5's, 64 are SHA-256's.
+    pub fn ha1(
+        username: impl Into<String>,
+        realm: impl Into<String>,
+        ha1: &str,
+    ) -> Result<Self, Ha1Error> {
+        let hex = Hex::parse(ha1).ok_or(Ha1Error)?;
+        let hash = match ha1.len() {
+            32 => Hash::Md5,
+            _ => Hash::Sha256,
+        };
+        let secret = Secret::Ha1(hash, hex);
+        Ok(Self {
+            username: username.into(),
+            realm: Some(realm.into()),
+            secret,
+        })
+    }
+
+    /// Answers this realm only. Without it whoever can challenge us, a recipient among them, may
+    /// collect answers and guess at the password.
+    #[must_use]
+    pub fn only_for(self, realm: impl Into<String>) -> Self {
+        Self {
+            realm: Some(realm.into()),
+            ..self
+        }
+    }
+
+    /// The user name.
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+
+    /// Whether this realm may be answered.
+    pub(super) fn is_for(&self, realm: &[u8]) -> bool {
+        self.realm
+            .as_ref()
+            .is_none_or(|only| only.as_bytes() == realm)
+    }
+
+    /// Whether a challenge with this hash function can be answered.
+    pub(super) fn can_hash(&self, hash: Hash) -> bool {
+        match &self.secret {
+            Secret::Password(_) => true,
+            Secret::Ha1(theirs, _) => *theirs == hash,
+        }
+    }
+
+    pub(super) fn ha1_of(&self, hash: Hash, realm: &[u8]) -> Hex {
+        match &self.secret {
+            Secret::Password(password) => {
+                response::ha1(hash, self.username.as_bytes(), realm, password.as_bytes())
+            }
+            Secret::Ha1(_, ha1) => *ha1,
+        }
+    }
+}
+
+/// Without the secret.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secret = match self.secret {
+            Secret::Password(_) => "password",
+            Secret::Ha1(..) => "ha1",
+        };
+        f.debug_struct("Credentials")
+            .field("username", &self.username)
+            .field("realm", &self.realm)
+            .field(secret, &"***")
+            .finish()
+    }
+}

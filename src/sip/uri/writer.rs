@@ -1,0 +1,142 @@
+//! Writes a URI in its canonical form, part by part.
+
+use super::Scheme;
+use super::Span;
+use super::Uri;
+use super::UriError;
+use super::escape;
+use super::host;
+use super::split_at_char;
+
+/// The canonical text while it grows.
+pub(super) struct Writer {
+    pub(super) text: String,
+}
+
+impl Writer {
+    pub(super) fn new(scheme: Scheme, capacity: usize) -> Self {
+        let mut text = String::with_capacity(capacity);
+        text.push_str(scheme.as_str());
+        text.push(':');
+        Self { text }
+    }
+
+    pub(super) fn userinfo(
+        &mut self,
+        userinfo: Option<&str>,
+    ) -> Result<(Option<Span>, Option<Span>), UriError> {
+        let Some(userinfo) = userinfo else {
+            return Ok((None, None));
+        };
+        let (user, password) = split_at_char(userinfo, ':');
+        if user.is_empty() {
+            return Err(UriError::User);
+        }
+        let user = self.escaped(user, escape::in_user)?;
+        let password = match password {
+            None => None,
+            Some(password) => {
+                self.text.push(':');
+                Some(self.escaped(password, escape::in_password)?)
+            }
+        };
+        self.text.push('@');
+        Ok((Some(user), password))
+    }
+
+    pub(super) fn hostport(&mut self, hostport: &str) -> Result<(Span, Option<u16>), UriError> {
+        let (host, port) = host::split_port(hostport)?;
+        let start = self.position();
+        host::push(&mut self.text, host)?;
+        let host = self.span_from(start);
+        self.port(port);
+        Ok((host, port))
+    }
+
+    pub(super) fn port(&mut self, port: Option<u16>) {
+        if let Some(port) = port {
+            self.text.push(':');
+            self.text.push_str(&port.to_string());
+        }
+    }
+
+    pub(super) fn params(&mut self, params: &str) -> Result<Span, UriError> {
+        self.text.push(';');
+        let start = self.position();
+        for (index, param) in params.split(';').enumerate() {
+            if index > 0 {
+                self.text.push(';');
+            }
+            let (name, value) = split_at_char(param, '=');
+            if name.is_empty() {
+                return Err(UriError::Parameter);
+            }
+            let name = self.lower_case(name, escape::in_param)?;
+            if let Some(value) = value {
+                self.text.push('=');
+                match self.slice(name) {
+                    "transport" | "user" => self.lower_case(value, escape::in_param)?,
+                    _ => self.escaped(value, escape::in_param)?,
+                };
+            }
+        }
+        Ok(self.span_from(start))
+    }
+
+    pub(super) fn headers(&mut self, headers: &str) -> Result<Span, UriError> {
+        self.text.push('?');
+        let start = self.position();
+        for (index, header) in headers.split('&').enumerate() {
+            if index > 0 {
+                self.text.push('&');
+            }
+            let (name, value) = header.split_once('=').ok_or(UriError::Header)?;
+            if name.is_empty() {
+                return Err(UriError::Header);
+            }
+            self.escaped(name, escape::in_header)?;
+            self.text.push('=');
+            self.escaped(value, escape::in_header)?;
+        }
+        Ok(self.span_from(start))
+    }
+
+    pub(super) fn finish(self) -> Result<Box<str>, UriError> {
+        match self.text.len() > Uri::MAX_LENGTH {
+            true => Err(UriError::TooLong),
+            false => Ok(self.text.into_boxed_str()),
+        }
+    }
+
+    fn escaped(&mut self, part: &str, literal: fn(u8) -> bool) -> Result<Span, UriError> {
+        let start = self.position();
+        escape::push(&mut self.text, part, literal)?;
+        Ok(self.span_from(start))
+    }
+
+    fn lower_case(&mut self, part: &str, literal: fn(u8) -> bool) -> Result<Span, UriError> {
+        self.escaped(&part.to_ascii_lowercase(), literal)
+    }
+
+    pub(super) fn push(&mut self, part: &str) -> Span {
+        let start = self.position();
+        self.text.push_str(part);
+        self.span_from(start)
+    }
+
+    fn slice(&self, span: Span) -> &str {
+        &self.text[usize::from(span.start)..usize::from(span.end)]
+    }
+
+    fn span_from(&self, start: u16) -> Span {
+        Span {
+            start,
+            end: self.position(),
+        }
+    }
+
+    fn position(&self) -> u16 {
+        // An escape triples a byte at most, so `MAX_LENGTH` keeps this far below the limit.
+        u16::try_from(self.text.len()).unwrap_or(u16::MAX)
+    }
+}
