@@ -23,21 +23,15 @@
 
 use super::algorithm::Hash;
 use super::algorithm::Hex;
-use super::challenge;
-use super::challenge::Asked;
 use super::challenge::Challenge;
+use super::choice::Choice;
 use super::credentials::Credentials;
 use super::params;
 use super::response;
 use super::response::Once;
 use super::response::Signed;
-
-/// How many times one request may be challenged: two proxies and a server, each with one stale
-/// nonce.
-const MAX_ROUNDS: u8 = 6;
-
-/// How many realms one request is signed for.
-const MAX_SIGNATURES: usize = 4;
+use super::rounds::Rounds;
+use super::rounds::Signature;
 
 /// How many protection spaces are remembered; the one unused for longest is forgotten.
 const MAX_SPACES: usize = 16;
@@ -54,14 +48,6 @@ pub struct Authenticator {
     ha1: Vec<(Hash, Vec<u8>, Hex)>,
     /// The next id of a space.
     next_id: u32,
-}
-
-/// What one request has been through. It belongs to the request: to all its attempts at being
-/// let in, and to nothing else.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rounds {
-    challenged: u8,
-    signatures: [Option<Signature>; MAX_SIGNATURES],
 }
 
 /// Why a challenge is not answered: the request has failed.
@@ -89,7 +75,7 @@ pub enum Refusal {
 
 /// Where credentials are valid (RFC 3261 §22.1: a realm, and who asks).
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Scope {
+pub(super) enum Scope {
     /// `Proxy-Authenticate`: everything passes there.
     Proxy,
     /// `WWW-Authenticate` on a REGISTER.
@@ -110,12 +96,6 @@ struct Space {
     /// With `-sess` the first one stays for as long as the nonce: servers differ in whether the
     /// session has one cnonce or each request its own, and like this both agree.
     session_cnonce: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Signature {
-    space: u32,
-    asked: bool,
 }
 
 impl Authenticator {
@@ -144,8 +124,7 @@ impl Authenticator {
         let Some(credentials) = &self.credentials else {
             return Err(Refusal::NoCredentials);
         };
-        rounds.challenged += 1;
-        if rounds.challenged > MAX_ROUNDS {
+        if !rounds.begin() {
             return Err(Refusal::TooManyRounds);
         }
         let mut choice = Choice::default();
@@ -327,93 +306,6 @@ impl Space {
             push_token(out, ", nc=", &nonce_count);
         }
         out.extend_from_slice(b"\r\n");
-    }
-}
-
-impl Rounds {
-    fn signature(&self, space: u32) -> Option<Signature> {
-        self.signatures
-            .iter()
-            .flatten()
-            .find(|signature| signature.space == space)
-            .copied()
-    }
-
-    /// Takes note that the request is signed for this space; `false` if it is for too many.
-    fn sign(&mut self, space: u32) -> bool {
-        if self.signature(space).is_some() {
-            return true;
-        }
-        let free = self
-            .signatures
-            .iter_mut()
-            .find(|signature| signature.is_none());
-        match free {
-            Some(free) => {
-                *free = Some(Signature {
-                    space,
-                    asked: false,
-                });
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Takes note that the server asked for this space. One nobody asked for makes way.
-    fn asked(&mut self, space: u32) {
-        let same = |signature: &Option<Signature>| signature.is_some_and(|s| s.space == space);
-        let unasked = |signature: &Option<Signature>| signature.is_none_or(|s| !s.asked);
-        let index = self.signatures.iter().position(same);
-        if let Some(index) = index.or_else(|| self.signatures.iter().position(unasked)) {
-            self.signatures[index] = Some(Signature { space, asked: true });
-        }
-    }
-}
-
-/// The strongest challenge of each realm that can be answered.
-#[derive(Default)]
-struct Choice {
-    best: Vec<(Scope, Challenge)>,
-    unsupported: bool,
-    foreign: bool,
-}
-
-impl Choice {
-    fn consider(&mut self, credentials: &Credentials, scope: &Scope, value: &[u8]) {
-        for asked in challenge::parse(value) {
-            let Asked::Digest(challenge) = asked else {
-                self.unsupported = true;
-                continue;
-            };
-            let answerable = credentials.is_for(&challenge.realm)
-                && credentials.can_hash(challenge.algorithm.hash);
-            if !answerable {
-                self.foreign = true;
-                continue;
-            }
-            let same = self
-                .best
-                .iter_mut()
-                .find(|(best_scope, best)| best_scope == scope && best.realm == challenge.realm);
-            match same {
-                None => self.best.push((scope.clone(), challenge)),
-                Some((_, best)) if best.algorithm.hash < challenge.algorithm.hash => {
-                    *best = challenge;
-                }
-                // Of equals the first: a server lists them as it prefers them (RFC 8760 §2.3).
-                Some(_) => {}
-            }
-        }
-    }
-
-    fn finish(self) -> Result<Vec<(Scope, Challenge)>, Refusal> {
-        match (self.best.is_empty(), self.foreign, self.unsupported) {
-            (false, _, _) => Ok(self.best),
-            (true, true, _) => Err(Refusal::ForeignRealm),
-            (true, false, true) => Err(Refusal::Unsupported),
-            (true, false, false) => Err(Refusal::NoChallenge),
-        }
     }
 }
 

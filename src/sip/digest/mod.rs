@@ -7,6 +7,8 @@
 //! | `response`      | the formula                                                             |
 //! | `credentials`   | who we are                                                              |
 //! | `challenge`     | what a server asks                                                      |
+//! | `choice`        | which of several challenges is answered                                 |
+//! | `rounds`        | what one request has been through                                       |
 //! | `authenticator` | the client: answers challenges, and signs ahead of the next one         |
 //! | `guard`         | the server: challenges, and verifies answers                            |
 //!
@@ -16,17 +18,18 @@
 mod algorithm;
 mod authenticator;
 mod challenge;
+mod choice;
 mod credentials;
 mod guard;
 mod params;
 mod response;
+mod rounds;
 
 pub use algorithm::Algorithm;
 pub use algorithm::Hash;
 pub use algorithm::Hex;
 pub use authenticator::Authenticator;
 pub use authenticator::Refusal;
-pub use authenticator::Rounds;
 pub use challenge::Challenge;
 pub use challenge::Qop;
 pub use credentials::Credentials;
@@ -34,6 +37,7 @@ pub use credentials::Ha1Error;
 pub use guard::Denial;
 pub use guard::Guard;
 pub use response::Signed;
+pub use rounds::Rounds;
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,72 @@
+//! What one request has been through.
+
+/// How many times one request may be challenged: two proxies and a server, each with one stale
+/// nonce.
+const MAX_ROUNDS: u8 = 6;
+
+/// How many realms one request is signed for.
+const MAX_SIGNATURES: usize = 4;
+
+/// What one request has been through. It belongs to the request: to all its attempts at being
+/// let in, and to nothing else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rounds {
+    challenged: u8,
+    signatures: [Option<Signature>; MAX_SIGNATURES],
+}
+
+/// That a request was signed for a protection space.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Signature {
+    /// The id of the space.
+    pub space: u32,
+    /// Whether the server asked for it, or it was signed ahead.
+    pub asked: bool,
+}
+
+impl Rounds {
+    /// Takes note of another challenge; `false` if it is one too many.
+    pub(super) fn begin(&mut self) -> bool {
+        self.challenged = self.challenged.saturating_add(1);
+        self.challenged <= MAX_ROUNDS
+    }
+
+    pub(super) fn signature(&self, space: u32) -> Option<Signature> {
+        self.signatures
+            .iter()
+            .flatten()
+            .find(|signature| signature.space == space)
+            .copied()
+    }
+
+    /// Takes note that the request is signed for this space; `false` if it is for too many.
+    pub(super) fn sign(&mut self, space: u32) -> bool {
+        if self.signature(space).is_some() {
+            return true;
+        }
+        let free = self
+            .signatures
+            .iter_mut()
+            .find(|signature| signature.is_none());
+        match free {
+            Some(free) => {
+                *free = Some(Signature {
+                    space,
+                    asked: false,
+                });
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes note that the server asked for this space. One nobody asked for makes way.
+    pub(super) fn asked(&mut self, space: u32) {
+        let same = |signature: &Option<Signature>| signature.is_some_and(|s| s.space == space);
+        let unasked = |signature: &Option<Signature>| signature.is_none_or(|s| !s.asked);
+        let index = self.signatures.iter().position(same);
+        if let Some(index) = index.or_else(|| self.signatures.iter().position(unasked)) {
+            self.signatures[index] = Some(Signature { space, asked: true });
+        }
+    }
+}
