@@ -8,6 +8,10 @@
 //! calls, also before the futures they return are awaited; each future is ready when its batch is
 //! durable. Nobody sees an event before that.
 
+mod tail;
+
+pub mod sqlite;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
