@@ -4,6 +4,7 @@
 //! is durable.
 
 pub mod agent;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dispatch;

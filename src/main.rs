@@ -1,3 +1,7 @@
-//! The `sipost` program: arguments, configuration, telemetry, run, exit code.
+//! The `sipost` program. What it does is said by [`sipost::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sipost::cli::run(std::env::args_os())
+}

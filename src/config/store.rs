@@ -17,7 +17,7 @@ impl Store {
         if !section.has("url") && !section.has("url_file") {
             section.miss("url", accepted);
         }
-        let store = section.secret_text("url", "url_file", accepted, Self::parse);
+        let store = section.secret_url("url", "url_file", accepted, Self::parse);
         section.finish();
         store.unwrap_or_else(|| Self::Sqlite(PathBuf::new()))
     }

@@ -27,7 +27,31 @@ impl Section<'_> {
         accepted: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        let (inline, file) = self.take_twins(key, file_key);
+        self.twin_text(key, file_key, |_| value::masked(), accepted, parse)
+    }
+
+    /// A URL that may hold a password, which is all that is masked of it; or what the file holds
+    /// that its twin names.
+    pub(super) fn secret_url<T>(
+        &mut self,
+        key: &'static str,
+        file_key: &'static str,
+        accepted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let shown = |value: &Value| value::literal(value, None);
+        self.twin_text(key, file_key, shown, accepted, parse)
+    }
+
+    fn twin_text<T>(
+        &mut self,
+        key: &'static str,
+        file_key: &'static str,
+        shown: fn(&Value) -> String,
+        accepted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let (inline, file) = self.take_twins(key, file_key, shown);
         let (path, text, origin) = match (inline, file) {
             (Some(value), _) => {
                 let origin = value::origin_of(&value);
@@ -64,7 +88,7 @@ impl Section<'_> {
         accepted: &str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Vec<T> {
-        let (inline, file) = self.take_twins(key, file_key);
+        let (inline, file) = self.take_twins(key, file_key, |_| value::masked());
         let (path, texts, origin) = match (inline, file) {
             (Some(value), _) => {
                 let texts = value::list_of(&value)
@@ -107,6 +131,7 @@ impl Section<'_> {
         &mut self,
         key: &'static str,
         file_key: &'static str,
+        shown: fn(&Value) -> String,
     ) -> (Option<Value>, Option<Value>) {
         let (mut inline, mut file) = (self.take(key), self.take(file_key));
         if let (Some(a), Some(b)) = (&inline, &file) {
@@ -120,11 +145,7 @@ impl Section<'_> {
                 inline = None;
             }
         }
-        self.show(
-            key,
-            inline.as_ref().map(|_| value::masked()),
-            inline.as_ref(),
-        );
+        self.show(key, inline.as_ref().map(shown), inline.as_ref());
         self.show(
             file_key,
             file.as_ref().map(|v| value::literal(v, None)),

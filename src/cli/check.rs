@@ -1,0 +1,48 @@
+//! `sipost check`: whether the configuration is right.
+
+use std::process::ExitCode;
+
+use super::ConfigFile;
+use super::Failure;
+use super::output::Output;
+use crate::config;
+use crate::config::Auth;
+use crate::config::Loaded;
+use crate::config::Sources;
+
+/// Reads the configuration and tells every mistake at once.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 the configuration is right, 78 it is not.")]
+pub(super) struct Check {
+    #[command(flatten)]
+    pub(super) config: ConfigFile,
+}
+
+pub(super) fn run(sources: &Sources) -> Result<ExitCode, Failure> {
+    let loaded = config::load(sources)?;
+    Output::new().line(&summary(&loaded))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summary(loaded: &Loaded) -> String {
+    let file = loaded.file.as_ref().map(|file| file.display().to_string());
+    let read = file.unwrap_or_else(|| "no file, the defaults hold".to_owned());
+    let config = &loaded.config;
+    let agents: u32 = config
+        .accounts
+        .iter()
+        .map(|account| account.connections)
+        .sum();
+    let accounts = match config.accounts.len() {
+        0 => "no account, so the sandbox stands in".to_owned(),
+        1 => format!("1 account with {agents} agents"),
+        count => format!("{count} accounts with {agents} agents"),
+    };
+    let callers = match &config.http.auth {
+        Auth::Tokens(tokens) => format!("to {} tokens", tokens.len()),
+        Auth::Loopback => "to this machine only".to_owned(),
+        Auth::Anyone => "to anyone who reaches it".to_owned(),
+    };
+    let listen = config.http.listen;
+    format!("The configuration is right ({read}): {accounts}; http://{listen} is open {callers}.")
+}

@@ -1,0 +1,359 @@
+//! A client of a running gateway: what `send` and `tail` talk through.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Response;
+use reqwest::StatusCode;
+use reqwest::header;
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use super::lines::printable;
+
+/// Where the gateway is, and how to be let in.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Connection {
+    /// Where the gateway listens.
+    #[arg(
+        long,
+        env = "SIPOST_URL",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL",
+        value_parser = parse_url
+    )]
+    pub(super) url: Url,
+
+    /// The token to show, where the gateway asks for one. Better given by the variable, which other
+    /// users of this machine do not see.
+    #[arg(
+        long,
+        env = "SIPOST_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub(super) token: Option<String>,
+}
+
+/// Why the gateway did not do what it was asked, in one sentence.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// Nothing answers there.
+    #[error(
+        "nothing answers at {url}: {reason}; is `sipost serve` running there? (--url or SIPOST_URL says where to look)"
+    )]
+    Unreachable {
+        /// Where we looked.
+        url: Url,
+        /// What the system says.
+        reason: String,
+    },
+    /// The gateway says no.
+    #[error("{0}")]
+    Refused(String),
+    /// The gateway cannot now.
+    #[error("{0}")]
+    Unavailable(String),
+    /// What answers is no gateway of ours.
+    #[error("what answers at {url} is not sipost: {reason}")]
+    Foreign {
+        /// Where we looked.
+        url: Url,
+        /// What it did.
+        reason: String,
+    },
+    /// This machine cannot make such a connection.
+    #[error("{0}")]
+    Here(String),
+}
+
+/// RFC 9457, as far as a person is told of it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    title: String,
+    detail: Option<String>,
+    errors: Vec<Violation>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Violation {
+    pointer: String,
+    detail: String,
+}
+
+/// The connections of one command to one gateway.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: Option<String>,
+}
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a stream may say nothing. The gateway's heartbeat comes far sooner.
+const SILENCE: Duration = Duration::from_secs(60);
+
+impl Client {
+    /// Prepares for connections; opens none.
+    pub(super) fn new(connection: &Connection) -> Result<Self, Trouble> {
+        let base = connection.url.clone();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("sipost/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(SILENCE)
+            .redirect(reqwest::redirect::Policy::none())
+            .tls_backend_preconfigured(tls(base.scheme() == "https")?);
+        if is_this_machine(&base) {
+            builder = builder.no_proxy();
+        }
+        let http = builder
+            .build()
+            .map_err(|error| Trouble::Here(error.to_string()))?;
+        Ok(Self {
+            http,
+            base,
+            token: connection.token.clone(),
+        })
+    }
+
+    /// Hands a message in: the message as it was accepted.
+    pub(super) async fn post(
+        &self,
+        message: &Value,
+        idempotency_key: Option<&str>,
+    ) -> Result<Value, Trouble> {
+        let mut request = self.http.post(self.at("/messages")).json(message);
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        let response = self.ask(request).await?;
+        let accepted = response.json().await;
+        accepted.map_err(|error| self.foreign(&reason(&error)))
+    }
+
+    /// Opens an event stream; `None` when it has ended for good.
+    pub(super) async fn stream(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        last_id: Option<&str>,
+    ) -> Result<Option<Response>, Trouble> {
+        let mut url = self.at(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self
+            .http
+            .get(url)
+            .header(header::ACCEPT, "text/event-stream");
+        if let Some(id) = last_id {
+            request = request.header("Last-Event-ID", id);
+        }
+        let response = self.ask(request).await?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        match kind.starts_with("text/event-stream") {
+            true => Ok(Some(response)),
+            false => Err(self.foreign(&format!("it sends {kind:?} and no event stream"))),
+        }
+    }
+
+    /// The address of a resource, for people too.
+    pub(super) fn at(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        let below = format!("{}{path}", url.path().trim_end_matches('/'));
+        url.set_path(&below);
+        url
+    }
+
+    async fn ask(&self, mut request: reqwest::RequestBuilder) -> Result<Response, Trouble> {
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.map_err(|error| Trouble::Unreachable {
+            url: self.base.clone(),
+            reason: reason(&error),
+        })?;
+        match response.status() {
+            status if status.is_success() => Ok(response),
+            status => Err(self.refusal(status, response).await),
+        }
+    }
+
+    async fn refusal(&self, status: StatusCode, response: Response) -> Trouble {
+        let Ok(problem) = response.json::<Problem>().await else {
+            return self.foreign(&format!("it answers {status}"));
+        };
+        let sentence = sentence(&problem, status);
+        match status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            true => Trouble::Unavailable(sentence),
+            false => Trouble::Refused(sentence),
+        }
+    }
+
+    fn foreign(&self, reason: &str) -> Trouble {
+        Trouble::Foreign {
+            url: self.base.clone(),
+            reason: printable(reason),
+        }
+    }
+}
+
+/// `The message cannot be sent: /target: …; /ttl: …`
+fn sentence(problem: &Problem, status: StatusCode) -> String {
+    let violations: Vec<String> = problem
+        .errors
+        .iter()
+        .map(|error| format!("{}: {}", error.pointer, error.detail))
+        .collect();
+    let title = match problem.title.is_empty() {
+        true => status.to_string(),
+        false => problem.title.clone(),
+    };
+    let text = match (violations.is_empty(), &problem.detail) {
+        (false, _) => format!("{title}: {}", violations.join("; ")),
+        (true, Some(detail)) => format!("{title}: {detail}"),
+        (true, None) => title,
+    };
+    printable(&text)
+}
+
+/// The innermost reason, which is the one a person can act on.
+fn reason(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let said = innermost.to_string();
+    let words = said.split(" (os error").next().unwrap_or_default();
+    match error.is_timeout() {
+        true => "it takes too long".to_owned(),
+        false => printable(words),
+    }
+}
+
+/// `http://host:port`; without a scheme, plain HTTP is meant.
+fn parse_url(text: &str) -> Result<Url, String> {
+    let whole = match text.contains("://") {
+        true => text.to_owned(),
+        false => format!("http://{text}"),
+    };
+    let url = Url::parse(&whole).map_err(|error| error.to_string())?;
+    let fits = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    match fits {
+        true => Ok(url),
+        false => Err("an http or https URL, such as http://127.0.0.1:8080".to_owned()),
+    }
+}
+
+/// A proxy could not reach what only this machine reaches.
+fn is_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// TLS with the provider we have; the system's roots are read only where they are needed.
+fn tls(needed: bool) -> Result<rustls::ClientConfig, Trouble> {
+    let mut roots = rustls::RootCertStore::empty();
+    if needed {
+        let found = rustls_native_certs::load_native_certs();
+        let (added, _) = roots.add_parsable_certificates(found.certs);
+        if added == 0 {
+            let sentence = "this machine has no root certificates to check the gateway's with";
+            return Err(Trouble::Here(sentence.to_owned()));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Trouble::Here(error.to_string()))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_http_or_https_and_plain_http_when_it_does_not_say() {
+        let url = |text: &str| parse_url(text).map(|url| url.to_string());
+        assert_eq!(
+            url("localhost:8080").as_deref(),
+            Ok("http://localhost:8080/")
+        );
+        assert_eq!(
+            url("https://a.example/sipost").as_deref(),
+            Ok("https://a.example/sipost")
+        );
+        for text in ["", "ftp://a", "http://", "http://a/?b", "http://a/#b"] {
+            assert!(url(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_may_live_below_a_path() {
+        let connection = Connection {
+            url: parse_url("https://a.example/sipost/").unwrap(),
+            token: None,
+        };
+        let client = Client {
+            http: reqwest::Client::builder()
+                .tls_backend_preconfigured(tls(false).unwrap())
+                .build()
+                .unwrap(),
+            base: connection.url,
+            token: connection.token,
+        };
+        assert_eq!(
+            client.at("/messages").as_str(),
+            "https://a.example/sipost/messages"
+        );
+    }
+
+    #[test]
+    fn a_problem_is_told_in_one_sentence() {
+        let problem: Problem = serde_json::from_value(serde_json::json!({
+            "type": "/problems/invalid-message", "title": "The message cannot be sent",
+            "status": 422, "detail": "two members are wrong",
+            "errors": [
+                {"pointer": "/target", "detail": "not a SIP URI\u{1b}[2J"},
+                {"pointer": "/ttl", "detail": "seconds, 1 to 604800"},
+            ],
+        }))
+        .unwrap();
+        assert_eq!(
+            sentence(&problem, StatusCode::UNPROCESSABLE_ENTITY),
+            "The message cannot be sent: /target: not a SIP URI�[2J; /ttl: seconds, 1 to 604800"
+        );
+        assert_eq!(
+            sentence(&Problem::default(), StatusCode::BAD_REQUEST),
+            "400 Bad Request"
+        );
+    }
+
+    #[test]
+    fn loopback_is_reached_without_a_proxy() {
+        for (url, expected) in [
+            ("http://127.0.0.1:8080", true),
+            ("http://[::1]:8080", true),
+            ("http://localhost", true),
+            ("http://10.0.0.1", false),
+            ("https://localhost.example", false),
+        ] {
+            assert_eq!(is_this_machine(&parse_url(url).unwrap()), expected, "{url}");
+        }
+    }
+}

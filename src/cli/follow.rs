@@ -1,0 +1,133 @@
+//! An event stream that is taken up again where it broke off.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use reqwest::Response;
+
+use super::client::Client;
+use super::client::Trouble;
+use super::sse::Reader;
+use super::sse::ServerSentEvent;
+
+/// An event stream over as many connections as it takes.
+#[derive(Debug)]
+pub(super) struct Follower {
+    client: Client,
+    path: String,
+    query: Vec<(&'static str, String)>,
+    /// Where to begin, until the stream has said an id itself.
+    since: Option<String>,
+    reader: Reader,
+    arrived: VecDeque<ServerSentEvent>,
+    response: Option<Response>,
+    /// Connections that failed since one held.
+    failures: u32,
+    /// Whether a connection ever held: before that, trouble is told and not waited for.
+    begun: bool,
+}
+
+/// What following leads to.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// An event.
+    Event(ServerSentEvent),
+    /// The stream broke off, and is taken up again after this time.
+    Waiting(Duration, String),
+    /// The stream has ended for good.
+    Over,
+}
+
+/// How long to wait when the server does not say, and at most.
+const WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+impl Follower {
+    /// Follows this path of the gateway.
+    pub(super) fn new(
+        client: Client,
+        path: String,
+        query: Vec<(&'static str, String)>,
+        since: Option<String>,
+    ) -> Self {
+        Self {
+            client,
+            path,
+            query,
+            since,
+            reader: Reader::default(),
+            arrived: VecDeque::new(),
+            response: None,
+            failures: 0,
+            begun: false,
+        }
+    }
+
+    /// Opens the stream, so that trouble is known before anything is waited for.
+    pub(super) async fn begin(&mut self) -> Result<(), Trouble> {
+        self.connect().await.map(drop)
+    }
+
+    /// What comes next. After [`Step::Waiting`] the caller waits and asks again.
+    pub(super) async fn next(&mut self) -> Result<Step, Trouble> {
+        loop {
+            if let Some(event) = self.arrived.pop_front() {
+                return Ok(Step::Event(event));
+            }
+            let Some(response) = &mut self.response else {
+                match self.connect().await {
+                    Ok(true) => continue,
+                    Ok(false) => return Ok(Step::Over),
+                    Err(trouble) if self.begun && trouble.may_pass() => {
+                        return Ok(self.wait(trouble.to_string()));
+                    }
+                    Err(trouble) => return Err(trouble),
+                }
+            };
+            match response.chunk().await {
+                Ok(Some(bytes)) => match self.reader.read(&bytes) {
+                    Ok(events) => {
+                        self.failures = 0;
+                        self.arrived.extend(events);
+                    }
+                    Err(error) => return Err(Trouble::Refused(error.to_string())),
+                },
+                Ok(None) => return Ok(self.wait("the gateway ended the stream".to_owned())),
+                Err(_) => return Ok(self.wait("the connection was lost".to_owned())),
+            }
+        }
+    }
+
+    /// Whether a stream was there to open.
+    async fn connect(&mut self) -> Result<bool, Trouble> {
+        self.reader.begin_again();
+        let last_id = self.reader.last_id().or(self.since.as_deref());
+        let opened = self.client.stream(&self.path, &self.query, last_id).await?;
+        self.begun = true;
+        self.response = opened;
+        Ok(self.response.is_some())
+    }
+
+    fn wait(&mut self, reason: String) -> Step {
+        self.response = None;
+        let first = self.reader.retry().unwrap_or(WAIT);
+        // At random, so that those who lost the same gateway do not come back together.
+        let jitter = 0.5 + rand::random::<f64>() / 2.0;
+        let longest = LONGEST_WAIT.max(first);
+        let doubled = first.saturating_mul(1 << self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        Step::Waiting(doubled.min(longest).mul_f64(jitter), reason)
+    }
+}
+
+impl Trouble {
+    /// Whether trying again later may help.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Unavailable(_) => true,
+            // A proxy in between tells of a gateway that restarts in words of its own.
+            Self::Foreign { .. } => true,
+            Self::Refused(_) | Self::Here(_) => false,
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! Events as lines that a person reads: columns, colours by outcome, the time here.
+//!
+//! ```text
+//! 07:12:03.123  sending    #1   MESSAGE              sip:bob@example.com              alice-1
+//! 07:12:03.131  succeeded  #1   200 OK               sip:bob@example.com        8 ms  alice-1
+//! ```
+//!
+//! Colours are always written; the stream takes them out again where they are not wanted
+//! (`anstream`: no terminal, `NO_COLOR`, `CLICOLOR_FORCE`). What peers and clients wrote never
+//! reaches the terminal with control characters.
+
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+use anstyle::AnsiColor;
+use anstyle::Style;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+
+/// An event as the API tells it, as far as lines show it. Anything may be missing, so that a newer
+/// gateway can be followed.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Seen {
+    #[serde(rename = "type")]
+    kind: String,
+    time: Option<Timestamp>,
+    message_id: String,
+    attempt: u32,
+    agent: Option<String>,
+    cause: Option<String>,
+    ambiguous: bool,
+    request: Option<SeenRequest>,
+    response: Option<SeenResponse>,
+    next_attempt_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct SeenRequest {
+    method: String,
+    uri: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SeenResponse {
+    status_code: u16,
+    reason_phrase: String,
+}
+
+/// The log has a hole, as the API tells it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Gap {
+    requested: Option<String>,
+    resumed_from: Option<String>,
+    reason: String,
+}
+
+impl Seen {
+    /// Whether the message has ended, and if so whether well.
+    pub(super) fn end(&self) -> Option<bool> {
+        match self.kind.as_str() {
+            "succeeded" => Some(true),
+            "failed" => Some(false),
+            _ => None,
+        }
+    }
+}
+
+const DIM: Style = Style::new().dimmed();
+const GREEN: Style = AnsiColor::Green.on_default();
+const RED: Style = AnsiColor::Red.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+const CYAN: Style = AnsiColor::Cyan.on_default();
+
+/// How wide the columns are, in characters.
+const KIND: usize = 9;
+const OUTCOME: usize = 31;
+const TARGET: usize = 34;
+const DURATION: usize = 9;
+
+/// How many attempts are remembered, to tell the target and the duration when they end.
+const REMEMBERED: usize = 10_000;
+
+/// Writes events as lines; remembers what the later events of a message do not repeat.
+#[derive(Debug)]
+pub(super) struct Lines {
+    zone: TimeZone,
+    /// The day of the line before.
+    day: Date,
+    begun: HashMap<String, Begun>,
+    /// The keys of `begun`, oldest first.
+    order: VecDeque<String>,
+}
+
+/// The latest attempt of a message.
+#[derive(Debug)]
+struct Begun {
+    target: String,
+    attempt: u32,
+    time: Option<Timestamp>,
+}
+
+impl Lines {
+    /// Begins at this time, in this zone.
+    pub(super) fn new(zone: TimeZone, now: Timestamp) -> Self {
+        let day = zone.to_datetime(now).date();
+        Self {
+            zone,
+            day,
+            begun: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+
+    /// The line that tells of a message taken in.
+    pub(super) fn accepted(&mut self, time: Option<Timestamp>, target: &str, id: &str) -> String {
+        self.remember(id, target, 0, time);
+        let columns = Columns {
+            kind: "accepted",
+            style: DIM,
+            attempt: 0,
+            outcome: "",
+            target,
+            duration: "",
+            rest: id,
+        };
+        let day = self.day_line(time);
+        format!("{day}{}", self.line(time, &columns))
+    }
+
+    /// The line of an event; before it one with the date, when it is another than before.
+    pub(super) fn event(&mut self, event: &Seen) -> String {
+        if let Some(request) = &event.request {
+            self.remember(&event.message_id, &request.uri, event.attempt, event.time);
+        }
+        let begun = self.begun.get(&event.message_id);
+        let target = begun.map(|begun| begun.target.clone()).unwrap_or_default();
+        let duration = begun
+            .filter(|begun| event.request.is_none() && begun.attempt == event.attempt)
+            .and_then(|begun| Some(event.time?.duration_since(begun.time?)))
+            .map(|duration| milliseconds(duration.as_millis()))
+            .unwrap_or_default();
+        let (outcome, rest) = (Self::outcome(event), self.rest(event));
+        let columns = Columns {
+            kind: &event.kind,
+            style: style_of(&event.kind),
+            attempt: event.attempt,
+            outcome: &outcome,
+            target: &target,
+            duration: &duration,
+            rest: &rest,
+        };
+        let day = self.day_line(event.time);
+        let line = format!("{day}{}", self.line(event.time, &columns));
+        if event.end().is_some() {
+            self.begun.remove(&event.message_id);
+        }
+        line
+    }
+
+    /// The line of a hole in the log.
+    pub(super) fn gap(gap: &Gap) -> String {
+        let mut text = String::from("events are missing");
+        if let Some(requested) = &gap.requested {
+            _ = write!(text, " after {requested}");
+        }
+        if let Some(resumed) = &gap.resumed_from {
+            _ = write!(text, ", going on from {resumed}");
+        }
+        if !gap.reason.is_empty() {
+            _ = write!(text, ": {}", gap.reason);
+        }
+        format!("{YELLOW}── {} ──{YELLOW:#}", printable(&text))
+    }
+
+    /// `alice-1`, `alice-1, again at 07:12:04.000`.
+    fn rest(&self, event: &Seen) -> String {
+        let next = event.next_attempt_at.map(|next| self.clock_time(next));
+        match (&event.agent, next) {
+            (Some(agent), Some(next)) => format!("{agent}, again at {next}"),
+            (Some(agent), None) => agent.clone(),
+            (None, Some(next)) => format!("again at {next}"),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// `200 OK`, `486 Busy Here (Busy)`, `Connection Error`.
+    fn outcome(event: &Seen) -> String {
+        let mut text = match (&event.response, &event.request) {
+            (Some(response), _) => format!("{} {}", response.status_code, response.reason_phrase),
+            (None, Some(request)) => request.method.clone(),
+            (None, None) => event.cause.clone().unwrap_or_default(),
+        };
+        // This cause says no more than the code does.
+        if let (Some(response), Some(cause)) = (&event.response, &event.cause)
+            && *cause != response.reason_phrase
+            && cause != "SIP Failure Code"
+        {
+            _ = write!(text, " ({cause})");
+        }
+        if event.ambiguous {
+            text.push_str(", ambiguous");
+        }
+        text
+    }
+
+    fn line(&self, time: Option<Timestamp>, columns: &Columns<'_>) -> String {
+        let clock = time.map_or_else(|| " ".repeat(12), |time| self.clock_time(time));
+        let attempt = match columns.attempt {
+            0 => String::new(),
+            attempt => format!("#{attempt}"),
+        };
+        let duration = format!("{:>DURATION$}", columns.duration);
+        let mut cells = vec![
+            (clock, DIM),
+            (column(columns.kind, KIND), columns.style),
+            (format!("{attempt:<3}"), Style::new()),
+            (column(columns.outcome, OUTCOME), columns.style),
+            (column(columns.target, TARGET), Style::new()),
+            (duration, DIM),
+            (printable(columns.rest), DIM),
+        ];
+        // Blanks at the end of a line only make it wrap.
+        cells.truncate(
+            1 + cells
+                .iter()
+                .rposition(|(text, _)| !text.trim().is_empty())
+                .unwrap_or(0),
+        );
+        if let Some((text, _)) = cells.last_mut() {
+            text.truncate(text.trim_end().len());
+        }
+        let shown: Vec<String> = cells
+            .iter()
+            .map(|(text, style)| format!("{style}{text}{style:#}"))
+            .collect();
+        shown.join("  ")
+    }
+
+    fn clock_time(&self, time: Timestamp) -> String {
+        let local = self.zone.to_datetime(time);
+        local.strftime("%H:%M:%S.%3f").to_string()
+    }
+
+    fn day_line(&mut self, time: Option<Timestamp>) -> String {
+        let Some(time) = time else {
+            return String::new();
+        };
+        let day = self.zone.to_datetime(time).date();
+        match std::mem::replace(&mut self.day, day) == day {
+            true => String::new(),
+            false => format!("{DIM}── {day} ──{DIM:#}\n"),
+        }
+    }
+
+    fn remember(&mut self, id: &str, target: &str, attempt: u32, time: Option<Timestamp>) {
+        let begun = Begun {
+            target: target.to_owned(),
+            attempt,
+            time,
+        };
+        if self.begun.insert(id.to_owned(), begun).is_none() {
+            self.order.push_back(id.to_owned());
+        }
+        while self.order.len() > REMEMBERED {
+            if let Some(oldest) = self.order.pop_front() {
+                self.begun.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// What stands in a line after the time.
+struct Columns<'a> {
+    kind: &'a str,
+    style: Style,
+    attempt: u32,
+    outcome: &'a str,
+    target: &'a str,
+    duration: &'a str,
+    rest: &'a str,
+}
+
+fn style_of(kind: &str) -> Style {
+    match kind {
+        "succeeded" => GREEN,
+        "failed" => RED,
+        "deferred" => YELLOW,
+        _ => CYAN,
+    }
+}
+
+/// Cut or filled to `width` characters.
+fn column(text: &str, width: usize) -> String {
+    let text = printable(text);
+    if text.chars().count() <= width {
+        return format!("{text:<width$}");
+    }
+    let mut cut: String = text.chars().take(width - 1).collect();
+    cut.push('…');
+    cut
+}
+
+/// Without what would move the cursor, change colours or end the line.
+pub(super) fn printable(text: &str) -> String {
+    let visible = |c: char| match c.is_control() {
+        true => char::REPLACEMENT_CHARACTER,
+        false => c,
+    };
+    text.chars().map(visible).collect()
+}
+
+fn milliseconds(millis: i128) -> String {
+    match millis.max(0) {
+        millis @ 0..10_000 => format!("{millis} ms"),
+        millis => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn lines() -> Lines {
+        let now = "2026-11-22T05:00:00Z".parse().unwrap();
+        Lines::new(TimeZone::fixed(jiff::tz::offset(1)), now)
+    }
+
+    fn seen(event: serde_json::Value) -> Seen {
+        serde_json::from_value(event).unwrap()
+    }
+
+    fn sending() -> Seen {
+        seen(json!({
+            "id": "1-0000000000000041", "type": "sending", "time": "2026-11-22T05:00:00.123Z",
+            "messageId": "m1", "attempt": 1, "agent": "alice-1", "originator": "local",
+            "request": {"method": "MESSAGE", "uri": "sip:bob@example.com", "callId": "c", "cseq": 1},
+        }))
+    }
+
+    fn ended(kind: &str, code: u16, reason: &str, cause: Option<&str>) -> Seen {
+        seen(json!({
+            "type": kind, "time": "2026-11-22T05:00:00.131Z", "messageId": "m1", "attempt": 1,
+            "agent": "alice-1", "cause": cause,
+            "response": {"statusCode": code, "reasonPhrase": reason, "headers": {}},
+        }))
+    }
+
+    fn plain(line: &str) -> String {
+        anstream::adapter::strip_str(line).to_string()
+    }
+
+    #[test]
+    fn the_columns_of_all_events_stand_under_each_other() {
+        let mut lines = lines();
+        let shown = [
+            lines.accepted("2026-11-22T05:00:00.120Z".parse().ok(), "bob", "m1"),
+            lines.event(&sending()),
+            lines.event(&ended("succeeded", 200, "OK", None)),
+        ];
+        let shown: Vec<String> = shown.iter().map(|line| plain(line)).collect();
+        assert_eq!(
+            shown.join("\n"),
+            "\
+06:00:00.120  accepted                                         bob                                            m1
+06:00:00.123  sending    #1   MESSAGE                          sip:bob@example.com                            alice-1
+06:00:00.131  succeeded  #1   200 OK                           sip:bob@example.com                      8 ms  alice-1"
+        );
+    }
+
+    #[test]
+    fn an_outcome_has_its_colour() {
+        let mut lines = lines();
+        lines.event(&sending());
+        let line = lines.event(&ended("failed", 486, "Busy Here", Some("Busy")));
+        assert!(line.contains("\u{1b}[31mfailed   \u{1b}[0m"), "{line:?}");
+        assert!(
+            plain(&line).contains("  486 Busy Here (Busy)  "),
+            "{line:?}"
+        );
+        let line = lines.event(&ended("succeeded", 200, "OK", None));
+        assert!(line.contains("\u{1b}[32msucceeded\u{1b}[0m"), "{line:?}");
+        let line = lines.event(&sending());
+        assert!(line.contains("\u{1b}[36msending  \u{1b}[0m"), "{line:?}");
+    }
+
+    #[test]
+    fn a_deferred_attempt_says_when_the_next_begins() {
+        let event = seen(json!({
+            "type": "deferred", "time": "2026-11-22T05:00:00.131Z", "messageId": "m1",
+            "attempt": 1, "cause": "SIP Failure Code", "nextAttemptAt": "2026-11-22T05:00:01.500Z",
+            "response": {"statusCode": 503, "reasonPhrase": "Wait"}, "agent": "alice-1",
+        }));
+        let line = plain(&lines().event(&event));
+        assert!(line.contains("  503 Wait   "), "{line:?}");
+        assert!(
+            line.ends_with("  alice-1, again at 06:00:01.500"),
+            "{line:?}"
+        );
+        let line = lines().event(&event);
+        assert!(line.contains("\u{1b}[33mdeferred "), "{line:?}");
+    }
+
+    #[test]
+    fn without_a_response_the_cause_stands_alone() {
+        let event = seen(json!({
+            "type": "failed", "time": "2026-11-22T05:00:00.131Z", "messageId": "m1", "attempt": 0,
+            "agent": null, "originator": "system", "cause": "Connection Error", "response": null,
+            "ambiguous": true,
+        }));
+        assert_eq!(
+            plain(&lines().event(&event)),
+            "06:00:00.131  failed          Connection Error, ambiguous"
+        );
+    }
+
+    #[test]
+    fn what_a_peer_wrote_cannot_steer_the_terminal_or_break_the_columns() {
+        let reason = format!("\u{1b}]0;x\u{7}\r\n{}", "long ".repeat(20));
+        let line = lines().event(&ended("failed", 480, &reason, None));
+        let shown = plain(&line);
+        assert!(!shown.chars().any(char::is_control), "{shown:?}");
+        assert!(
+            shown.contains("480 �]0;x���long long long lon…  "),
+            "{shown:?}"
+        );
+    }
+
+    #[test]
+    fn another_day_is_told_once() {
+        let mut lines = lines();
+        let mut event = sending();
+        event.time = "2026-11-20T05:00:00Z".parse().ok();
+        assert!(plain(&lines.event(&event)).starts_with("── 2026-11-20 ──\n06:00:00.000  sending"));
+        assert!(plain(&lines.event(&event)).starts_with("06:00:00.000  sending"));
+    }
+
+    #[test]
+    fn a_gap_says_what_is_missing_and_why() {
+        let gap = json!({"requested": "1-5", "resumedFrom": "1-9", "reason": "expired"});
+        assert_eq!(
+            plain(&Lines::gap(&serde_json::from_value(gap).unwrap())),
+            "── events are missing after 1-5, going on from 1-9: expired ──"
+        );
+    }
+
+    #[test]
+    fn long_durations_are_told_in_seconds() {
+        assert_eq!(milliseconds(9_999), "9999 ms");
+        assert_eq!(milliseconds(32_040), "32.0 s");
+        assert_eq!(milliseconds(-5), "0 ms");
+    }
+
+    #[test]
+    fn only_so_many_attempts_are_remembered() {
+        let mut lines = lines();
+        for number in 0..REMEMBERED + 10 {
+            lines.remember(&number.to_string(), "sip:a@b", 1, None);
+        }
+        assert_eq!(
+            (lines.begun.len(), lines.order.len()),
+            (REMEMBERED, REMEMBERED)
+        );
+    }
+}

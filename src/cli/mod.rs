@@ -1,0 +1,178 @@
+//! The command line: one file per subcommand.
+//!
+//! Exit codes: 0 done; 1 the message failed, or the gateway ended in trouble; 2 wrong usage, or
+//! nothing to talk to; 78 a wrong configuration (`EX_CONFIG` of sysexits); 130 interrupted.
+
+mod check;
+mod client;
+mod config;
+mod follow;
+mod lines;
+mod output;
+mod send;
+mod sse;
+mod tail;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::CommandFactory as _;
+use clap::Parser;
+
+use self::client::Trouble;
+use crate::clock::Clock;
+use crate::config::Mistakes;
+use crate::config::Sources;
+
+const EXAMPLES: &str = "\
+Examples:
+  sipost                                        starts the gateway, with a sandbox to send to
+  sipost send sip:ok@sandbox.invalid 'Hello!'   sends one message and follows it to its end
+  sipost tail                                   follows what becomes of all messages
+
+Every setting, its default and what it means: sipost config --defaults";
+
+/// HTTP POST in, SIP MESSAGE out: takes messages over HTTP, keeps them safe, sends them over SIP
+/// WebSocket and tells what became of them.
+#[derive(Debug, Parser)]
+#[command(name = "sipost", version, after_help = EXAMPLES, propagate_version = true)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Check(check::Check),
+    Config(config::Config),
+    Send(send::Send),
+    Tail(tail::Tail),
+}
+
+/// Which configuration file.
+#[derive(Clone, Debug, Default, clap::Args)]
+struct ConfigFile {
+    /// The configuration file. Without it: /etc/sipost/sipost.toml or ./config/sipost.toml, if there
+    /// is one.
+    #[arg(long, env = "SIPOST_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    fn sources(&self) -> Sources {
+        // An empty variable counts as not set, as everywhere.
+        let named = self
+            .config
+            .clone()
+            .filter(|file| !file.as_os_str().is_empty());
+        Sources::of_process(named)
+    }
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+enum Failure {
+    /// The configuration is wrong.
+    Config(Mistakes),
+    /// In one sentence.
+    Trouble(String),
+    /// The reader of our output went away, which is its right.
+    NobodyReads,
+}
+
+impl From<Mistakes> for Failure {
+    fn from(mistakes: Mistakes) -> Self {
+        Self::Config(mistakes)
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble.to_string())
+    }
+}
+
+/// sysexits.h, `EX_CONFIG`.
+const WRONG_CONFIGURATION: u8 = 78;
+const WRONG_USAGE: u8 = 2;
+
+/// Does what the arguments, of which the first is our own name, ask for.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come here too. Nobody may be reading.
+            _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE));
+        }
+    };
+    let (code, text) = match perform(arguments) {
+        Ok(code) => return code,
+        Err(Failure::NobodyReads) => return ExitCode::SUCCESS,
+        Err(Failure::Config(mistakes)) => (WRONG_CONFIGURATION, mistakes.to_string()),
+        Err(Failure::Trouble(sentence)) => (WRONG_USAGE, sentence),
+    };
+    output::complain(&text);
+    ExitCode::from(code)
+}
+
+fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
+    match arguments.command {
+        Some(Command::Check(check)) => check::run(&check.config.sources()),
+        Some(Command::Config(config)) => config::run(&config, &config.config.sources()),
+        Some(Command::Send(send)) => on_one_thread(send::run(&send)),
+        Some(Command::Tail(tail)) => on_one_thread(tail::run(&tail)),
+        None => {
+            _ = Arguments::command().print_help();
+            Ok(ExitCode::from(WRONG_USAGE))
+        }
+    }
+}
+
+fn on_one_thread(
+    work: impl Future<Output = Result<ExitCode, Failure>>,
+) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Trouble(format!("no runtime can be started: {error}")))?;
+    runtime.block_on(work)
+}
+
+/// Waits before a broken stream is taken up again, and says so.
+async fn wait(time: Duration, reason: &str) {
+    output::aside(&format!(
+        "{reason}; trying again in {:.1} s",
+        time.as_secs_f64()
+    ));
+    tokio::time::sleep(time).await;
+}
+
+/// The time, as lines show it.
+fn wall_time(clock: &Clock) -> jiff::Timestamp {
+    let now = jiff::Timestamp::from_millisecond(clock.now().as_millis());
+    now.unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_help() {
+        for command in Arguments::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{}", argument.get_id());
+            }
+        }
+    }
+}

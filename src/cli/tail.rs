@@ -1,0 +1,174 @@
+//! `sipost tail`: the events as they come.
+
+use std::process::ExitCode;
+
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use super::Failure;
+use super::client::Client;
+use super::client::Connection;
+use super::follow::Follower;
+use super::follow::Step;
+use super::lines::Gap;
+use super::lines::Lines;
+use super::lines::Seen;
+use super::output;
+use super::output::Output;
+use super::sse::ServerSentEvent;
+use crate::clock::Clock;
+use crate::message::EventKind;
+
+const EXAMPLES: &str = "\
+Examples:
+  sipost tail
+  sipost tail --type failed --since earliest
+  sipost tail --json | jq 'select(.response.statusCode == 503)'
+
+Ctrl-C ends it. A connection that is lost is taken up again without a gap.";
+
+/// Follows the events of all messages.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Tail {
+    /// Only events of this type; may be repeated.
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = EventKind::ALL.map(EventKind::as_str))]
+    types: Vec<String>,
+
+    /// Only events of this message.
+    #[arg(long, value_name = "ID")]
+    message_id: Option<String>,
+
+    /// Only events of messages to this target.
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+
+    /// Only events of messages from this account.
+    #[arg(long, value_name = "URI")]
+    from: Option<String>,
+
+    /// Begins after the event of this id, or with the earliest that is kept. Without it, with what
+    /// comes next.
+    #[arg(long, value_name = "earliest|ID")]
+    since: Option<String>,
+
+    /// Prints each event as a JSON object on a line of its own.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(super) async fn run(tail: &Tail) -> Result<ExitCode, Failure> {
+    tokio::select! {
+        ended = follow(tail) => ended,
+        _ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
+    }
+}
+
+async fn follow(tail: &Tail) -> Result<ExitCode, Failure> {
+    let client = Client::new(&tail.connection)?;
+    let (path, since) = ("/events".to_owned(), tail.since.clone());
+    let mut follower = Follower::new(client, path, tail.query(), since);
+    follower.begin().await?;
+    if !tail.json {
+        let url = &tail.connection.url;
+        output::aside(&format!("following {url}; Ctrl-C ends it"));
+    }
+    let mut lines = Lines::new(TimeZone::system(), super::wall_time(&Clock::system()));
+    let mut output = Output::new();
+    loop {
+        match follower.next().await? {
+            Step::Event(event) => {
+                let shown = match tail.json {
+                    true => object(&event),
+                    false => line(&event, &mut lines),
+                };
+                if let Some(shown) = shown {
+                    output.line(&shown)?;
+                }
+            }
+            Step::Waiting(time, reason) => super::wait(time, &reason).await,
+            Step::Over => return Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+impl Tail {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let mut query = Vec::new();
+        if !self.types.is_empty() {
+            query.push(("type", self.types.join(",")));
+        }
+        for (name, value) in [
+            ("messageId", &self.message_id),
+            ("target", &self.target),
+            ("from", &self.from),
+        ] {
+            if let Some(value) = value {
+                query.push((name, value.clone()));
+            }
+        }
+        query
+    }
+}
+
+/// The event as one line of JSON. A gap says what it is, as events do.
+fn object(event: &ServerSentEvent) -> Option<String> {
+    let mut object: Value = serde_json::from_str(&event.data).ok()?;
+    if event.name != "gap" && !event.data.contains('\n') {
+        return Some(event.data.clone());
+    }
+    if let Some(members) = object.as_object_mut() {
+        members
+            .entry("type")
+            .or_insert_with(|| Value::String(event.name.clone()));
+    }
+    Some(object.to_string())
+}
+
+/// The event as a line for people.
+fn line(event: &ServerSentEvent, lines: &mut Lines) -> Option<String> {
+    if event.name == "gap" {
+        let gap: Gap = serde_json::from_str(&event.data).ok()?;
+        return Some(Lines::gap(&gap));
+    }
+    let seen: Seen = serde_json::from_str(&event.data).ok()?;
+    Some(lines.event(&seen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(name: &str, data: &str) -> ServerSentEvent {
+        ServerSentEvent {
+            name: name.to_owned(),
+            data: data.to_owned(),
+        }
+    }
+
+    #[test]
+    fn json_is_passed_on_as_it_came() {
+        let data = r#"{"id":"1-2","type":"sending", "x":1}"#;
+        assert_eq!(object(&event("sending", data)).as_deref(), Some(data));
+    }
+
+    #[test]
+    fn a_gap_says_in_json_that_it_is_one() {
+        let gap = object(&event("gap", r#"{"requested":"1-1","reason":"expired"}"#)).unwrap();
+        let gap: Value = serde_json::from_str(&gap).unwrap();
+        assert_eq!(
+            (&gap["type"], &gap["reason"]),
+            (&"gap".into(), &"expired".into())
+        );
+    }
+
+    #[test]
+    fn what_is_no_event_is_left_out() {
+        let mut lines = Lines::new(TimeZone::UTC, jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!(object(&event("message", "hello")), None);
+        assert_eq!(line(&event("message", "hello"), &mut lines), None);
+    }
+}
