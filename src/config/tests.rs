@@ -657,3 +657,9 @@ fn the_sandbox_is_for_this_machine_only() {
         "sandbox.listen: the sandbox knows no secrets",
     );
 }
+
+#[test]
+fn the_example_is_a_configuration() {
+    let config = Config::from_toml(include_str!("../../config/example.toml")).unwrap();
+    assert_eq!(config.accounts[0].servers.len(), 2);
+}

@@ -1,0 +1,120 @@
+//! `sipost check` and `sipost config`, and the file they read.
+
+use std::fs;
+
+use super::run;
+use super::sipost;
+
+const FILE: &str = r#"
+[http]
+listen = "0.0.0.0:8080"
+
+[[account]]
+uri = "alice"
+password = "open sesame"
+servers = []
+"#;
+
+#[tokio::test]
+async fn check_tells_every_mistake_and_ends_with_78() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sipost.toml");
+    fs::write(&file, FILE).unwrap();
+    let mut command = sipost(&["check"]);
+    command
+        .env("SIPOST_CONFIG", &file)
+        .env("SIPOST__SIP__TIMER_F", "soon");
+    let ended = run(&mut command).await;
+
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(78), ""));
+    let told = ended.stderr;
+    assert!(
+        told.starts_with("error: there are 4 mistakes in the configuration:\n"),
+        "{told}"
+    );
+    let file = file.display();
+    for line in [
+        format!(
+            "account[0].uri: \"alice\" is not taken; accepted: a SIP URI with a user, such as \"sip:alice@example.com\" (in {file})"
+        ),
+        format!(
+            "account[0].servers: names no server; accepted: at least one server, such as [{{ url = \"wss://example.com/ws\", weight = 10 }}] (in {file})"
+        ),
+        "sip.timer_f: \"soon\" is not taken; accepted: a duration".to_owned(),
+        "(in $SIPOST__SIP__TIMER_F)".to_owned(),
+        "http.listen: without http.tokens".to_owned(),
+    ] {
+        assert!(told.contains(&line), "{line}\n{told}");
+    }
+    assert!(!told.contains("sesame"), "{told}");
+}
+
+#[tokio::test]
+async fn check_says_what_a_right_configuration_leads_to() {
+    let ended = run(&mut sipost(&["check"])).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(
+        ended
+            .stdout
+            .contains("no account, so the sandbox stands in"),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_was_named_must_exist() {
+    let ended = run(&mut sipost(&["check", "--config", "/nowhere/sipost.toml"])).await;
+    assert_eq!(ended.code, Some(78));
+    assert!(
+        ended.stderr.contains("cannot be read: No such file"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[tokio::test]
+async fn config_masks_secrets_and_names_origins() {
+    let mut command = sipost(&["config"]);
+    command
+        .env("SIPOST__ACCOUNT__0__URI", "sip:alice@example.com")
+        .env("SIPOST__ACCOUNT__0__SERVERS", "wss://example.com/ws")
+        .env("SIPOST__ACCOUNT__0__PASSWORD", "open sesame");
+    let ended = run(&mut command).await;
+
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let line = ended
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("password "))
+        .unwrap();
+    assert!(line.starts_with("password = \"***\" "), "{line}");
+    assert!(line.ends_with("# SIPOST__ACCOUNT__0__PASSWORD"), "{line}");
+    assert!(!ended.stdout.contains("sesame"));
+}
+
+#[tokio::test]
+async fn config_can_print_every_key_with_its_comment() {
+    let ended = run(&mut sipost(&["config", "--defaults"])).await;
+    assert_eq!(ended.code, Some(0));
+    assert!(
+        ended.stdout.contains("\n# The User-Agent header."),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[tokio::test]
+async fn help_and_version_end_with_0_and_wrong_usage_with_2() {
+    for (arguments, code) in [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&["send", "--help"], 0),
+        (&["send"], 2),
+        (&["dance"], 2),
+        (&["tail", "--url", "ftp://a"], 2),
+    ] {
+        let ended = run(&mut sipost(arguments)).await;
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.stderr);
+    }
+}

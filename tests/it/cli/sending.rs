@@ -1,0 +1,185 @@
+//! `sipost send`.
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::run;
+use super::run_with_input;
+use super::scripted::Answer;
+use super::scripted::Scripted;
+use super::sipost;
+
+const SENDING: &str = concat!(
+    "retry: 10\n\nid: 1-1\nevent: sending\ndata: {\"id\":\"1-1\",\"type\":\"sending\",",
+    "\"time\":\"2026-11-22T05:00:00.123Z\",\"messageId\":\"m1\",\"attempt\":1,",
+    "\"agent\":\"alice-1\",\"request\":{\"method\":\"MESSAGE\",\"uri\":\"sip:bob@example.com\"}}\n\n"
+);
+const SUCCEEDED: &str = concat!(
+    "id: 1-2\nevent: succeeded\ndata: {\"id\":\"1-2\",\"type\":\"succeeded\",",
+    "\"time\":\"2026-11-22T05:00:00.131Z\",\"messageId\":\"m1\",\"attempt\":1,",
+    "\"agent\":\"alice-1\",\"response\":{\"statusCode\":200,\"reasonPhrase\":\"OK\"}}\n\n"
+);
+const FAILED: &str = concat!(
+    "id: 1-2\nevent: failed\ndata: {\"id\":\"1-2\",\"type\":\"failed\",",
+    "\"time\":\"2026-11-22T05:00:00.131Z\",\"messageId\":\"m1\",\"attempt\":1,",
+    "\"agent\":\"alice-1\",\"cause\":\"Busy\",",
+    "\"response\":{\"statusCode\":486,\"reasonPhrase\":\"Busy Here\"}}\n\n"
+);
+
+fn accepted() -> Answer {
+    Answer::json(
+        202,
+        json!({"id": "m1", "status": "queued", "createdAt": "2026-11-22T05:00:00.120Z"}),
+    )
+}
+
+#[tokio::test]
+async fn a_message_that_succeeds_ends_with_0_and_aligned_lines() {
+    let stream = format!("{SENDING}{SUCCEEDED}");
+    let gateway = Scripted::start([accepted(), Answer::stream(&stream)]).await;
+    let ended = run(&mut sipost(&[
+        "send",
+        "bob",
+        "Hello",
+        "--url",
+        &gateway.url,
+    ]))
+    .await;
+
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let day = "── 2026-11-22 ──\n";
+    let lines = ended.stdout.strip_prefix(day).unwrap_or(&ended.stdout);
+    assert_eq!(
+        lines,
+        "\
+05:00:00.120  accepted                                         bob                                            m1
+05:00:00.123  sending    #1   MESSAGE                          sip:bob@example.com                            alice-1
+05:00:00.131  succeeded  #1   200 OK                           sip:bob@example.com                      8 ms  alice-1
+"
+    );
+    let asked = gateway.asked();
+    assert_eq!(asked[0].line, "POST /messages");
+    let message: Value = serde_json::from_slice(&asked[0].body).unwrap();
+    assert_eq!(message, json!({"target": "bob", "body": "Hello"}));
+    assert_eq!(asked[1].line, "GET /messages/m1/events");
+}
+
+#[tokio::test]
+async fn a_message_that_fails_ends_with_1() {
+    let stream = format!("{SENDING}{FAILED}");
+    let gateway = Scripted::start([accepted(), Answer::stream(&stream)]).await;
+    let mut command = sipost(&["send", "bob", "Hello", "--url", &gateway.url]);
+    let ended = run(command.env("CLICOLOR_FORCE", "1")).await;
+
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(
+        ended.stdout.contains("\u{1b}[31mfailed   \u{1b}[0m"),
+        "{}",
+        ended.stdout
+    );
+    assert!(
+        ended.stdout.contains("486 Busy Here (Busy)"),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_resumed_behind_the_last_event() {
+    let gateway = Scripted::start([
+        accepted(),
+        Answer::stream(SENDING),
+        Answer::html(502),
+        Answer::stream(SUCCEEDED),
+    ])
+    .await;
+    let ended = run(&mut sipost(&[
+        "send",
+        "bob",
+        "-",
+        "--json",
+        "--url",
+        &gateway.url,
+    ]))
+    .await;
+
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let types: Vec<Value> = ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["type"].take())
+        .collect();
+    assert_eq!(types, ["sending", "succeeded"]);
+    let asked = gateway.asked();
+    assert_eq!(asked[1].headers.get("Last-Event-ID"), None);
+    assert_eq!(asked[3].headers["Last-Event-ID"], "1-1");
+    assert!(ended.stderr.contains("trying again in"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn the_body_can_come_from_standard_input() {
+    let stream = format!("{SENDING}{SUCCEEDED}");
+    let gateway = Scripted::start([accepted(), Answer::stream(&stream)]).await;
+    let mut command = sipost(&["send", "bob", "-", "--content-type", "application/json"]);
+    command
+        .env("SIPOST_URL", &gateway.url)
+        .env("SIPOST_TOKEN", "t0p");
+    let ended = run_with_input(&mut command, "{\"grüße\":1}".as_bytes()).await;
+
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let asked = gateway.asked();
+    let message: Value = serde_json::from_slice(&asked[0].body).unwrap();
+    assert_eq!(message["body"], "{\"grüße\":1}");
+    assert_eq!(message["contentType"], "application/json");
+    assert_eq!(asked[0].headers["Authorization"], "Bearer t0p");
+}
+
+#[tokio::test]
+async fn what_is_refused_is_told_in_one_sentence_and_ends_with_2() {
+    let problem = json!({
+        "title": "The message cannot be sent", "status": 422,
+        "errors": [{"pointer": "/target", "detail": "the scheme im is not one of ours"}],
+    });
+    let gateway = Scripted::start([Answer::json(422, problem)]).await;
+    let ended = run(&mut sipost(&["send", "im:bob", "x", "--url", &gateway.url])).await;
+
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+    assert_eq!(
+        ended.stderr,
+        "error: The message cannot be sent: /target: the scheme im is not one of ours\n"
+    );
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_not_there_is_told_in_one_sentence_and_ends_with_2() {
+    // Nobody listens on a port that was just given back.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let ended = run(&mut sipost(&["send", "bob", "x", "--url", &url])).await;
+
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.stderr.starts_with(&format!(
+            "error: nothing answers at {url}/: Connection refused;"
+        )),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(ended.stderr.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_is_no_gateway_is_told_so() {
+    let gateway = Scripted::start([Answer::html(404)]).await;
+    let ended = run(&mut sipost(&["send", "bob", "x", "--url", &gateway.url])).await;
+
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended
+            .stderr
+            .contains("is not sipost: it answers 404 Not Found"),
+        "{}",
+        ended.stderr
+    );
+}
