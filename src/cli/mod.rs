@@ -29,7 +29,7 @@ use crate::config::Sources;
 const EXAMPLES: &str = "\
 Examples:
   sipost                                        starts the gateway, with a sandbox to send to
-  sipost send sip:ok@sandbox.invalid 'Hello!'   sends one message and follows it to its end
+  sipost send ok 'Hello!'                       sends one message and follows it to its end
   sipost tail                                   follows what becomes of all messages
 
 Every setting, its default and what it means: sipost config --defaults";

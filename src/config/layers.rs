@@ -90,10 +90,10 @@ impl Sources {
 /// A mistake of a whole file or variable.
 fn whole(origin: &Origin, problem: String) -> Mistake {
     Mistake {
-        path: String::new(),
+        path: origin.label(),
         problem,
         accepted: String::new(),
-        origin: Some(origin.clone()),
+        origin: None,
     }
 }
 

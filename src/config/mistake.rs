@@ -50,7 +50,8 @@ impl fmt::Display for Origin {
 /// One thing that is wrong.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mistake {
-    /// The key's path, such as `account[0].servers[1].url`; empty for the whole file.
+    /// The key's path, such as `account[0].servers[1].url`, or the file or variable that is wrong as
+    /// a whole.
     pub path: String,
     /// What is wrong. Never quotes a secret.
     pub problem: String,
@@ -62,10 +63,7 @@ pub struct Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
-        }
-        f.write_str(&self.problem)?;
+        write!(f, "{}: {}", self.path, self.problem)?;
         if !self.accepted.is_empty() {
             write!(f, "; accepted: {}", self.accepted)?;
         }

@@ -54,3 +54,10 @@ pub(super) fn join(section: &str, key: &str) -> String {
         section => format!("{section}.{key}"),
     }
 }
+
+/// The key that was probably meant.
+pub(super) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+    let alike = |other: &&'k str| (strsim::jaro_winkler(key, other) * 1000.0) as u32;
+    let nearest = known.iter().copied().max_by_key(alike)?;
+    (alike(&nearest) > 850).then_some(nearest)
+}

@@ -15,6 +15,7 @@ use config::Value;
 use config::ValueKind;
 
 use super::mistake::Origin;
+use super::report;
 use super::report::Report;
 use super::report::Setting;
 use super::report::join;
@@ -112,13 +113,12 @@ impl<'a> Section<'a> {
         unknown.sort_by_key(|(key, _)| key.as_str());
         for (key, value) in unknown {
             let path = join(&self.name, key);
-            let accepted = known.join(", ");
-            self.note(
-                &path,
-                "there is no such key",
-                &accepted,
-                Some(value::origin_of(value)),
-            );
+            let problem = match report::nearest(key, &known) {
+                Some(near) => format!("there is no such key, perhaps {near} was meant"),
+                None => "there is no such key".to_owned(),
+            };
+            let origin = Some(value::origin_of(value));
+            self.note(&path, &problem, &known.join(", "), origin);
         }
     }
 

@@ -371,7 +371,7 @@ fn what_only_sessions_need_is_no_key_of_ours() {
         "contact_uri",
         "use_preloaded_route",
     ] {
-        let path = format!("account[0].{key}: there is no such key; accepted: authorization_user,");
+        let path = format!("account[0].{key}: there is no such key");
         is_one(with(&format!("{key} = 60")), &path);
     }
 }
@@ -438,6 +438,22 @@ fn without_a_token_only_loopback_is_listened_on() {
     is_one(Err::<(), _>(both), "http.auth: \"none\" would not ask");
     let short = mistakes("[http]\ntokens = [{ name = \"a\", sha256 = \"abc\" }]");
     is_one(Err::<(), _>(short), "http.tokens[0].sha256: does not hold");
+}
+
+#[test]
+fn a_key_that_was_mistyped_is_told_the_one_that_was_meant() {
+    is_one(
+        sip("timerf = 3"),
+        "sip.timerf: there is no such key, perhaps timer_f was meant; accepted: ca_file,",
+    );
+    is_one(
+        Err::<(), _>(mistakes("[webhook]\n")),
+        "webhook: there is no such key, perhaps webhooks was meant; accepted: account,",
+    );
+    is_one(
+        sip("colour = 3"),
+        "sip.colour: there is no such key; accepted: ca_file,",
+    );
 }
 
 #[test]
@@ -570,9 +586,12 @@ fn a_variable_that_names_no_setting_is_a_mistake() {
     for (name, start) in [
         ("SIPOST__HTTP__PORT", "http.port: there is no such key"),
         ("SIPOST__HTTP", "http: is not a table"),
-        ("SIPOST__0__A", "names no setting"),
-        ("SIPOST__HTTP____A", "names no setting"),
-        ("SIPOST__ACCOUNT__99999__URI", "names no setting"),
+        ("SIPOST__0__A", "SIPOST__0__A: names no setting"),
+        ("SIPOST__HTTP____A", "SIPOST__HTTP____A: names no setting"),
+        (
+            "SIPOST__ACCOUNT__99999__URI",
+            "SIPOST__ACCOUNT__99999__URI: names no setting",
+        ),
         ("SIPOST__PORT", "port: there is no such key"),
     ] {
         let found = load(&variables(&[(name, "1")])).unwrap_err();
