@@ -87,7 +87,7 @@ impl Sip {
             timer_f: section.duration("timer_f", 10 * MILLISECOND, HOUR),
             register_rate: section.integer("register_rate", 1..=100_000),
             max_frame: section.size("max_frame", 4096..=16 << 20),
-            ca_file: section.text("ca_file", "the path of a file", path),
+            ca_file: section.file("ca_file"),
             client_certificate: ClientCertificate::read(&mut section),
             upgrade_headers: upgrade_headers(&mut section),
         };
@@ -102,8 +102,8 @@ impl Sip {
 
 impl ClientCertificate {
     fn read(section: &mut Section<'_>) -> Option<Self> {
-        let certificate = section.text("client_cert_file", "the path of a file", path);
-        let key = section.text("client_key_file", "the path of a file", path);
+        let certificate = section.file("client_cert_file");
+        let key = section.file("client_key_file");
         match (certificate, key) {
             (Some(certificate), Some(key)) => Some(Self { certificate, key }),
             (None, None) => None,
@@ -120,10 +120,6 @@ impl ClientCertificate {
             }
         }
     }
-}
-
-fn path(text: &str) -> Option<PathBuf> {
-    Some(PathBuf::from(text))
 }
 
 fn upgrade_headers(section: &mut Section<'_>) -> Vec<(String, Secret)> {

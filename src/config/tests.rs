@@ -401,15 +401,18 @@ fn upgrade_headers_are_secrets_and_leave_the_handshake_alone() {
 
 #[test]
 fn a_client_certificate_has_a_key() {
-    let both = sip("client_cert_file = \"a.pem\"\nclient_key_file = \"a.key\"").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.pem");
+    fs::write(&file, "").unwrap();
+    let line = |key: &str| format!("{key} = \"{}\"\n", file.display());
+    let (certificate, key) = (line("client_cert_file"), line("client_key_file"));
+    let both = sip(&format!("{certificate}{key}")).unwrap();
     assert!(both.client_certificate.is_some());
+    is_one(sip(&certificate), "sip.client_key_file: is missing");
+    is_one(sip(&key), "sip.client_cert_file: is missing");
     is_one(
-        sip("client_cert_file = \"a.pem\""),
-        "sip.client_key_file: is missing",
-    );
-    is_one(
-        sip("client_key_file = \"a.key\""),
-        "sip.client_cert_file: is missing",
+        sip("ca_file = \"/nowhere\""),
+        "sip.ca_file: the file \"/nowhere\" cannot be read",
     );
 }
 

@@ -1,6 +1,7 @@
-//! Secrets, each written out or in a file that its twin names.
+//! Files, and secrets: each written out or in a file that its twin names.
 
 use std::fs;
+use std::path::PathBuf;
 
 use config::Value;
 
@@ -11,6 +12,16 @@ use super::section::Section;
 use super::value;
 
 impl Section<'_> {
+    /// The path of a file that can be read, or nothing.
+    pub(super) fn file(&mut self, key: &'static str) -> Option<PathBuf> {
+        let path = self.text(key, "the path of a file", |text| Some(PathBuf::from(text)))?;
+        if let Err(error) = fs::File::open(&path) {
+            let problem = format!("the file {path:?} cannot be read: {error}");
+            self.wrong(key, &problem, "the path of a file");
+        }
+        Some(path)
+    }
+
     /// A secret, or what the file holds that its twin `{key}_file` names.
     pub(super) fn secret(&mut self, key: &'static str, file_key: &'static str) -> Option<Secret> {
         let accepted = "a text of one line";
