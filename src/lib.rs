@@ -10,6 +10,7 @@ pub mod config;
 pub mod dispatch;
 pub mod message;
 pub mod pool;
+pub mod sandbox;
 pub mod shutdown;
 pub mod sip;
 pub mod store;

@@ -9,6 +9,8 @@ impl StatusCode {
     pub const OK: Self = Self(200);
     /// 202 (RFC 3428 §7): a relay took it.
     pub const ACCEPTED: Self = Self(202);
+    /// 302
+    pub const MOVED_TEMPORARILY: Self = Self(302);
     /// 400
     pub const BAD_REQUEST: Self = Self(400);
     /// 401
@@ -37,10 +39,16 @@ impl StatusCode {
     pub const LOOP_DETECTED: Self = Self(482);
     /// 483
     pub const TOO_MANY_HOPS: Self = Self(483);
+    /// 486
+    pub const BUSY_HERE: Self = Self(486);
     /// 500
     pub const SERVER_INTERNAL_ERROR: Self = Self(500);
+    /// 503
+    pub const SERVICE_UNAVAILABLE: Self = Self(503);
     /// 505
     pub const VERSION_NOT_SUPPORTED: Self = Self(505);
+    /// 603
+    pub const DECLINE: Self = Self(603);
 
     /// The code of this number; `None` outside 100 to 699, which RFC 3261 does not know.
     pub fn new(code: u16) -> Option<Self> {

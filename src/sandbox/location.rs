@@ -1,0 +1,185 @@
+//! Who is registered, and on which connection (RFC 3261 §10.3, RFC 5626 §6).
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::sip::headers::Contact;
+use crate::sip::headers::params::param;
+use crate::sip::uri::Uri;
+
+use super::ConnectionId;
+
+/// Bindings of one user at most.
+const MAX_BINDINGS: usize = 256;
+
+/// A place where a user is reached.
+#[derive(Clone, Debug)]
+pub(super) struct Binding {
+    /// The Contact's URI, as written: a user agent knows itself by it.
+    pub contact: String,
+    /// `+sip.instance`, as written, quotes and all.
+    pub instance: Option<String>,
+    /// `reg-id`.
+    pub flow: Option<u32>,
+    /// Where it came from, and requests go to.
+    pub connection: ConnectionId,
+    /// When it is over.
+    pub until: Instant,
+    /// Of the REGISTER: a later one of the same Call-ID must have a higher CSeq.
+    pub call_id: Vec<u8>,
+    /// See above.
+    pub cseq: u32,
+}
+
+/// The bindings of all users.
+#[derive(Debug, Default)]
+pub(super) struct Location {
+    /// The newest of a user is the last.
+    bindings: HashMap<String, Vec<Binding>>,
+    /// Who is bound to a connection; since the last sweep, perhaps, no more.
+    users: HashMap<ConnectionId, HashSet<String>>,
+    count: usize,
+}
+
+/// Why a binding is not kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Unbound {
+    /// A REGISTER that was sent before the one that made the binding (RFC 3261 §10.3 step 7).
+    OutOfOrder,
+    /// Too many.
+    Full,
+}
+
+impl Location {
+    /// Every binding of a user that is not over, the newest last.
+    pub(super) fn of(&self, user: &str, now: Instant) -> impl DoubleEndedIterator<Item = &Binding> {
+        let all = self.bindings.get(user).into_iter().flatten();
+        all.filter(move |binding| binding.until > now)
+    }
+
+    /// Makes a binding, or replaces the one it is a refreshment of.
+    pub(super) fn bind(&mut self, user: &str, binding: Binding, max: usize) -> Result<(), Unbound> {
+        let known = self.bindings.get(user).map(Vec::as_slice);
+        let known = known.unwrap_or_default();
+        let replaced = known.iter().find(|known| known.is_same(&binding));
+        if replaced.is_some_and(|replaced| replaced.is_newer_than(&binding)) {
+            return Err(Unbound::OutOfOrder);
+        }
+        if replaced.is_none() && (known.len() >= MAX_BINDINGS || self.count >= max) {
+            return Err(Unbound::Full);
+        }
+        self.keep(user, |known| !known.is_same(&binding));
+        let users = self.users.entry(binding.connection).or_default();
+        users.insert(user.to_owned());
+        let bindings = self.bindings.entry(user.to_owned()).or_default();
+        bindings.push(binding);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Ends the binding that this one names.
+    pub(super) fn unbind(&mut self, user: &str, binding: &Binding) -> Result<(), Unbound> {
+        let known = self.bindings.get(user).into_iter().flatten();
+        let mut known = known.filter(|known| known.is_same(binding));
+        if known.any(|known| known.is_newer_than(binding)) {
+            return Err(Unbound::OutOfOrder);
+        }
+        self.keep(user, |known| !known.is_same(binding));
+        Ok(())
+    }
+
+    /// Ends every binding of a user.
+    pub(super) fn unbind_all(&mut self, user: &str) {
+        if let Some(gone) = self.bindings.remove(user) {
+            self.count -= gone.len();
+        }
+    }
+
+    /// Ends every binding of a connection: where the flow is gone, nobody is reached by it.
+    pub(super) fn disconnect(&mut self, connection: ConnectionId) {
+        for user in self.users.remove(&connection).unwrap_or_default() {
+            self.keep(&user, |binding| binding.connection != connection);
+        }
+    }
+
+    /// Forgets what is over.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        self.users.clear();
+        self.count = 0;
+        self.bindings.retain(|user, bindings| {
+            bindings.retain(|binding| binding.until > now);
+            self.count += bindings.len();
+            for binding in &*bindings {
+                let users = self.users.entry(binding.connection).or_default();
+                users.insert(user.clone());
+            }
+            !bindings.is_empty()
+        });
+    }
+
+    /// Keeps only those bindings of a user.
+    fn keep(&mut self, user: &str, wanted: impl Fn(&Binding) -> bool) {
+        let Some(bindings) = self.bindings.get_mut(user) else {
+            return;
+        };
+        let before = bindings.len();
+        bindings.retain(wanted);
+        self.count -= before - bindings.len();
+        if bindings.is_empty() {
+            self.bindings.remove(user);
+        }
+    }
+}
+
+impl Binding {
+    /// Reads one of the Contacts of a REGISTER. What it asks for may be shortened.
+    pub(super) fn read(
+        contact: &Contact<'_>,
+        connection: ConnectionId,
+        until: Instant,
+        call_id: &[u8],
+        cseq: u32,
+    ) -> Self {
+        let params = contact.address.params;
+        Self {
+            contact: contact.address.uri.to_owned(),
+            instance: param(params, "+sip.instance").map(str::to_owned),
+            flow: param(params, "reg-id").and_then(|id| id.parse().ok()),
+            connection,
+            until,
+            call_id: call_id.to_vec(),
+            cseq,
+        }
+    }
+
+    /// The Contact of the response.
+    pub(super) fn line(&self, now: Instant) -> String {
+        let left = self.until.saturating_duration_since(now);
+        let seconds = (left + Duration::from_millis(500)).as_secs();
+        let mut line = format!("Contact: <{}>;expires={seconds}", self.contact);
+        if let Some(instance) = &self.instance {
+            line.push_str(&format!(";+sip.instance=\"{instance}\""));
+        }
+        if let Some(flow) = self.flow {
+            line.push_str(&format!(";reg-id={flow}"));
+        }
+        line + "\r\n"
+    }
+
+    /// RFC 5626 §6: the same flow of the same instance, else the same address.
+    fn is_same(&self, other: &Self) -> bool {
+        match (&self.instance, self.flow, &other.instance, other.flow) {
+            (Some(ours), Some(flow), Some(theirs), Some(other)) => ours == theirs && flow == other,
+            _ => match (Uri::parse(&self.contact), Uri::parse(&other.contact)) {
+                (Ok(ours), Ok(theirs)) => ours.is_equivalent(&theirs),
+                _ => self.contact == other.contact,
+            },
+        }
+    }
+
+    fn is_newer_than(&self, other: &Self) -> bool {
+        self.call_id == other.call_id && self.cseq >= other.cseq
+    }
+}

@@ -1,0 +1,221 @@
+use std::future::pending;
+
+use futures_util::SinkExt as _;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::MaybeTlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_util::sync::CancellationToken;
+
+use super::super::*;
+use super::*;
+
+/// A sandbox that runs until the test ends.
+struct Running {
+    url: String,
+    stop: CancellationToken,
+    ended: JoinHandle<()>,
+}
+
+async fn start(options: Options) -> Running {
+    let sandbox = Sandbox::bind(([127, 0, 0, 1], 0).into(), options)
+        .await
+        .unwrap();
+    let url = sandbox.url();
+    let stop = CancellationToken::new();
+    let ended = tokio::spawn(sandbox.run(stop.clone().cancelled_owned()));
+    Running { url, stop, ended }
+}
+
+fn open() -> Options {
+    Options {
+        challenges: false,
+        ..Options::default()
+    }
+}
+
+struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Client {
+    async fn connect(running: &Running) -> Self {
+        let mut request = running.url.as_str().into_client_request().unwrap();
+        let protocol = http::HeaderValue::from_static("sip");
+        request
+            .headers_mut()
+            .insert("Sec-WebSocket-Protocol", protocol);
+        Self(connect_async(request).await.unwrap().0)
+    }
+
+    async fn send(&mut self, text: &str) {
+        self.0.send(text.into()).await.unwrap();
+    }
+
+    async fn receive(&mut self) -> String {
+        let message = self.0.next().await.unwrap().unwrap();
+        message.into_text().unwrap().as_str().to_owned()
+    }
+
+    async fn ask(&mut self, text: &str) -> String {
+        self.send(text).await;
+        self.receive().await
+    }
+}
+
+fn message_to(user: &str) -> String {
+    let uri = format!("sip:{user}@sandbox.invalid");
+    request("MESSAGE", &uri, "alice", "", "hello")
+}
+
+#[tokio::test]
+async fn two_users_register_and_one_sends_the_other_a_message() {
+    let running = start(Options::default()).await;
+    let mut clients = Vec::new();
+    for user in ["alice", "bob"] {
+        let mut client = Client::connect(&running).await;
+        let mut signer = Signer::new(user, password_of(user));
+        let register = request("REGISTER", "sip:sandbox.invalid", user, &contact(user), "");
+        let challenge = client.ask(&register).await;
+        assert_eq!(status(&challenge), 401);
+        signer.challenged(&register, &challenge);
+        assert_eq!(status(&client.ask(&signer.sign(&register)).await), 200);
+        clients.push((client, signer));
+    }
+    let (mut bob, _) = clients.pop().unwrap();
+    let (mut alice, mut signer) = clients.pop().unwrap();
+
+    let message = message_to("bob");
+    signer.challenged(&message, &alice.ask(&message).await);
+    alice.send(&signer.sign(&message)).await;
+    let got = bob.receive().await;
+    assert_eq!(read(&got).body, b"hello");
+    bob.send(&answer_to(&got)).await;
+    assert!(alice.receive().await.starts_with("SIP/2.0 200 Got it\r\n"));
+
+    drop(bob);
+    // The end of a connection is noticed a moment later.
+    while status(&alice.ask(&signer.sign(&message)).await) != 480 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn many_requests_at_once_are_all_answered() {
+    let running = start(open()).await;
+    let mut client = Client::connect(&running).await;
+    for _ in 0..2_000 {
+        client.0.feed(message_to("ok").into()).await.unwrap();
+    }
+    client.0.flush().await.unwrap();
+    for _ in 0..2_000 {
+        assert_eq!(status(&client.receive().await), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_takes_three_seconds_on_the_clock_of_the_test() {
+    let running = start(open()).await;
+    let mut client = Client::connect(&running).await;
+    let begun = tokio::time::Instant::now();
+    assert_eq!(status(&client.ask(&message_to("slow")).await), 200);
+    assert!(begun.elapsed() >= Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn pings_of_both_kinds_are_answered() {
+    let running = start(open()).await;
+    let mut client = Client::connect(&running).await;
+    assert_eq!(client.ask("\r\n\r\n").await, "\r\n");
+    let ping = tungstenite::Message::Ping("x".into());
+    client.0.send(ping).await.unwrap();
+    let pong = client.0.next().await.unwrap().unwrap();
+    assert_eq!(pong, tungstenite::Message::Pong("x".into()));
+}
+
+#[tokio::test]
+async fn a_binary_frame_is_as_good_as_a_text() {
+    let running = start(open()).await;
+    let mut client = Client::connect(&running).await;
+    let mut frame = message_to("ok").replace("hello", "ABCDE").into_bytes();
+    let at = frame.len() - 5;
+    frame[at] = 0xff;
+    client.0.send(frame.into()).await.unwrap();
+    assert_eq!(status(&client.receive().await), 200);
+}
+
+#[tokio::test]
+async fn who_does_not_offer_sip_is_turned_away() {
+    let running = start(open()).await;
+    let refused = connect_async(running.url.as_str()).await.unwrap_err();
+    let tungstenite::Error::Http(response) = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!(response.status(), http::StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_frame_that_is_too_long_ends_only_its_connection() {
+    let running = start(open()).await;
+    let (mut long, mut short) = (
+        Client::connect(&running).await,
+        Client::connect(&running).await,
+    );
+    let frame = "x".repeat(MAX_FRAME + 1);
+    // The server may be gone before all of it is written.
+    drop(long.0.send(frame.into()).await);
+    while let Some(Ok(_)) = long.0.next().await {}
+    assert_eq!(status(&short.ask(&message_to("ok")).await), 200);
+}
+
+#[tokio::test]
+async fn a_cut_connection_gives_no_answer() {
+    let mut options = open();
+    options.users.insert("cut".to_owned(), Behaviour::Cuts);
+    let running = start(options).await;
+    let mut client = Client::connect(&running).await;
+    client.send(&message_to("cut")).await;
+    assert!(!matches!(client.0.next().await, Some(Ok(_))));
+}
+
+#[tokio::test]
+async fn one_connection_more_than_allowed_waits_for_another_to_end() {
+    let running = start(Options {
+        max_connections: 1,
+        ..open()
+    })
+    .await;
+    let mut first = Client::connect(&running).await;
+    let second = Client::connect(&running);
+    let answered = async {
+        assert_eq!(status(&first.ask(&message_to("ok")).await), 200);
+        drop(first);
+    };
+    let (mut second, ()) = tokio::join!(second, answered);
+    assert_eq!(status(&second.ask(&message_to("ok")).await), 200);
+}
+
+#[tokio::test]
+async fn at_the_end_every_connection_is_closed() {
+    let running = start(open()).await;
+    let mut client = Client::connect(&running).await;
+    running.stop.cancel();
+    let close = client.0.next().await.unwrap().unwrap();
+    assert!(close.is_close());
+    assert!(client.0.next().await.is_none());
+    running.ended.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_runs_a_sandbox_can_be_dropped_at_any_time() {
+    let sandbox = Sandbox::bind(([127, 0, 0, 1], 0).into(), open())
+        .await
+        .unwrap();
+    let address = sandbox.local_addr();
+    let running = tokio::spawn(sandbox.run(pending()));
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    let refused = TcpStream::connect(address).await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+}
