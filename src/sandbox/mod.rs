@@ -36,6 +36,8 @@ mod connection;
 mod location;
 mod proxy;
 mod registrar;
+mod remembered;
+mod request;
 mod server;
 mod write;
 

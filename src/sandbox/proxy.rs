@@ -11,10 +11,10 @@ use crate::sip::parse::Message;
 
 use super::ConnectionId;
 use super::location::Binding;
+use super::request::Reply;
+use super::request::Request;
 use super::server::Outbox;
 use super::server::Outgoing;
-use super::server::Reply;
-use super::server::Request;
 use super::write;
 use super::write::Passage;
 

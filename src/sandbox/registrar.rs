@@ -10,11 +10,11 @@ use crate::sip::uri::Uri;
 
 use super::location::Binding;
 use super::location::Unbound;
-use super::server::Reply;
-use super::server::Request;
+use super::request::Reply;
+use super::request::Request;
+use super::request::address;
+use super::request::plain;
 use super::server::Server;
-use super::server::address;
-use super::server::plain;
 
 /// How long a binding lives that says nothing about it (RFC 3261 §10.3 step 7).
 const DEFAULT_EXPIRES: u32 = 3600;

@@ -20,8 +20,6 @@
 //! | to a user who was registered                                | 480                          |
 //! | to anybody else                                             | 404                          |
 
-use std::collections::HashSet;
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 use std::time::Instant;
@@ -36,7 +34,6 @@ use crate::sip::digest::Guard;
 use crate::sip::digest::Hash;
 use crate::sip::digest::Signed;
 use crate::sip::headers::CSeq;
-use crate::sip::headers::NameAddr;
 use crate::sip::parse;
 use crate::sip::parse::Limits;
 use crate::sip::parse::Message;
@@ -51,16 +48,14 @@ use super::Received;
 use super::location::Location;
 use super::password_of;
 use super::proxy::Proxy;
+use super::remembered::Remembered;
+use super::request::Reply;
+use super::request::Request;
+use super::request::address;
+use super::request::allow;
+use super::request::check;
+use super::request::plain;
 use super::write;
-
-/// The methods that are served.
-pub(super) const ALLOW: &str = "REGISTER, MESSAGE, OPTIONS";
-
-/// The extensions that are understood (RFC 3261 §20.32).
-const KNOWN_EXTENSIONS: [&str; 3] = ["path", "outbound", "gruu"];
-
-/// Call-IDs and users that are remembered at most.
-const MAX_REMEMBERED: usize = 10_000;
 
 /// How often expired bindings are swept out.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -92,21 +87,6 @@ pub(super) struct Server {
     answered: Remembered,
     next_sweep: Instant,
 }
-
-/// A request, as far as every answer needs it.
-pub(super) struct Request<'a> {
-    pub connection: ConnectionId,
-    pub peer: IpAddr,
-    pub method: &'a str,
-    pub uri_text: &'a str,
-    pub uri: Uri,
-    pub cseq: CSeq<'a>,
-    pub message: &'a Message<'a>,
-    pub reply_lines: Vec<u8>,
-}
-
-/// A status with the complete header lines that go with it.
-pub(super) type Reply = (StatusCode, Vec<u8>);
 
 impl Server {
     /// `hosts` are names of this server besides its domain.
@@ -325,7 +305,7 @@ impl Server {
 
     /// Whether the request is signed by the user in its From.
     fn check_sender(&mut self, now: Instant, request: &Request<'_>) -> Result<(), Reply> {
-        let sender = address(request.message.from).ok_or(plain(StatusCode::BAD_REQUEST))?;
+        let sender = address(request.message.from).ok_or_else(|| plain(StatusCode::BAD_REQUEST))?;
         let names = ("Proxy-Authorization", "Proxy-Authenticate");
         let refused = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
         self.check_user(now, request, &sender, names, refused)
@@ -386,88 +366,8 @@ impl Server {
     }
 }
 
-/// What is wrong with a request whoever it is for; else what is left of its Max-Forwards.
-fn check(request: &Request<'_>) -> Result<u32, Reply> {
-    let message = request.message;
-    if request.cseq.method != request.method || message.body_mismatch {
-        return Err(plain(StatusCode::BAD_REQUEST));
-    }
-    let max_forwards = match message.first_text("Max-Forwards") {
-        // RFC 3261 §16.6 step 3.
-        None => 71,
-        Some(text) => text
-            .trim()
-            .parse()
-            .map_err(|_| plain(StatusCode::BAD_REQUEST))?,
-    };
-    let Some(max_forwards) = u32::checked_sub(max_forwards, 1) else {
-        return Err(plain(StatusCode::TOO_MANY_HOPS));
-    };
-    let required = message.all("Proxy-Require").chain(match request.method {
-        "REGISTER" => message.first("Require"),
-        // What the recipient has to understand is not the proxy's business.
-        _ => None,
-    });
-    let required: Vec<String> = required.map(parse::text).collect();
-    let extensions = required.iter().flat_map(|line| line.split(','));
-    let unknown: Vec<&str> = extensions
-        .map(str::trim)
-        .filter(|extension| !KNOWN_EXTENSIONS.contains(extension))
-        .collect();
-    match unknown.is_empty() {
-        true => Ok(max_forwards),
-        false => {
-            let line = format!("Unsupported: {}\r\n", unknown.join(", "));
-            Err((StatusCode::BAD_EXTENSION, line.into_bytes()))
-        }
-    }
-}
-
-/// The URI of a From or To, if it is one of SIP's.
-pub(super) fn address(value: Option<&[u8]>) -> Option<Uri> {
-    let text = parse::text(value?);
-    Uri::parse(NameAddr::parse(&text)?.uri).ok()
-}
-
-/// A status without more headers.
-pub(super) fn plain(status: StatusCode) -> Reply {
-    (status, Vec::new())
-}
-
-fn allow(status: StatusCode) -> Reply {
-    (status, format!("Allow: {ALLOW}\r\n").into_bytes())
-}
-
 fn reply(connection: ConnectionId, reply_lines: &[u8], reply: Reply, out: &mut Outbox) {
     let (status, headers) = reply;
     let frame = write::response(status, reply_lines, &headers);
     out.push((connection, Outgoing::Frame(frame)));
-}
-
-/// A bounded set of texts: the oldest makes room.
-#[derive(Debug, Default)]
-struct Remembered {
-    known: HashSet<String>,
-    order: VecDeque<String>,
-}
-
-impl Remembered {
-    /// Whether it is new.
-    fn insert(&mut self, text: &str) -> bool {
-        if self.known.contains(text) {
-            return false;
-        }
-        if self.order.len() >= MAX_REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        self.known.insert(text.to_owned());
-        self.order.push_back(text.to_owned());
-        true
-    }
-
-    fn contains(&self, text: &str) -> bool {
-        self.known.contains(text)
-    }
 }

@@ -261,19 +261,19 @@ fn what_is_wrong_with_a_request_is_said() {
             request("INVITE", "sip:ok@sandbox.invalid", "alice", "", ""),
             405,
             "Allow",
-            server::ALLOW,
+            super::super::request::ALLOW,
         ),
         (
             request("MESSAGE", REGISTRAR, "alice", "", ""),
             405,
             "Allow",
-            server::ALLOW,
+            super::super::request::ALLOW,
         ),
         (
             request("OPTIONS", REGISTRAR, "alice", "", ""),
             200,
             "Allow",
-            server::ALLOW,
+            super::super::request::ALLOW,
         ),
         (
             request("OPTIONS", "sip:ok@127.0.0.1", "alice", "", ""),
