@@ -50,7 +50,7 @@ pub(super) async fn run(
     connection: ConnectionId,
     stream: TcpStream,
     inbox: mpsc::Sender<Arrived>,
-    outbox: mpsc::Receiver<Vec<Outgoing>>,
+    outbox: mpsc::Receiver<Outgoing>,
 ) -> ConnectionId {
     if let Err(error) = serve(connection, stream, inbox, outbox).await {
         tracing::debug!(connection, %error, "a sandbox connection ended");
@@ -62,7 +62,7 @@ async fn serve(
     connection: ConnectionId,
     stream: TcpStream,
     inbox: mpsc::Sender<Arrived>,
-    mut outbox: mpsc::Receiver<Vec<Outgoing>>,
+    mut outbox: mpsc::Receiver<Outgoing>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
     // Boxed: the handshake's state is large, and a connection keeps room for it all its life
@@ -73,8 +73,20 @@ async fn serve(
         Some(config()),
     ));
     let mut socket = tokio::time::timeout(HANDSHAKE, upgrade).await??;
+    let mut batch = Vec::new();
     loop {
         tokio::select! {
+            // What is answered goes out before more is asked, so that neither piles up.
+            biased;
+            count = outbox.recv_many(&mut batch, BATCH) => {
+                if count == 0 {
+                    tokio::time::timeout(WRITE, socket.close(None)).await??;
+                    return Ok(());
+                }
+                if !write(&mut socket, &mut outbox, &mut batch).await? {
+                    return Ok(());
+                }
+            }
             message = socket.next() => {
                 let frames = match message {
                     Some(message) => read(message?, &mut socket)?,
@@ -84,17 +96,6 @@ async fn serve(
                     return Ok(());
                 }
             }
-            batch = outbox.recv() => match batch {
-                Some(batch) => {
-                    if !write(&mut socket, &mut outbox, batch).await? {
-                        return Ok(());
-                    }
-                }
-                None => {
-                    tokio::time::timeout(WRITE, socket.close(None)).await??;
-                    return Ok(());
-                }
-            },
         }
     }
 }
@@ -122,19 +123,16 @@ fn read(first: Message, socket: &mut WebSocketStream<TcpStream>) -> Result<Vec<B
 /// connection is to be cut.
 async fn write(
     socket: &mut WebSocketStream<TcpStream>,
-    outbox: &mut mpsc::Receiver<Vec<Outgoing>>,
-    batch: Vec<Outgoing>,
+    outbox: &mut mpsc::Receiver<Outgoing>,
+    batch: &mut Vec<Outgoing>,
 ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     let all = async {
-        let mut next = Some(batch);
-        while let Some(batch) = next {
-            for outgoing in batch {
-                match outgoing {
-                    Outgoing::Frame(bytes) => socket.feed(frame(bytes)).await?,
-                    Outgoing::Cut => return Ok(false),
-                }
+        let meanwhile = std::iter::from_fn(|| outbox.try_recv().ok());
+        for outgoing in batch.drain(..).chain(meanwhile) {
+            match outgoing {
+                Outgoing::Frame(bytes) => socket.feed(frame(bytes)).await?,
+                Outgoing::Cut => return Ok(false),
             }
-            next = outbox.try_recv().ok();
         }
         socket.flush().await?;
         Ok::<bool, WsError>(true)

@@ -29,7 +29,7 @@
 //! | bindings               | `max_bindings`             | 503 with Retry-After                 |
 //! | requests on their way  | `max_pending`              | 503 with Retry-After                 |
 //! | frames to read         | a channel of batches       | the connection is not read           |
-//! | frames to write        | a channel of batches       | the connection is cut                |
+//! | frames to write        | a channel of frames        | the connection is cut                |
 
 mod behaviour;
 mod connection;
@@ -72,9 +72,12 @@ pub const DOMAIN: &str = "sandbox.invalid";
 /// The longest frame taken.
 const MAX_FRAME: usize = 256 * 1024;
 
-/// Batches of frames that wait to be handled, and that wait to be written on one connection.
-const INBOX: usize = 64;
-const OUTBOX: usize = 1024;
+/// Batches of frames that wait to be handled.
+const INBOX: usize = 16;
+
+/// Frames that wait to be written on one connection: room for the answers to a whole inbox of
+/// requests several times over.
+const OUTBOX: usize = 16 * 1024;
 
 /// How long connections may take to close at the end.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -250,9 +253,7 @@ struct House {
 
 struct Connected {
     peer: IpAddr,
-    outbox: mpsc::Sender<Vec<Outgoing>>,
-    /// What goes out together.
-    batch: Vec<Outgoing>,
+    outbox: mpsc::Sender<Outgoing>,
 }
 
 impl House {
@@ -271,18 +272,11 @@ impl House {
         self.inbox.clone()
     }
 
-    fn enter(&mut self, peer: IpAddr) -> (ConnectionId, mpsc::Receiver<Vec<Outgoing>>) {
+    fn enter(&mut self, peer: IpAddr) -> (ConnectionId, mpsc::Receiver<Outgoing>) {
         let (outbox, frames) = mpsc::channel(OUTBOX);
         let connection = self.next;
         self.next += 1;
-        self.outboxes.insert(
-            connection,
-            Connected {
-                peer,
-                outbox,
-                batch: Vec::new(),
-            },
-        );
+        self.outboxes.insert(connection, Connected { peer, outbox });
         (connection, frames)
     }
 
@@ -309,28 +303,15 @@ impl House {
         }
     }
 
-    /// Hands what goes out to its connections, once to each.
+    /// Hands what goes out to its connections.
     fn deliver(&mut self) {
-        let mut touched = Vec::new();
         for (connection, outgoing) in self.out.drain(..) {
             // One that has left meanwhile needs nothing any more.
-            if let Some(connected) = self.outboxes.get_mut(&connection) {
-                if connected.batch.is_empty() {
-                    touched.push(connection);
-                }
-                connected.batch.push(outgoing);
-            }
-        }
-        for connection in touched {
-            let Some(connected) = self.outboxes.get_mut(&connection) else {
+            let Some(connected) = self.outboxes.get(&connection) else {
                 continue;
             };
-            let batch = std::mem::take(&mut connected.batch);
-            if connected.outbox.try_send(batch).is_err() {
-                tracing::debug!(
-                    connection,
-                    "a sandbox client does not read; its connection is cut"
-                );
+            if connected.outbox.try_send(outgoing).is_err() {
+                tracing::debug!(connection, "a sandbox client does not read; it is cut off");
                 self.outboxes.remove(&connection);
             }
         }

@@ -15,7 +15,7 @@ use super::ConnectionId;
 pub(super) const ALLOW: &str = "REGISTER, MESSAGE, OPTIONS";
 
 /// The extensions that are understood (RFC 3261 §20.32).
-const KNOWN_EXTENSIONS: [&str; 3] = ["path", "outbound", "gruu"];
+const KNOWN_EXTENSIONS: [&str; 2] = ["path", "outbound"];
 
 /// A request, as far as every answer needs it.
 pub(super) struct Request<'a> {

@@ -179,6 +179,32 @@ async fn a_cut_connection_gives_no_answer() {
     assert!(!matches!(client.0.next().await, Some(Ok(_))));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_cut_off_and_holds_up_nobody() {
+    let running = start(open()).await;
+    let (mut alice, mut bob) = (
+        Client::connect(&running).await,
+        Client::connect(&running).await,
+    );
+    let register = request(
+        "REGISTER",
+        "sip:sandbox.invalid",
+        "bob",
+        &contact("bob"),
+        "",
+    );
+    assert_eq!(status(&bob.ask(&register).await), 200);
+    let body = "x".repeat(200_000);
+    let long = request("MESSAGE", "sip:bob@sandbox.invalid", "alice", "", &body);
+    for _ in 0..150 {
+        alice.send(&long).await;
+    }
+    assert_eq!(status(&alice.ask(&message_to("ok")).await), 200);
+    for _ in 0..150 {
+        assert_eq!(status(&alice.receive().await), 480);
+    }
+}
+
 #[tokio::test]
 async fn one_connection_more_than_allowed_waits_for_another_to_end() {
     let running = start(Options {
