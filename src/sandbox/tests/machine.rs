@@ -4,6 +4,14 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::*;
+use crate::sip::Event;
+use crate::sip::Outcome;
+use crate::sip::Outgoing as SipOutgoing;
+use crate::sip::Output;
+use crate::sip::Settings;
+use crate::sip::Transport;
+use crate::sip::UserAgent;
+use crate::sip::registration::Policy;
 
 /// A server and its connections, in time that the test moves.
 struct Room {
@@ -409,6 +417,82 @@ fn who_signs_with_the_right_password_is_let_in_and_may_use_the_nonce_again() {
     assert!(header(&stale, "Proxy-Authenticate").contains("stale=true"));
     signer.challenged(&message, &stale);
     assert_eq!(status(&room.answers(ALICE, &signer.sign(&message))), 200);
+}
+
+/// A user agent of ours on a connection to the room: what it says goes in, what comes out for it
+/// goes back.
+fn converse(room: &mut Room, agent: &mut UserAgent) -> (u32, Vec<Event>) {
+    let (mut written, mut events) = (0, Vec::new());
+    while let Some(output) = agent.poll() {
+        match output {
+            Output::Event(event) => events.push(event),
+            Output::Transmit(frame) => {
+                written += 1;
+                for (_, answer) in room.takes(ALICE, std::str::from_utf8(&frame).unwrap()) {
+                    agent.handle_frame(room.now, answer.as_bytes());
+                }
+            }
+        }
+    }
+    (written, events)
+}
+
+#[test]
+fn a_user_agent_of_ours_registers_and_pays_for_one_challenge_only() {
+    let mut room = Room::new(Options::default());
+    let settings = Settings {
+        aor: "sip:alice@sandbox.invalid".to_owned(),
+        from: "\"Alice\" <sip:alice@sandbox.invalid>".to_owned(),
+        registrar: REGISTRAR.to_owned(),
+        contact_user: "random".to_owned(),
+        via_host: "x.invalid".to_owned(),
+        instance_id: "1".to_owned(),
+        reg_id: 1,
+        registration: Policy {
+            expires: Duration::from_secs(600),
+            retry_min: Duration::from_secs(2),
+            retry_max: Duration::from_secs(30),
+        },
+        user_agent: "sipost".to_owned(),
+        extra_headers: Vec::new(),
+        credentials: Some(Credentials::password("alice", password_of("alice"))),
+        timer_f: Duration::from_secs(32),
+        limits: Limits::default(),
+    };
+    let mut agent = UserAgent::new(settings.into(), StdRng::from_seed([2; 32]));
+    agent.handle_connected(room.now, Transport::Ws);
+    let (written, events) = converse(&mut room, &mut agent);
+    assert!(
+        matches!(events[..], [Event::Registered { .. }]),
+        "{events:?}"
+    );
+    assert_eq!(written, 2);
+
+    for (key, expected) in [(1, 2), (2, 1), (3, 1)] {
+        let head = "To: <sip:ok@sandbox.invalid>\r\nFrom: <sip:alice@sandbox.invalid>;tag=1\r\n\
+                    Call-ID: c\r\n";
+        let outgoing = SipOutgoing {
+            method: "MESSAGE",
+            uri: "sip:ok@sandbox.invalid".into(),
+            call_id: "c".to_owned(),
+            from_tag: "1".to_owned(),
+            cseq: 1,
+            head: head.as_bytes().to_vec(),
+            body: bytes::Bytes::from_static(b"hello"),
+        };
+        agent.send(room.now, key, outgoing);
+        let (written, events) = converse(&mut room, &mut agent);
+        let [
+            Event::Ended {
+                outcome: Outcome::Answered(response),
+                ..
+            },
+        ] = &events[..]
+        else {
+            panic!("{events:?}");
+        };
+        assert_eq!((response.status.as_u16(), written), (200, expected));
+    }
 }
 
 #[test]
