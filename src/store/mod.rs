@@ -8,6 +8,8 @@
 //! calls, also before the futures they return are awaited; each future is ready when its batch is
 //! durable. Nobody sees an event before that.
 
+#[cfg(test)]
+mod suite;
 mod tail;
 
 pub mod sqlite;
@@ -70,7 +72,7 @@ pub trait Store: Send + Sync + 'static {
     /// Every event of one message, oldest first.
     fn events_of(&self, id: MessageId) -> Reply<Vec<Logged>>;
 
-    /// The first and the last event kept.
+    /// How far the log reaches.
     fn bounds(&self) -> Reply<Bounds>;
 
     /// The number of the last durable event, renewed at each commit. A hint to read the log, not
@@ -260,7 +262,8 @@ pub struct Events {
 /// How far the log reaches.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Bounds {
-    /// The oldest event kept has a number above this one.
+    /// Up to this event the log has holes: whoever read less far may have missed something. Events
+    /// of messages that had not ended when their neighbours were removed are still there.
     pub forgotten_to: u64,
     /// The newest durable event; 0 in a new log.
     pub last: u64,
@@ -281,6 +284,17 @@ pub enum StoreError {
     /// What is in the store cannot be made sense of.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// A newer program wrote the store.
+    #[error(
+        "the store is of version {found}, and this program knows {known} at most: a newer sipost \
+         wrote it"
+    )]
+    Newer {
+        /// Of the store.
+        found: usize,
+        /// The newest this program knows.
+        known: usize,
+    },
     /// The store does not answer.
     #[error("the store is away: {0}")]
     Away(String),
@@ -298,7 +312,9 @@ impl StoreError {
         match self {
             Self::Overloaded | Self::Locked(_) => Duration::from_secs(1),
             Self::Away(_) | Self::Closed => Duration::from_secs(5),
-            Self::Full(_) | Self::ReadOnly(_) | Self::Damaged(_) => Duration::from_secs(30),
+            Self::Full(_) | Self::ReadOnly(_) | Self::Damaged(_) | Self::Newer { .. } => {
+                Duration::from_secs(30)
+            }
         }
     }
 }

@@ -1,69 +1,150 @@
 //! The newest part of the log, in memory: who follows the log reads no SQL.
 
 use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 
+use tokio::sync::watch;
+
+use super::Bounds;
 use super::EventFilter;
 use super::Events;
 use super::Logged;
 
-/// The newest durable events. What is not here is in the database.
+/// How much of the log is kept in memory; whichever is reached first.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct TailSize {
+    /// Events.
+    pub(super) events: usize,
+    /// Bytes of their JSON.
+    pub(super) bytes: usize,
+}
+
+/// Events a reader passes over in one turn: it holds up the writer meanwhile.
+const SCAN: usize = 4_096;
+/// What a page holds at most, unless its first event alone is larger.
+pub(super) const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The newest durable events, and how far the log reaches. What is not here is in the database.
 #[derive(Debug)]
 pub(super) struct Tail {
+    ring: Mutex<Ring>,
+    committed: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Ring {
     events: VecDeque<Logged>,
     bytes: usize,
-    max_events: usize,
-    max_bytes: usize,
+    size: TailSize,
     /// Every event after this one is here.
     complete_after: u64,
+    bounds: Bounds,
 }
 
 impl Tail {
-    /// Knows nothing of events up to `last`.
-    pub(super) fn new(last: u64, max_events: usize, max_bytes: usize) -> Self {
-        Self {
+    /// Begins where the log ends.
+    pub(super) fn new(size: TailSize, bounds: Bounds) -> Self {
+        let ring = Ring {
             events: VecDeque::new(),
             bytes: 0,
-            max_events,
-            max_bytes,
-            complete_after: last,
+            size,
+            complete_after: bounds.last,
+            bounds,
+        };
+        Self {
+            ring: Mutex::new(ring),
+            committed: watch::Sender::new(bounds.last),
         }
     }
 
-    /// Adds events that have become durable, in order.
-    pub(super) fn extend(&mut self, events: Vec<Logged>) {
+    /// Shows events that have become durable, in their order, and then tells those who wait.
+    pub(super) fn publish(&self, events: Vec<Logged>) {
+        let Some(last) = events.last().map(|event| event.seq) else {
+            return;
+        };
+        self.lock().extend(events, last);
+        self.committed.send_replace(last);
+    }
+
+    /// Takes note that the log has holes up to this event.
+    pub(super) fn forget(&self, forgotten_to: u64) {
+        self.lock().forget(forgotten_to);
+    }
+
+    /// What follows `after`; `None` when that begins before what is here.
+    pub(super) fn after(&self, after: u64, filter: &EventFilter, limit: usize) -> Option<Events> {
+        self.lock().after(after, filter, limit)
+    }
+
+    /// How far the log reaches.
+    pub(super) fn bounds(&self) -> Bounds {
+        self.lock().bounds
+    }
+
+    /// The number of the last durable event, renewed at each commit.
+    pub(super) fn committed(&self) -> watch::Receiver<u64> {
+        self.committed.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ring {
+    fn extend(&mut self, events: Vec<Logged>, last: u64) {
+        self.bounds.last = last;
         for event in events {
             self.bytes += event.json.len();
             self.events.push_back(event);
         }
-        while self.events.len() > self.max_events || self.bytes > self.max_bytes {
-            let Some(oldest) = self.events.pop_front() else {
-                break;
-            };
+        while self.events.len() > self.size.events || self.bytes > self.size.bytes {
+            self.drop_oldest();
+        }
+    }
+
+    fn forget(&mut self, forgotten_to: u64) {
+        if forgotten_to <= self.bounds.forgotten_to {
+            return;
+        }
+        self.bounds.forgotten_to = forgotten_to;
+        while self.events.front().is_some_and(|e| e.seq <= forgotten_to) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.events.pop_front() {
             self.bytes -= oldest.json.len();
             self.complete_after = oldest.seq;
         }
     }
 
-    /// What follows `after`; `None` when that begins before what is here.
-    pub(super) fn after(&self, after: u64, filter: &EventFilter, limit: usize) -> Option<Events> {
+    fn after(&self, after: u64, filter: &EventFilter, limit: usize) -> Option<Events> {
         if after < self.complete_after {
             return None;
         }
         let begin = self.events.partition_point(|event| event.seq <= after);
-        let mut found = Events {
+        let mut page = Events {
             events: Vec::new(),
             scanned_to: after,
         };
-        for event in self.events.range(begin..) {
-            if found.events.len() == limit {
+        let mut bytes = 0;
+        for event in self.events.range(begin..).take(SCAN) {
+            let passes = filter.passes(event);
+            let is_full = page.events.len() == limit || bytes + event.json.len() > PAGE_BYTES;
+            if passes && is_full && (limit == 0 || !page.events.is_empty()) {
                 break;
             }
-            found.scanned_to = event.seq;
-            if filter.passes(event) {
-                found.events.push(event.clone());
+            page.scanned_to = event.seq;
+            if passes {
+                bytes += event.json.len();
+                page.events.push(event.clone());
             }
         }
-        Some(found)
+        Some(page)
     }
 }
 
@@ -84,39 +165,71 @@ mod tests {
         }
     }
 
-    fn numbers(found: &Events) -> Vec<u64> {
-        found.events.iter().map(|event| event.seq).collect()
+    fn tail(last: u64, events: usize, bytes: usize) -> Tail {
+        let bounds = Bounds {
+            forgotten_to: 0,
+            last,
+        };
+        Tail::new(TailSize { events, bytes }, bounds)
+    }
+
+    fn page(tail: &Tail, after: u64, limit: usize) -> Option<(Vec<u64>, u64)> {
+        let page = tail.after(after, &EventFilter::default(), limit)?;
+        let numbers = page.events.iter().map(|event| event.seq).collect();
+        Some((numbers, page.scanned_to))
     }
 
     #[test]
     fn what_was_dropped_is_not_claimed_to_be_known() {
-        let mut tail = Tail::new(10, 3, 1_000);
-        assert!(tail.after(9, &EventFilter::default(), 5).is_none());
-        tail.extend((11..=15).map(event).collect());
-        assert!(tail.after(11, &EventFilter::default(), 5).is_none());
-        assert_eq!(
-            numbers(&tail.after(12, &EventFilter::default(), 5).unwrap()),
-            [13, 14, 15]
-        );
-        let page = tail.after(12, &EventFilter::default(), 2).unwrap();
-        assert_eq!((numbers(&page), page.scanned_to), (vec![13, 14], 14));
-        assert_eq!(
-            tail.after(15, &EventFilter::default(), 2)
-                .unwrap()
-                .scanned_to,
-            15
-        );
+        let tail = tail(10, 3, 1_000);
+        assert_eq!(page(&tail, 9, 5), None);
+        assert_eq!(page(&tail, 10, 5), Some((vec![], 10)));
+        tail.publish((11..=15).map(event).collect());
+        assert_eq!(page(&tail, 11, 5), None);
+        assert_eq!(page(&tail, 12, 5), Some((vec![13, 14, 15], 15)));
+        assert_eq!(page(&tail, 12, 2), Some((vec![13, 14], 14)));
+        assert_eq!(page(&tail, 15, 2), Some((vec![], 15)));
+    }
+
+    #[test]
+    fn bytes_are_bounded_as_well_as_events() {
+        let tail = tail(0, 100, 6);
+        tail.publish((1..=9).map(event).collect());
+        assert_eq!(page(&tail, 5, 9), None);
+        assert_eq!(page(&tail, 6, 9), Some((vec![7, 8, 9], 9)));
     }
 
     #[test]
     fn what_a_filter_holds_back_was_looked_at_all_the_same() {
-        let mut tail = Tail::new(0, 10, 1_000);
-        tail.extend((1..=4).map(event).collect());
+        let tail = tail(0, 10, 1_000);
+        tail.publish((1..=4).map(event).collect());
         let filter = EventFilter {
             kinds: vec![EventKind::Failed],
             ..EventFilter::default()
         };
         let found = tail.after(0, &filter, 10).unwrap();
         assert_eq!((found.events.len(), found.scanned_to), (0, 4));
+    }
+
+    #[test]
+    fn what_was_forgotten_is_gone_from_memory_too() {
+        let tail = tail(0, 10, 1_000);
+        tail.publish((1..=4).map(event).collect());
+        tail.forget(2);
+        assert_eq!(page(&tail, 1, 9), None);
+        assert_eq!(page(&tail, 2, 9), Some((vec![3, 4], 4)));
+        let bounds = tail.bounds();
+        assert_eq!((bounds.forgotten_to, bounds.last), (2, 4));
+    }
+
+    #[test]
+    fn those_who_wait_are_told_once_per_commit() {
+        let tail = tail(0, 10, 1_000);
+        let mut committed = tail.committed();
+        tail.publish((1..=4).map(event).collect());
+        assert!(committed.has_changed().unwrap());
+        assert_eq!(*committed.borrow_and_update(), 4);
+        tail.publish(Vec::new());
+        assert!(!committed.has_changed().unwrap());
     }
 }

@@ -21,18 +21,16 @@ use crate::message::Timestamp;
 use crate::store::Claimed;
 use crate::store::Logged;
 
-/// The columns that [`message`] reads, in its order.
-pub(super) const MESSAGE: &str = "id, target, uri, account, body, body_encoding, content_type, \
-     extra_headers, ttl, send_at, attempts, on_unknown, webhook, metadata, created_at, expires_at";
+/// The columns that [`message`] reads, in its order: `s` is the row in `states`, `m` that in
+/// `messages`.
+pub(super) const MESSAGE: &str = "s.id, m.target, m.uri, m.account, m.body, m.body_encoding, \
+     m.content_type, m.extra_headers, m.ttl, m.send_at, m.attempts, m.on_unknown, m.webhook, \
+     m.metadata, m.created_at, m.expires_at";
 /// How many those are.
 pub(super) const MESSAGE_COLUMNS: usize = 16;
 
-/// The columns that [`claimed`] reads, in its order.
-pub(super) const CLAIMED: &str = "id, uri, account, status, attempt, attempts, on_unknown, \
-     coalesce(not_before, send_at), expires_at, number";
-
-/// The columns that [`logged`] reads, in its order.
-pub(super) const LOGGED: &str = "seq, message_id, kind, uri, account, members";
+/// The columns that [`logged`] reads, in its order: `e` is the row in `events`.
+pub(super) const LOGGED: &str = "e.seq, e.kind, e.message_id, e.uri, e.account, e.members";
 
 pub(super) fn status_number(status: Status) -> i64 {
     match status {
@@ -59,6 +57,14 @@ pub(super) fn kind_number(kind: EventKind) -> i64 {
         EventKind::Succeeded => 2,
         EventKind::Failed => 3,
     }
+}
+
+pub(super) fn kind(row: &Row<'_>, at: usize) -> Result<EventKind, Error> {
+    let number = usize::try_from(row.get::<_, i64>(at)?).unwrap_or(usize::MAX);
+    EventKind::ALL
+        .get(number)
+        .copied()
+        .ok_or_else(|| strange(at, "kind"))
 }
 
 pub(super) fn encoding_number(encoding: BodyEncoding) -> i64 {
@@ -96,6 +102,12 @@ pub(super) fn id(row: &Row<'_>, at: usize) -> Result<MessageId, Error> {
     MessageId::from_bytes(bytes).ok_or_else(|| strange(at, "id"))
 }
 
+/// Empty when it was discarded.
+fn body(row: &Row<'_>, at: usize) -> Result<Bytes, Error> {
+    let bytes = row.get_ref(at)?.as_blob_or_null()?;
+    Ok(bytes.map(Bytes::copy_from_slice).unwrap_or_default())
+}
+
 fn shared(row: &Row<'_>, at: usize) -> Result<Arc<str>, Error> {
     Ok(row.get_ref(at)?.as_str()?.into())
 }
@@ -116,24 +128,25 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Error> {
         target: row.get(1)?,
         uri: shared(row, 2)?,
         account: optional_shared(row, 3)?,
-        body: Bytes::from(row.get::<_, Vec<u8>>(4)?),
+        body: body(row, 4)?,
         body_encoding,
         content_type: row.get(6)?,
-        extra_headers: read_headers(row, 7)?,
-        ttl: Duration::from_secs(row.get::<_, u64>(8)?),
+        extra_headers: headers(row, 7)?,
+        ttl: Duration::from_millis(row.get(8)?),
         send_at: optional_time(row, 9)?,
         attempts: row.get(10)?,
         on_unknown: on_unknown(row, 11)?,
         webhook: row.get(12)?,
-        metadata: read_metadata(row, 13)?,
+        metadata: metadata(row, 13)?,
         created_at: time(row, 14)?,
         expires_at: time(row, 15)?,
     })
 }
 
-/// Reads the columns of [`CLAIMED`] and the number of the message.
-pub(super) fn claimed(row: &Row<'_>) -> Result<(Claimed, i64), Error> {
-    let claimed = Claimed {
+/// Reads id, uri, account, status, attempt, attempts, what to do about unknown outcomes, not before,
+/// and the end of its time.
+pub(super) fn claimed(row: &Row<'_>) -> Result<Claimed, Error> {
+    Ok(Claimed {
         id: id(row, 0)?,
         uri: shared(row, 1)?,
         account: optional_shared(row, 2)?,
@@ -143,54 +156,43 @@ pub(super) fn claimed(row: &Row<'_>) -> Result<(Claimed, i64), Error> {
         on_unknown: on_unknown(row, 6)?,
         not_before: optional_time(row, 7)?,
         expires_at: time(row, 8)?,
-    };
-    Ok((claimed, row.get(9)?))
+    })
 }
 
 /// Reads the columns of [`LOGGED`], from column `from` on.
 pub(super) fn logged(row: &Row<'_>, from: usize, epoch: u64) -> Result<Logged, Error> {
-    let seq: u64 = row.get(from)?;
-    let number = usize::try_from(row.get::<_, i64>(from + 2)?).unwrap_or(usize::MAX);
-    let kind = EventKind::ALL
-        .get(number)
-        .copied()
-        .ok_or_else(|| strange(from + 2, "kind"))?;
+    let seq = row.get(from)?;
     let members = row.get_ref(from + 5)?.as_blob()?;
-    Ok(Logged {
-        seq,
-        message_id: id(row, from + 1)?,
-        kind,
-        uri: shared(row, from + 3)?,
-        account: optional_shared(row, from + 4)?,
-        json: json(epoch, seq, members),
-    })
-}
-
-/// The whole object of an event.
-pub(super) fn json(epoch: u64, seq: u64, members: &[u8]) -> Bytes {
     let mut json = Vec::with_capacity(48 + members.len());
     Event::write_id(epoch, seq, &mut json);
     json.extend_from_slice(members);
-    json.into()
+    Ok(Logged {
+        seq,
+        message_id: id(row, from + 2)?,
+        kind: kind(row, from + 1)?,
+        uri: shared(row, from + 3)?,
+        account: optional_shared(row, from + 4)?,
+        json: json.into(),
+    })
 }
 
-pub(super) fn write_headers(headers: &[Header]) -> String {
+/// `NULL` for none, else JSON: `[["X-Foo","bar"]]`.
+pub(super) fn headers_text(headers: &[Header]) -> Option<String> {
     if headers.is_empty() {
-        return "[]".to_owned();
+        return None;
     }
     let pairs: Vec<_> = headers
         .iter()
         .map(|header| (&header.name, &header.value))
         .collect();
-    // Strings are always JSON.
-    serde_json::to_string(&pairs).unwrap_or_default()
+    // Pairs of strings are always JSON.
+    serde_json::to_string(&pairs).ok()
 }
 
-fn read_headers(row: &Row<'_>, at: usize) -> Result<Vec<Header>, Error> {
-    let text = row.get_ref(at)?.as_str()?;
-    if text == "[]" {
+fn headers(row: &Row<'_>, at: usize) -> Result<Vec<Header>, Error> {
+    let Some(text) = row.get_ref(at)?.as_str_or_null()? else {
         return Ok(Vec::new());
-    }
+    };
     let pairs: Vec<(String, String)> =
         serde_json::from_str(text).map_err(|_| strange(at, "extra_headers"))?;
     Ok(pairs
@@ -199,19 +201,20 @@ fn read_headers(row: &Row<'_>, at: usize) -> Result<Vec<Header>, Error> {
         .collect())
 }
 
-pub(super) fn write_metadata(metadata: &Metadata) -> String {
+/// `NULL` for none, else JSON: `{"order":"42"}`.
+pub(super) fn metadata_text(metadata: &Metadata) -> Option<String> {
     if metadata.is_empty() {
-        return "{}".to_owned();
+        return None;
     }
-    serde_json::to_string(metadata).unwrap_or_default()
+    // Strings by strings are always JSON.
+    serde_json::to_string(metadata).ok()
 }
 
-fn read_metadata(row: &Row<'_>, at: usize) -> Result<Metadata, Error> {
-    let text = row.get_ref(at)?.as_str()?;
-    if text == "{}" {
-        return Ok(Metadata::new());
+fn metadata(row: &Row<'_>, at: usize) -> Result<Metadata, Error> {
+    match row.get_ref(at)?.as_str_or_null()? {
+        Some(text) => serde_json::from_str(text).map_err(|_| strange(at, "metadata")),
+        None => Ok(Metadata::new()),
     }
-    serde_json::from_str(text).map_err(|_| strange(at, "metadata"))
 }
 
 fn strange(column: usize, name: &str) -> Error {

@@ -9,7 +9,6 @@ use rusqlite::OpenFlags;
 
 use super::Options;
 use super::Synchronous;
-use super::error::store_error;
 use crate::message::Timestamp;
 use crate::store::StoreError;
 
@@ -18,31 +17,47 @@ const MIGRATIONS: &[&str] = &[include_str!(
     "../../../migrations/sqlite/0001_messages_and_events.sql"
 )];
 
-/// How long a connection waits for another one. Only readers and a checkpoint can be in the way.
+/// SQLite's `application_id` of our databases, so that no other program's is taken for one: "SIPp".
+const APPLICATION: i64 = 0x5349_5070;
+
+/// How long a connection waits for another one. Only somebody else's program can be in the way.
 const BUSY: Duration = Duration::from_secs(2);
 
-/// Pages written to the log before they are moved to the database: a larger one than SQLite's own
-/// 1000, because a busy gateway writes that many in a few commits.
+/// Pages written to the log before they are moved to the database: more than SQLite's own 1000,
+/// because a busy gateway writes that many in a few commits.
 const CHECKPOINT_PAGES: u32 = 4_000;
 
-/// Opens the connection that writes, and makes or updates the tables.
+/// What is left of the log's file after a burst, in bytes.
+const LOG_LIMIT: u32 = 64 * 1024 * 1024;
+
+/// Memory for pages, of the writer and of each reader, in KiB. Negative, as SQLite wants it.
+const WRITER_CACHE: i32 = -32 * 1024;
+const READER_CACHE: i32 = -4 * 1024;
+
+/// Opens the connection that writes, and makes or updates the tables. `now` names the epoch of a
+/// new database.
 pub(super) fn writer(options: &Options, now: Timestamp) -> Result<Connection, StoreError> {
-    let open = || -> Result<Connection, Error> {
-        let connection = Connection::open(&options.path)?;
-        connection.busy_timeout(BUSY)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        let synchronous = match options.synchronous {
-            Synchronous::Full => "FULL",
-            Synchronous::Normal => "NORMAL",
-        };
-        connection.pragma_update(None, "synchronous", synchronous)?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        connection.pragma_update(None, "cache_size", -32_768)?;
-        connection.pragma_update(None, "temp_store", "MEMORY")?;
-        connection.set_prepared_statement_cache_capacity(64);
-        Ok(connection)
+    let mut connection = Connection::open_with_flags(
+        &options.path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    check_owner(&connection)?;
+    let synchronous = match options.synchronous {
+        Synchronous::Full => "FULL",
+        Synchronous::Normal => "NORMAL",
     };
-    let mut connection = open().map_err(|error| store_error(&error))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_LIMIT)?;
+    connection.pragma_update(None, "cache_size", WRITER_CACHE)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // The bundled library turns them on; no table has any.
+    connection.pragma_update(None, "foreign_keys", false)?;
     migrate(&mut connection, now)?;
     Ok(connection)
 }
@@ -54,23 +69,35 @@ pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(32);
+    connection.pragma_update(None, "cache_size", READER_CACHE)?;
+    connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
 
+/// Refuses the database of another program before anything in it is changed.
+fn check_owner(connection: &Connection) -> Result<(), StoreError> {
+    let application: i64 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application == APPLICATION || (application == 0 && tables == 0) {
+        return Ok(());
+    }
+    Err(StoreError::Damaged(
+        "the file is a database of another program".to_owned(),
+    ))
+}
+
 fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
-    let version: usize = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(|error| store_error(&error))?;
+    let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version > MIGRATIONS.len() {
-        return Err(StoreError::Damaged(format!(
-            "the database is of version {version}, and this program knows {} at most: it was \
-             written by a newer sipost",
-            MIGRATIONS.len()
-        )));
+        return Err(StoreError::Newer {
+            found: version,
+            known: MIGRATIONS.len(),
+        });
     }
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(version) {
-        apply(connection, migration, index + 1, now).map_err(|error| store_error(&error))?;
+        apply(connection, migration, index + 1, now)?;
     }
     Ok(())
 }
@@ -84,10 +111,14 @@ fn apply(
     let transaction = connection.transaction()?;
     transaction.execute_batch(migration)?;
     if version == 1 {
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
         // The epoch names this log: another database, made at another second, has another.
-        let epoch = now.as_millis() / 1_000;
-        transaction.execute("INSERT INTO facts VALUES ('epoch', ?1)", [epoch])?;
-        transaction.execute("INSERT INTO facts VALUES ('forgotten_to', 0)", [])?;
+        let epoch = now.as_millis().div_euclid(1_000).max(1);
+        let mut insert = transaction.prepare("INSERT INTO facts VALUES (?1, ?2)")?;
+        insert.execute(("epoch", epoch))?;
+        for position in ["forgotten_to", "purged_to", "discarded_to"] {
+            insert.execute((position, 0))?;
+        }
     }
     transaction.pragma_update(None, "user_version", version)?;
     transaction.commit()
@@ -98,4 +129,12 @@ pub(super) fn fact(connection: &Connection, name: &str) -> Result<u64, Error> {
     connection
         .prepare_cached("SELECT value FROM facts WHERE name = ?1")?
         .query_row([name], |row| row.get(0))
+}
+
+/// Changes a number that the database keeps about itself.
+pub(super) fn set_fact(connection: &Connection, name: &str, value: u64) -> Result<(), Error> {
+    connection
+        .prepare_cached("UPDATE facts SET value = ?2 WHERE name = ?1")?
+        .execute((name, value))
+        .map(drop)
 }

@@ -1,519 +1,310 @@
 //! The one thread that writes.
 //!
 //! It takes everything that arrived while the last commit ran, applies it in one transaction and
-//! commits that with one sync to the disk. Only then is anybody answered, and the events shown.
-//! When a group cannot be committed, each of its jobs is tried alone, so that one that cannot be
-//! written does not take the others with it.
+//! commits that with one sync to the disk. Only then are the events shown, and those who wait
+//! answered. A group that fails is rolled back and leaves no trace, also when the cause is the
+//! disk: the next group tries anew, so the store is well again as soon as the disk is.
+//!
+//! What a verb writes is in a file of its own, as a function from a [`Turn`] and its input to its
+//! answer. A new verb is such a function, and nothing here changes.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::sync::mpsc;
 
 use rusqlite::Connection;
-use rusqlite::Error;
-use rusqlite::OptionalExtension as _;
-use rusqlite::params;
 use tokio::sync::oneshot;
 
-use super::Shared;
-use super::error::store_error;
-use super::rows;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::Timestamp;
-use crate::store::Claimed;
-use crate::store::IdempotencyKey;
-use crate::store::Logged;
-use crate::store::Record;
-use crate::store::Recorded;
+use super::Observer;
+use super::lock::ProcessLock;
+use super::turn::Positions;
+use super::turn::Turn;
+use crate::clock;
+use crate::store::Reply;
 use crate::store::StoreError;
-use crate::store::Submission;
-use crate::store::Verdict;
+use crate::store::tail::Tail;
 
-/// Something to be written, and who waits for it.
-pub(super) enum Job {
-    Accept(Vec<Submission>, Waiting<Vec<Verdict>>),
-    Record(Vec<Record>, Waiting<Vec<Recorded>>),
-    Claim(usize, Waiting<Vec<Claimed>>),
-    Purge(Timestamp, usize, Waiting<usize>),
-    DiscardBodies(usize, Waiting<usize>),
-    ForgetKeys(Timestamp, usize, Waiting<usize>),
-    Check(Waiting<()>),
-    Close(Waiting<()>),
-}
-
-/// Who waits for a job.
-pub(super) type Waiting<T> = oneshot::Sender<Result<T, StoreError>>;
-
-/// Rows written in one transaction at most.
-const MAX_GROUP: usize = 8_192;
-
+/// The way in to the writer.
 pub(super) struct Writer {
-    connection: Connection,
-    shared: Arc<Shared>,
-    /// Of the last event in the log, durable or in this transaction.
-    last_seq: u64,
-    /// Messages up to this number were there when the store was opened, and up to `claimed` they
-    /// were handed out.
-    found: i64,
-    claimed: i64,
-    /// Where the next purge, and the next discarding of bodies, goes on.
-    purged: i64,
-    discarded: i64,
+    orders: mpsc::Sender<Order>,
+    waiting: Arc<Waiting>,
 }
 
-/// What a group leads to once it is durable.
+/// How much a verb writes, near enough to bound what waits and what is written at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Weight {
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
+}
+
+impl Weight {
+    /// Of what hardly counts.
+    pub(super) const SMALL: Self = Self { rows: 1, bytes: 0 };
+
+    /// Of rows that are changed or removed.
+    pub(super) fn of_rows(rows: usize) -> Self {
+        Self { rows, bytes: 0 }
+    }
+}
+
+/// Whether a verb may be refused when too much waits for the disk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Urgency {
+    /// Takes on new work.
+    New,
+    /// Brings work that was taken on further: refused only when several times as much waits.
+    Ongoing,
+}
+
+/// What may wait for the disk. In a second of standstill a busy gateway gathers less.
+const MAX_WAITING: Weight = Weight {
+    rows: 50_000,
+    bytes: 64 * 1024 * 1024,
+};
+/// What is committed at once at most, so that nobody waits for long behind a full queue.
+const MAX_GROUP: Weight = Weight {
+    rows: 8_192,
+    bytes: 8 * 1024 * 1024,
+};
+
 #[derive(Default)]
-struct Effects {
-    logged: Vec<Logged>,
-    forgotten_to: Option<u64>,
+struct Waiting {
+    rows: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+enum Order {
+    Work(Weight, Box<dyn Work>),
+    Close(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// A verb to be applied in a transaction, and answered after its commit.
+trait Work: Send {
+    fn apply(&mut self, turn: &mut Turn<'_>) -> Result<(), StoreError>;
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Task<Input, Output> {
+    input: Input,
+    verb: fn(&mut Turn<'_>, &Input) -> Result<Output, StoreError>,
+    output: Option<Output>,
+    waiting: oneshot::Sender<Result<Output, StoreError>>,
+}
+
+impl<Input: Send, Output: Send> Work for Task<Input, Output> {
+    fn apply(&mut self, turn: &mut Turn<'_>) -> Result<(), StoreError> {
+        self.output = Some((self.verb)(turn, &self.input)?);
+        Ok(())
+    }
+
+    /// Whoever asked may be gone; what was asked is done all the same.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        match (committed, self.output) {
+            (Ok(()), Some(output)) => drop(self.waiting.send(Ok(output))),
+            (Err(error), _) => drop(self.waiting.send(Err(error))),
+            // Never applied, so nobody may be told that it was.
+            (Ok(()), None) => {}
+        }
+    }
 }
 
 impl Writer {
-    pub(super) fn new(
+    /// Starts the thread. It owns the connection and the lock until it is closed or dropped.
+    pub(super) fn start(
         connection: Connection,
-        shared: Arc<Shared>,
-        last_seq: u64,
-    ) -> Result<Self, Error> {
-        let found =
-            connection.query_row("SELECT coalesce(max(number), 0) FROM messages", [], |row| {
-                row.get(0)
-            })?;
-        Ok(Self {
+        lock: ProcessLock,
+        epoch: u64,
+        positions: Positions,
+        tail: Arc<Tail>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, StoreError> {
+        let (orders, inbox) = mpsc::channel();
+        let waiting = Arc::new(Waiting::default());
+        let thread = Thread {
             connection,
-            shared,
-            last_seq,
-            found,
-            claimed: 0,
-            purged: 0,
-            discarded: 0,
-        })
+            lock,
+            inbox,
+            waiting: waiting.clone(),
+            epoch,
+            positions,
+            tail,
+            observer,
+        };
+        std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || thread.run())
+            .map_err(|error| StoreError::Away(error.to_string()))?;
+        Ok(Self { orders, waiting })
     }
 
-    /// Writes until it is told to close, or nobody is left to tell it.
-    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
-        while let Ok(first) = jobs.recv() {
-            let mut group = vec![first];
-            let mut rows = group[0].rows();
-            while rows < MAX_GROUP
-                && let Ok(job) = jobs.try_recv()
-            {
-                rows += job.rows();
-                group.push(job);
+    /// Hands over a verb, now: verbs take effect in the order of the calls.
+    pub(super) fn submit<Input, Output>(
+        &self,
+        urgency: Urgency,
+        weight: Weight,
+        input: Input,
+        verb: fn(&mut Turn<'_>, &Input) -> Result<Output, StoreError>,
+    ) -> Reply<Output>
+    where
+        Input: Send + 'static,
+        Output: Send + 'static,
+    {
+        if !self.waiting.admit(urgency, weight) {
+            return Box::pin(async { Err(StoreError::Overloaded) });
+        }
+        let (waiting, answer) = oneshot::channel();
+        let task = Task {
+            input,
+            verb,
+            output: None,
+            waiting,
+        };
+        self.order(Order::Work(weight, Box::new(task)), answer)
+    }
+
+    /// Ends the thread after everything that was handed over before.
+    pub(super) fn close(&self) -> Reply<()> {
+        let (waiting, answer) = oneshot::channel();
+        self.order(Order::Close(waiting), answer)
+    }
+
+    fn order<T: Send + 'static>(
+        &self,
+        order: Order,
+        answer: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Reply<T> {
+        // A thread that has ended drops the order, and with it the sender that is waited for.
+        let _ = self.orders.send(order);
+        Box::pin(async move { answer.await.unwrap_or(Err(StoreError::Closed)) })
+    }
+}
+
+impl Waiting {
+    /// Counts a verb in, unless too much waits already. Nothing is too large for an empty queue.
+    fn admit(&self, urgency: Urgency, weight: Weight) -> bool {
+        let times = match urgency {
+            Urgency::New => 1,
+            Urgency::Ongoing => 4,
+        };
+        let rows = self.rows.fetch_add(weight.rows, Ordering::Relaxed);
+        let bytes = self.bytes.fetch_add(weight.bytes, Ordering::Relaxed);
+        let fits = rows + weight.rows <= MAX_WAITING.rows * times
+            && bytes + weight.bytes <= MAX_WAITING.bytes * times;
+        if fits || rows == 0 {
+            return true;
+        }
+        self.leave(weight);
+        false
+    }
+
+    fn leave(&self, weight: Weight) {
+        self.rows.fetch_sub(weight.rows, Ordering::Relaxed);
+        self.bytes.fetch_sub(weight.bytes, Ordering::Relaxed);
+    }
+}
+
+struct Thread {
+    connection: Connection,
+    lock: ProcessLock,
+    inbox: mpsc::Receiver<Order>,
+    waiting: Arc<Waiting>,
+    epoch: u64,
+    positions: Positions,
+    tail: Arc<Tail>,
+    observer: Arc<dyn Observer>,
+}
+
+type Group = Vec<Box<dyn Work>>;
+
+impl Thread {
+    fn run(mut self) {
+        while let Ok(first) = self.inbox.recv() {
+            let (group, weight, closing) = self.gather(first);
+            if !group.is_empty() {
+                self.commit(group, weight.rows);
             }
-            self.shared.pending_rows.fetch_sub(rows, Ordering::Relaxed);
-            let closing = group.iter().position(|job| matches!(job, Job::Close(_)));
-            let after_close = closing.map(|at| group.split_off(at));
-            self.write(group);
-            if let Some(after_close) = after_close {
-                return self.close(after_close);
+            if let Some(waiting) = closing {
+                return self.close(waiting);
             }
         }
     }
 
-    fn close(self, rest: Vec<Job>) {
-        // Moves the log into the database, so that what is left is one file.
+    /// Takes what is there, up to a bound.
+    fn gather(
+        &self,
+        first: Order,
+    ) -> (
+        Group,
+        Weight,
+        Option<oneshot::Sender<Result<(), StoreError>>>,
+    ) {
+        let mut group = Group::new();
+        let mut total = Weight::default();
+        let mut next = Some(first);
+        while let Some(order) = next {
+            match order {
+                Order::Close(waiting) => return (group, total, Some(waiting)),
+                Order::Work(weight, work) => {
+                    self.waiting.leave(weight);
+                    total.rows += weight.rows;
+                    total.bytes += weight.bytes;
+                    group.push(work);
+                }
+            }
+            let has_room = total.rows < MAX_GROUP.rows && total.bytes < MAX_GROUP.bytes;
+            next = has_room.then(|| self.inbox.try_recv().ok()).flatten();
+        }
+        (group, total, None)
+    }
+
+    fn commit(&mut self, mut group: Group, rows: usize) {
+        let began = clock::now();
+        match self.attempt(&mut group) {
+            Ok(()) => {
+                let took = clock::now().saturating_duration_since(began);
+                self.observer.committed(took, rows);
+                for work in group {
+                    work.answer(Ok(()));
+                }
+            }
+            // One of them may be to blame: alone, it does not take the others with it.
+            Err(StoreError::Damaged(_)) if group.len() > 1 => {
+                for work in group {
+                    self.commit(vec![work], 1);
+                }
+            }
+            Err(error) => {
+                self.observer.failed(&error);
+                for work in group {
+                    work.answer(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// Applies a group in one transaction, and shows its events when it is durable.
+    fn attempt(&mut self, group: &mut Group) -> Result<(), StoreError> {
+        let mut turn = Turn::new(&self.connection, self.epoch, self.positions);
+        match turn.run(|turn| group.iter_mut().try_for_each(|work| work.apply(turn))) {
+            Ok(()) => {
+                self.positions = turn.positions;
+                self.tail.publish(turn.appended);
+                self.tail.forget(self.positions.forgotten_to);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn close(self, waiting: oneshot::Sender<Result<(), StoreError>>) {
+        // Moves what is in the log of the database into the database. When that fails the log is
+        // still there, and read when the store is opened again.
         let _ = self
             .connection
             .pragma_update(None, "wal_checkpoint", "TRUNCATE");
         drop(self.connection);
-        for job in rest {
-            match job {
-                Job::Close(waiting) => drop(waiting.send(Ok(()))),
-                other => other.refuse(&StoreError::Closed),
-            }
-        }
+        drop(self.lock);
+        let _ = waiting.send(Ok(()));
     }
-
-    fn write(&mut self, group: Vec<Job>) {
-        if group.is_empty() {
-            return;
-        }
-        let began = now();
-        let rows: usize = group.iter().map(Job::rows).sum();
-        match self.attempt(&group) {
-            Ok(outcomes) => self.publish(group, outcomes, began, rows),
-            Err(error) if group.len() == 1 || is_of_the_disk(&error) => {
-                let error = store_error(&error);
-                group.into_iter().for_each(|job| job.refuse(&error));
-            }
-            Err(_) => group.into_iter().for_each(|job| self.write(vec![job])),
-        }
-    }
-
-    /// Applies a group in one transaction.
-    fn attempt(&mut self, group: &[Job]) -> Result<(Vec<Outcome>, Effects), Error> {
-        let before = (self.last_seq, self.claimed, self.purged, self.discarded);
-        let mut effects = Effects::default();
-        let result = self.apply(group, &mut effects);
-        match result {
-            Ok(outcomes) => Ok((outcomes, effects)),
-            Err(error) => {
-                // Rolled back by SQLite itself when the error was of a kind that does that.
-                let _ = self.connection.execute_batch("ROLLBACK");
-                (self.last_seq, self.claimed, self.purged, self.discarded) = before;
-                Err(error)
-            }
-        }
-    }
-
-    fn apply(&mut self, group: &[Job], effects: &mut Effects) -> Result<Vec<Outcome>, Error> {
-        self.connection
-            .prepare_cached("BEGIN IMMEDIATE")?
-            .execute([])?;
-        let mut outcomes = Vec::with_capacity(group.len());
-        for job in group {
-            outcomes.push(match job {
-                Job::Accept(submissions, _) => Outcome::Verdicts(
-                    submissions
-                        .iter()
-                        .map(|one| self.accept(one))
-                        .collect::<Result<_, _>>()?,
-                ),
-                Job::Record(records, _) => {
-                    let record = |one| self.record(one, &mut effects.logged);
-                    Outcome::Recorded(records.iter().map(record).collect::<Result<_, _>>()?)
-                }
-                Job::Claim(limit, _) => Outcome::Claimed(self.claim(*limit)?),
-                Job::Purge(before, limit, _) => {
-                    Outcome::Count(self.purge(*before, *limit, &mut effects.forgotten_to)?)
-                }
-                Job::DiscardBodies(limit, _) => Outcome::Count(self.discard_bodies(*limit)?),
-                Job::ForgetKeys(before, limit, _) => {
-                    Outcome::Count(self.forget_keys(*before, *limit)?)
-                }
-                Job::Check(_) => Outcome::Done(self.check()?),
-                Job::Close(_) => Outcome::Done(()),
-            });
-        }
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok(outcomes)
-    }
-
-    /// Shows what is durable now, then answers those who wait.
-    fn publish(
-        &mut self,
-        group: Vec<Job>,
-        (outcomes, effects): (Vec<Outcome>, Effects),
-        began: Instant,
-        rows: usize,
-    ) {
-        self.shared.committed(effects.logged, effects.forgotten_to);
-        self.shared.observer.committed(now() - began, rows);
-        for (job, outcome) in group.into_iter().zip(outcomes) {
-            job.answer(outcome);
-        }
-    }
-
-    fn accept(&self, submission: &Submission) -> Result<Verdict, Error> {
-        if let Some(key) = &submission.key {
-            if let Some(verdict) = self.replay(key)? {
-                return Ok(verdict);
-            }
-            self.remember_key(key, &submission.messages)?;
-        }
-        for message in &submission.messages {
-            self.insert(message)?;
-        }
-        Ok(Verdict::Accepted)
-    }
-
-    fn replay(&self, key: &IdempotencyKey) -> Result<Option<Verdict>, Error> {
-        let known: Option<(Vec<u8>, Vec<u8>)> = self
-            .connection
-            .prepare_cached(
-                "SELECT fingerprint, message_ids FROM idempotency_keys WHERE owner = ?1 AND key = ?2",
-            )?
-            .query_row(params![&*key.owner, &*key.key], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        Ok(known.map(|(fingerprint, ids)| {
-            if fingerprint != key.fingerprint {
-                return Verdict::KeyReused;
-            }
-            Verdict::Replayed(ids.chunks(16).filter_map(MessageId::from_bytes).collect())
-        }))
-    }
-
-    fn remember_key(&self, key: &IdempotencyKey, messages: &[Arc<Message>]) -> Result<(), Error> {
-        let ids: Vec<u8> = messages
-            .iter()
-            .flat_map(|message| *message.id.as_bytes())
-            .collect();
-        let now = messages
-            .first()
-            .map_or(0, |message| message.created_at.as_millis());
-        self.connection
-            .prepare_cached("INSERT INTO idempotency_keys VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![&*key.owner, &*key.key, key.fingerprint, ids, now])?;
-        Ok(())
-    }
-
-    fn insert(&self, message: &Message) -> Result<(), Error> {
-        let status = i64::from(message.send_at.is_none_or(|at| at <= message.created_at));
-        self.connection
-            .prepare_cached(
-                "INSERT INTO messages (id, status, target, uri, account, body, body_encoding, \
-                 content_type, extra_headers, ttl, send_at, attempts, on_unknown, webhook, \
-                 metadata, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, \
-                 ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
-            )?
-            .execute(params![
-                message.id.as_bytes(),
-                status,
-                message.target,
-                &*message.uri,
-                message.account.as_deref(),
-                &message.body[..],
-                rows::encoding_number(message.body_encoding),
-                message.content_type,
-                rows::write_headers(&message.extra_headers),
-                message.ttl.as_secs(),
-                message.send_at.map(Timestamp::as_millis),
-                message.attempts,
-                rows::on_unknown_number(message.on_unknown),
-                message.webhook,
-                rows::write_metadata(&message.metadata),
-                message.created_at.as_millis(),
-                message.expires_at.as_millis(),
-            ])?;
-        Ok(())
-    }
-
-    /// Appends an event, unless its message has ended or is gone.
-    fn record(&mut self, record: &Record, logged: &mut Vec<Logged>) -> Result<Recorded, Error> {
-        let event = &record.event;
-        let seq = self.last_seq + 1;
-        let ended = record.status.is_final();
-        let updated = self
-            .connection
-            .prepare_cached(
-                "UPDATE messages SET status = ?2, attempt = max(attempt, ?3), not_before = ?4, \
-                 completed_at = ?5, result = ?6 WHERE id = ?1 AND status < 3",
-            )?
-            .execute(params![
-                event.message_id.as_bytes(),
-                rows::status_number(record.status),
-                event.attempt,
-                record.not_before.map(Timestamp::as_millis),
-                ended.then(|| event.time.as_millis()),
-                ended.then_some(seq),
-            ])?;
-        if updated == 0 {
-            return Ok(Recorded::Ended);
-        }
-        let mut members = Vec::with_capacity(1_024);
-        event.write_members(&mut members);
-        self.connection
-            .prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-            .execute(params![
-                seq,
-                event.message_id.as_bytes(),
-                rows::kind_number(event.kind()),
-                &*event.uri,
-                event.account.as_deref(),
-                members,
-            ])?;
-        self.last_seq = seq;
-        logged.push(Logged {
-            seq,
-            message_id: event.message_id,
-            kind: event.kind(),
-            uri: event.uri.clone(),
-            account: event.account.clone(),
-            json: rows::json(self.shared.epoch, seq, &members),
-        });
-        Ok(Recorded::Appended(seq))
-    }
-
-    fn claim(&mut self, limit: usize) -> Result<Vec<Claimed>, Error> {
-        let sql = format!(
-            "SELECT {} FROM messages WHERE status < 3 AND number > ?1 AND number <= ?2 \
-             ORDER BY number LIMIT ?3",
-            rows::CLAIMED
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let found = statement
-            .query_map(params![self.claimed, self.found, limit], rows::claimed)?
-            .collect::<Result<Vec<_>, _>>()?;
-        self.claimed = found.last().map_or(self.found, |(_, number)| *number);
-        Ok(found.into_iter().map(|(claimed, _)| claimed).collect())
-    }
-
-    /// Goes through the messages from where it stopped last; whoever is too young, or has not
-    /// ended, is passed over, and at the end it begins again.
-    fn purge(
-        &mut self,
-        before: Timestamp,
-        limit: usize,
-        forgotten_to: &mut Option<u64>,
-    ) -> Result<usize, Error> {
-        let found = {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT number, id, completed_at, result, created_at FROM messages \
-                 WHERE number > ?1 ORDER BY number LIMIT ?2",
-            )?;
-            let rows = statement.query_map(params![self.purged, limit], |row| {
-                let number: i64 = row.get(0)?;
-                let completed: Option<i64> = row.get(2)?;
-                let result: Option<u64> = row.get(3)?;
-                Ok((
-                    number,
-                    rows::id(row, 1)?,
-                    completed,
-                    result,
-                    row.get::<_, i64>(4)?,
-                ))
-            })?;
-            rows.collect::<Result<Vec<_>, _>>()?
-        };
-        let old = before.as_millis();
-        let reached_young = found.iter().any(|(_, _, _, _, created)| *created >= old);
-        let wrapped = found.len() < limit || reached_young;
-        self.purged = if wrapped {
-            0
-        } else {
-            found.last().map_or(0, |(number, ..)| *number)
-        };
-        let mut count = 0;
-        for (number, id, completed, result, _) in found {
-            // The newest event stays, so that numbers go on where they were after a restart.
-            let is_over = completed.is_some_and(|at| at < old) && result < Some(self.last_seq);
-            if is_over {
-                self.forget(number, id)?;
-                *forgotten_to = (*forgotten_to).max(result);
-                count += 1;
-            }
-        }
-        if let Some(seq) = *forgotten_to {
-            self.connection
-                .prepare_cached(
-                    "UPDATE facts SET value = max(value, ?1) WHERE name = 'forgotten_to'",
-                )?
-                .execute([seq])?;
-        }
-        Ok(count)
-    }
-
-    fn forget(&self, number: i64, id: MessageId) -> Result<(), Error> {
-        self.connection
-            .prepare_cached("DELETE FROM events WHERE message_id = ?1")?
-            .execute([id.as_bytes()])?;
-        self.connection
-            .prepare_cached("DELETE FROM messages WHERE number = ?1")?
-            .execute([number])?;
-        Ok(())
-    }
-
-    fn discard_bodies(&mut self, limit: usize) -> Result<usize, Error> {
-        let found = {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT number, status >= 3 AND body <> x'' FROM messages WHERE number > ?1 \
-                 ORDER BY number LIMIT ?2",
-            )?;
-            let rows = statement.query_map(params![self.discarded, limit], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))
-            })?;
-            rows.collect::<Result<Vec<_>, _>>()?
-        };
-        self.discarded = match found.len() < limit {
-            true => 0,
-            false => found.last().map_or(0, |(number, _)| *number),
-        };
-        let mut count = 0;
-        for (number, _) in found.into_iter().filter(|(_, discard)| *discard) {
-            self.connection
-                .prepare_cached("UPDATE messages SET body = x'' WHERE number = ?1")?
-                .execute([number])?;
-            count += 1;
-        }
-        Ok(count)
-    }
-
-    fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, Error> {
-        self.connection
-            .prepare_cached(
-                "DELETE FROM idempotency_keys WHERE (owner, key) IN (SELECT owner, key FROM \
-                 idempotency_keys WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)",
-            )?
-            .execute(params![before.as_millis(), limit])
-    }
-
-    /// Writes something, so that a disk that takes nothing is noticed.
-    fn check(&self) -> Result<(), Error> {
-        self.connection
-            .prepare_cached("UPDATE facts SET value = value WHERE name = 'epoch'")?
-            .execute([])
-            .map(drop)
-    }
-}
-
-/// What a job led to.
-enum Outcome {
-    Verdicts(Vec<Verdict>),
-    Recorded(Vec<Recorded>),
-    Claimed(Vec<Claimed>),
-    Count(usize),
-    Done(()),
-}
-
-impl Job {
-    /// How many rows it writes, near enough to bound a group.
-    pub(super) fn rows(&self) -> usize {
-        match self {
-            Self::Accept(submissions, _) => submissions.iter().map(|one| one.messages.len()).sum(),
-            Self::Record(records, _) => records.len(),
-            Self::Purge(_, limit, _)
-            | Self::DiscardBodies(limit, _)
-            | Self::ForgetKeys(_, limit, _) => *limit,
-            Self::Claim(..) | Self::Check(_) | Self::Close(_) => 1,
-        }
-    }
-
-    /// Those who asked may be gone; what they asked for is done all the same.
-    fn answer(self, outcome: Outcome) {
-        match (self, outcome) {
-            (Self::Accept(_, waiting), Outcome::Verdicts(it)) => drop(waiting.send(Ok(it))),
-            (Self::Record(_, waiting), Outcome::Recorded(it)) => drop(waiting.send(Ok(it))),
-            (Self::Claim(_, waiting), Outcome::Claimed(it)) => drop(waiting.send(Ok(it))),
-            (Self::Purge(_, _, waiting), Outcome::Count(it))
-            | (Self::DiscardBodies(_, waiting), Outcome::Count(it))
-            | (Self::ForgetKeys(_, _, waiting), Outcome::Count(it)) => drop(waiting.send(Ok(it))),
-            (Self::Check(waiting) | Self::Close(waiting), Outcome::Done(())) => {
-                drop(waiting.send(Ok(())));
-            }
-            // `apply` gives each job its own kind of outcome; a dropped waiter reads `Closed`.
-            _ => {}
-        }
-    }
-
-    fn refuse(self, error: &StoreError) {
-        let error = error.clone();
-        match self {
-            Self::Accept(_, waiting) => drop(waiting.send(Err(error))),
-            Self::Record(_, waiting) => drop(waiting.send(Err(error))),
-            Self::Claim(_, waiting) => drop(waiting.send(Err(error))),
-            Self::Purge(_, _, waiting)
-            | Self::DiscardBodies(_, waiting)
-            | Self::ForgetKeys(_, _, waiting) => drop(waiting.send(Err(error))),
-            Self::Check(waiting) | Self::Close(waiting) => drop(waiting.send(Err(error))),
-        }
-    }
-}
-
-/// Whether trying the jobs one by one would meet the same error.
-fn is_of_the_disk(error: &Error) -> bool {
-    match store_error(error) {
-        StoreError::Full(_) | StoreError::ReadOnly(_) | StoreError::Locked(_) => true,
-        StoreError::Away(_) | StoreError::Overloaded | StoreError::Closed => true,
-        StoreError::Damaged(_) => false,
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the duration of a commit, which no test pauses"
-)]
-fn now() -> Instant {
-    Instant::now()
 }

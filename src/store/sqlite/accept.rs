@@ -1,0 +1,161 @@
+//! Taking messages in, and knowing a repeated request when it comes.
+
+use std::sync::Arc;
+
+use rusqlite::CachedStatement;
+use rusqlite::OptionalExtension as _;
+use rusqlite::params;
+
+use super::rows;
+use super::turn::Turn;
+use super::writer::Weight;
+use crate::message::Message;
+use crate::message::MessageId;
+use crate::message::Status;
+use crate::message::Timestamp;
+use crate::store::IdempotencyKey;
+use crate::store::StoreError;
+use crate::store::Submission;
+use crate::store::Verdict;
+
+/// The parts of a message other than its body, roughly.
+const OVERHEAD: usize = 512;
+
+pub(super) fn weight(submissions: &[Submission]) -> Weight {
+    let messages = submissions.iter().flat_map(|one| &one.messages);
+    messages.fold(Weight::default(), |sum, message| Weight {
+        rows: sum.rows + 1,
+        bytes: sum.bytes + OVERHEAD + message.body.len(),
+    })
+}
+
+pub(super) fn accept(
+    turn: &mut Turn<'_>,
+    submissions: &Vec<Submission>,
+) -> Result<Vec<Verdict>, StoreError> {
+    let mut insert = Insert::prepare(turn)?;
+    let mut verdicts = Vec::with_capacity(submissions.len());
+    for submission in submissions {
+        verdicts.push(take_in(turn, &mut insert, submission)?);
+    }
+    Ok(verdicts)
+}
+
+fn take_in(
+    turn: &mut Turn<'_>,
+    insert: &mut Insert<'_>,
+    submission: &Submission,
+) -> Result<Verdict, StoreError> {
+    if let Some(key) = &submission.key {
+        if let Some(verdict) = known(turn, key)? {
+            return Ok(verdict);
+        }
+        remember(turn, key, &submission.messages)?;
+    }
+    for message in &submission.messages {
+        let number = turn.positions.last_message + 1;
+        if insert.message(number, message)? {
+            turn.positions.last_message = number;
+        }
+    }
+    Ok(Verdict::Accepted)
+}
+
+fn known(turn: &Turn<'_>, key: &IdempotencyKey) -> Result<Option<Verdict>, StoreError> {
+    let mut statement = turn.prepare(
+        "SELECT fingerprint, message_ids FROM idempotency_keys WHERE owner = ?1 AND key = ?2",
+    )?;
+    let verdict = statement
+        .query_row((&*key.owner, &*key.key), |row| {
+            if row.get_ref(0)?.as_blob()? != key.fingerprint {
+                return Ok(Verdict::KeyReused);
+            }
+            let ids = row.get_ref(1)?.as_blob()?.chunks(16);
+            Ok(Verdict::Replayed(
+                ids.filter_map(MessageId::from_bytes).collect(),
+            ))
+        })
+        .optional()?;
+    Ok(verdict)
+}
+
+fn remember(
+    turn: &Turn<'_>,
+    key: &IdempotencyKey,
+    messages: &[Arc<Message>],
+) -> Result<(), StoreError> {
+    let ids: Vec<u8> = messages
+        .iter()
+        .flat_map(|message| *message.id.as_bytes())
+        .collect();
+    let created_at = messages.first().map_or(0, |m| m.created_at.as_millis());
+    turn.prepare(
+        "INSERT INTO idempotency_keys (owner, key, fingerprint, message_ids, created_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        &*key.owner,
+        &*key.key,
+        key.fingerprint,
+        ids,
+        created_at
+    ])?;
+    Ok(())
+}
+
+struct Insert<'c> {
+    state: CachedStatement<'c>,
+    message: CachedStatement<'c>,
+}
+
+impl<'c> Insert<'c> {
+    fn prepare(turn: &Turn<'c>) -> Result<Self, StoreError> {
+        Ok(Self {
+            state: turn.prepare(
+                "INSERT INTO states (id, number, status, attempt) VALUES (?1, ?2, ?3, 0) \
+                 ON CONFLICT DO NOTHING",
+            )?,
+            message: turn.prepare(
+                "INSERT INTO messages (number, target, uri, account, content_type, ttl, send_at, \
+                 attempts, on_unknown, webhook, created_at, expires_at, extra_headers, metadata, \
+                 body_encoding, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
+                 ?13, ?14, ?15, ?16)",
+            )?,
+        })
+    }
+
+    /// Whether the message was new. One that is handed over twice, because nobody could tell
+    /// whether the first time counted, is taken in once.
+    fn message(&mut self, number: i64, message: &Message) -> Result<bool, StoreError> {
+        let status = match message.send_at {
+            Some(at) if at > message.created_at => Status::Scheduled,
+            _ => Status::Queued,
+        };
+        let status = rows::status_number(status);
+        let inserted = self
+            .state
+            .execute((message.id.as_bytes(), number, status))?;
+        if inserted == 0 {
+            return Ok(false);
+        }
+        self.message.execute(params![
+            number,
+            message.target,
+            &*message.uri,
+            message.account.as_deref(),
+            message.content_type,
+            i64::try_from(message.ttl.as_millis()).unwrap_or(i64::MAX),
+            message.send_at.map(Timestamp::as_millis),
+            message.attempts,
+            rows::on_unknown_number(message.on_unknown),
+            message.webhook,
+            message.created_at.as_millis(),
+            message.expires_at.as_millis(),
+            rows::headers_text(&message.extra_headers),
+            rows::metadata_text(&message.metadata),
+            rows::encoding_number(message.body_encoding),
+            &*message.body,
+        ])?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,52 @@
+//! One process per database.
+
+use std::fs::File;
+use std::fs::TryLockError;
+use std::io;
+use std::path::Path;
+
+use crate::store::StoreError;
+
+/// Keeps every other process from opening the same database, until it is dropped or its process
+/// ends in whatever way.
+///
+/// Two gateways on one file would each take what the other accepted for left over and send it
+/// again. The lock is on a file of its own, because SQLite loses its locks on a database when the
+/// same process closes any other handle to it.
+#[derive(Debug)]
+pub(super) struct ProcessLock {
+    /// Held, not read.
+    _file: File,
+}
+
+impl ProcessLock {
+    pub(super) fn take(database: &Path) -> Result<Self, StoreError> {
+        let mut path = database.as_os_str().to_owned();
+        path.push(".lock");
+        let file = File::options()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| store_error(&error, database))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Locked(format!(
+                "{} is open in another sipost",
+                database.display()
+            ))),
+            Err(TryLockError::Error(error)) => Err(store_error(&error, database)),
+        }
+    }
+}
+
+fn store_error(error: &io::Error, database: &Path) -> StoreError {
+    let text = format!("{}: {error}", database.display());
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            StoreError::ReadOnly(text)
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full(text),
+        _ => StoreError::Away(text),
+    }
+}

@@ -1,0 +1,141 @@
+//! Reading messages.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use rusqlite::Error;
+use rusqlite::OptionalExtension as _;
+use rusqlite::Row;
+use rusqlite::params;
+
+use super::rows;
+use crate::message::Message;
+use crate::message::MessageId;
+use crate::message::Status;
+use crate::store::MessageFilter;
+use crate::store::Messages;
+use crate::store::StoreError;
+use crate::store::Stored;
+use crate::store::tail::PAGE_BYTES;
+
+/// Rows a page looks at.
+const SCAN: usize = 2_000;
+
+pub(super) fn load(
+    connection: &Connection,
+    ids: &[MessageId],
+) -> Result<Vec<Arc<Message>>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {} FROM states s CROSS JOIN messages m ON m.number = s.number WHERE s.id = ?1",
+        rows::MESSAGE
+    ))?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        let message = statement
+            .query_row([id.as_bytes()], rows::message)
+            .optional()?;
+        found.extend(message.map(Arc::new));
+    }
+    Ok(found)
+}
+
+pub(super) fn message(
+    connection: &Connection,
+    id: MessageId,
+    epoch: u64,
+) -> Result<Option<Stored>, StoreError> {
+    let found = connection
+        .prepare_cached(&select("", "s.id = ?1"))?
+        .query_row([id.as_bytes()], |row| stored(row, epoch))
+        .optional()?;
+    Ok(found)
+}
+
+pub(super) fn messages(
+    connection: &Connection,
+    filter: &MessageFilter,
+    before: Option<MessageId>,
+    limit: usize,
+    epoch: u64,
+) -> Result<Messages, StoreError> {
+    let sql = match filter.status {
+        None | Some(Status::Succeeded) => select("", NEWEST_FIRST),
+        Some(Status::Scheduled | Status::Queued | Status::Sending) => select(
+            "INDEXED BY states_open",
+            &format!("s.completed_at IS NULL AND {NEWEST_FIRST}"),
+        ),
+        Some(Status::Failed) => select(
+            "INDEXED BY states_failed",
+            &format!("s.status = 4 AND {NEWEST_FIRST}"),
+        ),
+    };
+    // No id is above this one: the version of a UUIDv7 is not all ones.
+    let before = before.map_or([u8::MAX; 16], |id| *id.as_bytes());
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![before, SCAN + 1])?;
+    let (mut page, mut looked_at, mut bytes) = (Messages::default(), 0, 0);
+    let mut last = None;
+    while let Some(row) = rows.next()? {
+        if page.messages.len() == limit || looked_at == SCAN || bytes > PAGE_BYTES {
+            page.next = last;
+            break;
+        }
+        looked_at += 1;
+        last = Some(rows::id(row, 0)?);
+        if passes(filter, row)? {
+            let stored = stored(row, epoch)?;
+            bytes += stored.message.body.len();
+            page.messages.push(stored);
+        }
+    }
+    Ok(page)
+}
+
+const NEWEST_FIRST: &str = "s.id < ?1 ORDER BY s.id DESC LIMIT ?2";
+
+/// Whether the row is wanted, before anything of it is copied.
+fn passes(filter: &MessageFilter, row: &Row<'_>) -> Result<bool, Error> {
+    if let Some(status) = filter.status
+        && rows::status(row, rows::MESSAGE_COLUMNS)? != status
+    {
+        return Ok(false);
+    }
+    if let Some(uri) = &filter.uri
+        && row.get_ref(2)?.as_str()? != &**uri
+    {
+        return Ok(false);
+    }
+    if let Some(account) = &filter.account {
+        return Ok(row.get_ref(3)?.as_str_or_null()? == Some(account));
+    }
+    Ok(true)
+}
+
+/// Messages, where they stand, and their terminal events.
+fn select(index: &str, condition: &str) -> String {
+    format!(
+        "SELECT {}, s.status, s.attempt, s.completed_at, s.not_before, {} \
+         FROM states s {index} CROSS JOIN messages m ON m.number = s.number \
+         LEFT JOIN events e ON s.completed_at IS NOT NULL AND e.seq = s.last_event \
+         WHERE {condition}",
+        rows::MESSAGE,
+        rows::LOGGED
+    )
+}
+
+/// Reads a row of [`select`].
+fn stored(row: &Row<'_>, epoch: u64) -> Result<Stored, Error> {
+    let state = rows::MESSAGE_COLUMNS;
+    let event = state + 4;
+    let has_ended = row.get::<_, Option<u64>>(event)?.is_some();
+    Ok(Stored {
+        message: Arc::new(rows::message(row)?),
+        status: rows::status(row, state)?,
+        attempt: row.get(state + 1)?,
+        completed_at: rows::optional_time(row, state + 2)?,
+        not_before: rows::optional_time(row, state + 3)?,
+        result: has_ended
+            .then(|| rows::logged(row, event, epoch))
+            .transpose()?,
+    })
+}

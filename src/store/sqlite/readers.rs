@@ -1,0 +1,89 @@
+//! Connections that only read: a few, each used by one query at a time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use super::schema;
+use crate::store::Reply;
+use crate::store::StoreError;
+
+/// Readers at work at the same time.
+const READERS: usize = 4;
+
+#[derive(Clone)]
+pub(super) struct Readers {
+    pool: Arc<Pool>,
+}
+
+struct Pool {
+    path: PathBuf,
+    permits: Semaphore,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf) -> Self {
+        let pool = Pool {
+            path,
+            permits: Semaphore::new(READERS),
+            idle: Mutex::new(Vec::new()),
+        };
+        Self {
+            pool: Arc::new(pool),
+        }
+    }
+
+    /// Runs a query on a thread that may block.
+    pub(super) fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<T> {
+        let pool = self.pool.clone();
+        Box::pin(async move {
+            let _permit = pool
+                .permits
+                .acquire()
+                .await
+                .map_err(|_| StoreError::Closed)?;
+            let reader = pool.clone();
+            tokio::task::spawn_blocking(move || reader.run(query))
+                .await
+                .unwrap_or(Err(StoreError::Closed))
+        })
+    }
+
+    /// Lets go of the database; queries that wait are refused.
+    pub(super) fn close(&self) {
+        self.pool.permits.close();
+        self.pool.lock().clear();
+    }
+}
+
+impl Pool {
+    fn run<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = self.lock().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => schema::reader(&self.path)?,
+        };
+        // A connection that failed is not used again: the next is opened on what is there then.
+        let found = query(&connection)?;
+        if !self.permits.is_closed() {
+            self.lock().push(connection);
+        }
+        Ok(found)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

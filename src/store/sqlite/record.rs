@@ -1,0 +1,115 @@
+//! Appending events, and moving their messages on.
+
+use rusqlite::CachedStatement;
+use rusqlite::OptionalExtension as _;
+use rusqlite::params;
+
+use super::rows;
+use super::turn::Turn;
+use super::writer::Weight;
+use crate::message::Event;
+use crate::message::Timestamp;
+use crate::store::Logged;
+use crate::store::Record;
+use crate::store::Recorded;
+use crate::store::StoreError;
+
+/// The JSON of an event, roughly.
+const OVERHEAD: usize = 1_024;
+
+pub(super) fn weight(records: &[Record]) -> Weight {
+    Weight {
+        rows: records.len(),
+        bytes: records.len() * OVERHEAD,
+    }
+}
+
+pub(super) fn record(
+    turn: &mut Turn<'_>,
+    records: &Vec<Record>,
+) -> Result<Vec<Recorded>, StoreError> {
+    let mut statements = Statements::prepare(turn)?;
+    let mut answers = Vec::with_capacity(records.len());
+    for record in records {
+        let answer = match statements.previous(&record.event)? {
+            Some(previous) => append(turn, &mut statements, record, previous)?,
+            None => Recorded::Ended,
+        };
+        answers.push(answer);
+    }
+    Ok(answers)
+}
+
+fn append(
+    turn: &mut Turn<'_>,
+    statements: &mut Statements<'_>,
+    record: &Record,
+    previous: Option<u64>,
+) -> Result<Recorded, StoreError> {
+    let event = &record.event;
+    let seq = turn.positions.last_event + 1;
+    let mut json = Vec::with_capacity(OVERHEAD);
+    Event::write_id(turn.epoch, seq, &mut json);
+    let members = json.len();
+    event.write_members(&mut json);
+
+    statements.event.execute(params![
+        seq,
+        previous,
+        rows::kind_number(event.kind()),
+        event.message_id.as_bytes(),
+        &*event.uri,
+        event.account.as_deref(),
+        json.get(members..).unwrap_or_default(),
+    ])?;
+    statements.state.execute(params![
+        event.message_id.as_bytes(),
+        rows::status_number(record.status),
+        event.attempt,
+        seq,
+        record.not_before.map(Timestamp::as_millis),
+        record.status.is_final().then(|| event.time.as_millis()),
+    ])?;
+
+    turn.positions.last_event = seq;
+    turn.appended.push(Logged {
+        seq,
+        message_id: event.message_id,
+        kind: event.kind(),
+        uri: event.uri.clone(),
+        account: event.account.clone(),
+        json: json.into(),
+    });
+    Ok(Recorded::Appended(seq))
+}
+
+struct Statements<'c> {
+    previous: CachedStatement<'c>,
+    event: CachedStatement<'c>,
+    state: CachedStatement<'c>,
+}
+
+impl<'c> Statements<'c> {
+    fn prepare(turn: &Turn<'c>) -> Result<Self, StoreError> {
+        Ok(Self {
+            previous: turn
+                .prepare("SELECT last_event FROM states WHERE id = ?1 AND completed_at IS NULL")?,
+            event: turn.prepare(
+                "INSERT INTO events (seq, previous, kind, message_id, uri, account, members) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?,
+            state: turn.prepare(
+                "UPDATE states SET status = ?2, attempt = max(attempt, ?3), last_event = ?4, \
+                 not_before = ?5, completed_at = ?6 WHERE id = ?1",
+            )?,
+        })
+    }
+
+    /// The event before this one, if there is one; `None` when the message has ended or is gone.
+    fn previous(&mut self, event: &Event) -> Result<Option<Option<u64>>, StoreError> {
+        Ok(self
+            .previous
+            .query_row([event.message_id.as_bytes()], |row| row.get(0))
+            .optional()?)
+    }
+}

@@ -1,0 +1,92 @@
+//! One transaction of the writer.
+
+use rusqlite::CachedStatement;
+use rusqlite::Connection;
+
+use super::schema;
+use crate::store::Bounds;
+use crate::store::Logged;
+use crate::store::StoreError;
+
+/// What a verb that writes works with: the open transaction, and what follows from its commit.
+pub(super) struct Turn<'c> {
+    pub(super) connection: &'c Connection,
+    pub(super) epoch: u64,
+    /// As they will be when this turn is durable.
+    pub(super) positions: Positions,
+    /// Shown when this turn is durable.
+    pub(super) appended: Vec<Logged>,
+}
+
+/// Where the store is. Taken over at each commit, and left as it was by one that fails.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Positions {
+    /// `events.seq` of the newest event.
+    pub(super) last_event: u64,
+    /// `messages.number` of the newest message.
+    pub(super) last_message: i64,
+    /// Messages up to this number were there when the store was opened: what of them has not
+    /// ended is nobody's.
+    pub(super) found: i64,
+    /// Up to this id they were handed out.
+    pub(super) claimed_to: Option<[u8; 16]>,
+    /// The log has holes up to this event.
+    pub(super) forgotten_to: u64,
+}
+
+impl Positions {
+    pub(super) fn read(connection: &Connection) -> Result<Self, StoreError> {
+        let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+        let last_message = number("SELECT max(number) FROM messages")?.unwrap_or(0);
+        let last_event = number("SELECT max(seq) FROM events")?.unwrap_or(0);
+        let forgotten_to = schema::fact(connection, "forgotten_to")?;
+        Ok(Self {
+            // When the newest events were removed, their numbers are still not used again.
+            last_event: u64::try_from(last_event).unwrap_or(0).max(forgotten_to),
+            last_message,
+            found: last_message,
+            claimed_to: None,
+            forgotten_to,
+        })
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            forgotten_to: self.forgotten_to,
+            last: self.last_event,
+        }
+    }
+}
+
+impl<'c> Turn<'c> {
+    pub(super) fn new(connection: &'c Connection, epoch: u64, positions: Positions) -> Self {
+        Self {
+            connection,
+            epoch,
+            positions,
+            appended: Vec::new(),
+        }
+    }
+
+    /// Does `work` in a transaction; when anything fails, nothing of it is left.
+    pub(super) fn run(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.prepare("BEGIN IMMEDIATE")?.execute([])?;
+        let done = work(self).and_then(|()| {
+            self.prepare("COMMIT")?.execute([])?;
+            Ok(())
+        });
+        // A full disk, for one, makes SQLite roll back on its own.
+        if done.is_err() && !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        done
+    }
+
+    /// A statement, prepared once in the life of the connection.
+    pub(super) fn prepare(&self, sql: &str) -> Result<CachedStatement<'c>, StoreError> {
+        Ok(self.connection.prepare_cached(sql)?)
+    }
+}
