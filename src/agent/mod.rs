@@ -2,14 +2,17 @@
 //!
 //! `translate` is the only place that speaks both our vocabulary and SIP's.
 
+mod addressing;
 mod driver;
 mod handle;
 mod pace;
 mod reconnect;
 mod status;
+mod tls;
 mod translate;
 mod websocket;
 
+pub use addressing::Accounts;
 pub use driver::Keepalive;
 pub use driver::Parts;
 pub use driver::Probe;
@@ -23,5 +26,7 @@ pub use handle::Report;
 pub use pace::Pace;
 pub use reconnect::Recovery;
 pub use status::Shown;
+pub use tls::TlsError;
+pub use tls::client_config;
 pub use websocket::Dialing;
 pub use websocket::Server;

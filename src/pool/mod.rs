@@ -3,6 +3,7 @@
 //! A [`Pool`] is a plain value that its owner, the dispatcher, asks and tells: who is up, who has
 //! room, who was used longest ago. It owns no task and no lock.
 
+mod directory;
 mod rate;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use crate::agent::AgentIndex;
 use crate::message::Timestamp;
+pub use directory::Directory;
 use rate::Rate;
 
 /// Permission to send one message through one agent. Give it back with [`Pool::release`].
