@@ -41,7 +41,7 @@ impl Addressing for Accounts {
             None => None,
         };
         let (_, lender) = account
-            .or(self.known.first())
+            .or_else(|| self.known.first())
             .ok_or_else(|| AddressError::From("no account is configured".to_owned()))?;
         let uri = target::normalize(target, lender)
             .map_err(|error| AddressError::Target(error.to_string()))?;
