@@ -4,12 +4,16 @@
 //! is durable.
 
 pub mod agent;
+pub mod api;
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dispatch;
+pub mod events;
 pub mod message;
 pub mod pool;
+mod retention;
 pub mod sandbox;
 pub mod shutdown;
 pub mod sip;

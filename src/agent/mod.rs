@@ -5,6 +5,7 @@
 mod addressing;
 mod driver;
 mod handle;
+mod instance;
 mod pace;
 mod reconnect;
 mod status;
@@ -23,6 +24,7 @@ pub use handle::Handle;
 pub use handle::Identity;
 pub use handle::Job;
 pub use handle::Report;
+pub use instance::instance_id;
 pub use pace::Pace;
 pub use reconnect::Recovery;
 pub use status::Shown;

@@ -21,6 +21,14 @@ impl Directory {
         Self { agents }
     }
 
+    /// The dispatcher's ends of all agents.
+    pub fn handles(&self) -> Vec<Handle> {
+        self.agents
+            .iter()
+            .map(|(handle, _)| handle.clone())
+            .collect()
+    }
+
     /// Tells every agent to unregister and end.
     pub fn stop(&self) {
         for (handle, _) in &self.agents {

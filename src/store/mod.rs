@@ -204,6 +204,21 @@ pub struct Logged {
     pub json: Bytes,
 }
 
+impl Logged {
+    /// The attempt the event belongs to, and when it happened, as its JSON says.
+    pub fn facts(&self) -> (u32, Option<Timestamp>) {
+        #[derive(serde::Deserialize)]
+        struct Facts<'a> {
+            attempt: u32,
+            time: &'a str,
+        }
+        match serde_json::from_slice::<Facts<'_>>(&self.json) {
+            Ok(facts) => (facts.attempt, facts.time.parse().ok()),
+            Err(_) => (0, None),
+        }
+    }
+}
+
 /// Which messages to list. Everything `None` lists all.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct MessageFilter {

@@ -1,0 +1,75 @@
+//! `/agents`: the pool, as it stands.
+
+use axum::extract::Path;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::Api;
+use super::error::ApiError;
+use super::messages::json;
+use crate::message::AgentError;
+use crate::message::AgentStatus;
+
+#[derive(Serialize)]
+struct AgentsView {
+    data: Vec<AgentStatus>,
+}
+
+const NO_AGENT: ApiError = ApiError::NotFound("no agent has this id");
+
+/// `GET /agents`.
+pub(super) async fn list(State(api): State<Api>) -> Response {
+    json(
+        StatusCode::OK,
+        &AgentsView {
+            data: api.agents.list(),
+        },
+    )
+}
+
+/// `GET /agents/{id}`.
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let agent = api.agents.get(&id).ok_or(NO_AGENT)?;
+    Ok(json(StatusCode::OK, &agent))
+}
+
+/// `POST /agents/{id}/drain`: no new messages; what is in flight ends as it would have.
+pub(super) async fn drain(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    told(&api, &id, api.agents.drain(&id))
+}
+
+/// `POST /agents/{id}/resume`.
+pub(super) async fn resume(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    told(&api, &id, api.agents.resume(&id))
+}
+
+/// `POST /agents/{id}/reregister`.
+pub(super) async fn reregister(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    told(&api, &id, api.agents.reregister(&id))
+}
+
+/// 202: the agent was told, and does it in its own time.
+fn told(api: &Api, id: &str, result: Result<(), AgentError>) -> Result<Response, ApiError> {
+    match result {
+        Ok(()) => {
+            let agent = api.agents.get(id).ok_or(NO_AGENT)?;
+            Ok(json(StatusCode::ACCEPTED, &agent))
+        }
+        Err(AgentError::NotFound) => Err(NO_AGENT),
+        Err(AgentError::Stopped) => Err(ApiError::Stopping),
+    }
+}

@@ -1,0 +1,126 @@
+//! Messages and agents as JSON.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::Serializer;
+use serde_json::value::RawValue;
+
+use crate::message::Header;
+use crate::message::Message;
+use crate::message::MessageId;
+use crate::message::Metadata;
+use crate::message::Status;
+use crate::message::Timestamp;
+use crate::store::Logged;
+use crate::store::Stored;
+
+/// A message as every answer shows it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MessageView<'a> {
+    id: MessageId,
+    status: Status,
+    target: &'a str,
+    body: std::borrow::Cow<'a, str>,
+    content_type: &'a str,
+    #[serde(serialize_with = "header_lines")]
+    extra_headers: &'a [Header],
+    body_encoding: &'static str,
+    from: Option<&'a str>,
+    ttl: u64,
+    send_at: Option<Timestamp>,
+    attempts: u32,
+    on_unknown: &'static str,
+    webhook: Option<&'a str>,
+    metadata: &'a Metadata,
+    attempt: u32,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    completed_at: Option<Timestamp>,
+    next_attempt_at: Option<Timestamp>,
+    result: Option<&'a RawValue>,
+}
+
+impl<'a> MessageView<'a> {
+    /// A message as it was accepted.
+    pub(super) fn accepted(message: &'a Message) -> Self {
+        let is_later = message.send_at.is_some_and(|at| at > message.created_at);
+        let status = if is_later {
+            Status::Scheduled
+        } else {
+            Status::Queued
+        };
+        Self::of(message, status)
+    }
+
+    /// A message as it stands at `now`.
+    pub(super) fn stored(stored: &'a Stored, now: Timestamp) -> Self {
+        let message = &*stored.message;
+        let is_due = message.send_at.is_none_or(|at| at <= now);
+        let status = match stored.status {
+            Status::Scheduled if is_due => Status::Queued,
+            status => status,
+        };
+        let waits = status == Status::Queued && stored.attempt > 0;
+        Self {
+            attempt: stored.attempt,
+            completed_at: stored.completed_at,
+            next_attempt_at: stored.not_before.filter(|_| waits),
+            result: stored.result.as_ref().and_then(raw),
+            ..Self::of(message, status)
+        }
+    }
+
+    fn of(message: &'a Message, status: Status) -> Self {
+        let body = match message.body_encoding {
+            crate::message::BodyEncoding::Utf8 => String::from_utf8_lossy(&message.body),
+            crate::message::BodyEncoding::Base64 => message.body_text().into(),
+        };
+        Self {
+            id: message.id,
+            status,
+            target: &message.target,
+            body,
+            content_type: &message.content_type,
+            extra_headers: &message.extra_headers,
+            body_encoding: message.body_encoding.as_str(),
+            from: message.account.as_deref(),
+            ttl: message.ttl.as_secs(),
+            send_at: message.send_at,
+            attempts: message.attempts,
+            on_unknown: message.on_unknown.as_str(),
+            webhook: message.webhook.as_deref(),
+            metadata: &message.metadata,
+            attempt: 0,
+            created_at: message.created_at,
+            expires_at: message.expires_at,
+            completed_at: None,
+            next_attempt_at: None,
+            result: None,
+        }
+    }
+}
+
+/// An event, whose JSON is written already.
+pub(super) fn raw(event: &Logged) -> Option<&RawValue> {
+    serde_json::from_slice(&event.json).ok()
+}
+
+fn header_lines<S: Serializer>(headers: &&[Header], serializer: S) -> Result<S::Ok, S::Error> {
+    struct Line<'a>(&'a Header);
+
+    impl fmt::Display for Line<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{}: {}", self.0.name, self.0.value)
+        }
+    }
+
+    impl Serialize for Line<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(self)
+        }
+    }
+
+    serializer.collect_seq(headers.iter().map(Line))
+}

@@ -1,0 +1,17 @@
+//! Who hears of what, from where: the log as a feed.
+//!
+//! Everything is read from the log by cursor; a wake-up only says that it is worth looking. So what
+//! is replayed and what is live are one, and a reader that comes back at an id sees everything
+//! after it once.
+
+mod feed;
+mod follow;
+mod id;
+
+pub use feed::Feed;
+pub use feed::Gap;
+pub use feed::Start;
+pub use feed::Subscription;
+pub use follow::Follower;
+pub use id::EventId;
+pub use id::EventIdError;
