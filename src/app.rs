@@ -40,6 +40,8 @@ use crate::message::Addressing;
 use crate::message::Agents;
 use crate::pool::Directory;
 use crate::retention;
+use crate::sandbox;
+use crate::sandbox::Sandbox;
 use crate::shutdown::Shutdown;
 use crate::sip;
 use crate::sip::digest::Credentials;
@@ -102,6 +104,9 @@ pub async fn run(config: Arc<Config>, shutdown: Shutdown) -> Result<(), AppError
 impl Gateway {
     /// Opens the store, begins to register, and listens.
     pub async fn start(config: &Config, clock: Clock) -> Result<Self, AppError> {
+        let mut background = JoinSet::new();
+        let sandboxed = sandboxed(config, &mut background).await?;
+        let config = sandboxed.as_ref().unwrap_or(config);
         let listen = config.http.listen;
         // Bound before anything else is begun: a port that is taken is the commonest mistake.
         let listener = TcpListener::bind(listen)
@@ -142,7 +147,6 @@ impl Gateway {
         let dispatcher = tokio::spawn(dispatch::run(parts, commands));
 
         let feed = Feed::new(store.clone());
-        let mut background = JoinSet::new();
         background.spawn(feed.clone().run());
         background.spawn(retention::run(
             store.clone(),
@@ -223,6 +227,54 @@ impl Gateway {
             tracing::warn!(%error, "the store did not close");
         }
     }
+}
+
+/// Without an account: starts the sandbox, and gives the configuration one that registers there.
+async fn sandboxed(
+    config: &Config,
+    background: &mut JoinSet<()>,
+) -> Result<Option<Config>, AppError> {
+    if !config.accounts.is_empty() {
+        return Ok(None);
+    }
+    let listen = config.sandbox.listen;
+    let sandbox = Sandbox::bind(listen, sandbox::Options::default())
+        .await
+        .map_err(|error| AppError::Listen(listen, error))?;
+    let account = sandbox_account(config, &sandbox.url());
+    tracing::warn!(
+        server = %sandbox.url(),
+        "no account is configured: this is a sandbox, try the targets ok, busy, offline, slow"
+    );
+    background.spawn(sandbox.run(std::future::pending()));
+    Ok(Some(Config {
+        accounts: account.into_iter().collect(),
+        ..config.clone()
+    }))
+}
+
+/// The account that sends into the sandbox.
+fn sandbox_account(config: &Config, url: &str) -> Option<Account> {
+    let user = "sipost";
+    let uri = config::AddressOfRecord::parse(&format!("sip:{user}@{}", sandbox::DOMAIN))?;
+    let server = config::Server {
+        url: url.parse().ok()?,
+        weight: 0,
+    };
+    let password = config::Secret::new(sandbox::password_of(user));
+    Some(Account {
+        registrar: config::Registrar::of(&uri),
+        uri,
+        display_name: None,
+        authorization_user: user.to_owned(),
+        credentials: config::Credentials::Password(password),
+        connections: config.sandbox.agents,
+        servers: vec![server],
+        register_expires: Duration::from_secs(600),
+        extra_headers: Vec::new(),
+        rate: None,
+        in_flight: 64,
+    })
 }
 
 fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, AppError> {

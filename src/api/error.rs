@@ -35,7 +35,7 @@ pub enum ApiError {
     #[error("{0}")]
     Header(String),
     /// The body is of another type than JSON.
-    #[error("the body must be application/json")]
+    #[error("the body must be JSON and say so: Content-Type: application/json (curl --json does)")]
     MediaType,
     /// The body of the message, or of the request, is too large.
     #[error("{0}")]

@@ -9,7 +9,9 @@ mod config;
 mod follow;
 mod lines;
 mod output;
+mod sandbox;
 mod send;
+mod serve;
 mod sse;
 mod tail;
 
@@ -18,7 +20,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::CommandFactory as _;
 use clap::Parser;
 
 use self::client::Trouble;
@@ -42,10 +43,15 @@ Every setting, its default and what it means: sipost config --defaults";
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Without a subcommand: serve.
+    #[command(flatten)]
+    serve: serve::Serve,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Serve(serve::Serve),
+    Sandbox(sandbox::Sandbox),
     Check(check::Check),
     Config(config::Config),
     Send(send::Send),
@@ -125,10 +131,9 @@ fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Config(config)) => config::run(&config, &config.config.sources()),
         Some(Command::Send(send)) => on_one_thread(send::run(&send)),
         Some(Command::Tail(tail)) => on_one_thread(tail::run(&tail)),
-        None => {
-            _ = Arguments::command().print_help();
-            Ok(ExitCode::from(WRONG_USAGE))
-        }
+        Some(Command::Serve(arguments)) => serve::run(&arguments),
+        Some(Command::Sandbox(arguments)) => on_one_thread(sandbox::run(&arguments)),
+        None => serve::run(&arguments.serve),
     }
 }
 
@@ -159,6 +164,8 @@ fn wall_time(clock: &Clock) -> jiff::Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
