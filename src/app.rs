@@ -92,7 +92,7 @@ pub struct Gateway {
 /// Runs a gateway until the end is asked for, and ends it in order.
 pub async fn run(config: Arc<Config>, shutdown: Shutdown) -> Result<(), AppError> {
     let gateway = Gateway::start(&config, Clock::system()).await?;
-    tracing::info!(listen = %gateway.address, "taking messages: POST http://{}/messages", gateway.address);
+    tracing::info!("taking messages at http://{}", gateway.address);
     shutdown.begun().await;
     tokio::select! {
         () = gateway.stop() => tracing::info!("stopped; nothing is lost"),
