@@ -116,25 +116,31 @@ struct Sqlite {
 ///
 /// Blocks while it reads, and for as long as an older database takes to be brought up to date.
 pub fn open(options: Options, now: Timestamp) -> Result<Arc<dyn Store>, StoreError> {
-    let lock = ProcessLock::take(&options.path)?;
-    let connection = schema::writer(&options, now)?;
-    let epoch = schema::fact(&connection, "epoch")?;
-    let positions = Positions::read(&connection)?;
-    let tail = Arc::new(Tail::new(TAIL, positions.bounds()));
-    let writer = Writer::start(
-        connection,
-        lock,
-        epoch,
-        positions,
-        tail.clone(),
-        options.observer,
-    )?;
-    Ok(Arc::new(Sqlite {
-        epoch,
-        writer,
-        readers: Readers::new(options.path),
-        tail,
-    }))
+    Ok(Arc::new(Sqlite::open(options, now)?))
+}
+
+impl Sqlite {
+    fn open(options: Options, now: Timestamp) -> Result<Self, StoreError> {
+        let lock = ProcessLock::take(&options.path)?;
+        let connection = schema::writer(&options, now)?;
+        let epoch = schema::fact(&connection, "epoch")?;
+        let positions = Positions::read(&connection)?;
+        let tail = Arc::new(Tail::new(TAIL, positions.bounds()));
+        let writer = Writer::start(
+            connection,
+            lock,
+            epoch,
+            positions,
+            tail.clone(),
+            options.observer,
+        )?;
+        Ok(Self {
+            epoch,
+            writer,
+            readers: Readers::new(options.path),
+            tail,
+        })
+    }
 }
 
 impl Store for Sqlite {
