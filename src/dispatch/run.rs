@@ -183,15 +183,22 @@ struct Request {
     reply: oneshot::Sender<Result<Admission, AcceptError>>,
 }
 
+/// Records, and what follows from each.
+struct Batch {
+    records: Arc<[Record]>,
+    after: Vec<After>,
+}
+
 /// A batch under way to the disk.
 struct Recording {
     answer: Reply<Vec<Recorded>>,
-    batch: Vec<(Record, After)>,
+    batch: Batch,
 }
 
 /// The store failed; the batch is kept and tried again.
 struct Failing {
-    batch: Vec<(Record, After)>,
+    /// `None` while it is tried.
+    batch: Option<Batch>,
     wait: Duration,
     retry_at: tokio::time::Instant,
 }
@@ -374,14 +381,16 @@ impl Dispatcher {
         if self.recording.is_some() || self.failing.is_some() || self.gathered.is_empty() {
             return;
         }
-        let batch = std::mem::take(&mut self.gathered);
-        self.record(batch);
+        let (records, after): (Vec<_>, _) = std::mem::take(&mut self.gathered).into_iter().unzip();
+        self.record(Batch {
+            records: records.into(),
+            after,
+        });
     }
 
-    fn record(&mut self, batch: Vec<(Record, After)>) {
-        let records = batch.iter().map(|(record, _)| record.clone()).collect();
+    fn record(&mut self, batch: Batch) {
         self.recording = Some(Recording {
-            answer: self.store.record(records),
+            answer: self.store.record(batch.records.clone()),
             batch,
         });
     }
@@ -394,8 +403,8 @@ impl Dispatcher {
         if is_due
             && self.recording.is_none()
             && let Some(failing) = &mut self.failing
+            && let Some(batch) = failing.batch.take()
         {
-            let batch = std::mem::take(&mut failing.batch);
             self.record(batch);
         }
     }
@@ -409,17 +418,17 @@ impl Dispatcher {
                 if self.failing.take().is_some() {
                     tracing::info!("the store can be written again");
                 }
-                self.follow_up(batch, answers);
+                self.follow_up(batch.after, answers);
             }
             Err(error) => self.keep(batch, &error),
         }
     }
 
     /// Does what follows from durable records.
-    fn follow_up(&mut self, batch: Vec<(Record, After)>, answers: Vec<Recorded>) {
+    fn follow_up(&mut self, after: Vec<After>, answers: Vec<Recorded>) {
         let now = self.clock.now();
         let mut jobs: HashMap<AgentIndex, Vec<Job>> = HashMap::new();
-        for ((_, after), answer) in batch.into_iter().zip(answers) {
+        for (after, answer) in after.into_iter().zip(answers) {
             match (after, answer) {
                 (After::Nothing, _) => {}
                 (After::Transmit { agent, job }, Recorded::Appended(_)) => {
@@ -445,8 +454,8 @@ impl Dispatcher {
 
     /// Keeps a batch that the store did not take. Clients that wait for a cancellation are told;
     /// it will still be recorded.
-    fn keep(&mut self, mut batch: Vec<(Record, After)>, error: &StoreError) {
-        for (_, after) in &mut batch {
+    fn keep(&mut self, mut batch: Batch, error: &StoreError) {
+        for after in &mut batch.after {
             if matches!(after, After::Canceled(_))
                 && let After::Canceled(reply) = std::mem::replace(after, After::Nothing)
             {
@@ -462,7 +471,7 @@ impl Dispatcher {
         };
         let retry_at = tokio::time::Instant::now() + wait;
         self.failing = Some(Failing {
-            batch,
+            batch: Some(batch),
             wait,
             retry_at,
         });

@@ -1,5 +1,6 @@
 //! A line in the log that tells the world what became of a message.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
 use serde::ser::SerializeMap as _;
@@ -198,7 +199,8 @@ impl Event {
 
     /// Writes `{"id":"<epoch>-<seq>"`.
     pub fn write_id(epoch: u64, seq: u64, out: &mut Vec<u8>) {
-        out.extend_from_slice(format!("{{\"id\":\"{epoch}-{seq:016}\"").as_bytes());
+        // Writing to memory cannot fail.
+        let _ = write!(out, "{{\"id\":\"{epoch}-{seq:016}\"");
     }
 }
 

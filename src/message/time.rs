@@ -64,20 +64,35 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// The text of RFC 3339, written digit by digit: every event and every message has several.
+    fn text(self) -> [u8; 24] {
+        let t = self.civil();
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let fields = [
+            (0..4, t.year()),
+            (5..7, t.month().into()),
+            (8..10, t.day().into()),
+            (11..13, t.hour().into()),
+            (14..16, t.minute().into()),
+            (17..19, t.second().into()),
+            (20..23, t.millisecond()),
+        ];
+        for (at, value) in fields {
+            // None is negative: the range begins with the year 1.
+            let mut rest = value.unsigned_abs();
+            for digit in text[at].iter_mut().rev() {
+                *digit = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
+        }
+        text
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let t = self.civil();
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            t.year(),
-            t.month(),
-            t.day(),
-            t.hour(),
-            t.minute(),
-            t.second(),
-            t.millisecond()
-        )
+        f.write_str(std::str::from_utf8(&self.text()).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -43,8 +43,9 @@ pub trait Store: Send + Sync + 'static {
     fn accept(&self, submissions: Vec<Submission>) -> Reply<Vec<Verdict>>;
 
     /// Appends events to the log and moves their messages on, in one transaction with what
-    /// follows from it. One answer for each record, in their order.
-    fn record(&self, records: Vec<Record>) -> Reply<Vec<Recorded>>;
+    /// follows from it. One answer for each record, in their order. Shared, so that a caller can
+    /// try the same records again without having copied them.
+    fn record(&self, records: Arc<[Record]>) -> Reply<Vec<Recorded>>;
 
     /// Takes up to `limit` messages that have not ended and that nobody holds: those of before a
     /// restart, and those of replicas that are gone. Oldest first; none is handed out twice.

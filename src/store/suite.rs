@@ -226,7 +226,7 @@ async fn finish(store: &Arc<dyn Store>, numbers: impl IntoIterator<Item = u64>) 
     for number in numbers {
         let time = i64::try_from(number).unwrap();
         let records = vec![sending(number, 1, time), succeeded(number, 1, time)];
-        let answers = store.record(records).await.unwrap();
+        let answers = store.record(records.into()).await.unwrap();
         assert!(!answers.contains(&Recorded::Ended), "{number}");
     }
 }
@@ -313,8 +313,8 @@ pub(crate) async fn verbs_take_effect_in_the_order_of_the_calls(bed: &dyn Bed) {
     let store = bed.open();
     // Nothing is awaited, or even polled, until everything was called.
     let accepted = store.accept(vec![submission(vec![message(1)])]);
-    let begun = store.record(vec![sending(1, 1, 1)]);
-    let ended = store.record(vec![succeeded(1, 1, 2), failed(1, 1, 3)]);
+    let begun = store.record(vec![sending(1, 1, 1)].into());
+    let ended = store.record(vec![succeeded(1, 1, 2), failed(1, 1, 3)].into());
     drop(store.accept(vec![submission(vec![message(2)])]));
     let checked = store.check();
 
@@ -418,16 +418,22 @@ pub(crate) async fn events_move_their_message_on(bed: &dyn Bed) {
     };
     let result = standing((Status::Queued, 0, None, None)).await;
     assert_eq!(result, None);
-    store.record(vec![sending(1, 1, 10)]).await.unwrap();
+    store.record(vec![sending(1, 1, 10)].into()).await.unwrap();
     standing((Status::Sending, 1, None, None)).await;
     let later = at(5_000);
     let records = vec![deferred(1, 1, 20, later), sending(2, 1, 20)];
-    store.record(records).await.unwrap();
+    store.record(records.into()).await.unwrap();
     let result = standing((Status::Queued, 1, Some(later), None)).await;
     assert_eq!(result, None);
-    store.record(vec![sending(1, 2, 5_000)]).await.unwrap();
+    store
+        .record(vec![sending(1, 2, 5_000)].into())
+        .await
+        .unwrap();
     standing((Status::Sending, 2, None, None)).await;
-    store.record(vec![failed(1, 2, 6_000)]).await.unwrap();
+    store
+        .record(vec![failed(1, 2, 6_000)].into())
+        .await
+        .unwrap();
     let result = standing((Status::Failed, 2, None, Some(at(6_000)))).await;
 
     let events = store.events_of(id(1)).await.unwrap();
@@ -446,16 +452,19 @@ pub(crate) async fn nothing_follows_a_terminal_event(bed: &dyn Bed) {
     accept(&store, [1]).await;
     finish(&store, [1]).await;
     let late = vec![failed(1, 1, 9), sending(1, 2, 9), sending(404, 1, 9)];
-    assert_eq!(store.record(late).await.unwrap(), [Recorded::Ended; 3]);
+    assert_eq!(
+        store.record(late.into()).await.unwrap(),
+        [Recorded::Ended; 3]
+    );
     // Of two ends in one batch the first counts.
     accept(&store, [2]).await;
     let both = vec![failed(2, 0, 9), succeeded(2, 1, 9)];
     let answers = [Recorded::Appended(3), Recorded::Ended];
-    assert_eq!(store.record(both).await.unwrap(), answers);
+    assert_eq!(store.record(both.into()).await.unwrap(), answers);
 
     let store = reopen(bed, store).await;
     let late = vec![succeeded(2, 1, 10)];
-    assert_eq!(store.record(late).await.unwrap(), [Recorded::Ended]);
+    assert_eq!(store.record(late.into()).await.unwrap(), [Recorded::Ended]);
     let all = log(&store, 0, &EventFilter::default()).await;
     assert_eq!(numbers(&all), [1, 2, 3]);
     let stored = store.message(id(2)).await.unwrap().unwrap();
@@ -506,7 +515,7 @@ pub(crate) async fn filters_let_pass_what_they_say(bed: &dyn Bed) {
     let mut elsewhere = failed(2, 0, 5);
     elsewhere.event.uri = "sip:carol@example.com".into();
     elsewhere.event.account = None;
-    store.record(vec![elsewhere]).await.unwrap();
+    store.record(vec![elsewhere].into()).await.unwrap();
     let all = EventFilter::default;
     for _ in ["in memory", "on disk"] {
         let cases = [
@@ -594,7 +603,7 @@ pub(crate) async fn an_event_can_be_read_as_soon_as_it_is_told_of(bed: &dyn Bed)
     let mut committed = store.committed();
     assert_eq!(*committed.borrow_and_update(), 0);
     accept(&store, [1]).await;
-    let answer = store.record(vec![sending(1, 1, 1)]);
+    let answer = store.record(vec![sending(1, 1, 1)].into());
     committed.changed().await.unwrap();
     assert_eq!(*committed.borrow_and_update(), 1);
     let page = store.events(0, EventFilter::default(), 10).await.unwrap();
@@ -625,7 +634,7 @@ pub(crate) async fn what_was_left_is_handed_out_once_oldest_first(bed: &dyn Bed)
         sending(4, 1, 5),
         deferred(4, 1, 6, at(700)),
     ];
-    store.record(records).await.unwrap();
+    store.record(records.into()).await.unwrap();
 
     let store = reopen(bed, store).await;
     accept(&store, [6]).await;
@@ -700,7 +709,7 @@ pub(crate) async fn lists_are_filtered(bed: &dyn Bed) {
     store.accept(vec![submission(vec![special])]).await.unwrap();
     finish(&store, [1, 3]).await;
     let records = vec![failed(2, 0, 9), sending(5, 1, 9)];
-    store.record(records).await.unwrap();
+    store.record(records.into()).await.unwrap();
     let of = |status| MessageFilter {
         status: Some(status),
         ..MessageFilter::default()
@@ -749,7 +758,7 @@ pub(crate) async fn purging_takes_what_ended_and_leaves_what_waits(bed: &dyn Bed
     accept(&store, 1..=6).await;
     // Message 2 waits all the time, and its event stands in the middle of the others.
     finish(&store, [1]).await;
-    store.record(vec![sending(2, 1, 2)]).await.unwrap();
+    store.record(vec![sending(2, 1, 2)].into()).await.unwrap();
     finish(&store, 3..=6).await;
     assert_eq!(store.purge(at(5), 2).await.unwrap(), 2);
     assert_eq!(store.purge(at(5), 2).await.unwrap(), 1);
@@ -773,7 +782,7 @@ pub(crate) async fn purging_takes_what_ended_and_leaves_what_waits(bed: &dyn Bed
     let store = reopen(bed, store).await;
     expect(&store).await;
     // What waited can still end, and then go.
-    store.record(vec![succeeded(2, 1, 9)]).await.unwrap();
+    store.record(vec![succeeded(2, 1, 9)].into()).await.unwrap();
     assert_eq!(store.purge(at(100), 10).await.unwrap(), 3);
     assert_eq!(listed(&store, &MessageFilter::default(), 10).await, []);
     store.close().await.unwrap();
@@ -788,7 +797,7 @@ pub(crate) async fn numbers_go_on_after_everything_was_purged(bed: &dyn Bed) {
     let page = store.events(2, EventFilter::default(), 10).await.unwrap();
     assert_eq!((numbers(&page.events), page.scanned_to), (vec![], 6));
     accept(&store, [4]).await;
-    let answers = store.record(vec![sending(4, 1, 200)]).await.unwrap();
+    let answers = store.record(vec![sending(4, 1, 200)].into()).await.unwrap();
     assert_eq!(answers, [Recorded::Appended(7)]);
     let page = store.events(0, EventFilter::default(), 10).await.unwrap();
     assert_eq!((numbers(&page.events), page.scanned_to), (vec![7], 7));

@@ -154,7 +154,7 @@ impl Store for Sqlite {
             .submit(Urgency::New, weight, submissions, accept::accept)
     }
 
-    fn record(&self, records: Vec<Record>) -> Reply<Vec<Recorded>> {
+    fn record(&self, records: Arc<[Record]>) -> Reply<Vec<Recorded>> {
         let weight = record::weight(&records);
         self.writer
             .submit(Urgency::Ongoing, weight, records, record::record)

@@ -1,5 +1,8 @@
 //! Appending events, and moving their messages on.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use rusqlite::CachedStatement;
 use rusqlite::OptionalExtension as _;
 use rusqlite::params;
@@ -26,11 +29,11 @@ pub(super) fn weight(records: &[Record]) -> Weight {
 
 pub(super) fn record(
     turn: &mut Turn<'_>,
-    records: &Vec<Record>,
+    records: &Arc<[Record]>,
 ) -> Result<Vec<Recorded>, StoreError> {
     let mut statements = Statements::prepare(turn)?;
     let mut answers = Vec::with_capacity(records.len());
-    for record in records {
+    for record in &**records {
         let answer = match statements.previous(&record.event)? {
             Some(previous) => append(turn, &mut statements, record, previous)?,
             None => Recorded::Ended,
@@ -48,10 +51,20 @@ fn append(
 ) -> Result<Recorded, StoreError> {
     let event = &record.event;
     let seq = turn.positions.last_event + 1;
-    let mut json = Vec::with_capacity(OVERHEAD);
-    Event::write_id(turn.epoch, seq, &mut json);
+    let json = &mut turn.scratch;
+    json.clear();
+    Event::write_id(turn.epoch, seq, json);
     let members = json.len();
-    event.write_members(&mut json);
+    event.write_members(json);
+    let logged = Logged {
+        seq,
+        message_id: event.message_id,
+        kind: event.kind(),
+        uri: event.uri.clone(),
+        account: event.account.clone(),
+        // As many bytes as it has: it stays in memory for as long as it is new.
+        json: Bytes::copy_from_slice(json),
+    };
 
     statements.event.execute(params![
         seq,
@@ -60,7 +73,7 @@ fn append(
         event.message_id.as_bytes(),
         &*event.uri,
         event.account.as_deref(),
-        json.get(members..).unwrap_or_default(),
+        turn.scratch.get(members..).unwrap_or_default(),
     ])?;
     statements.state.execute(params![
         event.message_id.as_bytes(),
@@ -72,14 +85,7 @@ fn append(
     ])?;
 
     turn.positions.last_event = seq;
-    turn.appended.push(Logged {
-        seq,
-        message_id: event.message_id,
-        kind: event.kind(),
-        uri: event.uri.clone(),
-        account: event.account.clone(),
-        json: json.into(),
-    });
+    turn.appended.push(logged);
     Ok(Recorded::Appended(seq))
 }
 

@@ -140,14 +140,19 @@ async fn events_that_did_not_fit_are_seen_by_nobody_and_leave_no_gap() {
         .event
         .metadata
         .insert("k".to_owned(), "x".repeat(100_000));
-    let refusal = store.record(vec![sending(1, 1, 1), large.clone()]).await;
+    let refusal = store
+        .record(vec![sending(1, 1, 1), large.clone()].into())
+        .await;
     assert!(matches!(refusal, Err(StoreError::Full(_))), "{refusal:?}");
     assert_eq!(*store.committed().borrow(), 0);
     let stored = store.message(id(1)).await.unwrap().unwrap();
     assert_eq!((stored.status, stored.attempt), (Status::Queued, 0));
 
     sqlite.pragma("PRAGMA max_page_count = 1000000").await;
-    let answers = store.record(vec![sending(1, 1, 1), large]).await.unwrap();
+    let answers = store
+        .record(vec![sending(1, 1, 1), large].into())
+        .await
+        .unwrap();
     assert_eq!(answers, [Recorded::Appended(1), Recorded::Appended(2)]);
     store.close().await.unwrap();
 }
@@ -160,7 +165,7 @@ async fn a_store_that_cannot_be_written_can_still_be_read() {
     sqlite.pragma("PRAGMA query_only = ON").await;
     for refusal in [
         store.accept(one(2)).await.map(drop),
-        store.record(vec![sending(1, 1, 1)]).await.map(drop),
+        store.record(vec![sending(1, 1, 1)].into()).await.map(drop),
         store.check().await,
     ] {
         assert!(
@@ -320,7 +325,7 @@ async fn more_than_may_wait_is_refused_and_outcomes_are_not() {
     };
     let first = store.accept(vec![many.clone()]);
     let second = store.accept(vec![many]);
-    let outcome = store.record(vec![sending(1, 1, 1), succeeded(1, 1, 1)]);
+    let outcome = store.record(vec![sending(1, 1, 1), succeeded(1, 1, 1)].into());
     drop(held);
     let refusal = second.await;
     assert!(
@@ -395,7 +400,7 @@ async fn child_of_the_crash_test() {
             for number in (begin + client..).step_by(8) {
                 store.accept(one(number)).await.unwrap();
                 let records = vec![sending(number, 1, 1), succeeded(number, 1, 1)];
-                store.record(records).await.unwrap();
+                store.record(records.into()).await.unwrap();
                 println!("durable {number}");
             }
         });

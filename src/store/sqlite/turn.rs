@@ -16,6 +16,8 @@ pub(super) struct Turn<'c> {
     pub(super) positions: Positions,
     /// Shown when this turn is durable.
     pub(super) appended: Vec<Logged>,
+    /// Where JSON is written, so that it is not allocated piece by piece.
+    pub(super) scratch: Vec<u8>,
 }
 
 /// Where the store is. Taken over at each commit, and left as it was by one that fails.
@@ -65,6 +67,7 @@ impl<'c> Turn<'c> {
             epoch,
             positions,
             appended: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 

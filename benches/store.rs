@@ -1,0 +1,276 @@
+//! What the store costs: whole lives of messages, with many who each wait until theirs is durable.
+//!
+//! One element is one message: accepted, `sending`, `succeeded`, each awaited. `cargo bench --bench
+//! store`; the figures depend on the disk's sync more than on anything else.
+
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run may panic")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use bytes::Bytes;
+use criterion::BenchmarkId;
+use criterion::Criterion;
+use criterion::Throughput;
+use criterion::criterion_group;
+use criterion::criterion_main;
+use sipost::message::BodyEncoding;
+use sipost::message::Event;
+use sipost::message::HeaderMap;
+use sipost::message::Message;
+use sipost::message::MessageId;
+use sipost::message::Metadata;
+use sipost::message::OnUnknown;
+use sipost::message::RequestView;
+use sipost::message::ResponseView;
+use sipost::message::Status;
+use sipost::message::Timestamp;
+use sipost::message::What;
+use sipost::store::EventFilter;
+use sipost::store::MessageFilter;
+use sipost::store::Record;
+use sipost::store::Store;
+use sipost::store::Submission;
+use sipost::store::sqlite;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+criterion_group!(benches, lives, beside_many_others, reads);
+criterion_main!(benches);
+
+/// A store in a folder of its own, and what makes messages for it.
+struct Bench {
+    runtime: Runtime,
+    store: Arc<dyn Store>,
+    next: Arc<AtomicU64>,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .build()
+            .expect("a runtime starts");
+        let folder = tempfile::tempdir().expect("a folder is made");
+        let options = sqlite::Options::new(folder.path().join("bench.db"));
+        let store = sqlite::open(options, Timestamp::from_millis(0)).expect("a store opens");
+        Self {
+            runtime,
+            store,
+            next: Arc::default(),
+            _folder: folder,
+        }
+    }
+
+    /// How long so many messages take, among so many clients.
+    fn lives(&self, messages: u64, clients: u64) -> Duration {
+        let began = now();
+        self.runtime.block_on(async {
+            let left = Arc::new(AtomicU64::new(messages));
+            let mut tasks = tokio::task::JoinSet::new();
+            for _ in 0..clients {
+                let (store, left, next) = (self.store.clone(), left.clone(), self.next.clone());
+                tasks.spawn(async move {
+                    let take = |left: u64| left.checked_sub(1);
+                    while left
+                        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+                        .is_ok()
+                    {
+                        live(&store, next.fetch_add(1, Ordering::Relaxed)).await;
+                    }
+                });
+            }
+            tasks.join_all().await;
+        });
+        now() - began
+    }
+
+    /// Fills the store: so many messages that have ended, so many that wait.
+    fn fill(&self, ended: u64, waiting: u64) {
+        self.runtime.block_on(async {
+            for _ in 0..ended / 1_000 {
+                let begin = self.next.fetch_add(1_000, Ordering::Relaxed);
+                let numbers = begin..begin + 1_000;
+                accept(&self.store, numbers.clone()).await;
+                let records = numbers.flat_map(|number| [sending(number), succeeded(number)]);
+                let answers = self.store.record(records.collect()).await;
+                answers.expect("the store records");
+            }
+            for _ in 0..waiting / 1_000 {
+                let begin = self.next.fetch_add(1_000, Ordering::Relaxed);
+                accept(&self.store, begin..begin + 1_000).await;
+            }
+        });
+    }
+}
+
+async fn accept(store: &Arc<dyn Store>, numbers: std::ops::Range<u64>) {
+    let submissions = numbers.map(|number| Submission {
+        messages: vec![Arc::new(message(number))],
+        key: None,
+    });
+    let verdicts = store.accept(submissions.collect()).await;
+    verdicts.expect("the store accepts");
+}
+
+async fn live(store: &Arc<dyn Store>, number: u64) {
+    accept(store, number..number + 1).await;
+    for record in [sending(number), succeeded(number)] {
+        let answers = store.record(vec![record].into()).await;
+        black_box(answers.expect("the store records"));
+    }
+}
+
+fn message(number: u64) -> Message {
+    Message {
+        id: id(number),
+        target: format!("user{}", number % 1_000),
+        uri: uri(number),
+        account: None,
+        body: Bytes::from(vec![b'x'; 400]),
+        body_encoding: BodyEncoding::Utf8,
+        content_type: "text/plain".to_owned(),
+        extra_headers: Vec::new(),
+        ttl: Duration::from_secs(3_600),
+        send_at: None,
+        attempts: 3,
+        on_unknown: OnUnknown::Resend,
+        webhook: None,
+        metadata: Metadata::new(),
+        created_at: Timestamp::from_millis(1_800_000_000_000),
+        expires_at: Timestamp::from_millis(1_800_003_600_000),
+    }
+}
+
+fn id(number: u64) -> MessageId {
+    MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number | 1 << 63))
+}
+
+fn uri(number: u64) -> Arc<str> {
+    format!("sip:user{}@example.com", number % 1_000).into()
+}
+
+fn sending(number: u64) -> Record {
+    let mut headers = HeaderMap::default();
+    for (name, value) in [
+        ("Max-Forwards", "70"),
+        ("To", "<sip:user@example.com>"),
+        ("From", "\"Alice\" <sip:alice@example.com>;tag=4fd9a1c2"),
+        ("Call-ID", "9f0c2e6d1b7a4f35"),
+        ("CSeq", "1 MESSAGE"),
+        ("Content-Type", "text/plain"),
+        ("Content-Length", "400"),
+    ] {
+        headers.add(name, value);
+    }
+    let request = RequestView {
+        method: "MESSAGE",
+        uri: uri(number),
+        call_id: "9f0c2e6d1b7a4f35".to_owned(),
+        cseq: 1,
+        headers,
+    };
+    record(number, What::Sending { request }, Status::Sending)
+}
+
+fn succeeded(number: u64) -> Record {
+    let mut headers = HeaderMap::default();
+    headers.add("Via", "SIP/2.0/WS d3b1.invalid;branch=z9hG4bK776asdhds");
+    headers.add("Server", "kamailio (5.6.3 (x86_64/linux))");
+    let response = ResponseView {
+        status_code: 200,
+        reason_phrase: "OK".to_owned(),
+        headers,
+    };
+    record(number, What::Succeeded { response }, Status::Succeeded)
+}
+
+fn record(number: u64, what: What, status: Status) -> Record {
+    let event = Event {
+        message_id: id(number),
+        time: Timestamp::from_millis(1_800_000_000_100),
+        attempt: 1,
+        agent: Some("alice-1".into()),
+        uri: uri(number),
+        account: Some("sip:alice@example.com".into()),
+        metadata: Metadata::new(),
+        what,
+    };
+    Record {
+        event,
+        status,
+        not_before: None,
+    }
+}
+
+fn lives(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("store/lives");
+    group.throughput(Throughput::Elements(1)).sample_size(10);
+    for clients in [1, 16, 64, 256] {
+        let bench = Bench::new();
+        group.bench_function(BenchmarkId::from_parameter(clients), |bencher| {
+            bencher.iter_custom(|messages| bench.lives(messages, clients));
+        });
+    }
+    group.finish();
+}
+
+/// With many others in the store everything costs what it costs in an empty one.
+fn beside_many_others(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("store/beside_200000_ended_and_20000_waiting");
+    group.sample_size(10);
+    let bench = Bench::new();
+    bench.fill(200_000, 20_000);
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("lives/256", |bencher| {
+        bencher.iter_custom(|messages| bench.lives(messages, 256));
+    });
+    let queued = MessageFilter {
+        status: Some(Status::Queued),
+        ..MessageFilter::default()
+    };
+    for (name, filter) in [("list", MessageFilter::default()), ("list/queued", queued)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let page = bench.store.messages(filter.clone(), None, 20);
+                bench.runtime.block_on(page).expect("the store reads")
+            });
+        });
+    }
+    group.finish();
+}
+
+fn reads(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("store/reads");
+    group.sample_size(10);
+    let bench = Bench::new();
+    bench.fill(20_000, 0);
+    let cases = [("events/memory", 40_000 - 100), ("events/disk", 1_000)];
+    for (name, after) in cases {
+        group.throughput(Throughput::Elements(100));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let page = bench.store.events(after, EventFilter::default(), 100);
+                bench.runtime.block_on(page).expect("the store reads")
+            });
+        });
+    }
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("message", |bencher| {
+        bencher.iter(|| {
+            let found = bench.store.message(id(7));
+            bench.runtime.block_on(found).expect("the store reads")
+        });
+    });
+    group.finish();
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+fn now() -> Instant {
+    Instant::now()
+}
