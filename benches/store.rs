@@ -222,10 +222,15 @@ fn lives(criterion: &mut Criterion) {
 
 /// With many others in the store everything costs what it costs in an empty one.
 fn beside_many_others(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("store/beside_200000_ended_and_20000_waiting");
+    // Without `--bench` this only has to run, not to measure.
+    let size = match std::env::args().any(|argument| argument == "--bench") {
+        true => 1_000_000,
+        false => 1_000,
+    };
+    let mut group = criterion.benchmark_group("store/beside_1000000_ended_and_100000_waiting");
     group.sample_size(10);
     let bench = Bench::new();
-    bench.fill(200_000, 20_000);
+    bench.fill(size, size / 10);
     group.throughput(Throughput::Elements(1));
     group.bench_function("lives/256", |bencher| {
         bencher.iter_custom(|messages| bench.lives(messages, 256));

@@ -278,11 +278,18 @@ fn sandbox_account(config: &Config, url: &str) -> Option<Account> {
 }
 
 fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, AppError> {
-    match &config.store {
-        config::Store::Sqlite(path) => {
+    match &config.store.place {
+        config::Place::Sqlite(path) => {
             let options = store::sqlite::Options {
                 path: path.clone(),
-                synchronous: store::sqlite::Synchronous::Full,
+                synchronous: match config.store.synchronous {
+                    config::Synchronous::Full => store::sqlite::Synchronous::Full,
+                    config::Synchronous::Normal => store::sqlite::Synchronous::Normal,
+                },
+                tail: store::TailSize {
+                    events: usize::try_from(config.store.recent_events).unwrap_or(usize::MAX),
+                    bytes: config.store.recent_bytes,
+                },
                 observer: Arc::new(()),
             };
             store::sqlite::open(options, clock.now())

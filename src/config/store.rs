@@ -4,11 +4,33 @@ use std::path::PathBuf;
 
 use super::section::Section;
 
+/// Where messages and events are kept, and how.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Store {
+    /// Where.
+    pub place: Place,
+    /// When a message counts as durable.
+    pub synchronous: Synchronous,
+    /// Events kept in memory for those who follow them.
+    pub recent_events: u32,
+    /// Bytes of them.
+    pub recent_bytes: usize,
+}
+
 /// Where messages and events are kept.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Store {
+pub enum Place {
     /// A SQLite database in this file.
     Sqlite(PathBuf),
+}
+
+/// When a message counts as durable.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Synchronous {
+    /// When it is on the disk.
+    Full,
+    /// When the operating system has it.
+    Normal,
 }
 
 impl Store {
@@ -17,11 +39,20 @@ impl Store {
         if !section.has("url") && !section.has("url_file") {
             section.miss("url", accepted);
         }
-        let store = section.secret_url("url", "url_file", accepted, Self::parse);
+        let place = section.secret_url("url", "url_file", accepted, Place::parse);
+        let synchronous = [("full", Synchronous::Full), ("normal", Synchronous::Normal)];
+        let store = Self {
+            place: place.unwrap_or_else(|| Place::Sqlite(PathBuf::new())),
+            synchronous: section.word("synchronous", &synchronous),
+            recent_events: section.integer("recent_events", 0..=10_000_000_u32),
+            recent_bytes: section.size("recent_bytes", 0..=16 << 30),
+        };
         section.finish();
-        store.unwrap_or_else(|| Self::Sqlite(PathBuf::new()))
+        store
     }
+}
 
+impl Place {
     fn parse(url: &str) -> Option<Self> {
         let path = url.strip_prefix("sqlite://")?;
         let usable = !path.is_empty() && !path.contains('\0') && !path.starts_with(':');

@@ -60,7 +60,8 @@ fn is_one<T: std::fmt::Debug>(result: Result<T, Vec<String>>, start: &str) {
 fn the_compiled_in_file_is_a_whole_configuration() {
     let config = Config::from_toml("").unwrap();
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.store, Store::Sqlite("sipost.db".into()));
+    assert_eq!(config.store.place, Place::Sqlite("sipost.db".into()));
+    assert_eq!(config.store.synchronous, Synchronous::Full);
     assert!(config.accounts.is_empty() && matches!(config.http.auth, Auth::Loopback));
     assert_eq!(config.sip.timer_f, Duration::from_secs(32));
     assert_eq!(config.webhooks.schedule.len(), 9);

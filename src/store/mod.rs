@@ -29,6 +29,7 @@ use crate::message::MessageId;
 use crate::message::OnUnknown;
 use crate::message::Status;
 use crate::message::Timestamp;
+pub use tail::TailSize;
 
 /// The answer to a verb; ready when it is durable, for verbs that write.
 pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;

@@ -14,11 +14,11 @@ use super::Logged;
 
 /// How much of the log is kept in memory; whichever is reached first.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct TailSize {
+pub struct TailSize {
     /// Events.
-    pub(super) events: usize,
+    pub events: usize,
     /// Bytes of their JSON.
-    pub(super) bytes: usize,
+    pub bytes: usize,
 }
 
 /// Events a reader passes over in one turn: it holds up the writer meanwhile.

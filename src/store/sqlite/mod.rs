@@ -39,9 +39,9 @@ use super::Store;
 use super::StoreError;
 use super::Stored;
 use super::Submission;
+use super::TailSize;
 use super::Verdict;
 use super::tail::Tail;
-use super::tail::TailSize;
 use crate::message::Message;
 use crate::message::MessageId;
 use crate::message::Timestamp;
@@ -59,6 +59,8 @@ pub struct Options {
     pub path: PathBuf,
     /// When a commit counts as durable.
     pub synchronous: Synchronous,
+    /// How much of the log is kept in memory for those who follow it.
+    pub tail: TailSize,
     /// Told of every commit.
     pub observer: Arc<dyn Observer>,
 }
@@ -69,6 +71,10 @@ impl Options {
         Self {
             path: path.into(),
             synchronous: Synchronous::Full,
+            tail: TailSize {
+                events: 16_384,
+                bytes: 32 * 1024 * 1024,
+            },
             observer: Arc::new(()),
         }
     }
@@ -99,12 +105,6 @@ impl Observer for () {
     fn committed(&self, _took: Duration, _rows: usize) {}
 }
 
-/// How much of the log is kept in memory for those who follow it.
-const TAIL: TailSize = TailSize {
-    events: 16_384,
-    bytes: 32 * 1024 * 1024,
-};
-
 struct Sqlite {
     epoch: u64,
     writer: Writer,
@@ -125,7 +125,7 @@ impl Sqlite {
         let connection = schema::writer(&options, now)?;
         let epoch = schema::fact(&connection, "epoch")?;
         let positions = Positions::read(&connection)?;
-        let tail = Arc::new(Tail::new(TAIL, positions.bounds()));
+        let tail = Arc::new(Tail::new(options.tail, positions.bounds()));
         let writer = Writer::start(
             connection,
             lock,

@@ -15,7 +15,9 @@ use crate::store::StoreError;
 
 /// Events looked at for each message wanted: most messages have two.
 const SCAN_PER_MESSAGE: usize = 4;
-/// Events looked at in a step at most.
+/// Events looked at in a step, at least and at most: where many messages wait there are stretches of
+/// the log in which none ends.
+const MIN_SCAN: usize = 2_000;
 const MAX_SCAN: usize = 20_000;
 
 /// The end of a message, as a walk along the log finds it.
@@ -87,7 +89,9 @@ fn walk(
     wanted: impl Fn(&End) -> bool,
 ) -> Result<Vec<End>, StoreError> {
     let begin = schema::fact(turn.connection, place)?;
-    let scan = limit.saturating_mul(SCAN_PER_MESSAGE).min(MAX_SCAN);
+    let scan = limit
+        .saturating_mul(SCAN_PER_MESSAGE)
+        .clamp(MIN_SCAN, MAX_SCAN);
     let mut log = turn
         .prepare("SELECT seq, kind, message_id FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
     let mut state =
