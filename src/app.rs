@@ -450,6 +450,8 @@ fn settings(
         },
         user_agent: identity.user_agent.clone(),
         extra_headers: identity.extra_headers.clone(),
+        // sipost sends; nobody here takes messages.
+        accepts: Vec::new(),
         credentials,
         timer_f: config.sip.timer_f,
         limits: sip::parse::Limits {

@@ -502,7 +502,8 @@ impl Agent {
                 self.fail(&registration_failure(response.as_ref(), wait));
             }
             Event::Left => self.left = true,
-            Event::Ended { .. } => {}
+            // Ended is taken before; Received is not told while the settings take no messages.
+            Event::Ended { .. } | Event::Received(_) => {}
         }
     }
 

@@ -6,6 +6,7 @@ use crate::sip::StatusCode;
 use crate::sip::headers::CSeq;
 use crate::sip::headers::NameAddr;
 use crate::sip::parse;
+use crate::sip::parse::Flaw;
 use crate::sip::parse::Message;
 use crate::sip::uri::Uri;
 
@@ -35,7 +36,10 @@ pub(super) type Reply = (StatusCode, Vec<u8>);
 /// What is wrong with a request whoever it is for; else what is left of its Max-Forwards.
 pub(super) fn check(request: &Request<'_>) -> Result<u32, Reply> {
     let message = request.message;
-    if request.cseq.method != request.method || message.body_mismatch {
+    if message.flaw == Some(Flaw::Version) {
+        return Err(plain(StatusCode::VERSION_NOT_SUPPORTED));
+    }
+    if request.cseq.method != request.method || message.flaw.is_some() {
         return Err(plain(StatusCode::BAD_REQUEST));
     }
     let max_forwards = match message.first_text("Max-Forwards") {

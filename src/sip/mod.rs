@@ -4,19 +4,24 @@
 
 pub mod digest;
 pub mod headers;
-mod inbound;
 mod outgoing;
 pub mod parse;
 pub mod registration;
+mod respond;
 mod response;
+mod server;
 mod status;
 pub mod target;
 pub mod transaction;
 pub mod uri;
 mod user_agent;
+mod write;
 
 pub use outgoing::Outgoing;
+pub use respond::Answer;
+pub use respond::Received;
 pub use response::Response;
+pub use server::AnswerError;
 pub use status::StatusCode;
 pub use user_agent::Event;
 pub use user_agent::Outcome;

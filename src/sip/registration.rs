@@ -1,14 +1,16 @@
 //! The life of a registration: RFC 3261 §10.2, RFC 5626, and what keeps it alive.
 //!
-//! | in           | Offline     | Asking                | Held                | Waiting             |
-//! |--------------|-------------|-----------------------|---------------------|---------------------|
-//! | connected    | Asking      | –                     | –                   | –                   |
-//! | granted      | –           | Held                  | Held (refreshed)    | –                   |
-//! | refused      | –           | Waiting               | Held until it ends  | –                   |
-//! | refresh due  | –           | –                     | asks again          | –                   |
-//! | retry due    | –           | –                     | asks again          | Asking              |
-//! | expired      | –           | –                     | Asking or Waiting   | –                   |
-//! | disconnected | Offline     | Offline               | Offline             | Offline             |
+//! | in             | Offline | Asking  | Held               | Waiting | Leaving |
+//! |----------------|---------|---------|--------------------|---------|---------|
+//! | connected      | Asking  | –       | –                  | –       | –       |
+//! | granted        | –       | Held    | Held (refreshed)   | –       | –       |
+//! | refused        | –       | Waiting | Held until it ends | –       | –       |
+//! | granted for 0 s, or not listed | – | Waiting | Waiting  | –       | –       |
+//! | refresh due    | –       | –       | asks again         | –       | –       |
+//! | retry due      | –       | –       | asks again         | Asking  | –       |
+//! | expired        | –       | –       | Asking or Waiting  | –       | –       |
+//! | told to leave  | Leaving | Leaving | Leaving            | Leaving | –       |
+//! | disconnected   | Offline | Offline | Offline            | Offline | Offline |
 //!
 //! It asks by returning true from [`Registration::wants_request`]; whoever writes the REGISTER
 //! tells it so, and later what came of it. It never gives up, and never asks twice within
@@ -83,6 +85,11 @@ pub enum Change {
         /// When.
         retry_at: Instant,
     },
+    /// It held, and the registrar's answer to a refresh does not list it; another try follows.
+    Dropped {
+        /// When.
+        retry_at: Instant,
+    },
 }
 
 /// What a registrar said that granted nothing.
@@ -129,16 +136,9 @@ impl Registration {
         matches!(self.state, State::Held { .. })
     }
 
-    /// Whether it was told to leave.
-    pub fn is_leaving(&self) -> bool {
-        self.state == State::Leaving
-    }
-
     /// The connection is there.
     pub fn handle_connected(&mut self) {
-        if self.state != State::Leaving {
-            self.state = State::Asking;
-        }
+        self.state = State::Asking;
         self.pending = false;
     }
 
@@ -146,9 +146,7 @@ impl Registration {
     pub fn handle_disconnected(&mut self) -> Option<Change> {
         let was_held = self.is_held();
         self.pending = false;
-        if self.state != State::Leaving {
-            self.state = State::Offline;
-        }
+        self.state = State::Offline;
         was_held.then_some(Change::Lost)
     }
 
@@ -165,7 +163,7 @@ impl Registration {
         };
     }
 
-    /// Leaves; whoever asked for it writes the REGISTER that says so (RFC 3261 §10.2.2).
+    /// Leaves, until the next connection; whoever asked for it writes the REGISTER that says so (RFC 3261 §10.2.2).
     pub fn leave(&mut self) {
         self.state = State::Leaving;
         self.pending = false;
@@ -183,7 +181,13 @@ impl Registration {
             return None;
         }
         if granted.is_zero() {
-            return self.handle_refused(now, Refusal::default(), jitter);
+            let was_held = self.is_held();
+            self.state = State::Asking;
+            let change = self.handle_refused(now, Refusal::default(), jitter);
+            return match change {
+                Some(Change::Failed { retry_at }) if was_held => Some(Change::Dropped { retry_at }),
+                change => change,
+            };
         }
         self.failures = 0;
         self.adoptions = 0;
@@ -502,6 +506,26 @@ mod tests {
         );
         assert!(registration.is_held());
         assert!(registration.wants_refresh(start + seconds(301)));
+    }
+
+    #[test]
+    fn r6_a_refresh_that_does_not_list_us_ends_the_registration() {
+        let mut registration = asking();
+        let start = epoch();
+        registration.handle_granted(start, seconds(600), 0.0);
+        let change = registration.handle_granted(start, Duration::ZERO, 1.0);
+        let retry_at = start + seconds(1);
+        assert_eq!(change, Some(Change::Dropped { retry_at }));
+        assert!(!registration.is_held());
+    }
+
+    #[test]
+    fn r10_who_left_registers_again_with_the_next_connection() {
+        let mut registration = asking();
+        registration.leave();
+        registration.handle_disconnected();
+        registration.handle_connected();
+        assert!(registration.wants_request());
     }
 
     #[test]

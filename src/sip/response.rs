@@ -27,14 +27,10 @@ impl Response {
             StartLine::Response { status, reason } => (status, parse::text(reason)),
             StartLine::Request { .. } => (StatusCode::SERVER_INTERNAL_ERROR, String::new()),
         };
-        let headers = message.headers().map(|(name, value)| {
-            let name = String::from_utf8_lossy(name);
-            (parse::long_name(&name).to_owned(), parse::text(value))
-        });
         Self {
             status,
             reason,
-            headers: headers.collect(),
+            headers: message.header_texts(),
         }
     }
 

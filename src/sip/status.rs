@@ -25,6 +25,8 @@ impl StatusCode {
     pub const PROXY_AUTHENTICATION_REQUIRED: Self = Self(407);
     /// 408
     pub const REQUEST_TIMEOUT: Self = Self(408);
+    /// 415
+    pub const UNSUPPORTED_MEDIA_TYPE: Self = Self(415);
     /// 416
     pub const UNSUPPORTED_URI_SCHEME: Self = Self(416);
     /// 420

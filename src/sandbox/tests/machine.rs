@@ -455,6 +455,7 @@ fn a_user_agent_of_ours_registers_and_pays_for_one_challenge_only() {
         },
         user_agent: "sipost".to_owned(),
         extra_headers: Vec::new(),
+        accepts: Vec::new(),
         credentials: Some(Credentials::password("alice", password_of("alice"))),
         timer_f: Duration::from_secs(32),
         limits: Limits::default(),

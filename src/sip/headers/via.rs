@@ -1,5 +1,7 @@
 //! Via (RFC 3261 §20.42): where the answer goes, and whose it is.
 
+use super::params::find_byte_outside;
+use super::params::last_param;
 use super::params::param;
 use super::params::split;
 
@@ -38,9 +40,22 @@ impl<'a> Via<'a> {
     }
 }
 
+/// The branch of the first entry of a line, whatever else is wrong with it.
+pub fn branch(value: &[u8]) -> Option<&[u8]> {
+    let end = find_byte_outside(value, b',').unwrap_or(value.len());
+    last_param(&value[..end], "branch")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_branch_is_read_where_the_rest_cannot_be() {
+        let text = b"SIP/2.0/WS h;x=\xff;Branch=z9hG4bK7;received=::1, SIP/2.0/UDP x;branch=no";
+        assert_eq!(branch(text), Some(&b"z9hG4bK7"[..]));
+        assert_eq!(branch(b"SIP/2.0/WS h"), None);
+    }
 
     #[test]
     fn blanks_and_folds_do_not_hide_the_branch() {

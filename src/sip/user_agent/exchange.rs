@@ -1,0 +1,182 @@
+//! Requests on their way: which there are, whose an answer is, and who has waited for too long.
+
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::hash::BuildHasherDefault;
+use std::hash::Hasher;
+use std::time::Instant;
+
+use crate::sip::Outgoing;
+use crate::sip::StatusCode;
+use crate::sip::digest::Rounds;
+use crate::sip::headers::CSeq;
+use crate::sip::headers::params::last_param;
+use crate::sip::headers::via;
+use crate::sip::parse::Message;
+use crate::sip::transaction::ClientTransaction;
+use crate::sip::transaction::End;
+use crate::sip::transaction::Next;
+use crate::sip::write;
+
+/// RFC 3261 §8.1.1.7: what a branch begins with.
+const MAGIC_COOKIE: &[u8; 7] = b"z9hG4bK";
+
+/// What names a transaction on the wire: 64 random bits.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Branch(pub u64);
+
+/// A request on its way.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub transaction: ClientTransaction,
+    pub purpose: Purpose,
+    pub cseq: u32,
+    pub rounds: Rounds,
+    pub request: Box<Outgoing>,
+}
+
+/// Why a request was written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Purpose {
+    /// To be registered.
+    Register,
+    /// Not to be registered any more.
+    Leave,
+    /// Somebody asked for it, with this key.
+    Message(u64),
+}
+
+/// All requests on their way.
+#[derive(Debug, Default)]
+pub(super) struct Exchanges {
+    by_branch: HashMap<Branch, Exchange, BuildHasherDefault<Unhashed>>,
+    /// Timer F of each, in the order in which they fire: it is the same for all.
+    timers: VecDeque<(Instant, Branch)>,
+}
+
+impl Exchanges {
+    /// Adds a request under a branch that is not taken.
+    pub(super) fn insert(&mut self, branch: Branch, exchange: Exchange) {
+        self.timers
+            .push_back((exchange.transaction.deadline(), branch));
+        self.by_branch.insert(branch, exchange);
+    }
+
+    /// Takes a response; the request that it is the final answer to is over, and gone from here.
+    pub(super) fn handle_response(
+        &mut self,
+        status: StatusCode,
+        message: &Message<'_>,
+    ) -> Option<Exchange> {
+        let branch = self.find(message)?;
+        let exchange = self.by_branch.get_mut(&branch)?;
+        match exchange.transaction.handle_response(status) {
+            Next::Waiting(transaction) => {
+                exchange.transaction = transaction;
+                None
+            }
+            Next::Done(End::Answered(_) | End::Silent | End::Stalled) => {
+                let over = self.by_branch.remove(&branch);
+                self.forget_timers();
+                over
+            }
+        }
+    }
+
+    /// A request that has waited for too long by `now`. Ask until there is none.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<Exchange> {
+        self.forget_timers();
+        let &(at, branch) = self.timers.front()?;
+        if at > now {
+            return None;
+        }
+        self.timers.pop_front();
+        self.by_branch.remove(&branch)
+    }
+
+    /// The connection is gone: every request, in the order in which they were written.
+    pub(super) fn handle_disconnect(&mut self) -> Vec<Exchange> {
+        let branches = std::mem::take(&mut self.timers);
+        let exchanges = branches
+            .into_iter()
+            .filter_map(|(_, branch)| self.by_branch.remove(&branch));
+        exchanges.collect()
+    }
+
+    /// When [`Self::handle_timeout`] next has something to do.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.timers.front().map(|(at, _)| *at)
+    }
+
+    pub(super) fn is_taken(&self, branch: Branch) -> bool {
+        self.by_branch.contains_key(&branch)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Exchange> {
+        self.by_branch.values()
+    }
+
+    /// Whose a response is: the branch says so (RFC 3261 §17.1.3), and because a peer may mix up
+    /// branches, the method, Call-ID, CSeq number and From tag must agree. Nothing else of the
+    /// response needs to be readable.
+    fn find(&self, message: &Message<'_>) -> Option<Branch> {
+        let branch = Branch::read(via::branch(message.via?)?)?;
+        let exchange = self.by_branch.get(&branch)?;
+        let cseq = CSeq::parse(message.cseq?)?;
+        let is_ours = cseq.number == exchange.cseq
+            && cseq.method == exchange.request.method
+            && message.call_id? == exchange.request.call_id.as_bytes()
+            && last_param(message.from?, "tag")? == exchange.request.from_tag.as_bytes();
+        is_ours.then_some(branch)
+    }
+
+    /// Forgets timers of requests that are over, so that the first one is always of a live one, an
+    /// idle user agent has no deadline, and one silent peer does not make the queue grow with what
+    /// the others answer.
+    fn forget_timers(&mut self) {
+        if self.timers.len() > 64 + 2 * self.by_branch.len() {
+            self.timers
+                .retain(|(_, branch)| self.by_branch.contains_key(branch));
+        }
+        while let Some((_, branch)) = self.timers.front()
+            && !self.by_branch.contains_key(branch)
+        {
+            self.timers.pop_front();
+        }
+    }
+}
+
+impl Branch {
+    /// Appends it as it stands in Via.
+    pub(super) fn write(self, frame: &mut Vec<u8>) {
+        frame.extend_from_slice(MAGIC_COOKIE);
+        frame.extend_from_slice(&write::hex64(self.0));
+    }
+
+    fn read(text: &[u8]) -> Option<Self> {
+        let digits = text.strip_prefix(MAGIC_COOKIE)?;
+        let digits = std::str::from_utf8(digits).ok()?;
+        let are_ours = digits.len() == 16 && !digits.starts_with('+');
+        are_ours.then(|| u64::from_str_radix(digits, 16).ok().map(Self))?
+    }
+}
+
+/// Branches are random and ours: nobody else chooses them, and there is nothing to hash.
+#[derive(Default)]
+struct Unhashed(u64);
+
+impl Hasher for Unhashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, branch: u64) {
+        self.0 = branch;
+    }
+}

@@ -1,0 +1,350 @@
+//! One user agent on one connection: the machine of machines.
+//!
+//! Feed it what happens ([`UserAgent::handle_connected`], [`UserAgent::handle_frame`],
+//! [`UserAgent::handle_timeout`] …), then take what it says with [`UserAgent::poll`] until there is
+//! no more, then wait until [`UserAgent::deadline`] at the latest. It registers when it is
+//! connected, keeps the registration alive, sends requests and matches their answers, answers
+//! challenges, and answers what others ask of it.
+//!
+//! | file       | is about                                             |
+//! |------------|------------------------------------------------------|
+//! | `settings` | what a user agent is                                 |
+//! | `output`   | what it says                                         |
+//! | `exchange` | its requests on their way, and whose an answer is    |
+//! | `register` | how it registers                                     |
+
+mod exchange;
+mod output;
+mod register;
+mod settings;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+
+pub use output::Event;
+pub use output::Outcome;
+pub use output::Output;
+pub use settings::Settings;
+pub use settings::Transport;
+
+use self::exchange::Branch;
+use self::exchange::Exchange;
+use self::exchange::Exchanges;
+use self::exchange::Purpose;
+use super::StatusCode;
+use super::digest::Authenticator;
+use super::digest::Rounds;
+use super::digest::Signed;
+use super::outgoing::Outgoing;
+use super::parse;
+use super::parse::Message;
+use super::parse::StartLine;
+use super::registration::Registration;
+use super::respond::Answer;
+use super::response::Response;
+use super::server::AnswerError;
+use super::server::Reaction;
+use super::server::ServerTransactions;
+use super::transaction::ClientTransaction;
+use super::write;
+
+/// See the module.
+#[derive(Debug)]
+pub struct UserAgent {
+    settings: Arc<Settings>,
+    rng: StdRng,
+    /// Of the connection; `None` without one.
+    transport: Option<Transport>,
+    registration: Registration,
+    register_call_id: String,
+    register_cseq: u32,
+    /// What the registrar wants requests to go through (RFC 3608).
+    service_route: Vec<String>,
+    authenticator: Authenticator,
+    exchanges: Exchanges,
+    inbound: ServerTransactions,
+    outputs: VecDeque<Output>,
+}
+
+impl UserAgent {
+    /// A user agent that is not connected. `rng` is where its branches, tags and nonces come from;
+    /// it must be a cryptographic one in service.
+    pub fn new(settings: Arc<Settings>, mut rng: StdRng) -> Self {
+        let call_id = format!("{:032x}", rng.random::<u128>());
+        Self {
+            registration: Registration::new(settings.registration),
+            register_call_id: call_id,
+            register_cseq: 0,
+            service_route: Vec::new(),
+            authenticator: Authenticator::new(settings.credentials.clone()),
+            exchanges: Exchanges::default(),
+            inbound: ServerTransactions::default(),
+            outputs: VecDeque::new(),
+            transport: None,
+            settings,
+            rng,
+        }
+    }
+
+    /// What it has to say next. Ask until there is nothing more.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] next has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        let parts = [
+            self.exchanges.deadline(),
+            self.registration.deadline(),
+            self.inbound.deadline(),
+        ];
+        parts.into_iter().flatten().min()
+    }
+
+    /// Whether it is registered.
+    pub fn is_registered(&self) -> bool {
+        self.registration.is_held()
+    }
+
+    /// How many requests of [`Self::send`] have no outcome yet.
+    pub fn in_flight(&self) -> usize {
+        let is_message = |exchange: &&Exchange| matches!(exchange.purpose, Purpose::Message(_));
+        self.exchanges.iter().filter(is_message).count()
+    }
+
+    /// The connection is open: register.
+    pub fn handle_connected(&mut self, now: Instant, transport: Transport) {
+        self.transport = Some(transport);
+        self.registration.handle_connected();
+        self.register_if_due(now);
+    }
+
+    /// The connection is gone, and every open transaction with it.
+    pub fn handle_disconnected(&mut self) {
+        self.transport = None;
+        self.inbound.clear();
+        self.service_route.clear();
+        if let Some(change) = self.registration.handle_disconnected() {
+            self.tell(change, None);
+        }
+        for exchange in self.exchanges.handle_disconnect() {
+            match exchange.purpose {
+                Purpose::Message(key) => self.end(key, Outcome::Disconnected),
+                Purpose::Leave => self.outputs.push_back(Output::Event(Event::Left)),
+                Purpose::Register => {}
+            }
+        }
+    }
+
+    /// Lets time pass until `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(exchange) = self.exchanges.handle_timeout(now) {
+            match exchange.purpose {
+                Purpose::Message(key) => self.end(key, Outcome::Silent),
+                Purpose::Leave => self.outputs.push_back(Output::Event(Event::Left)),
+                Purpose::Register => self.register_unanswered(now),
+            }
+        }
+        let frames = self.inbound.handle_timeout(now, &self.settings);
+        self.outputs
+            .extend(frames.into_iter().map(Output::Transmit));
+        if let Some(change) = self.registration.handle_timeout(now) {
+            self.tell(change, None);
+        }
+        self.register_if_due(now);
+    }
+
+    /// Sends a request. How it ended is told by [`Event::Ended`] with this `key`.
+    pub fn send(&mut self, now: Instant, key: u64, request: Outgoing) {
+        if self.transport.is_none() {
+            return self.end(key, Outcome::NotWritten);
+        }
+        let (purpose, cseq) = (Purpose::Message(key), request.cseq);
+        self.write(now, purpose, cseq, Rounds::default(), Box::new(request));
+    }
+
+    /// Answers a MESSAGE that came in as [`Event::Received`], now or later.
+    pub fn answer(&mut self, now: Instant, id: u64, answer: &Answer) -> Result<(), AnswerError> {
+        let frame = self.inbound.answer(now, id, answer, &self.settings)?;
+        self.outputs.push_back(Output::Transmit(frame));
+        Ok(())
+    }
+
+    /// Takes one frame from the connection. What cannot be read is no answer to anything, and
+    /// nothing is said about it; a request that can be read enough to be answered is.
+    pub fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
+        // RFC 5626 §3.5.1: the ping of a server, and what it expects.
+        if frame == b"\r\n\r\n" {
+            return self.outputs.push_back(Output::Transmit(b"\r\n".to_vec()));
+        }
+        let Ok(message) = parse::parse(frame, self.settings.limits) else {
+            return;
+        };
+        match message.start {
+            StartLine::Response { status, .. } => {
+                if let Some(exchange) = self.exchanges.handle_response(status, &message) {
+                    self.answered(now, status, exchange, &message);
+                }
+            }
+            StartLine::Request { method, uri } => self.asked(now, method, uri, &message),
+        }
+    }
+
+    fn asked(&mut self, now: Instant, method: &str, uri: &str, message: &Message<'_>) {
+        let (settings, rng) = (&self.settings, &mut self.rng);
+        match self
+            .inbound
+            .handle_request(now, method, uri, message, settings, rng)
+        {
+            Reaction::None => {}
+            Reaction::Transmit(frame) => self.outputs.push_back(Output::Transmit(frame)),
+            Reaction::Ask(received) => {
+                let event = Event::Received(received);
+                self.outputs.push_back(Output::Event(event));
+            }
+        }
+    }
+
+    fn answered(
+        &mut self,
+        now: Instant,
+        status: StatusCode,
+        mut exchange: Exchange,
+        message: &Message<'_>,
+    ) {
+        if self.answers_challenge(status, &mut exchange, message) {
+            let cseq = match exchange.purpose {
+                Purpose::Message(_) => exchange.cseq + 1,
+                Purpose::Register | Purpose::Leave => self.next_register_cseq(),
+            };
+            let (purpose, rounds) = (exchange.purpose, exchange.rounds);
+            return self.write(now, purpose, cseq, rounds, exchange.request);
+        }
+        self.authenticator.handle_info(
+            &exchange.rounds,
+            message.all("Authentication-Info"),
+            message.all("Proxy-Authentication-Info"),
+        );
+        match exchange.purpose {
+            Purpose::Message(key) => self.end(key, Outcome::Answered(Response::of(message))),
+            Purpose::Register => self.registered(now, status, message),
+            Purpose::Leave => self.outputs.push_back(Output::Event(Event::Left)),
+        }
+    }
+
+    /// Whether a response is a challenge that is worth another round (RFC 3261 §22).
+    fn answers_challenge(
+        &mut self,
+        status: StatusCode,
+        exchange: &mut Exchange,
+        message: &Message<'_>,
+    ) -> bool {
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {}
+            _ => return false,
+        }
+        let answered = self.authenticator.handle_challenge(
+            &mut exchange.rounds,
+            signed(&exchange.request),
+            message.all("WWW-Authenticate"),
+            message.all("Proxy-Authenticate"),
+        );
+        answered.is_ok()
+    }
+
+    /// Writes a request in a transaction of its own. Timer F begins with each first write
+    /// (RFC 3261 §17.1.2.2): a request that answers a challenge is a new one (§22.2).
+    fn write(
+        &mut self,
+        now: Instant,
+        purpose: Purpose,
+        cseq: u32,
+        mut rounds: Rounds,
+        request: Box<Outgoing>,
+    ) {
+        // Another one in the case nobody will live to see.
+        let mut branch = Branch(self.rng.random());
+        while self.exchanges.is_taken(branch) {
+            branch = Branch(self.rng.random());
+        }
+        let frame = self.frame(branch, purpose, cseq, &mut rounds, &request);
+        self.outputs.push_back(Output::Transmit(frame));
+        let exchange = Exchange {
+            transaction: ClientTransaction::start(now, self.settings.timer_f),
+            purpose,
+            cseq,
+            rounds,
+            request,
+        };
+        self.exchanges.insert(branch, exchange);
+    }
+
+    /// The bytes of a request (RFC 3261 §7.1).
+    fn frame(
+        &mut self,
+        branch: Branch,
+        purpose: Purpose,
+        cseq: u32,
+        rounds: &mut Rounds,
+        request: &Outgoing,
+    ) -> Vec<u8> {
+        let mut frame = Vec::with_capacity(768 + request.head.len() + request.body.len());
+        let transport = self.transport.unwrap_or(Transport::Ws).as_str();
+        for part in [
+            request.method,
+            " ",
+            &request.uri,
+            " SIP/2.0\r\nVia: SIP/2.0/",
+            transport,
+            " ",
+            &self.settings.via_host,
+            ";branch=",
+        ] {
+            frame.extend_from_slice(part.as_bytes());
+        }
+        branch.write(&mut frame);
+        frame.extend_from_slice(b"\r\n");
+        if matches!(purpose, Purpose::Message(_)) {
+            for route in &self.service_route {
+                write::header(&mut frame, "Route", route.as_bytes());
+            }
+        }
+        frame.extend_from_slice(b"CSeq: ");
+        write::number(&mut frame, cseq.into());
+        frame.push(b' ');
+        write::line(&mut frame, request.method.as_bytes());
+        let cnonce = write::hex64(self.rng.random());
+        let cnonce = str::from_utf8(&cnonce).unwrap_or_default();
+        self.authenticator
+            .authorize(rounds, signed(request), cnonce, &mut frame);
+        frame.extend_from_slice(&request.head);
+        frame.extend_from_slice(b"Content-Length: ");
+        write::number(&mut frame, request.body.len() as u64);
+        frame.extend_from_slice(b"\r\n\r\n");
+        frame.extend_from_slice(&request.body);
+        frame
+    }
+
+    fn end(&mut self, key: u64, outcome: Outcome) {
+        let event = Event::Ended { key, outcome };
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// A fresh tag: sixteen random hexadecimal digits.
+    fn token(&mut self) -> String {
+        format!("{:016x}", self.rng.random::<u64>())
+    }
+}
+
+/// What of a request digest authentication is about.
+fn signed(request: &Outgoing) -> Signed<'_> {
+    Signed {
+        method: request.method,
+        uri: &request.uri,
+        body: &request.body,
+    }
+}

@@ -1,0 +1,202 @@
+//! How a user agent registers: RFC 3261 §10.2, RFC 5626 §4.2, RFC 3327, RFC 3608.
+
+use std::io::Write as _;
+use std::time::Duration;
+use std::time::Instant;
+
+use rand::RngExt as _;
+
+use super::Event;
+use super::Output;
+use super::UserAgent;
+use super::exchange::Purpose;
+use crate::sip::Outgoing;
+use crate::sip::Response;
+use crate::sip::StatusCode;
+use crate::sip::digest::Rounds;
+use crate::sip::headers::Contact;
+use crate::sip::headers::NameAddr;
+use crate::sip::headers::params::find_outside;
+use crate::sip::headers::params::split;
+use crate::sip::headers::retry_after;
+use crate::sip::parse;
+use crate::sip::parse::Message;
+use crate::sip::registration::Change;
+use crate::sip::registration::Refusal;
+use crate::sip::respond;
+
+/// The longest registration believed: what a registrar grants beyond it is refreshed all the same.
+const LONGEST_GRANT: Duration = Duration::from_secs(7 * 86_400);
+
+/// Entries of a Service-Route that are kept: more hops than that no message needs.
+const MAX_ROUTES: usize = 16;
+
+impl UserAgent {
+    /// Registers anew at once.
+    pub fn reregister(&mut self, now: Instant) {
+        self.registration.ask_now(now);
+        self.register_if_due(now);
+    }
+
+    /// Leaves the registrar (RFC 3261 §10.2.2) until the next connection, also while a REGISTER is
+    /// under way. [`Event::Left`] says when that is over.
+    pub fn unregister(&mut self, now: Instant) {
+        let asked = |exchange: &super::exchange::Exchange| exchange.purpose == Purpose::Register;
+        let may_be_bound = self.registration.is_held() || self.exchanges.iter().any(asked);
+        self.registration.leave();
+        if self.transport.is_none() || !may_be_bound {
+            return self.outputs.push_back(Output::Event(Event::Left));
+        }
+        self.register(now, Purpose::Leave, Duration::ZERO);
+    }
+
+    pub(super) fn register_if_due(&mut self, now: Instant) {
+        let due = self.registration.wants_request() || self.registration.wants_refresh(now);
+        if self.transport.is_some() && due {
+            self.registration.asked();
+            self.register(now, Purpose::Register, self.registration.expires());
+        }
+    }
+
+    fn register(&mut self, now: Instant, purpose: Purpose, expires: Duration) {
+        let cseq = self.next_register_cseq();
+        let from_tag = self.token();
+        let request = Outgoing {
+            method: "REGISTER",
+            uri: self.settings.registrar.as_str().into(),
+            call_id: self.register_call_id.clone(),
+            head: self.register_head(&from_tag, expires.as_secs()),
+            from_tag,
+            cseq,
+            body: bytes::Bytes::new(),
+        };
+        self.write(now, purpose, cseq, Rounds::default(), Box::new(request));
+    }
+
+    /// RFC 3261 §10.2: each REGISTER of a Call-ID has a higher number than the one before.
+    pub(super) fn next_register_cseq(&mut self) -> u32 {
+        self.register_cseq += 1;
+        self.register_cseq
+    }
+
+    fn register_head(&self, from_tag: &str, expires: u64) -> Vec<u8> {
+        let settings = &self.settings;
+        let mut head = Vec::with_capacity(768);
+        // Writing to memory cannot fail.
+        let _ = write!(
+            head,
+            "Max-Forwards: 70\r\nTo: <{aor}>\r\nFrom: {from};tag={from_tag}\r\n\
+             Call-ID: {call_id}\r\n\
+             Contact: <sip:{user}@{host};transport=ws>;reg-id={reg_id};\
+             +sip.instance=\"<urn:uuid:{instance}>\";expires={expires}\r\n\
+             Expires: {expires}\r\nAllow: {allow}\r\nSupported: path, outbound\r\n\
+             User-Agent: {agent}\r\n",
+            aor = settings.aor,
+            from = settings.from,
+            call_id = self.register_call_id,
+            user = settings.contact_user,
+            host = settings.via_host,
+            reg_id = settings.reg_id,
+            instance = settings.instance_id,
+            allow = respond::allow(settings),
+            agent = settings.user_agent,
+        );
+        for (name, value) in &settings.extra_headers {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        head
+    }
+
+    /// What the registrar's final answer means.
+    pub(super) fn registered(&mut self, now: Instant, status: StatusCode, message: &Message<'_>) {
+        let jitter = self.rng.random();
+        let change = if status.is_success() {
+            let granted = self.granted(message);
+            if !granted.is_zero() {
+                self.service_route = service_route(message);
+            }
+            self.registration.handle_granted(now, granted, jitter)
+        } else {
+            let seconds = |name| message.first(name).map(parse::text);
+            let refusal = Refusal {
+                status: Some(status),
+                retry_after: seconds("Retry-After").and_then(|text| retry_after(&text)),
+                min_expires: seconds("Min-Expires").and_then(|text| retry_after(&text)),
+            };
+            self.registration.handle_refused(now, refusal, jitter)
+        };
+        if let Some(change) = change {
+            self.tell(change, Some(message));
+        }
+        self.register_if_due(now);
+    }
+
+    /// The registrar said nothing.
+    pub(super) fn register_unanswered(&mut self, now: Instant) {
+        let jitter = self.rng.random();
+        let change = self
+            .registration
+            .handle_refused(now, Refusal::default(), jitter);
+        if let Some(change) = change {
+            self.tell(change, None);
+        }
+    }
+
+    /// How long our own binding lives, of all that the registrar lists (RFC 3261 §10.2.4): its
+    /// `expires`, else the Expires header, else what was asked; zero when it is not listed.
+    fn granted(&self, message: &Message<'_>) -> Duration {
+        let instance = format!("urn:uuid:{}", self.settings.instance_id);
+        let lines: Vec<_> = message.all("Contact").map(parse::text).collect();
+        let user = |contact: &Contact<'_>| {
+            let ours = self.settings.contact_user.as_str();
+            contact.user() == Some(ours)
+        };
+        let of_this_flow = |contact: &Contact<'_>| match contact.has_instance() {
+            true => contact.is_flow(&instance, self.settings.reg_id),
+            false => user(contact),
+        };
+        let bindings = || lines.iter().flat_map(|line| Contact::list(line));
+        let flows = || bindings().filter(of_this_flow);
+        // A registrar that does not know instances also lists what we were before a restart, and
+        // some rewrite the address of what we are now.
+        let Some(ours) = flows().find(user).or_else(|| flows().next()) else {
+            return Duration::ZERO;
+        };
+        let header = || {
+            let text = message.first("Expires").map(parse::text)?;
+            retry_after(&text)
+        };
+        match ours.expires() {
+            Some(seconds) => Duration::from_secs(seconds.into()),
+            None => header().unwrap_or_else(|| self.registration.expires()),
+        }
+        .min(LONGEST_GRANT)
+    }
+
+    pub(super) fn tell(&mut self, change: Change, message: Option<&Message<'_>>) {
+        let failed = |retry_at| Event::RegistrationFailed {
+            response: message.map(Response::of),
+            retry_at,
+        };
+        let events = match change {
+            Change::Registered { until } => [Some(Event::Registered { until }), None],
+            Change::Lost => [Some(Event::Unregistered), None],
+            Change::Failed { retry_at } => [Some(failed(retry_at)), None],
+            Change::Dropped { retry_at } => [Some(Event::Unregistered), Some(failed(retry_at))],
+        };
+        let events = events.into_iter().flatten().map(Output::Event);
+        self.outputs.extend(events);
+    }
+}
+
+/// RFC 3608 §5: where a request of ours goes first. What is no address is not sent on.
+fn service_route(message: &Message<'_>) -> Vec<String> {
+    let lines: Vec<_> = message.all("Service-Route").map(parse::text).collect();
+    let entries = lines.iter().flat_map(|line| split(line, ','));
+    entries
+        .map(str::trim)
+        .filter(|entry| find_outside(entry, '<').is_some() && NameAddr::parse(entry).is_some())
+        .take(MAX_ROUTES)
+        .map(str::to_owned)
+        .collect()
+}
