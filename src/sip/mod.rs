@@ -12,6 +12,8 @@ mod response;
 mod server;
 mod status;
 pub mod target;
+#[cfg(test)]
+mod testing;
 pub mod transaction;
 pub mod uri;
 mod user_agent;

@@ -348,3 +348,6 @@ fn signed(request: &Outgoing) -> Signed<'_> {
         body: &request.body,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! The catalogue of cases that a user agent is held to, by its letters: `docs/conformance.md`.
+
+mod challenges;
+mod inbound;
+mod registering;
+mod requests;
+mod responses;

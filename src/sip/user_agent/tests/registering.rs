@@ -1,0 +1,387 @@
+//! A user agent and its registrar.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::sip::Event;
+use crate::sip::Settings;
+use crate::sip::testing::Desk;
+use crate::sip::testing::message_to;
+use crate::sip::testing::reply;
+use crate::sip::testing::settings;
+use crate::sip::testing::value;
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// When the registration ends, of the one thing that happened.
+fn registered_until(desk: &mut Desk) -> Instant {
+    match desk.event() {
+        Event::Registered { until } => until,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// When it is tried again, of the one thing that happened.
+fn retry_at(desk: &mut Desk) -> Instant {
+    match desk.event() {
+        Event::RegistrationFailed { retry_at, .. } => retry_at,
+        other => panic!("{other:?}"),
+    }
+}
+
+const OURS: &str = "<sip:c0ffee@desk.invalid;transport=ws>;reg-id=1;\
+                    +sip.instance=\"<urn:uuid:00000000-0000-4000-8000-000000000001>\"";
+
+#[test]
+fn r1_the_expiry_is_that_of_our_contact_else_of_expires_else_what_was_asked() {
+    for (contact, header, expected) in [
+        ("expires=60", "Expires: 90\r\n", 60),
+        ("expires=\"60\"", "", 60),
+        ("q=1", "Expires: 90\r\n", 90),
+        ("expires=soon", "Expires: 90\r\n", 90),
+        ("expires=-5", "", 600),
+        ("q=1", "Expires: soon\r\n", 600),
+        ("q=1", "", 600),
+        ("expires=99999999999", "", 600),
+        ("expires=4294967295", "", 604_800),
+    ] {
+        let (mut desk, register) = Desk::connected(settings());
+        let more = format!("Contact: {OURS};{contact}\r\n{header}");
+        desk.hears(reply(&register, "200 OK", &more));
+        let until = registered_until(&mut desk);
+        assert_eq!(until - desk.now, seconds(expected), "{contact} {header}");
+        assert!(desk.frames().is_empty());
+    }
+}
+
+#[test]
+fn r1_however_short_the_registrar_grants_there_is_no_storm() {
+    for granted in ["expires=0", "expires=1", "expires=00000"] {
+        let (mut desk, mut register) = Desk::connected(settings());
+        let mut registers = 0;
+        for _ in 0..600 {
+            desk.hears(reply(
+                &register,
+                "200 OK",
+                &format!("Contact: {OURS};{granted}\r\n"),
+            ));
+            desk.passes(seconds(1));
+            desk.events();
+            if let Some(next) = desk.frames().pop() {
+                registers += 1;
+                register = next;
+            }
+        }
+        assert!(registers <= 600, "{registers} in ten minutes for {granted}");
+    }
+}
+
+#[test]
+fn r3_a_423_is_answered_with_what_it_demands_and_not_for_ever() {
+    let (mut desk, mut register) = Desk::connected(settings());
+    desk.hears(reply(
+        &register,
+        "423 Interval Too Brief",
+        "Min-Expires: 1200\r\n",
+    ));
+    register = desk.frame();
+    assert_eq!(
+        (
+            value(&register, "Expires").as_str(),
+            value(&register, "CSeq").as_str()
+        ),
+        ("1200", "2 REGISTER")
+    );
+    assert!(value(&register, "Contact").ends_with(";expires=1200"));
+    // One that demands more each time.
+    let mut written = 0;
+    for more in 1..500 {
+        desk.hears(reply(
+            &register,
+            "423 Interval Too Brief",
+            &format!("Min-Expires: {}\r\n", 1200 + more),
+        ));
+        match desk.frames().pop() {
+            Some(next) => register = next,
+            None => break,
+        }
+        written += 1;
+    }
+    assert!(written <= 3, "{written}");
+    assert!(matches!(desk.event(), Event::RegistrationFailed { .. }));
+}
+
+#[test]
+fn r4_every_failure_is_tried_again_later_and_it_never_gives_up() {
+    for answer in [
+        "300 Multiple Choices",
+        "302 Moved Temporarily",
+        "400 Bad Request",
+        "401 Unauthorized",
+        "403 Forbidden",
+        "404 Not Found",
+        "408 Request Timeout",
+        "423 Interval Too Brief",
+        "480 Away",
+        "500 Server Internal Error",
+        "503 Service Unavailable",
+        "603 Decline",
+    ] {
+        let (mut desk, mut register) = Desk::connected(settings());
+        for _ in 0..20 {
+            desk.hears(reply(&register, answer, ""));
+            let wait = retry_at(&mut desk) - desk.now;
+            assert!(
+                wait >= seconds(1) && wait <= seconds(300),
+                "{answer}: {wait:?}"
+            );
+            assert!(desk.frames().is_empty());
+            desk.passes(wait);
+            register = desk.frame();
+        }
+    }
+}
+
+#[test]
+fn r4_a_silent_registrar_is_asked_again_after_timer_f() {
+    let (mut desk, _) = Desk::connected(settings());
+    desk.passes(seconds(32));
+    let wait = retry_at(&mut desk) - desk.now;
+    desk.passes(wait);
+    assert_eq!(value(&desk.frame(), "CSeq"), "2 REGISTER");
+}
+
+#[test]
+fn r4_retry_after_is_waited_for_whatever_the_code() {
+    for answer in [
+        "404 Not Found",
+        "480 Away",
+        "486 Busy",
+        "500 Oops",
+        "503 Busy",
+        "600 No",
+    ] {
+        let (mut desk, register) = Desk::connected(settings());
+        desk.hears(reply(
+            &register,
+            answer,
+            "Retry-After: 3600 (maintenance)\r\n",
+        ));
+        let wait = retry_at(&mut desk) - desk.now;
+        assert!(
+            wait >= seconds(3_600) && wait <= seconds(3_960),
+            "{answer}: {wait:?}"
+        );
+        desk.passes(seconds(3_599));
+        assert!(desk.frames().is_empty());
+    }
+}
+
+#[test]
+fn r5_and_r12_of_many_bindings_only_ours_counts() {
+    let (mut desk, register) = Desk::connected(settings());
+    let more = format!(
+        "Contact: \"Other, phone\" <sip:other@10.0.0.1>;expires=10, {OURS};expires=300,<sip:c0ffee@10.0.0.2>;\
+         +sip.instance=\"<urn:uuid:ffffffff-0000-4000-8000-000000000001>\";expires=20\r\n\
+         m: <sip:third@10.0.0.3>;expires=30\r\n"
+    );
+    desk.hears(reply(&register, "200 OK", &more));
+    assert_eq!(registered_until(&mut desk) - desk.now, seconds(300));
+}
+
+#[test]
+fn r5_a_registrar_without_outbound_is_understood_too() {
+    for contact in [
+        // Drops what it does not know.
+        "<sip:c0ffee@desk.invalid;transport=ws>;expires=77",
+        "sip:c0ffee@desk.invalid;expires=77",
+        // Keeps the instance and drops the flow; writes the UUID in capitals.
+        "<sip:c0ffee@desk.invalid>;+sip.instance=\"<URN:UUID:00000000-0000-4000-8000-000000000001>\";expires=77",
+        // Rewrites the address.
+        "<sip:10.0.0.9:4711;transport=ws>;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-000000000001>\";reg-id=1;expires=77",
+        // Still knows what we were before a restart.
+        "<sip:before@old.invalid>;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-000000000001>\";expires=5,\
+         <sip:c0ffee@desk.invalid>;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-000000000001>\";expires=77",
+    ] {
+        let (mut desk, register) = Desk::connected(settings());
+        desk.hears(reply(
+            &register,
+            "200 OK",
+            &format!("Contact: {contact}\r\n"),
+        ));
+        assert_eq!(
+            registered_until(&mut desk) - desk.now,
+            seconds(77),
+            "{contact}"
+        );
+    }
+}
+
+#[test]
+fn r6_a_200_that_does_not_list_us_is_a_failure_that_is_told_and_retried() {
+    for contacts in [
+        "",
+        "Contact: *\r\n",
+        "Contact: <sip:other@10.0.0.1>;expires=60\r\n",
+        "Contact: <sip:x@y>;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-000000000001>\";reg-id=2\r\n",
+        "Contact: <sip:c0ffee@desk.invalid\r\n",
+    ] {
+        let (mut desk, register) = Desk::connected(settings());
+        desk.hears(reply(&register, "200 OK", contacts));
+        let wait = retry_at(&mut desk) - desk.now;
+        assert!(!desk.agent.is_registered());
+        desk.passes(wait);
+        let again = desk.frame();
+        desk.grants(&again, "");
+    }
+}
+
+#[test]
+fn r6_a_refresh_that_does_not_list_us_any_more_ends_the_registration() {
+    let mut desk = Desk::registered();
+    desk.agent.reregister(desk.now);
+    let refresh = desk.frame();
+    desk.hears(reply(&refresh, "200 OK", ""));
+    let events = desk.events();
+    assert!(
+        matches!(
+            events[..],
+            [
+                Event::Unregistered,
+                Event::RegistrationFailed {
+                    response: Some(_),
+                    ..
+                }
+            ]
+        ),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn r7_leaving_asks_for_zero_seconds_for_our_own_contact_only() {
+    let mut desk = Desk::registered();
+    desk.agent.unregister(desk.now);
+    let leave = desk.frame();
+    assert_eq!(value(&leave, "Expires"), "0");
+    assert_eq!(value(&leave, "Contact"), format!("{OURS};expires=0"));
+    desk.hears(reply(&leave, "200 OK", ""));
+    assert!(matches!(desk.event(), Event::Left));
+    desk.passes(seconds(3_600));
+    assert!(desk.frames().is_empty() && desk.agent.deadline().is_none());
+}
+
+#[test]
+fn r7_leaving_is_over_whatever_the_registrar_says() {
+    for answer in ["200 OK", "403 Forbidden", "500 Oops", "503 Later"] {
+        let mut desk = Desk::registered();
+        desk.agent.unregister(desk.now);
+        let leave = desk.frame();
+        desk.hears(reply(&leave, answer, "Retry-After: 60\r\n"));
+        assert!(matches!(desk.event(), Event::Left), "{answer}");
+    }
+    let mut desk = Desk::registered();
+    desk.agent.unregister(desk.now);
+    desk.passes(seconds(32));
+    assert!(matches!(desk.event(), Event::Left));
+    let mut desk = Desk::new(settings());
+    desk.agent.unregister(desk.now);
+    assert!(matches!(desk.event(), Event::Left));
+}
+
+#[test]
+fn r8_over_reconnects_the_call_id_stays_and_the_cseq_grows() {
+    let (mut desk, first) = Desk::connected(settings());
+    desk.grants(&first, "");
+    for number in 2..6 {
+        desk.loses_connection();
+        assert!(matches!(desk.event(), Event::Unregistered));
+        let next = desk.connects();
+        assert_eq!(value(&next, "Call-ID"), value(&first, "Call-ID"));
+        assert_eq!(value(&next, "CSeq"), format!("{number} REGISTER"));
+        assert_eq!(value(&next, "Contact"), value(&first, "Contact"));
+        desk.grants(&next, "");
+    }
+}
+
+#[test]
+fn r9_a_registration_that_nobody_refreshes_ends_by_itself() {
+    let mut desk = Desk::registered();
+    desk.passes(seconds(599));
+    assert!(desk.agent.is_registered() || !desk.events().is_empty());
+    desk.passes(seconds(1));
+    assert!(!desk.agent.is_registered());
+    assert!(
+        desk.events()
+            .iter()
+            .any(|event| matches!(event, Event::Unregistered))
+    );
+}
+
+#[test]
+fn r2_a_refresh_comes_in_time_and_moves_the_end() {
+    let mut desk = Desk::registered();
+    let granted_at = desk.now;
+    let refresh_at = desk.agent.deadline().unwrap();
+    assert!(refresh_at - granted_at >= seconds(300) && refresh_at - granted_at <= seconds(568));
+    desk.passes(refresh_at - granted_at);
+    let refresh = desk.frame();
+    desk.hears(reply(
+        &refresh,
+        "200 OK",
+        &format!("Contact: {OURS};expires=600\r\n"),
+    ));
+    assert_eq!(registered_until(&mut desk), refresh_at + seconds(600));
+}
+
+#[test]
+fn r10_leaving_while_a_register_is_under_way_is_leaving_and_the_late_200_changes_nothing() {
+    let (mut desk, register) = Desk::connected(settings());
+    desk.agent.unregister(desk.now);
+    let leave = desk.frame();
+    assert_eq!(value(&leave, "CSeq"), "2 REGISTER");
+    desk.hears(reply(
+        &register,
+        "200 OK",
+        &format!("Contact: {OURS};expires=600\r\n"),
+    ));
+    assert!(desk.events().is_empty() && !desk.agent.is_registered());
+    desk.hears(reply(&leave, "200 OK", ""));
+    assert!(matches!(desk.event(), Event::Left));
+}
+
+#[test]
+fn r10_who_left_registers_again_with_the_next_connection() {
+    let mut desk = Desk::registered();
+    desk.agent.unregister(desk.now);
+    desk.frame();
+    desk.loses_connection();
+    desk.events();
+    let register = desk.connects();
+    assert_eq!(value(&register, "Expires"), "600");
+    desk.grants(&register, "");
+}
+
+#[test]
+fn r11_the_instance_id_is_the_one_it_was_given() {
+    let (_, register) = Desk::connected(Settings {
+        instance_id: "12345678-1234-4234-8234-123456789abc".to_owned(),
+        ..settings()
+    });
+    assert!(
+        value(&register, "Contact").contains("<urn:uuid:12345678-1234-4234-8234-123456789abc>")
+    );
+}
+
+#[test]
+fn a_refused_refresh_keeps_the_registration_and_its_requests_until_it_ends() {
+    let mut desk = Desk::registered();
+    desk.sends(1, message_to("sip:bob@example.com", "a"));
+    desk.agent.reregister(desk.now);
+    let refresh = desk.frame();
+    desk.hears(reply(&refresh, "503 Busy", ""));
+    assert!(matches!(desk.event(), Event::RegistrationFailed { .. }));
+    assert!(desk.agent.is_registered() && desk.agent.in_flight() == 1);
+}
