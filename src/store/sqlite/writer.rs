@@ -275,6 +275,13 @@ impl Thread {
                 }
             }
             Err(error) => {
+                if let StoreError::Full(_) = error {
+                    // What is moved out of the log makes room in it for the next group, and for
+                    // retention, which alone can make room in the database.
+                    let _ = self
+                        .connection
+                        .pragma_update(None, "wal_checkpoint", "PASSIVE");
+                }
                 self.observer.failed(&error);
                 for work in group {
                     work.answer(Err(error.clone()));
