@@ -326,20 +326,13 @@ fn refresh_delay(granted: Duration, jitter: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::testing::epoch;
 
     const POLICY: Policy = Policy {
         expires: Duration::from_secs(600),
         retry_min: Duration::from_secs(1),
         retry_max: Duration::from_secs(30),
     };
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test needs some moment to begin at"
-    )]
-    fn epoch() -> Instant {
-        Instant::now()
-    }
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

@@ -97,14 +97,7 @@ impl ClientTransaction {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test needs some moment to begin at"
-    )]
-    fn epoch() -> Instant {
-        Instant::now()
-    }
+    use crate::sip::testing::epoch;
 
     fn waiting(next: Next) -> ClientTransaction {
         match next {

@@ -29,7 +29,7 @@ const REGISTRAR: &str = "sip:example.com";
     clippy::disallowed_methods,
     reason = "a test needs some moment to begin at"
 )]
-fn epoch() -> Instant {
+pub(in crate::sip) fn epoch() -> Instant {
     Instant::now()
 }
 

@@ -2,8 +2,12 @@
 //! simulated world in which several do.
 
 mod desk;
+mod registrar;
+mod simulation;
+mod wire;
 
 pub(in crate::sip) use desk::Desk;
+pub(in crate::sip) use desk::epoch;
 pub(in crate::sip) use desk::message_to;
 pub(in crate::sip) use desk::reply;
 pub(in crate::sip) use desk::settings;
