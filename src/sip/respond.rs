@@ -14,7 +14,7 @@
 //! | MESSAGE, when somebody takes messages                        | whatever they say    | RFC 3428 §7  |
 //! | anything else                                                | 405 with Allow       | §8.2.1       |
 //!
-//! Max-Forwards of zero is no reason to refuse: the request has arrived (RFC 4475 §3.1.2.14 has
+//! Max-Forwards of zero is no reason to refuse: the request has arrived (RFC 4475 §3.3.11 has
 //! it so, and §16.3 of RFC 3261 speaks of proxies).
 
 use std::borrow::Cow;
@@ -26,6 +26,7 @@ use super::parse;
 use super::parse::Flaw;
 use super::parse::Message;
 use super::uri::AnyUri;
+use super::uri::UriError;
 use super::user_agent::Settings;
 use super::write;
 
@@ -186,14 +187,18 @@ fn refusal(
     is_merged.then_some(StatusCode::LOOP_DETECTED)
 }
 
-/// Whether what every request must have is there and can be read (RFC 3261 §8.1.1). Max-Forwards
-/// is not missed where it is missing: the request needs no more hops.
+/// Whether what every request must have is there and can be read (RFC 3261 §8.1.1). Neither the tag
+/// of From is missed where it is missing (§12.1.1 takes it for empty), nor Max-Forwards: the request
+/// needs no more hops.
 fn is_whole(method: &str, message: &Message<'_>) -> bool {
     let cseq = message.cseq.and_then(CSeq::parse);
     let hops = message.first("Max-Forwards").map(parse::text);
-    let readable = |address: NameAddr<'_>| AnyUri::parse(address.uri).is_ok();
-    from_tag(message).is_some_and(|tag| !tag.is_empty())
-        && address(message.from).is_some_and(readable)
+    // Nobody needs these two URIs here, so that one may be longer than those we use.
+    let readable = |address: NameAddr<'_>| match AnyUri::parse(address.uri) {
+        Ok(_) | Err(UriError::TooLong) => true,
+        Err(_) => false,
+    };
+    address(message.from).is_some_and(readable)
         && address(message.to).is_some_and(readable)
         && message.call_id.is_some_and(|id| !id.is_empty())
         && cseq.is_some_and(|cseq| cseq.method == method && cseq.number < 1 << 31)

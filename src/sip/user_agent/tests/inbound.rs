@@ -113,7 +113,7 @@ fn i_every_rule_has_its_code() {
         (ours.replace("Max-Forwards: 69", "Max-Forwards: 256"), 400),
         (ours.replace("CSeq: 1 MESSAGE", "CSeq: 1 OPTIONS"), 400),
         (ours.replace("CSeq: 1", "CSeq: 4294967296"), 400),
-        (ours.replace(";tag=bob", ""), 400),
+        (ours.replace(";tag=bob", ""), 405),
         (ours.replace("Call-ID: call\r\n", ""), 400),
         (ours.replace("To: <sip:alice@example.com>\r\n", ""), 400),
         (ours.replace("From: <", "From: \"open <"), 400),
