@@ -138,7 +138,11 @@ pub fn parse(frame: &[u8], limits: Limits) -> Result<Message<'_>, ParseError> {
         .iter()
         .position(|b| !matches!(b, b'\r' | b'\n'))
         .ok_or(ParseError::Empty)?;
-    let (line, rest) = split_line(&frame[begin..]);
+    let (line, mut rest) = split_line(&frame[begin..]);
+    // The start line has no continuation, so what looks like one is no header either.
+    while matches!(rest.first(), Some(b' ' | b'\t')) {
+        rest = split_line(rest).1;
+    }
     let (start, flaw) = start_line(line)?;
     let mut message = Message {
         start,

@@ -131,3 +131,10 @@ fn what_is_too_much_is_refused() {
     assert_eq!(refusal("\r\n\r\n"), ParseError::Empty);
     assert_eq!(refusal("GET / HTTP/1.1\r\n\r\n"), ParseError::StartLine);
 }
+
+#[test]
+fn what_follows_the_start_line_after_a_blank_is_no_header() {
+    let message = read("SIP/2.0 200 OK\r\n Call-ID: evil\r\n\tTo: evil\r\nCall-ID: good\r\n\r\n");
+    assert_eq!((message.call_id, message.to), (Some(&b"good"[..]), None));
+    assert_eq!(message.headers().count(), 1);
+}

@@ -1,0 +1,158 @@
+//! What the fast path costs in allocations: nothing until an answer is handed on, and one for a
+//! request that is written.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::time::Duration;
+use std::time::Instant;
+
+use allocation_counter::measure;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use sipost::sip::Event;
+use sipost::sip::Outcome;
+use sipost::sip::Outgoing;
+use sipost::sip::Output;
+use sipost::sip::Response;
+use sipost::sip::Settings;
+use sipost::sip::Transport;
+use sipost::sip::UserAgent;
+use sipost::sip::parse;
+use sipost::sip::parse::Limits;
+use sipost::sip::registration::Policy;
+
+#[test]
+fn an_answer_is_read_and_matched_without_allocating() {
+    let (mut agent, now) = busy_agent();
+    agent.send(now, 1, message("one"));
+    let request = written(&mut agent);
+    let trying = answer(&request, "100 Trying");
+    let ok = answer(&request, "200 OK");
+    let foreign = ok.replace("Call-ID: one", "Call-ID: two");
+
+    let read = measure(|| {
+        parse::parse(ok.as_bytes(), Limits::default()).unwrap();
+    });
+    assert_eq!(read.count_total, 0, "reading");
+    let matched = measure(|| agent.handle_frame(now, trying.as_bytes()));
+    assert_eq!(matched.count_total, 0, "a provisional answer");
+    let refused = measure(|| agent.handle_frame(now, foreign.as_bytes()));
+    assert_eq!(refused.count_total, 0, "an answer to something else");
+
+    let handed_on = measure(|| {
+        Response::of(&parse::parse(ok.as_bytes(), Limits::default()).unwrap());
+    });
+    let ended = measure(|| agent.handle_frame(now, ok.as_bytes()));
+    assert_eq!(ended.count_total, handed_on.count_total, "a final answer");
+    assert!(matches!(
+        agent.poll(),
+        Some(Output::Event(Event::Ended {
+            key: 1,
+            outcome: Outcome::Answered(_)
+        }))
+    ));
+}
+
+#[test]
+fn a_request_is_written_with_one_allocation_and_kept_with_another() {
+    let (mut agent, now) = busy_agent();
+    let request = message("one");
+    let cost = measure(|| agent.send(now, 1, request));
+    // The frame, and the box in which the request waits for a challenge.
+    assert_eq!(cost.count_total, 2);
+}
+
+/// Registered, and with its tables as large as they get with eight requests on their way.
+fn busy_agent() -> (UserAgent, Instant) {
+    let now = now();
+    let mut agent = UserAgent::new(settings().into(), StdRng::from_seed([5; 32]));
+    agent.handle_connected(now, Transport::Ws);
+    let register = written(&mut agent);
+    let contact = text_of(&register, "Contact");
+    let ok =
+        answer(&register, "200 OK").replace("\r\n\r\n", &format!("\r\nContact: {contact}\r\n\r\n"));
+    agent.handle_frame(now, ok.as_bytes());
+    assert!(agent.is_registered());
+    for number in 0..8 {
+        agent.send(now, 100 + number, message(&format!("warm-{number}")));
+    }
+    let mut requests = Vec::new();
+    while let Some(output) = agent.poll() {
+        if let Output::Transmit(frame) = output {
+            requests.push(String::from_utf8(frame).unwrap());
+        }
+    }
+    for request in requests {
+        agent.handle_frame(now, answer(&request, "200 OK").as_bytes());
+    }
+    while agent.poll().is_some() {}
+    (agent, now)
+}
+
+fn written(agent: &mut UserAgent) -> String {
+    match agent.poll() {
+        Some(Output::Transmit(frame)) => String::from_utf8(frame).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn text_of(frame: &str, name: &'static str) -> String {
+    let message = parse::parse(frame.as_bytes(), Limits::default()).unwrap();
+    parse::text(message.first(name).unwrap())
+}
+
+fn answer(request: &str, status: &str) -> String {
+    let lines = ["Via", "From", "To", "Call-ID", "CSeq"]
+        .map(|name| format!("{name}: {}\r\n", text_of(request, name)));
+    format!(
+        "SIP/2.0 {status}\r\n{}Server: x\r\nContent-Length: 0\r\n\r\n",
+        lines.concat()
+    )
+}
+
+fn message(call_id: &str) -> Outgoing {
+    let head = format!(
+        "Max-Forwards: 70\r\nTo: <sip:bob@example.com>\r\nFrom: <sip:alice@example.com>;tag=a\r\n\
+         Call-ID: {call_id}\r\nContent-Type: text/plain\r\n"
+    );
+    Outgoing {
+        method: "MESSAGE",
+        uri: "sip:bob@example.com".into(),
+        call_id: call_id.to_owned(),
+        from_tag: "a".to_owned(),
+        cseq: 1,
+        head: head.into_bytes(),
+        body: "hello".into(),
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        aor: "sip:alice@example.com".to_owned(),
+        from: "<sip:alice@example.com>".to_owned(),
+        registrar: "sip:example.com".to_owned(),
+        contact_user: "c0ffee".to_owned(),
+        via_host: "count.invalid".to_owned(),
+        instance_id: "00000000-0000-4000-8000-000000000001".to_owned(),
+        reg_id: 1,
+        registration: Policy {
+            expires: Duration::from_secs(600),
+            retry_min: Duration::from_secs(2),
+            retry_max: Duration::from_secs(30),
+        },
+        user_agent: "sipost".to_owned(),
+        extra_headers: Vec::new(),
+        accepts: Vec::new(),
+        credentials: None,
+        timer_f: Duration::from_secs(32),
+        limits: Limits::default(),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test needs some moment to begin at"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
