@@ -23,10 +23,12 @@ impl Uri {
 }
 
 fn params_agree(one: &Uri, other: &Uri) -> bool {
-    one.params().all(|(name, value)| match other.param(name) {
-        Some(theirs) => value.unwrap_or_default().eq_ignore_ascii_case(theirs),
-        None => !NEVER_IGNORED.contains(&name),
-    })
+    // RFC 3261 §19.1.1 allows a name once; of one that is there twice, the same counts on each side.
+    one.params()
+        .all(|(name, _)| match (one.param(name), other.param(name)) {
+            (Some(ours), Some(theirs)) => ours.eq_ignore_ascii_case(theirs),
+            (None, _) | (Some(_), None) => !NEVER_IGNORED.contains(&name),
+        })
 }
 
 fn has_header(uri: &Uri, (name, value): (&str, &str)) -> bool {

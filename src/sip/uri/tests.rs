@@ -198,6 +198,12 @@ fn p4_the_equivalent_pairs_of_rfc_3261_19_1_4_are_equivalent() {
 }
 
 #[test]
+fn p4_a_uri_with_a_parameter_twice_is_equivalent_to_itself() {
+    let uri = Uri::parse("sip:a@b.c;transport=tcp;transport=ws").unwrap();
+    assert!(uri.is_equivalent(&uri));
+}
+
+#[test]
 fn p4_the_different_pairs_of_rfc_3261_19_1_4_are_different() {
     for (one, other) in [
         (

@@ -1,0 +1,187 @@
+//! A user agent that everything happens to.
+
+use std::collections::HashMap;
+use std::time::Duration;
+use std::time::Instant;
+
+use super::random;
+use super::sip::Answer;
+use super::sip::Event;
+use super::sip::Outgoing;
+use super::sip::Output;
+use super::sip::Settings;
+use super::sip::StatusCode;
+use super::sip::Transport;
+use super::sip::UserAgent;
+use super::sip::digest::Credentials;
+use super::sip::parse;
+use super::sip::parse::Limits;
+use super::sip::registration::Policy;
+
+/// Steps, each a byte that says what happens and what it happens with, up to a NUL.
+pub fn user_agent(steps: &[u8]) {
+    let mut desk = Desk::new();
+    for step in steps.split(|byte| *byte == 0).take(200) {
+        let Some((&kind, rest)) = step.split_first() else {
+            continue;
+        };
+        match kind {
+            b'a' => desk.answer(rest),
+            b't' => desk.pass(Duration::from_millis(rest.len() as u64 * 977)),
+            b'T' => desk.pass(Duration::from_secs(rest.len() as u64 * 97)),
+            b's' => desk.send(),
+            b'd' => desk.agent.handle_disconnected(),
+            b'c' => desk.agent.handle_connected(desk.now, Transport::Wss),
+            b'u' => desk.agent.unregister(desk.now),
+            b'r' => desk.agent.reregister(desk.now),
+            _ => desk.agent.handle_frame(desk.now, step),
+        }
+        desk.drain();
+    }
+    desk.finish();
+}
+
+struct Desk {
+    agent: UserAgent,
+    now: Instant,
+    /// The last request that was written.
+    request: Vec<u8>,
+    sent: u64,
+    ended: HashMap<u64, u32>,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let now = Instant::now();
+        let mut agent = UserAgent::new(settings().into(), random(1));
+        agent.handle_connected(now, Transport::Ws);
+        let mut desk = Self {
+            agent,
+            now,
+            request: Vec::new(),
+            sent: 0,
+            ended: HashMap::new(),
+        };
+        desk.drain();
+        desk
+    }
+
+    /// The last request is answered: with a status line of three digits and a phrase, and headers.
+    fn answer(&mut self, rest: &[u8]) {
+        let Ok(request) = parse::parse(&self.request, Limits::default()) else {
+            return;
+        };
+        let end = rest
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .unwrap_or(rest.len());
+        let (line, more) = rest.split_at(end);
+        let mut frame = [b"SIP/2.0 ", line, b"\r\n"].concat();
+        for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
+            let value = request.first(name).unwrap_or_default();
+            frame.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+        frame.extend_from_slice(more);
+        self.agent.handle_frame(self.now, &frame);
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        for _ in 0..10_000 {
+            let Some(at) = self.agent.deadline().filter(|at| *at <= end) else {
+                self.now = end;
+                return;
+            };
+            self.now = at.max(self.now);
+            self.agent.handle_timeout(self.now);
+            assert!(
+                self.agent.deadline().is_none_or(|at| at > self.now),
+                "it wakes for nothing"
+            );
+            self.drain();
+        }
+        panic!("it never rests");
+    }
+
+    fn send(&mut self) {
+        let number = self.sent;
+        self.sent += 1;
+        let head = format!(
+            "Max-Forwards: 70\r\nTo: <sip:bob@example.com>\r\n\
+             From: <sip:alice@example.com>;tag={number}\r\nCall-ID: {number}\r\n"
+        );
+        let request = Outgoing {
+            method: "MESSAGE",
+            uri: "sip:bob@example.com".into(),
+            call_id: number.to_string(),
+            from_tag: number.to_string(),
+            cseq: 1,
+            head: head.into_bytes(),
+            body: "hello".into(),
+        };
+        self.agent.send(self.now, number, request);
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.agent.poll() {
+            match output {
+                Output::Transmit(frame) => {
+                    if frame.len() > 4 {
+                        parse::parse(
+                            &frame,
+                            Limits {
+                                frame: usize::MAX,
+                                header: usize::MAX,
+                                headers: usize::MAX,
+                            },
+                        )
+                        .expect("what is written can be read");
+                    }
+                    if !frame.starts_with(b"SIP/2.0") {
+                        self.request = frame;
+                    }
+                }
+                Output::Event(Event::Ended { key, .. }) => *self.ended.entry(key).or_default() += 1,
+                Output::Event(Event::Received(message)) => {
+                    let answer = Answer::of(StatusCode::OK);
+                    self.agent
+                        .answer(self.now, message.id, &answer)
+                        .expect("it was just asked");
+                }
+                Output::Event(_) => {}
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        self.agent.handle_disconnected();
+        self.drain();
+        assert!(self.agent.deadline().is_none());
+        assert_eq!(self.agent.in_flight(), 0);
+        assert_eq!(self.ended.len() as u64, self.sent);
+        assert!(self.ended.values().all(|times| *times == 1));
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        aor: "sip:alice@example.com".to_owned(),
+        from: "<sip:alice@example.com>".to_owned(),
+        registrar: "sip:example.com".to_owned(),
+        contact_user: "c0ffee".to_owned(),
+        via_host: "fuzz.invalid".to_owned(),
+        instance_id: "00000000-0000-4000-8000-000000000001".to_owned(),
+        reg_id: 1,
+        registration: Policy {
+            expires: Duration::from_secs(600),
+            retry_min: Duration::from_secs(2),
+            retry_max: Duration::from_secs(30),
+        },
+        user_agent: "sipost".to_owned(),
+        extra_headers: Vec::new(),
+        accepts: vec!["text/plain".to_owned()],
+        credentials: Some(Credentials::password("alice", "secret")),
+        timer_f: Duration::from_secs(32),
+        limits: Limits::default(),
+    }
+}
