@@ -1,0 +1,155 @@
+//! What SIP costs: reading an answer, knowing whose it is, and writing a request.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
+
+use std::hint::black_box;
+use std::time::Duration;
+use std::time::Instant;
+
+use criterion::BatchSize;
+use criterion::Criterion;
+use criterion::criterion_group;
+use criterion::criterion_main;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use sipost::sip::Outgoing;
+use sipost::sip::Output;
+use sipost::sip::Settings;
+use sipost::sip::Transport;
+use sipost::sip::UserAgent;
+use sipost::sip::parse;
+use sipost::sip::parse::Limits;
+use sipost::sip::registration::Policy;
+
+criterion_group!(sip, reading, matching, writing);
+criterion_main!(sip);
+
+fn reading(criterion: &mut Criterion) {
+    let (_, _, ok) = waiting_agent();
+    criterion.bench_function("read a 200", |bencher| {
+        bencher.iter(|| parse::parse(black_box(ok.as_bytes()), Limits::default()));
+    });
+}
+
+fn matching(criterion: &mut Criterion) {
+    let (mut agent, now, ok) = waiting_agent();
+    let trying = ok.replace("200 OK", "100 Trying");
+    criterion.bench_function("read an answer and find its request", |bencher| {
+        bencher.iter(|| agent.handle_frame(now, black_box(trying.as_bytes())));
+    });
+    criterion.bench_function("send a message and take its 200", |bencher| {
+        bencher.iter_batched(
+            message,
+            |message| {
+                agent.send(now, 2, message);
+                let Some(Output::Transmit(frame)) = agent.poll() else {
+                    panic!("nothing written");
+                };
+                let branch = frame
+                    .windows(7)
+                    .position(|bytes| bytes == b"z9hG4bK")
+                    .unwrap();
+                let at = ok.find("z9hG4bK").unwrap();
+                let mut answer = ok.clone().into_bytes();
+                answer[at..at + 23].copy_from_slice(&frame[branch..branch + 23]);
+                agent.handle_frame(now, &answer);
+                agent.poll()
+            },
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+fn writing(criterion: &mut Criterion) {
+    criterion.bench_function("write a message", |bencher| {
+        let (mut agent, now, _) = waiting_agent();
+        let mut sent = 0;
+        bencher.iter_batched(
+            message,
+            |message| {
+                sent += 1;
+                if sent % 4_096 == 0 {
+                    agent.handle_disconnected();
+                    while agent.poll().is_some() {}
+                    agent.handle_connected(now, Transport::Ws);
+                }
+                agent.send(now, sent, message);
+                agent.poll()
+            },
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+/// A user agent with a request on its way, and the 200 that would answer it.
+fn waiting_agent() -> (UserAgent, Instant, String) {
+    let now = now();
+    let mut agent = UserAgent::new(settings().into(), StdRng::from_seed([5; 32]));
+    agent.handle_connected(now, Transport::Ws);
+    while agent.poll().is_some() {}
+    agent.send(now, 1, message());
+    let Some(Output::Transmit(frame)) = agent.poll() else {
+        panic!("nothing written");
+    };
+    let request = parse::parse(&frame, Limits::default()).unwrap();
+    let lines = ["Via", "From", "To", "Call-ID", "CSeq"].map(|name| {
+        let value = parse::text(request.first(name).unwrap());
+        match name {
+            "Via" => format!("{name}: {value};received=192.0.2.1\r\n"),
+            "To" => format!("{name}: {value};tag=82746-4376\r\n"),
+            _ => format!("{name}: {value}\r\n"),
+        }
+    });
+    let lines = lines.concat();
+    let ok =
+        format!("SIP/2.0 200 OK\r\n{lines}Server: kamailio (5.6.3)\r\nContent-Length: 0\r\n\r\n");
+    (agent, now, ok)
+}
+
+fn message() -> Outgoing {
+    let head = "Max-Forwards: 70\r\nTo: <sip:bob@example.com>\r\n\
+                From: \"Alice\" <sip:alice@example.com>;tag=8f3a5c0b1d2e4f60\r\n\
+                Call-ID: 0193a5c0-1d2e-7f60-8f3a-5c0b1d2e4f60\r\nDate: Sat, 13 Nov 2010 23:29:00 GMT\r\n\
+                Expires: 3600\r\nAllow: OPTIONS\r\nSupported: outbound, path\r\n\
+                User-Agent: sipost/0.1.0\r\nContent-Type: text/plain\r\n";
+    Outgoing {
+        method: "MESSAGE",
+        uri: "sip:bob@example.com".into(),
+        call_id: "0193a5c0-1d2e-7f60-8f3a-5c0b1d2e4f60".to_owned(),
+        from_tag: "8f3a5c0b1d2e4f60".to_owned(),
+        cseq: 1,
+        head: head.into(),
+        body: "Hello Bob!".into(),
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        aor: "sip:alice@example.com".to_owned(),
+        from: "<sip:alice@example.com>".to_owned(),
+        registrar: "sip:example.com".to_owned(),
+        contact_user: "c0ffee".to_owned(),
+        via_host: "0f1e2d3c4b5a.invalid".to_owned(),
+        instance_id: "00000000-0000-4000-8000-000000000001".to_owned(),
+        reg_id: 1,
+        registration: Policy {
+            expires: Duration::from_secs(600),
+            retry_min: Duration::from_secs(2),
+            retry_max: Duration::from_secs(30),
+        },
+        user_agent: "sipost".to_owned(),
+        extra_headers: Vec::new(),
+        accepts: Vec::new(),
+        credentials: None,
+        timer_f: Duration::from_secs(32),
+        limits: Limits::default(),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark needs some moment to begin at"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
