@@ -131,6 +131,8 @@ struct Agent {
     machine: UserAgent,
     list: Arc<[Server]>,
     servers: Servers,
+    /// The one that was connected to last.
+    last_server: Option<usize>,
     dialing: Arc<Dialing>,
     keepalive: Keepalive,
     recovery: Recovery,
@@ -165,6 +167,7 @@ impl Agent {
             index: parts.index,
             machine,
             servers: Servers::new(weights),
+            last_server: None,
             list: parts.servers,
             dialing: parts.dialing,
             keepalive: parts.keepalive,
@@ -285,6 +288,9 @@ impl Agent {
             .list
             .get(server)
             .map_or(crate::sip::Transport::Ws, websocket::transport);
+        if self.last_server.replace(server) != Some(server) {
+            self.machine.handle_other_server();
+        }
         self.machine.handle_connected(clock::now(), transport);
         let lost = self.work(&mut socket, server).await;
         self.machine.handle_disconnected();

@@ -2,7 +2,7 @@
 //!
 //! | in             | Offline | Asking  | Held               | Waiting | Leaving |
 //! |----------------|---------|---------|--------------------|---------|---------|
-//! | connected      | Asking  | –       | –                  | –       | –       |
+//! | connected      | Asking, or Waiting after a refusal | – | –     | –       | –       |
 //! | granted        | –       | Held    | Held (refreshed)   | –       | –       |
 //! | refused        | –       | Waiting | Held until it ends | –       | –       |
 //! | granted for 0 s, or not listed | – | Waiting | Waiting  | –       | –       |
@@ -53,6 +53,9 @@ pub struct Registration {
     adoptions: u32,
     /// A REGISTER is under way.
     pending: bool,
+    /// Until when the registrar that refused is left alone, over a lost connection too: one that
+    /// answers 503 and closes must not be asked again as often as it can be connected to.
+    not_before: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -113,6 +116,7 @@ impl Registration {
             failures: 0,
             adoptions: 0,
             pending: false,
+            not_before: None,
         }
     }
 
@@ -137,9 +141,17 @@ impl Registration {
     }
 
     /// The connection is there.
-    pub fn handle_connected(&mut self) {
-        self.state = State::Asking;
+    pub fn handle_connected(&mut self, now: Instant) {
+        self.state = match self.not_before {
+            Some(ask_at) if ask_at > now => State::Waiting { ask_at },
+            Some(_) | None => State::Asking,
+        };
         self.pending = false;
+    }
+
+    /// The next connection goes to another server, which has refused nothing.
+    pub fn handle_other_server(&mut self) {
+        self.not_before = None;
     }
 
     /// The connection is gone, and with it the flow (RFC 5626 §4.5).
@@ -167,6 +179,7 @@ impl Registration {
     pub fn leave(&mut self) {
         self.state = State::Leaving;
         self.pending = false;
+        self.not_before = None;
     }
 
     /// The registrar granted this much. `jitter` is between 0 and 1.
@@ -183,7 +196,11 @@ impl Registration {
         if granted.is_zero() {
             let was_held = self.is_held();
             self.state = State::Asking;
-            let change = self.handle_refused(now, Refusal::default(), jitter);
+            let refusal = Refusal {
+                status: Some(StatusCode::OK),
+                ..Refusal::default()
+            };
+            let change = self.handle_refused(now, refusal, jitter);
             return match change {
                 Some(Change::Failed { retry_at }) if was_held => Some(Change::Dropped { retry_at }),
                 change => change,
@@ -191,6 +208,7 @@ impl Registration {
         }
         self.failures = 0;
         self.adoptions = 0;
+        self.not_before = None;
         let until = now + granted;
         self.state = State::Held {
             ask_at: now + refresh_delay(granted, jitter),
@@ -222,6 +240,7 @@ impl Registration {
         }
         self.failures = self.failures.saturating_add(1);
         let retry_at = now + self.wait(refusal, jitter);
+        self.not_before = refusal.status.map(|_| retry_at);
         self.state = match self.state {
             State::Held { ends_at, .. } if ends_at > now => State::Held {
                 ask_at: retry_at,
@@ -340,7 +359,7 @@ mod tests {
 
     fn asking() -> Registration {
         let mut registration = Registration::new(POLICY);
-        registration.handle_connected();
+        registration.handle_connected(epoch());
         assert!(registration.wants_request());
         registration.asked();
         registration
@@ -517,7 +536,38 @@ mod tests {
         let mut registration = asking();
         registration.leave();
         registration.handle_disconnected();
-        registration.handle_connected();
+        registration.handle_connected(epoch());
+        assert!(registration.wants_request());
+    }
+
+    #[test]
+    fn r4_a_registrar_that_refuses_and_closes_is_left_alone_all_the_same() {
+        let mut registration = asking();
+        let start = epoch();
+        let refusal = Refusal {
+            retry_after: Some(seconds(60)),
+            ..refused(503)
+        };
+        registration.handle_refused(start, refusal, 0.0);
+        for second in [1, 20, 59] {
+            registration.handle_disconnected();
+            registration.handle_connected(start + seconds(second));
+            assert!(!registration.wants_request());
+            assert_eq!(registration.deadline(), Some(start + seconds(60)));
+        }
+        registration.handle_disconnected();
+        registration.handle_other_server();
+        registration.handle_connected(start + seconds(59));
+        assert!(registration.wants_request());
+    }
+
+    #[test]
+    fn r4_silence_is_not_held_against_the_next_connection() {
+        let mut registration = asking();
+        let start = epoch();
+        registration.handle_refused(start, Refusal::default(), 1.0);
+        registration.handle_disconnected();
+        registration.handle_connected(start);
         assert!(registration.wants_request());
     }
 

@@ -91,7 +91,14 @@ impl Exchanges {
             return None;
         }
         self.timers.pop_front();
-        self.by_branch.remove(&branch)
+        let exchange = self.by_branch.remove(&branch)?;
+        match exchange.transaction.handle_timeout(now) {
+            Next::Done(End::Silent | End::Stalled | End::Answered(_)) => Some(exchange),
+            Next::Waiting(_) => {
+                self.insert(branch, exchange);
+                None
+            }
+        }
     }
 
     /// The connection is gone: every request, in the order in which they were written.

@@ -119,8 +119,14 @@ impl UserAgent {
     /// The connection is open: register.
     pub fn handle_connected(&mut self, now: Instant, transport: Transport) {
         self.transport = Some(transport);
-        self.registration.handle_connected();
+        self.registration.handle_connected(now);
         self.register_if_due(now);
+    }
+
+    /// The next connection goes to another server than the last one: what that one refused, and
+    /// for how long, does not count there.
+    pub fn handle_other_server(&mut self) {
+        self.registration.handle_other_server();
     }
 
     /// The connection is gone, and every open transaction with it.
@@ -177,6 +183,9 @@ impl UserAgent {
     /// Takes one frame from the connection. What cannot be read is no answer to anything, and
     /// nothing is said about it; a request that can be read enough to be answered is.
     pub fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
+        if self.transport.is_none() {
+            return;
+        }
         // RFC 5626 §3.5.1: the ping of a server, and what it expects.
         if frame == b"\r\n\r\n" {
             return self.outputs.push_back(Output::Transmit(b"\r\n".to_vec()));

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::sip::Event;
 use crate::sip::Settings;
+use crate::sip::Transport;
 use crate::sip::testing::Desk;
 use crate::sip::testing::message_to;
 use crate::sip::testing::reply;
@@ -177,6 +178,23 @@ fn r4_retry_after_is_waited_for_whatever_the_code() {
         desk.passes(seconds(3_599));
         assert!(desk.frames().is_empty());
     }
+}
+
+#[test]
+fn r4_a_registrar_that_refuses_and_closes_is_not_asked_at_every_connection() {
+    let (mut desk, register) = Desk::connected(settings());
+    desk.hears(reply(&register, "503 Busy", "Retry-After: 60\r\n"));
+    retry_at(&mut desk);
+    for _ in 0..10 {
+        desk.loses_connection();
+        desk.passes(seconds(5));
+        desk.agent.handle_connected(desk.now, Transport::Ws);
+        assert!(desk.frames().is_empty());
+    }
+    desk.loses_connection();
+    desk.agent.handle_other_server();
+    let register = desk.connects();
+    desk.grants(&register, "");
 }
 
 #[test]
