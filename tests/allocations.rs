@@ -62,6 +62,26 @@ fn a_request_is_written_with_one_allocation_and_kept_with_another() {
     assert_eq!(cost.count_total, 2);
 }
 
+#[test]
+fn an_idle_agent_costs_two_kilobytes_beside_its_settings() {
+    let now = now();
+    let settings = std::sync::Arc::new(settings());
+    let mut agents = Vec::new();
+    let cost = measure(|| {
+        let mut agent = UserAgent::new(settings.clone(), StdRng::from_seed([6; 32]));
+        agent.handle_connected(now, Transport::Ws);
+        let register = written(&mut agent);
+        let contact = text_of(&register, "Contact");
+        let ok = answer(&register, "200 OK");
+        let ok = ok.replace("\r\n\r\n", &format!("\r\nContact: {contact}\r\n\r\n"));
+        agent.handle_frame(now, ok.as_bytes());
+        while agent.poll().is_some() {}
+        assert!(agent.is_registered());
+        agents.push(Box::new(agent));
+    });
+    assert!(cost.bytes_current < 2_048, "{cost:?}");
+}
+
 /// Registered, and with its tables as large as they get with eight requests on their way.
 fn busy_agent() -> (UserAgent, Instant) {
     let now = now();

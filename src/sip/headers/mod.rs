@@ -12,3 +12,6 @@ pub use cseq::CSeq;
 pub use name_addr::NameAddr;
 pub use retry_after::retry_after;
 pub use via::Via;
+
+#[cfg(test)]
+mod tests;
