@@ -160,8 +160,13 @@ impl Branch {
         frame.extend_from_slice(&write::hex64(self.0));
     }
 
+    /// Tokens are compared without regard to case (RFC 3261 §7.3.1), and some peers write branches
+    /// in capitals.
     fn read(text: &[u8]) -> Option<Self> {
-        let digits = text.strip_prefix(MAGIC_COOKIE)?;
+        let (cookie, digits) = text.split_at_checked(MAGIC_COOKIE.len())?;
+        if !cookie.eq_ignore_ascii_case(MAGIC_COOKIE) {
+            return None;
+        }
         let digits = std::str::from_utf8(digits).ok()?;
         let are_ours = digits.len() == 16 && !digits.starts_with('+');
         are_ours.then(|| u64::from_str_radix(digits, 16).ok().map(Self))?

@@ -86,6 +86,7 @@ fn p1_a_broken_header_does_not_lose_an_answer() {
 fn p1_an_answer_is_an_answer_however_its_lines_are_written() {
     let (_, frame) = sent();
     let neat = reply(&frame, "200 OK", "");
+    let branch = neat[neat.find("z9hG4bK").unwrap()..][..23].to_owned();
     let folded = neat
         .replace("Call-ID: ", "Call-ID:\r\n ")
         .replace(" MESSAGE", "\r\n\tMESSAGE");
@@ -106,6 +107,7 @@ fn p1_an_answer_is_an_answer_however_its_lines_are_written() {
         neat.replace("CSeq: 1 MESSAGE", "cseq: 0001   MESSAGE"),
         neat.replace(";branch=", " ; received = 10.0.0.1 ; BRANCH = "),
         neat.replace("\r\nFrom", ", SIP/2.0/UDP x;branch=z9hG4bKx\r\nFrom"),
+        neat.replacen(&branch, &branch.to_ascii_uppercase(), 1),
         format!("{neat}SIP/2.0 404 Not Found\r\n\r\n"),
         folded,
         compact,
