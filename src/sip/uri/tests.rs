@@ -198,6 +198,13 @@ fn p4_the_equivalent_pairs_of_rfc_3261_19_1_4_are_equivalent() {
 }
 
 #[test]
+fn an_escaped_capital_in_the_name_of_a_parameter_is_a_capital_like_any_other() {
+    let uri = Uri::parse("sip:a@b.c;%55ser%c3%BC;transport=%54CP").unwrap();
+    assert_eq!(uri.as_str(), "sip:a@b.c;user%C3%BC;transport=tcp");
+    assert_eq!(Uri::parse(uri.as_str()), Ok(uri));
+}
+
+#[test]
 fn p4_a_uri_with_a_parameter_twice_is_equivalent_to_itself() {
     let uri = Uri::parse("sip:a@b.c;transport=tcp;transport=ws").unwrap();
     assert!(uri.is_equivalent(&uri));

@@ -115,7 +115,25 @@ impl Writer {
     }
 
     fn lower_case(&mut self, part: &str, literal: fn(u8) -> bool) -> Result<Span, UriError> {
-        self.escaped(&part.to_ascii_lowercase(), literal)
+        let start = self.position();
+        escape::push(&mut self.text, part, literal)?;
+        let written = self.text.split_off(usize::from(start));
+        // Letters that stood there as escapes are letters by now; the digits of those that still
+        // do stay in upper case.
+        let mut digits = 0_u8;
+        for c in written.chars() {
+            let is_digit = digits > 0;
+            digits = if c == '%' {
+                2
+            } else {
+                digits.saturating_sub(1)
+            };
+            self.text.push(match is_digit {
+                true => c,
+                false => c.to_ascii_lowercase(),
+            });
+        }
+        Ok(self.span_from(start))
     }
 
     pub(super) fn push(&mut self, part: &str) -> Span {
