@@ -2,6 +2,7 @@
 
 mod challenges;
 mod inbound;
+mod properties;
 mod registering;
 mod requests;
 mod responses;
