@@ -68,6 +68,8 @@ pub enum AppError {
 const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
 /// Commands that wait for the dispatcher. A client whose command finds no room waits its turn.
 const INBOX: usize = 4_096;
+/// How long an HTTP client may take nothing of what it is sent.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long agents may take to unregister, once their last request has ended.
 const LEAVE_GRACE: Duration = Duration::from_secs(3);
 
@@ -168,6 +170,8 @@ impl Gateway {
         }));
         let server = api::Server {
             header_timeout: config.http.header_timeout,
+            idle_timeout: config.http.idle_timeout,
+            write_timeout: WRITE_TIMEOUT,
             max_connections: config.http.max_connections,
         };
         let serving = api::serve(

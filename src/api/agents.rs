@@ -1,14 +1,13 @@
 //! `/agents`: the pool, as it stands.
 
-use axum::extract::Path;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
 use super::Api;
 use super::error::ApiError;
-use super::messages::json;
+use super::json;
+use super::params::Id;
 use crate::message::AgentError;
 use crate::message::AgentStatus;
 
@@ -21,44 +20,29 @@ const NO_AGENT: ApiError = ApiError::NotFound("no agent has this id");
 
 /// `GET /agents`.
 pub(super) async fn list(State(api): State<Api>) -> Response {
-    json(
-        StatusCode::OK,
-        &AgentsView {
-            data: api.agents.list(),
-        },
-    )
+    json::ok(&AgentsView {
+        data: api.agents.list(),
+    })
 }
 
 /// `GET /agents/{id}`.
-pub(super) async fn show(
-    State(api): State<Api>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
+pub(super) async fn show(State(api): State<Api>, Id(id): Id) -> Result<Response, ApiError> {
     let agent = api.agents.get(&id).ok_or(NO_AGENT)?;
-    Ok(json(StatusCode::OK, &agent))
+    Ok(json::ok(&agent))
 }
 
 /// `POST /agents/{id}/drain`: no new messages; what is in flight ends as it would have.
-pub(super) async fn drain(
-    State(api): State<Api>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
+pub(super) async fn drain(State(api): State<Api>, Id(id): Id) -> Result<Response, ApiError> {
     told(&api, &id, api.agents.drain(&id))
 }
 
 /// `POST /agents/{id}/resume`.
-pub(super) async fn resume(
-    State(api): State<Api>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
+pub(super) async fn resume(State(api): State<Api>, Id(id): Id) -> Result<Response, ApiError> {
     told(&api, &id, api.agents.resume(&id))
 }
 
 /// `POST /agents/{id}/reregister`.
-pub(super) async fn reregister(
-    State(api): State<Api>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
+pub(super) async fn reregister(State(api): State<Api>, Id(id): Id) -> Result<Response, ApiError> {
     told(&api, &id, api.agents.reregister(&id))
 }
 
@@ -67,7 +51,7 @@ fn told(api: &Api, id: &str, result: Result<(), AgentError>) -> Result<Response,
     match result {
         Ok(()) => {
             let agent = api.agents.get(id).ok_or(NO_AGENT)?;
-            Ok(json(StatusCode::ACCEPTED, &agent))
+            Ok(json::accepted(&agent))
         }
         Err(AgentError::NotFound) => Err(NO_AGENT),
         Err(AgentError::Stopped) => Err(ApiError::Stopping),

@@ -1,29 +1,31 @@
 //! `POST /messages/batch`: up to a thousand messages, all or none.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use super::Api;
 use super::error::ApiError;
 use super::extract;
-use super::messages;
+use super::json;
 use super::middleware::Caller;
 use super::negotiate;
 use super::new_message::NewMessageJson;
+use super::post;
 use super::view::MessageView;
 use crate::dispatch::Admission;
-use crate::message::MessageId;
+use crate::message::Message;
+use crate::message::Violation;
 
 /// Messages in one batch at most.
 const MAX_BATCH: usize = 1_000;
-/// Violations told of one batch at most.
+/// A batch is not read further when this many violations were found.
 const MAX_VIOLATIONS: usize = 100;
 
 #[derive(Deserialize)]
@@ -45,50 +47,58 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    extract::check_json_type(&headers)?;
+    let settings = &api.settings;
     let key = negotiate::idempotency_key(&headers)?;
-    let bytes = extract::body(&headers, body, api.settings.max_batch_request).await?;
-    let batch: Batch<'_> = extract::json(&bytes, "")?;
-    if batch.messages.is_empty() || batch.messages.len() > MAX_BATCH {
-        return Err(ApiError::invalid(
-            "/messages",
-            format!("1 to {MAX_BATCH} messages"),
-        ));
-    }
-    let key = key.map(|key| messages::key(&caller, key, &bytes));
-    let now = api.clock.now();
-    let (mut accepted, mut violations) = (Vec::with_capacity(batch.messages.len()), Vec::new());
-    for (index, raw) in batch.messages.iter().enumerate() {
-        let at = format!("/messages/{index}");
-        let draft = extract::json::<NewMessageJson>(raw.get().as_bytes(), &at)
-            .and_then(|new| messages::draft(&api, new.into(), &at));
-        match draft {
-            Ok(draft) => accepted.push(draft.accept(MessageId::new(Uuid::now_v7()), now)),
-            Err(ApiError::Invalid(found)) => violations.extend(found),
-            Err(other) => return Err(other),
-        }
-    }
-    if !violations.is_empty() {
-        violations.truncate(MAX_VIOLATIONS);
-        return Err(ApiError::Invalid(violations));
-    }
-    match api.dispatch.accept(accepted, key).await? {
-        Admission::Accepted(accepted) => {
-            let data = accepted
-                .iter()
-                .map(|message| MessageView::accepted(message))
-                .collect();
-            Ok(messages::json(StatusCode::ACCEPTED, &BatchView { data }))
-        }
+    let (limit, time) = (settings.max_batch_request, settings.request_timeout);
+    let bytes = extract::body(&headers, body, limit, time).await?;
+    let messages = messages(&api, &bytes)?;
+    let key = key.map(|key| post::key(&caller, key, &bytes));
+    match api.dispatch.accept(messages, key).await? {
+        Admission::Accepted(accepted) => Ok(answer(&accepted)),
         Admission::Replayed(ids) => {
-            let loaded = api.store.load(ids).await?;
-            let data = loaded
-                .iter()
-                .map(|message| MessageView::accepted(message))
-                .collect();
-            let mut response = messages::json(StatusCode::ACCEPTED, &BatchView { data });
-            messages::mark_replayed(&mut response, true);
+            let mut response = answer(&api.store.load(ids).await?);
+            post::mark_replayed(&mut response);
             Ok(response)
         }
     }
+}
+
+/// Reads every message, or lists what is wrong with any.
+fn messages(api: &Api, bytes: &[u8]) -> Result<Vec<Message>, ApiError> {
+    let batch: Batch<'_> = extract::json(bytes, "")?;
+    let count = batch.messages.len();
+    if !(1..=MAX_BATCH).contains(&count) {
+        let words = format!("1 to {MAX_BATCH} messages, not {count}");
+        return Err(ApiError::invalid("/messages", words));
+    }
+    let now = api.clock.now();
+    let mut messages = Vec::with_capacity(count);
+    let mut violations: Vec<Violation> = Vec::new();
+    for (index, raw) in batch.messages.iter().enumerate() {
+        let at = format!("/messages/{index}");
+        let draft = extract::json::<NewMessageJson>(raw.get().as_bytes(), &at)
+            .and_then(|new| post::draft(api, new.into(), &at));
+        match draft {
+            Ok(draft) => messages.push(draft.accept(api.new_id(now), now)),
+            Err(ApiError::Invalid(found)) => violations.extend(found),
+            Err(other) => return Err(other),
+        }
+        if violations.len() >= MAX_VIOLATIONS {
+            break;
+        }
+    }
+    match violations.is_empty() {
+        true => Ok(messages),
+        false => Err(ApiError::Invalid(violations)),
+    }
+}
+
+/// The messages as they were accepted, in their order.
+fn answer(messages: &[Arc<Message>]) -> Response {
+    json::accepted(&BatchView {
+        data: messages
+            .iter()
+            .map(|message| MessageView::accepted(message))
+            .collect(),
+    })
 }

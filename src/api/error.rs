@@ -1,19 +1,19 @@
 //! Errors on the wire: RFC 9457 problem documents.
 //!
-//! [`ApiError`] is the only error a handler returns. [`ApiError::kind`] is the only place where an
-//! error meets a status code, and its `match` has no `_` arm, so a new cause does not compile until
-//! somebody has decided what the client is told.
+//! [`ApiError`] is the only error a handler returns, and [`ApiError::kind`] the only place where an
+//! error meets its kind of problem. No `match` here has a `_` arm, so a new cause does not compile
+//! until somebody has decided what the client is told.
 
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::HeaderValue;
-use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use serde::Serialize;
 
+use super::problem::ProblemType;
 use crate::dispatch::AcceptError;
 use crate::dispatch::CancelError;
 use crate::message::Violation;
@@ -33,15 +33,18 @@ pub enum ApiError {
     Query(String),
     /// A header that says nothing we know.
     #[error("{0}")]
-    Header(String),
-    /// The body is of another type than JSON.
-    #[error("the body must be JSON and say so: Content-Type: application/json (curl --json does)")]
-    MediaType,
+    Header(&'static str),
+    /// The body is of another type than JSON, or compressed.
+    #[error("{0}")]
+    MediaType(&'static str),
+    /// The client takes nothing of what we have.
+    #[error("this is given as {0}")]
+    NotAcceptable(&'static str),
     /// The body of the message, or of the request, is too large.
     #[error("{0}")]
     TooLarge(String),
     /// The client did not send its request in time.
-    #[error("the request did not arrive in time")]
+    #[error("the body did not arrive in time")]
     Timeout,
     /// No such thing.
     #[error("{0}")]
@@ -59,7 +62,7 @@ pub enum ApiError {
     #[error("this Idempotency-Key was used with another body")]
     KeyReused,
     /// As many messages wait as may.
-    #[error("as many messages wait as may; try again later")]
+    #[error("as many messages wait as may")]
     Overloaded(Duration),
     /// As many streams are open as may.
     #[error("as many event streams are open as may")]
@@ -74,35 +77,6 @@ pub enum ApiError {
     #[error("{0}")]
     Internal(String),
 }
-
-/// What makes problems of one kind alike.
-struct Kind {
-    status: StatusCode,
-    slug: &'static str,
-    title: &'static str,
-}
-
-/// Every slug with its status and title, as `openapi.yaml` and `/problems/{slug}` list them.
-#[rustfmt::skip]
-pub const SLUGS: &[(&str, u16, &str)] = &[
-    ("invalid-message",   422, "The request says something that is not accepted"),
-    ("malformed-body",    400, "The body is not JSON"),
-    ("invalid-query",     400, "A query parameter is not understood"),
-    ("invalid-header",    400, "A header is not understood"),
-    ("unsupported-type",  415, "The body is of a type that is not understood"),
-    ("too-large",         413, "The request is too large"),
-    ("request-timeout",   408, "The request did not arrive in time"),
-    ("not-found",         404, "There is no such thing"),
-    ("method-not-allowed", 405, "The path does not take this method"),
-    ("too-late",          409, "The message can no longer be canceled"),
-    ("key-in-progress",   409, "The same request is being answered"),
-    ("key-reused",        422, "The Idempotency-Key belongs to another request"),
-    ("overloaded",        503, "Too much is waiting"),
-    ("too-many-streams",  503, "Too many streams are open"),
-    ("stopping",          503, "The gateway is stopping"),
-    ("unavailable",       503, "The store does not take anything now"),
-    ("internal",          500, "Something went wrong inside"),
-];
 
 /// RFC 9457 §3.
 #[derive(Serialize)]
@@ -121,40 +95,35 @@ struct Problem<'a> {
 pub(super) struct FailureCause(pub(super) String);
 
 impl ApiError {
-    #[rustfmt::skip]
-    fn slug(&self) -> &'static str {
-        match self {
-            Self::Invalid(_)        => "invalid-message",
-            Self::Malformed(_)      => "malformed-body",
-            Self::Query(_)          => "invalid-query",
-            Self::Header(_)         => "invalid-header",
-            Self::MediaType         => "unsupported-type",
-            Self::TooLarge(_)       => "too-large",
-            Self::Timeout           => "request-timeout",
-            Self::NotFound(_)       => "not-found",
-            Self::Method            => "method-not-allowed",
-            Self::TooLate           => "too-late",
-            Self::KeyInProgress     => "key-in-progress",
-            Self::KeyReused         => "key-reused",
-            Self::Overloaded(_)     => "overloaded",
-            Self::TooManyStreams    => "too-many-streams",
-            Self::Stopping          => "stopping",
-            Self::Store(_)          => "unavailable",
-            Self::Internal(_)       => "internal",
-        }
+    /// One violation.
+    pub(super) fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        }])
     }
 
-    fn kind(&self) -> Kind {
-        let slug = self.slug();
-        let known = SLUGS.iter().find(|(known, ..)| *known == slug);
-        let (_, status, title) = known
-            .copied()
-            .unwrap_or((slug, 500, "Something went wrong"));
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Kind {
-            status,
-            slug,
-            title,
+    #[rustfmt::skip]
+    fn kind(&self) -> ProblemType {
+        match self {
+            Self::Invalid(_)        => ProblemType::InvalidMessage,
+            Self::Malformed(_)      => ProblemType::MalformedBody,
+            Self::Query(_)          => ProblemType::InvalidQuery,
+            Self::Header(_)         => ProblemType::InvalidHeader,
+            Self::MediaType(_)      => ProblemType::UnsupportedType,
+            Self::NotAcceptable(_)  => ProblemType::NotAcceptable,
+            Self::TooLarge(_)       => ProblemType::TooLarge,
+            Self::Timeout           => ProblemType::RequestTimeout,
+            Self::NotFound(_)       => ProblemType::NotFound,
+            Self::Method            => ProblemType::MethodNotAllowed,
+            Self::TooLate           => ProblemType::TooLate,
+            Self::KeyInProgress     => ProblemType::KeyInProgress,
+            Self::KeyReused         => ProblemType::KeyReused,
+            Self::Overloaded(_)     => ProblemType::Overloaded,
+            Self::TooManyStreams    => ProblemType::TooManyStreams,
+            Self::Stopping          => ProblemType::Stopping,
+            Self::Store(_)          => ProblemType::Unavailable,
+            Self::Internal(_)       => ProblemType::Internal,
         }
     }
 
@@ -168,7 +137,8 @@ impl ApiError {
             | Self::Malformed(_)
             | Self::Query(_)
             | Self::Header(_)
-            | Self::MediaType
+            | Self::MediaType(_)
+            | Self::NotAcceptable(_)
             | Self::TooLarge(_)
             | Self::Timeout
             | Self::NotFound(_)
@@ -183,7 +153,30 @@ impl ApiError {
     fn detail(&self) -> Option<String> {
         match self {
             Self::Store(_) | Self::Internal(_) => None,
-            _ => Some(self.to_string()),
+            Self::Invalid(_)
+            | Self::Malformed(_)
+            | Self::Query(_)
+            | Self::Header(_)
+            | Self::MediaType(_)
+            | Self::NotAcceptable(_)
+            | Self::TooLarge(_)
+            | Self::Timeout
+            | Self::NotFound(_)
+            | Self::Method
+            | Self::TooLate
+            | Self::KeyInProgress
+            | Self::KeyReused
+            | Self::Overloaded(_)
+            | Self::TooManyStreams
+            | Self::Stopping => Some(self.to_string()),
+        }
+    }
+
+    fn violations(&self) -> &[Violation] {
+        if let Self::Invalid(errors) = self {
+            errors
+        } else {
+            &[]
         }
     }
 }
@@ -191,30 +184,25 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let kind = self.kind();
-        let errors: &[Violation] = match &self {
-            Self::Invalid(errors) => errors,
-            _ => &[],
-        };
         let problem = Problem {
-            r#type: format!("/problems/{}", kind.slug),
-            title: kind.title,
-            status: kind.status.as_u16(),
+            r#type: kind.uri(),
+            title: kind.title(),
+            status: kind.status().as_u16(),
             detail: self.detail(),
-            errors,
+            errors: self.violations(),
         };
         // Strings and numbers are always JSON.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
-        *response.status_mut() = kind.status;
+        *response.status_mut() = kind.status();
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, json);
         if let Some(wait) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
         }
-        response
-            .extensions_mut()
-            .insert(FailureCause(self.to_string()));
+        let cause = FailureCause(self.to_string());
+        response.extensions_mut().insert(cause);
         response
     }
 }
@@ -242,58 +230,13 @@ impl From<CancelError> for ApiError {
     }
 }
 
-impl ApiError {
-    /// One violation.
-    pub(super) fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::Invalid(vec![Violation {
-            pointer: pointer.into(),
-            detail: detail.into(),
-        }])
-    }
-}
-
 fn sentence(violations: &[Violation]) -> String {
     match violations {
+        [one] if one.pointer.is_empty() => one.detail.clone(),
         [one] => format!("{}: {}", one.pointer, one.detail),
         many => format!(
             "{} members are not accepted; `errors` lists them",
             many.len()
         ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_error_has_a_published_slug() {
-        let errors = [
-            ApiError::Invalid(Vec::new()),
-            ApiError::Malformed(String::new()),
-            ApiError::Query(String::new()),
-            ApiError::Header(String::new()),
-            ApiError::MediaType,
-            ApiError::TooLarge(String::new()),
-            ApiError::Timeout,
-            ApiError::NotFound(""),
-            ApiError::Method,
-            ApiError::TooLate,
-            ApiError::KeyInProgress,
-            ApiError::KeyReused,
-            ApiError::Overloaded(Duration::ZERO),
-            ApiError::TooManyStreams,
-            ApiError::Stopping,
-            ApiError::Store(StoreError::Closed),
-            ApiError::Internal(String::new()),
-        ];
-        assert_eq!(errors.len(), SLUGS.len());
-        for error in errors {
-            assert!(
-                SLUGS.iter().any(|(slug, ..)| *slug == error.slug()),
-                "{}",
-                error.slug()
-            );
-        }
     }
 }

@@ -4,25 +4,34 @@
 
 mod agents;
 mod batch;
+mod connection;
 mod error;
 mod events;
 mod extract;
 mod health;
+mod json;
 mod messages;
 mod middleware;
 mod negotiate;
 mod new_message;
 mod openapi;
-mod query;
+mod params;
+mod post;
+mod problem;
 mod router;
 mod serve;
 mod sse;
 mod view;
 
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use uuid::ContextV7;
+use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::dispatch::Handle;
@@ -30,18 +39,20 @@ use crate::events::Feed;
 use crate::message::Addressing;
 use crate::message::Agents;
 use crate::message::Limits;
+use crate::message::MessageId;
+use crate::message::Timestamp;
 use crate::store::Store;
 
 pub use error::ApiError;
-pub use error::SLUGS;
-pub use router::ROUTES;
+pub use problem::ProblemType;
+pub use router::PATHS;
 pub use router::router;
 pub use serve::Server;
 pub use serve::serve;
 
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone)]
-pub struct Api(Arc<Parts>);
+pub struct Api(Arc<Shared>);
 
 /// What an [`Api`] is made of.
 pub struct Parts {
@@ -74,7 +85,7 @@ pub struct Settings {
     pub max_request: usize,
     /// The largest batch, in bytes.
     pub max_batch_request: usize,
-    /// How long a client may take over its whole request.
+    /// How long a client may take over the body of a request.
     pub request_timeout: Duration,
     /// How often a quiet stream says that it is alive.
     pub heartbeat: Duration,
@@ -82,10 +93,37 @@ pub struct Settings {
     pub max_streams: usize,
 }
 
+/// The parts, and what requests share besides.
+struct Shared {
+    parts: Parts,
+    streams: Arc<Semaphore>,
+    ids: Mutex<ContextV7>,
+}
+
 impl Api {
     /// The handlers' view of these parts.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        let streams = Arc::new(Semaphore::new(parts.settings.max_streams));
+        Self(Arc::new(Shared {
+            parts,
+            streams,
+            ids: Mutex::new(ContextV7::new()),
+        }))
+    }
+
+    /// A name for a message taken in at `now`; later names sort later.
+    fn new_id(&self, now: Timestamp) -> MessageId {
+        let millis = u64::try_from(now.as_millis()).unwrap_or_default();
+        // Below a thousand milliseconds, so the nanoseconds fit.
+        let nanos = (millis % 1_000) as u32 * 1_000_000;
+        let time = uuid::Timestamp::from_unix(&self.0.ids, millis / 1_000, nanos);
+        MessageId::new(Uuid::new_v7(time))
+    }
+
+    /// Room for one more event stream.
+    fn stream_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let permit = self.0.streams.clone().try_acquire_owned();
+        permit.map_err(|_| ApiError::TooManyStreams)
     }
 }
 
@@ -93,6 +131,6 @@ impl std::ops::Deref for Api {
     type Target = Parts;
 
     fn deref(&self) -> &Parts {
-        &self.0
+        &self.0.parts
     }
 }

@@ -10,24 +10,76 @@ use super::error::ApiError;
 /// The longest `Prefer: wait`.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// Whether the client would rather have an event stream than JSON (RFC 9110 §12.5.1).
-pub(super) fn wants_stream(headers: &HeaderMap) -> bool {
-    let (mut stream, mut json) = (0.0_f32, 0.0_f32);
+/// The two forms in which events are given.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Form {
+    Json,
+    Stream,
+}
+
+/// The form the client prefers (RFC 9110 §12.5.1). A stream is given only to who names it, because
+/// `*/*` is what clients say that think of nothing.
+pub(super) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
+    let (mut json, mut stream) = (Match::default(), Match::default());
+    let mut says_something = false;
     for value in headers.get_all(header::ACCEPT) {
         for range in value.to_str().unwrap_or_default().split(',') {
-            let mut parts = range.split(';');
-            let media = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
-            let quality = parts
-                .find_map(|part| part.trim().strip_prefix("q=")?.parse().ok())
-                .unwrap_or(1.0_f32);
+            let mut parameters = range.split(';').map(str::trim);
+            let media = parameters.next().unwrap_or_default().to_ascii_lowercase();
+            if media.is_empty() {
+                continue;
+            }
+            says_something = true;
+            let quality = parameters.find_map(quality).unwrap_or(1_000);
             match media.as_str() {
-                "text/event-stream" => stream = stream.max(quality),
-                "application/json" | "application/*" => json = json.max(quality),
+                "application/json" | "application/problem+json" => json.take(3, quality),
+                "application/*" => json.take(2, quality),
+                "text/event-stream" => stream.take(3, quality),
+                "text/*" => stream.take(2, quality),
+                "*/*" => json.take(1, quality),
                 _ => {}
             }
         }
     }
-    stream > 0.0 && stream >= json
+    if stream.quality > 0 && stream.quality >= json.quality {
+        return Ok(Form::Stream);
+    }
+    match says_something && json.quality == 0 {
+        true => Err(ApiError::NotAcceptable(
+            "application/json or text/event-stream",
+        )),
+        false => Ok(Form::Json),
+    }
+}
+
+/// How much a client likes a type: the most specific range that names it decides.
+#[derive(Default)]
+struct Match {
+    specificity: u8,
+    quality: u16,
+}
+
+impl Match {
+    fn take(&mut self, specificity: u8, quality: u16) {
+        let likes_it_more = specificity == self.specificity && quality > self.quality;
+        if specificity > self.specificity || likes_it_more {
+            *self = Self {
+                specificity,
+                quality,
+            };
+        }
+    }
+}
+
+/// `q=0.5`, in thousandths (RFC 9110 §12.4.2).
+fn quality(parameter: &str) -> Option<u16> {
+    let (name, value) = parameter.split_once('=')?;
+    if !name.trim().eq_ignore_ascii_case("q") {
+        return None;
+    }
+    let value: f32 = value.trim().parse().ok()?;
+    // Within a thousand, so it fits; what is no number becomes 0.
+    Some((value.clamp(0.0, 1.0) * 1_000.0) as u16)
 }
 
 /// How long the client wants to wait for the end of its message (RFC 7240 §4.3), at most
@@ -38,12 +90,13 @@ pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
         .iter()
         .flat_map(|value| value.to_str().unwrap_or_default().split(','))
         .find_map(|preference| {
-            let token = preference.split(';').next()?.trim();
-            let (name, value) = token.split_once('=')?;
-            let seconds = value.trim().trim_matches('"').parse().ok()?;
-            name.trim()
-                .eq_ignore_ascii_case("wait")
-                .then(|| Duration::from_secs(seconds))
+            let (name, value) = preference.split(';').next()?.split_once('=')?;
+            let digits = value.trim().trim_matches('"');
+            let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            (name.trim().eq_ignore_ascii_case("wait") && is_number).then(|| {
+                // A number too large to read is more than the most.
+                digits.parse().map_or(MAX_WAIT, Duration::from_secs)
+            })
         })
         .map(|wait| wait.min(MAX_WAIT))
 }
@@ -56,12 +109,17 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiEr
     };
     let key = value.to_str().unwrap_or_default().trim();
     let fits = (1..=255).contains(&key.len()) && values.next().is_none();
-    match fits {
-        true => Ok(Some(key)),
-        false => Err(ApiError::Header(
-            "Idempotency-Key has 1 to 255 visible ASCII characters, once".to_owned(),
-        )),
-    }
+    fits.then_some(Some(key)).ok_or(ApiError::Header(
+        "Idempotency-Key: once, 1 to 255 visible ASCII characters",
+    ))
+}
+
+/// What an event source saw last.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("last-event-id")?;
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -77,32 +135,56 @@ mod tests {
 
     #[test]
     fn a_stream_is_given_to_who_prefers_it() {
-        for (accept, expected) in [
-            ("text/event-stream", true),
-            ("TEXT/Event-Stream", true),
-            ("text/event-stream, application/json", true),
-            ("text/event-stream;q=0.5, application/json", false),
-            ("application/json", false),
-            ("*/*", false),
-            ("text/event-stream, */*;q=0.1", true),
-            ("text/event-stream;q=0", false),
+        let given = |accept| form(&headers("accept", accept)).ok();
+        for accept in [
+            "text/event-stream",
+            "TEXT/Event-Stream",
+            "text/event-stream, application/json",
+            "text/event-stream, */*;q=0.1",
+            "text/event-stream, */*",
+            "text/*",
+            "text/event-stream;q=0.5, application/json;q=0, */*",
         ] {
-            assert_eq!(
-                wants_stream(&headers("accept", accept)),
-                expected,
-                "{accept}"
-            );
+            assert_eq!(given(accept), Some(Form::Stream), "{accept}");
         }
-        assert!(!wants_stream(&HeaderMap::new()));
+        for accept in [
+            "application/json",
+            "*/*",
+            "",
+            "text/event-stream;q=0.5, application/json",
+            "text/event-stream;q=0, */*;q=0.1",
+            "text/html, application/xml;q=0.9, */*;q=0.8",
+            "text/event-stream;q=0.2, application/*;Q=0.3",
+        ] {
+            assert_eq!(given(accept), Some(Form::Json), "{accept}");
+        }
+        for accept in ["text/html", "application/json;q=0", "*/*;q=0", "nonsense"] {
+            assert_eq!(given(accept), None, "{accept}");
+        }
+        assert_eq!(form(&HeaderMap::new()).ok(), Some(Form::Json));
     }
 
     #[test]
     fn waiting_is_bounded() {
         let wait_of = |value| wait(&headers("prefer", value)).map(|wait| wait.as_secs());
         assert_eq!(wait_of("wait=10"), Some(10));
+        assert_eq!(wait_of("wait=\"10\""), Some(10));
         assert_eq!(wait_of("respond-async, WAIT = 5; x"), Some(5));
         assert_eq!(wait_of("wait=3600"), Some(30));
+        assert_eq!(wait_of("wait=99999999999999999999999"), Some(30));
+        assert_eq!(wait_of("wait=0"), Some(0));
         assert_eq!(wait_of("wait=soon"), None);
+        assert_eq!(wait_of("wait=-1"), None);
         assert_eq!(wait_of("return=minimal"), None);
+    }
+
+    #[test]
+    fn a_key_is_given_once_and_has_255_characters_at_most() {
+        let key = |value: &str| idempotency_key(&headers("idempotency-key", value)).is_ok();
+        assert!(key("a") && key(&"k".repeat(255)));
+        assert!(!key("") && !key("  ") && !key("é") && !key(&"k".repeat(256)));
+        let mut twice = headers("idempotency-key", "a");
+        twice.append("idempotency-key", "a".parse().unwrap());
+        assert!(idempotency_key(&twice).is_err());
     }
 }

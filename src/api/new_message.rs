@@ -7,6 +7,7 @@ use serde::de::MapAccess;
 use serde::de::SeqAccess;
 use serde::de::Visitor;
 
+use super::extract::pointer_token;
 use crate::message::HeaderLine;
 use crate::message::Metadata;
 use crate::message::NewHeader;
@@ -67,12 +68,42 @@ impl From<NewMessageJson> for NewMessage {
 #[derive(Debug)]
 struct ExtraHeaders(Vec<NewHeader>);
 
-/// One value or several.
-#[derive(Deserialize)]
-#[serde(untagged)]
+/// One value or several, and whether they were written as an array.
 enum Values {
     One(String),
     Many(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMany)
+    }
+}
+
+struct OneOrMany;
+
+impl<'de> Visitor<'de> for OneOrMany {
+    type Value = Values;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or an array of strings")
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(Values::One(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Self::Value, E> {
+        Ok(Values::One(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = seq.next_element()? {
+            values.push(value);
+        }
+        Ok(Values::Many(values))
+    }
 }
 
 impl<'de> Deserialize<'de> for ExtraHeaders {
@@ -105,10 +136,7 @@ impl<'de> Visitor<'de> for EitherWay {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut headers = Vec::new();
         while let Some((name, values)) = map.next_entry::<String, Values>()? {
-            let pointer = format!(
-                "/extraHeaders/{}",
-                name.replace('~', "~0").replace('/', "~1")
-            );
+            let pointer = format!("/extraHeaders{}", pointer_token(&name));
             let mut add = |pointer, value| {
                 headers.push(NewHeader {
                     pointer,

@@ -2,16 +2,15 @@
 
 use std::sync::LazyLock;
 
-use axum::extract::Path;
-use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use serde::Serialize;
 
 use super::error::ApiError;
-use super::error::SLUGS;
-use super::messages::json;
+use super::json;
+use super::params::Id;
+use super::problem::ProblemType;
 
 const YAML: &str = include_str!("../../openapi.yaml");
 
@@ -20,36 +19,38 @@ pub(super) async fn yaml() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/yaml")], YAML)
 }
 
-/// `GET /openapi.json`: the same document.
+/// `GET /openapi.json`: the same document, in the same order.
 pub(super) async fn as_json() -> Result<Response, ApiError> {
     static JSON: LazyLock<Result<String, String>> = LazyLock::new(|| {
-        let value: serde_json::Value =
+        let document: serde_yaml_ng::Value =
             serde_yaml_ng::from_str(YAML).map_err(|error| error.to_string())?;
-        serde_json::to_string(&value).map_err(|error| error.to_string())
+        serde_json::to_string(&document).map_err(|error| error.to_string())
     });
     match &*JSON {
         Ok(text) => {
-            Ok(([(header::CONTENT_TYPE, "application/json")], text.as_str()).into_response())
+            let json = [(header::CONTENT_TYPE, "application/json")];
+            Ok((json, text.as_str()).into_response())
         }
         Err(error) => Err(ApiError::Internal(error.clone())),
     }
 }
 
 #[derive(Serialize)]
-struct ProblemType {
+struct ProblemView {
     r#type: String,
     status: u16,
     title: &'static str,
+    advice: &'static str,
 }
 
 /// `GET /problems/{slug}`: what the `type` of a problem links to.
-pub(super) async fn problem(Path(slug): Path<String>) -> Result<Response, ApiError> {
-    let known = SLUGS.iter().find(|(known, ..)| *known == slug);
-    let (slug, status, title) = known.ok_or(ApiError::NotFound("no problem has this name"))?;
-    let problem = ProblemType {
-        r#type: format!("/problems/{slug}"),
-        status: *status,
-        title,
-    };
-    Ok(json(StatusCode::OK, &problem))
+pub(super) async fn problem(Id(slug): Id) -> Result<Response, ApiError> {
+    let unknown = ApiError::NotFound("no kind of problem has this name");
+    let kind = ProblemType::from_slug(&slug).ok_or(unknown)?;
+    Ok(json::ok(&ProblemView {
+        r#type: kind.uri(),
+        status: kind.status().as_u16(),
+        title: kind.title(),
+        advice: kind.advice(),
+    }))
 }

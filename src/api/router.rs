@@ -1,16 +1,15 @@
-//! Every path, on one screen.
+//! Every path, and what every request goes through, on one screen.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use axum::Extension;
 use axum::Router;
 use axum::http::Method;
-use axum::response::IntoResponse;
+use axum::http::StatusCode;
+use axum::middleware::from_fn;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
 use axum::routing::MethodRouter;
 use axum::routing::get;
 use axum::routing::post;
-use tokio::sync::Semaphore;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::Api;
@@ -18,79 +17,60 @@ use super::agents;
 use super::batch;
 use super::error::ApiError;
 use super::events;
-use super::events::Streams;
 use super::health;
 use super::messages;
 use super::middleware;
 use super::openapi;
+use super::post as new;
 
-/// What there is, as `openapi.yaml` lists it: the path and its methods.
-pub const ROUTES: &[(&str, &[Method])] = &[
-    ("/messages", &[Method::GET, Method::POST]),
-    ("/messages/batch", &[Method::POST]),
-    ("/messages/{id}", &[Method::GET, Method::DELETE]),
-    ("/messages/{id}/events", &[Method::GET]),
-    ("/events", &[Method::GET]),
-    ("/agents", &[Method::GET]),
-    ("/agents/{id}", &[Method::GET]),
-    ("/agents/{id}/drain", &[Method::POST]),
-    ("/agents/{id}/resume", &[Method::POST]),
-    ("/agents/{id}/reregister", &[Method::POST]),
-    ("/livez", &[Method::GET]),
-    ("/readyz", &[Method::GET]),
-    ("/openapi.yaml", &[Method::GET]),
-    ("/openapi.json", &[Method::GET]),
-    ("/problems/{slug}", &[Method::GET]),
-];
+macro_rules! routes {
+    ($($path:literal => $methods:expr,)*) => {
+        /// Every path, as `openapi.yaml` writes it. OPTIONS tells the methods of each.
+        pub const PATHS: &[&str] = &[$($path),*];
 
-/// The longest a client may wait with `Prefer: wait`, which the time limit adds to its own.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+        fn routes() -> impl Iterator<Item = (&'static str, MethodRouter<Api>)> {
+            [$(($path, $methods)),*].into_iter()
+        }
+    };
+}
+
+routes! {
+    "/messages"                 => get(messages::list).post(new::create),
+    "/messages/batch"           => post(batch::create),
+    "/messages/{id}"            => get(messages::show).delete(messages::cancel),
+    "/messages/{id}/events"     => get(events::of_message),
+    "/events"                   => get(events::log),
+    "/agents"                   => get(agents::list),
+    "/agents/{id}"              => get(agents::show),
+    "/agents/{id}/drain"        => post(agents::drain),
+    "/agents/{id}/resume"       => post(agents::resume),
+    "/agents/{id}/reregister"   => post(agents::reregister),
+    "/livez"                    => get(health::live),
+    "/readyz"                   => get(health::ready),
+    "/openapi.yaml"             => get(openapi::yaml),
+    "/openapi.json"             => get(openapi::as_json),
+    "/problems/{slug}"          => get(openapi::problem),
+}
 
 /// The router over these parts.
 pub fn router(api: Api) -> Router {
-    let streams = Streams(Arc::new(Semaphore::new(api.settings.max_streams)));
-    let limit = api.settings.request_timeout + LONGEST_WAIT;
+    let every_request = ServiceBuilder::new()
+        .layer(from_fn(middleware::observe))
+        .layer(CatchPanicLayer::custom(middleware::panicked));
     let mut router = Router::new();
-    for (path, _) in ROUTES {
-        router = router.route(path, handler(path).fallback(wrong_method));
+    for (path, methods) in routes() {
+        router = router.route(path, methods.fallback(other_method));
     }
     router
-        .fallback(nothing_here)
-        .layer(Extension(streams))
-        .layer(axum::middleware::from_fn(move |request, next| {
-            middleware::timeout(limit, request, next)
-        }))
-        .layer(CatchPanicLayer::custom(middleware::panicked))
-        .layer(axum::middleware::from_fn(middleware::log))
+        .fallback(async || ApiError::NotFound("there is nothing at this path"))
+        .layer(every_request)
         .with_state(api)
 }
 
-fn handler(path: &str) -> MethodRouter<Api> {
-    match path {
-        "/messages" => get(messages::list).post(messages::create),
-        "/messages/batch" => post(batch::create),
-        "/messages/{id}" => get(messages::show).delete(messages::cancel),
-        "/messages/{id}/events" => get(events::of_message),
-        "/events" => get(events::log),
-        "/agents" => get(agents::list),
-        "/agents/{id}" => get(agents::show),
-        "/agents/{id}/drain" => post(agents::drain),
-        "/agents/{id}/resume" => post(agents::resume),
-        "/agents/{id}/reregister" => post(agents::reregister),
-        "/livez" => get(health::live),
-        "/readyz" => get(health::ready),
-        "/openapi.yaml" => get(openapi::yaml),
-        "/openapi.json" => get(openapi::as_json),
-        "/problems/{slug}" => get(openapi::problem),
-        // A path of `ROUTES` without a handler is found by the contract test.
-        _ => MethodRouter::new(),
+/// axum adds the `Allow` header, to either answer.
+async fn other_method(method: Method) -> Response {
+    match method {
+        Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+        _ => ApiError::Method.into_response(),
     }
-}
-
-async fn nothing_here() -> impl IntoResponse {
-    ApiError::NotFound("there is nothing at this path")
-}
-
-async fn wrong_method() -> impl IntoResponse {
-    ApiError::Method
 }

@@ -1,9 +1,12 @@
-//! Event streams (the `text/event-stream` of the HTML standard).
+//! Event streams (`text/event-stream` of the HTML standard).
 //!
-//! Each stream has a task that reads the log and hands chunks over through a short queue. When the
-//! client takes nothing for [`STALL`], the task gives up and the stream ends: the client comes back
-//! with its `Last-Event-ID`, and has held nobody up meanwhile.
+//! A stream is read by the connection that carries it, when that has room: there is no task and no
+//! queue behind it, so a client that takes nothing costs its connection's buffer and one chunk.
+//! When it takes nothing for [`STALL`] the stream ends, or its connection does
+//! ([`super::connection`]): it comes back with its `Last-Event-ID`, and has held nobody up.
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -16,21 +19,20 @@ use bytes::BytesMut;
 use futures_util::stream;
 use rand::RngExt as _;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::Api;
-use super::messages;
 use crate::events::EventId;
 use crate::events::Follower;
 use crate::events::Gap;
 use crate::events::Subscription;
 use crate::store::Logged;
+use crate::store::StoreError;
 
-/// How long a client may take nothing.
+/// How long a client may take over a chunk.
 const STALL: Duration = Duration::from_secs(20);
-/// Chunks that wait for a client, each of at most [`MAX_CHUNK`] and one event.
-const QUEUE: usize = 8;
-/// Bytes gathered into one chunk.
+/// Bytes gathered into one chunk, unless its last event alone goes beyond.
 const MAX_CHUNK: usize = 64 * 1024;
 /// How long a client waits before it comes back, in milliseconds.
 const RETRY: u64 = 3_000;
@@ -38,172 +40,232 @@ const RETRY: u64 = 3_000;
 /// The stream of one message: what there was, then what comes, to its terminal event.
 pub(super) fn of_message(
     api: &Api,
-    mut follower: Follower,
+    follower: Follower,
     before: Vec<Logged>,
-    replayed: bool,
+    permit: OwnedSemaphorePermit,
 ) -> Response {
-    let (writer, response) = open(api, None);
-    let (epoch, closing) = (api.store.epoch(), api.closing.clone());
-    tokio::spawn(async move {
-        let mut writer = writer;
-        let mut seen = before.last().map_or(0, |event| event.seq);
-        let has_ended = before.last().is_some_and(|event| event.kind.is_terminal());
-        if writer.events(epoch, &before).await.is_err() || has_ended {
-            return;
-        }
-        loop {
-            tokio::select! {
-                event = follower.next() => {
-                    let Some(event) = event else { return };
-                    if event.seq <= seen {
-                        continue;
-                    }
-                    seen = event.seq;
-                    let is_last = event.kind.is_terminal();
-                    if writer.events(epoch, &[event]).await.is_err() || is_last {
-                        return;
-                    }
-                }
-                () = tokio::time::sleep(writer.heartbeat) => {
-                    if writer.comment().await.is_err() {
-                        return;
-                    }
-                }
-                () = closing.cancelled() => return writer.farewell().await,
-                () = writer.chunks.closed() => return,
-            }
-        }
-    });
-    let mut response = response;
-    messages::mark_replayed(&mut response, replayed);
-    response
+    let seen = before.last().map_or(0, |event| event.seq);
+    let is_over = before.last().is_some_and(|event| event.kind.is_terminal());
+    let mut stream = Stream::new(api, Source::Message { follower, seen }, permit);
+    stream.waiting = before.into();
+    stream.is_over = is_over;
+    stream.into_response()
 }
 
 /// The stream of the whole log.
 pub(super) fn of_log(
     api: &Api,
-    mut subscription: Subscription,
-    gap: Option<Gap>,
+    subscription: Subscription,
     permit: OwnedSemaphorePermit,
 ) -> Response {
-    let (writer, response) = open(api, Some(permit));
-    let (epoch, closing) = (api.store.epoch(), api.closing.clone());
-    tokio::spawn(async move {
-        let mut writer = writer;
-        if let Some(gap) = gap
-            && writer.gap(&gap).await.is_err()
-        {
-            return;
+    let position = subscription.position();
+    let mut stream = Stream::new(api, Source::Log(subscription), permit);
+    // A block without data is no event, but it is where the client comes back to: one that loses
+    // its connection before the first event misses none.
+    stream.head.extend_from_slice(b"id: ");
+    put_id(position, &mut stream.head);
+    stream.head.extend_from_slice(b"\n\n");
+    stream.into_response()
+}
+
+/// Where the events of a stream come from.
+enum Source {
+    Log(Subscription),
+    Message {
+        follower: Follower,
+        /// The last event that was taken.
+        seen: u64,
+    },
+}
+
+/// What a source has next.
+#[derive(Default)]
+struct Next {
+    gap: Option<Gap>,
+    events: Vec<Logged>,
+    is_last: bool,
+}
+
+impl Source {
+    /// Cancel-safe: nothing is taken before it is returned.
+    async fn next(&mut self) -> Result<Next, StoreError> {
+        match self {
+            Self::Log(subscription) => {
+                let page = subscription.next().await?;
+                Ok(Next {
+                    gap: page.gap,
+                    events: page.events,
+                    is_last: false,
+                })
+            }
+            Self::Message { follower, seen } => loop {
+                let event = follower.next().await.ok_or(StoreError::Closed)?;
+                // What was read from the log before may be heard of again.
+                if event.seq > *seen {
+                    *seen = event.seq;
+                    let is_last = event.kind.is_terminal();
+                    let events = vec![event];
+                    return Ok(Next {
+                        gap: None,
+                        events,
+                        is_last,
+                    });
+                }
+            },
+        }
+    }
+
+    /// Where the client is, when it has taken everything; in the log only, because the events of
+    /// one message are few.
+    fn position(&self) -> Option<EventId> {
+        match self {
+            Self::Log(subscription) => Some(subscription.position()),
+            Self::Message { .. } => None,
+        }
+    }
+}
+
+struct Stream {
+    source: Source,
+    epoch: u64,
+    /// What goes before the events.
+    head: BytesMut,
+    waiting: VecDeque<Logged>,
+    /// Nothing follows what waits.
+    is_over: bool,
+    heartbeat: Duration,
+    /// When the client was given something last.
+    given: Instant,
+    closing: CancellationToken,
+    /// Held as long as the stream is open.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Stream {
+    fn new(api: &Api, source: Source, permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            source,
+            epoch: api.feed.epoch(),
+            head: BytesMut::from(format!("retry: {RETRY}\n\n").as_bytes()),
+            waiting: VecDeque::new(),
+            is_over: false,
+            heartbeat: api.settings.heartbeat,
+            given: Instant::now(),
+            closing: api.closing.clone(),
+            _permit: permit,
+        }
+    }
+
+    fn into_response(self) -> Response {
+        let chunks = stream::unfold(self, |mut stream| async move {
+            let chunk = stream.chunk().await?;
+            stream.given = Instant::now();
+            Some((Ok::<_, Infallible>(chunk), stream))
+        });
+        let mut response = Response::new(Body::from_stream(chunks));
+        let headers = response.headers_mut();
+        let event_stream = HeaderValue::from_static("text/event-stream");
+        headers.insert(header::CONTENT_TYPE, event_stream);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        response
+    }
+
+    /// What to give the client next: everything that gathered, as far as it goes into one chunk.
+    /// Begins when the client has taken the chunk before.
+    async fn chunk(&mut self) -> Option<Bytes> {
+        if self.given.elapsed() > STALL {
+            return None;
         }
         loop {
+            if !self.head.is_empty() || !self.waiting.is_empty() {
+                return Some(self.gathered());
+            }
+            if self.is_over {
+                return None;
+            }
             tokio::select! {
-                events = subscription.next() => {
-                    // The store is gone, or cannot be read now: the client comes back.
-                    let Ok(events) = events else { return };
-                    if writer.events(epoch, &events).await.is_err() {
-                        return;
-                    }
+                biased;
+                () = self.closing.cancelled() => {
+                    self.is_over = true;
+                    return Some(farewell());
                 }
-                () = tokio::time::sleep(writer.heartbeat) => {
-                    if writer.comment().await.is_err() {
-                        return;
+                next = self.source.next() => match next {
+                    Ok(next) => self.take(next),
+                    // The log cannot be read now. The client comes back where it is.
+                    Err(error) => {
+                        tracing::debug!(%error, "an event stream ended");
+                        return None;
                     }
+                },
+                () = tokio::time::sleep_until(self.given + self.heartbeat) => {
+                    return Some(self.comment());
                 }
-                () = closing.cancelled() => return writer.farewell().await,
-                () = writer.chunks.closed() => return,
             }
         }
-    });
-    response
-}
-
-struct Writer {
-    chunks: mpsc::Sender<Bytes>,
-    heartbeat: Duration,
-    /// Held as long as the stream is open.
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-/// The client is gone, or takes nothing.
-struct Gone;
-
-fn open(api: &Api, permit: Option<OwnedSemaphorePermit>) -> (Writer, Response) {
-    let (chunks, queue) = mpsc::channel(QUEUE);
-    // The queue is empty, so there is room.
-    let _ = chunks.try_send(Bytes::from(format!("retry: {RETRY}\n\n")));
-    let body = stream::unfold(queue, |mut queue| async move {
-        let chunk = queue.recv().await?;
-        Some((Ok::<_, std::convert::Infallible>(chunk), queue))
-    });
-    let mut response = Response::new(Body::from_stream(body));
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream"),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    (
-        Writer {
-            chunks,
-            heartbeat: api.settings.heartbeat,
-            _permit: permit,
-        },
-        response,
-    )
-}
-
-impl Writer {
-    async fn send(&self, chunk: Bytes) -> Result<(), Gone> {
-        self.chunks
-            .send_timeout(chunk, STALL)
-            .await
-            .map_err(|_| Gone)
     }
 
-    async fn events(&mut self, epoch: u64, events: &[Logged]) -> Result<(), Gone> {
-        let mut chunk = BytesMut::new();
-        for event in events {
-            frame(epoch, event, &mut chunk);
-            if chunk.len() >= MAX_CHUNK {
-                self.send(chunk.split().freeze()).await?;
-            }
+    fn take(&mut self, next: Next) {
+        if let Some(gap) = &next.gap {
+            put_gap(gap, &mut self.head);
         }
-        if chunk.is_empty() {
-            return Ok(());
+        self.waiting.extend(next.events);
+        self.is_over = next.is_last;
+    }
+
+    fn gathered(&mut self) -> Bytes {
+        let mut chunk = std::mem::take(&mut self.head);
+        while chunk.len() < MAX_CHUNK
+            && let Some(event) = self.waiting.pop_front()
+        {
+            put_event(self.epoch, &event, &mut chunk);
         }
-        self.send(chunk.freeze()).await
+        chunk.freeze()
     }
 
-    async fn comment(&self) -> Result<(), Gone> {
-        self.send(Bytes::from_static(b":\n\n")).await
-    }
-
-    async fn gap(&self, gap: &Gap) -> Result<(), Gone> {
-        // Strings and numbers are always JSON.
-        let data = serde_json::to_string(gap).unwrap_or_default();
-        let id = gap.resumed_from;
-        self.send(Bytes::from(format!(
-            "id: {id}\nevent: gap\ndata: {data}\n\n"
-        )))
-        .await
-    }
-
-    /// Sends clients away for different times, so that they do not all come back at once.
-    async fn farewell(&self) {
-        let retry = rand::rng().random_range(RETRY / 3..RETRY * 2);
-        let _ = self.send(Bytes::from(format!("retry: {retry}\n\n"))).await;
+    /// A sign of life; it also moves the client on over what a filter held back, so that it never
+    /// comes back from further away than it was.
+    fn comment(&self) -> Bytes {
+        let mut chunk = BytesMut::from(&b":\n"[..]);
+        if let Some(position) = self.source.position() {
+            chunk.put_slice(b"id: ");
+            put_id(position, &mut chunk);
+            chunk.put_u8(b'\n');
+        }
+        chunk.put_u8(b'\n');
+        chunk.freeze()
     }
 }
 
-fn frame(epoch: u64, event: &Logged, chunk: &mut BytesMut) {
-    let id = EventId {
-        epoch,
-        seq: event.seq,
-    };
-    let head = format!("id: {id}\nevent: {}\ndata: ", event.kind.as_str());
-    chunk.reserve(head.len() + event.json.len() + 2);
-    chunk.put_slice(head.as_bytes());
+/// Sends clients away for different times, so that they do not all come back at once.
+fn farewell() -> Bytes {
+    let retry = rand::rng().random_range(RETRY / 3..RETRY * 2);
+    Bytes::from(format!("retry: {retry}\n\n"))
+}
+
+fn put_gap(gap: &Gap, chunk: &mut BytesMut) {
+    // Strings and numbers are always JSON.
+    let data = serde_json::to_string(gap).unwrap_or_default();
+    let id = gap.resumed_from;
+    let block = format!("id: {id}\nevent: gap\ndata: {data}\n\n");
+    chunk.extend_from_slice(block.as_bytes());
+}
+
+/// The JSON of an event was written once, when it was recorded; here it is only copied.
+fn put_event(epoch: u64, event: &Logged, chunk: &mut BytesMut) {
+    let seq = event.seq;
+    chunk.reserve(event.json.len() + 96);
+    chunk.put_slice(b"id: ");
+    put_id(EventId { epoch, seq }, chunk);
+    chunk.put_slice(b"\nevent: ");
+    chunk.put_slice(event.kind.as_str().as_bytes());
+    chunk.put_slice(b"\ndata: ");
     chunk.put_slice(&event.json);
     chunk.put_slice(b"\n\n");
+}
+
+fn put_id(id: EventId, chunk: &mut BytesMut) {
+    use std::fmt::Write as _;
+    // Writing to memory cannot fail.
+    let _ = write!(chunk, "{id}");
 }

@@ -1,11 +1,13 @@
 //! Messages and agents as JSON.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
 use serde::Serializer;
 use serde_json::value::RawValue;
 
+use crate::message::BodyEncoding;
 use crate::message::Header;
 use crate::message::Message;
 use crate::message::MessageId;
@@ -22,7 +24,7 @@ pub(super) struct MessageView<'a> {
     id: MessageId,
     status: Status,
     target: &'a str,
-    body: std::borrow::Cow<'a, str>,
+    body: Cow<'a, str>,
     content_type: &'a str,
     #[serde(serialize_with = "header_lines")]
     extra_headers: &'a [Header],
@@ -46,10 +48,9 @@ impl<'a> MessageView<'a> {
     /// A message as it was accepted.
     pub(super) fn accepted(message: &'a Message) -> Self {
         let is_later = message.send_at.is_some_and(|at| at > message.created_at);
-        let status = if is_later {
-            Status::Scheduled
-        } else {
-            Status::Queued
+        let status = match is_later {
+            true => Status::Scheduled,
+            false => Status::Queued,
         };
         Self::of(message, status)
     }
@@ -74,8 +75,8 @@ impl<'a> MessageView<'a> {
 
     fn of(message: &'a Message, status: Status) -> Self {
         let body = match message.body_encoding {
-            crate::message::BodyEncoding::Utf8 => String::from_utf8_lossy(&message.body),
-            crate::message::BodyEncoding::Base64 => message.body_text().into(),
+            BodyEncoding::Utf8 => String::from_utf8_lossy(&message.body),
+            BodyEncoding::Base64 => message.body_text().into(),
         };
         Self {
             id: message.id,

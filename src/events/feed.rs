@@ -1,4 +1,4 @@
-//! Reading the log: from where, and what happens when that is not there any more.
+//! Reading the log: from where, in which steps, and what happens when something is not there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::follow::Follower;
 use super::follow::Following;
 use super::id::EventId;
+use super::id::EventIdError;
 use crate::message::MessageId;
 use crate::store::EventFilter;
 use crate::store::Logged;
@@ -20,10 +21,12 @@ use crate::store::StoreError;
 pub struct Feed {
     store: Arc<dyn Store>,
     following: Arc<Following>,
+    /// How far the log reaches, told to those who follow all of it.
+    pulse: Arc<watch::Sender<u64>>,
 }
 
 /// Where a reader begins.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Start {
     /// With the oldest event kept.
     Earliest,
@@ -31,43 +34,81 @@ pub enum Start {
     Now,
     /// After this event.
     After(EventId),
+    /// After something that is no event of any log of ours, in the reader's words.
+    Unknown(String),
 }
+
+impl Start {
+    /// What a reader that saw `text` last, or asks for `earliest`, means.
+    pub fn resume(text: &str) -> Self {
+        Self::parse(text).unwrap_or_else(|_| Self::Unknown(text.chars().take(WORDS).collect()))
+    }
+
+    /// `earliest`, or the id of an event.
+    pub fn parse(text: &str) -> Result<Self, EventIdError> {
+        match text {
+            "earliest" => Ok(Self::Earliest),
+            id => id.parse().map(Self::After),
+        }
+    }
+}
+
+/// How much of a reader's words is repeated to it.
+const WORDS: usize = 64;
 
 /// A reader asked to go on where the log cannot.
 #[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Gap {
     /// What it asked for.
-    pub requested: EventId,
+    pub requested: String,
     /// It goes on after this.
     pub resumed_from: EventId,
     /// Why, in a sentence.
     pub reason: &'static str,
 }
 
+/// A part of the log.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// What the reader has missed for good, before the events.
+    pub gap: Option<Gap>,
+    /// Oldest first.
+    pub events: Vec<Logged>,
+    /// Everything up to here was looked at: where the next page begins.
+    pub next: EventId,
+}
+
 /// A reader of the log.
 pub struct Subscription {
-    store: Arc<dyn Store>,
+    feed: Feed,
     filter: EventFilter,
     cursor: u64,
-    committed: watch::Receiver<u64>,
-    /// When the log was last looked at.
-    looked: Option<Instant>,
+    gap: Option<Gap>,
+    pulse: watch::Receiver<u64>,
 }
 
 /// Events taken from the log at once.
-const BATCH: usize = 512;
+const BATCH: usize = 128;
 
-/// How often a reader looks at the log at most. At hundreds of commits a second and a thousand
-/// readers, waking each for each commit would cost more than everything else together.
-const PACE: Duration = Duration::from_millis(5);
+/// How long the log is left alone when it could not be read.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What each reader adds to the time between two pulses. Waking one costs some 6 µs, so readers
+/// take up about a quarter of a core at most, however many commits there are in a second.
+const PACE: Duration = Duration::from_micros(25);
+
+/// Shorter rests are not worth a timer.
+const MIN_REST: Duration = Duration::from_millis(1);
 
 impl Feed {
-    /// The feed of this store.
+    /// The feed of this store. [`Feed::run`] keeps it going.
     pub fn new(store: Arc<dyn Store>) -> Self {
+        let last = *store.committed().borrow();
         Self {
             store,
             following: Arc::default(),
+            pulse: Arc::new(watch::Sender::new(last)),
         }
     }
 
@@ -76,45 +117,36 @@ impl Feed {
         self.store.epoch()
     }
 
-    /// Finds where a reader begins, and tells what it has missed for good.
-    pub async fn position(&self, start: Start) -> Result<(u64, Option<Gap>), StoreError> {
-        let bounds = self.store.bounds().await?;
-        let epoch = self.epoch();
-        let requested = match start {
-            Start::Earliest => return Ok((bounds.forgotten_to, None)),
-            Start::Now => return Ok((bounds.last, None)),
-            Start::After(id) => id,
-        };
-        let reason = if requested.epoch != epoch {
-            "the id is of another log"
-        } else if requested.seq > bounds.last {
-            "the id is of no event"
-        } else if requested.seq < bounds.forgotten_to {
-            "events after the id are not kept any more"
-        } else {
-            return Ok((requested.seq, None));
-        };
-        let seq = bounds.forgotten_to;
-        let resumed_from = EventId { epoch, seq };
-        Ok((
-            seq,
-            Some(Gap {
-                requested,
-                resumed_from,
-                reason,
-            }),
-        ))
+    /// Up to `limit` events from `start`, without waiting for any.
+    pub async fn page(
+        &self,
+        start: Start,
+        filter: EventFilter,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let (cursor, gap) = self.position(start).await?;
+        let page = self.read(cursor, filter, limit).await?;
+        Ok(Page {
+            gap: gap.or(page.gap),
+            ..page
+        })
     }
 
-    /// Reads the log after this number, whatever passes the filter, for ever.
-    pub fn subscribe(&self, after: u64, filter: EventFilter) -> Subscription {
-        Subscription {
-            store: self.store.clone(),
+    /// Reads the log from `start`, whatever passes the filter, for ever.
+    pub async fn subscribe(
+        &self,
+        start: Start,
+        filter: EventFilter,
+    ) -> Result<Subscription, StoreError> {
+        let pulse = self.pulse.subscribe();
+        let (cursor, gap) = self.position(start).await?;
+        Ok(Subscription {
+            feed: self.clone(),
             filter,
-            cursor: after,
-            committed: self.store.committed(),
-            looked: None,
-        }
+            cursor,
+            gap,
+            pulse,
+        })
     }
 
     /// Follows one message from now on: what is committed later, this hears.
@@ -122,68 +154,164 @@ impl Feed {
         Follower::new(self.following.clone(), id)
     }
 
-    /// Hands events to those who follow single messages, until the store is gone. One task does
-    /// this for all of them: it reads each event once, however many wait.
+    /// Finds where a reader begins, and tells what it has missed for good.
+    async fn position(&self, start: Start) -> Result<(u64, Option<Gap>), StoreError> {
+        let bounds = self.store.bounds().await?;
+        let requested = match start {
+            Start::Earliest => return Ok((bounds.forgotten_to, None)),
+            Start::Now => return Ok((bounds.last, None)),
+            Start::After(id) => id,
+            Start::Unknown(words) => {
+                let gap = self.gap(words, bounds.forgotten_to, "this is not the id of an event");
+                return Ok((bounds.forgotten_to, Some(gap)));
+            }
+        };
+        let reason = if requested.epoch != self.epoch() {
+            "the id is of another log"
+        } else if requested.seq > bounds.last {
+            "the log does not reach as far as the id"
+        } else if requested.seq < bounds.forgotten_to {
+            FORGOTTEN
+        } else {
+            return Ok((requested.seq, None));
+        };
+        let gap = self.gap(requested.to_string(), bounds.forgotten_to, reason);
+        Ok((bounds.forgotten_to, Some(gap)))
+    }
+
+    /// The one way in which the log is read.
+    async fn read(
+        &self,
+        after: u64,
+        filter: EventFilter,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let page = self.store.events(after, filter, limit).await?;
+        // After the look, so that what was removed before or while we looked is not passed over
+        // in silence.
+        let forgotten_to = self.store.bounds().await?.forgotten_to;
+        if forgotten_to > after {
+            let requested = self.id(after).to_string();
+            return Ok(Page {
+                gap: Some(self.gap(requested, forgotten_to, FORGOTTEN)),
+                events: Vec::new(),
+                next: self.id(forgotten_to),
+            });
+        }
+        Ok(Page {
+            gap: None,
+            events: page.events,
+            next: self.id(page.scanned_to.max(after)),
+        })
+    }
+
+    fn gap(&self, requested: String, resumed_from: u64, reason: &'static str) -> Gap {
+        Gap {
+            requested,
+            resumed_from: self.id(resumed_from),
+            reason,
+        }
+    }
+
+    fn id(&self, seq: u64) -> EventId {
+        EventId {
+            epoch: self.epoch(),
+            seq,
+        }
+    }
+
+    /// Hands events to those who follow single messages, and wakes those who follow the log, until
+    /// the store is gone. One task does this for all of them: it reads each event once, however
+    /// many wait.
     pub async fn run(self) {
         let mut committed = self.store.committed();
         let mut cursor = *committed.borrow_and_update();
-        while committed.changed().await.is_ok() {
+        let mut rest_until = Instant::now();
+        loop {
+            let is_behind = *self.pulse.borrow() < cursor;
+            tokio::select! {
+                changed = committed.changed() => if changed.is_err() {
+                    return;
+                },
+                () = tokio::time::sleep_until(rest_until), if is_behind => {}
+            }
             let last = *committed.borrow_and_update();
-            while cursor < last {
-                if self.following.is_empty() {
-                    cursor = last;
-                    break;
-                }
-                match self
-                    .store
-                    .events(cursor, EventFilter::default(), BATCH)
-                    .await
-                {
-                    Ok(page) => {
-                        cursor = page.scanned_to.max(cursor);
-                        self.following.tell(page.events);
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "the log cannot be read; trying again");
-                        tokio::time::sleep(Duration::from_secs(1)).await;
-                    }
-                }
+            cursor = self.tell(cursor, last).await;
+            let now = Instant::now();
+            if now >= rest_until {
+                self.pulse.send_replace(cursor);
+                rest_until = now + self.rest();
             }
         }
     }
+
+    /// How long those who follow the log are left alone after they were woken.
+    fn rest(&self) -> Duration {
+        let readers = u32::try_from(self.pulse.receiver_count()).unwrap_or(u32::MAX);
+        let rest = PACE.saturating_mul(readers);
+        if rest < MIN_REST {
+            Duration::ZERO
+        } else {
+            rest
+        }
+    }
+
+    /// Tells followers what happened after `cursor`, up to `last`; where it has come to.
+    async fn tell(&self, mut cursor: u64, last: u64) -> u64 {
+        while cursor < last {
+            // Who begins to follow later looks at the log itself first.
+            if self.following.is_empty() {
+                return last;
+            }
+            let everything = EventFilter::default();
+            match self.store.events(cursor, everything, BATCH).await {
+                Ok(page) => {
+                    cursor = page.scanned_to.max(cursor);
+                    self.following.tell(page.events);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the log cannot be read; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+        cursor
+    }
 }
+
+const FORGOTTEN: &str = "events after the id are not kept any more";
 
 impl Subscription {
     /// Where the reader is: everything up to here was seen, or held back by the filter.
-    pub fn cursor(&self) -> u64 {
-        self.cursor
+    pub fn position(&self) -> EventId {
+        self.feed.id(self.cursor)
     }
 
-    /// What comes next, at least one event. Cancel-safe: nothing is taken before it is returned.
-    pub async fn next(&mut self) -> Result<Vec<Logged>, StoreError> {
+    /// What comes next: a gap, events, or both. Cancel-safe: nothing is taken before it is
+    /// returned.
+    pub async fn next(&mut self) -> Result<Page, StoreError> {
+        if let Some(gap) = self.gap.take() {
+            return Ok(Page {
+                next: gap.resumed_from,
+                gap: Some(gap),
+                events: Vec::new(),
+            });
+        }
         loop {
-            if let Some(looked) = self.looked {
-                tokio::time::sleep_until(looked + PACE).await;
-            }
             // Before the look, so that what is committed while we look is not missed.
-            self.committed.borrow_and_update();
-            let page = self
-                .store
-                .events(self.cursor, self.filter.clone(), BATCH)
-                .await?;
-            let is_full = page.events.len() == BATCH;
-            let moved = page.scanned_to > self.cursor;
-            self.cursor = page.scanned_to;
-            self.looked = (!is_full).then(Instant::now);
-            if !page.events.is_empty() {
-                return Ok(page.events);
+            let last = *self.pulse.borrow_and_update();
+            let filter = self.filter.clone();
+            let page = self.feed.read(self.cursor, filter, BATCH).await?;
+            let moved = page.next.seq > self.cursor;
+            self.cursor = page.next.seq;
+            if page.gap.is_some() || !page.events.is_empty() {
+                return Ok(page);
             }
-            // The filter held everything back, and there is more to look at.
-            if moved && *self.committed.borrow() > self.cursor {
-                self.looked = None;
+            // The filter held everything back, and there may be more to look at.
+            if moved && self.cursor < last {
                 continue;
             }
-            if self.committed.changed().await.is_err() {
+            if self.pulse.changed().await.is_err() {
                 return Err(StoreError::Closed);
             }
         }

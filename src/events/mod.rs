@@ -10,6 +10,7 @@ mod id;
 
 pub use feed::Feed;
 pub use feed::Gap;
+pub use feed::Page;
 pub use feed::Start;
 pub use feed::Subscription;
 pub use follow::Follower;

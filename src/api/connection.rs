@@ -1,0 +1,233 @@
+//! A client's connection, and how long it may take over what is its turn to do.
+//!
+//! hyper times how long a connection may be idle. Two more limits are kept here, where the bytes
+//! pass: a head that has begun must be complete in time, and a client must go on taking what it is
+//! sent. Whoever breaks one is cut off, and has cost a buffer meanwhile.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::body::Bytes;
+use axum::body::HttpBody;
+use axum::http::Request;
+use axum::http::Response;
+use hyper::body::Frame;
+use hyper::body::Incoming;
+use hyper::body::SizeHint;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::io::ReadBuf;
+use tokio::time::Sleep;
+use tower::Service as _;
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// From the first byte of a request's head to its last.
+    pub(super) head: Duration,
+    /// Over taking nothing of what it is sent.
+    pub(super) write: Duration,
+}
+
+/// How many requests of a connection began to be answered, and how many were.
+#[derive(Debug, Default)]
+struct Turns {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+/// A stream of bytes that fails when its client takes too long.
+pub(super) struct Timed<S> {
+    stream: S,
+    patience: Patience,
+    turns: Arc<Turns>,
+    /// The head that has begun: when it must be complete, and the requests there were before it.
+    head: Option<(Pin<Box<Sleep>>, u64)>,
+    /// When the client must have taken something.
+    write: Option<Pin<Box<Sleep>>>,
+}
+
+/// Answers the requests of one connection, and keeps count of them.
+#[derive(Clone)]
+pub(super) struct Answering {
+    router: Router,
+    turns: Arc<Turns>,
+}
+
+/// A stream that is timed, and what answers the requests on it.
+pub(super) fn timed<S>(stream: S, router: Router, patience: Patience) -> (Timed<S>, Answering) {
+    let turns = Arc::<Turns>::default();
+    let answering = Answering {
+        router,
+        turns: turns.clone(),
+    };
+    let timed = Timed {
+        stream,
+        patience,
+        turns,
+        head: None,
+        write: None,
+    };
+    (timed, answering)
+}
+
+impl<S> Timed<S> {
+    /// Takes note that `bytes` were read, or that there are none yet.
+    fn watch_head(&mut self, context: &mut Context<'_>, has_read: bool) -> io::Result<()> {
+        let begun = self.turns.begun.load(Ordering::Relaxed);
+        let is_answering = begun != self.turns.ended.load(Ordering::Relaxed);
+        let is_complete = self
+            .head
+            .as_ref()
+            .is_some_and(|(_, before)| *before != begun);
+        if is_answering || is_complete {
+            self.head = None;
+        }
+        if has_read && !is_answering && self.head.is_none() {
+            let deadline = Box::pin(tokio::time::sleep(self.patience.head));
+            self.head = Some((deadline, begun));
+        }
+        match &mut self.head {
+            Some((deadline, _)) if !has_read => check(deadline, context),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Takes note that the client took something, or nothing yet.
+    fn watch_write<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.write = None;
+            return written;
+        }
+        let patience = self.patience.write;
+        let deadline = self
+            .write
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        match check(deadline, context) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+fn check(deadline: &mut Pin<Box<Sleep>>, context: &mut Context<'_>) -> io::Result<()> {
+    match deadline.as_mut().poll(context) {
+        Poll::Pending => Ok(()),
+        Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let has_read = buffer.filled().len() > before;
+        if has_read || read.is_pending() {
+            self.watch_head(context, has_read)?;
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watch_write(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.watch_write(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.watch_write(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.watch_write(context, shut)
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Answering {
+    type Response = Response<Answered>;
+    type Error = std::convert::Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.turns.begun.fetch_add(1, Ordering::Relaxed);
+        let turn = Turn(self.turns.clone());
+        // A router is always ready.
+        let answer = self.router.clone().call(request);
+        Box::pin(async move {
+            let response = answer.await?;
+            Ok(response.map(|body| Answered { body, _turn: turn }))
+        })
+    }
+}
+
+/// Ends when the answer was given, or is not wanted any more.
+struct Turn(Arc<Turns>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of an answer, which ends the request's turn.
+pub(super) struct Answered {
+    body: Body,
+    _turn: Turn,
+}
+
+impl HttpBody for Answered {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,36 @@
+//! Answers in JSON, written once.
+
+use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::error::ApiError;
+
+/// What an answer takes, as a rule: a message with its result.
+const USUAL: usize = 1024;
+
+/// 200.
+pub(super) fn ok(value: &impl Serialize) -> Response {
+    answer(StatusCode::OK, value)
+}
+
+/// 202.
+pub(super) fn accepted(value: &impl Serialize) -> Response {
+    answer(StatusCode::ACCEPTED, value)
+}
+
+fn answer(status: StatusCode, value: &impl Serialize) -> Response {
+    let mut bytes = Vec::with_capacity(USUAL);
+    if let Err(error) = serde_json::to_writer(&mut bytes, value) {
+        return ApiError::Internal(error.to_string()).into_response();
+    }
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}

@@ -1,0 +1,81 @@
+//! What paths and query strings say; a mistake in one is told like any other.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::extract::rejection::PathRejection;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::Api;
+use super::error::ApiError;
+
+/// A query string that says only what its reader knows.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let read = axum::extract::Query::try_from_uri(&parts.uri);
+        read.map(|axum::extract::Query(query)| Self(query))
+            .map_err(|rejection| {
+                let whole = rejection.body_text();
+                let words = whole.split_once("query string: ");
+                ApiError::Query(words.map_or(&*whole, |(_, words)| words).to_owned())
+            })
+    }
+}
+
+/// The last variable of the path.
+pub(super) struct Id(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let read: Result<axum::extract::Path<String>, PathRejection> =
+            axum::extract::Path::from_request_parts(parts, state).await;
+        // Such as escapes that are no UTF-8: nothing is called that.
+        read.map(|axum::extract::Path(id)| Self(id))
+            .map_err(|_| ApiError::NotFound("nothing has this id"))
+    }
+}
+
+/// How many a page has when the client does not say, and at most.
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 500;
+
+/// `limit=`.
+pub(super) fn limit(given: Option<&str>) -> Result<usize, ApiError> {
+    let Some(given) = given else {
+        return Ok(DEFAULT_LIMIT);
+    };
+    match given.parse() {
+        Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+        _ => Err(ApiError::Query(format!(
+            "limit: a number from 1 to {MAX_LIMIT}"
+        ))),
+    }
+}
+
+/// `target=`, normalized as that of a message is.
+pub(super) fn uri(api: &Api, target: Option<&str>) -> Result<Option<Arc<str>>, ApiError> {
+    let resolve = |target| {
+        let recipient = api.addressing.resolve(target, None);
+        recipient
+            .map(|recipient| recipient.uri)
+            .map_err(|error| ApiError::Query(format!("target: {error}")))
+    };
+    target.map(resolve).transpose()
+}
+
+/// `from=`, one of our accounts.
+pub(super) fn account(api: &Api, from: Option<&str>) -> Result<Option<Arc<str>>, ApiError> {
+    let find = |from| {
+        let unknown = "from: not the address of a configured account";
+        let account = api.addressing.account(from);
+        account.ok_or_else(|| ApiError::Query(unknown.to_owned()))
+    };
+    from.map(find).transpose()
+}

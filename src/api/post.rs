@@ -1,0 +1,218 @@
+//! `POST /messages`: takes a message in, and answers in one of three forms.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::HeaderValue;
+use axum::http::header;
+use axum::response::Response;
+use sha2::Digest as _;
+use sha2::Sha256;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Api;
+use super::error::ApiError;
+use super::extract;
+use super::json;
+use super::middleware::Caller;
+use super::negotiate;
+use super::negotiate::Form;
+use super::new_message::NewMessageJson;
+use super::sse;
+use super::view::MessageView;
+use crate::dispatch::Admission;
+use crate::events::Follower;
+use crate::message::Draft;
+use crate::message::EventKind;
+use crate::message::Message;
+use crate::message::MessageId;
+use crate::message::NewMessage;
+use crate::message::Status;
+use crate::message::Violation;
+use crate::store::IdempotencyKey;
+use crate::store::Stored;
+
+/// How the client wants to be answered.
+enum Answer {
+    /// 202, when the message is durable.
+    Accepted,
+    /// 200, when the message has ended in this time.
+    Finished(Duration),
+    /// 200, with the message's event stream.
+    Stream(OwnedSemaphorePermit),
+}
+
+impl Answer {
+    /// What the headers ask for; a stream only where there is room for one.
+    fn preferred(api: &Api, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let wait = negotiate::wait(headers);
+        match (negotiate::form(headers)?, wait) {
+            (Form::Stream, _) => api.stream_permit().map(Self::Stream),
+            (Form::Json, Some(wait)) => Ok(Self::Finished(wait)),
+            (Form::Json, None) => Ok(Self::Accepted),
+        }
+    }
+}
+
+/// Makes a message durable and sets it on its way.
+pub(super) async fn create(
+    State(api): State<Api>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let settings = &api.settings;
+    let answer = Answer::preferred(&api, &headers)?;
+    let key = negotiate::idempotency_key(&headers)?;
+    let (limit, time) = (settings.max_request, settings.request_timeout);
+    let bytes = extract::body(&headers, body, limit, time).await?;
+    let new: NewMessageJson = extract::json(&bytes, "")?;
+    let now = api.clock.now();
+    let message = draft(&api, new.into(), "")?.accept(api.new_id(now), now);
+    let key = key.map(|key| self::key(&caller, key, &bytes));
+
+    // Before it is handed over, so that none of its events is missed.
+    let follower = match answer {
+        Answer::Accepted => None,
+        Answer::Finished(_) | Answer::Stream(_) => Some(api.feed.follow(message.id)),
+    };
+    let message = match api.dispatch.accept(vec![message], key).await? {
+        Admission::Accepted(messages) => messages.into_iter().next(),
+        Admission::Replayed(ids) => return replay(&api, ids.first(), answer).await,
+    };
+    let message = message.ok_or_else(|| ApiError::Internal("nothing was accepted".to_owned()))?;
+    let mut response = match (answer, follower) {
+        (Answer::Stream(permit), Some(follower)) => {
+            sse::of_message(&api, follower, Vec::new(), permit)
+        }
+        (Answer::Finished(wait), Some(follower)) => {
+            wait_for_end(&api, &message, follower, wait).await
+        }
+        (Answer::Accepted | Answer::Finished(_) | Answer::Stream(_), _) => {
+            json::accepted(&MessageView::accepted(&message))
+        }
+    };
+    locate(&mut response, message.id);
+    Ok(response)
+}
+
+/// Checks a message; `at` is its pointer within the request.
+pub(super) fn draft(api: &Api, new: NewMessage, at: &str) -> Result<Draft, ApiError> {
+    let now = api.clock.now();
+    let draft = Draft::parse(new, &*api.addressing, &api.limits, now).map_err(|violations| {
+        let placed = |Violation { pointer, detail }| Violation {
+            pointer: format!("{at}{pointer}"),
+            detail,
+        };
+        ApiError::Invalid(violations.into_iter().map(placed).collect())
+    })?;
+    let max = api.limits.max_body;
+    if draft.body_len() > max {
+        let words = format!("{at}/body: a body has at most {max} bytes, decoded");
+        return Err(ApiError::TooLarge(words));
+    }
+    Ok(draft)
+}
+
+pub(super) fn key(caller: &Caller, key: &str, body: &[u8]) -> IdempotencyKey {
+    IdempotencyKey {
+        owner: caller.name(),
+        key: key.into(),
+        fingerprint: Sha256::digest(body).into(),
+    }
+}
+
+/// Says where the message is from now on.
+fn locate(response: &mut Response, id: MessageId) {
+    // An id has only characters that a header may have.
+    if let Ok(location) = HeaderValue::try_from(format!("/messages/{id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+}
+
+/// Says that the request was known, and its answer is the first one again.
+pub(super) fn mark_replayed(response: &mut Response) {
+    let yes = HeaderValue::from_static("true");
+    response.headers_mut().insert("idempotent-replayed", yes);
+}
+
+/// The first answer again, in the form that is asked for now.
+async fn replay(api: &Api, id: Option<&MessageId>, answer: Answer) -> Result<Response, ApiError> {
+    let gone = || ApiError::NotFound("the message of this Idempotency-Key is not kept any more");
+    let id = *id.ok_or_else(gone)?;
+    // Before the look, so that what happens meanwhile is not missed.
+    let follower = api.feed.follow(id);
+    let stored = api.store.message(id).await?.ok_or_else(gone)?;
+    let mut response = match answer {
+        Answer::Accepted => json::accepted(&MessageView::accepted(&stored.message)),
+        Answer::Finished(wait) if stored.status.is_final() => finished(api, &stored, wait),
+        Answer::Finished(wait) => wait_for_end(api, &stored.message, follower, wait).await,
+        Answer::Stream(permit) => {
+            let before = api.store.events_of(id).await?;
+            sse::of_message(api, follower, before, permit)
+        }
+    };
+    locate(&mut response, id);
+    mark_replayed(&mut response);
+    Ok(response)
+}
+
+/// 200 when the message ends in time, else 202. The message was taken in, so this cannot fail.
+async fn wait_for_end(
+    api: &Api,
+    message: &Arc<Message>,
+    mut follower: Follower,
+    wait: Duration,
+) -> Response {
+    let ended = tokio::select! {
+        ended = tokio::time::timeout(wait, follower.terminal()) => ended.ok().flatten(),
+        // A stop is no reason to keep a client waiting.
+        () = api.closing.cancelled() => None,
+    };
+    let Some(event) = ended else {
+        return unfinished(api, message, wait).await;
+    };
+    let (attempt, completed_at) = event.facts();
+    let status = match event.kind {
+        EventKind::Succeeded => Status::Succeeded,
+        EventKind::Failed | EventKind::Sending | EventKind::Deferred => Status::Failed,
+    };
+    let stored = Stored {
+        message: message.clone(),
+        status,
+        attempt,
+        completed_at,
+        not_before: None,
+        result: Some(event),
+    };
+    finished(api, &stored, wait)
+}
+
+/// The message as it stands when the client has waited long enough.
+async fn unfinished(api: &Api, message: &Arc<Message>, wait: Duration) -> Response {
+    let mut response = match api.store.message(message.id).await {
+        Ok(Some(stored)) if stored.status.is_final() => return finished(api, &stored, wait),
+        Ok(Some(stored)) => json::accepted(&MessageView::stored(&stored, api.clock.now())),
+        // It was taken in all the same.
+        Ok(None) | Err(_) => json::accepted(&MessageView::accepted(message)),
+    };
+    apply_wait(&mut response, wait);
+    response
+}
+
+fn finished(api: &Api, stored: &Stored, wait: Duration) -> Response {
+    let mut response = json::ok(&MessageView::stored(stored, api.clock.now()));
+    apply_wait(&mut response, wait);
+    response
+}
+
+/// RFC 7240 §3.
+fn apply_wait(response: &mut Response, wait: Duration) {
+    // A number has only characters that a header may have.
+    if let Ok(applied) = HeaderValue::try_from(format!("wait={}", wait.as_secs())) {
+        response.headers_mut().insert("preference-applied", applied);
+    }
+}
