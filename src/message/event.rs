@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde::ser::SerializeMap as _;
 
+use super::accepted::Metadata;
 use super::cause::Cause;
 use super::cause::Originator;
-use super::draft::Metadata;
 use super::id::MessageId;
 use super::time::Timestamp;
 

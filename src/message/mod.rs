@@ -5,6 +5,7 @@
 //! all), then a [`Message`] (accepted: it has an id and a time), and each attempt at it ends in an
 //! [`Outcome`], from which [`retry::decide`] says what is told: an [`Event`].
 
+mod accepted;
 mod addressing;
 mod agent;
 mod cause;
@@ -12,11 +13,18 @@ mod draft;
 mod event;
 mod header;
 mod id;
+mod media_type;
+mod members;
+mod new_message;
 mod outcome;
 pub mod retry;
 mod status;
 mod time;
 
+pub use accepted::BodyEncoding;
+pub use accepted::Message;
+pub use accepted::Metadata;
+pub use accepted::OnUnknown;
 pub use addressing::AddressError;
 pub use addressing::Addressing;
 pub use addressing::Recipient;
@@ -26,16 +34,7 @@ pub use agent::AgentStatus;
 pub use agent::Agents;
 pub use cause::Cause;
 pub use cause::Originator;
-pub use draft::BodyEncoding;
 pub use draft::Draft;
-pub use draft::HeaderLine;
-pub use draft::Limits;
-pub use draft::Message;
-pub use draft::Metadata;
-pub use draft::NewHeader;
-pub use draft::NewMessage;
-pub use draft::OnUnknown;
-pub use draft::Violation;
 pub use event::Event;
 pub use event::EventKind;
 pub use event::HeaderMap;
@@ -46,6 +45,11 @@ pub use header::Header;
 pub use header::HeaderError;
 pub use id::MessageId;
 pub use id::MessageIdError;
+pub use new_message::HeaderLine;
+pub use new_message::Limits;
+pub use new_message::NewHeader;
+pub use new_message::NewMessage;
+pub use new_message::Violation;
 pub use outcome::Answer;
 pub use outcome::Outcome;
 pub use outcome::Unknown;

@@ -16,9 +16,9 @@
 
 use std::time::Duration;
 
+use super::accepted::OnUnknown;
 use super::cause::Cause;
 use super::cause::Originator;
-use super::draft::OnUnknown;
 use super::event::ResponseView;
 use super::event::What;
 use super::outcome::Answer;

@@ -5,14 +5,16 @@
 //! the gateway, the fuller the batches. One batch is under way at a time: what the log says about
 //! one lane is in the order it happened, also when the store fails and a batch is tried again.
 
+mod intake;
+mod loading;
+mod recording;
+
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::collections::VecDeque;
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use rand::RngExt as _;
@@ -23,18 +25,13 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
-use super::board::Cancel;
 use super::board::Start;
 use super::board::Teller;
 use super::board::event;
-use super::handle::AcceptError;
-use super::handle::Admission;
 use super::handle::CancelError;
 use super::handle::Command;
 use crate::agent::AgentIndex;
-use crate::agent::Command as AgentCommand;
 use crate::agent::Handle as Agent;
-use crate::agent::Job;
 use crate::agent::Report;
 use crate::clock::Clock;
 use crate::message::Message;
@@ -47,11 +44,16 @@ use crate::pool::Pool;
 use crate::store::IdempotencyKey;
 use crate::store::Record;
 use crate::store::Recorded;
-use crate::store::Reply;
 use crate::store::Store;
 use crate::store::StoreError;
-use crate::store::Submission;
-use crate::store::Verdict;
+use intake::Accepted;
+use intake::Accepting;
+use loading::Loading;
+use recording::After;
+use recording::Failing;
+use recording::RETRY_MAX;
+use recording::RETRY_MIN;
+use recording::Recording;
 
 /// What the dispatcher works with.
 pub struct Parts {
@@ -89,11 +91,6 @@ pub struct Settings {
 const TURN: usize = 1024;
 /// Messages asked for at once, when taking over those of before a restart.
 const CLAIM: usize = 2_000;
-/// Contents read at once.
-const LOAD: usize = 256;
-/// How long after a failed commit it is tried again, at first and at most.
-const RETRY_MIN: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(5);
 /// The longest sleep: the clock on the wall may have been set meanwhile.
 const MAX_SLEEP: Duration = Duration::from_secs(30);
 
@@ -169,52 +166,6 @@ struct Dispatcher {
     draining: bool,
 }
 
-type Accepting = futures_util::future::BoxFuture<'static, Accepted>;
-
-struct Accepted {
-    result: Result<Vec<Verdict>, StoreError>,
-    requests: Vec<Request>,
-}
-
-/// An accept command under way.
-struct Request {
-    messages: Vec<Arc<Message>>,
-    key: Option<IdempotencyKey>,
-    reply: oneshot::Sender<Result<Admission, AcceptError>>,
-}
-
-/// Records, and what follows from each.
-struct Batch {
-    records: Arc<[Record]>,
-    after: Vec<After>,
-}
-
-/// A batch under way to the disk.
-struct Recording {
-    answer: Reply<Vec<Recorded>>,
-    batch: Batch,
-}
-
-/// The store failed; the batch is kept and tried again.
-struct Failing {
-    /// `None` while it is tried.
-    batch: Option<Batch>,
-    wait: Duration,
-    retry_at: tokio::time::Instant,
-}
-
-struct Loading {
-    answer: Reply<Vec<Arc<Message>>>,
-    ids: Vec<MessageId>,
-}
-
-/// What follows when a record is durable.
-enum After {
-    Nothing,
-    Transmit { agent: AgentIndex, job: Job },
-    Canceled(oneshot::Sender<Result<(), CancelError>>),
-}
-
 /// What woke the loop.
 enum Input {
     Arrived,
@@ -267,7 +218,7 @@ impl Dispatcher {
             let sleep = self.time_to_deadline();
             let input = tokio::select! {
                 biased;
-                result = recorded(&mut self.recording) => Input::Recorded(result),
+                result = recording::recorded(&mut self.recording) => Input::Recorded(result),
                 Some(accepted) = self.accepting.next() => Input::Accepted(accepted),
                 count = reports.recv_many(&mut told, TURN), if reported => {
                     reported = count > 0;
@@ -277,7 +228,7 @@ impl Dispatcher {
                     asked = count > 0;
                     Input::Arrived
                 }
-                result = loaded(&mut self.loading) => Input::Loaded(result),
+                result = loading::loaded(&mut self.loading) => Input::Loaded(result),
                 () = sleep_for(sleep) => Input::Time,
                 () = drain.cancelled(), if !self.draining => Input::Drain,
             };
@@ -377,106 +328,6 @@ impl Dispatcher {
         }
     }
 
-    fn record_gathered(&mut self) {
-        if self.recording.is_some() || self.failing.is_some() || self.gathered.is_empty() {
-            return;
-        }
-        let (records, after): (Vec<_>, _) = std::mem::take(&mut self.gathered).into_iter().unzip();
-        self.record(Batch {
-            records: records.into(),
-            after,
-        });
-    }
-
-    fn record(&mut self, batch: Batch) {
-        self.recording = Some(Recording {
-            answer: self.store.record(batch.records.clone()),
-            batch,
-        });
-    }
-
-    fn retry_failed(&mut self) {
-        let is_due = self
-            .failing
-            .as_ref()
-            .is_some_and(|f| f.retry_at <= tokio::time::Instant::now());
-        if is_due
-            && self.recording.is_none()
-            && let Some(failing) = &mut self.failing
-            && let Some(batch) = failing.batch.take()
-        {
-            self.record(batch);
-        }
-    }
-
-    fn recorded(&mut self, result: Result<Vec<Recorded>, StoreError>) {
-        let Some(Recording { batch, .. }) = self.recording.take() else {
-            return;
-        };
-        match result {
-            Ok(answers) => {
-                if self.failing.take().is_some() {
-                    tracing::info!("the store can be written again");
-                }
-                self.follow_up(batch.after, answers);
-            }
-            Err(error) => self.keep(batch, &error),
-        }
-    }
-
-    /// Does what follows from durable records.
-    fn follow_up(&mut self, after: Vec<After>, answers: Vec<Recorded>) {
-        let now = self.clock.now();
-        let mut jobs: HashMap<AgentIndex, Vec<Job>> = HashMap::new();
-        for (after, answer) in after.into_iter().zip(answers) {
-            match (after, answer) {
-                (After::Nothing, _) => {}
-                (After::Transmit { agent, job }, Recorded::Appended(_)) => {
-                    self.board.sending(job.key);
-                    jobs.entry(agent).or_default().push(job);
-                }
-                (After::Transmit { job, .. }, Recorded::Ended) => {
-                    self.board.superseded(job.key, now);
-                }
-                (After::Canceled(reply), Recorded::Appended(_)) => drop(reply.send(Ok(()))),
-                (After::Canceled(reply), Recorded::Ended) => {
-                    drop(reply.send(Err(CancelError::TooLate)));
-                }
-            }
-        }
-        for (index, jobs) in jobs {
-            // An agent that has ended reports `Gone`, and its attempts are concluded there.
-            if let Some(agent) = self.agents.get(&index) {
-                agent.tell(AgentCommand::Send(jobs));
-            }
-        }
-    }
-
-    /// Keeps a batch that the store did not take. Clients that wait for a cancellation are told;
-    /// it will still be recorded.
-    fn keep(&mut self, mut batch: Batch, error: &StoreError) {
-        for after in &mut batch.after {
-            if matches!(after, After::Canceled(_))
-                && let After::Canceled(reply) = std::mem::replace(after, After::Nothing)
-            {
-                drop(reply.send(Err(CancelError::Store(error.clone()))));
-            }
-        }
-        let wait = match &self.failing {
-            None => {
-                tracing::error!(%error, "events cannot be written; they are kept and tried again");
-                RETRY_MIN
-            }
-            Some(failing) => (failing.wait * 2).min(RETRY_MAX),
-        };
-        let retry_at = tokio::time::Instant::now() + wait;
-        self.failing = Some(Failing {
-            batch: Some(batch),
-            wait,
-            retry_at,
-        });
-    }
-
     fn take_reports(&mut self, told: &mut Vec<Report>) {
         let now = self.clock.now();
         for report in told.drain(..) {
@@ -498,169 +349,6 @@ impl Dispatcher {
                 Report::Gone(agent) => {
                     self.pool.remove_agent(agent);
                     self.agents.remove(&agent);
-                }
-            }
-        }
-    }
-
-    fn take_commands(&mut self, inbox: &mut Vec<Command>) {
-        let mut requests = Vec::new();
-        for command in inbox.drain(..) {
-            match command {
-                Command::Accept {
-                    messages,
-                    key,
-                    reply,
-                } => {
-                    let request = Request {
-                        messages,
-                        key,
-                        reply,
-                    };
-                    if let Some(request) = self.admit(request) {
-                        requests.push(request);
-                    }
-                }
-                Command::Cancel { id, reply } => self.cancel(id, reply),
-            }
-        }
-        if requests.is_empty() {
-            return;
-        }
-        let submissions = requests
-            .iter()
-            .map(|request| Submission {
-                messages: request.messages.clone(),
-                key: request.key.clone(),
-            })
-            .collect();
-        let answer = self.store.accept(submissions);
-        self.accepting.push_back(
-            async {
-                Accepted {
-                    result: answer.await,
-                    requests,
-                }
-            }
-            .boxed(),
-        );
-    }
-
-    /// Lets a request through to the store, or answers it.
-    fn admit(&mut self, request: Request) -> Option<Request> {
-        let count = request.messages.len();
-        let refusal = if self.draining {
-            Some(AcceptError::Stopping)
-        } else if self.board.len() + self.admitted + count > self.settings.max_queued {
-            Some(AcceptError::Overloaded {
-                retry_after: Duration::from_secs(1),
-            })
-        } else if request
-            .key
-            .as_ref()
-            .is_some_and(|key| !self.keys.insert(key.clone()))
-        {
-            Some(AcceptError::KeyInProgress)
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            drop(request.reply.send(Err(refusal)));
-            return None;
-        }
-        self.admitted += count;
-        Some(request)
-    }
-
-    fn accepted(&mut self, accepted: Accepted) {
-        let Accepted { result, requests } = accepted;
-        let now = self.clock.now();
-        let verdicts = match result {
-            Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error); requests.len()],
-        };
-        for (request, verdict) in requests.into_iter().zip(verdicts) {
-            let Request {
-                messages,
-                key,
-                reply,
-            } = request;
-            self.admitted -= messages.len();
-            if let Some(key) = &key {
-                self.keys.remove(key);
-            }
-            let answer = match verdict {
-                Ok(Verdict::Accepted) => {
-                    for message in &messages {
-                        self.board.accept(message.clone(), now);
-                    }
-                    Ok(Admission::Accepted(messages))
-                }
-                Ok(Verdict::Replayed(ids)) => Ok(Admission::Replayed(ids)),
-                Ok(Verdict::KeyReused) => Err(AcceptError::KeyReused),
-                Err(error) => Err(AcceptError::Store(error)),
-            };
-            // A client that has gone meanwhile has still handed its message over.
-            drop(reply.send(answer));
-        }
-    }
-
-    fn cancel(&mut self, id: MessageId, reply: oneshot::Sender<Result<(), CancelError>>) {
-        let now = self.clock.now();
-        match self.board.cancel(id, now) {
-            Cancel::TooLate => drop(reply.send(Err(CancelError::TooLate))),
-            // Answered when the record of its end is durable.
-            Cancel::Canceled => drop(self.canceling.insert(id, reply)),
-            Cancel::Unknown => {
-                let answer = self.store.message(id);
-                tokio::spawn(async move {
-                    drop(reply.send(match answer.await {
-                        Ok(Some(_)) => Err(CancelError::TooLate),
-                        Ok(None) => Err(CancelError::NotFound),
-                        Err(error) => Err(CancelError::Store(error)),
-                    }));
-                });
-            }
-        }
-    }
-}
-
-impl Dispatcher {
-    fn load_wanted(&mut self) {
-        let is_paused = self.load_after > tokio::time::Instant::now();
-        if self.loading.is_some() || self.to_load.is_empty() || is_paused {
-            return;
-        }
-        let count = self.to_load.len().min(LOAD);
-        let ids: Vec<_> = self.to_load.drain(..count).collect();
-        self.loading = Some(Loading {
-            answer: self.store.load(ids.clone()),
-            ids,
-        });
-    }
-
-    fn loaded(&mut self, result: Result<Vec<Arc<Message>>, StoreError>) {
-        let Some(Loading { ids, .. }) = self.loading.take() else {
-            return;
-        };
-        let now = self.clock.now();
-        match result {
-            Ok(messages) => {
-                let mut by_id: HashMap<MessageId, Arc<Message>> = messages
-                    .into_iter()
-                    .map(|message| (message.id, message))
-                    .collect();
-                for id in ids {
-                    let jitter = self.jitter();
-                    let starts = self.board.loaded(id, by_id.remove(&id), now, jitter);
-                    self.begin(starts, now);
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "messages cannot be read; trying again");
-                self.load_after = tokio::time::Instant::now() + RETRY_MAX;
-                for id in ids.into_iter().rev() {
-                    self.to_load.push_front(id);
                 }
             }
         }
@@ -709,20 +397,6 @@ fn teller(agent: &Agent) -> Teller {
     Teller {
         agent: agent.identity.id.clone(),
         account: agent.identity.account.clone(),
-    }
-}
-
-async fn recorded(recording: &mut Option<Recording>) -> Result<Vec<Recorded>, StoreError> {
-    match recording {
-        Some(recording) => (&mut recording.answer).await,
-        None => pending().await,
-    }
-}
-
-async fn loaded(loading: &mut Option<Loading>) -> Result<Vec<Arc<Message>>, StoreError> {
-    match loading {
-        Some(loading) => (&mut loading.answer).await,
-        None => pending().await,
     }
 }
 

@@ -3,13 +3,14 @@
 //! Nothing else chooses a backend, creates a channel between rooms, or spawns a task that lives as
 //! long as the gateway.
 
+mod agents;
+mod sandboxed;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
-use http::HeaderValue;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -18,21 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent;
 use crate::agent::Accounts;
-use crate::agent::AgentIndex;
-use crate::agent::Dialing;
-use crate::agent::Handle;
-use crate::agent::Identity;
-use crate::agent::Keepalive;
-use crate::agent::Pace;
-use crate::agent::Probe;
-use crate::agent::Recovery;
-use crate::agent::Report;
-use crate::agent::Shown;
 use crate::api;
 use crate::api::Api;
 use crate::clock::Clock;
 use crate::config;
-use crate::config::Account;
 use crate::config::Config;
 use crate::dispatch;
 use crate::events::Feed;
@@ -40,15 +30,12 @@ use crate::message::Addressing;
 use crate::message::Agents;
 use crate::pool::Directory;
 use crate::retention;
-use crate::sandbox;
-use crate::sandbox::Sandbox;
 use crate::shutdown::Shutdown;
-use crate::sip;
-use crate::sip::digest::Credentials;
-use crate::sip::registration::Policy;
 use crate::store;
 use crate::store::Store;
 use crate::store::StoreError;
+use agents::start_agents;
+use sandboxed::sandboxed;
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -233,54 +220,6 @@ impl Gateway {
     }
 }
 
-/// Without an account: starts the sandbox, and gives the configuration one that registers there.
-async fn sandboxed(
-    config: &Config,
-    background: &mut JoinSet<()>,
-) -> Result<Option<Config>, AppError> {
-    if !config.accounts.is_empty() {
-        return Ok(None);
-    }
-    let listen = config.sandbox.listen;
-    let sandbox = Sandbox::bind(listen, sandbox::Options::default())
-        .await
-        .map_err(|error| AppError::Listen(listen, error))?;
-    let account = sandbox_account(config, &sandbox.url());
-    tracing::warn!(
-        server = %sandbox.url(),
-        "no account is configured: this is a sandbox, try the targets ok, busy, offline, slow"
-    );
-    background.spawn(sandbox.run(std::future::pending()));
-    Ok(Some(Config {
-        accounts: account.into_iter().collect(),
-        ..config.clone()
-    }))
-}
-
-/// The account that sends into the sandbox.
-fn sandbox_account(config: &Config, url: &str) -> Option<Account> {
-    let user = "sipost";
-    let uri = config::AddressOfRecord::parse(&format!("sip:{user}@{}", sandbox::DOMAIN))?;
-    let server = config::Server {
-        url: url.parse().ok()?,
-        weight: 0,
-    };
-    let password = config::Secret::new(sandbox::password_of(user));
-    Some(Account {
-        registrar: config::Registrar::of(&uri),
-        uri,
-        display_name: None,
-        authorization_user: user.to_owned(),
-        credentials: config::Credentials::Password(password),
-        connections: config.sandbox.agents,
-        servers: vec![server],
-        register_expires: Duration::from_secs(600),
-        extra_headers: Vec::new(),
-        rate: None,
-        in_flight: 64,
-    })
-}
-
 fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, AppError> {
     match &config.store.place {
         config::Place::Sqlite(path) => {
@@ -318,171 +257,4 @@ fn api_settings(config: &Config) -> api::Settings {
         heartbeat: config.http.heartbeat,
         max_streams: config.http.max_streams,
     }
-}
-
-/// Starts every agent of every account.
-fn start_agents(
-    config: &Config,
-    store: &Arc<dyn Store>,
-    clock: &Clock,
-    reports: &mpsc::UnboundedSender<Report>,
-) -> Result<(JoinSet<()>, Directory), AppError> {
-    let sip = &config.sip;
-    let certificate = sip
-        .client_certificate
-        .as_ref()
-        .map(|files| (files.certificate.as_path(), files.key.as_path()));
-    let dialing = Arc::new(Dialing {
-        connect_timeout: sip.connect_timeout,
-        tls: agent::client_config(sip.ca_file.as_deref(), certificate)?,
-        headers: upgrade_headers(config),
-        max_frame: sip.max_frame,
-    });
-    let pace = Arc::new(Pace::new(sip.register_rate));
-    let (mut tasks, mut agents) = (JoinSet::new(), Vec::new());
-    let mut index = 0;
-    for account in &config.accounts {
-        let servers: Arc<[agent::Server]> = account
-            .servers
-            .iter()
-            .map(|server| agent::Server {
-                url: server.url.clone(),
-                weight: server.weight,
-            })
-            .collect();
-        for number in 1..=account.connections {
-            let identity = Arc::new(identity(config, account, number));
-            let at = AgentIndex(index);
-            index += 1;
-            let (handle, commands) = Handle::new(at, identity.clone(), account.in_flight);
-            let url: Arc<str> = servers
-                .first()
-                .map_or("", |server| server.url.as_str())
-                .into();
-            let shown = Arc::new(Shown::new(identity.clone(), url, clock.now()));
-            agents.push((handle, shown.clone()));
-            tasks.spawn(agent::run(agent::Parts {
-                index: at,
-                settings: Arc::new(settings(config, account, &identity, number, store.epoch())),
-                servers: servers.clone(),
-                dialing: dialing.clone(),
-                keepalive: keepalive(config),
-                recovery: Recovery {
-                    min: sip.recovery_min,
-                    max: sip.recovery_max,
-                    cooldown: sip.server_cooldown,
-                },
-                pace: pace.clone(),
-                commands,
-                reports: reports.clone(),
-                shown,
-                clock: clock.clone(),
-                seed: rand::random(),
-            }));
-        }
-    }
-    Ok((tasks, Directory::new(agents)))
-}
-
-/// `alice-1`: the user of the account, made safe for a path, and a number. Accounts of the same
-/// user at several domains carry the domain too.
-fn identity(config: &Config, account: &Account, number: u32) -> Identity {
-    let safe = |text: &str| -> String {
-        let keep = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~');
-        text.chars()
-            .map(|c| if keep(c) { c } else { '_' })
-            .collect()
-    };
-    let user = safe(&account.uri.user());
-    let namesakes = config
-        .accounts
-        .iter()
-        .filter(|other| safe(&other.uri.user()) == user)
-        .count();
-    let id = match namesakes {
-        0 | 1 => format!("{user}-{number}"),
-        _ => format!("{user}@{}-{number}", safe(account.uri.domain())),
-    };
-    let address = format!("<{}>", account.uri.as_str());
-    let from = match &account.display_name {
-        Some(name) => format!("{} {address}", sip::headers::name_addr::quote(name)),
-        None => address,
-    };
-    Identity {
-        id: id.into(),
-        account: account.uri.as_str().into(),
-        from,
-        user_agent: config.sip.user_agent.clone(),
-        extra_headers: account
-            .extra_headers
-            .iter()
-            .map(|header| (header.name.clone(), header.value.clone()))
-            .collect(),
-    }
-}
-
-fn settings(
-    config: &Config,
-    account: &Account,
-    identity: &Identity,
-    number: u32,
-    epoch: u64,
-) -> sip::Settings {
-    let username = account.authorization_user.as_str();
-    let credentials = match &account.credentials {
-        config::Credentials::None => None,
-        config::Credentials::Password(password) => {
-            Some(Credentials::password(username, password.expose()))
-        }
-        // The configuration has checked its digits.
-        config::Credentials::Ha1 { ha1, realm } => {
-            Credentials::ha1(username, realm.as_str(), ha1.expose()).ok()
-        }
-    };
-    sip::Settings {
-        aor: account.uri.as_str().to_owned(),
-        from: identity.from.clone(),
-        registrar: account.registrar.as_str().to_owned(),
-        contact_user: format!("{:016x}", rand::random::<u64>()),
-        via_host: format!("{:012x}.invalid", rand::random::<u64>() >> 16),
-        instance_id: agent::instance_id(epoch, &identity.account, number),
-        reg_id: 1,
-        registration: Policy {
-            expires: account.register_expires,
-            retry_min: config.sip.recovery_min,
-            retry_max: config.sip.recovery_max,
-        },
-        user_agent: identity.user_agent.clone(),
-        extra_headers: identity.extra_headers.clone(),
-        // sipost sends; nobody here takes messages.
-        accepts: Vec::new(),
-        credentials,
-        timer_f: config.sip.timer_f,
-        limits: sip::parse::Limits {
-            frame: config.sip.max_frame,
-            ..Default::default()
-        },
-    }
-}
-
-fn keepalive(config: &Config) -> Keepalive {
-    let probe = match config.sip.keepalive {
-        config::Keepalive::Ping => Probe::Ping,
-        config::Keepalive::Crlf => Probe::Crlf,
-        config::Keepalive::Off => Probe::None,
-    };
-    Keepalive {
-        probe,
-        interval: config.sip.ping_interval,
-        timeout: config.sip.pong_timeout,
-    }
-}
-
-fn upgrade_headers(config: &Config) -> Vec<(HeaderName, HeaderValue)> {
-    let read = |(name, value): &(String, config::Secret)| {
-        let mut value = HeaderValue::from_str(value.expose()).ok()?;
-        value.set_sensitive(true);
-        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
-    };
-    config.sip.upgrade_headers.iter().filter_map(read).collect()
 }

@@ -1,0 +1,197 @@
+//! Every agent of every account, from the configuration.
+
+use std::sync::Arc;
+
+use http::HeaderName;
+use http::HeaderValue;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::AppError;
+use crate::agent;
+use crate::agent::AgentIndex;
+use crate::agent::Dialing;
+use crate::agent::Handle;
+use crate::agent::Identity;
+use crate::agent::Keepalive;
+use crate::agent::Pace;
+use crate::agent::Probe;
+use crate::agent::Recovery;
+use crate::agent::Report;
+use crate::agent::Shown;
+use crate::clock::Clock;
+use crate::config;
+use crate::config::Account;
+use crate::config::Config;
+use crate::pool::Directory;
+use crate::sip;
+use crate::sip::digest::Credentials;
+use crate::sip::registration::Policy;
+use crate::store::Store;
+
+/// Starts every agent of every account.
+pub(super) fn start_agents(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Clock,
+    reports: &mpsc::UnboundedSender<Report>,
+) -> Result<(JoinSet<()>, Directory), AppError> {
+    let sip = &config.sip;
+    let certificate = sip
+        .client_certificate
+        .as_ref()
+        .map(|files| (files.certificate.as_path(), files.key.as_path()));
+    let dialing = Arc::new(Dialing {
+        connect_timeout: sip.connect_timeout,
+        tls: agent::client_config(sip.ca_file.as_deref(), certificate)?,
+        headers: upgrade_headers(config),
+        max_frame: sip.max_frame,
+    });
+    let pace = Arc::new(Pace::new(sip.register_rate));
+    let (mut tasks, mut agents) = (JoinSet::new(), Vec::new());
+    let mut index = 0;
+    for account in &config.accounts {
+        let servers: Arc<[agent::Server]> = account
+            .servers
+            .iter()
+            .map(|server| agent::Server {
+                url: server.url.clone(),
+                weight: server.weight,
+            })
+            .collect();
+        for number in 1..=account.connections {
+            let identity = Arc::new(identity(config, account, number));
+            let at = AgentIndex(index);
+            index += 1;
+            let (handle, commands) = Handle::new(at, identity.clone(), account.in_flight);
+            let url: Arc<str> = servers
+                .first()
+                .map_or("", |server| server.url.as_str())
+                .into();
+            let shown = Arc::new(Shown::new(identity.clone(), url, clock.now()));
+            agents.push((handle, shown.clone()));
+            tasks.spawn(agent::run(agent::Parts {
+                index: at,
+                settings: Arc::new(settings(config, account, &identity, number, store.epoch())),
+                servers: servers.clone(),
+                dialing: dialing.clone(),
+                keepalive: keepalive(config),
+                recovery: Recovery {
+                    min: sip.recovery_min,
+                    max: sip.recovery_max,
+                    cooldown: sip.server_cooldown,
+                },
+                pace: pace.clone(),
+                commands,
+                reports: reports.clone(),
+                shown,
+                clock: clock.clone(),
+                seed: rand::random(),
+            }));
+        }
+    }
+    Ok((tasks, Directory::new(agents)))
+}
+
+/// `alice-1`: the user of the account, made safe for a path, and a number. Accounts of the same
+/// user at several domains carry the domain too.
+fn identity(config: &Config, account: &Account, number: u32) -> Identity {
+    let safe = |text: &str| -> String {
+        let keep = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~');
+        text.chars()
+            .map(|c| if keep(c) { c } else { '_' })
+            .collect()
+    };
+    let user = safe(&account.uri.user());
+    let namesakes = config
+        .accounts
+        .iter()
+        .filter(|other| safe(&other.uri.user()) == user)
+        .count();
+    let id = match namesakes {
+        0 | 1 => format!("{user}-{number}"),
+        _ => format!("{user}@{}-{number}", safe(account.uri.domain())),
+    };
+    let address = format!("<{}>", account.uri.as_str());
+    let from = match &account.display_name {
+        Some(name) => format!("{} {address}", sip::headers::name_addr::quote(name)),
+        None => address,
+    };
+    Identity {
+        id: id.into(),
+        account: account.uri.as_str().into(),
+        from,
+        user_agent: config.sip.user_agent.clone(),
+        extra_headers: account
+            .extra_headers
+            .iter()
+            .map(|header| (header.name.clone(), header.value.clone()))
+            .collect(),
+    }
+}
+
+fn settings(
+    config: &Config,
+    account: &Account,
+    identity: &Identity,
+    number: u32,
+    epoch: u64,
+) -> sip::Settings {
+    let username = account.authorization_user.as_str();
+    let credentials = match &account.credentials {
+        config::Credentials::None => None,
+        config::Credentials::Password(password) => {
+            Some(Credentials::password(username, password.expose()))
+        }
+        // The configuration has checked its digits.
+        config::Credentials::Ha1 { ha1, realm } => {
+            Credentials::ha1(username, realm.as_str(), ha1.expose()).ok()
+        }
+    };
+    sip::Settings {
+        aor: account.uri.as_str().to_owned(),
+        from: identity.from.clone(),
+        registrar: account.registrar.as_str().to_owned(),
+        contact_user: format!("{:016x}", rand::random::<u64>()),
+        via_host: format!("{:012x}.invalid", rand::random::<u64>() >> 16),
+        instance_id: agent::instance_id(epoch, &identity.account, number),
+        reg_id: 1,
+        registration: Policy {
+            expires: account.register_expires,
+            retry_min: config.sip.recovery_min,
+            retry_max: config.sip.recovery_max,
+        },
+        user_agent: identity.user_agent.clone(),
+        extra_headers: identity.extra_headers.clone(),
+        // sipost sends; nobody here takes messages.
+        accepts: Vec::new(),
+        credentials,
+        timer_f: config.sip.timer_f,
+        limits: sip::parse::Limits {
+            frame: config.sip.max_frame,
+            ..Default::default()
+        },
+    }
+}
+
+fn keepalive(config: &Config) -> Keepalive {
+    let probe = match config.sip.keepalive {
+        config::Keepalive::Ping => Probe::Ping,
+        config::Keepalive::Crlf => Probe::Crlf,
+        config::Keepalive::Off => Probe::None,
+    };
+    Keepalive {
+        probe,
+        interval: config.sip.ping_interval,
+        timeout: config.sip.pong_timeout,
+    }
+}
+
+fn upgrade_headers(config: &Config) -> Vec<(HeaderName, HeaderValue)> {
+    let read = |(name, value): &(String, config::Secret)| {
+        let mut value = HeaderValue::from_str(value.expose()).ok()?;
+        value.set_sensitive(true);
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
+    };
+    config.sip.upgrade_headers.iter().filter_map(read).collect()
+}

@@ -1,0 +1,174 @@
+//! How an attempt ends, and how a message ends: by an outcome, a cancellation, or its time.
+
+use super::AttemptKey;
+use super::Board;
+use super::Cancel;
+use super::End;
+use super::Phase;
+use super::Teller;
+use super::tell::event;
+use super::tell::record;
+use crate::message::Cause;
+use crate::message::MessageId;
+use crate::message::Originator;
+use crate::message::Outcome;
+use crate::message::Timestamp;
+use crate::message::What;
+use crate::message::retry;
+use crate::message::retry::Situation;
+
+impl Board {
+    /// The store knows the message as ended: somebody else saw to it.
+    pub(in crate::dispatch) fn superseded(&mut self, key: AttemptKey, now: Timestamp) {
+        let Some(id) = self.attempts.remove(&key) else {
+            return;
+        };
+        if let Some(entry) = self.entries.get(&id)
+            && let Phase::Starting(agent) | Phase::Sending(agent) = entry.phase
+        {
+            self.work.released.push(agent);
+        }
+        self.leave_lane(id, now);
+        self.forget(id);
+    }
+
+    /// An attempt ended. `agent_name` and `account` are told in the event.
+    pub(in crate::dispatch) fn ended(
+        &mut self,
+        key: AttemptKey,
+        outcome: Outcome,
+        teller: &Teller,
+        now: Timestamp,
+        jitter: f64,
+    ) {
+        let Some(id) = self.attempts.remove(&key) else {
+            return;
+        };
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let (Phase::Starting(agent) | Phase::Sending(agent)) = entry.phase else {
+            return;
+        };
+        self.work.released.push(agent);
+        entry.avoid = Some(agent);
+        self.conclude(id, outcome, Some(teller), now, jitter);
+    }
+
+    /// Records what follows from an outcome, and moves the message on.
+    pub(super) fn conclude(
+        &mut self,
+        id: MessageId,
+        outcome: Outcome,
+        teller: Option<&Teller>,
+        now: Timestamp,
+        jitter: f64,
+    ) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let Some(message) = entry.content.clone() else {
+            return;
+        };
+        let situation = Situation {
+            attempt: entry.attempt,
+            attempts: entry.attempts,
+            on_unknown: entry.on_unknown,
+            expires_at: entry.expires_at,
+            now,
+            jitter,
+        };
+        let what = retry::decide(outcome, situation, self.backoff);
+        let deferred_to = match &what {
+            What::Deferred {
+                next_attempt_at, ..
+            } => Some(*next_attempt_at),
+            What::Sending { .. } | What::Succeeded { .. } | What::Failed { .. } => None,
+        };
+        let event = event(&message, entry.attempt, teller, what, now);
+        self.work.records.push(record(event, deferred_to));
+        match deferred_to {
+            Some(time) => {
+                entry.not_before = Some(time);
+                entry.phase = Phase::Queued;
+                let (uri, expires_at) = (entry.uri.clone(), entry.expires_at);
+                let is_head = self
+                    .lanes
+                    .get(&uri)
+                    .is_some_and(|lane| lane.front() == Some(&id));
+                if is_head {
+                    self.become_head(id, now);
+                } else {
+                    self.set_timer(id, Some(expires_at));
+                }
+            }
+            None => {
+                self.leave_lane(id, now);
+                self.forget(id);
+            }
+        }
+    }
+
+    /// Cancels a message that is not being sent.
+    pub(in crate::dispatch) fn cancel(&mut self, id: MessageId, now: Timestamp) -> Cancel {
+        let Some(entry) = self.entries.get(&id) else {
+            return Cancel::Unknown;
+        };
+        match entry.phase {
+            Phase::Scheduled | Phase::Queued | Phase::Ready(_) | Phase::Waiting => {
+                self.end(id, End::Canceled, now, 0.0);
+                Cancel::Canceled
+            }
+            Phase::Loading(_) | Phase::Starting(_) | Phase::Sending(_) => Cancel::TooLate,
+            Phase::Ending(_) => Cancel::TooLate,
+        }
+    }
+
+    /// Ends a message that has no attempt under way; its content is read first when only its name
+    /// is here. A message found in flight after a restart keeps its place in the lane until it is
+    /// decided whether it is sent again.
+    pub(super) fn end(&mut self, id: MessageId, end: End, now: Timestamp, jitter: f64) {
+        self.set_timer(id, None);
+        self.leave_ready(id);
+        match end {
+            End::Canceled | End::Expired | End::NobodyRegistered => self.leave_lane(id, now),
+            End::Died => {}
+        }
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        entry.phase = Phase::Ending(end);
+        if entry.content.is_some() {
+            self.tell_end(id, end, now, jitter);
+        } else {
+            self.work.loads.push(id);
+        }
+    }
+
+    pub(super) fn tell_end(&mut self, id: MessageId, end: End, now: Timestamp, jitter: f64) {
+        let (originator, cause) = match end {
+            End::Canceled => (Originator::Local, Cause::Canceled),
+            End::Expired => (Originator::System, Cause::Expires),
+            End::NobodyRegistered => (Originator::System, Cause::ConnectionError),
+            End::Died => {
+                let outcome = Outcome::Unknown(crate::message::Unknown::Died);
+                return self.conclude(id, outcome, None, now, jitter);
+            }
+        };
+        let Some(entry) = self.entries.get(&id) else {
+            return;
+        };
+        let Some(message) = entry.content.clone() else {
+            return;
+        };
+        let what = What::Failed {
+            originator,
+            cause,
+            response: None,
+            ambiguous: false,
+        };
+        let event = event(&message, entry.attempt, None, what, now);
+        self.work.records.push(record(event, None));
+        self.forget(id);
+    }
+}

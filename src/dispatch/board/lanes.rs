@@ -1,0 +1,114 @@
+//! Where a message stands: in its lane, among the heads that are ready, on a timer.
+
+use super::Board;
+use super::Phase;
+use super::size_of_content;
+use crate::message::Message;
+use crate::message::MessageId;
+use crate::message::Timestamp;
+
+impl Board {
+    /// Counts a content as held, unless that would be too much.
+    pub(super) fn hold(&mut self, message: &Message) -> bool {
+        let size = size_of_content(message);
+        if self.held_bytes + size > self.max_held_bytes {
+            return false;
+        }
+        self.held_bytes += size;
+        true
+    }
+
+    /// Puts a message at the end of its lane.
+    pub(super) fn enqueue(&mut self, id: MessageId, now: Timestamp) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let lane = self.lanes.entry(entry.uri.clone()).or_default();
+        lane.push_back(id);
+        if lane.len() == 1 {
+            self.become_head(id, now);
+        } else {
+            entry.phase = Phase::Queued;
+            let expires_at = entry.expires_at;
+            self.set_timer(id, Some(expires_at));
+        }
+    }
+
+    pub(super) fn become_head(&mut self, id: MessageId, now: Timestamp) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        match entry.not_before {
+            Some(time) if time > now => {
+                entry.phase = Phase::Waiting;
+                let until = time.min(entry.expires_at);
+                self.set_timer(id, Some(until));
+            }
+            _ => {
+                let place = self.ready.push(entry.account.clone(), id);
+                entry.phase = Phase::Ready(place);
+                self.untimed.push(id);
+            }
+        }
+    }
+
+    /// Takes a message out of its lane; the next becomes the head if it was.
+    pub(super) fn leave_lane(&mut self, id: MessageId, now: Timestamp) {
+        let Some(entry) = self.entries.get(&id) else {
+            return;
+        };
+        let uri = entry.uri.clone();
+        let Some(lane) = self.lanes.get_mut(&uri) else {
+            return;
+        };
+        let Some(at) = lane.iter().position(|other| *other == id) else {
+            return;
+        };
+        lane.remove(at);
+        let next = lane.front().copied();
+        match next {
+            None => drop(self.lanes.remove(&uri)),
+            Some(next) if at == 0 => {
+                self.set_timer(next, None);
+                self.become_head(next, now);
+            }
+            Some(_) => {}
+        }
+    }
+
+    pub(super) fn leave_ready(&mut self, id: MessageId) {
+        if let Some(entry) = self.entries.get(&id)
+            && let Phase::Ready(place) = entry.phase
+        {
+            self.ready.remove(&entry.account, place);
+        }
+    }
+
+    /// Forgets a message that has ended.
+    pub(super) fn forget(&mut self, id: MessageId) {
+        self.set_timer(id, None);
+        if let Some(content) = self.entries.remove(&id).and_then(|entry| entry.content) {
+            self.held_bytes = self.held_bytes.saturating_sub(size_of_content(&content));
+        }
+    }
+
+    pub(super) fn set_phase(&mut self, id: MessageId, phase: Phase) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.phase = phase;
+        }
+    }
+
+    /// A message has at most one timer.
+    pub(super) fn set_timer(&mut self, id: MessageId, time: Option<Timestamp>) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        if let Some(before) = entry.timer.take() {
+            self.timers.remove(&(before, id));
+        }
+        if let Some(time) = time {
+            entry.timer = Some(time);
+            self.timers.insert((time, id));
+        }
+    }
+}

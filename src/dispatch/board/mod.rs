@@ -1,0 +1,288 @@
+//! Which message is where: the lanes, and who waits for what.
+//!
+//! A lane holds the messages to one target in the order of their acceptance, and only its head is
+//! ever in flight (RFC 3428 §8). The board is a plain value: time, slots and contents come from
+//! outside, and what is to be done goes out through [`Board::take_work`] and [`Board::pump`].
+//!
+//! | phase     | where                           | leaves when                              |
+//! |-----------|---------------------------------|------------------------------------------|
+//! | Scheduled | in no lane                      | `sendAt` comes: to the end of its lane   |
+//! | Queued    | in its lane, behind the head    | it becomes the head                      |
+//! | Ready     | head, waits for a slot          | the pool has one, or its time is over    |
+//! | Loading   | head, has a slot                | its content was read from the store      |
+//! | Starting  | head, has a slot                | `sending` is durable                     |
+//! | Sending   | head, has a slot                | the attempt has an outcome               |
+//! | Waiting   | head, deferred                  | the next attempt is due                  |
+//! | Ending    | in no lane                      | its content was read, so its end is told |
+
+mod end;
+mod lanes;
+mod start;
+mod tell;
+
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::ready::Ready;
+use crate::agent::AgentIndex;
+use crate::message::Message;
+use crate::message::MessageId;
+use crate::message::OnUnknown;
+use crate::message::Status;
+use crate::message::Timestamp;
+use crate::message::retry::Backoff;
+use crate::pool::Pool;
+use crate::store::Claimed;
+use crate::store::Record;
+pub(super) use tell::Teller;
+pub(super) use tell::event;
+
+/// Names one attempt between the dispatcher and an agent.
+pub(super) type AttemptKey = u64;
+
+/// Every message that has not ended.
+#[derive(Debug)]
+pub(super) struct Board {
+    entries: HashMap<MessageId, Entry>,
+    lanes: HashMap<Arc<str>, VecDeque<MessageId>>,
+    ready: Ready,
+    timers: BTreeSet<(Timestamp, MessageId)>,
+    attempts: HashMap<AttemptKey, MessageId>,
+    next_key: AttemptKey,
+    /// Heads that became ready and have no timer yet: most are taken at once and never need one.
+    untimed: Vec<MessageId>,
+    work: Work,
+    held_bytes: usize,
+    max_held_bytes: usize,
+    backoff: Backoff,
+}
+
+/// What the driver has to do for the board.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// To be made durable, in this order.
+    pub(super) records: Vec<Record>,
+    /// To be read from the store and handed to [`Board::loaded`].
+    pub(super) loads: Vec<MessageId>,
+    /// Slots to give back.
+    pub(super) released: Vec<AgentIndex>,
+}
+
+/// An attempt that may begin: to be recorded, and then handed to its agent.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) key: AttemptKey,
+    pub(super) agent: AgentIndex,
+    pub(super) attempt: u32,
+    pub(super) message: Arc<Message>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    uri: Arc<str>,
+    account: Option<Arc<str>>,
+    phase: Phase,
+    attempt: u32,
+    attempts: u32,
+    on_unknown: OnUnknown,
+    not_before: Option<Timestamp>,
+    expires_at: Timestamp,
+    timer: Option<Timestamp>,
+    avoid: Option<AgentIndex>,
+    content: Option<Arc<Message>>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    Scheduled,
+    Queued,
+    Ready(u64),
+    Loading(AgentIndex),
+    Starting(AgentIndex),
+    Sending(AgentIndex),
+    Waiting,
+    Ending(End),
+}
+
+/// An end that no attempt brought about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    Canceled,
+    Expired,
+    NobodyRegistered,
+    Died,
+}
+
+/// What [`Board::cancel`] found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Cancel {
+    /// Its end will be recorded.
+    Canceled,
+    /// It is being sent.
+    TooLate,
+    /// It is not here: ended, or never was.
+    Unknown,
+}
+
+impl Board {
+    /// An empty board that keeps at most about `max_held_bytes` of waiting messages in memory, and
+    /// only their names beyond.
+    pub(super) fn new(backoff: Backoff, max_held_bytes: usize) -> Self {
+        Self {
+            entries: HashMap::new(),
+            lanes: HashMap::new(),
+            ready: Ready::default(),
+            timers: BTreeSet::new(),
+            attempts: HashMap::new(),
+            next_key: 0,
+            untimed: Vec::new(),
+            work: Work::default(),
+            held_bytes: 0,
+            max_held_bytes,
+            backoff,
+        }
+    }
+
+    /// How many messages have not ended.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// How many attempts are under way.
+    pub(super) fn in_flight(&self) -> usize {
+        self.attempts.len()
+    }
+
+    /// Takes in a message that was just accepted.
+    pub(super) fn accept(&mut self, message: Arc<Message>, now: Timestamp) {
+        let claimed = Claimed {
+            id: message.id,
+            uri: message.uri.clone(),
+            account: message.account.clone(),
+            status: match message.send_at {
+                Some(time) if time > now => Status::Scheduled,
+                _ => Status::Queued,
+            },
+            attempt: 0,
+            attempts: message.attempts,
+            on_unknown: message.on_unknown,
+            not_before: message.send_at,
+            expires_at: message.expires_at,
+        };
+        self.insert(claimed, Some(message), now);
+    }
+
+    /// Takes over a message of before a restart, or of a replica that is gone.
+    pub(super) fn claim(&mut self, claimed: Claimed, now: Timestamp) {
+        self.insert(claimed, None, now);
+    }
+
+    fn insert(&mut self, claimed: Claimed, content: Option<Arc<Message>>, now: Timestamp) {
+        let Claimed {
+            id,
+            uri,
+            account,
+            status,
+            attempt,
+            ..
+        } = claimed;
+        let content = content.filter(|message| self.hold(message));
+        let entry = Entry {
+            uri,
+            account,
+            phase: Phase::Queued,
+            attempt,
+            attempts: claimed.attempts,
+            on_unknown: claimed.on_unknown,
+            not_before: claimed.not_before,
+            expires_at: claimed.expires_at,
+            timer: None,
+            avoid: None,
+            content,
+        };
+        self.entries.insert(id, entry);
+        match status {
+            Status::Scheduled if claimed.not_before.is_some_and(|time| time > now) => {
+                self.set_phase(id, Phase::Scheduled);
+                self.set_timer(id, claimed.not_before);
+            }
+            // An attempt was under way when the process that made it ended.
+            Status::Sending => {
+                self.enqueue(id, now);
+                self.end(id, End::Died, now, 0.0);
+            }
+            Status::Scheduled | Status::Queued => self.enqueue(id, now),
+            Status::Succeeded | Status::Failed => self.forget(id),
+        }
+    }
+
+    /// The earliest time at which [`Board::handle_timeout`] has something to do.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        let first = self.timers.first().map(|(time, _)| *time);
+        match (first, self.ready.deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Lets time pass until `now`.
+    pub(super) fn handle_timeout(&mut self, pool: &Pool, now: Timestamp, jitter: f64) {
+        self.ready.open_due(now);
+        while let Some(&(time, id)) = self.timers.first() {
+            if time > now {
+                break;
+            }
+            self.set_timer(id, None);
+            let Some(entry) = self.entries.get(&id) else {
+                continue;
+            };
+            if entry.expires_at <= now {
+                let end = if pool.is_up(entry.account.as_ref()) {
+                    End::Expired
+                } else {
+                    End::NobodyRegistered
+                };
+                self.end(id, end, now, jitter);
+                continue;
+            }
+            match entry.phase {
+                Phase::Scheduled => self.enqueue(id, now),
+                Phase::Waiting => self.become_head(id, now),
+                Phase::Queued
+                | Phase::Ready(_)
+                | Phase::Loading(_)
+                | Phase::Starting(_)
+                | Phase::Sending(_)
+                | Phase::Ending(_) => {}
+            }
+        }
+    }
+
+    /// The pool may have a slot for this account again.
+    pub(super) fn slot_freed(&mut self, account: &Arc<str>) {
+        self.ready.open(&Some(account.clone()));
+        self.ready.open(&None);
+    }
+
+    /// What there is to do since the last time.
+    pub(super) fn take_work(&mut self) -> Work {
+        std::mem::take(&mut self.work)
+    }
+}
+
+/// What a message in memory weighs, in bytes: near enough for a budget.
+fn size_of_content(message: &Message) -> usize {
+    let headers: usize = message
+        .extra_headers
+        .iter()
+        .map(|h| h.name.len() + h.value.len())
+        .sum();
+    let metadata: usize = message
+        .metadata
+        .iter()
+        .map(|(k, v)| k.len() + v.len())
+        .sum();
+    size_of::<Message>() + message.body.len() + message.target.len() + headers + metadata
+}

@@ -1,0 +1,129 @@
+//! How an attempt begins: a slot, the content, the record of `sending`.
+
+use std::sync::Arc;
+
+use super::AttemptKey;
+use super::Board;
+use super::Phase;
+use super::Start;
+use super::size_of_content;
+use crate::agent::AgentIndex;
+use crate::message::Message;
+use crate::message::MessageId;
+use crate::message::Timestamp;
+use crate::pool::Busy;
+use crate::pool::Pool;
+
+impl Board {
+    /// Starts whatever can start now.
+    pub(in crate::dispatch) fn pump(&mut self, pool: &mut Pool, now: Timestamp) -> Vec<Start> {
+        let mut starts = Vec::new();
+        while let Some((group, id)) = self.ready.first() {
+            let avoid = self.entries.get(&id).and_then(|entry| entry.avoid);
+            match pool.take(group.as_ref(), avoid, now) {
+                Ok(slot) => {
+                    self.ready.pop(&group);
+                    self.give_slot(id, slot.agent, &mut starts);
+                }
+                Err(Busy::Limited(until)) => self.ready.close(group, Some(until)),
+                Err(Busy::Full | Busy::NoAgent) => self.ready.close(group, None),
+            }
+        }
+        for id in std::mem::take(&mut self.untimed) {
+            if let Some(entry) = self.entries.get(&id)
+                && let (Phase::Ready(_), None) = (entry.phase, entry.timer)
+            {
+                self.set_timer(id, Some(entry.expires_at));
+            }
+        }
+        starts
+    }
+
+    pub(super) fn give_slot(&mut self, id: MessageId, agent: AgentIndex, starts: &mut Vec<Start>) {
+        self.set_timer(id, None);
+        let Some(entry) = self.entries.get_mut(&id) else {
+            self.work.released.push(agent);
+            return;
+        };
+        match entry.content.clone() {
+            Some(message) => self.start(id, agent, message, starts),
+            None => {
+                entry.phase = Phase::Loading(agent);
+                self.work.loads.push(id);
+            }
+        }
+    }
+
+    pub(super) fn start(
+        &mut self,
+        id: MessageId,
+        agent: AgentIndex,
+        message: Arc<Message>,
+        starts: &mut Vec<Start>,
+    ) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        entry.phase = Phase::Starting(agent);
+        entry.attempt += 1;
+        entry.not_before = None;
+        self.next_key += 1;
+        self.attempts.insert(self.next_key, id);
+        starts.push(Start {
+            key: self.next_key,
+            agent,
+            attempt: entry.attempt,
+            message,
+        });
+    }
+
+    /// Takes contents that were asked for; `None` for a message that is gone from the store.
+    pub(in crate::dispatch) fn loaded(
+        &mut self,
+        id: MessageId,
+        message: Option<Arc<Message>>,
+        now: Timestamp,
+        jitter: f64,
+    ) -> Vec<Start> {
+        let mut starts = Vec::new();
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return starts;
+        };
+        let phase = entry.phase;
+        let Some(message) = message else {
+            if let Phase::Loading(agent) = phase {
+                self.work.released.push(agent);
+            }
+            self.leave_lane(id, now);
+            self.forget(id);
+            return starts;
+        };
+        if entry.content.is_none() {
+            self.held_bytes += size_of_content(&message);
+            entry.content = Some(message.clone());
+        }
+        match phase {
+            Phase::Loading(agent) => self.start(id, agent, message, &mut starts),
+            Phase::Ending(end) => self.tell_end(id, end, now, jitter),
+            Phase::Scheduled
+            | Phase::Queued
+            | Phase::Ready(_)
+            | Phase::Starting(_)
+            | Phase::Sending(_)
+            | Phase::Waiting => {}
+        }
+        starts
+    }
+
+    /// `sending` is durable: the request is on its way.
+    pub(in crate::dispatch) fn sending(&mut self, key: AttemptKey) {
+        if let Some(entry) = self
+            .attempts
+            .get(&key)
+            .and_then(|id| self.entries.get_mut(id))
+            && let Phase::Starting(agent) = entry.phase
+        {
+            entry.phase = Phase::Sending(agent);
+        }
+    }
+}

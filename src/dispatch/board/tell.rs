@@ -1,0 +1,55 @@
+//! What the log is told of a message.
+
+use std::sync::Arc;
+
+use crate::message::Event;
+use crate::message::Message;
+use crate::message::Status;
+use crate::message::Timestamp;
+use crate::message::What;
+use crate::store::Record;
+
+/// Who made an attempt, as its events say.
+#[derive(Clone, Debug)]
+pub(in crate::dispatch) struct Teller {
+    /// The agent's id.
+    pub(in crate::dispatch) agent: Arc<str>,
+    /// Its address of record.
+    pub(in crate::dispatch) account: Arc<str>,
+}
+
+/// An event of this message.
+pub(in crate::dispatch) fn event(
+    message: &Message,
+    attempt: u32,
+    teller: Option<&Teller>,
+    what: What,
+    now: Timestamp,
+) -> Event {
+    Event {
+        message_id: message.id,
+        time: now,
+        attempt,
+        agent: teller.map(|teller| teller.agent.clone()),
+        uri: message.uri.clone(),
+        account: teller
+            .map(|teller| teller.account.clone())
+            .or_else(|| message.account.clone()),
+        metadata: message.metadata.clone(),
+        what,
+    }
+}
+
+pub(in crate::dispatch) fn record(event: Event, not_before: Option<Timestamp>) -> Record {
+    let status = match event.what {
+        What::Sending { .. } => Status::Sending,
+        What::Deferred { .. } => Status::Queued,
+        What::Succeeded { .. } => Status::Succeeded,
+        What::Failed { .. } => Status::Failed,
+    };
+    Record {
+        event,
+        status,
+        not_before,
+    }
+}

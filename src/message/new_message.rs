@@ -1,0 +1,83 @@
+//! A message as a client wrote it, and what may be wrong with it.
+
+use std::time::Duration;
+
+use super::accepted::Metadata;
+use super::accepted::OnUnknown;
+
+/// What a client asks for, before anything is checked.
+#[derive(Clone, Debug, Default)]
+pub struct NewMessage {
+    /// A user name, or a `sip:`, `sips:` or `tel:` URI.
+    pub target: String,
+    /// The body, as text in `body_encoding`.
+    pub body: String,
+    /// How `body` is written; `None` for UTF-8.
+    pub body_encoding: Option<String>,
+    /// A media type; `None` for `text/plain`.
+    pub content_type: Option<String>,
+    /// `"Name: value"` each, with the JSON pointer of where the client wrote it.
+    pub extra_headers: Vec<NewHeader>,
+    /// The account to send as; `None` for any.
+    pub from: Option<String>,
+    /// Seconds; `None` for the default.
+    pub ttl: Option<u64>,
+    /// RFC 3339; `None` for now.
+    pub send_at: Option<String>,
+    /// `None` for the default.
+    pub attempts: Option<u64>,
+    /// `resend` or `fail`; `None` for the default.
+    pub on_unknown: Option<String>,
+    /// An http or https URL.
+    pub webhook: Option<String>,
+    /// Echoed in every event.
+    pub metadata: Metadata,
+}
+
+/// A header as the client wrote it.
+#[derive(Clone, Debug)]
+pub struct NewHeader {
+    /// Where in the document, relative to the message: `/extraHeaders/0`.
+    pub pointer: String,
+    /// Name and value, or the whole line when the client wrote one.
+    pub line: HeaderLine,
+}
+
+/// The two ways to write a header.
+#[derive(Clone, Debug)]
+pub enum HeaderLine {
+    /// `"Name: value"`, as in JsSIP.
+    Whole(String),
+    /// A member of an object.
+    Pair(String, String),
+}
+
+/// One thing that is wrong with a message.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
+pub struct Violation {
+    /// A JSON pointer (RFC 6901) into what the client sent.
+    pub pointer: String,
+    /// What is wrong and what is taken, in a sentence.
+    pub detail: String,
+}
+
+/// What the operator allows, and what holds where the client says nothing.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The largest body, decoded, in bytes.
+    pub max_body: usize,
+    /// How long a message may take when the client does not say.
+    pub ttl: Duration,
+    /// The longest time to live a client may ask for.
+    pub max_ttl: Duration,
+    /// How far ahead `sendAt` may lie.
+    pub max_schedule: Duration,
+    /// Tries when the client does not say.
+    pub attempts: u32,
+    /// The most tries a client may ask for.
+    pub max_attempts: u32,
+    /// What is done about an unknown outcome when the client does not say.
+    pub on_unknown: OnUnknown,
+    /// Whether the operator configured a secret that signs per-message webhooks.
+    pub webhook_secret: bool,
+}
