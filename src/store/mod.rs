@@ -48,6 +48,18 @@ pub trait Store: Send + Sync + 'static {
     /// try the same records again without having copied them.
     fn record(&self, records: Arc<[Record]>) -> Reply<Vec<Recorded>>;
 
+    /// [`Store::accept`] and then [`Store::record`], in one transaction where the backend can: what
+    /// is taken in may have its first event at once, and both are durable with one sync. The two
+    /// answers can differ all the same; a record of a message that was not accepted is answered
+    /// [`Recorded::Ended`].
+    fn accept_and_record(
+        &self,
+        submissions: Vec<Submission>,
+        records: Arc<[Record]>,
+    ) -> (Reply<Vec<Verdict>>, Reply<Vec<Recorded>>) {
+        (self.accept(submissions), self.record(records))
+    }
+
     /// Takes up to `limit` messages that have not ended and that nobody holds: those of before a
     /// restart, and those of replicas that are gone. Oldest first; none is handed out twice.
     fn claim(&self, limit: usize) -> Reply<Vec<Claimed>>;

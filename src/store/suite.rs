@@ -48,6 +48,7 @@ macro_rules! store_suite {
         $crate::store::suite::store_suite! { $bed;
             a_message_is_read_back_whole
             verbs_take_effect_in_the_order_of_the_calls
+            what_is_taken_in_may_begin_in_the_same_call
             a_message_handed_over_twice_is_taken_in_once
             a_key_makes_a_repeated_request_the_same_request
             twenty_clients_with_one_key_make_one_message
@@ -326,6 +327,39 @@ pub(crate) async fn verbs_take_effect_in_the_order_of_the_calls(bed: &dyn Bed) {
     assert_eq!(begun.await.unwrap(), [Recorded::Appended(1)]);
     assert_eq!(accepted.await.unwrap(), [Verdict::Accepted]);
     store.close().await.unwrap();
+}
+
+pub(crate) async fn what_is_taken_in_may_begin_in_the_same_call(bed: &dyn Bed) {
+    let store = bed.open();
+    accept_keyed(&store, "k", 1).await;
+    let submissions = vec![
+        submission(vec![message(2)]),
+        // Known: its message is not taken in, so it cannot begin.
+        keyed("app", "k", 1, vec![message(3)]),
+    ];
+    let records = vec![sending(2, 1, 1), sending(3, 1, 1), sending(1, 1, 1)];
+    let (accepted, recorded) = store.accept_and_record(submissions, records.into());
+
+    let answers = [
+        Recorded::Appended(1),
+        Recorded::Ended,
+        Recorded::Appended(2),
+    ];
+    assert_eq!(recorded.await.unwrap(), answers);
+    let verdicts = [Verdict::Accepted, Verdict::Replayed(vec![id(1)])];
+    assert_eq!(accepted.await.unwrap(), verdicts);
+    let stored = store.message(id(2)).await.unwrap().unwrap();
+    assert_eq!((stored.status, stored.attempt), (Status::Sending, 1));
+    assert!(store.message(id(3)).await.unwrap().is_none());
+    store.close().await.unwrap();
+}
+
+async fn accept_keyed(store: &Arc<dyn Store>, key: &str, number: u64) {
+    let submissions = vec![keyed("app", key, 1, vec![message(number)])];
+    assert_eq!(
+        store.accept(submissions).await.unwrap(),
+        [Verdict::Accepted]
+    );
 }
 
 pub(crate) async fn a_message_handed_over_twice_is_taken_in_once(bed: &dyn Bed) {

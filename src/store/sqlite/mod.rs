@@ -160,6 +160,24 @@ impl Store for Sqlite {
             .submit(Urgency::Ongoing, weight, records, record::record)
     }
 
+    fn accept_and_record(
+        &self,
+        submissions: Vec<Submission>,
+        records: Arc<[Record]>,
+    ) -> (Reply<Vec<Verdict>>, Reply<Vec<Recorded>>) {
+        let weight = accept::weight(&submissions);
+        let (accept, accepted) =
+            self.writer
+                .prepare(Urgency::New, weight, submissions, accept::accept);
+        let weight = record::weight(&records);
+        let (record, recorded) =
+            self.writer
+                .prepare(Urgency::Ongoing, weight, records, record::record);
+        self.writer
+            .order(accept.into_iter().chain(record).collect());
+        (accepted, recorded)
+    }
+
     fn claim(&self, limit: usize) -> Reply<Vec<Claimed>> {
         self.writer
             .submit(Urgency::Ongoing, Weight::SMALL, limit, claim::claim)

@@ -75,8 +75,15 @@ struct Waiting {
 }
 
 enum Order {
-    Work(Weight, Box<dyn Work>),
+    /// To be applied in one transaction, in this order.
+    Work(Vec<Weighed>),
     Close(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// A verb on its way to the thread.
+pub(super) struct Weighed {
+    weight: Weight,
+    work: Box<dyn Work>,
 }
 
 /// A verb to be applied in a transaction, and answered after its commit.
@@ -150,8 +157,25 @@ impl Writer {
         Input: Send + 'static,
         Output: Send + 'static,
     {
+        let (work, answer) = self.prepare(urgency, weight, input, verb);
+        self.order(work.into_iter().collect());
+        answer
+    }
+
+    /// A verb for [`Self::order`], and its answer; no verb, and a refusal, when too much waits.
+    pub(super) fn prepare<Input, Output>(
+        &self,
+        urgency: Urgency,
+        weight: Weight,
+        input: Input,
+        verb: fn(&mut Turn<'_>, &Input) -> Result<Output, StoreError>,
+    ) -> (Option<Weighed>, Reply<Output>)
+    where
+        Input: Send + 'static,
+        Output: Send + 'static,
+    {
         if !self.waiting.admit(urgency, weight) {
-            return Box::pin(async { Err(StoreError::Overloaded) });
+            return (None, Box::pin(async { Err(StoreError::Overloaded) }));
         }
         let (waiting, answer) = oneshot::channel();
         let task = Task {
@@ -160,24 +184,28 @@ impl Writer {
             output: None,
             waiting,
         };
-        self.order(Order::Work(weight, Box::new(task)), answer)
+        let work = Box::new(task);
+        (Some(Weighed { weight, work }), reply(answer))
+    }
+
+    /// Hands over verbs, now, to be applied in one transaction.
+    pub(super) fn order(&self, works: Vec<Weighed>) {
+        if !works.is_empty() {
+            // A thread that has ended drops the order, and with it the senders that are waited for.
+            let _ = self.orders.send(Order::Work(works));
+        }
     }
 
     /// Ends the thread after everything that was handed over before.
     pub(super) fn close(&self) -> Reply<()> {
         let (waiting, answer) = oneshot::channel();
-        self.order(Order::Close(waiting), answer)
+        let _ = self.orders.send(Order::Close(waiting));
+        reply(answer)
     }
+}
 
-    fn order<T: Send + 'static>(
-        &self,
-        order: Order,
-        answer: oneshot::Receiver<Result<T, StoreError>>,
-    ) -> Reply<T> {
-        // A thread that has ended drops the order, and with it the sender that is waited for.
-        let _ = self.orders.send(order);
-        Box::pin(async move { answer.await.unwrap_or(Err(StoreError::Closed)) })
-    }
+fn reply<T: Send + 'static>(answer: oneshot::Receiver<Result<T, StoreError>>) -> Reply<T> {
+    Box::pin(async move { answer.await.unwrap_or(Err(StoreError::Closed)) })
 }
 
 impl Waiting {
@@ -245,11 +273,13 @@ impl Thread {
         while let Some(order) = next {
             match order {
                 Order::Close(waiting) => return (group, total, Some(waiting)),
-                Order::Work(weight, work) => {
-                    self.waiting.leave(weight);
-                    total.rows += weight.rows;
-                    total.bytes += weight.bytes;
-                    group.push(work);
+                Order::Work(works) => {
+                    for Weighed { weight, work } in works {
+                        self.waiting.leave(weight);
+                        total.rows += weight.rows;
+                        total.bytes += weight.bytes;
+                        group.push(work);
+                    }
                 }
             }
             let has_room = total.rows < MAX_GROUP.rows && total.bytes < MAX_GROUP.bytes;
