@@ -1,0 +1,159 @@
+//! The loop in which a socket, a clock and a user agent meet.
+//!
+//! ```text
+//! Connecting ─► Online (registering, registered, draining) ─► Away (backing off) ─► Connecting
+//!                                  └─► Parked (drained) ◄─ resume ─► Connecting
+//! ```
+//!
+//! In every phase commands are taken: a job that meets no connection is given back at once.
+//!
+//! | file        | is about                                              |
+//! |-------------|-------------------------------------------------------|
+//! | `offline`   | Connecting, Away, Parked                              |
+//! | `online`    | the loop of an open connection                        |
+//! | `reading`   | what comes in through it                              |
+//! | `keepalive` | how its death is noticed                              |
+//! | `telling`   | what the dispatcher, the status and the log are told  |
+
+mod keepalive;
+mod offline;
+mod online;
+mod reading;
+mod telling;
+
+use std::sync::Arc;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::handle::AgentIndex;
+use super::handle::Command;
+use super::handle::Report;
+use super::pace::Pace;
+use super::reconnect::Recovery;
+use super::reconnect::Servers;
+use super::status::Shown;
+use super::websocket::Dialing;
+use super::websocket::Server;
+use super::websocket::Socket;
+use crate::clock::Clock;
+use crate::message::AgentState;
+use crate::sip::Settings;
+use crate::sip::UserAgent;
+pub use keepalive::Keepalive;
+pub use keepalive::Probe;
+
+/// What an agent works with.
+pub struct Parts {
+    /// Where it stands.
+    pub index: AgentIndex,
+    /// What it is to SIP.
+    pub settings: Arc<Settings>,
+    /// Where it connects to; at least one.
+    pub servers: Arc<[Server]>,
+    /// How connections are opened.
+    pub dialing: Arc<Dialing>,
+    /// How a connection is kept alive.
+    pub keepalive: Keepalive,
+    /// How connections that fail are retried.
+    pub recovery: Recovery,
+    /// What all agents share, so that they do not come as one.
+    pub pace: Arc<Pace>,
+    /// What it is told.
+    pub commands: UnboundedReceiver<Command>,
+    /// Whom it tells.
+    pub reports: UnboundedSender<Report>,
+    /// What it shows of itself.
+    pub shown: Arc<Shown>,
+    /// The time on the wall.
+    pub clock: Clock,
+    /// What its branches, tags and waits are drawn from: from the system's generator in service.
+    pub seed: [u8; 32],
+}
+
+/// Runs an agent until it is told to stop.
+pub async fn run(parts: Parts) {
+    let mut agent = Agent::new(parts);
+    let mut phase = Phase::Connecting;
+    loop {
+        phase = match phase {
+            Phase::Connecting => agent.connect().await,
+            Phase::Online(socket, server) => agent.online(socket, server).await,
+            Phase::Away => agent.stay_away().await,
+            Phase::Parked => agent.park().await,
+            Phase::Ended => break,
+        };
+    }
+    agent.shown.enter(AgentState::Stopped, agent.clock.now());
+    agent.tell(Report::Gone(agent.index));
+}
+
+enum Phase {
+    Connecting,
+    Online(Box<Socket>, usize),
+    Away,
+    /// Drained: nothing to do until somebody says so.
+    Parked,
+    Ended,
+}
+
+struct Agent {
+    index: AgentIndex,
+    machine: UserAgent,
+    list: Arc<[Server]>,
+    servers: Servers,
+    /// The one that was connected to last.
+    last_server: Option<usize>,
+    dialing: Arc<Dialing>,
+    keepalive: Keepalive,
+    recovery: Recovery,
+    pace: Arc<Pace>,
+    commands: UnboundedReceiver<Command>,
+    reports: UnboundedSender<Report>,
+    shown: Arc<Shown>,
+    clock: Clock,
+    rng: StdRng,
+    failures: u32,
+    /// Whether the dispatcher was told that this agent takes jobs.
+    is_up: bool,
+    drain: bool,
+    stop: bool,
+    /// Whether leaving the registrar is over.
+    left: bool,
+}
+
+impl Agent {
+    fn new(parts: Parts) -> Self {
+        let mut rng = StdRng::from_seed(parts.seed);
+        let machine = UserAgent::new(parts.settings, StdRng::from_rng(&mut rng));
+        let weights = parts.servers.iter().map(|server| server.weight).collect();
+        Self {
+            index: parts.index,
+            machine,
+            servers: Servers::new(weights),
+            last_server: None,
+            list: parts.servers,
+            dialing: parts.dialing,
+            keepalive: parts.keepalive,
+            recovery: parts.recovery,
+            pace: parts.pace,
+            commands: parts.commands,
+            reports: parts.reports,
+            shown: parts.shown,
+            clock: parts.clock,
+            rng,
+            failures: 0,
+            is_up: false,
+            drain: false,
+            stop: false,
+            left: false,
+        }
+    }
+
+    /// The dispatcher is gone only when the gateway is; nobody is left to tell then.
+    fn tell(&self, report: Report) {
+        let _ = self.reports.send(report);
+    }
+}

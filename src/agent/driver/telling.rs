@@ -1,0 +1,114 @@
+//! What an agent tells: the dispatcher of jobs, whoever looks of its state, the operator of trouble.
+
+use std::time::Duration;
+
+use tokio_tungstenite::tungstenite::Message;
+
+use super::Agent;
+use crate::agent::handle::Report;
+use crate::agent::translate;
+use crate::agent::websocket;
+use crate::clock;
+use crate::message::AgentState;
+use crate::message::Outcome;
+use crate::sip::Event;
+use crate::sip::Output;
+use crate::sip::Response;
+
+impl Agent {
+    /// Takes everything the machine says: frames to write, and news for the dispatcher.
+    pub(super) fn pass_on(&mut self, frames: &mut Vec<Message>) {
+        let mut ended = Vec::new();
+        while let Some(output) = self.machine.poll() {
+            match output {
+                Output::Transmit(bytes) => frames.push(websocket::frame(bytes)),
+                Output::Event(Event::Ended { key, outcome }) => {
+                    let outcome = translate::outcome(outcome);
+                    self.shown.ended(is_success(&outcome));
+                    ended.push((key, outcome));
+                }
+                Output::Event(event) => self.take_event(event),
+            }
+        }
+        if !ended.is_empty() {
+            self.tell(Report::Ended(self.index, ended));
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
+        match event {
+            Event::Registered { until } => {
+                self.failures = 0;
+                let left = until.saturating_duration_since(clock::now());
+                self.shown.registered_until(self.clock.now().plus(left));
+                if !self.is_up {
+                    tracing::info!(agent.id = %self.shown.status().id, "registered");
+                }
+                self.set_up(!self.drain && !self.stop);
+            }
+            Event::Unregistered => self.set_up(false),
+            Event::RegistrationFailed { response, retry_at } => {
+                let wait = retry_at.saturating_duration_since(clock::now());
+                self.fail(&registration_failure(response.as_ref(), wait));
+            }
+            Event::Left => self.left = true,
+            // Ended is taken before; Received is not told while the settings take no messages.
+            Event::Ended { .. } | Event::Received(_) => {}
+        }
+    }
+
+    /// Tells the dispatcher whether this agent takes jobs, when that changed.
+    pub(super) fn set_up(&mut self, up: bool) {
+        if self.is_up != up {
+            self.is_up = up;
+            self.tell(if up {
+                Report::Up(self.index)
+            } else {
+                Report::Down(self.index)
+            });
+        }
+    }
+
+    pub(super) fn show_state(&self) {
+        let state = match (self.drain || self.stop, self.machine.is_registered()) {
+            (true, _) => AgentState::Draining,
+            (false, true) => AgentState::Registered,
+            (false, false) => AgentState::Registering,
+        };
+        if self.shown.state() != state {
+            self.shown.enter(state, self.clock.now());
+        }
+    }
+
+    /// Tells the operator once for each cause, not once for each retry.
+    pub(super) fn fail(&self, error: &str) {
+        let status = self.shown.status();
+        if status.last_error.as_deref() == Some(error) {
+            tracing::debug!(agent.id = %status.id, error, "still failing");
+        } else {
+            tracing::warn!(agent.id = %status.id, server = %status.server, error, "trying again");
+        }
+        self.shown.failed_with(error);
+    }
+}
+
+fn registration_failure(response: Option<&Response>, wait: Duration) -> String {
+    let seconds = wait.as_secs_f64();
+    match response {
+        Some(response) if response.status.is_success() => {
+            format!("the registrar accepted and listed no binding of ours; again in {seconds:.0} s")
+        }
+        Some(response) => {
+            let code = response.status.as_u16();
+            format!("the registrar said {code} {}", response.reason)
+        }
+        None => "the registrar does not answer".to_owned(),
+    }
+}
+
+fn is_success(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Answered(answer) => (200..300).contains(&answer.response.status_code),
+        Outcome::NotWritten | Outcome::Unknown(_) => false,
+    }
+}
