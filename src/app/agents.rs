@@ -36,61 +36,96 @@ pub(super) fn start_agents(
     clock: &Clock,
     reports: &mpsc::UnboundedSender<Report>,
 ) -> Result<(JoinSet<()>, Directory), AppError> {
+    let common = Common {
+        config,
+        epoch: store.epoch(),
+        dialing: Arc::new(dialing(config)?),
+        pace: Arc::new(Pace::new(config.sip.register_rate)),
+        reports,
+        clock,
+    };
+    let (mut tasks, mut agents) = (JoinSet::new(), Vec::new());
+    for account in &config.accounts {
+        let servers = servers(account);
+        for number in 1..=account.connections {
+            let index = AgentIndex(u32::try_from(agents.len()).unwrap_or(u32::MAX));
+            let (handle, parts) = common.agent(account, number, index, servers.clone());
+            agents.push((handle, parts.shown.clone()));
+            tasks.spawn(agent::run(parts));
+        }
+    }
+    Ok((tasks, Directory::new(agents)))
+}
+
+/// What all agents have in common.
+struct Common<'a> {
+    config: &'a Config,
+    epoch: u64,
+    dialing: Arc<Dialing>,
+    pace: Arc<Pace>,
+    reports: &'a mpsc::UnboundedSender<Report>,
+    clock: &'a Clock,
+}
+
+impl Common<'_> {
+    /// An agent that is ready to run, and the way in to it.
+    fn agent(
+        &self,
+        account: &Account,
+        number: u32,
+        index: AgentIndex,
+        servers: Arc<[agent::Server]>,
+    ) -> (Handle, agent::Parts) {
+        let identity = Arc::new(identity(self.config, account, number));
+        let (handle, commands) = Handle::new(index, identity.clone(), account.in_flight);
+        let url: Arc<str> = servers
+            .first()
+            .map_or("", |server| server.url.as_str())
+            .into();
+        let settings = settings(self.config, account, &identity, number, self.epoch);
+        let sip = &self.config.sip;
+        let parts = agent::Parts {
+            index,
+            settings: Arc::new(settings),
+            servers,
+            dialing: self.dialing.clone(),
+            keepalive: keepalive(self.config),
+            recovery: Recovery {
+                min: sip.recovery_min,
+                max: sip.recovery_max,
+                cooldown: sip.server_cooldown,
+            },
+            pace: self.pace.clone(),
+            commands,
+            reports: self.reports.clone(),
+            shown: Arc::new(Shown::new(identity, url, self.clock.now())),
+            clock: self.clock.clone(),
+            seed: rand::random(),
+        };
+        (handle, parts)
+    }
+}
+
+fn dialing(config: &Config) -> Result<Dialing, agent::TlsError> {
     let sip = &config.sip;
     let certificate = sip
         .client_certificate
         .as_ref()
         .map(|files| (files.certificate.as_path(), files.key.as_path()));
-    let dialing = Arc::new(Dialing {
+    Ok(Dialing {
         connect_timeout: sip.connect_timeout,
         tls: agent::client_config(sip.ca_file.as_deref(), certificate)?,
         headers: upgrade_headers(config),
         max_frame: sip.max_frame,
-    });
-    let pace = Arc::new(Pace::new(sip.register_rate));
-    let (mut tasks, mut agents) = (JoinSet::new(), Vec::new());
-    let mut index = 0;
-    for account in &config.accounts {
-        let servers: Arc<[agent::Server]> = account
-            .servers
-            .iter()
-            .map(|server| agent::Server {
-                url: server.url.clone(),
-                weight: server.weight,
-            })
-            .collect();
-        for number in 1..=account.connections {
-            let identity = Arc::new(identity(config, account, number));
-            let at = AgentIndex(index);
-            index += 1;
-            let (handle, commands) = Handle::new(at, identity.clone(), account.in_flight);
-            let url: Arc<str> = servers
-                .first()
-                .map_or("", |server| server.url.as_str())
-                .into();
-            let shown = Arc::new(Shown::new(identity.clone(), url, clock.now()));
-            agents.push((handle, shown.clone()));
-            tasks.spawn(agent::run(agent::Parts {
-                index: at,
-                settings: Arc::new(settings(config, account, &identity, number, store.epoch())),
-                servers: servers.clone(),
-                dialing: dialing.clone(),
-                keepalive: keepalive(config),
-                recovery: Recovery {
-                    min: sip.recovery_min,
-                    max: sip.recovery_max,
-                    cooldown: sip.server_cooldown,
-                },
-                pace: pace.clone(),
-                commands,
-                reports: reports.clone(),
-                shown,
-                clock: clock.clone(),
-                seed: rand::random(),
-            }));
-        }
-    }
-    Ok((tasks, Directory::new(agents)))
+    })
+}
+
+fn servers(account: &Account) -> Arc<[agent::Server]> {
+    let server = |server: &config::Server| agent::Server {
+        url: server.url.clone(),
+        weight: server.weight,
+    };
+    account.servers.iter().map(server).collect()
 }
 
 /// `alice-1`: the user of the account, made safe for a path, and a number. Accounts of the same

@@ -65,17 +65,23 @@ pub struct Gateway {
     address: SocketAddr,
     store: Arc<dyn Store>,
     directory: Arc<Directory>,
+    ends: Ends,
+    grace: Duration,
+    dispatcher: JoinHandle<()>,
+    agents: JoinSet<()>,
+    server: JoinHandle<()>,
+    background: JoinSet<()>,
+}
+
+/// How the gateway is told to end, in this order.
+#[derive(Default)]
+struct Ends {
     /// Stops taking in what is new.
     draining: CancellationToken,
     /// Ends event streams.
     closing: CancellationToken,
     /// Ends everything that still waits.
     grace_over: CancellationToken,
-    grace: Duration,
-    dispatcher: JoinHandle<()>,
-    agents: JoinSet<()>,
-    server: JoinHandle<()>,
-    background: JoinSet<()>,
 }
 
 /// Runs a gateway until the end is asked for, and ends it in order.
@@ -96,52 +102,33 @@ impl Gateway {
         let mut background = JoinSet::new();
         let sandboxed = sandboxed(config, &mut background).await?;
         let config = sandboxed.as_ref().unwrap_or(config);
-        let listen = config.http.listen;
         // Bound before anything else is begun: a port that is taken is the commonest mistake.
-        let listener = TcpListener::bind(listen)
-            .await
-            .map_err(|error| AppError::Listen(listen, error))?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| AppError::Listen(listen, error))?;
+        let (listener, address) = listen(config.http.listen).await?;
         let store = open_store(config, &clock)?;
-        let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
-        let grace_over = CancellationToken::new();
+        let ends = Ends::default();
 
         let (reports, told) = mpsc::unbounded_channel();
         let (agents, directory) = start_agents(config, &store, &clock, &reports)?;
         drop(reports);
-        let handles = directory.handles();
         let directory = Arc::new(directory);
 
         let (dispatch, commands) = dispatch::Handle::new(INBOX);
         let parts = dispatch::Parts {
             store: store.clone(),
-            agents: handles,
-            accounts: config
-                .accounts
-                .iter()
-                .map(|account| (account.uri.as_str().into(), account.rate))
-                .collect(),
+            agents: directory.handles(),
+            accounts: rates(config),
             reports: told,
-            drain: draining.clone(),
+            drain: ends.draining.clone(),
             clock: clock.clone(),
             seed: rand::random(),
-            settings: dispatch::Settings {
-                max_queued: config.delivery.max_queued,
-                max_held_bytes: MAX_HELD_BYTES,
-                backoff: config.delivery.backoff,
-            },
+            settings: dispatch_settings(config),
         };
         let dispatcher = tokio::spawn(dispatch::run(parts, commands));
 
         let feed = Feed::new(store.clone());
         background.spawn(feed.clone().run());
-        background.spawn(retention::run(
-            store.clone(),
-            config.retention.clone(),
-            clock.clone(),
-        ));
+        let kept = config.retention.clone();
+        background.spawn(retention::run(store.clone(), kept, clock.clone()));
 
         let router = api::router(Api::new(api::Parts {
             store: store.clone(),
@@ -152,34 +139,20 @@ impl Gateway {
             clock,
             limits: config.limits(),
             settings: api_settings(config),
-            draining: draining.clone(),
-            closing: closing.clone(),
+            draining: ends.draining.clone(),
+            closing: ends.closing.clone(),
         }));
-        let server = api::Server {
-            header_timeout: config.http.header_timeout,
-            idle_timeout: config.http.idle_timeout,
-            write_timeout: WRITE_TIMEOUT,
-            max_connections: config.http.max_connections,
-        };
-        let serving = api::serve(
-            listener,
-            router,
-            server,
-            closing.clone(),
-            grace_over.clone(),
-        );
-        let server = tokio::spawn(serving);
+        let (closing, grace_over) = (ends.closing.clone(), ends.grace_over.clone());
+        let serving = api::serve(listener, router, server(config), closing, grace_over);
         Ok(Self {
             address,
             store,
             directory,
-            draining,
-            closing,
-            grace_over,
+            ends,
             grace: config.delivery.shutdown_grace,
             dispatcher,
             agents,
-            server,
+            server: tokio::spawn(serving),
             background,
         })
     }
@@ -192,7 +165,7 @@ impl Gateway {
     /// Ends everything in order: what is new is refused, what is open ends, agents leave their
     /// registrars, streams and connections are closed, and the store last of all.
     pub async fn stop(mut self) {
-        self.draining.cancel();
+        self.ends.draining.cancel();
         if tokio::time::timeout(self.grace, &mut self.dispatcher)
             .await
             .is_err()
@@ -205,12 +178,12 @@ impl Gateway {
         if tokio::time::timeout(LEAVE_GRACE, leaving).await.is_err() {
             self.agents.shutdown().await;
         }
-        self.closing.cancel();
+        self.ends.closing.cancel();
         if tokio::time::timeout(LEAVE_GRACE, &mut self.server)
             .await
             .is_err()
         {
-            self.grace_over.cancel();
+            self.ends.grace_over.cancel();
             self.server.abort();
         }
         self.background.shutdown().await;
@@ -218,6 +191,13 @@ impl Gateway {
             tracing::warn!(%error, "the store did not close");
         }
     }
+}
+
+async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
+    let failed = |error| AppError::Listen(at, error);
+    let listener = TcpListener::bind(at).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, AppError> {
@@ -247,6 +227,29 @@ fn accounts(config: &Config) -> Arc<dyn Addressing> {
         .iter()
         .map(|account| account.uri.uri().clone());
     Arc::new(Accounts::new(known))
+}
+
+/// The messages a second that each account may send.
+fn rates(config: &Config) -> Vec<(Arc<str>, Option<f64>)> {
+    let rate = |account: &config::Account| (account.uri.as_str().into(), account.rate);
+    config.accounts.iter().map(rate).collect()
+}
+
+fn dispatch_settings(config: &Config) -> dispatch::Settings {
+    dispatch::Settings {
+        max_queued: config.delivery.max_queued,
+        max_held_bytes: MAX_HELD_BYTES,
+        backoff: config.delivery.backoff,
+    }
+}
+
+fn server(config: &Config) -> api::Server {
+    api::Server {
+        header_timeout: config.http.header_timeout,
+        idle_timeout: config.http.idle_timeout,
+        write_timeout: WRITE_TIMEOUT,
+        max_connections: config.http.max_connections,
+    }
 }
 
 fn api_settings(config: &Config) -> api::Settings {

@@ -61,8 +61,8 @@ enum Command {
 /// Which configuration file.
 #[derive(Clone, Debug, Default, clap::Args)]
 struct ConfigFile {
-    /// The configuration file. Without it: /etc/sipost/sipost.toml or ./config/sipost.toml, if there
-    /// is one.
+    /// The configuration file. Without it: /etc/sipost/sipost.toml or ./config/sipost.toml, if
+    /// there is one.
     #[arg(long, env = "SIPOST_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }

@@ -7,6 +7,7 @@
 
 mod intake;
 mod loading;
+mod parts;
 mod recording;
 
 use std::collections::HashMap;
@@ -39,7 +40,6 @@ use crate::message::MessageId;
 use crate::message::Status;
 use crate::message::Timestamp;
 use crate::message::What;
-use crate::message::retry::Backoff;
 use crate::pool::Pool;
 use crate::store::IdempotencyKey;
 use crate::store::Record;
@@ -49,43 +49,13 @@ use crate::store::StoreError;
 use intake::Accepted;
 use intake::Accepting;
 use loading::Loading;
+pub use parts::Parts;
+pub use parts::Settings;
 use recording::After;
 use recording::Failing;
 use recording::RETRY_MAX;
 use recording::RETRY_MIN;
 use recording::Recording;
-
-/// What the dispatcher works with.
-pub struct Parts {
-    /// Where messages and events become durable.
-    pub store: Arc<dyn Store>,
-    /// Every agent.
-    pub agents: Vec<Agent>,
-    /// The accounts of the agents, with the messages a second each may send.
-    pub accounts: Vec<(Arc<str>, Option<f64>)>,
-    /// What the agents report. Each has a sender of its own.
-    pub reports: mpsc::UnboundedReceiver<Report>,
-    /// Told when no new attempt may begin; the loop ends when the open ones have.
-    pub drain: CancellationToken,
-    /// The time.
-    pub clock: Clock,
-    /// What jitter is drawn from.
-    pub seed: u64,
-    /// What the operator configured.
-    pub settings: Settings,
-}
-
-/// What the operator configures.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Messages that may wait or be in flight; more are refused.
-    pub max_queued: usize,
-    /// Bytes of waiting messages kept in memory; of more only their names are, and they are read
-    /// from the store when their turn comes.
-    pub max_held_bytes: usize,
-    /// How long to stay away between attempts.
-    pub backoff: Backoff,
-}
 
 /// Commands and reports taken in at once.
 const TURN: usize = 1024;

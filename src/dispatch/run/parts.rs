@@ -1,0 +1,44 @@
+//! What the dispatcher is made of.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::Handle as Agent;
+use crate::agent::Report;
+use crate::clock::Clock;
+use crate::message::retry::Backoff;
+use crate::store::Store;
+
+/// What the dispatcher works with.
+pub struct Parts {
+    /// Where messages and events become durable.
+    pub store: Arc<dyn Store>,
+    /// Every agent.
+    pub agents: Vec<Agent>,
+    /// The accounts of the agents, with the messages a second each may send.
+    pub accounts: Vec<(Arc<str>, Option<f64>)>,
+    /// What the agents report. Each has a sender of its own.
+    pub reports: mpsc::UnboundedReceiver<Report>,
+    /// Told when no new attempt may begin; the loop ends when the open ones have.
+    pub drain: CancellationToken,
+    /// The time.
+    pub clock: Clock,
+    /// What jitter is drawn from.
+    pub seed: u64,
+    /// What the operator configured.
+    pub settings: Settings,
+}
+
+/// What the operator configures.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Messages that may wait or be in flight; more are refused.
+    pub max_queued: usize,
+    /// Bytes of waiting messages kept in memory; of more only their names are, and they are read
+    /// from the store when their turn comes.
+    pub max_held_bytes: usize,
+    /// How long to stay away between attempts.
+    pub backoff: Backoff,
+}
