@@ -1,7 +1,14 @@
 //! sipost: HTTP POST in, SIP MESSAGE (RFC 3428) out, over SIP WebSocket (RFC 7118).
 //!
-//! The rooms, in reading order: [`message`] has our nouns, [`sip`] has SIP's, [`store`] keeps what
-//! is durable.
+//! The rooms, in reading order; `ARCHITECTURE.md` draws them, and the way a message takes.
+//!
+//! * What is pure: [`message`] has our nouns, [`sip`] has SIP's.
+//! * What is durable, and who hears of it: [`store`], [`events`].
+//! * What sends: [`agent`] drives a user agent, [`pool`] chooses one, [`dispatch`] decides what goes
+//!   out next and what follows from how it went.
+//! * What is seen from outside: [`api`] over HTTP, [`cli`] on a terminal, [`sandbox`] as a SIP server
+//!   to try things on.
+//! * What holds it together: [`app`] builds, joins and ends every part, from a [`config`].
 
 pub mod agent;
 pub mod api;

@@ -3,7 +3,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     reason = "a test may panic; outside #[test] functions clippy has to be told"
 )]
 
@@ -171,7 +170,9 @@ fn every_file_says_what_it_is_in_lines_of_a_hundred_columns() {
                 faults.push(format!("{}: does not say what it is", file.display()));
             }
             for (number, line) in text.lines().enumerate() {
-                let is_prose = line.trim_start().starts_with("//");
+                let words = line.trim_start();
+                let is_prose =
+                    words.starts_with("//") && !words.contains("| ") && !words.contains("--|");
                 if is_prose && line.chars().count() > MAX_LINE {
                     faults.push(format!("{}:{}: too wide", file.display(), number + 1));
                 }

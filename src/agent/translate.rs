@@ -39,36 +39,7 @@ pub(super) fn prepare(
     let from_tag = from_tag(message);
     let cseq = 1 + (attempt.saturating_sub(1) % 100_000_000) * CSEQ_PER_ATTEMPT;
 
-    let mut headers = HeaderMap(Vec::with_capacity(12 + message.extra_headers.len()));
-    headers.0.push(one("Max-Forwards", MAX_FORWARDS.to_owned()));
-    headers.0.push(one("To", format!("<{}>", message.uri)));
-    headers
-        .0
-        .push(one("From", format!("{};tag={from_tag}", identity.from)));
-    headers.0.push(one("Call-ID", call_id.clone()));
-    headers.0.push(one("Date", now.to_sip_date()));
-    headers
-        .0
-        .push(one("Expires", remaining_seconds(message, now).to_string()));
-    headers.0.push(one("Allow", "OPTIONS".to_owned()));
-    headers
-        .0
-        .push(one("Supported", "outbound, path".to_owned()));
-    headers
-        .0
-        .push(one("User-Agent", identity.user_agent.clone()));
-    for (name, value) in &identity.extra_headers {
-        headers.add(name, value.as_str());
-    }
-    for header in &message.extra_headers {
-        headers.add(&header.name, header.value.as_str());
-    }
-    // RFC 3261 §20.15: an empty body has no type.
-    if !message.body.is_empty() {
-        headers
-            .0
-            .push(one("Content-Type", message.content_type.clone()));
-    }
+    let mut headers = headers(identity, message, &from_tag, now);
     let head = lines(&headers);
     headers.0.push(one("CSeq", format!("{cseq} MESSAGE")));
     headers
@@ -98,6 +69,41 @@ pub(super) fn prepare(
             request: outgoing,
         },
     )
+}
+
+/// The headers of a MESSAGE in their order, without those that count: CSeq and Content-Length.
+fn headers(identity: &Identity, message: &Message, from_tag: &str, now: Timestamp) -> HeaderMap {
+    let mut headers = HeaderMap(Vec::with_capacity(12 + message.extra_headers.len()));
+    headers.0.push(one("Max-Forwards", MAX_FORWARDS.to_owned()));
+    headers.0.push(one("To", format!("<{}>", message.uri)));
+    headers
+        .0
+        .push(one("From", format!("{};tag={from_tag}", identity.from)));
+    headers.0.push(one("Call-ID", message.id.to_string()));
+    headers.0.push(one("Date", now.to_sip_date()));
+    headers
+        .0
+        .push(one("Expires", remaining_seconds(message, now).to_string()));
+    headers.0.push(one("Allow", "OPTIONS".to_owned()));
+    headers
+        .0
+        .push(one("Supported", "outbound, path".to_owned()));
+    headers
+        .0
+        .push(one("User-Agent", identity.user_agent.clone()));
+    for (name, value) in &identity.extra_headers {
+        headers.add(name, value.as_str());
+    }
+    for header in &message.extra_headers {
+        headers.add(&header.name, header.value.as_str());
+    }
+    // RFC 3261 §20.15: an empty body has no type.
+    if !message.body.is_empty() {
+        headers
+            .0
+            .push(one("Content-Type", message.content_type.clone()));
+    }
+    headers
 }
 
 fn one(name: &str, value: String) -> (String, Vec<String>) {

@@ -50,8 +50,8 @@ impl fmt::Display for Origin {
 /// One thing that is wrong.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mistake {
-    /// The key's path, such as `account[0].servers[1].url`, or the file or variable that is wrong as
-    /// a whole.
+    /// The key's path, such as `account[0].servers[1].url`, or the file or variable that is wrong
+    /// as a whole.
     pub path: String,
     /// What is wrong. Never quotes a secret.
     pub problem: String,

@@ -1,8 +1,8 @@
 //! The configuration: what is compiled in, under a file, under the environment.
 //!
-//! One file per section. Reading never stops at the first mistake: [`load`] gives a whole [`Config`]
-//! or every [`Mistake`] in it, with the key, what is taken instead and where the value came from.
-//! `config/default.toml` is the reference of every key.
+//! One file per section. Reading never stops at the first mistake: [`load`] gives a whole
+//! [`Config`] or every [`Mistake`] in it, with the key, what is taken instead and where the value
+//! came from. `config/default.toml` is the reference of every key.
 
 mod account;
 mod address;

@@ -35,7 +35,7 @@ const SECTIONS: [&str; 9] = [
     "sandbox",
 ];
 
-/// A table while it is read. What nobody asked for when it is [finished](Section::finish) is unknown.
+/// A table while it is read. What nobody asked for when it is finished is unknown.
 #[derive(Debug)]
 pub(super) struct Section<'a> {
     name: String,

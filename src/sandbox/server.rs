@@ -192,15 +192,7 @@ impl Server {
         else {
             return;
         };
-        if let Some(received) = &self.options.received {
-            let (method, uri) = (method.to_owned(), uri.to_owned());
-            // A test that looks no more loses nothing.
-            drop(received.send(Received {
-                method,
-                uri,
-                frame: frame.to_vec(),
-            }));
-        }
+        self.show(method, uri, frame);
         let request = match AnyUri::parse(uri) {
             Ok(AnyUri::Sip(read)) => Request {
                 connection,
@@ -231,6 +223,18 @@ impl Server {
         };
         if let Err(answer) = self.serve(now, &request, out) {
             reply(connection, &request.reply_lines, answer, out);
+        }
+    }
+
+    /// Lets a test see what arrived.
+    fn show(&self, method: &str, uri: &str, frame: &[u8]) {
+        if let Some(received) = &self.options.received {
+            // One that looks no more loses nothing.
+            drop(received.send(Received {
+                method: method.to_owned(),
+                uri: uri.to_owned(),
+                frame: frame.to_vec(),
+            }));
         }
     }
 

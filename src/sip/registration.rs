@@ -175,7 +175,8 @@ impl Registration {
         };
     }
 
-    /// Leaves, until the next connection; whoever asked for it writes the REGISTER that says so (RFC 3261 §10.2.2).
+    /// Leaves, until the next connection; whoever asked for it writes the REGISTER that says so
+    /// (RFC 3261 §10.2.2).
     pub fn leave(&mut self) {
         self.state = State::Leaving;
         self.pending = false;

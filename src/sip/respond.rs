@@ -188,8 +188,8 @@ fn refusal(
 }
 
 /// Whether what every request must have is there and can be read (RFC 3261 §8.1.1). Neither the tag
-/// of From is missed where it is missing (§12.1.1 takes it for empty), nor Max-Forwards: the request
-/// needs no more hops.
+/// of From is missed where it is missing (§12.1.1 takes it for empty), nor Max-Forwards: the
+/// request needs no more hops.
 fn is_whole(method: &str, message: &Message<'_>) -> bool {
     let cseq = message.cseq.and_then(CSeq::parse);
     let hops = message.first("Max-Forwards").map(parse::text);

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use futures_util::StreamExt as _;
 
+use tokio_tungstenite::tungstenite::Message;
+
 use super::Agent;
 use super::Phase;
 use super::reading::Turn;
@@ -69,13 +71,8 @@ impl Agent {
         let mut leave_by: Option<Instant> = None;
         loop {
             self.pass_on(&mut frames);
-            if !frames.is_empty() {
-                let writing = websocket::write(socket, std::mem::take(&mut frames));
-                match tokio::time::timeout(WRITE_TIMEOUT, writing).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return Some(error.to_string()),
-                    Err(_) => return Some("the server reads nothing".to_owned()),
-                }
+            if let Turn::Lost(reason) = write(socket, std::mem::take(&mut frames)).await {
+                return Some(reason);
             }
             self.show_state();
             let leaving = (self.stop || self.drain) && self.machine.in_flight() == 0;
@@ -158,5 +155,17 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => pending().await,
+    }
+}
+
+async fn write(socket: &mut Socket, frames: Vec<Message>) -> Turn {
+    if frames.is_empty() {
+        return Turn::Go;
+    }
+    let writing = websocket::write(socket, frames);
+    match tokio::time::timeout(WRITE_TIMEOUT, writing).await {
+        Ok(Ok(())) => Turn::Go,
+        Ok(Err(error)) => Turn::Lost(error.to_string()),
+        Err(_) => Turn::Lost("the server reads nothing".to_owned()),
     }
 }

@@ -1,4 +1,5 @@
-//! What an agent tells: the dispatcher of jobs, whoever looks of its state, the operator of trouble.
+//! What an agent tells: the dispatcher of jobs, whoever looks of its state, the operator of
+//! trouble.
 
 use std::time::Duration;
 

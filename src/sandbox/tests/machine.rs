@@ -1,3 +1,5 @@
+//! The server as a machine: what goes in, and what comes out.
+
 use std::time::Instant;
 
 use proptest::prelude::*;

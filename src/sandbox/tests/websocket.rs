@@ -1,3 +1,5 @@
+//! The server over real WebSockets.
+
 use std::future::pending;
 
 use futures_util::SinkExt as _;

@@ -1,3 +1,5 @@
+//! Digest authentication, case by case: the catalogue, the examples of the RFCs, and a server.
+
 use std::time::Duration;
 use std::time::Instant;
 

@@ -12,7 +12,8 @@ pub struct Contact<'a> {
 }
 
 impl<'a> Contact<'a> {
-    /// Every address of a Contact line; `*` (RFC 3261 §10.2.2) and what cannot be read are left out.
+    /// Every address of a Contact line; `*` (RFC 3261 §10.2.2) and what cannot be read are left
+    /// out.
     pub fn list(value: &'a str) -> impl Iterator<Item = Self> {
         split(value, ',')
             .filter(|entry| entry.trim() != "*")

@@ -23,7 +23,8 @@ impl Uri {
 }
 
 fn params_agree(one: &Uri, other: &Uri) -> bool {
-    // RFC 3261 §19.1.1 allows a name once; of one that is there twice, the same counts on each side.
+    // RFC 3261 §19.1.1 allows a name once; of one that is there twice, the same counts on each
+    // side.
     one.params()
         .all(|(name, _)| match (one.param(name), other.param(name)) {
             (Some(ours), Some(theirs)) => ours.eq_ignore_ascii_case(theirs),

@@ -1,3 +1,5 @@
+//! URIs: read, written, compared.
+
 use proptest::prelude::*;
 
 use super::*;

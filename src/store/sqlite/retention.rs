@@ -15,8 +15,8 @@ use crate::store::StoreError;
 
 /// Events looked at for each message wanted: most messages have two.
 const SCAN_PER_MESSAGE: usize = 4;
-/// Events looked at in a step, at least and at most: where many messages wait there are stretches of
-/// the log in which none ends.
+/// Events looked at in a step, at least and at most: where many messages wait there are stretches
+/// of the log in which none ends.
 const MIN_SCAN: usize = 2_000;
 const MAX_SCAN: usize = 20_000;
 

@@ -143,8 +143,8 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Error> {
     })
 }
 
-/// Reads id, uri, account, status, attempt, attempts, what to do about unknown outcomes, not before,
-/// and the end of its time.
+/// Reads id, uri, account, status, attempt, attempts, what to do about unknown outcomes, not
+/// before, and the end of its time.
 pub(super) fn claimed(row: &Row<'_>) -> Result<Claimed, Error> {
     Ok(Claimed {
         id: id(row, 0)?,
