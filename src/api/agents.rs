@@ -5,6 +5,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::Api;
+use super::access::Caller;
 use super::error::ApiError;
 use super::json;
 use super::params::Id;
@@ -19,15 +20,22 @@ struct AgentsView {
 const NO_AGENT: ApiError = ApiError::NotFound("no agent has this id");
 
 /// `GET /agents`.
-pub(super) async fn list(State(api): State<Api>) -> Response {
-    json::ok(&AgentsView {
-        data: api.agents.list(),
-    })
+pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Response {
+    let mut data = api.agents.list();
+    data.retain(|agent| caller.sees(Some(&agent.account)));
+    json::ok(&AgentsView { data })
 }
 
 /// `GET /agents/{id}`.
-pub(super) async fn show(State(api): State<Api>, Id(id): Id) -> Result<Response, ApiError> {
+pub(super) async fn show(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
     let agent = api.agents.get(&id).ok_or(NO_AGENT)?;
+    if !caller.sees(Some(&agent.account)) {
+        return Err(NO_AGENT);
+    }
     Ok(json::ok(&agent))
 }
 

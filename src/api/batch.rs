@@ -11,10 +11,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Api;
+use super::access::Caller;
 use super::error::ApiError;
 use super::extract;
 use super::json;
-use super::middleware::Caller;
 use super::negotiate;
 use super::new_message::NewMessageJson;
 use super::post;
@@ -51,8 +51,9 @@ pub(super) async fn create(
     let key = negotiate::idempotency_key(&headers)?;
     let (limit, time) = (settings.max_batch_request, settings.request_timeout);
     let bytes = extract::body(&headers, body, limit, time).await?;
-    let messages = messages(&api, &bytes)?;
+    let messages = messages(&api, &caller, &bytes)?;
     let key = key.map(|key| post::key(&caller, key, &bytes));
+    caller.charge(messages.len().saturating_sub(1));
     match api.dispatch.accept(messages, key).await? {
         Admission::Accepted(accepted) => Ok(answer(&accepted)),
         Admission::Replayed(ids) => {
@@ -64,7 +65,7 @@ pub(super) async fn create(
 }
 
 /// Reads every message, or lists what is wrong with any.
-fn messages(api: &Api, bytes: &[u8]) -> Result<Vec<Message>, ApiError> {
+fn messages(api: &Api, caller: &Caller, bytes: &[u8]) -> Result<Vec<Message>, ApiError> {
     let batch: Batch<'_> = extract::json(bytes, "")?;
     let count = batch.messages.len();
     if !(1..=MAX_BATCH).contains(&count) {
@@ -77,7 +78,7 @@ fn messages(api: &Api, bytes: &[u8]) -> Result<Vec<Message>, ApiError> {
     for (index, raw) in batch.messages.iter().enumerate() {
         let at = format!("/messages/{index}");
         let draft = extract::json::<NewMessageJson>(raw.get().as_bytes(), &at)
-            .and_then(|new| post::draft(api, new.into(), &at));
+            .and_then(|new| post::draft(api, caller, new.into(), &at));
         match draft {
             Ok(draft) => messages.push(draft.accept(api.new_id(now), now)),
             Err(ApiError::Invalid(found)) => violations.extend(found),

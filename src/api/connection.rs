@@ -29,6 +29,8 @@ use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 use tower::Service as _;
 
+use super::peer::Peer;
+
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -60,14 +62,21 @@ pub(super) struct Timed<S> {
 #[derive(Clone)]
 pub(super) struct Answering {
     router: Router,
+    peer: Peer,
     turns: Arc<Turns>,
 }
 
 /// A stream that is timed, and what answers the requests on it.
-pub(super) fn timed<S>(stream: S, router: Router, patience: Patience) -> (Timed<S>, Answering) {
+pub(super) fn timed<S>(
+    stream: S,
+    peer: Peer,
+    router: Router,
+    patience: Patience,
+) -> (Timed<S>, Answering) {
     let turns = Arc::<Turns>::default();
     let answering = Answering {
         router,
+        peer,
         turns: turns.clone(),
     };
     let timed = Timed {
@@ -185,7 +194,8 @@ impl hyper::service::Service<Request<Incoming>> for Answering {
     type Error = std::convert::Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
         self.turns.begun.fetch_add(1, Ordering::Relaxed);
         let turn = Turn(self.turns.clone());
         // A router is always ready.

@@ -46,6 +46,21 @@ pub enum ApiError {
     /// The client did not send its request in time.
     #[error("the body did not arrive in time")]
     Timeout,
+    /// The client shows no token.
+    #[error("a token is needed: Authorization: Bearer …")]
+    NoToken,
+    /// The client shows a token nobody has.
+    #[error("the token is not known")]
+    UnknownToken,
+    /// The client shows more than one.
+    #[error("Authorization: once")]
+    TwoTokens,
+    /// The client's token is not for this.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// The client's token, or its address, has sent as much as it may.
+    #[error("more requests than the rate allows")]
+    RateLimited(Duration),
     /// No such thing.
     #[error("{0}")]
     NotFound(&'static str),
@@ -114,6 +129,11 @@ impl ApiError {
             Self::NotAcceptable(_)  => ProblemType::NotAcceptable,
             Self::TooLarge(_)       => ProblemType::TooLarge,
             Self::Timeout           => ProblemType::RequestTimeout,
+            Self::NoToken           => ProblemType::Unauthorized,
+            Self::UnknownToken      => ProblemType::Unauthorized,
+            Self::TwoTokens         => ProblemType::InvalidHeader,
+            Self::Forbidden(_)      => ProblemType::Forbidden,
+            Self::RateLimited(_)    => ProblemType::RateLimited,
             Self::NotFound(_)       => ProblemType::NotFound,
             Self::Method            => ProblemType::MethodNotAllowed,
             Self::TooLate           => ProblemType::TooLate,
@@ -129,7 +149,7 @@ impl ApiError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Overloaded(wait) => Some(*wait),
+            Self::Overloaded(wait) | Self::RateLimited(wait) => Some(*wait),
             Self::Store(error) => Some(error.retry_after()),
             Self::TooManyStreams | Self::KeyInProgress => Some(Duration::from_secs(1)),
             Self::Stopping => Some(Duration::from_secs(5)),
@@ -141,6 +161,10 @@ impl ApiError {
             | Self::NotAcceptable(_)
             | Self::TooLarge(_)
             | Self::Timeout
+            | Self::NoToken
+            | Self::UnknownToken
+            | Self::TwoTokens
+            | Self::Forbidden(_)
             | Self::NotFound(_)
             | Self::Method
             | Self::TooLate
@@ -161,6 +185,11 @@ impl ApiError {
             | Self::NotAcceptable(_)
             | Self::TooLarge(_)
             | Self::Timeout
+            | Self::NoToken
+            | Self::UnknownToken
+            | Self::TwoTokens
+            | Self::Forbidden(_)
+            | Self::RateLimited(_)
             | Self::NotFound(_)
             | Self::Method
             | Self::TooLate
@@ -169,6 +198,42 @@ impl ApiError {
             | Self::Overloaded(_)
             | Self::TooManyStreams
             | Self::Stopping => Some(self.to_string()),
+        }
+    }
+
+    /// What RFC 6750 §3 says to who shows no token, or the wrong one.
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            // §3.1: who shows nothing is told nothing but that it must.
+            Self::NoToken => Some(r#"Bearer realm="sipost""#),
+            Self::UnknownToken => Some(
+                r#"Bearer realm="sipost", error="invalid_token", error_description="the token is not known""#,
+            ),
+            Self::TwoTokens => Some(
+                r#"Bearer realm="sipost", error="invalid_request", error_description="one token, once""#,
+            ),
+            Self::Forbidden(_) => Some(
+                r#"Bearer realm="sipost", error="insufficient_scope", error_description="the token is not for this""#,
+            ),
+            Self::Invalid(_)
+            | Self::Malformed(_)
+            | Self::Query(_)
+            | Self::Header(_)
+            | Self::MediaType(_)
+            | Self::NotAcceptable(_)
+            | Self::TooLarge(_)
+            | Self::Timeout
+            | Self::RateLimited(_)
+            | Self::NotFound(_)
+            | Self::Method
+            | Self::TooLate
+            | Self::KeyInProgress
+            | Self::KeyReused
+            | Self::Overloaded(_)
+            | Self::TooManyStreams
+            | Self::Stopping
+            | Self::Store(_)
+            | Self::Internal(_) => None,
         }
     }
 
@@ -198,6 +263,10 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, json);
+        if let Some(challenge) = self.challenge() {
+            let challenge = HeaderValue::from_static(challenge);
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
         if let Some(wait) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
         }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Api;
+use super::access::Caller;
 use super::error::ApiError;
 use super::json;
 use super::messages;
@@ -51,11 +52,12 @@ struct PageView<'a> {
 /// `GET /events`: the log as a stream when the client asks for one, else a page of it.
 pub(super) async fn log(
     State(api): State<Api>,
+    caller: Caller,
     Query(query): Query<LogQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let form = negotiate::form(&headers)?;
-    let filter = filter(&api, &query)?;
+    let filter = filter(&api, &caller, &query)?;
     let limit = params::limit(query.limit.as_deref())?;
     // The header is newer than the address that the client was given once.
     let seen = negotiate::last_event_id(&headers).or(query.last_event_id);
@@ -68,7 +70,7 @@ pub(super) async fn log(
     };
     match form {
         Form::Stream => {
-            let permit = api.stream_permit()?;
+            let permit = api.stream_permit(&caller)?;
             let start = start.unwrap_or(Start::Now);
             let subscription = api.feed.subscribe(start, filter).await?;
             Ok(sse::of_log(&api, subscription, permit))
@@ -85,7 +87,7 @@ pub(super) async fn log(
     }
 }
 
-fn filter(api: &Api, query: &LogQuery) -> Result<EventFilter, ApiError> {
+fn filter(api: &Api, caller: &Caller, query: &LogQuery) -> Result<EventFilter, ApiError> {
     let mut kinds = Vec::new();
     for word in query.r#type.iter().flat_map(|list| list.split(',')) {
         let words = "type: sending, deferred, succeeded or failed, several with commas";
@@ -100,7 +102,7 @@ fn filter(api: &Api, query: &LogQuery) -> Result<EventFilter, ApiError> {
         kinds,
         message_id: message_id.transpose()?,
         uri: params::uri(api, query.target.as_deref())?,
-        account: params::account(api, query.from.as_deref())?,
+        accounts: params::accounts(api, caller, query.from.as_deref())?,
     })
 }
 
@@ -119,6 +121,7 @@ struct MessageLogView<'a> {
 /// `GET /messages/{id}/events`: the events of one message, to its end when it is a stream.
 pub(super) async fn of_message(
     State(api): State<Api>,
+    caller: Caller,
     Id(id): Id,
     Query(query): Query<MessageLogQuery>,
     headers: HeaderMap,
@@ -128,8 +131,8 @@ pub(super) async fn of_message(
     // Before the look, so that what happens meanwhile is not missed.
     let follower = api.feed.follow(id);
     let mut events = api.store.events_of(id).await?;
-    if events.is_empty() {
-        messages::find(&api, id).await?;
+    if events.is_empty() || caller.accounts().is_some() {
+        messages::find(&api, &caller, id).await?;
     }
     let seen = negotiate::last_event_id(&headers)
         .or(query.last_event_id)
@@ -147,7 +150,7 @@ pub(super) async fn of_message(
             Ok(StatusCode::NO_CONTENT.into_response())
         }
         Form::Stream => {
-            let permit = api.stream_permit()?;
+            let permit = api.stream_permit(&caller)?;
             Ok(sse::of_message(&api, follower, events, permit))
         }
     }

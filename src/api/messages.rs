@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::Api;
+use super::access::Caller;
 use super::error::ApiError;
 use super::json;
 use super::params;
@@ -18,16 +19,27 @@ use crate::store::MessageFilter;
 use crate::store::Stored;
 
 /// `GET /messages/{id}`.
-pub(super) async fn show(State(api): State<Api>, Id(id): Id) -> Result<Response, ApiError> {
-    let stored = find(&api, parse_id(&id)?).await?;
+pub(super) async fn show(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let stored = find(&api, &caller, parse_id(&id)?).await?;
     Ok(json::ok(&MessageView::stored(&stored, api.clock.now())))
 }
 
 /// `DELETE /messages/{id}`: cancels one that is not being sent yet.
-pub(super) async fn cancel(State(api): State<Api>, Id(id): Id) -> Result<Response, ApiError> {
+pub(super) async fn cancel(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
+    if caller.accounts().is_some() {
+        find(&api, &caller, id).await?;
+    }
     api.dispatch.cancel(id).await?;
-    let stored = find(&api, id).await?;
+    let stored = find(&api, &caller, id).await?;
     Ok(json::ok(&MessageView::stored(&stored, api.clock.now())))
 }
 
@@ -52,6 +64,7 @@ struct ListView<'a> {
 /// `GET /messages`, newest first.
 pub(super) async fn list(
     State(api): State<Api>,
+    caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, ApiError> {
     let status = query.status.as_deref().map(|word| {
@@ -61,7 +74,7 @@ pub(super) async fn list(
     let filter = MessageFilter {
         status: status.transpose()?,
         uri: params::uri(&api, query.target.as_deref())?,
-        account: params::account(&api, query.from.as_deref())?,
+        accounts: params::accounts(&api, &caller, query.from.as_deref())?,
     };
     let cursor = query.cursor.as_deref().map(|cursor| {
         let unknown = "cursor: what `nextCursor` of another page said";
@@ -87,6 +100,10 @@ pub(super) fn parse_id(id: &str) -> Result<MessageId, ApiError> {
     id.parse().map_err(|_| NO_MESSAGE)
 }
 
-pub(super) async fn find(api: &Api, id: MessageId) -> Result<Stored, ApiError> {
-    api.store.message(id).await?.ok_or(NO_MESSAGE)
+/// The message, if it is there and for this caller to see.
+pub(super) async fn find(api: &Api, caller: &Caller, id: MessageId) -> Result<Stored, ApiError> {
+    let stored = api.store.message(id).await?;
+    stored
+        .filter(|stored| caller.sees(stored.message.account.as_deref()))
+        .ok_or(NO_MESSAGE)
 }

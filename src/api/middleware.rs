@@ -1,47 +1,28 @@
 //! What happens to every request before and after its handler.
 
 use std::any::Any;
-use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
 use axum::extract::MatchedPath;
 use axum::extract::Request;
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::Method;
-use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
 use tokio::time::Instant;
+use tracing::field::display;
 
+use super::Api;
+use super::access::Caller;
 use super::error::ApiError;
 use super::error::FailureCause;
-
-/// Who calls. Anonymous until tokens say otherwise.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Caller {
-    name: Option<Arc<str>>,
-}
-
-impl Caller {
-    /// The name of the caller's token; empty without one.
-    pub(super) fn name(&self) -> Arc<str> {
-        self.name.clone().unwrap_or_else(|| "".into())
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
-    }
-}
+use super::peer::ClientAddress;
+use super::peer::Peer;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -49,13 +30,24 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 128;
 
 /// Gives the request a name, the client's own where it has one, and writes its line in the log.
-pub(super) async fn observe(request: Request, next: Next) -> Response {
+pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = request_id(request.headers());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let client = client(&api, &request);
+    if let Some(client) = client {
+        request.extensions_mut().insert(client);
+    }
     let mut response = next.run(request).await;
-    log(&id, &method, route.as_ref(), &response, begun.elapsed());
+    let told = Told {
+        id: &id,
+        method: &method,
+        route: route.as_ref(),
+        client,
+        took: begun.elapsed(),
+    };
+    log(&told, &response);
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }
@@ -73,30 +65,42 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
+fn client(api: &Api, request: &Request) -> Option<ClientAddress> {
+    let Peer(peer) = request.extensions().get::<Peer>()?;
+    let client = api.settings.proxies.client(peer.ip(), request.headers());
+    Some(ClientAddress(client))
+}
+
+/// What the log is told of a request, beside its answer.
+struct Told<'a> {
+    id: &'a HeaderValue,
+    method: &'a Method,
+    route: Option<&'a MatchedPath>,
+    client: Option<ClientAddress>,
+    took: Duration,
+}
+
 /// One line for each request: at `warn` when a reason of ours kept it from being granted, else at
 /// `debug`. Never a body, a query or a header but the request's id.
-fn log(
-    id: &HeaderValue,
-    method: &Method,
-    route: Option<&MatchedPath>,
-    response: &Response,
-    took: Duration,
-) {
-    let id = id.to_str().unwrap_or_default();
-    let route = route.map_or("-", MatchedPath::as_str);
+fn log(told: &Told<'_>, response: &Response) {
+    let (id, method) = (told.id.to_str().unwrap_or_default(), told.method);
+    let route = told.route.map_or("-", MatchedPath::as_str);
+    let client = told.client.map(|ClientAddress(client)| display(client));
+    let caller = response.extensions().get().map(Caller::name);
+    let caller = caller.as_deref();
     let status = response.status();
     let code = status.as_u16();
-    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let duration_ms = u64::try_from(told.took.as_millis()).unwrap_or(u64::MAX);
     let cause = response.extensions().get::<FailureCause>();
     match cause.map(|FailureCause(cause)| cause) {
         Some(cause) if status.is_server_error() => {
-            tracing::warn!(request.id = id, %method, route, status = code, duration_ms, cause, "not granted");
+            tracing::warn!(request.id = id, %method, route, status = code, client, caller, duration_ms, cause, "not granted");
         }
         Some(cause) => {
-            tracing::debug!(request.id = id, %method, route, status = code, duration_ms, cause, "refused");
+            tracing::debug!(request.id = id, %method, route, status = code, client, caller, duration_ms, cause, "refused");
         }
         None => {
-            tracing::debug!(request.id = id, %method, route, status = code, duration_ms, "answered");
+            tracing::debug!(request.id = id, %method, route, status = code, client, caller, duration_ms, "answered");
         }
     }
 }

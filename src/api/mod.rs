@@ -2,6 +2,7 @@
 //!
 //! A handler never waits for SIP. What waits (`Prefer: wait`, event streams) reads the log.
 
+mod access;
 mod agents;
 mod batch;
 mod connection;
@@ -16,6 +17,7 @@ mod negotiate;
 mod new_message;
 mod openapi;
 mod params;
+mod peer;
 mod post;
 mod problem;
 mod router;
@@ -29,6 +31,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::ContextV7;
 use uuid::Uuid;
@@ -43,7 +46,15 @@ use crate::message::MessageId;
 use crate::message::Timestamp;
 use crate::store::Store;
 
+use access::Caller;
+
+pub use access::Access;
+pub use access::AccessParts;
+pub use access::Rights;
+pub use access::Token;
 pub use error::ApiError;
+pub use peer::Proxies;
+pub use peer::ProxyHeader;
 pub use problem::ProblemType;
 pub use router::PATHS;
 pub use router::router;
@@ -68,8 +79,10 @@ pub struct Parts {
     pub agents: Arc<dyn Agents>,
     /// The time.
     pub clock: Clock,
+    /// Who may call.
+    pub access: watch::Receiver<Arc<Access>>,
     /// What a client may ask for.
-    pub limits: Limits,
+    pub limits: watch::Receiver<Limits>,
     /// What the operator set.
     pub settings: Settings,
     /// Canceled when the gateway begins to stop: nothing new is taken in.
@@ -91,6 +104,15 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// Streams at once.
     pub max_streams: usize,
+    /// Whom to believe about where requests come from.
+    pub proxies: Proxies,
+}
+
+/// Held as long as an event stream is open.
+struct StreamPermit {
+    /// Canceled when what the caller may see has changed.
+    revoked: CancellationToken,
+    _room: OwnedSemaphorePermit,
 }
 
 /// The parts, and what requests share besides.
@@ -120,10 +142,13 @@ impl Api {
         MessageId::new(Uuid::new_v7(time))
     }
 
-    /// Room for one more event stream.
-    fn stream_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+    /// Room for one more event stream of this caller.
+    fn stream_permit(&self, caller: &Caller) -> Result<StreamPermit, ApiError> {
         let permit = self.0.streams.clone().try_acquire_owned();
-        permit.map_err(|_| ApiError::TooManyStreams)
+        Ok(StreamPermit {
+            revoked: caller.revoked(),
+            _room: permit.map_err(|_| ApiError::TooManyStreams)?,
+        })
     }
 }
 

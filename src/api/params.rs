@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::Api;
+use super::access::Caller;
 use super::error::ApiError;
 
 /// A query string that says only what its reader knows.
@@ -70,12 +71,20 @@ pub(super) fn uri(api: &Api, target: Option<&str>) -> Result<Option<Arc<str>>, A
     target.map(resolve).transpose()
 }
 
-/// `from=`, one of our accounts.
-pub(super) fn account(api: &Api, from: Option<&str>) -> Result<Option<Arc<str>>, ApiError> {
-    let find = |from| {
-        let unknown = "from: not the address of a configured account";
-        let account = api.addressing.account(from);
-        account.ok_or_else(|| ApiError::Query(unknown.to_owned()))
+/// `from=`, one of our accounts that the caller may see; without it all of these, or `None` for any.
+pub(super) fn accounts(
+    api: &Api,
+    caller: &Caller,
+    from: Option<&str>,
+) -> Result<Option<Arc<[Arc<str>]>>, ApiError> {
+    let Some(from) = from else {
+        return Ok(caller.accounts().cloned());
     };
-    from.map(find).transpose()
+    let account = api.addressing.account(from);
+    if !caller.sees(account.as_deref()) {
+        return Err(ApiError::Forbidden("the token is not for this account"));
+    }
+    let unknown = "from: not the address of a configured account";
+    let account = account.ok_or_else(|| ApiError::Query(unknown.to_owned()))?;
+    Ok(Some([account].into()))
 }

@@ -11,13 +11,13 @@ use axum::http::header;
 use axum::response::Response;
 use sha2::Digest as _;
 use sha2::Sha256;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::Api;
+use super::StreamPermit;
+use super::access::Caller;
 use super::error::ApiError;
 use super::extract;
 use super::json;
-use super::middleware::Caller;
 use super::negotiate;
 use super::negotiate::Form;
 use super::new_message::NewMessageJson;
@@ -42,15 +42,15 @@ enum Answer {
     /// 200, when the message has ended in this time.
     Finished(Duration),
     /// 200, with the message's event stream.
-    Stream(OwnedSemaphorePermit),
+    Stream(StreamPermit),
 }
 
 impl Answer {
     /// What the headers ask for; a stream only where there is room for one.
-    fn preferred(api: &Api, headers: &HeaderMap) -> Result<Self, ApiError> {
+    fn preferred(api: &Api, caller: &Caller, headers: &HeaderMap) -> Result<Self, ApiError> {
         let wait = negotiate::wait(headers);
         match (negotiate::form(headers)?, wait) {
-            (Form::Stream, _) => api.stream_permit().map(Self::Stream),
+            (Form::Stream, _) => api.stream_permit(caller).map(Self::Stream),
             (Form::Json, Some(wait)) => Ok(Self::Finished(wait)),
             (Form::Json, None) => Ok(Self::Accepted),
         }
@@ -65,13 +65,13 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let settings = &api.settings;
-    let answer = Answer::preferred(&api, &headers)?;
+    let answer = Answer::preferred(&api, &caller, &headers)?;
     let key = negotiate::idempotency_key(&headers)?;
     let (limit, time) = (settings.max_request, settings.request_timeout);
     let bytes = extract::body(&headers, body, limit, time).await?;
     let new: NewMessageJson = extract::json(&bytes, "")?;
     let now = api.clock.now();
-    let message = draft(&api, new.into(), "")?.accept(api.new_id(now), now);
+    let message = draft(&api, &caller, new.into(), "")?.accept(api.new_id(now), now);
     let key = key.map(|key| self::key(&caller, key, &bytes));
 
     // Before it is handed over, so that none of its events is missed.
@@ -100,16 +100,22 @@ pub(super) async fn create(
 }
 
 /// Checks a message; `at` is its pointer within the request.
-pub(super) fn draft(api: &Api, new: NewMessage, at: &str) -> Result<Draft, ApiError> {
-    let now = api.clock.now();
-    let draft = Draft::parse(new, &*api.addressing, &api.limits, now).map_err(|violations| {
+pub(super) fn draft(
+    api: &Api,
+    caller: &Caller,
+    mut new: NewMessage,
+    at: &str,
+) -> Result<Draft, ApiError> {
+    new.from = caller.sender(api, new.from.take())?;
+    let (now, limits) = (api.clock.now(), api.limits.borrow().clone());
+    let draft = Draft::parse(new, &*api.addressing, &limits, now).map_err(|violations| {
         let placed = |Violation { pointer, detail }| Violation {
             pointer: format!("{at}{pointer}"),
             detail,
         };
         ApiError::Invalid(violations.into_iter().map(placed).collect())
     })?;
-    let max = api.limits.max_body;
+    let max = limits.max_body;
     if draft.body_len() > max {
         let words = format!("{at}/body: a body has at most {max} bytes, decoded");
         return Err(ApiError::TooLarge(words));

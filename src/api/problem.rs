@@ -11,6 +11,10 @@ pub enum ProblemType {
     InvalidQuery,
     /// A header says nothing we know.
     InvalidHeader,
+    /// No token, or none that is known.
+    Unauthorized,
+    /// The token is not for this.
+    Forbidden,
     /// No such thing.
     NotFound,
     /// The path has other methods.
@@ -31,6 +35,8 @@ pub enum ProblemType {
     InvalidMessage,
     /// The Idempotency-Key belongs to another request.
     KeyReused,
+    /// More requests than the token, or the address, may send.
+    RateLimited,
     /// Something of ours went wrong.
     Internal,
     /// As many messages wait as may.
@@ -53,10 +59,12 @@ struct Row {
 
 impl ProblemType {
     /// Every kind, by status.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::MalformedBody,
         Self::InvalidQuery,
         Self::InvalidHeader,
+        Self::Unauthorized,
+        Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -67,6 +75,7 @@ impl ProblemType {
         Self::UnsupportedType,
         Self::InvalidMessage,
         Self::KeyReused,
+        Self::RateLimited,
         Self::Internal,
         Self::Overloaded,
         Self::TooManyStreams,
@@ -84,6 +93,10 @@ impl ProblemType {
                 "`detail` names the parameter and what it takes."),
             Self::InvalidHeader => (S::BAD_REQUEST, "invalid-header", "A header is not understood",
                 "`detail` names the header and what it takes."),
+            Self::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "A token is needed",
+                "Send `Authorization: Bearer` and a token that the operator gave you. WWW-Authenticate says what was wrong (RFC 6750)."),
+            Self::Forbidden => (S::FORBIDDEN, "forbidden", "The token is not for this",
+                "`detail` says what the token is limited to. Another request will do, or another token."),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is no such thing",
                 "It never was, or is not kept any more: finished messages are removed after a time the operator sets."),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method",
@@ -104,6 +117,8 @@ impl ProblemType {
                 "`errors` lists every mistake with a JSON pointer (RFC 6901). Nothing was taken in."),
             Self::KeyReused => (S::UNPROCESSABLE_ENTITY, "key-reused", "The Idempotency-Key belongs to another request",
                 "A request with this key and another body was accepted before. A new request takes a new key."),
+            Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate-limited", "More requests than the rate allows",
+                "Nothing was taken in. Try again after Retry-After; RateLimit and RateLimit-Policy say how much is allowed."),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong inside",
                 "It is logged with the X-Request-Id of the answer. Whether a message was taken in is not known: repeat with an Idempotency-Key."),
             Self::Overloaded => (S::SERVICE_UNAVAILABLE, "overloaded", "Too much is waiting",

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::http::Method;
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
 use axum::routing::MethodRouter;
@@ -13,6 +13,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::Api;
+use super::access;
 use super::agents;
 use super::batch;
 use super::error::ApiError;
@@ -55,8 +56,9 @@ routes! {
 /// The router over these parts.
 pub fn router(api: Api) -> Router {
     let every_request = ServiceBuilder::new()
-        .layer(from_fn(middleware::observe))
-        .layer(CatchPanicLayer::custom(middleware::panicked));
+        .layer(from_fn_with_state(api.clone(), middleware::observe))
+        .layer(CatchPanicLayer::custom(middleware::panicked))
+        .layer(from_fn_with_state(api.clone(), access::guard));
     let mut router = Router::new();
     for (path, methods) in routes() {
         router = router.route(path, methods.fallback(other_method));

@@ -16,6 +16,7 @@ use super::connection;
 use super::connection::Answering;
 use super::connection::Patience;
 use super::connection::Timed;
+use super::peer::Peer;
 
 /// How connections are treated.
 #[derive(Clone, Copy, Debug)]
@@ -51,11 +52,11 @@ pub async fn serve(
             let permit = permits.clone().acquire_owned().await;
             (permit, accept(&listener).await)
         };
-        let (permit, stream) = tokio::select! {
+        let (permit, (stream, peer)) = tokio::select! {
             next = next => next,
             () = stop.cancelled() => break,
         };
-        let connection = graceful.watch(connection(stream, router.clone(), server));
+        let connection = graceful.watch(connection(stream, peer, router.clone(), server));
         let grace = grace.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -75,10 +76,10 @@ pub async fn serve(
     }
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok((stream, address)) => return (stream, Peer(address)),
             Err(error) => {
                 tracing::warn!(%error, "a connection cannot be accepted");
                 tokio::time::sleep(PAUSE).await;
@@ -89,14 +90,14 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 
 type Connection = hyper::server::conn::http1::Connection<TokioIo<Timed<TcpStream>>, Answering>;
 
-fn connection(stream: TcpStream, router: Router, server: Server) -> Connection {
+fn connection(stream: TcpStream, peer: Peer, router: Router, server: Server) -> Connection {
     // Answers are small and whole: nothing is gained by waiting for more to send.
     let _ = stream.set_nodelay(true);
     let patience = Patience {
         head: server.header_timeout,
         write: server.write_timeout,
     };
-    let (stream, answering) = connection::timed(stream, router, patience);
+    let (stream, answering) = connection::timed(stream, peer, router, patience);
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         // It counts from the answer before, so it is the limit of being idle.

@@ -18,11 +18,11 @@ use bytes::Bytes;
 use bytes::BytesMut;
 use futures_util::stream;
 use rand::RngExt as _;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Api;
+use super::StreamPermit;
 use crate::events::EventId;
 use crate::events::Follower;
 use crate::events::Gap;
@@ -42,7 +42,7 @@ pub(super) fn of_message(
     api: &Api,
     follower: Follower,
     before: Vec<Logged>,
-    permit: OwnedSemaphorePermit,
+    permit: StreamPermit,
 ) -> Response {
     let seen = before.last().map_or(0, |event| event.seq);
     let is_over = before.last().is_some_and(|event| event.kind.is_terminal());
@@ -53,11 +53,7 @@ pub(super) fn of_message(
 }
 
 /// The stream of the whole log.
-pub(super) fn of_log(
-    api: &Api,
-    subscription: Subscription,
-    permit: OwnedSemaphorePermit,
-) -> Response {
+pub(super) fn of_log(api: &Api, subscription: Subscription, permit: StreamPermit) -> Response {
     let position = subscription.position();
     let mut stream = Stream::new(api, Source::Log(subscription), permit);
     // A block without data is no event, but it is where the client comes back to: one that loses
@@ -137,12 +133,11 @@ struct Stream {
     /// When the client was given something last.
     given: Instant,
     closing: CancellationToken,
-    /// Held as long as the stream is open.
-    _permit: OwnedSemaphorePermit,
+    permit: StreamPermit,
 }
 
 impl Stream {
-    fn new(api: &Api, source: Source, permit: OwnedSemaphorePermit) -> Self {
+    fn new(api: &Api, source: Source, permit: StreamPermit) -> Self {
         Self {
             source,
             epoch: api.feed.epoch(),
@@ -152,7 +147,7 @@ impl Stream {
             heartbeat: api.settings.heartbeat,
             given: Instant::now(),
             closing: api.closing.clone(),
-            _permit: permit,
+            permit,
         }
     }
 
@@ -186,6 +181,10 @@ impl Stream {
             }
             tokio::select! {
                 biased;
+                () = self.permit.revoked.cancelled() => {
+                    self.is_over = true;
+                    return Some(farewell());
+                }
                 () = self.closing.cancelled() => {
                     self.is_over = true;
                     return Some(farewell());

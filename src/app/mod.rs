@@ -3,6 +3,7 @@
 //! Nothing else chooses a backend, creates a channel between rooms, or spawns a task that lives as
 //! long as the gateway.
 
+mod access;
 mod agents;
 mod sandboxed;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent;
 use crate::agent::Accounts;
 use crate::api;
+use crate::api::Access;
 use crate::api::Api;
 use crate::clock::Clock;
 use crate::config;
@@ -130,6 +133,8 @@ impl Gateway {
         let kept = config.retention.clone();
         background.spawn(retention::run(store.clone(), kept, clock.clone()));
 
+        let (_, access) = watch::channel(Arc::new(Access::new(access::access(config))));
+        let (_, limits) = watch::channel(config.limits());
         let router = api::router(Api::new(api::Parts {
             store: store.clone(),
             dispatch,
@@ -137,7 +142,8 @@ impl Gateway {
             addressing: accounts(config),
             agents: directory.clone() as Arc<dyn Agents>,
             clock,
-            limits: config.limits(),
+            access,
+            limits,
             settings: api_settings(config),
             draining: ends.draining.clone(),
             closing: ends.closing.clone(),
@@ -259,5 +265,6 @@ fn api_settings(config: &Config) -> api::Settings {
         request_timeout: config.http.request_timeout,
         heartbeat: config.http.heartbeat,
         max_streams: config.http.max_streams,
+        proxies: access::proxies(config),
     }
 }

@@ -3,7 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use super::auth::Auth;
 use super::section::Section;
+use super::units;
 
 /// How clients are served.
 #[derive(Clone, Debug)]
@@ -12,6 +16,15 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Who may call.
     pub auth: Auth,
+    /// The networks of proxies that are believed about where a request comes from.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where these proxies write it.
+    pub proxy_header: ProxyHeader,
+    /// Whether `/metrics` is given to anyone.
+    pub open_metrics: bool,
+    /// Requests a second that one address may send without a token that is known; more are
+    /// answered with 429.
+    pub refused_rate: u32,
     /// The largest request, in bytes.
     pub max_request: usize,
     /// The largest batch of messages, in bytes.
@@ -30,26 +43,19 @@ pub struct Http {
     pub heartbeat: Duration,
 }
 
-/// Who may call.
-#[derive(Clone, Debug)]
-pub enum Auth {
-    /// Who shows one of these tokens. Never empty.
-    Tokens(Vec<Token>),
-    /// Anyone on this machine: no token is configured, and only loopback is listened on.
-    Loopback,
-    /// Anyone: the operator wrote it out.
-    Anyone,
+/// In which header proxies say where a request comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
-/// A token, known by its hash only.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Token {
-    /// Whose it is, for logs and limits.
-    pub name: String,
-    /// SHA-256 of the token.
-    pub sha256: [u8; 32],
-}
-
+const PROXY_HEADERS: [(&str, ProxyHeader); 2] = [
+    ("x-forwarded-for", ProxyHeader::XForwardedFor),
+    ("forwarded", ProxyHeader::Forwarded),
+];
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const MIB: usize = 1 << 20;
@@ -60,6 +66,10 @@ impl Http {
         let http = Self {
             listen,
             auth: Auth::read(&mut section, listen),
+            trusted_proxies: section.texts("trusted_proxies", units::NETWORK, units::parse_network),
+            proxy_header: section.word("proxy_header", &PROXY_HEADERS),
+            open_metrics: section.word("metrics_auth", &[("token", false), ("none", true)]),
+            refused_rate: section.integer("refused_rate", 1..=100_000),
             max_request: section.size("max_request", 1024..=64 * MIB),
             max_batch_request: section.size("max_batch_request", 1024..=512 * MIB),
             header_timeout: section.duration("header_timeout", SECOND, HOUR),
@@ -72,67 +82,4 @@ impl Http {
         section.finish();
         http
     }
-}
-
-impl Auth {
-    fn read(section: &mut Section<'_>, listen: SocketAddr) -> Self {
-        let open = section.word("auth", &[("token", false), ("none", true)]);
-        let mut tokens: Vec<Token> = Vec::new();
-        for table in section
-            .tables("tokens", None, Some("sha256"))
-            .unwrap_or_default()
-        {
-            if let Some(token) = Token::read(table) {
-                if tokens.iter().any(|other| other.name == token.name) {
-                    section.wrong("tokens", "two tokens have the same name", "different names");
-                }
-                tokens.push(token);
-            }
-        }
-        match (open, tokens.is_empty()) {
-            (false, false) => return Self::Tokens(tokens),
-            (false, true) if listen.ip().is_loopback() => return Self::Loopback,
-            (false, true) => section.wrong(
-                "listen",
-                "without http.tokens, others could send messages through this address",
-                "a loopback address, or http.tokens, or http.auth = \"none\"",
-            ),
-            (true, true) => {}
-            (true, false) => section.wrong(
-                "auth",
-                "\"none\" would not ask for the tokens that are configured",
-                "\"token\", or no tokens",
-            ),
-        }
-        Self::Anyone
-    }
-}
-
-impl Token {
-    fn read(mut section: Section<'_>) -> Option<Self> {
-        let name = section.required_text("name", "a text", |text| Some(text.to_owned()));
-        let accepted = "the SHA-256 of the token, 64 hexadecimal digits";
-        if !section.has("sha256") && !section.has("sha256_file") {
-            section.miss("sha256", accepted);
-        }
-        let sha256 = section.secret_text("sha256", "sha256_file", accepted, sha256);
-        section.finish();
-        Some(Self {
-            name: name?,
-            sha256: sha256?,
-        })
-    }
-}
-
-/// 64 hexadecimal digits.
-fn sha256(text: &str) -> Option<[u8; 32]> {
-    let text = text.trim();
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
-    }
-    Some(bytes)
 }

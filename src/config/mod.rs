@@ -6,6 +6,7 @@
 
 mod account;
 mod address;
+mod auth;
 mod delivery;
 mod http;
 mod layers;
@@ -34,10 +35,12 @@ pub use account::Credentials;
 pub use account::Server;
 pub use address::AddressOfRecord;
 pub use address::Registrar;
+pub use auth::Auth;
+pub use auth::Token;
+pub use auth::TokenAccess;
 pub use delivery::Delivery;
-pub use http::Auth;
 pub use http::Http;
-pub use http::Token;
+pub use http::ProxyHeader;
 pub use layers::DEFAULTS;
 pub use layers::Sources;
 pub use mistake::Mistake;
@@ -117,6 +120,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
         sandbox: Sandbox::read(section("sandbox")),
     };
     Section::of_rest(tables, &report).finish();
+    config.http.auth.check_accounts(&config.accounts, &report);
 
     let mistakes = report.mistakes.into_inner();
     if !mistakes.is_empty() {

@@ -1,6 +1,9 @@
-//! How durations and sizes are written.
+//! How durations, sizes and networks are written.
 
+use std::net::IpAddr;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 /// What a duration may look like, for whoever wrote it otherwise.
 pub(super) const DURATION: &str =
@@ -8,6 +11,9 @@ pub(super) const DURATION: &str =
 
 /// What a size may look like.
 pub(super) const SIZE: &str = "a size in bytes such as 65536, or \"64KiB\", \"1MiB\"";
+
+/// What a network may look like.
+pub(super) const NETWORK: &str = "a network such as \"10.0.0.0/8\", or an address";
 
 /// Reads `500ms`, `1.5s`, `30`.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
@@ -75,6 +81,12 @@ fn decimal(text: &str) -> Option<f64> {
     let (whole, fraction) = text.split_once('.')?;
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     (digits(whole) && digits(fraction)).then(|| text.parse().ok())?
+}
+
+/// Reads `10.0.0.0/8`, or an address alone.
+pub(super) fn parse_network(text: &str) -> Option<IpNet> {
+    let alone = || text.parse::<IpAddr>().map(IpNet::from).ok();
+    text.parse().ok().or_else(alone)
 }
 
 #[cfg(test)]

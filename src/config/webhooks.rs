@@ -1,6 +1,5 @@
 //! `[webhooks]`: how events are posted.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,6 +8,7 @@ use ipnet::IpNet;
 
 use super::secret::Secret;
 use super::section::Section;
+use super::units;
 
 /// How events are posted.
 #[derive(Clone, Debug)]
@@ -35,14 +35,17 @@ impl Webhooks {
         let second = Duration::from_secs(1);
         let day = Duration::from_secs(86_400);
         let secret = "\"whsec_\" and 24 to 64 bytes in base64";
-        let network = "a network such as \"10.0.0.0/8\", or an address";
         let webhooks = Self {
             secret: section.secret_text("secret", "secret_file", secret, whsec),
             timeout: section.duration("timeout", Duration::from_millis(10), 300 * second),
             schedule: section.durations("schedule"),
             concurrency: section.size("concurrency", 1..=10_000),
             disable_after: section.duration("disable_after", second, 365 * day),
-            allowed_networks: section.texts("allowed_networks", network, parse_network),
+            allowed_networks: section.texts(
+                "allowed_networks",
+                units::NETWORK,
+                units::parse_network,
+            ),
         };
         section.finish();
         webhooks
@@ -54,9 +57,4 @@ fn whsec(text: &str) -> Option<Secret> {
     SECRET_LENGTH
         .contains(&bytes.len())
         .then(|| Secret::new(text))
-}
-
-fn parse_network(text: &str) -> Option<IpNet> {
-    let alone = || text.parse::<IpAddr>().map(IpNet::from).ok();
-    text.parse().ok().or_else(alone)
 }

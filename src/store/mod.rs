@@ -240,8 +240,15 @@ pub struct MessageFilter {
     pub status: Option<Status>,
     /// Their normalized target.
     pub uri: Option<Arc<str>>,
-    /// The account asked for.
-    pub account: Option<Arc<str>>,
+    /// The accounts they must be for, one of these.
+    pub accounts: Option<Arc<[Arc<str>]>>,
+}
+
+impl MessageFilter {
+    /// Whether messages for this account pass.
+    pub fn admits(&self, account: Option<&str>) -> bool {
+        is_one_of(self.accounts.as_deref(), account)
+    }
 }
 
 /// A page of messages.
@@ -262,8 +269,8 @@ pub struct EventFilter {
     pub message_id: Option<MessageId>,
     /// Their normalized target.
     pub uri: Option<Arc<str>>,
-    /// The account that sent or must send the message.
-    pub account: Option<Arc<str>>,
+    /// The accounts that sent or must send the message, one of these.
+    pub accounts: Option<Arc<[Arc<str>]>>,
 }
 
 impl EventFilter {
@@ -272,11 +279,20 @@ impl EventFilter {
         (self.kinds.is_empty() || self.kinds.contains(&event.kind))
             && self.message_id.is_none_or(|id| id == event.message_id)
             && self.uri.as_ref().is_none_or(|uri| *uri == event.uri)
-            && self
-                .account
-                .as_ref()
-                .is_none_or(|account| event.account.as_ref() == Some(account))
+            && self.admits(event.account.as_deref())
     }
+
+    /// Whether events of this account pass.
+    pub fn admits(&self, account: Option<&str>) -> bool {
+        is_one_of(self.accounts.as_deref(), account)
+    }
+}
+
+/// Whether `account` is on the list; without a list any is, and none.
+fn is_one_of(accounts: Option<&[Arc<str>]>, account: Option<&str>) -> bool {
+    accounts.is_none_or(|wanted| {
+        account.is_some_and(|account| wanted.iter().any(|one| **one == *account))
+    })
 }
 
 /// A page of the log.

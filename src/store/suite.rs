@@ -586,7 +586,7 @@ pub(crate) async fn filters_let_pass_what_they_say(bed: &dyn Bed) {
             ),
             (
                 EventFilter {
-                    account: Some(ALICE.into()),
+                    accounts: Some([ALICE.into()].into()),
                     ..all()
                 },
                 vec![1, 2],
@@ -771,7 +771,7 @@ pub(crate) async fn lists_are_filtered(bed: &dyn Bed) {
         ),
         (
             MessageFilter {
-                account: Some(ALICE.into()),
+                accounts: Some([ALICE.into()].into()),
                 ..MessageFilter::default()
             },
             vec![6],

@@ -121,8 +121,5 @@ fn passes(filter: &EventFilter, row: &Row<'_>) -> Result<bool, Error> {
     {
         return Ok(false);
     }
-    if let Some(account) = &filter.account {
-        return Ok(row.get_ref(4)?.as_str_or_null()? == Some(account));
-    }
-    Ok(true)
+    Ok(filter.accounts.is_none() || filter.admits(row.get_ref(4)?.as_str_or_null()?))
 }

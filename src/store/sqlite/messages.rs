@@ -105,10 +105,7 @@ fn passes(filter: &MessageFilter, row: &Row<'_>) -> Result<bool, Error> {
     {
         return Ok(false);
     }
-    if let Some(account) = &filter.account {
-        return Ok(row.get_ref(3)?.as_str_or_null()? == Some(account));
-    }
-    Ok(true)
+    Ok(filter.accounts.is_none() || filter.admits(row.get_ref(3)?.as_str_or_null()?))
 }
 
 /// Messages, where they stand, and their terminal events.

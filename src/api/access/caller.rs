@@ -1,0 +1,100 @@
+//! Who calls, as handlers see them.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Grant;
+use crate::api::Api;
+use crate::api::error::ApiError;
+
+/// Who calls. [`super::guard`] finds out.
+///
+/// A caller with accounts of its own sends as these and sees nothing of the others: a message is
+/// its own when its `from` is one of them, and an event when it was sent, or must be, as one of
+/// them. What is not its own is not there.
+#[derive(Clone, Debug)]
+pub(in crate::api) struct Caller {
+    /// `None` for anyone.
+    grant: Option<Arc<Grant>>,
+    revoked: CancellationToken,
+}
+
+impl Caller {
+    pub(super) fn anyone(revoked: CancellationToken) -> Self {
+        Self {
+            grant: None,
+            revoked,
+        }
+    }
+
+    pub(super) fn known(grant: Arc<Grant>) -> Self {
+        Self {
+            revoked: grant.revoked.clone(),
+            grant: Some(grant),
+        }
+    }
+
+    /// The name of the caller's token; empty without one.
+    pub(in crate::api) fn name(&self) -> Arc<str> {
+        let named = self.grant.as_ref().map(|grant| grant.token.name.clone());
+        named.unwrap_or_else(|| "".into())
+    }
+
+    /// Canceled when what this caller may do has changed.
+    pub(in crate::api) fn revoked(&self) -> CancellationToken {
+        self.revoked.clone()
+    }
+
+    /// The accounts of this caller; `None` when it has all.
+    pub(in crate::api) fn accounts(&self) -> Option<&Arc<[Arc<str>]>> {
+        self.grant.as_ref()?.token.accounts.as_ref()
+    }
+
+    /// Whether what belongs to this account is for the caller to see.
+    pub(in crate::api) fn sees(&self, account: Option<&str>) -> bool {
+        self.accounts()
+            .is_none_or(|own| account.is_some_and(|account| own.iter().any(|o| **o == *account)))
+    }
+
+    /// The sender of a new message that names this one: for a caller with accounts of its own
+    /// one of these, the first when it names none.
+    pub(in crate::api) fn sender(
+        &self,
+        api: &Api,
+        from: Option<String>,
+    ) -> Result<Option<String>, ApiError> {
+        let Some(own) = self.accounts() else {
+            return Ok(from);
+        };
+        match from {
+            None => Ok(own.first().map(|account| account.to_string())),
+            Some(from) => {
+                let account = api.addressing.account(&from);
+                match self.sees(account.as_deref()) {
+                    true => Ok(Some(from)),
+                    false => Err(ApiError::Forbidden("the token is not for this account")),
+                }
+            }
+        }
+    }
+
+    /// Counts what a request turned out to be beyond one.
+    pub(in crate::api) fn charge(&self, more: usize) {
+        if let Some(meter) = self.grant.as_ref().and_then(|grant| grant.meter.as_ref()) {
+            meter.charge(more, Instant::now());
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        // Whoever got past the guard is known to it, or anyone may call.
+        parts.extensions.get().cloned().ok_or(ApiError::NoToken)
+    }
+}

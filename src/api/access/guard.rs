@@ -1,0 +1,136 @@
+//! Lets requests pass, or not. What is not on a list here is for those with a token.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use axum::extract::MatchedPath;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use tokio::time::Instant;
+
+use super::Access;
+use super::Caller;
+use super::Grant;
+use super::Rights;
+use super::bearer;
+use crate::api::Api;
+use crate::api::error::ApiError;
+use crate::api::peer::ClientAddress;
+
+/// Given to anyone: whether we live, and how we are called. Nothing here tells of messages.
+pub(in crate::api) const OPEN: &[&str] = &[
+    "/livez",
+    "/readyz",
+    "/openapi.yaml",
+    "/openapi.json",
+    "/problems/{slug}",
+];
+
+/// Where a token with accounts of its own has something to do. The rest concerns the whole gateway.
+const OWN: &[&str] = &[
+    "/messages",
+    "/messages/batch",
+    "/messages/{id}",
+    "/messages/{id}/events",
+    "/events",
+    "/agents",
+    "/agents/{id}",
+];
+
+/// Where a request comes from that came over no connection.
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+const METRICS: &str = "/metrics";
+
+/// Answers requests that may not pass, and tells the handlers of the others who calls.
+pub(in crate::api) async fn guard(
+    State(api): State<Api>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let access = api.access.borrow().clone();
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let path = path.as_ref().map(MatchedPath::as_str);
+    let is_open =
+        path.is_some_and(|path| OPEN.contains(&path) || (access.open_metrics && path == METRICS));
+    if is_open {
+        return next.run(request).await;
+    }
+    if access.takes_anyone() {
+        let caller = Caller::anyone(access.anyone.clone());
+        request.extensions_mut().insert(caller);
+        return next.run(request).await;
+    }
+    let now = Instant::now();
+    let grant = match known(&access, &request, now) {
+        Ok(grant) => grant,
+        Err(error) => return error.into_response(),
+    };
+    let meter = grant.meter.as_ref();
+    let admitted = allow(&grant, request.method(), path).and_then(|()| match meter {
+        Some(meter) => meter.take(now).map_err(ApiError::RateLimited),
+        None => Ok(()),
+    });
+    let caller = Caller::known(grant.clone());
+    let mut response = match admitted {
+        Ok(()) => {
+            request.extensions_mut().insert(caller.clone());
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    };
+    if let Some(meter) = meter {
+        meter.tell(response.headers_mut(), Instant::now());
+    }
+    response.extensions_mut().insert(caller);
+    response
+}
+
+/// Whose token the request shows.
+fn known(access: &Access, request: &Request, now: Instant) -> Result<Arc<Grant>, ApiError> {
+    let shown = bearer::token(request.headers());
+    let refusal = match shown {
+        Ok(Some(token)) => match access.find(token) {
+            Some(grant) => return Ok(grant.clone()),
+            None => ApiError::UnknownToken,
+        },
+        Ok(None) => ApiError::NoToken,
+        Err(error) => error,
+    };
+    let client = request.extensions().get::<ClientAddress>();
+    let client = client.map_or(NOWHERE, |ClientAddress(address)| *address);
+    let counted = access.refusals.count(client, now);
+    Err(counted.map_or_else(ApiError::RateLimited, |()| refusal))
+}
+
+/// Whether the token is for this.
+fn allow(grant: &Grant, method: &Method, path: Option<&str>) -> Result<(), ApiError> {
+    let looks = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if grant.token.rights == Rights::Read && !looks {
+        return Err(ApiError::Forbidden("the token is for reading only"));
+    }
+    let is_own = path.is_none_or(|path| OWN.contains(&path));
+    if grant.token.accounts.is_some() && !is_own {
+        let words = "the token is for accounts of its own, and this concerns the whole gateway";
+        return Err(ApiError::Forbidden(words));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::PATHS;
+
+    #[test]
+    fn every_path_on_a_list_is_one_of_ours() {
+        for path in OPEN.iter().chain(OWN) {
+            assert!(PATHS.contains(path), "{path}");
+        }
+    }
+}
