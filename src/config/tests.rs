@@ -686,3 +686,49 @@ fn the_example_is_a_configuration() {
     let config = Config::from_toml(include_str!("../../config/example.toml")).unwrap();
     assert_eq!(config.accounts[0].servers.len(), 2);
 }
+
+#[test]
+fn a_token_may_be_limited_to_accounts_that_there_are() {
+    let hash = "0f".repeat(32);
+    let with = |more: &str| {
+        let token = format!("tokens = [{{ name = \"t\", sha256 = \"{hash}\", {more} }}]");
+        let text = format!("[http]\n{token}\n[[account]]\n{LEAST}");
+        Config::from_toml(&text).map_err(|mistakes| lines_of(&mistakes))
+    };
+    let uri = account(LEAST).unwrap().uri;
+    let config = with(&format!(
+        "from = [\"{uri}\"], access = \"read\", rate = 0.5"
+    ));
+    let Auth::Tokens(tokens) = config.unwrap().http.auth else {
+        panic!("no tokens");
+    };
+    assert_eq!(tokens[0].from.as_deref(), Some(&[uri][..]));
+    assert_eq!(tokens[0].access, TokenAccess::Read);
+    assert_eq!(tokens[0].rate, Some(0.5));
+
+    is_one(
+        with("from = [\"sip:mallory@example.com\"]"),
+        "http.tokens[0].from: sip:mallory@example.com is not a configured account",
+    );
+    is_one(with("from = []"), "http.tokens[0].from: names no account");
+    is_one(with("access = \"write\""), "http.tokens[0].access:");
+    is_one(with("rate = 0"), "http.tokens[0].rate:");
+}
+
+#[test]
+fn two_tokens_share_neither_name_nor_hash() {
+    let token = |name: &str, byte: &str| {
+        format!("{{ name = \"{name}\", sha256 = \"{}\" }}", byte.repeat(32))
+    };
+    let both = |a: String, b: String| mistakes(&format!("[http]\ntokens = [{a}, {b}]"));
+    let names = both(token("a", "00"), token("a", "11"));
+    is_one(
+        Err::<(), _>(names),
+        "http.tokens: two tokens have the same name",
+    );
+    let hashes = both(token("a", "00"), token("b", "00"));
+    is_one(
+        Err::<(), _>(hashes),
+        "http.tokens: two names have the same token",
+    );
+}
