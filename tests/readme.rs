@@ -1,0 +1,180 @@
+//! Keeps the promises of README.md: its commands are run as they stand there, against the gateway
+//! as it starts with no configuration at all.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may panic; outside #[test] functions clippy has to be told"
+)]
+
+use std::fs;
+use std::io::BufRead as _;
+use std::io::BufReader;
+use std::path::Path;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+
+/// The gateway as `cargo run` starts it, on a port of its own.
+struct Gateway {
+    process: Child,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Gateway {
+    /// Starts it in an empty folder, and waits until it says where it takes messages.
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_sipost"))
+            .current_dir(&folder)
+            .env("SIPOST__HTTP__LISTEN", "127.0.0.1:0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap());
+        let mut lines = log.lines().map(Result::unwrap);
+        let address = lines
+            .find_map(|line| {
+                let (_, rest) = line.split_once("http://")?;
+                Some(rest.split('"').next().unwrap().trim().to_owned())
+            })
+            .unwrap();
+        // What it says further on is read to its end, so that it can go on saying it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            process,
+            address,
+            _folder: folder,
+        }
+    }
+
+    /// Runs a line of the README in a shell, and gives what it printed.
+    fn run(&self, line: &str, seconds: u32) -> String {
+        let line = line.replace("127.0.0.1:8080", &self.address);
+        let output = Command::new("sh")
+            .arg("-c")
+            .arg(line.replacen("curl ", &format!("curl -sS -m {seconds} "), 1))
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The lines of the README that call the gateway.
+fn curl_lines() -> Vec<String> {
+    let text = fs::read_to_string("README.md").unwrap();
+    let lines = text.lines().filter(|line| line.starts_with("curl "));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_first_screen_shows_a_message_that_arrives_and_one_that_does_not() {
+    let gateway = Gateway::start();
+    let lines = curl_lines();
+    let [arrives, does_not, follow] = lines.as_slice() else {
+        panic!("the README has other lines than this test knows: {lines:?}");
+    };
+
+    let arrived = gateway.run(arrives, 30);
+    let refused = gateway.run(does_not, 30);
+    // This one follows the log for ever; what has happened comes at once.
+    let log = gateway.run(follow, 2);
+
+    for (shown, words) in [
+        (
+            &arrived,
+            ["event: sending", "event: succeeded", "\"statusCode\":200"],
+        ),
+        (
+            &refused,
+            ["event: sending", "event: failed", "\"cause\":\"Busy\""],
+        ),
+        (
+            &log,
+            ["event: sending", "event: succeeded", "event: failed"],
+        ),
+    ] {
+        for word in words {
+            assert!(shown.contains(word), "no `{word}` in:\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn the_first_screen_is_the_first_thing_that_is_said() {
+    let text = fs::read_to_string("README.md").unwrap();
+    let run = text.find("cargo run --release").unwrap();
+    let begins_at = text[..run].lines().count();
+    assert!(begins_at < 16, "`cargo run` comes at line {begins_at}");
+}
+
+#[test]
+fn the_users_of_the_sandbox_answer_as_the_readme_says() {
+    let gateway = Gateway::start();
+    let text = fs::read_to_string("README.md").unwrap();
+    let about = text.split("More of those who answer").nth(1).unwrap();
+    let about = about.split("`silent`").next().unwrap().replace('\n', " ");
+    let mut tried = 0;
+    for (user, rest) in about
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .zip(about.split('`').skip(2).step_by(2))
+    {
+        let Some(code) = rest.trim().strip_prefix('(').and_then(|rest| rest.get(..3)) else {
+            continue;
+        };
+        let Ok(code) = code.parse::<u16>() else {
+            continue;
+        };
+        let line = format!(
+            "curl --json '{{\"target\": \"{user}\", \"body\": \"\", \"attempts\": 1}}' \
+             -H 'Prefer: wait=20' http://127.0.0.1:8080/messages"
+        );
+        let shown = gateway.run(&line, 30);
+        assert!(
+            shown.contains(&format!("\"statusCode\":{code}")),
+            "{user} does not answer {code}: {shown}"
+        );
+        tried += 1;
+    }
+    assert_eq!(
+        tried, 7,
+        "the README names other users than this test tries"
+    );
+}
+
+#[test]
+fn the_account_of_the_readme_is_a_configuration_that_is_taken() {
+    let text = fs::read_to_string("README.md").unwrap();
+    let toml = text
+        .split("```toml\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("alice");
+    fs::write(&secret, "wonderland\n").unwrap();
+    let file = folder.path().join("sipost.toml");
+    let toml = toml.replace("/run/secrets/alice", secret.to_str().unwrap());
+    fs::write(&file, toml).unwrap();
+
+    let check = Command::new(env!("CARGO_BIN_EXE_sipost"))
+        .args([Path::new("check"), Path::new("--config"), &file])
+        .output()
+        .unwrap();
+
+    let said = String::from_utf8_lossy(&check.stderr).into_owned();
+    assert!(check.status.success(), "{said}");
+}
