@@ -14,13 +14,13 @@ use super::*;
 use crate::message::Status;
 use crate::store::suite;
 use crate::store::suite::Bed;
-use crate::store::suite::accept;
-use crate::store::suite::at;
-use crate::store::suite::id;
-use crate::store::suite::message;
-use crate::store::suite::sending;
-use crate::store::suite::submission;
-use crate::store::suite::succeeded;
+use crate::store::suite::samples::accept;
+use crate::store::suite::samples::at;
+use crate::store::suite::samples::id;
+use crate::store::suite::samples::message;
+use crate::store::suite::samples::sending;
+use crate::store::suite::samples::submission;
+use crate::store::suite::samples::succeeded;
 
 struct Folder(tempfile::TempDir);
 

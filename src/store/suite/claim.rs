@@ -1,0 +1,75 @@
+//! Taking over what was left behind.
+
+use super::Bed;
+use super::samples::ALICE;
+use super::samples::accept;
+use super::samples::at;
+use super::samples::deferred;
+use super::samples::finish;
+use super::samples::id;
+use super::samples::message;
+use super::samples::reopen;
+use super::samples::sending;
+use super::samples::submission;
+use crate::message::Message;
+use crate::message::OnUnknown;
+use crate::message::Status;
+
+pub(crate) async fn what_was_left_is_handed_out_once_oldest_first(bed: &dyn Bed) {
+    let store = bed.open();
+    let scheduled = Message {
+        send_at: Some(at(90_000)),
+        account: Some(ALICE.into()),
+        on_unknown: OnUnknown::Fail,
+        ..message(5)
+    };
+    accept(&store, 1..=4).await;
+    store
+        .accept(vec![submission(vec![scheduled.clone()])])
+        .await
+        .unwrap();
+    finish(&store, [2]).await;
+    let records = vec![
+        sending(3, 1, 5),
+        sending(4, 1, 5),
+        deferred(4, 1, 6, at(700)),
+    ];
+    store.record(records.into()).await.unwrap();
+
+    let store = reopen(bed, store).await;
+    accept(&store, [6]).await;
+    let mut claimed = Vec::new();
+    loop {
+        let some = store.claim(2).await.unwrap();
+        if some.is_empty() {
+            break;
+        }
+        claimed.extend(some);
+    }
+    let ids: Vec<_> = claimed.iter().map(|one| one.id).collect();
+    assert_eq!(ids, [id(1), id(3), id(4), id(5)]);
+    let [queued, sending, deferred, later] = claimed.as_slice() else {
+        panic!("{claimed:?}");
+    };
+    assert_eq!((queued.status, queued.attempt), (Status::Queued, 0));
+    assert_eq!((queued.not_before, queued.attempts), (None, 3));
+    assert_eq!((sending.status, sending.attempt), (Status::Sending, 1));
+    assert_eq!((deferred.status, deferred.attempt), (Status::Queued, 1));
+    assert_eq!(deferred.not_before, Some(at(700)));
+    assert_eq!((later.status, later.attempt), (Status::Scheduled, 0));
+    assert_eq!(later.not_before, Some(at(90_000)));
+    assert_eq!(later.on_unknown, OnUnknown::Fail);
+    assert_eq!(later.uri, scheduled.uri);
+    assert_eq!(later.account, scheduled.account);
+    assert_eq!(later.expires_at, scheduled.expires_at);
+    store.close().await.unwrap();
+}
+
+pub(crate) async fn what_this_process_took_in_is_never_claimed(bed: &dyn Bed) {
+    let store = bed.open();
+    accept(&store, 1..=3).await;
+    assert_eq!(store.claim(10).await.unwrap(), []);
+    accept(&store, 4..=6).await;
+    assert_eq!(store.claim(10).await.unwrap(), []);
+    store.close().await.unwrap();
+}

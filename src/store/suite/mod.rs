@@ -1,0 +1,86 @@
+//! What every backend does, as tests: one suite, run on each of them by [`store_suite`].
+//!
+//! A file is about a verb, or about verbs that belong together. A new behaviour is a function in its
+//! file and a line in the table below; every backend has it then.
+
+pub(crate) mod accept;
+pub(crate) mod claim;
+pub(crate) mod keys;
+pub(crate) mod life;
+pub(crate) mod log;
+pub(crate) mod messages;
+pub(crate) mod model;
+pub(crate) mod record;
+pub(crate) mod retention;
+pub(crate) mod samples;
+
+use std::sync::Arc;
+
+use super::Store;
+
+/// Where a store lies, so that it can be opened, closed, and opened again.
+pub(crate) trait Bed {
+    /// Opens the store of this bed; the one opened before must have been closed.
+    fn open(&self) -> Arc<dyn Store>;
+}
+
+/// Makes a test of every behaviour, on the beds that the given function makes.
+macro_rules! store_suite {
+    ($bed:path) => {
+        $crate::store::suite::store_suite! { $bed;
+            accept {
+                a_message_is_read_back_whole
+                verbs_take_effect_in_the_order_of_the_calls
+                what_is_taken_in_may_begin_in_the_same_call
+                a_message_handed_over_twice_is_taken_in_once
+            }
+            keys {
+                a_key_makes_a_repeated_request_the_same_request
+                twenty_clients_with_one_key_make_one_message
+                keys_outlive_a_restart_and_are_forgotten_in_steps
+            }
+            record {
+                events_move_their_message_on
+                nothing_follows_a_terminal_event
+            }
+            log {
+                the_log_reads_the_same_from_memory_and_from_the_disk
+                the_log_is_read_in_pages
+                filters_let_pass_what_they_say
+                a_reader_sees_every_event_once_while_writers_go_on
+                an_event_can_be_read_as_soon_as_it_is_told_of
+            }
+            claim {
+                what_was_left_is_handed_out_once_oldest_first
+                what_this_process_took_in_is_never_claimed
+            }
+            messages {
+                messages_that_are_gone_are_left_out_of_a_load
+                messages_are_listed_newest_first
+                lists_are_filtered
+            }
+            retention {
+                purging_takes_what_ended_and_leaves_what_waits
+                numbers_go_on_after_everything_was_purged
+                bodies_are_discarded_once_a_message_ended
+            }
+            life {
+                an_epoch_lasts
+                closing_makes_durable_what_was_handed_over
+            }
+            model {
+                random_histories_agree_with_a_model
+            }
+        }
+    };
+    ($bed:path; $($file:ident { $($behaviour:ident)* })*) => {
+        $($(
+            #[tokio::test]
+            async fn $behaviour() {
+                let bed = $bed();
+                $crate::store::suite::$file::$behaviour(&bed).await;
+            }
+        )*)*
+    };
+}
+pub(crate) use store_suite;

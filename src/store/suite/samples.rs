@@ -1,0 +1,220 @@
+//! Messages, records and questions that the behaviours are told with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::Bed;
+use crate::message::BodyEncoding;
+use crate::message::Cause;
+use crate::message::Event;
+use crate::message::HeaderMap;
+use crate::message::Message;
+use crate::message::MessageId;
+use crate::message::Metadata;
+use crate::message::OnUnknown;
+use crate::message::Originator;
+use crate::message::RequestView;
+use crate::message::ResponseView;
+use crate::message::Status;
+use crate::message::Timestamp;
+use crate::message::What;
+use crate::store::EventFilter;
+use crate::store::IdempotencyKey;
+use crate::store::Logged;
+use crate::store::MessageFilter;
+use crate::store::Record;
+use crate::store::Recorded;
+use crate::store::Store;
+use crate::store::Submission;
+use crate::store::Verdict;
+
+pub(crate) const BOB: &str = "sip:bob@example.com";
+pub(crate) const ALICE: &str = "sip:alice@example.com";
+
+/// A time so many milliseconds after a fixed one.
+pub(crate) fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(1_800_000_000_000 + millis)
+}
+
+/// The id of the message that [`message`] makes of this number. Higher numbers sort later.
+pub(crate) fn id(number: u64) -> MessageId {
+    MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number | 1 << 63))
+}
+
+/// A message to Bob, created so many milliseconds after the fixed time as its number says.
+pub(crate) fn message(number: u64) -> Message {
+    let created_at = at(i64::try_from(number).unwrap());
+    Message {
+        id: id(number),
+        target: "bob".to_owned(),
+        uri: BOB.into(),
+        account: None,
+        body: Bytes::from(format!("Hello for the {number}th time!")),
+        body_encoding: BodyEncoding::Utf8,
+        content_type: "text/plain".to_owned(),
+        extra_headers: Vec::new(),
+        ttl: Duration::from_secs(3_600),
+        send_at: None,
+        attempts: 3,
+        on_unknown: OnUnknown::Resend,
+        webhook: None,
+        metadata: Metadata::new(),
+        created_at,
+        expires_at: created_at.plus(Duration::from_secs(3_600)),
+    }
+}
+
+pub(crate) fn submission(messages: Vec<Message>) -> Submission {
+    Submission {
+        messages: messages.into_iter().map(Arc::new).collect(),
+        key: None,
+    }
+}
+
+pub(crate) fn keyed(owner: &str, key: &str, fingerprint: u8, messages: Vec<Message>) -> Submission {
+    Submission {
+        key: Some(IdempotencyKey {
+            owner: owner.into(),
+            key: key.into(),
+            fingerprint: [fingerprint; 32],
+        }),
+        ..submission(messages)
+    }
+}
+
+/// Takes in messages of these numbers, each in a submission of its own.
+pub(crate) async fn accept(store: &Arc<dyn Store>, numbers: impl IntoIterator<Item = u64>) {
+    let submissions: Vec<_> = numbers
+        .into_iter()
+        .map(|number| submission(vec![message(number)]))
+        .collect();
+    let count = submissions.len();
+    let verdicts = store.accept(submissions).await.unwrap();
+    assert_eq!(verdicts, vec![Verdict::Accepted; count]);
+}
+
+pub(crate) fn event(number: u64, attempt: u32, time: i64, what: What) -> Event {
+    Event {
+        message_id: id(number),
+        time: at(time),
+        attempt,
+        agent: Some("alice-1".into()),
+        uri: BOB.into(),
+        account: Some(ALICE.into()),
+        metadata: Metadata::new(),
+        what,
+    }
+}
+
+pub(crate) fn sending(number: u64, attempt: u32, time: i64) -> Record {
+    let request = RequestView {
+        method: "MESSAGE",
+        uri: BOB.into(),
+        call_id: format!("call-{number}"),
+        cseq: attempt,
+        headers: HeaderMap::default(),
+    };
+    Record {
+        event: event(number, attempt, time, What::Sending { request }),
+        status: Status::Sending,
+        not_before: None,
+    }
+}
+
+pub(crate) fn deferred(number: u64, attempt: u32, time: i64, next_attempt_at: Timestamp) -> Record {
+    let what = What::Deferred {
+        originator: Originator::Remote,
+        cause: Cause::SipFailureCode,
+        response: Some(response(503)),
+        next_attempt_at,
+    };
+    Record {
+        event: event(number, attempt, time, what),
+        status: Status::Queued,
+        not_before: Some(next_attempt_at),
+    }
+}
+
+pub(crate) fn succeeded(number: u64, attempt: u32, time: i64) -> Record {
+    let response = response(200);
+    Record {
+        event: event(number, attempt, time, What::Succeeded { response }),
+        status: Status::Succeeded,
+        not_before: None,
+    }
+}
+
+pub(crate) fn failed(number: u64, attempt: u32, time: i64) -> Record {
+    let what = What::Failed {
+        originator: Originator::Remote,
+        cause: Cause::Busy,
+        response: Some(response(486)),
+        ambiguous: false,
+    };
+    Record {
+        event: event(number, attempt, time, what),
+        status: Status::Failed,
+        not_before: None,
+    }
+}
+
+pub(crate) fn response(status_code: u16) -> ResponseView {
+    ResponseView {
+        status_code,
+        reason_phrase: "So it is".to_owned(),
+        headers: HeaderMap::default(),
+    }
+}
+
+/// Sends and ends messages of these numbers, one after the other.
+pub(crate) async fn finish(store: &Arc<dyn Store>, numbers: impl IntoIterator<Item = u64>) {
+    for number in numbers {
+        let time = i64::try_from(number).unwrap();
+        let records = vec![sending(number, 1, time), succeeded(number, 1, time)];
+        let answers = store.record(records.into()).await.unwrap();
+        assert!(!answers.contains(&Recorded::Ended), "{number}");
+    }
+}
+
+pub(crate) async fn reopen(bed: &dyn Bed, store: Arc<dyn Store>) -> Arc<dyn Store> {
+    store.close().await.unwrap();
+    drop(store);
+    bed.open()
+}
+
+/// The whole log after this event, page by page.
+pub(crate) async fn log(store: &Arc<dyn Store>, after: u64, filter: &EventFilter) -> Vec<Logged> {
+    let (mut all, mut after) = (Vec::new(), after);
+    loop {
+        let page = store.events(after, filter.clone(), 100).await.unwrap();
+        all.extend(page.events);
+        if page.scanned_to == after {
+            return all;
+        }
+        after = page.scanned_to;
+    }
+}
+
+pub(crate) fn numbers(events: &[Logged]) -> Vec<u64> {
+    events.iter().map(|event| event.seq).collect()
+}
+
+pub(crate) async fn listed(
+    store: &Arc<dyn Store>,
+    filter: &MessageFilter,
+    limit: usize,
+) -> Vec<MessageId> {
+    let (mut all, mut before) = (Vec::new(), None);
+    loop {
+        let page = store.messages(filter.clone(), before, limit).await.unwrap();
+        assert!(page.messages.len() <= limit);
+        all.extend(page.messages.iter().map(|stored| stored.message.id));
+        match page.next {
+            Some(next) => before = Some(next),
+            None => return all,
+        }
+    }
+}
