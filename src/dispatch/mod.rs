@@ -4,6 +4,8 @@ mod board;
 mod handle;
 mod ready;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use handle::AcceptError;
 pub use handle::Admission;

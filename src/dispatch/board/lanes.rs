@@ -3,21 +3,10 @@
 use super::Board;
 use super::Phase;
 use super::size_of_content;
-use crate::message::Message;
 use crate::message::MessageId;
 use crate::message::Timestamp;
 
 impl Board {
-    /// Counts a content as held, unless that would be too much.
-    pub(super) fn hold(&mut self, message: &Message) -> bool {
-        let size = size_of_content(message);
-        if self.held_bytes + size > self.max_held_bytes {
-            return false;
-        }
-        self.held_bytes += size;
-        true
-    }
-
     /// Puts a message at the end of its lane.
     pub(super) fn enqueue(&mut self, id: MessageId, now: Timestamp) {
         let Some(entry) = self.entries.get_mut(&id) else {

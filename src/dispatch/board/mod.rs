@@ -155,8 +155,9 @@ impl Board {
         self.attempts.len()
     }
 
-    /// Takes in a message that was just accepted.
-    pub(super) fn accept(&mut self, message: Arc<Message>, now: Timestamp) {
+    /// Takes a message that is being accepted: it may begin, and whether it stays is told by
+    /// [`Board::confirm`] or [`Board::withdraw`].
+    pub(super) fn offer(&mut self, message: Arc<Message>, now: Timestamp) {
         let claimed = Claimed {
             id: message.id,
             uri: message.uri.clone(),
@@ -171,7 +172,42 @@ impl Board {
             not_before: message.send_at,
             expires_at: message.expires_at,
         };
+        // Whatever is held already: it is in memory anyway, and it cannot be read from the store yet.
+        self.held_bytes += size_of_content(&message);
         self.insert(claimed, Some(message), now);
+    }
+
+    /// The message was accepted. Beyond the budget only its name is kept while it waits.
+    pub(super) fn confirm(&mut self, id: MessageId) {
+        if self.held_bytes <= self.max_held_bytes {
+            return;
+        }
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        match entry.phase {
+            Phase::Scheduled | Phase::Queued | Phase::Ready(_) | Phase::Waiting => {
+                if let Some(content) = entry.content.take() {
+                    self.held_bytes = self.held_bytes.saturating_sub(size_of_content(&content));
+                }
+            }
+            Phase::Loading(_) | Phase::Starting(_) | Phase::Sending(_) | Phase::Ending(_) => {}
+        }
+    }
+
+    /// The message was not accepted. An attempt of it is ended by [`Board::superseded`].
+    pub(super) fn withdraw(&mut self, id: MessageId, now: Timestamp) {
+        let Some(entry) = self.entries.get(&id) else {
+            return;
+        };
+        match entry.phase {
+            Phase::Scheduled | Phase::Queued | Phase::Ready(_) | Phase::Waiting => {
+                self.leave_ready(id);
+                self.leave_lane(id, now);
+                self.forget(id);
+            }
+            Phase::Loading(_) | Phase::Starting(_) | Phase::Sending(_) | Phase::Ending(_) => {}
+        }
     }
 
     /// Takes over a message of before a restart, or of a replica that is gone.
@@ -188,7 +224,6 @@ impl Board {
             attempt,
             ..
         } = claimed;
-        let content = content.filter(|message| self.hold(message));
         let entry = Entry {
             uri,
             account,

@@ -1,9 +1,9 @@
 //! What clients ask for: messages taken in, all of a request or none, and cancellations.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
 use super::super::board::Cancel;
@@ -14,17 +14,15 @@ use super::super::handle::Command;
 use super::Dispatcher;
 use crate::message::Message;
 use crate::message::MessageId;
+use crate::message::Timestamp;
 use crate::store::IdempotencyKey;
 use crate::store::StoreError;
-use crate::store::Submission;
 use crate::store::Verdict;
 
-pub(super) type Accepting = futures_util::future::BoxFuture<'static, Accepted>;
-
-pub(super) struct Accepted {
-    pub(super) result: Result<Vec<Verdict>, StoreError>,
-    pub(super) requests: Vec<Request>,
-}
+/// Taken in by one commit at most, beside what is recorded: what a client waits for is not to wait
+/// behind a thousand large batches. One request is always taken.
+const MAX_MESSAGES: usize = 4_096;
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// An accept command under way.
 pub(super) struct Request {
@@ -35,50 +33,24 @@ pub(super) struct Request {
 
 impl Dispatcher {
     pub(super) fn take_commands(&mut self, inbox: &mut Vec<Command>) {
-        let mut requests = Vec::new();
         for command in inbox.drain(..) {
             match command {
                 Command::Accept {
                     messages,
                     key,
                     reply,
-                } => {
-                    let request = Request {
-                        messages,
-                        key,
-                        reply,
-                    };
-                    if let Some(request) = self.admit(request) {
-                        requests.push(request);
-                    }
-                }
+                } => self.admit(Request {
+                    messages,
+                    key,
+                    reply,
+                }),
                 Command::Cancel { id, reply } => self.cancel(id, reply),
             }
         }
-        if requests.is_empty() {
-            return;
-        }
-        let submissions = requests
-            .iter()
-            .map(|request| Submission {
-                messages: request.messages.clone(),
-                key: request.key.clone(),
-            })
-            .collect();
-        let answer = self.store.accept(submissions);
-        self.accepting.push_back(
-            async {
-                Accepted {
-                    result: answer.await,
-                    requests,
-                }
-            }
-            .boxed(),
-        );
     }
 
-    /// Lets a request through to the store, or answers it.
-    pub(super) fn admit(&mut self, request: Request) -> Option<Request> {
+    /// Lets a request through, or answers it.
+    fn admit(&mut self, request: Request) {
         let count = request.messages.len();
         let refusal = if self.draining {
             Some(AcceptError::Stopping)
@@ -96,16 +68,41 @@ impl Dispatcher {
             None
         };
         if let Some(refusal) = refusal {
-            drop(request.reply.send(Err(refusal)));
-            return None;
+            return drop(request.reply.send(Err(refusal)));
         }
         self.admitted += count;
-        Some(request)
+        self.incoming.push_back(request);
     }
 
-    pub(super) fn accepted(&mut self, accepted: Accepted) {
-        let Accepted { result, requests } = accepted;
+    /// Puts what was let through on the board, as much as one commit takes. Whether it is taken in
+    /// is not known yet: the board is told by [`Self::answer_requests`].
+    pub(super) fn offer_incoming(&mut self, now: Timestamp) -> Vec<Request> {
+        let mut requests = Vec::new();
+        let (mut messages, mut bytes) = (0, 0);
+        while messages < MAX_MESSAGES
+            && bytes < MAX_BYTES
+            && let Some(request) = self.incoming.pop_front()
+        {
+            for message in &request.messages {
+                messages += 1;
+                bytes += message.body.len();
+                self.board.offer(message.clone(), now);
+            }
+            self.admitted -= request.messages.len();
+            requests.push(request);
+        }
+        requests
+    }
+
+    /// Tells clients what became of their requests, and the board which messages stay on it. Gives
+    /// those that do not.
+    pub(super) fn answer_requests(
+        &mut self,
+        requests: Vec<Request>,
+        result: Result<Vec<Verdict>, StoreError>,
+    ) -> HashSet<MessageId> {
         let now = self.clock.now();
+        let mut withdrawn = HashSet::new();
         let verdicts = match result {
             Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error); requests.len()],
@@ -116,24 +113,26 @@ impl Dispatcher {
                 key,
                 reply,
             } = request;
-            self.admitted -= messages.len();
             if let Some(key) = &key {
                 self.keys.remove(key);
             }
-            let answer = match verdict {
-                Ok(Verdict::Accepted) => {
-                    for message in &messages {
-                        self.board.accept(message.clone(), now);
-                    }
-                    Ok(Admission::Accepted(messages))
+            for message in &messages {
+                if let Ok(Verdict::Accepted) = verdict {
+                    self.board.confirm(message.id);
+                } else {
+                    self.board.withdraw(message.id, now);
+                    withdrawn.insert(message.id);
                 }
+            }
+            // A client that has gone meanwhile has still handed its message over.
+            drop(reply.send(match verdict {
+                Ok(Verdict::Accepted) => Ok(Admission::Accepted(messages)),
                 Ok(Verdict::Replayed(ids)) => Ok(Admission::Replayed(ids)),
                 Ok(Verdict::KeyReused) => Err(AcceptError::KeyReused),
                 Err(error) => Err(AcceptError::Store(error)),
-            };
-            // A client that has gone meanwhile has still handed its message over.
-            drop(reply.send(answer));
+            }));
         }
+        withdrawn
     }
 
     pub(super) fn cancel(

@@ -1,10 +1,13 @@
 //! The dispatcher's loop: the only task that owns the board and the pool.
 //!
 //! Each turn takes in everything that has arrived, lets the board decide, and hands the store one
-//! batch of records. While that batch is being made durable the next one gathers, so the busier
-//! the gateway, the fuller the batches. One batch is under way at a time: what the log says about
-//! one lane is in the order it happened, also when the store fails and a batch is tried again.
+//! commit: the messages to take in, and the records of what happened. A message whose lane is free
+//! is taken in and begun by the same commit. While that is being made durable the next one gathers,
+//! so the busier the gateway, the fuller the commits. One is under way at a time: what the log says
+//! about one lane is in the order it happened, also when the store fails and records are tried
+//! again.
 
+mod commit;
 mod intake;
 mod loading;
 mod parts;
@@ -16,8 +19,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesOrdered;
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
@@ -43,11 +44,11 @@ use crate::message::What;
 use crate::pool::Pool;
 use crate::store::IdempotencyKey;
 use crate::store::Record;
-use crate::store::Recorded;
 use crate::store::Store;
 use crate::store::StoreError;
-use intake::Accepted;
-use intake::Accepting;
+use commit::Committed;
+use commit::Committing;
+use intake::Request;
 use loading::Loading;
 pub use parts::Parts;
 pub use parts::Settings;
@@ -55,7 +56,6 @@ use recording::After;
 use recording::Failing;
 use recording::RETRY_MAX;
 use recording::RETRY_MIN;
-use recording::Recording;
 
 /// Commands and reports taken in at once.
 const TURN: usize = 1024;
@@ -94,11 +94,11 @@ pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
         clock,
         rng: SmallRng::seed_from_u64(seed),
         settings,
-        accepting: FuturesOrdered::new(),
+        incoming: VecDeque::new(),
         admitted: 0,
         keys: HashSet::new(),
         gathered: Vec::new(),
-        recording: None,
+        committing: None,
         failing: None,
         canceling: HashMap::new(),
         to_load: VecDeque::new(),
@@ -118,14 +118,15 @@ struct Dispatcher {
     clock: Clock,
     rng: SmallRng,
     settings: Settings,
-    accepting: FuturesOrdered<Accepting>,
-    /// Messages in `accepting`: they count against `max_queued` before the board has them.
+    /// Let through, and not handed to the store yet.
+    incoming: VecDeque<Request>,
+    /// Messages in `incoming`: they count against `max_queued` before the board has them.
     admitted: usize,
-    /// Keys of requests in `accepting`.
+    /// Keys of requests that have no answer yet.
     keys: HashSet<IdempotencyKey>,
-    /// What the next batch will record.
+    /// What the next commit will record.
     gathered: Vec<(Record, After)>,
-    recording: Option<Recording>,
+    committing: Option<Committing>,
     failing: Option<Failing>,
     /// Clients that wait for a cancellation whose record is not gathered yet.
     canceling: HashMap<MessageId, oneshot::Sender<Result<(), CancelError>>>,
@@ -139,8 +140,7 @@ struct Dispatcher {
 /// What woke the loop.
 enum Input {
     Arrived,
-    Accepted(Accepted),
-    Recorded(Result<Vec<Recorded>, StoreError>),
+    Committed(Committed),
     Loaded(Result<Vec<Arc<Message>>, StoreError>),
     Time,
     Drain,
@@ -185,26 +185,26 @@ impl Dispatcher {
             if self.draining && self.is_idle() {
                 return;
             }
-            let sleep = self.time_to_deadline();
+            // Nothing can follow from what arrives during a commit before the commit is done, so it
+            // is left to gather: being woken for each would cost more than the commit.
+            let (free, sleep) = (self.committing.is_none(), self.time_to_deadline());
             let input = tokio::select! {
                 biased;
-                result = recording::recorded(&mut self.recording) => Input::Recorded(result),
-                Some(accepted) = self.accepting.next() => Input::Accepted(accepted),
-                count = reports.recv_many(&mut told, TURN), if reported => {
+                committed = commit::committed(&mut self.committing) => Input::Committed(committed),
+                count = reports.recv_many(&mut told, TURN), if reported && free => {
                     reported = count > 0;
                     Input::Arrived
                 }
-                count = commands.recv_many(&mut inbox, TURN), if asked => {
+                count = commands.recv_many(&mut inbox, TURN), if asked && free => {
                     asked = count > 0;
                     Input::Arrived
                 }
-                result = loading::loaded(&mut self.loading) => Input::Loaded(result),
-                () = sleep_for(sleep) => Input::Time,
+                result = loading::loaded(&mut self.loading), if free => Input::Loaded(result),
+                () = sleep_for(sleep), if free => Input::Time,
                 () = drain.cancelled(), if !self.draining => Input::Drain,
             };
             match input {
-                Input::Recorded(result) => self.recorded(result),
-                Input::Accepted(accepted) => self.accepted(accepted),
+                Input::Committed(committed) => self.committed(committed),
                 Input::Loaded(result) => self.loaded(result),
                 Input::Arrived | Input::Time => {}
                 Input::Drain => self.draining = true,
@@ -215,7 +215,7 @@ impl Dispatcher {
             {
                 told.push(report);
             }
-            while inbox.len() < TURN
+            while inbox.len() + self.incoming.len() < TURN
                 && let Ok(command) = commands.try_recv()
             {
                 inbox.push(command);
@@ -227,18 +227,21 @@ impl Dispatcher {
 
     /// Lets the board decide with what it knows now, and hands over what follows.
     fn decide(&mut self) {
+        if self.committing.is_some() {
+            return;
+        }
         let now = self.clock.now();
         let jitter = self.jitter();
         self.board.handle_timeout(&self.pool, now, jitter);
         self.collect();
+        let requests = self.offer_incoming(now);
         // While the store fails nothing new begins: it could not be recorded.
         if !self.draining && self.failing.is_none() {
             let starts = self.board.pump(&mut self.pool, now);
             self.begin(starts, now);
             self.collect();
         }
-        self.retry_failed();
-        self.record_gathered();
+        self.commit(requests);
         self.load_wanted();
     }
 
@@ -328,9 +331,9 @@ impl Dispatcher {
     fn is_idle(&self) -> bool {
         self.board.in_flight() == 0
             && self.gathered.is_empty()
-            && self.recording.is_none()
+            && self.incoming.is_empty()
+            && self.committing.is_none()
             && self.failing.is_none()
-            && self.accepting.is_empty()
     }
 
     fn time_to_deadline(&self) -> Duration {

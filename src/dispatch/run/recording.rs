@@ -1,8 +1,8 @@
-//! What becomes durable: one batch at a time, what follows from each record when it is, and the
-//! batch that the store did not take, kept and tried again.
+//! What the log is told: the records of the next commit, what follows from each when it is durable,
+//! and those that the store did not take, kept and tried again.
 
 use std::collections::HashMap;
-use std::future::pending;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use super::Dispatcher;
 use crate::agent::AgentIndex;
 use crate::agent::Command as AgentCommand;
 use crate::agent::Job;
+use crate::message::MessageId;
 use crate::store::Record;
 use crate::store::Recorded;
-use crate::store::Reply;
 use crate::store::StoreError;
 
 /// How long after a failed commit it is tried again, at first and at most.
@@ -23,15 +23,10 @@ pub(super) const RETRY_MIN: Duration = Duration::from_millis(100);
 pub(super) const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// Records, and what follows from each.
+#[derive(Default)]
 pub(super) struct Batch {
     pub(super) records: Arc<[Record]>,
     pub(super) after: Vec<After>,
-}
-
-/// A batch under way to the disk.
-pub(super) struct Recording {
-    pub(super) answer: Reply<Vec<Recorded>>,
-    pub(super) batch: Batch,
 }
 
 /// The store failed; the batch is kept and tried again.
@@ -50,42 +45,28 @@ pub(super) enum After {
 }
 
 impl Dispatcher {
-    pub(super) fn record_gathered(&mut self) {
-        if self.recording.is_some() || self.failing.is_some() || self.gathered.is_empty() {
-            return;
-        }
-        let (records, after): (Vec<_>, _) = std::mem::take(&mut self.gathered).into_iter().unzip();
-        self.record(Batch {
-            records: records.into(),
-            after,
-        });
-    }
-
-    pub(super) fn record(&mut self, batch: Batch) {
-        self.recording = Some(Recording {
-            answer: self.store.record(batch.records.clone()),
-            batch,
-        });
-    }
-
-    pub(super) fn retry_failed(&mut self) {
-        let is_due = self
-            .failing
-            .as_ref()
-            .is_some_and(|f| f.retry_at <= tokio::time::Instant::now());
-        if is_due
-            && self.recording.is_none()
-            && let Some(failing) = &mut self.failing
-            && let Some(batch) = failing.batch.take()
-        {
-            self.record(batch);
-        }
-    }
-
-    pub(super) fn recorded(&mut self, result: Result<Vec<Recorded>, StoreError>) {
-        let Some(Recording { batch, .. }) = self.recording.take() else {
-            return;
+    /// What the next commit records: the batch that failed when it is due again, and nothing else
+    /// until then; else what has gathered.
+    pub(super) fn next_batch(&mut self) -> Batch {
+        let Some(failing) = &mut self.failing else {
+            let gathered = std::mem::take(&mut self.gathered);
+            let (records, after): (Vec<_>, _) = gathered.into_iter().unzip();
+            return Batch {
+                records: records.into(),
+                after,
+            };
         };
+        let is_due = failing.retry_at <= tokio::time::Instant::now();
+        let batch = is_due.then(|| failing.batch.take()).flatten();
+        batch.unwrap_or_default()
+    }
+
+    pub(super) fn recorded(
+        &mut self,
+        batch: Batch,
+        result: Result<Vec<Recorded>, StoreError>,
+        withdrawn: &HashSet<MessageId>,
+    ) {
         match result {
             Ok(answers) => {
                 if self.failing.take().is_some() {
@@ -93,7 +74,31 @@ impl Dispatcher {
                 }
                 self.follow_up(batch.after, answers);
             }
-            Err(error) => self.keep(batch, &error),
+            Err(error) => {
+                let batch = self.without(batch, withdrawn);
+                self.keep(batch, &error);
+            }
+        }
+    }
+
+    /// What is left of a batch when these messages were not taken in.
+    fn without(&mut self, batch: Batch, withdrawn: &HashSet<MessageId>) -> Batch {
+        if withdrawn.is_empty() {
+            return batch;
+        }
+        let now = self.clock.now();
+        let (mut records, mut after) = (Vec::new(), Vec::new());
+        for (record, follows) in batch.records.iter().zip(batch.after) {
+            if !withdrawn.contains(&record.event.message_id) {
+                records.push(record.clone());
+                after.push(follows);
+            } else if let After::Transmit { job, .. } = follows {
+                self.board.superseded(job.key, now);
+            }
+        }
+        Batch {
+            records: records.into(),
+            after,
         }
     }
 
@@ -148,14 +153,5 @@ impl Dispatcher {
             wait,
             retry_at,
         });
-    }
-}
-
-pub(super) async fn recorded(
-    recording: &mut Option<Recording>,
-) -> Result<Vec<Recorded>, StoreError> {
-    match recording {
-        Some(recording) => (&mut recording.answer).await,
-        None => pending().await,
     }
 }

@@ -1,0 +1,302 @@
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::AcceptError;
+use super::Admission;
+use super::Handle;
+use super::Parts;
+use super::Settings;
+use crate::agent;
+use crate::agent::AgentIndex;
+use crate::agent::Identity;
+use crate::agent::Job;
+use crate::agent::Report;
+use crate::clock::Clock;
+use crate::message::Answer;
+use crate::message::BodyEncoding;
+use crate::message::EventKind;
+use crate::message::HeaderMap;
+use crate::message::Message;
+use crate::message::MessageId;
+use crate::message::Metadata;
+use crate::message::OnUnknown;
+use crate::message::Outcome;
+use crate::message::ResponseView;
+use crate::message::Status;
+use crate::message::Timestamp;
+use crate::message::retry::Backoff;
+use crate::store::IdempotencyKey;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::sqlite;
+
+const NOW: Timestamp = Timestamp::EPOCH;
+const AGENT: AgentIndex = AgentIndex(0);
+
+/// A dispatcher on a real store, with one agent that is played by the test.
+struct Bench {
+    dispatch: Handle,
+    store: Arc<dyn Store>,
+    commits: Arc<Mutex<Vec<usize>>>,
+    commands: mpsc::UnboundedReceiver<agent::Command>,
+    reports: mpsc::UnboundedSender<Report>,
+    drain: CancellationToken,
+    running: JoinHandle<()>,
+    folder: TempDir,
+}
+
+struct Rows(Arc<Mutex<Vec<usize>>>);
+
+impl sqlite::Observer for Rows {
+    fn committed(&self, _took: Duration, rows: usize) {
+        self.0.lock().unwrap().push(rows);
+    }
+}
+
+impl Bench {
+    /// With an agent that may have this many requests open, registered.
+    fn new(capacity: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let commits = Arc::new(Mutex::new(Vec::new()));
+        let options = sqlite::Options {
+            observer: Arc::new(Rows(commits.clone())),
+            ..sqlite::Options::new(folder.path().join("test.db"))
+        };
+        let store = sqlite::open(options, NOW).unwrap();
+        let account: Arc<str> = "sip:alice@example.com".into();
+        let identity = Identity {
+            id: "alice-1".into(),
+            account: account.clone(),
+            from: "<sip:alice@example.com>".to_owned(),
+            user_agent: "sipost".to_owned(),
+            extra_headers: Vec::new(),
+        };
+        let (handle, commands) = agent::Handle::new(AGENT, Arc::new(identity), capacity);
+        let (reports, told) = mpsc::unbounded_channel();
+        let (dispatch, inbox) = Handle::new(16);
+        let drain = CancellationToken::new();
+        let parts = Parts {
+            store: store.clone(),
+            agents: vec![handle],
+            accounts: vec![(account, None)],
+            reports: told,
+            drain: drain.clone(),
+            clock: Clock::starting_at(NOW),
+            seed: 1,
+            settings: Settings {
+                max_queued: 1_000,
+                max_held_bytes: 1_000_000,
+                backoff: Backoff {
+                    min: Duration::from_secs(1),
+                    max: Duration::from_secs(60),
+                },
+            },
+        };
+        let running = tokio::spawn(super::run(parts, inbox));
+        let _ = reports.send(Report::Up(AGENT));
+        Self {
+            dispatch,
+            store,
+            commits,
+            commands,
+            reports,
+            drain,
+            running,
+            folder,
+        }
+    }
+
+    /// The jobs that the agent is handed next.
+    async fn jobs(&mut self) -> Vec<Job> {
+        match self.commands.recv().await.unwrap() {
+            agent::Command::Send(jobs) => jobs,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn answer(&self, jobs: Vec<Job>) {
+        let response = ResponseView {
+            status_code: 200,
+            reason_phrase: "OK".to_owned(),
+            headers: HeaderMap::default(),
+        };
+        let answer = Answer {
+            response,
+            retry_after: None,
+        };
+        let ended = jobs
+            .into_iter()
+            .map(|job| (job.key, Outcome::Answered(answer.clone())))
+            .collect();
+        let _ = self.reports.send(Report::Ended(AGENT, ended));
+    }
+
+    /// Lets everything end; what the agent was handed meanwhile.
+    async fn end(mut self) -> usize {
+        self.drain.cancel();
+        self.running.await.unwrap();
+        self.store.close().await.unwrap();
+        let mut handed = 0;
+        while let Ok(agent::Command::Send(jobs)) = self.commands.try_recv() {
+            handed += jobs.len();
+        }
+        handed
+    }
+}
+
+fn message(number: u64, user: &str) -> Message {
+    Message {
+        id: MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number | 1 << 63)),
+        target: user.to_owned(),
+        uri: format!("sip:{user}@example.com").into(),
+        account: None,
+        body: Bytes::from_static(b"Hello"),
+        body_encoding: BodyEncoding::Utf8,
+        content_type: "text/plain".to_owned(),
+        extra_headers: Vec::new(),
+        ttl: Duration::from_secs(3_600),
+        send_at: None,
+        attempts: 3,
+        on_unknown: OnUnknown::Resend,
+        webhook: None,
+        metadata: Metadata::new(),
+        created_at: NOW,
+        expires_at: NOW.plus(Duration::from_secs(3_600)),
+    }
+}
+
+fn key() -> Option<IdempotencyKey> {
+    Some(IdempotencyKey {
+        owner: "app".into(),
+        key: "k".into(),
+        fingerprint: [1; 32],
+    })
+}
+
+#[tokio::test]
+async fn a_message_whose_lane_is_free_is_taken_in_and_begun_by_one_commit() {
+    let mut bench = Bench::new(8);
+    let accepted = bench.dispatch.accept(vec![message(1, "bob")], None).await;
+    let Ok(Admission::Accepted(messages)) = accepted else {
+        panic!("{accepted:?}");
+    };
+    let jobs = bench.jobs().await;
+    let call_id = messages[0].id.to_string();
+    assert_eq!(jobs[0].request.call_id, call_id);
+    // Durable before it is written: whatever happens now, it is known as being sent.
+    let stored = bench.store.message(messages[0].id).await.unwrap().unwrap();
+    assert_eq!((stored.status, stored.attempt), (Status::Sending, 1));
+    bench.answer(jobs);
+    let (store, commits) = (bench.store.clone(), bench.commits.clone());
+    let mut committed = store.committed();
+    while *committed.borrow_and_update() < 2 {
+        committed.changed().await.unwrap();
+    }
+    assert_eq!(bench.end().await, 0);
+    // Reading what was there before, then the message with its `sending`, then its end.
+    assert_eq!(*commits.lock().unwrap(), [1, 2, 1]);
+}
+
+#[tokio::test]
+async fn messages_to_one_target_follow_each_other_however_they_came() {
+    let mut bench = Bench::new(8);
+    let (first, second) = tokio::join!(
+        bench.dispatch.accept(vec![message(1, "bob")], key()),
+        bench
+            .dispatch
+            .accept(vec![message(2, "bob"), message(3, "bob")], None),
+    );
+    assert!(first.is_ok() && second.is_ok());
+    for number in 1..=3 {
+        let jobs = bench.jobs().await;
+        let calls: Vec<_> = jobs.iter().map(|job| job.request.call_id.clone()).collect();
+        assert_eq!(calls, [message(number, "bob").id.to_string()]);
+        bench.answer(jobs);
+    }
+    assert_eq!(bench.end().await, 0);
+}
+
+#[tokio::test]
+async fn a_repeated_request_is_not_sent_again_and_holds_nobody_up() {
+    let mut bench = Bench::new(1);
+    let first = bench.dispatch.accept(vec![message(1, "bob")], key()).await;
+    assert!(matches!(first, Ok(Admission::Accepted(_))), "{first:?}");
+    let jobs = bench.jobs().await;
+    bench.answer(jobs);
+
+    let again = bench.dispatch.accept(vec![message(2, "bob")], key()).await;
+    let Ok(Admission::Replayed(ids)) = again else {
+        panic!("{again:?}");
+    };
+    assert_eq!(ids, [message(1, "bob").id]);
+    // To the same target, through the only slot of the only agent.
+    let other = bench.dispatch.accept(vec![message(3, "bob")], None).await;
+    assert!(matches!(other, Ok(Admission::Accepted(_))), "{other:?}");
+    let jobs = bench.jobs().await;
+    assert_eq!(jobs[0].request.call_id, message(3, "bob").id.to_string());
+    bench.answer(jobs);
+    let store = bench.store.clone();
+    assert!(store.message(message(2, "bob").id).await.unwrap().is_none());
+    assert_eq!(bench.end().await, 0);
+}
+
+#[tokio::test]
+async fn what_the_store_does_not_take_is_never_written_to_a_peer() {
+    let mut bench = Bench::new(1);
+    let first = bench.dispatch.accept(vec![message(1, "bob")], None).await;
+    assert!(first.is_ok(), "{first:?}");
+    let jobs = bench.jobs().await;
+    bench.answer(jobs);
+    // Another program holds the database, for longer than we wait for it.
+    let other = rusqlite::Connection::open(bench.folder.path().join("test.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = bench.dispatch.accept(vec![message(2, "bob")], None).await;
+    assert!(
+        matches!(refused, Err(AcceptError::Store(StoreError::Locked(_)))),
+        "{refused:?}"
+    );
+    other.execute_batch("ROLLBACK").unwrap();
+
+    let accepted = bench.dispatch.accept(vec![message(3, "bob")], None).await;
+    assert!(
+        matches!(accepted, Ok(Admission::Accepted(_))),
+        "{accepted:?}"
+    );
+    let jobs = bench.jobs().await;
+    assert_eq!(jobs[0].request.call_id, message(3, "bob").id.to_string());
+    bench.answer(jobs);
+    assert_eq!(bench.end().await, 0);
+}
+
+#[tokio::test]
+async fn what_happens_while_the_store_fails_is_told_when_it_is_well_again() {
+    let mut bench = Bench::new(4);
+    let first = bench.dispatch.accept(vec![message(1, "bob")], None).await;
+    assert!(first.is_ok());
+    let jobs = bench.jobs().await;
+    let other = rusqlite::Connection::open(bench.folder.path().join("test.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Its end and a request that is refused share the commit that fails.
+    bench.answer(jobs);
+    let refused = bench.dispatch.accept(vec![message(2, "carol")], None).await;
+    assert!(refused.is_err(), "{refused:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+
+    let third = bench.dispatch.accept(vec![message(3, "bob")], None).await;
+    assert!(third.is_ok(), "{third:?}");
+    let jobs = bench.jobs().await;
+    assert_eq!(jobs[0].request.call_id, message(3, "bob").id.to_string());
+    let events = bench.store.events_of(message(1, "bob").id).await.unwrap();
+    let kinds: Vec<_> = events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::Sending, EventKind::Succeeded]);
+    bench.answer(jobs);
+    assert_eq!(bench.end().await, 0);
+}
