@@ -198,6 +198,7 @@ fn record(number: u64, what: What, status: Status) -> Record {
         agent: Some("alice-1".into()),
         uri: uri(number),
         account: Some("sip:alice@example.com".into()),
+        webhook: None,
         metadata: Metadata::new(),
         what,
     };

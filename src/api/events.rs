@@ -103,6 +103,7 @@ fn filter(api: &Api, caller: &Caller, query: &LogQuery) -> Result<EventFilter, A
         message_id: message_id.transpose()?,
         uri: params::uri(api, query.target.as_deref())?,
         accounts: params::accounts(api, caller, query.from.as_deref())?,
+        has_webhook: false,
     })
 }
 

@@ -81,7 +81,7 @@ pub struct Message {
     /// What to do about an unknown outcome.
     pub on_unknown: OnUnknown,
     /// Where this message's own events are posted.
-    pub webhook: Option<String>,
+    pub webhook: Option<Arc<str>>,
     /// Echoed in every event.
     pub metadata: Metadata,
     /// When it was accepted.

@@ -34,7 +34,7 @@ pub struct Draft {
     send_at: Option<Timestamp>,
     attempts: u32,
     on_unknown: OnUnknown,
-    webhook: Option<String>,
+    webhook: Option<Arc<str>>,
     metadata: Metadata,
 }
 

@@ -29,6 +29,8 @@ pub struct Event {
     pub uri: Arc<str>,
     /// The account that sent or must send it, for filters; not a member of the JSON.
     pub account: Option<Arc<str>>,
+    /// Where the message's own events are posted; not a member of the JSON.
+    pub webhook: Option<Arc<str>>,
     /// The client's own pairs.
     pub metadata: Metadata,
     /// What happened.
@@ -265,6 +267,7 @@ mod tests {
             agent: Some("alice-1".into()),
             uri: "sip:bob@example.com".into(),
             account: None,
+            webhook: None,
             metadata: Metadata::from([("order".to_owned(), "42".to_owned())]),
             what,
         }

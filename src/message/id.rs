@@ -1,66 +1,77 @@
-//! The name of a message.
+//! The names of messages and of standing webhooks.
 
 use std::fmt;
 use std::str::FromStr;
 
 use uuid::Uuid;
 
-/// What a message is called, from its acceptance to its removal: a UUIDv7, lower case.
-///
-/// Ids made later by one process sort later, so they serve as cursors too.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct MessageId(Uuid);
-
-impl MessageId {
-    /// Takes an id made outside.
-    pub fn new(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-
-    /// The sixteen bytes a store keeps.
-    pub fn as_bytes(&self) -> &[u8; 16] {
-        self.0.as_bytes()
-    }
-
-    /// The id as a number, for sets and cursors.
-    pub fn as_u128(&self) -> u128 {
-        self.0.as_u128()
-    }
-
-    /// The id of these sixteen bytes; `None` when there are not sixteen.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        Uuid::from_slice(bytes).ok().map(Self)
-    }
-}
-
-impl fmt::Display for MessageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_hyphenated().fmt(f)
-    }
-}
-
 /// The text is not the lower-case hyphenated form of a UUID.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not an id: ids look like 01930000-0000-7000-8000-000000000001")]
-pub struct MessageIdError;
+pub struct IdError;
 
-impl FromStr for MessageId {
-    type Err = MessageIdError;
+/// Makes a name of its own for each kind of thing, so that none is taken for another.
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub struct $name(Uuid);
 
-    /// Reads the hyphenated form only, so that one message has one name.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let id = Uuid::try_parse(text)
-            .map(Self)
-            .map_err(|_| MessageIdError)?;
-        (id.to_string() == text).then_some(id).ok_or(MessageIdError)
-    }
+        impl $name {
+            /// Takes an id made outside.
+            pub fn new(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The sixteen bytes a store keeps.
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+
+            /// The id as a number, for sets and cursors.
+            pub fn as_u128(&self) -> u128 {
+                self.0.as_u128()
+            }
+
+            /// The id of these sixteen bytes; `None` when there are not sixteen.
+            pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+                Uuid::from_slice(bytes).ok().map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.as_hyphenated().fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            /// Reads the hyphenated form only, so that one thing has one name.
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let id = Uuid::try_parse(text).map(Self).map_err(|_| IdError)?;
+                (id.to_string() == text).then_some(id).ok_or(IdError)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut buffer = Uuid::encode_buffer();
+                serializer.serialize_str(self.0.as_hyphenated().encode_lower(&mut buffer))
+            }
+        }
+    )*};
 }
 
-impl serde::Serialize for MessageId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut buffer = Uuid::encode_buffer();
-        serializer.serialize_str(self.0.as_hyphenated().encode_lower(&mut buffer))
-    }
+names! {
+    /// What a message is called, from its acceptance to its removal: a UUIDv7, lower case.
+    ///
+    /// Ids made later by one process sort later, so they serve as cursors too.
+    MessageId
+
+    /// What a standing webhook is called: a UUIDv7, lower case.
+    EndpointId
 }
 
 #[cfg(test)]

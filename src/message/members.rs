@@ -1,5 +1,6 @@
 //! What each member of a message must be. Every mistake is found, so that a client reads them all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -167,7 +168,7 @@ pub(super) fn webhook(
     given: Option<String>,
     limits: &Limits,
     findings: &mut Findings,
-) -> Option<String> {
+) -> Option<Arc<str>> {
     let text = given?;
     let parsed = url::Url::parse(&text);
     let fits = text.len() <= MAX_WEBHOOK
@@ -188,7 +189,7 @@ pub(super) fn webhook(
             "webhooks.secret (or webhooks.secret_file) is not configured, and nothing is posted unsigned",
         );
     }
-    Some(text)
+    Some(text.into())
 }
 
 pub(super) fn check_metadata(metadata: &Metadata, findings: &mut Findings) {

@@ -11,6 +11,7 @@
 #[cfg(test)]
 mod suite;
 mod tail;
+mod webhooks;
 
 pub mod sqlite;
 
@@ -30,12 +31,35 @@ use crate::message::OnUnknown;
 use crate::message::Status;
 use crate::message::Timestamp;
 pub use tail::TailSize;
+pub use webhooks::Attempt;
+pub use webhooks::Attempted;
+pub use webhooks::Change;
+pub use webhooks::Deliveries;
+pub use webhooks::Delivery;
+pub use webhooks::DeliveryFilter;
+pub use webhooks::DeliveryKey;
+pub use webhooks::DeliveryState;
+pub use webhooks::Disabled;
+pub use webhooks::DisabledBecause;
+pub use webhooks::Due;
+pub use webhooks::DueDelivery;
+pub use webhooks::Endpoint;
+pub use webhooks::Endpoints;
+pub use webhooks::Fate;
+pub use webhooks::MAX_ATTEMPTS_KEPT;
+pub use webhooks::NewDelivery;
+pub use webhooks::Plan;
+pub use webhooks::QueueHead;
+pub use webhooks::Recovery;
+pub use webhooks::RecoveryStep;
+pub use webhooks::Settled;
+pub use webhooks::WebhookStore;
 
 /// The answer to a verb; ready when it is durable, for verbs that write.
 pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 /// What a store does. Chosen once, by the composition root.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: WebhookStore + Send + Sync + 'static {
     /// The number that names this log: another store, another epoch.
     fn epoch(&self) -> u64;
 
@@ -214,6 +238,8 @@ pub struct Logged {
     pub uri: Arc<str>,
     /// The account that sent or must send it, for filters.
     pub account: Option<Arc<str>>,
+    /// Where the message's own events are posted.
+    pub webhook: Option<Arc<str>>,
     /// The whole object with its id, as every reader gets it.
     pub json: Bytes,
 }
@@ -271,6 +297,8 @@ pub struct EventFilter {
     pub uri: Option<Arc<str>>,
     /// The accounts that sent or must send the message, one of these.
     pub accounts: Option<Arc<[Arc<str>]>>,
+    /// Only those of messages that name a webhook of their own.
+    pub has_webhook: bool,
 }
 
 impl EventFilter {
@@ -280,6 +308,7 @@ impl EventFilter {
             && self.message_id.is_none_or(|id| id == event.message_id)
             && self.uri.as_ref().is_none_or(|uri| *uri == event.uri)
             && self.admits(event.account.as_deref())
+            && (!self.has_webhook || event.webhook.is_some())
     }
 
     /// Whether events of this account pass.

@@ -161,6 +161,7 @@ mod tests {
             kind: EventKind::Sending,
             uri: "sip:bob@example.com".into(),
             account: None,
+            webhook: None,
             json: bytes::Bytes::from_static(b"{}"),
         }
     }

@@ -35,6 +35,7 @@ pub(in crate::dispatch) fn event(
         account: teller
             .map(|teller| teller.account.clone())
             .or_else(|| message.account.clone()),
+        webhook: message.webhook.clone(),
         metadata: message.metadata.clone(),
         what,
     }

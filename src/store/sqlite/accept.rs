@@ -148,7 +148,7 @@ impl<'c> Insert<'c> {
             message.send_at.map(Timestamp::as_millis),
             message.attempts,
             rows::on_unknown_number(message.on_unknown),
-            message.webhook,
+            message.webhook.as_deref(),
             message.created_at.as_millis(),
             message.expires_at.as_millis(),
             rows::headers_text(&message.extra_headers),

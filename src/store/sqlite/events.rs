@@ -101,7 +101,7 @@ pub(super) fn events_of(
     while let Some(seq) = next {
         let found = statement
             .query_row([seq], |row| {
-                Ok((rows::logged(row, 0, epoch)?, row.get::<_, Option<u64>>(6)?))
+                Ok((rows::logged(row, 0, epoch)?, row.get::<_, Option<u64>>(7)?))
             })
             .optional()?;
         next = found.as_ref().and_then(|(_, previous)| *previous);
@@ -121,5 +121,8 @@ fn passes(filter: &EventFilter, row: &Row<'_>) -> Result<bool, Error> {
     {
         return Ok(false);
     }
-    Ok(filter.accounts.is_none() || filter.admits(row.get_ref(4)?.as_str_or_null()?))
+    if filter.accounts.is_some() && !filter.admits(row.get_ref(4)?.as_str_or_null()?) {
+        return Ok(false);
+    }
+    Ok(!filter.has_webhook || row.get_ref(6)?.as_str_or_null()?.is_some())
 }

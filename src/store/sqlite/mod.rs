@@ -17,6 +17,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod webhooks;
 mod writer;
 
 use std::path::PathBuf;

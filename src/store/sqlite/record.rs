@@ -62,6 +62,7 @@ fn append(
         kind: event.kind(),
         uri: event.uri.clone(),
         account: event.account.clone(),
+        webhook: event.webhook.clone(),
         // As many bytes as it has: it stays in memory for as long as it is new.
         json: Bytes::copy_from_slice(json),
     };
@@ -74,6 +75,7 @@ fn append(
         &*event.uri,
         event.account.as_deref(),
         turn.scratch.get(members..).unwrap_or_default(),
+        event.webhook.as_deref(),
     ])?;
     statements.state.execute(params![
         event.message_id.as_bytes(),
@@ -101,8 +103,8 @@ impl<'c> Statements<'c> {
             previous: turn
                 .prepare("SELECT last_event FROM states WHERE id = ?1 AND completed_at IS NULL")?,
             event: turn.prepare(
-                "INSERT INTO events (seq, previous, kind, message_id, uri, account, members) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO events (seq, previous, kind, message_id, uri, account, members, \
+                 webhook) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?,
             state: turn.prepare(
                 "UPDATE states SET status = ?2, attempt = max(attempt, ?3), last_event = ?4, \

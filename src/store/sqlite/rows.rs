@@ -30,7 +30,8 @@ pub(super) const MESSAGE: &str = "s.id, m.target, m.uri, m.account, m.body, m.bo
 pub(super) const MESSAGE_COLUMNS: usize = 16;
 
 /// The columns that [`logged`] reads, in its order: `e` is the row in `events`.
-pub(super) const LOGGED: &str = "e.seq, e.kind, e.message_id, e.uri, e.account, e.members";
+pub(super) const LOGGED: &str =
+    "e.seq, e.kind, e.message_id, e.uri, e.account, e.members, e.webhook";
 
 pub(super) fn status_number(status: Status) -> i64 {
     match status {
@@ -102,17 +103,21 @@ pub(super) fn id(row: &Row<'_>, at: usize) -> Result<MessageId, Error> {
     MessageId::from_bytes(bytes).ok_or_else(|| strange(at, "id"))
 }
 
+pub(super) fn bytes(row: &Row<'_>, at: usize) -> Result<Bytes, Error> {
+    Ok(Bytes::copy_from_slice(row.get_ref(at)?.as_blob()?))
+}
+
 /// Empty when it was discarded.
 fn body(row: &Row<'_>, at: usize) -> Result<Bytes, Error> {
     let bytes = row.get_ref(at)?.as_blob_or_null()?;
     Ok(bytes.map(Bytes::copy_from_slice).unwrap_or_default())
 }
 
-fn shared(row: &Row<'_>, at: usize) -> Result<Arc<str>, Error> {
+pub(super) fn shared(row: &Row<'_>, at: usize) -> Result<Arc<str>, Error> {
     Ok(row.get_ref(at)?.as_str()?.into())
 }
 
-fn optional_shared(row: &Row<'_>, at: usize) -> Result<Option<Arc<str>>, Error> {
+pub(super) fn optional_shared(row: &Row<'_>, at: usize) -> Result<Option<Arc<str>>, Error> {
     Ok(row.get_ref(at)?.as_str_or_null()?.map(Into::into))
 }
 
@@ -136,7 +141,7 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Error> {
         send_at: optional_time(row, 9)?,
         attempts: row.get(10)?,
         on_unknown: on_unknown(row, 11)?,
-        webhook: row.get(12)?,
+        webhook: optional_shared(row, 12)?,
         metadata: metadata(row, 13)?,
         created_at: time(row, 14)?,
         expires_at: time(row, 15)?,
@@ -172,6 +177,7 @@ pub(super) fn logged(row: &Row<'_>, from: usize, epoch: u64) -> Result<Logged, E
         kind: kind(row, from + 1)?,
         uri: shared(row, from + 3)?,
         account: optional_shared(row, from + 4)?,
+        webhook: optional_shared(row, from + 6)?,
         json: json.into(),
     })
 }
@@ -217,6 +223,6 @@ fn metadata(row: &Row<'_>, at: usize) -> Result<Metadata, Error> {
     }
 }
 
-fn strange(column: usize, name: &str) -> Error {
+pub(super) fn strange(column: usize, name: &str) -> Error {
     Error::InvalidColumnType(column, name.to_owned(), Type::Null)
 }

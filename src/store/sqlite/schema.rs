@@ -13,9 +13,10 @@ use crate::message::Timestamp;
 use crate::store::StoreError;
 
 /// Every migration, from the first on. Their number is the `user_version` of the database.
-const MIGRATIONS: &[&str] = &[include_str!(
-    "../../../migrations/sqlite/0001_messages_and_events.sql"
-)];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001_messages_and_events.sql"),
+    include_str!("../../../migrations/sqlite/0002_webhooks.sql"),
+];
 
 /// SQLite's `application_id` of our databases, so that no other program's is taken for one: "SIPp".
 const APPLICATION: i64 = 0x5349_5070;

@@ -46,7 +46,7 @@ pub(crate) async fn a_message_is_read_back_whole(bed: &dyn Bed) {
         send_at: Some(at(60_000)),
         attempts: 7,
         on_unknown: OnUnknown::Fail,
-        webhook: Some("https://app.example/hook".to_owned()),
+        webhook: Some("https://app.example/hook".into()),
         metadata: BTreeMap::from([("order".to_owned(), "\u{0} 42 \"'".to_owned())]),
         ..message(2)
     };

@@ -13,6 +13,7 @@ pub(crate) mod model;
 pub(crate) mod record;
 pub(crate) mod retention;
 pub(crate) mod samples;
+pub(crate) mod webhooks;
 
 use std::sync::Arc;
 
@@ -67,6 +68,28 @@ macro_rules! store_suite {
             life {
                 an_epoch_lasts
                 closing_makes_durable_what_was_handed_over
+            }
+            webhooks {
+                an_endpoint_is_read_back_whole
+                an_endpoint_is_changed_piece_by_piece
+                a_secret_is_rotated_and_the_one_before_kept_for_a_while
+                an_endpoint_is_disabled_for_the_first_cause_and_begins_anew
+                there_are_no_more_endpoints_than_may_be
+                an_endpoint_sees_events_from_its_creation_on
+                the_log_is_planned_once
+                a_plan_made_from_other_endpoints_is_not_carried_out
+                events_of_a_message_go_out_one_after_the_other
+                what_is_due_is_told_queue_by_queue
+                a_delivery_that_fails_for_good_lets_the_next_one_pass
+                attempts_are_kept_and_bounded
+                an_endpoint_fails_from_its_first_failure_to_its_next_success
+                a_delivery_can_be_begun_anew
+                deliveries_are_listed_newest_first
+                what_failed_and_what_was_missed_is_recovered_in_steps
+                recoveries_are_merged
+                deliveries_of_a_deleted_endpoint_go_in_steps
+                deliveries_that_ended_are_forgotten_in_steps
+                events_carry_the_webhook_of_their_message
             }
             model {
                 random_histories_agree_with_a_model

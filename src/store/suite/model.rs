@@ -14,6 +14,7 @@ use super::samples::numbers;
 use super::samples::reopen;
 use super::samples::sending;
 use super::samples::succeeded;
+use super::webhooks::plan_nothing;
 use crate::message::Status;
 use crate::store::Bounds;
 use crate::store::EventFilter;
@@ -161,6 +162,7 @@ pub(crate) async fn random_histories_agree_with_a_model(bed: &dyn Bed) {
             }
             90..96 => {
                 let (before, limit) = (time - rng.random_range(0..100), rng.random_range(1..9));
+                plan_nothing(&store).await;
                 let purged = store.purge(at(before), limit).await.unwrap();
                 assert_eq!(purged, model.purge(before, limit), "at {time}");
             }

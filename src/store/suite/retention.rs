@@ -13,6 +13,7 @@ use super::samples::numbers;
 use super::samples::reopen;
 use super::samples::sending;
 use super::samples::succeeded;
+use super::webhooks::plan_nothing;
 use crate::store::Bounds;
 use crate::store::EventFilter;
 use crate::store::MessageFilter;
@@ -26,6 +27,7 @@ pub(crate) async fn purging_takes_what_ended_and_leaves_what_waits(bed: &dyn Bed
     finish(&store, [1]).await;
     store.record(vec![sending(2, 1, 2)].into()).await.unwrap();
     finish(&store, 3..=6).await;
+    plan_nothing(&store).await;
     assert_eq!(store.purge(at(5), 2).await.unwrap(), 2);
     assert_eq!(store.purge(at(5), 2).await.unwrap(), 1);
     assert_eq!(store.purge(at(5), 2).await.unwrap(), 0);
@@ -49,6 +51,7 @@ pub(crate) async fn purging_takes_what_ended_and_leaves_what_waits(bed: &dyn Bed
     expect(&store).await;
     // What waited can still end, and then go.
     store.record(vec![succeeded(2, 1, 9)].into()).await.unwrap();
+    plan_nothing(&store).await;
     assert_eq!(store.purge(at(100), 10).await.unwrap(), 3);
     assert_eq!(listed(&store, &MessageFilter::default(), 10).await, []);
     store.close().await.unwrap();
@@ -58,6 +61,7 @@ pub(crate) async fn numbers_go_on_after_everything_was_purged(bed: &dyn Bed) {
     let store = bed.open();
     accept(&store, 1..=3).await;
     finish(&store, 1..=3).await;
+    plan_nothing(&store).await;
     assert_eq!(store.purge(at(100), 10).await.unwrap(), 3);
     let store = reopen(bed, store).await;
     let page = store.events(2, EventFilter::default(), 10).await.unwrap();

@@ -104,6 +104,7 @@ pub(crate) fn event(number: u64, attempt: u32, time: i64, what: What) -> Event {
         agent: Some("alice-1".into()),
         uri: BOB.into(),
         account: Some(ALICE.into()),
+        webhook: None,
         metadata: Metadata::new(),
         what,
     }

@@ -1,0 +1,169 @@
+//! Standing endpoints.
+
+use rusqlite::Connection;
+use rusqlite::OptionalExtension as _;
+use rusqlite::params;
+
+use super::rows;
+use crate::message::EndpointId;
+use crate::message::Timestamp;
+use crate::store::Change;
+use crate::store::Endpoint;
+use crate::store::Endpoints;
+use crate::store::Recovery;
+use crate::store::StoreError;
+use crate::store::sqlite::schema;
+use crate::store::sqlite::turn::Turn;
+
+pub(super) fn create(
+    turn: &mut Turn<'_>,
+    (endpoint, limit): &(Endpoint, usize),
+) -> Result<bool, StoreError> {
+    let count: usize = turn
+        .prepare("SELECT count(*) FROM endpoints")?
+        .query_row([], |row| row.get(0))?;
+    if count >= *limit {
+        return Ok(false);
+    }
+    let created = Endpoint {
+        after: turn.positions.last_event,
+        ..endpoint.clone()
+    };
+    write(turn, &created)?;
+    revise(turn)?;
+    Ok(true)
+}
+
+pub(super) fn all(connection: &Connection) -> Result<Endpoints, StoreError> {
+    // One view of the database, so that the revision is that of the endpoints.
+    let view = connection.unchecked_transaction()?;
+    let sql = format!("SELECT {} FROM endpoints ORDER BY id", rows::ENDPOINT);
+    let endpoints = view
+        .prepare_cached(&sql)?
+        .query_map([], rows::endpoint)?
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Endpoints {
+        revision: schema::fact(&view, "endpoints_revision")?,
+        endpoints,
+    })
+}
+
+pub(super) fn change(
+    turn: &mut Turn<'_>,
+    (id, change): &(EndpointId, Change),
+) -> Result<Option<Endpoint>, StoreError> {
+    let Some(mut endpoint) = find(turn, *id)? else {
+        return Ok(None);
+    };
+    apply(&mut endpoint, change, turn.positions.last_event);
+    write(turn, &endpoint)?;
+    revise(turn)?;
+    Ok(Some(endpoint))
+}
+
+fn apply(endpoint: &mut Endpoint, change: &Change, last_event: u64) {
+    if let Some(url) = &change.url {
+        endpoint.url = url.clone();
+        // What the old address did says nothing about the new one.
+        endpoint.failing_since = None;
+    }
+    if let Some(kinds) = &change.kinds {
+        endpoint.kinds = kinds.clone();
+    }
+    if let Some(accounts) = &change.accounts {
+        endpoint.accounts = accounts.clone();
+    }
+    if let Some(description) = &change.description {
+        endpoint.description = description.clone();
+    }
+    match change.disabled {
+        Some(Some(disabled)) => endpoint.disabled = endpoint.disabled.or(Some(disabled)),
+        Some(None) if endpoint.disabled.is_some() => {
+            endpoint.disabled = None;
+            endpoint.failing_since = None;
+            endpoint.after = last_event;
+        }
+        Some(None) | None => {}
+    }
+    if let Some((secret, until)) = &change.secret {
+        let previous = std::mem::replace(&mut endpoint.secret, secret.clone());
+        endpoint.previous_secret = Some((previous, *until));
+    }
+    if let Some(recovery) = change.recovery {
+        endpoint.recovery = Some(merge(endpoint.recovery, recovery));
+    }
+    if let Some(updated_at) = change.updated_at {
+        endpoint.updated_at = updated_at;
+    }
+}
+
+/// Sending again what was sent again already does no harm, so the union is as good as both.
+fn merge(under_way: Option<Recovery>, asked: Recovery) -> Recovery {
+    under_way.map_or(asked, |other| Recovery {
+        since: asked.since.min(other.since),
+        until: asked.until.max(other.until),
+        cursor: asked.cursor.min(other.cursor),
+        end: asked.end.max(other.end),
+    })
+}
+
+pub(super) fn delete(turn: &mut Turn<'_>, id: &EndpointId) -> Result<bool, StoreError> {
+    let deleted = turn
+        .prepare("DELETE FROM endpoints WHERE id = ?1")?
+        .execute([id.as_bytes()])?;
+    if deleted == 0 {
+        return Ok(false);
+    }
+    turn.prepare("INSERT INTO deleted_queues VALUES (?1) ON CONFLICT DO NOTHING")?
+        .execute([id.to_string()])?;
+    revise(turn)?;
+    Ok(true)
+}
+
+pub(super) fn find(turn: &Turn<'_>, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+    let sql = format!("SELECT {} FROM endpoints WHERE id = ?1", rows::ENDPOINT);
+    let found = turn
+        .prepare(&sql)?
+        .query_row([id.as_bytes()], rows::endpoint)
+        .optional()?;
+    Ok(found)
+}
+
+fn write(turn: &Turn<'_>, endpoint: &Endpoint) -> Result<(), StoreError> {
+    let previous = endpoint.previous_secret.as_ref();
+    let recovery = endpoint.recovery;
+    let millis = |time: Option<Timestamp>| time.map(Timestamp::as_millis);
+    let sql = format!(
+        "INSERT OR REPLACE INTO endpoints ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
+         ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+        rows::ENDPOINT
+    );
+    turn.prepare(&sql)?.execute(params![
+        endpoint.id.as_bytes(),
+        &*endpoint.url,
+        rows::kinds_text(&endpoint.kinds),
+        rows::accounts_text(&endpoint.accounts),
+        endpoint.description,
+        endpoint.disabled.map(|disabled| disabled.because.as_str()),
+        millis(endpoint.disabled.map(|disabled| disabled.at)),
+        &*endpoint.secret,
+        previous.map(|(secret, _)| &**secret),
+        millis(previous.map(|(_, until)| *until)),
+        endpoint.after,
+        endpoint.created_at.as_millis(),
+        endpoint.updated_at.as_millis(),
+        millis(endpoint.failing_since),
+        millis(recovery.map(|recovery| recovery.since)),
+        millis(recovery.map(|recovery| recovery.until)),
+        recovery.map(|recovery| recovery.cursor),
+        recovery.map(|recovery| recovery.end),
+    ])?;
+    Ok(())
+}
+
+/// Plans that were made before this are not carried out.
+fn revise(turn: &Turn<'_>) -> Result<(), StoreError> {
+    let revision = schema::fact(turn.connection, "endpoints_revision")?;
+    schema::set_fact(turn.connection, "endpoints_revision", revision + 1)?;
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! From the log to deliveries, each event once.
+
+use rusqlite::CachedStatement;
+use rusqlite::params;
+
+use crate::message::Timestamp;
+use crate::store::NewDelivery;
+use crate::store::Plan;
+use crate::store::StoreError;
+use crate::store::sqlite::rows::kind_number;
+use crate::store::sqlite::schema;
+use crate::store::sqlite::turn::Turn;
+
+pub(super) fn plan(turn: &mut Turn<'_>, plan: &Plan) -> Result<bool, StoreError> {
+    let planned_to = schema::fact(turn.connection, "planned_to")?;
+    let revision = schema::fact(turn.connection, "endpoints_revision")?;
+    if planned_to != plan.from || revision != plan.revision {
+        return Ok(false);
+    }
+    let mut insert = Insert::prepare(turn)?;
+    for delivery in &plan.deliveries {
+        insert.delivery(delivery, plan.now)?;
+    }
+    schema::set_fact(turn.connection, "planned_to", plan.to)?;
+    Ok(true)
+}
+
+/// Adds deliveries; one that waits for an earlier event of its message is not due yet.
+pub(super) struct Insert<'c>(CachedStatement<'c>);
+
+impl<'c> Insert<'c> {
+    pub(super) fn prepare(turn: &Turn<'c>) -> Result<Self, StoreError> {
+        Ok(Self(turn.prepare(
+            "INSERT INTO deliveries (queue, seq, message_id, kind, event_at, created_at, state, \
+             tries, attempts, next_at, url, json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 0, \
+             CASE WHEN EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_pending \
+             WHERE state = 0 AND queue = ?1 AND message_id = ?3) THEN NULL ELSE ?6 END, ?7, ?8) \
+             ON CONFLICT DO NOTHING",
+        )?))
+    }
+
+    pub(super) fn delivery(
+        &mut self,
+        delivery: &NewDelivery,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.0.execute(params![
+            &*delivery.queue,
+            delivery.seq,
+            delivery.message_id.as_bytes(),
+            kind_number(delivery.kind),
+            delivery.time.as_millis(),
+            now.as_millis(),
+            delivery.url.as_deref(),
+            &*delivery.json,
+        ])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! What is to be posted, queue by queue.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use rusqlite::OptionalExtension as _;
+use rusqlite::params;
+
+use crate::message::Timestamp;
+use crate::store::DeliveryKey;
+use crate::store::Due;
+use crate::store::DueDelivery;
+use crate::store::QueueHead;
+use crate::store::StoreError;
+use crate::store::sqlite::rows;
+use crate::store::tail::PAGE_BYTES;
+
+/// Jumps along the index from queue to queue, so that a long queue costs no more than a short one.
+pub(super) fn queues(
+    connection: &Connection,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<QueueHead>, StoreError> {
+    let mut next = connection.prepare_cached(
+        "SELECT queue, next_at FROM deliveries INDEXED BY deliveries_due \
+         WHERE next_at IS NOT NULL AND queue > ?1 ORDER BY queue, next_at LIMIT 1",
+    )?;
+    let mut heads: Vec<QueueHead> = Vec::new();
+    let mut after: Arc<str> = after.unwrap_or_default().into();
+    while heads.len() < limit {
+        let head = next
+            .query_row([&*after], |row| {
+                Ok(QueueHead {
+                    queue: rows::shared(row, 0)?,
+                    next_at: rows::time(row, 1)?,
+                })
+            })
+            .optional()?;
+        let Some(head) = head else {
+            break;
+        };
+        after = head.queue.clone();
+        heads.push(head);
+    }
+    Ok(heads)
+}
+
+pub(super) fn due(
+    connection: &Connection,
+    queue: &Arc<str>,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Due, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, url, tries, json, next_at FROM deliveries INDEXED BY deliveries_due \
+         WHERE next_at IS NOT NULL AND queue = ?1 ORDER BY next_at, seq LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![&**queue, limit.saturating_add(1)])?;
+    let (mut due, mut bytes) = (Due::default(), 0);
+    while let Some(row) = rows.next()? {
+        let next_at = rows::time(row, 4)?;
+        if next_at > now || due.deliveries.len() == limit || bytes > PAGE_BYTES {
+            due.next_at = Some(next_at);
+            break;
+        }
+        let json = rows::bytes(row, 3)?;
+        bytes += json.len();
+        due.deliveries.push(DueDelivery {
+            key: DeliveryKey {
+                queue: queue.clone(),
+                seq: row.get(0)?,
+            },
+            url: rows::optional_shared(row, 1)?,
+            tries: row.get(2)?,
+            json,
+        });
+    }
+    Ok(due)
+}
+
+pub(super) fn pending(connection: &Connection) -> Result<u64, StoreError> {
+    let count = connection
+        .prepare_cached(
+            "SELECT count(*) FROM deliveries INDEXED BY deliveries_pending WHERE state = 0",
+        )?
+        .query_row([], |row| row.get(0))?;
+    Ok(count)
+}

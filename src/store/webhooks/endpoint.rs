@@ -1,0 +1,149 @@
+//! Standing webhooks: where events are posted, which, and why not.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::NewDelivery;
+use crate::message::EndpointId;
+use crate::message::EventKind;
+use crate::message::Timestamp;
+
+/// A standing webhook.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Endpoint {
+    /// Its name.
+    pub id: EndpointId,
+    /// Where to.
+    pub url: Arc<str>,
+    /// Which types of events; empty for all.
+    pub kinds: Vec<EventKind>,
+    /// The events of which accounts; empty for all.
+    pub accounts: Vec<Arc<str>>,
+    /// The client's own words.
+    pub description: Option<String>,
+    /// Why nothing is posted to it; `None` when it is enabled.
+    pub disabled: Option<Disabled>,
+    /// What signs, in the form the webhook room gave it.
+    pub secret: Bytes,
+    /// What signs besides until that time, after a rotation.
+    pub previous_secret: Option<(Bytes, Timestamp)>,
+    /// It sees events after this one. Set by the store.
+    pub after: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When a client changed it last.
+    pub updated_at: Timestamp,
+    /// Since when every attempt failed; `None` while the last one succeeded, or before any.
+    pub failing_since: Option<Timestamp>,
+    /// What is being sent again.
+    pub recovery: Option<Recovery>,
+}
+
+impl Endpoint {
+    /// The name of its queue.
+    pub fn queue(&self) -> Arc<str> {
+        self.id.to_string().into()
+    }
+}
+
+/// Every endpoint.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Endpoints {
+    /// Changes whenever what an endpoint wants to see changes.
+    pub revision: u64,
+    /// Oldest first.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// Why and since when nothing is posted to an endpoint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Disabled {
+    /// Why.
+    pub because: DisabledBecause,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// Why nothing is posted to an endpoint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DisabledBecause {
+    /// A client asked for it.
+    Request,
+    /// It answered 410.
+    Gone,
+    /// It only failed for longer than may be.
+    Failing,
+}
+
+impl DisabledBecause {
+    /// Every cause.
+    pub const ALL: [Self; 3] = [Self::Request, Self::Gone, Self::Failing];
+
+    /// The word the outside uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Gone => "gone",
+            Self::Failing => "failing",
+        }
+    }
+
+    /// The cause of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == word)
+    }
+}
+
+/// What is to be sent again: what failed, and what was never planned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Recovery {
+    /// Events of this time and later.
+    pub since: Timestamp,
+    /// Events before this time.
+    pub until: Timestamp,
+    /// The log was looked through up to this event.
+    pub cursor: u64,
+    /// Where the log ended when it was asked for.
+    pub end: u64,
+}
+
+/// What becomes different about an endpoint. `None` leaves things as they are.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Change {
+    /// Another address.
+    pub url: Option<Arc<str>>,
+    /// Other types.
+    pub kinds: Option<Vec<EventKind>>,
+    /// Other accounts.
+    pub accounts: Option<Vec<Arc<str>>>,
+    /// Other words, or none.
+    pub description: Option<Option<String>>,
+    /// Disables it, or enables it: then it sees events from now on, and has not failed yet. One
+    /// that is disabled keeps its first cause.
+    pub disabled: Option<Option<Disabled>>,
+    /// Another secret; the one before signs besides until that time.
+    pub secret: Option<(Bytes, Timestamp)>,
+    /// Something is to be sent again. What was asked for before and is not over is merged into it.
+    pub recovery: Option<Recovery>,
+    /// When a client asked for this; `None` when none did.
+    pub updated_at: Option<Timestamp>,
+}
+
+/// A stretch of the log that is looked at for a recovery: what failed in it is made due again, and
+/// what was never planned is inserted.
+#[derive(Clone, Debug)]
+pub struct RecoveryStep {
+    /// For which endpoint. When its recovery is not where this step begins, nothing is done.
+    pub endpoint: EndpointId,
+    /// [`Recovery::cursor`] from which the step was made.
+    pub from: u64,
+    /// Up to which event the log was looked at.
+    pub to: u64,
+    /// What is wanted of it, in the order of the log; what was planned before is left alone.
+    pub wanted: Vec<NewDelivery>,
+    /// When they become due.
+    pub now: Timestamp,
+    /// At most so many failed deliveries are made due; when there are more, the step ends there.
+    pub limit: usize,
+}

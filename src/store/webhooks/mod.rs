@@ -1,0 +1,99 @@
+//! What is durable of webhooks: endpoints, and what is to be posted to whom.
+//!
+//! A *delivery* is one event on its way to one *queue*: a standing endpoint, or a URL that messages
+//! name as their own webhook. The log is planned once, from its beginning to its end: [`plan`]
+//! inserts the deliveries that follow from a stretch of it and moves the cursor in the same
+//! transaction. So each event is planned exactly once, whatever happens in between.
+//!
+//! Of the deliveries of one message to one queue only the oldest that has not ended is due; the
+//! store makes the next one due when it ends. That keeps the order of a message's events, and lets
+//! everything else pass.
+//!
+//! [`plan`]: WebhookStore::plan
+
+mod delivery;
+mod endpoint;
+
+use std::sync::Arc;
+
+use super::Reply;
+use crate::message::EndpointId;
+use crate::message::Timestamp;
+pub use delivery::Attempt;
+pub use delivery::Attempted;
+pub use delivery::Deliveries;
+pub use delivery::Delivery;
+pub use delivery::DeliveryFilter;
+pub use delivery::DeliveryKey;
+pub use delivery::DeliveryState;
+pub use delivery::Due;
+pub use delivery::DueDelivery;
+pub use delivery::Fate;
+pub use delivery::MAX_ATTEMPTS_KEPT;
+pub use delivery::NewDelivery;
+pub use delivery::Plan;
+pub use delivery::QueueHead;
+pub use delivery::Settled;
+pub use endpoint::Change;
+pub use endpoint::Disabled;
+pub use endpoint::DisabledBecause;
+pub use endpoint::Endpoint;
+pub use endpoint::Endpoints;
+pub use endpoint::Recovery;
+pub use endpoint::RecoveryStep;
+
+/// What a store does for webhooks. All verbs that write are transactions of their own.
+pub trait WebhookStore {
+    /// Adds a standing endpoint, which sees events from now on; `false` when there are `limit` of
+    /// them already.
+    fn create_endpoint(&self, endpoint: Endpoint, limit: usize) -> Reply<bool>;
+
+    /// Every endpoint, oldest first.
+    fn endpoints(&self) -> Reply<Endpoints>;
+
+    /// Changes an endpoint, and shows it as it is then; `None` when it is gone.
+    fn change_endpoint(&self, id: EndpointId, change: Change) -> Reply<Option<Endpoint>>;
+
+    /// Removes an endpoint; its deliveries go with [`WebhookStore::forget_deliveries`]. `false`
+    /// when it is gone already.
+    fn delete_endpoint(&self, id: EndpointId) -> Reply<bool>;
+
+    /// Up to which event the log was planned.
+    fn planned_to(&self) -> Reply<u64>;
+
+    /// Inserts deliveries and moves the cursor. `false`, and nothing done, when the cursor or the
+    /// endpoints are not what the plan was made from.
+    fn plan(&self, plan: Plan) -> Reply<bool>;
+
+    /// Queues that have something to post, now or later, in the order of their names after
+    /// `after`.
+    fn queues(&self, after: Option<Arc<str>>, limit: usize) -> Reply<Vec<QueueHead>>;
+
+    /// What a queue has to post at `now`, what waits longest first, then in the order of the log.
+    fn due(&self, queue: Arc<str>, now: Timestamp, limit: usize) -> Reply<Due>;
+
+    /// Notes how attempts ended, and makes due what waited for them. One answer for each, in their
+    /// order; `None` when the delivery is gone.
+    fn settle(&self, attempts: Vec<Attempted>) -> Reply<Vec<Option<Settled>>>;
+
+    /// Deliveries of a standing endpoint, the newest event first, strictly older than `before`.
+    fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Reply<Deliveries>;
+
+    /// Makes a delivery due again, whatever became of it, with all its attempts; as it is then.
+    fn redeliver(&self, key: DeliveryKey, now: Timestamp) -> Reply<Option<Delivery>>;
+
+    /// Works on a recovery; see [`RecoveryStep`]. Where it has come to, `None` when it is over.
+    fn recover(&self, step: RecoveryStep) -> Reply<Option<u64>>;
+
+    /// Deliveries that have not ended.
+    fn pending_deliveries(&self) -> Reply<u64>;
+
+    /// Removes up to `limit` deliveries that ended before `before`, or whose endpoint was deleted;
+    /// how many there were.
+    fn forget_deliveries(&self, before: Timestamp, limit: usize) -> Reply<usize>;
+}
