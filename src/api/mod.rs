@@ -5,6 +5,7 @@
 mod access;
 mod agents;
 mod batch;
+mod browser;
 mod connection;
 mod error;
 mod events;
@@ -52,6 +53,7 @@ pub use access::Access;
 pub use access::AccessParts;
 pub use access::Rights;
 pub use access::Token;
+pub use browser::Origins;
 pub use error::ApiError;
 pub use peer::Proxies;
 pub use peer::ProxyHeader;
@@ -106,6 +108,8 @@ pub struct Settings {
     pub max_streams: usize,
     /// Whom to believe about where requests come from.
     pub proxies: Proxies,
+    /// The origins of pages that may call.
+    pub origins: Origins,
 }
 
 /// Held as long as an event stream is open.

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::http::Method;
 use axum::http::StatusCode;
+use axum::middleware::from_fn;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
@@ -16,6 +17,7 @@ use super::Api;
 use super::access;
 use super::agents;
 use super::batch;
+use super::browser;
 use super::error::ApiError;
 use super::events;
 use super::health;
@@ -57,6 +59,8 @@ routes! {
 pub fn router(api: Api) -> Router {
     let every_request = ServiceBuilder::new()
         .layer(from_fn_with_state(api.clone(), middleware::observe))
+        .layer(from_fn(browser::protect))
+        .option_layer(browser::cors(&api.settings.origins))
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .layer(from_fn_with_state(api.clone(), access::guard));
     let mut router = Router::new();

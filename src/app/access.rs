@@ -1,11 +1,14 @@
-//! Who may call, from the configuration.
+//! Who may call, and from where, as the configuration says.
 
 use std::sync::Arc;
+
+use http::HeaderValue;
 
 use crate::api;
 use crate::config;
 use crate::config::Auth;
 use crate::config::Config;
+use crate::config::PageOrigin;
 
 /// What the configuration says of who may call.
 pub(super) fn access(config: &Config) -> api::AccessParts {
@@ -43,5 +46,21 @@ pub(super) fn proxies(config: &Config) -> api::Proxies {
             config::ProxyHeader::XForwardedFor => api::ProxyHeader::XForwardedFor,
             config::ProxyHeader::Forwarded => api::ProxyHeader::Forwarded,
         },
+    }
+}
+
+/// What the configuration says of pages that may call.
+pub(super) fn origins(config: &Config) -> api::Origins {
+    let mut listed = Vec::new();
+    for origin in &config.http.cors_origins {
+        match origin {
+            PageOrigin::Any => return api::Origins::Any,
+            // An origin has only characters that a header may have.
+            PageOrigin::One(text) => listed.extend(HeaderValue::try_from(text)),
+        }
+    }
+    match listed.is_empty() {
+        true => api::Origins::Own,
+        false => api::Origins::Listed(listed),
     }
 }

@@ -266,5 +266,6 @@ fn api_settings(config: &Config) -> api::Settings {
         heartbeat: config.http.heartbeat,
         max_streams: config.http.max_streams,
         proxies: access::proxies(config),
+        origins: access::origins(config),
     }
 }

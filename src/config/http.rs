@@ -20,6 +20,8 @@ pub struct Http {
     pub trusted_proxies: Vec<IpNet>,
     /// Where these proxies write it.
     pub proxy_header: ProxyHeader,
+    /// The origins of pages that may call; empty for none but our own.
+    pub cors_origins: Vec<Origin>,
     /// Whether `/metrics` is given to anyone.
     pub open_metrics: bool,
     /// Requests a second that one address may send without a token that is known; more are
@@ -56,6 +58,29 @@ const PROXY_HEADERS: [(&str, ProxyHeader); 2] = [
     ("x-forwarded-for", ProxyHeader::XForwardedFor),
     ("forwarded", ProxyHeader::Forwarded),
 ];
+/// The origin of a page (RFC 6454).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// Any there is, written `*`.
+    Any,
+    /// This one, as browsers write it: `https://app.example`.
+    One(String),
+}
+
+impl Origin {
+    fn parse(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::Any);
+        }
+        let url = url::Url::parse(text).ok()?;
+        let origin = url.origin();
+        let is_whole = origin.is_tuple() && matches!(url.path(), "" | "/");
+        let is_bare = url.query().is_none() && url.fragment().is_none();
+        (is_whole && is_bare).then(|| Self::One(origin.ascii_serialization()))
+    }
+}
+
+const ORIGIN: &str = "an origin such as \"https://app.example\", or \"*\"";
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const MIB: usize = 1 << 20;
@@ -68,6 +93,7 @@ impl Http {
             auth: Auth::read(&mut section, listen),
             trusted_proxies: section.texts("trusted_proxies", units::NETWORK, units::parse_network),
             proxy_header: section.word("proxy_header", &PROXY_HEADERS),
+            cors_origins: section.texts("cors_origins", ORIGIN, Origin::parse),
             open_metrics: section.word("metrics_auth", &[("token", false), ("none", true)]),
             refused_rate: section.integer("refused_rate", 1..=100_000),
             max_request: section.size("max_request", 1024..=64 * MIB),

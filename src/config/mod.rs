@@ -40,6 +40,7 @@ pub use auth::Token;
 pub use auth::TokenAccess;
 pub use delivery::Delivery;
 pub use http::Http;
+pub use http::Origin as PageOrigin;
 pub use http::ProxyHeader;
 pub use layers::DEFAULTS;
 pub use layers::Sources;

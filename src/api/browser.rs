@@ -1,0 +1,92 @@
+//! What browsers are told: what a page of ours may do, and which pages of others may call.
+
+use axum::extract::Request;
+use axum::http::HeaderName;
+use axum::http::HeaderValue;
+use axum::http::Method;
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::Response;
+use tower_http::cors::AllowOrigin;
+use tower_http::cors::CorsLayer;
+
+/// The origins of pages that may call.
+#[derive(Clone, Debug, Default)]
+pub enum Origins {
+    /// Those of no other site.
+    #[default]
+    Own,
+    /// Those of these sites.
+    Listed(Vec<HeaderValue>),
+    /// Those of any site.
+    Any,
+}
+
+/// How long a browser may remember what it was told.
+const REMEMBER: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// Lets pages of these origins call; `None` when there are none, and nothing is said of it.
+pub(super) fn cors(origins: &Origins) -> Option<CorsLayer> {
+    let origin = match origins {
+        Origins::Own => return None,
+        Origins::Listed(origins) => AllowOrigin::list(origins.iter().cloned()),
+        Origins::Any => AllowOrigin::any(),
+    };
+    let asked = [
+        header::ACCEPT,
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        HeaderName::from_static("idempotency-key"),
+        HeaderName::from_static("last-event-id"),
+        HeaderName::from_static("prefer"),
+        HeaderName::from_static("traceparent"),
+        HeaderName::from_static("x-request-id"),
+    ];
+    let told = [
+        header::LOCATION,
+        header::RETRY_AFTER,
+        header::WWW_AUTHENTICATE,
+        HeaderName::from_static("idempotent-replayed"),
+        HeaderName::from_static("preference-applied"),
+        HeaderName::from_static("ratelimit"),
+        HeaderName::from_static("ratelimit-policy"),
+        HeaderName::from_static("x-request-id"),
+    ];
+    // No credentials of the browser: tokens are shown by the page itself.
+    let layer = CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers(asked)
+        .expose_headers(told)
+        .max_age(REMEMBER);
+    Some(layer)
+}
+
+/// A page of ours runs what we serve, talks to us alone, and is framed by nobody.
+const OF_PAGES: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'none'";
+/// What is no page does nothing at all.
+const OF_THE_REST: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// Says on every answer what a browser may make of it.
+pub(super) async fn protect(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let is_page = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let policy = if is_page { OF_PAGES } else { OF_THE_REST };
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        // What a handler says is more exact.
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
