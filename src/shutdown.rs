@@ -1,4 +1,5 @@
-//! The end, asked for by a signal: the first begins it, the second does not wait for it.
+//! What signals ask for: the end, of which the first begins it and the second does not wait for it,
+//! and reading the configuration again.
 
 use tokio_util::sync::CancellationToken;
 
@@ -102,6 +103,34 @@ impl Signals {
             // Without signals the end is asked for in another way, or not at all.
             Err(_) => std::future::pending().await,
         }
+    }
+}
+
+/// Times to read the configuration again: at each SIGHUP, where there is such a signal.
+pub struct Reloads {
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Reloads {
+    /// From now on the signal does not end the process.
+    pub fn new() -> std::io::Result<Self> {
+        #[cfg(unix)]
+        let reloads = Self {
+            hangup: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?,
+        };
+        #[cfg(not(unix))]
+        let reloads = Self {};
+        Ok(reloads)
+    }
+
+    /// The next of them. Several that come while one is answered are one.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.hangup.recv().await.is_some() {
+            return;
+        }
+        std::future::pending::<()>().await;
     }
 }
 

@@ -1,6 +1,8 @@
 //! Targets and senders, as SIP understands them: what a draft is checked against.
 
 use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
 
 use crate::message::AddressError;
 use crate::message::Addressing;
@@ -8,40 +10,59 @@ use crate::message::Recipient;
 use crate::sip::target;
 use crate::sip::uri::Uri;
 
-/// The accounts a message can be sent as.
-#[derive(Clone, Debug)]
+/// The accounts a message can be sent as. They may change; each question is answered from one list.
+#[derive(Debug)]
 pub struct Accounts {
-    known: Vec<(Arc<str>, Uri)>,
+    known: RwLock<Arc<[Known]>>,
 }
+
+type Known = (Arc<str>, Uri);
 
 impl Accounts {
     /// These addresses of record, in the order of the configuration; the first lends its domain to
     /// targets that have none.
     pub fn new(addresses: impl IntoIterator<Item = Uri>) -> Self {
-        let named = |uri: Uri| (Arc::from(uri.as_str()), uri);
         Self {
-            known: addresses.into_iter().map(named).collect(),
+            known: RwLock::new(named(addresses)),
         }
     }
 
-    fn find(&self, from: &str) -> Option<&(Arc<str>, Uri)> {
-        let wanted = Uri::parse(from.trim()).ok()?.address_of_record();
-        self.known
-            .iter()
-            .find(|(_, known)| known.address_of_record() == wanted)
+    /// Takes these in place of the ones until now.
+    pub fn replace(&self, addresses: impl IntoIterator<Item = Uri>) {
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = named(addresses);
     }
+
+    fn known(&self) -> Arc<[Known]> {
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+fn named(addresses: impl IntoIterator<Item = Uri>) -> Arc<[Known]> {
+    let named = |uri: Uri| (Arc::from(uri.as_str()), uri);
+    addresses.into_iter().map(named).collect()
+}
+
+fn find<'a>(known: &'a [Known], from: &str) -> Option<&'a Known> {
+    let wanted = Uri::parse(from.trim()).ok()?.address_of_record();
+    known
+        .iter()
+        .find(|(_, known)| known.address_of_record() == wanted)
 }
 
 impl Addressing for Accounts {
     fn resolve(&self, target: &str, from: Option<&str>) -> Result<Recipient, AddressError> {
+        let known = self.known();
         let account = match from {
-            Some(from) => Some(self.find(from).ok_or_else(|| {
+            Some(from) => Some(find(&known, from).ok_or_else(|| {
                 AddressError::From("not the address of a configured account".to_owned())
             })?),
             None => None,
         };
         let (_, lender) = account
-            .or_else(|| self.known.first())
+            .or_else(|| known.first())
             .ok_or_else(|| AddressError::From("no account is configured".to_owned()))?;
         let uri = target::normalize(target, lender)
             .map_err(|error| AddressError::Target(error.to_string()))?;
@@ -53,7 +74,7 @@ impl Addressing for Accounts {
     }
 
     fn account(&self, from: &str) -> Option<Arc<str>> {
-        self.find(from).map(|(name, _)| name.clone())
+        find(&self.known(), from).map(|(name, _)| name.clone())
     }
 }
 

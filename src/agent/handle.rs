@@ -57,6 +57,8 @@ pub enum Command {
 /// What an agent tells the dispatcher.
 #[derive(Debug)]
 pub enum Report {
+    /// It begins, and this is the way in to it. Before everything else it reports.
+    Here(Handle),
     /// It is registered and takes jobs.
     Up(AgentIndex),
     /// It takes no jobs.

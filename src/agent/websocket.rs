@@ -9,6 +9,7 @@ use http::HeaderValue;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
@@ -38,8 +39,8 @@ pub struct Server {
 pub struct Dialing {
     /// Name, TCP, TLS and upgrade together.
     pub connect_timeout: Duration,
-    /// For `wss`.
-    pub tls: Arc<ClientConfig>,
+    /// For `wss`; the next connection takes what is here then.
+    pub tls: watch::Receiver<Arc<ClientConfig>>,
     /// Added to the upgrade, for servers that ask for them.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The largest frame taken.
@@ -107,7 +108,7 @@ async fn open(server: &Server, dialing: &Dialing) -> Result<Socket, DialError> {
         Transport::Ws => Either::Left(tcp),
         Transport::Wss => {
             let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::Url)?;
-            let connector = TlsConnector::from(dialing.tls.clone());
+            let connector = TlsConnector::from(dialing.tls.borrow().clone());
             let tls = connector.connect(name, tcp).await.map_err(DialError::Tls)?;
             Either::Right(Box::new(tls))
         }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use http::HeaderValue;
+use rustls::ClientConfig;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 
-use super::AppError;
+use super::crew::Common;
 use crate::agent;
 use crate::agent::AgentIndex;
 use crate::agent::Dialing;
@@ -23,101 +24,80 @@ use crate::clock::Clock;
 use crate::config;
 use crate::config::Account;
 use crate::config::Config;
-use crate::pool::Directory;
 use crate::sip;
 use crate::sip::digest::Credentials;
 use crate::sip::registration::Policy;
-use crate::store::Store;
 
-/// Starts every agent of every account.
-pub(super) fn start_agents(
+/// An agent that is ready to run, and the way in to it.
+pub(super) fn agent(
+    common: &Common,
     config: &Config,
-    store: &Arc<dyn Store>,
-    clock: &Clock,
-    reports: &mpsc::UnboundedSender<Report>,
-) -> Result<(JoinSet<()>, Directory), AppError> {
-    let common = Common {
-        config,
-        epoch: store.epoch(),
-        dialing: Arc::new(dialing(config)?),
-        pace: Arc::new(Pace::new(config.sip.register_rate)),
-        reports,
-        clock,
+    account: &Account,
+    number: u32,
+    index: AgentIndex,
+) -> (Handle, agent::Parts) {
+    let identity = Arc::new(identity(config, account, number));
+    let (handle, commands) = Handle::new(index, identity.clone(), account.in_flight);
+    let servers = servers(account);
+    let url: Arc<str> = servers
+        .first()
+        .map_or("", |server| server.url.as_str())
+        .into();
+    let sip = &config.sip;
+    let parts = agent::Parts {
+        index,
+        settings: Arc::new(settings(config, account, &identity, number, common.epoch)),
+        servers,
+        dialing: common.dialing.clone(),
+        keepalive: keepalive(config),
+        recovery: Recovery {
+            min: sip.recovery_min,
+            max: sip.recovery_max,
+            cooldown: sip.server_cooldown,
+        },
+        pace: common.pace.clone(),
+        commands,
+        reports: common.reports.clone(),
+        shown: Arc::new(Shown::new(identity, url, common.clock.now())),
+        clock: common.clock.clone(),
+        seed: rand::random(),
     };
-    let (mut tasks, mut agents) = (JoinSet::new(), Vec::new());
-    for account in &config.accounts {
-        let servers = servers(account);
-        for number in 1..=account.connections {
-            let index = AgentIndex(u32::try_from(agents.len()).unwrap_or(u32::MAX));
-            let (handle, parts) = common.agent(account, number, index, servers.clone());
-            agents.push((handle, parts.shown.clone()));
-            tasks.spawn(agent::run(parts));
-        }
-    }
-    Ok((tasks, Directory::new(agents)))
+    (handle, parts)
 }
 
-/// What all agents have in common.
-struct Common<'a> {
-    config: &'a Config,
+/// What all agents share.
+pub(super) fn common(
+    config: &Config,
     epoch: u64,
-    dialing: Arc<Dialing>,
-    pace: Arc<Pace>,
-    reports: &'a mpsc::UnboundedSender<Report>,
-    clock: &'a Clock,
+    clock: &Clock,
+    reports: mpsc::UnboundedSender<Report>,
+) -> Result<Common, agent::TlsError> {
+    let (tls, trusted) = watch::channel(tls(config)?);
+    let sip = &config.sip;
+    let dialing = Dialing {
+        connect_timeout: sip.connect_timeout,
+        tls: trusted,
+        headers: upgrade_headers(config),
+        max_frame: sip.max_frame,
+    };
+    Ok(Common {
+        epoch,
+        dialing: Arc::new(dialing),
+        tls,
+        pace: Arc::new(Pace::new(sip.register_rate)),
+        reports,
+        clock: clock.clone(),
+    })
 }
 
-impl Common<'_> {
-    /// An agent that is ready to run, and the way in to it.
-    fn agent(
-        &self,
-        account: &Account,
-        number: u32,
-        index: AgentIndex,
-        servers: Arc<[agent::Server]>,
-    ) -> (Handle, agent::Parts) {
-        let identity = Arc::new(identity(self.config, account, number));
-        let (handle, commands) = Handle::new(index, identity.clone(), account.in_flight);
-        let url: Arc<str> = servers
-            .first()
-            .map_or("", |server| server.url.as_str())
-            .into();
-        let settings = settings(self.config, account, &identity, number, self.epoch);
-        let sip = &self.config.sip;
-        let parts = agent::Parts {
-            index,
-            settings: Arc::new(settings),
-            servers,
-            dialing: self.dialing.clone(),
-            keepalive: keepalive(self.config),
-            recovery: Recovery {
-                min: sip.recovery_min,
-                max: sip.recovery_max,
-                cooldown: sip.server_cooldown,
-            },
-            pace: self.pace.clone(),
-            commands,
-            reports: self.reports.clone(),
-            shown: Arc::new(Shown::new(identity, url, self.clock.now())),
-            clock: self.clock.clone(),
-            seed: rand::random(),
-        };
-        (handle, parts)
-    }
-}
-
-fn dialing(config: &Config) -> Result<Dialing, agent::TlsError> {
+/// What connections of agents trust and show.
+pub(super) fn tls(config: &Config) -> Result<Arc<ClientConfig>, agent::TlsError> {
     let sip = &config.sip;
     let certificate = sip
         .client_certificate
         .as_ref()
         .map(|files| (files.certificate.as_path(), files.key.as_path()));
-    Ok(Dialing {
-        connect_timeout: sip.connect_timeout,
-        tls: agent::client_config(sip.ca_file.as_deref(), certificate)?,
-        headers: upgrade_headers(config),
-        max_frame: sip.max_frame,
-    })
+    agent::client_config(sip.ca_file.as_deref(), certificate)
 }
 
 fn servers(account: &Account) -> Arc<[agent::Server]> {

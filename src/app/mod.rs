@@ -5,6 +5,9 @@
 
 mod access;
 mod agents;
+mod crew;
+mod difference;
+mod reload;
 mod sandboxed;
 
 use std::net::SocketAddr;
@@ -27,17 +30,19 @@ use crate::api::Api;
 use crate::clock::Clock;
 use crate::config;
 use crate::config::Config;
+use crate::config::Loaded;
+use crate::config::Sources;
 use crate::dispatch;
 use crate::events::Feed;
-use crate::message::Addressing;
-use crate::message::Agents;
-use crate::pool::Directory;
 use crate::retention;
+use crate::shutdown::Reloads;
 use crate::shutdown::Shutdown;
 use crate::store;
 use crate::store::Store;
 use crate::store::StoreError;
-use agents::start_agents;
+use crew::Crew;
+use reload::Live;
+use reload::Reader;
 use sandboxed::sandboxed;
 
 /// Why the gateway did not start.
@@ -67,11 +72,9 @@ const LEAVE_GRACE: Duration = Duration::from_secs(3);
 pub struct Gateway {
     address: SocketAddr,
     store: Arc<dyn Store>,
-    directory: Arc<Directory>,
+    live: Live,
     ends: Ends,
-    grace: Duration,
     dispatcher: JoinHandle<()>,
-    agents: JoinSet<()>,
     server: JoinHandle<()>,
     background: JoinSet<()>,
 }
@@ -87,11 +90,23 @@ struct Ends {
     grace_over: CancellationToken,
 }
 
-/// Runs a gateway until the end is asked for, and ends it in order.
-pub async fn run(config: Arc<Config>, shutdown: Shutdown) -> Result<(), AppError> {
-    let gateway = Gateway::start(&config, Clock::system()).await?;
+/// Runs a gateway until the end is asked for, and ends it in order. Meanwhile it reads its
+/// configuration again whenever it is told to.
+pub async fn run(
+    sources: Sources,
+    loaded: Loaded,
+    mut reloads: Reloads,
+    shutdown: Shutdown,
+) -> Result<(), AppError> {
+    let mut gateway = Gateway::start(&loaded.config, Clock::system()).await?;
+    let mut reader = Reader::new(sources, loaded);
     tracing::info!("taking messages at http://{}", gateway.address);
-    shutdown.begun().await;
+    loop {
+        tokio::select! {
+            () = shutdown.begun() => break,
+            () = reloads.next() => reader.reload(&mut gateway.live).await,
+        }
+    }
     tokio::select! {
         () = gateway.stop() => tracing::info!("stopped; nothing is lost"),
         () = shutdown.forced() => tracing::warn!("ended at once; what was open is taken up at the next start"),
@@ -104,60 +119,66 @@ impl Gateway {
     pub async fn start(config: &Config, clock: Clock) -> Result<Self, AppError> {
         let mut background = JoinSet::new();
         let sandboxed = sandboxed(config, &mut background).await?;
-        let config = sandboxed.as_ref().unwrap_or(config);
+        let config = sandboxed.clone().unwrap_or_else(|| config.clone());
         // Bound before anything else is begun: a port that is taken is the commonest mistake.
         let (listener, address) = listen(config.http.listen).await?;
-        let store = open_store(config, &clock)?;
+        let store = open_store(&config, &clock)?;
         let ends = Ends::default();
 
         let (reports, told) = mpsc::unbounded_channel();
-        let (agents, directory) = start_agents(config, &store, &clock, &reports)?;
-        drop(reports);
-        let directory = Arc::new(directory);
+        let common = agents::common(&config, store.epoch(), &clock, reports)?;
+        let mut crew = Crew::new(common);
 
         let (dispatch, commands) = dispatch::Handle::new(INBOX);
         let parts = dispatch::Parts {
             store: store.clone(),
-            agents: directory.handles(),
-            accounts: rates(config),
+            accounts: rates(&config),
             reports: told,
             drain: ends.draining.clone(),
             clock: clock.clone(),
             seed: rand::random(),
-            settings: dispatch_settings(config),
+            settings: dispatch_settings(&config),
         };
         let dispatcher = tokio::spawn(dispatch::run(parts, commands));
+        crew.follow(&config);
 
         let feed = Feed::new(store.clone());
         background.spawn(feed.clone().run());
         let kept = config.retention.clone();
         background.spawn(retention::run(store.clone(), kept, clock.clone()));
 
-        let (_, access) = watch::channel(Arc::new(Access::new(access::access(config))));
-        let (_, limits) = watch::channel(config.limits());
+        let accounts = Arc::new(accounts(&config));
+        let (access, who) = watch::channel(Arc::new(Access::new(access::access(&config))));
+        let (limits, how_much) = watch::channel(config.limits());
         let router = api::router(Api::new(api::Parts {
             store: store.clone(),
-            dispatch,
+            dispatch: dispatch.clone(),
             feed,
-            addressing: accounts(config),
-            agents: directory.clone() as Arc<dyn Agents>,
+            addressing: accounts.clone(),
+            agents: crew.directory(),
             clock,
-            access,
-            limits,
-            settings: api_settings(config),
+            access: who,
+            limits: how_much,
+            settings: api_settings(&config),
             draining: ends.draining.clone(),
             closing: ends.closing.clone(),
         }));
         let (closing, grace_over) = (ends.closing.clone(), ends.grace_over.clone());
-        let serving = api::serve(listener, router, server(config), closing, grace_over);
+        let serving = api::serve(listener, router, server(&config), closing, grace_over);
         Ok(Self {
             address,
             store,
-            directory,
+            live: Live {
+                sandbox: sandboxed.and_then(|config| config.accounts.into_iter().next()),
+                config,
+                crew,
+                access,
+                limits,
+                accounts,
+                dispatch,
+            },
             ends,
-            grace: config.delivery.shutdown_grace,
             dispatcher,
-            agents,
             server: tokio::spawn(serving),
             background,
         })
@@ -171,19 +192,16 @@ impl Gateway {
     /// Ends everything in order: what is new is refused, what is open ends, agents leave their
     /// registrars, streams and connections are closed, and the store last of all.
     pub async fn stop(mut self) {
+        let grace = self.live.config.delivery.shutdown_grace;
         self.ends.draining.cancel();
-        if tokio::time::timeout(self.grace, &mut self.dispatcher)
+        if tokio::time::timeout(grace, &mut self.dispatcher)
             .await
             .is_err()
         {
             tracing::warn!("requests are still open; they are taken up at the next start");
             self.dispatcher.abort();
         }
-        self.directory.stop();
-        let leaving = async { while self.agents.join_next().await.is_some() {} };
-        if tokio::time::timeout(LEAVE_GRACE, leaving).await.is_err() {
-            self.agents.shutdown().await;
-        }
+        self.live.crew.leave(LEAVE_GRACE).await;
         self.ends.closing.cancel();
         if tokio::time::timeout(LEAVE_GRACE, &mut self.server)
             .await
@@ -227,12 +245,12 @@ fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, AppError
     }
 }
 
-fn accounts(config: &Config) -> Arc<dyn Addressing> {
+fn accounts(config: &Config) -> Accounts {
     let known = config
         .accounts
         .iter()
         .map(|account| account.uri.uri().clone());
-    Arc::new(Accounts::new(known))
+    Accounts::new(known)
 }
 
 /// The messages a second that each account may send.

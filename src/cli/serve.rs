@@ -1,14 +1,14 @@
 //! `sipost serve`: the gateway.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use super::ConfigFile;
 use super::Failure;
 use crate::app;
 use crate::config;
-use crate::config::Config;
 use crate::config::Loaded;
+use crate::config::Sources;
+use crate::shutdown::Reloads;
 use crate::shutdown::Shutdown;
 use crate::telemetry;
 
@@ -18,7 +18,7 @@ use crate::telemetry;
 /// with that, so there is somebody to send to at once.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(
-    after_help = "SIGINT or SIGTERM stops in order, a second one at once.\n\
+    after_help = "SIGINT or SIGTERM stops in order, a second one at once. SIGHUP reads the configuration again.\n\
                         Exit codes: 0 stopped, 1 it could not start, 78 the configuration is wrong."
 )]
 pub(super) struct Serve {
@@ -27,22 +27,32 @@ pub(super) struct Serve {
 }
 
 pub(super) fn run(serve: &Serve) -> Result<ExitCode, Failure> {
-    let Loaded { config, .. } = config::load(&serve.config.sources())?;
-    telemetry::start(&config.telemetry).map_err(|error| Failure::Trouble(error.to_string()))?;
+    let sources = serve.config.sources();
+    let loaded = config::load(&sources)?;
+    telemetry::start(&loaded.config.telemetry)
+        .map_err(|error| Failure::Trouble(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Trouble(format!("no runtime can be started: {error}")))?;
-    let code = runtime.block_on(until_stopped(config));
+    let code = runtime.block_on(until_stopped(sources, loaded));
     // What is still at work when everything was ended in order is not worth waiting for.
     runtime.shutdown_background();
     Ok(code)
 }
 
-async fn until_stopped(config: Arc<Config>) -> ExitCode {
+async fn until_stopped(sources: Sources, loaded: Loaded) -> ExitCode {
     let shutdown = Shutdown::new();
     tokio::spawn(shutdown.clone().run());
-    match app::run(config, shutdown).await {
+    // Before anything is begun: a signal that nobody waits for would end the process.
+    let reloads = match Reloads::new() {
+        Ok(reloads) => reloads,
+        Err(error) => {
+            tracing::error!(%error, "signals cannot be waited for");
+            return ExitCode::FAILURE;
+        }
+    };
+    match app::run(sources, loaded, reloads, shutdown).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the gateway does not start");

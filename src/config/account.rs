@@ -9,7 +9,7 @@ use super::section::Section;
 use crate::message::Header;
 
 /// One address of record with its credentials.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Account {
     /// From of what it sends.
     pub uri: AddressOfRecord,
@@ -36,7 +36,7 @@ pub struct Account {
 }
 
 /// What digest authentication is answered with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Credentials {
     /// Nothing: a challenge cannot be answered.
     None,
@@ -64,6 +64,17 @@ const SECOND: Duration = Duration::from_secs(1);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 impl Account {
+    /// Whether agents need not know the difference: how many there are and how much they send all
+    /// together is not theirs to know.
+    pub fn is_same_for_agents(&self, other: &Self) -> bool {
+        let alike = Self {
+            connections: other.connections,
+            rate: other.rate,
+            ..self.clone()
+        };
+        alike == *other
+    }
+
     /// Reads an account; `None` when something it cannot do without is missing or wrong.
     pub(super) fn read(mut section: Section<'_>) -> Option<Self> {
         let accepted = "a SIP URI with a user, such as \"sip:alice@example.com\"";

@@ -85,6 +85,8 @@ pub enum Command {
         /// Who waits.
         reply: oneshot::Sender<Result<(), CancelError>>,
     },
+    /// So many messages a second may these accounts send from now on; `None` for any number.
+    Rates(Vec<(Arc<str>, Option<f64>)>),
 }
 
 impl Handle {
@@ -114,6 +116,12 @@ impl Handle {
             .await
             .map_err(|_| AcceptError::Stopping)?;
         answer.await.unwrap_or(Err(AcceptError::Stopping))
+    }
+
+    /// Sets how many messages a second accounts may send from now on.
+    pub async fn set_rates(&self, rates: Vec<(Arc<str>, Option<f64>)>) {
+        // A dispatcher that has ended sends nothing any more.
+        let _ = self.inbox.send(Command::Rates(rates)).await;
     }
 
     /// Cancels a message that is not being sent yet. Ready when that is durable.

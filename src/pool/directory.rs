@@ -1,7 +1,10 @@
 //! The agents as the outside sees and operates them.
 
 use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
 
+use crate::agent::AgentIndex;
 use crate::agent::Command;
 use crate::agent::Handle;
 use crate::agent::Shown;
@@ -9,61 +12,66 @@ use crate::message::AgentError;
 use crate::message::AgentStatus;
 use crate::message::Agents;
 
-/// Every agent of this process.
+/// Every agent of this process. Agents come and go; who asks sees those there are.
 #[derive(Debug, Default)]
 pub struct Directory {
-    agents: Vec<(Handle, Arc<Shown>)>,
+    agents: RwLock<Vec<Entry>>,
 }
 
+type Entry = (Handle, Arc<Shown>);
+
 impl Directory {
-    /// These agents, in the order of the configuration.
-    pub fn new(agents: Vec<(Handle, Arc<Shown>)>) -> Self {
-        Self { agents }
+    /// Adds an agent after the others.
+    pub fn add(&self, handle: Handle, shown: Arc<Shown>) {
+        self.change(|agents| agents.push((handle, shown)));
     }
 
-    /// The dispatcher's ends of all agents.
-    pub fn handles(&self) -> Vec<Handle> {
-        self.agents
-            .iter()
-            .map(|(handle, _)| handle.clone())
-            .collect()
+    /// Takes an agent out that has ended.
+    pub fn remove(&self, index: AgentIndex) {
+        self.change(|agents| agents.retain(|(handle, _)| handle.index != index));
     }
 
     /// Tells every agent to unregister and end.
     pub fn stop(&self) {
-        for (handle, _) in &self.agents {
-            handle.tell(Command::Stop);
-        }
+        self.read(|agents| {
+            for (handle, _) in agents {
+                handle.tell(Command::Stop);
+            }
+        });
     }
 
     fn tell(&self, id: &str, command: Command) -> Result<(), AgentError> {
-        let (handle, _) = self
-            .agents
-            .iter()
-            .find(|(handle, _)| *handle.identity.id == *id)
-            .ok_or(AgentError::NotFound)?;
-        if handle.tell(command) {
-            Ok(())
-        } else {
-            Err(AgentError::Stopped)
+        let is_told = self.read(|agents| {
+            let (handle, _) = find(agents, id)?;
+            Some(handle.tell(command))
+        });
+        match is_told {
+            Some(true) => Ok(()),
+            Some(false) => Err(AgentError::Stopped),
+            None => Err(AgentError::NotFound),
         }
     }
+
+    fn read<T>(&self, look: impl FnOnce(&[Entry]) -> T) -> T {
+        look(&self.agents.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Entry>)) {
+        change(&mut self.agents.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn find<'a>(agents: &'a [Entry], id: &str) -> Option<&'a Entry> {
+    agents.iter().find(|(handle, _)| *handle.identity.id == *id)
 }
 
 impl Agents for Directory {
     fn list(&self) -> Vec<AgentStatus> {
-        self.agents
-            .iter()
-            .map(|(_, shown)| shown.status())
-            .collect()
+        self.read(|agents| agents.iter().map(|(_, shown)| shown.status()).collect())
     }
 
     fn get(&self, id: &str) -> Option<AgentStatus> {
-        let (_, shown) = self
-            .agents
-            .iter()
-            .find(|(handle, _)| *handle.identity.id == *id)?;
-        Some(shown.status())
+        self.read(|agents| find(agents, id).map(|(_, shown)| shown.status()))
     }
 
     fn drain(&self, id: &str) -> Result<(), AgentError> {

@@ -83,7 +83,8 @@ impl Pool {
         Self::default()
     }
 
-    /// Makes an account known: how many messages a second it may send, `None` for any number.
+    /// Makes an account known, or changes it: how many messages a second it may send, `None` for any
+    /// number. An account is never forgotten: without agents it costs nothing.
     pub fn add_account(&mut self, uri: &Arc<str>, rate: Option<f64>) {
         let rate = rate.map(Rate::new);
         match self.by_uri.get(uri) {
@@ -99,8 +100,12 @@ impl Pool {
         }
     }
 
-    /// Adds an agent of a known account, not registered yet. It may have `capacity` requests open.
+    /// Adds an agent, not registered yet. It may have `capacity` requests open. An account that is
+    /// not known yet may send any number of messages.
     pub fn add_agent(&mut self, agent: AgentIndex, account: &Arc<str>, capacity: u32) {
+        if !self.by_uri.contains_key(account) {
+            self.add_account(account, None);
+        }
         let Some(&account) = self.by_uri.get(account) else {
             return;
         };

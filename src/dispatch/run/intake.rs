@@ -45,6 +45,7 @@ impl Dispatcher {
                     reply,
                 }),
                 Command::Cancel { id, reply } => self.cancel(id, reply),
+                Command::Rates(rates) => self.set_rates(&rates),
             }
         }
     }

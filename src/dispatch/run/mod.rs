@@ -68,7 +68,6 @@ const MAX_SLEEP: Duration = Duration::from_secs(30);
 pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
     let Parts {
         store,
-        agents,
         accounts,
         mut reports,
         drain,
@@ -80,17 +79,11 @@ pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
     for (account, rate) in &accounts {
         pool.add_account(account, *rate);
     }
-    for agent in &agents {
-        pool.add_agent(agent.index, &agent.identity.account, agent.capacity);
-    }
     let mut dispatcher = Dispatcher {
         store,
         board: Board::new(settings.backoff, settings.max_held_bytes),
         pool,
-        agents: agents
-            .into_iter()
-            .map(|agent| (agent.index, agent))
-            .collect(),
+        agents: HashMap::new(),
         clock,
         rng: SmallRng::seed_from_u64(seed),
         settings,
@@ -301,10 +294,23 @@ impl Dispatcher {
         }
     }
 
+    /// Takes over how many messages a second accounts may send from now on.
+    fn set_rates(&mut self, rates: &[(Arc<str>, Option<f64>)]) {
+        for (account, rate) in rates {
+            self.pool.add_account(account, *rate);
+            self.board.slot_freed(account);
+        }
+    }
+
     fn take_reports(&mut self, told: &mut Vec<Report>) {
         let now = self.clock.now();
         for report in told.drain(..) {
             match report {
+                Report::Here(agent) => {
+                    self.pool
+                        .add_agent(agent.index, &agent.identity.account, agent.capacity);
+                    self.agents.insert(agent.index, agent);
+                }
                 Report::Up(agent) => {
                     self.pool.up(agent);
                     self.offer(agent);

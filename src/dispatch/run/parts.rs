@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::Handle as Agent;
 use crate::agent::Report;
 use crate::clock::Clock;
 use crate::message::retry::Backoff;
@@ -15,9 +14,7 @@ use crate::store::Store;
 pub struct Parts {
     /// Where messages and events become durable.
     pub store: Arc<dyn Store>,
-    /// Every agent.
-    pub agents: Vec<Agent>,
-    /// The accounts of the agents, with the messages a second each may send.
+    /// Accounts, with the messages a second each may send. Agents come by [`Report::Here`].
     pub accounts: Vec<(Arc<str>, Option<f64>)>,
     /// What the agents report. Each has a sender of its own.
     pub reports: mpsc::UnboundedReceiver<Report>,

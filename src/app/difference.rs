@@ -1,0 +1,214 @@
+//! What differs between two readings of the configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::crew::Moves;
+use crate::config::Auth;
+use crate::config::Config;
+use crate::config::Loaded;
+use crate::config::Token;
+
+/// What differs, by the names of settings and tokens. Never a value.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(super) struct Difference {
+    /// Settings that change while the gateway runs.
+    pub(super) live: Vec<String>,
+    /// Settings that do not.
+    pub(super) fixed: Vec<String>,
+    tokens_added: Vec<String>,
+    tokens_removed: Vec<String>,
+    tokens_changed: Vec<String>,
+}
+
+/// What changes while the gateway runs, but for accounts and tokens, which are told by name.
+const LIVE: &[&str] = &[
+    "http.auth",
+    "http.metrics_auth",
+    "http.refused_rate",
+    "sip.ca_file",
+    "sip.client_cert_file",
+    "sip.client_key_file",
+    "delivery.ttl",
+    "delivery.max_ttl",
+    "delivery.max_schedule",
+    "delivery.attempts",
+    "delivery.max_attempts",
+    "delivery.on_unknown",
+    "delivery.max_body",
+    "delivery.shutdown_grace",
+];
+
+impl Difference {
+    pub(super) fn between(old: &Loaded, new: &Loaded) -> Self {
+        let mut difference = Self::default();
+        let (before, after) = (settings(old), settings(new));
+        for (name, value) in &after {
+            if before.get(name) != Some(value) {
+                difference.name(name);
+            }
+        }
+        for name in before.keys().filter(|name| !after.contains_key(*name)) {
+            difference.name(name);
+        }
+        difference.name_secrets(&old.config, &new.config);
+        difference.name_tokens(&old.config.http.auth, &new.config.http.auth);
+        difference
+    }
+
+    fn name(&mut self, name: &str) {
+        if name == "http.tokens" || name.starts_with("account") {
+            return;
+        }
+        let list = match LIVE.contains(&name) {
+            true => &mut self.live,
+            false => &mut self.fixed,
+        };
+        if !list.iter().any(|known| known == name) {
+            list.push(name.to_owned());
+        }
+    }
+
+    /// Settings whose values are not shown.
+    fn name_secrets(&mut self, old: &Config, new: &Config) {
+        if old.webhooks.secret != new.webhooks.secret {
+            self.name("webhooks.secret");
+        }
+        if old.sip.upgrade_headers != new.sip.upgrade_headers {
+            self.name("sip.upgrade_headers");
+        }
+        if old.store.place != new.store.place {
+            self.name("store.url");
+        }
+    }
+
+    fn name_tokens(&mut self, old: &Auth, new: &Auth) {
+        let (old, new) = (tokens(old), tokens(new));
+        for token in new {
+            match old.iter().find(|other| other.name == token.name) {
+                None => self.tokens_added.push(token.name.clone()),
+                Some(same) if same == token => {}
+                Some(_) => self.tokens_changed.push(token.name.clone()),
+            }
+        }
+        for token in old {
+            if !new.iter().any(|other| other.name == token.name) {
+                self.tokens_removed.push(token.name.clone());
+            }
+        }
+    }
+
+    /// One line that says what is otherwise now.
+    pub(super) fn tell(&self, moves: &Moves) {
+        let settings = list(&self.live);
+        let (added, removed) = (list(&self.tokens_added), list(&self.tokens_removed));
+        let changed = list(&self.tokens_changed);
+        let (started, ended) = (names(&moves.started), names(&moves.ended));
+        let replaced = names(&moves.replaced);
+        tracing::info!(
+            settings,
+            tokens.added = added,
+            tokens.removed = removed,
+            tokens.changed = changed,
+            agents.started = started,
+            agents.ended = ended,
+            agents.replaced = replaced,
+            "the configuration was read again"
+        );
+    }
+}
+
+/// Every setting by its name.
+fn settings(loaded: &Loaded) -> BTreeMap<String, &Option<String>> {
+    let named =
+        |setting: &'_ crate::config::Setting| format!("{}.{}", setting.section, setting.key);
+    let settings = loaded.settings.iter();
+    settings
+        .map(|setting| (named(setting), &setting.value))
+        .collect()
+}
+
+fn tokens(auth: &Auth) -> &[Token] {
+    match auth {
+        Auth::Tokens(tokens) => tokens,
+        Auth::Loopback | Auth::Anyone => &[],
+    }
+}
+
+/// `None` leaves a field out of the line.
+fn list(names: &[String]) -> Option<String> {
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+fn names(names: &[Arc<str>]) -> Option<String> {
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    fn loaded(text: &str) -> Loaded {
+        let sources = Sources {
+            text: Some(text.to_owned()),
+            ..Sources::default()
+        };
+        crate::config::load(&sources).unwrap()
+    }
+
+    fn token(name: &str, byte: &str) -> String {
+        format!("{{ name = \"{name}\", sha256 = \"{}\" }}", byte.repeat(32))
+    }
+
+    #[test]
+    fn what_is_the_same_makes_no_difference() {
+        let text = "[delivery]\nttl = \"2h\"\n";
+        let difference = Difference::between(&loaded(text), &loaded(text));
+        assert_eq!(difference, Difference::default());
+    }
+
+    #[test]
+    fn settings_are_told_apart_by_when_they_take_effect() {
+        let new = loaded(
+            "[delivery]\nttl = \"2h\"\nmax_queued = 5\n[http]\nlisten = \"127.0.0.1:1\"\n\
+             [webhooks]\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n",
+        );
+        let difference = Difference::between(&loaded(""), &new);
+        assert_eq!(difference.live, ["delivery.ttl"]);
+        assert_eq!(
+            difference.fixed,
+            ["delivery.max_queued", "http.listen", "webhooks.secret"]
+        );
+    }
+
+    #[test]
+    fn tokens_are_told_by_name() {
+        let old = format!(
+            "[http]\ntokens = [{}, {}, {}]",
+            token("a", "0a"),
+            token("b", "0b"),
+            token("c", "0c")
+        );
+        let new = format!(
+            "[http]\ntokens = [{}, {}, {}]",
+            token("a", "0a"),
+            token("b", "bb"),
+            token("d", "0d")
+        );
+        let difference = Difference::between(&loaded(&old), &loaded(&new));
+        assert_eq!(difference.tokens_added, ["d"]);
+        assert_eq!(difference.tokens_removed, ["c"]);
+        assert_eq!(difference.tokens_changed, ["b"]);
+        assert!(difference.live.is_empty() && difference.fixed.is_empty());
+    }
+
+    #[test]
+    fn every_live_setting_is_one() {
+        let all = loaded("");
+        let known = settings(&all);
+        for name in LIVE {
+            assert!(known.contains_key(*name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Reading the configuration again while the gateway runs: whole, or not at all.
+//!
+//! Accounts, tokens, limits and certificates change at once. What was decided when the gateway
+//! started stays as it is until it starts again; a line in the log names what of that is written
+//! otherwise now. A configuration with a mistake changes nothing.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::access;
+use super::agents;
+use super::crew::Crew;
+use super::crew::Moves;
+use super::difference::Difference;
+use super::rates;
+use crate::agent;
+use crate::agent::Accounts;
+use crate::api::Access;
+use crate::config;
+use crate::config::Account;
+use crate::config::Auth;
+use crate::config::Config;
+use crate::config::Delivery;
+use crate::config::Http;
+use crate::config::Loaded;
+use crate::config::Sip;
+use crate::config::Sources;
+use crate::dispatch;
+use crate::message::Limits;
+
+/// What can change, with the ways to change it.
+pub(super) struct Live {
+    /// What holds.
+    pub(super) config: Config,
+    /// Stands in while no account is configured.
+    pub(super) sandbox: Option<Account>,
+    pub(super) crew: Crew,
+    pub(super) access: watch::Sender<Arc<Access>>,
+    pub(super) limits: watch::Sender<Limits>,
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) dispatch: dispatch::Handle,
+}
+
+/// Why what was read cannot hold.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReloadError {
+    /// Everyone could call then.
+    #[error(
+        "http.tokens: none is left, and {0} can be reached from other machines; \
+         http.auth = \"none\" would have to be written out"
+    )]
+    Open(std::net::SocketAddr),
+    /// The sandbox was not started.
+    #[error("account: none is left, and the sandbox stands in only from the start")]
+    NoAccount,
+    /// TLS for agents cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] agent::TlsError),
+}
+
+impl Live {
+    /// Takes over what may change of a configuration, or nothing of it.
+    pub(super) async fn follow(&mut self, new: &Config) -> Result<Moves, ReloadError> {
+        let next = self.next(new)?;
+        let tls = agents::tls(&next)?;
+
+        // From here on nothing fails.
+        Access::replace(&self.access, access::access(&next));
+        self.limits.send_replace(next.limits());
+        let uris = next.accounts.iter();
+        self.accounts
+            .replace(uris.map(|account| account.uri.uri().clone()));
+        self.dispatch.set_rates(rates(&next)).await;
+        self.crew.trust(tls);
+        let moves = self.crew.follow(&next);
+        self.config = next;
+        Ok(moves)
+    }
+
+    /// What would hold then.
+    fn next(&self, new: &Config) -> Result<Config, ReloadError> {
+        let old = &self.config;
+        let accounts = match (new.accounts.is_empty(), &self.sandbox) {
+            (false, _) => new.accounts.clone(),
+            (true, Some(account)) => vec![account.clone()],
+            (true, None) => return Err(ReloadError::NoAccount),
+        };
+        // It was read with the address that is written there now, which is not listened on.
+        let listen = old.http.listen;
+        if matches!(new.http.auth, Auth::Loopback) && !listen.ip().is_loopback() {
+            return Err(ReloadError::Open(listen));
+        }
+        Ok(Config {
+            accounts,
+            http: Http {
+                auth: new.http.auth.clone(),
+                open_metrics: new.http.open_metrics,
+                refused_rate: new.http.refused_rate,
+                ..old.http.clone()
+            },
+            delivery: Delivery {
+                backoff: old.delivery.backoff,
+                max_queued: old.delivery.max_queued,
+                ..new.delivery.clone()
+            },
+            sip: Sip {
+                ca_file: new.sip.ca_file.clone(),
+                client_certificate: new.sip.client_certificate.clone(),
+                ..old.sip.clone()
+            },
+            ..old.clone()
+        })
+    }
+}
+
+/// The configuration as it was read, and where it can be read again.
+pub(super) struct Reader {
+    sources: Sources,
+    /// What held when the gateway started.
+    started: Loaded,
+    /// What was read last without a mistake.
+    last: Loaded,
+}
+
+impl Reader {
+    pub(super) fn new(sources: Sources, loaded: Loaded) -> Self {
+        Self {
+            sources,
+            started: loaded.clone(),
+            last: loaded,
+        }
+    }
+
+    /// Reads the configuration again, and lets it hold if it is whole.
+    pub(super) async fn reload(&mut self, live: &mut Live) {
+        let loaded = match config::load(&self.sources) {
+            Ok(loaded) => loaded,
+            Err(mistakes) => {
+                for mistake in &mistakes.0 {
+                    tracing::error!(%mistake, "the configuration has a mistake");
+                }
+                tracing::error!("nothing was changed: the configuration of before holds");
+                return;
+            }
+        };
+        match live.follow(&loaded.config).await {
+            Ok(moves) => {
+                Difference::between(&self.last, &loaded).tell(&moves);
+                self.warn_of_fixed(&loaded);
+                self.last = loaded;
+            }
+            Err(error) => {
+                tracing::error!(%error, "nothing was changed: the configuration of before holds");
+            }
+        }
+    }
+
+    fn warn_of_fixed(&self, loaded: &Loaded) {
+        let fixed = Difference::between(&self.started, loaded).fixed;
+        if !fixed.is_empty() {
+            let settings = fixed.join(", ");
+            tracing::warn!(settings, "these take effect when the gateway starts again");
+        }
+    }
+}

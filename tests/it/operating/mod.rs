@@ -1,0 +1,214 @@
+//! What an operator relies on: who may call, what changes while it runs, and how it ends.
+
+mod access;
+mod reload;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use reqwest::Method;
+use reqwest::RequestBuilder;
+use rustix::process::Pid;
+use rustix::process::Signal;
+use serde_json::Value;
+use serde_json::json;
+use sha2::Digest as _;
+use sha2::Sha256;
+use tempfile::TempDir;
+use tokio::io::AsyncBufReadExt as _;
+use tokio::io::AsyncRead;
+use tokio::io::BufReader;
+use tokio::process::Child;
+use tokio::process::Command;
+use tokio::sync::mpsc;
+
+/// How long what must come may take on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A gateway in a process and a folder of its own.
+struct Running {
+    child: Child,
+    url: String,
+    client: reqwest::Client,
+    /// Lines of the log that nobody waited for yet.
+    lines: mpsc::UnboundedReceiver<String>,
+    /// Everything it printed.
+    printed: Arc<Mutex<String>>,
+    folder: TempDir,
+}
+
+impl Running {
+    /// Starts one with this file, on a port of its own, and waits until it listens.
+    async fn start(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("sipost.toml"), on_any_port(text)).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sipost"))
+            .args(["serve", "--config", "sipost.toml"])
+            .env_clear()
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let printed = Arc::default();
+        let (sender, lines) = mpsc::unbounded_channel();
+        read(child.stderr.take().unwrap(), &printed, Some(sender));
+        read(child.stdout.take().unwrap(), &printed, None);
+        let mut running = Self {
+            child,
+            url: String::new(),
+            client: client(),
+            lines,
+            printed,
+            folder,
+        };
+        let line = running.line("taking messages at ").await;
+        let (_, url) = line.split_once("taking messages at ").unwrap();
+        running.url = url.split('"').next().unwrap().to_owned();
+        running
+    }
+
+    /// The path of a file in its folder.
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Waits for a line of the log with these words.
+    async fn line(&mut self, words: &str) -> String {
+        let found = async {
+            while let Some(line) = self.lines.recv().await {
+                if line.contains(words) {
+                    return Some(line);
+                }
+            }
+            None
+        };
+        match tokio::time::timeout(PATIENCE, found).await {
+            Ok(Some(line)) => line,
+            Ok(None) => panic!("it ended without {words:?}:\n{}", self.output()),
+            Err(_) => panic!("no line with {words:?}:\n{}", self.output()),
+        }
+    }
+
+    /// Writes another file in place of its own, and tells it to read that.
+    fn reload(&self, text: &str) {
+        fs::write(self.path("sipost.toml"), on_any_port(text)).unwrap();
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        rustix::process::kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
+    /// Waits for its end, which somebody asked for; its exit code.
+    async fn ended(&mut self) -> Option<i32> {
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        status.unwrap().unwrap().code()
+    }
+
+    /// Everything it printed until now.
+    fn output(&self) -> String {
+        self.printed.lock().unwrap().clone()
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    fn get(&self, path: &str) -> RequestBuilder {
+        self.request(Method::GET, path)
+    }
+
+    fn post(&self, path: &str) -> RequestBuilder {
+        self.request(Method::POST, path)
+    }
+
+    /// Waits until the agents are as the test wants them.
+    async fn agents(&self, are_there: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let asked = async {
+            loop {
+                let answer = self.get("/agents").send().await.unwrap();
+                let answer: Value = answer.json().await.unwrap();
+                let agents = answer["data"].as_array().unwrap().clone();
+                if are_there(&agents) {
+                    return agents;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(agents) => agents,
+            Err(_) => panic!(
+                "the agents do not become what they should:\n{}",
+                self.output()
+            ),
+        }
+    }
+}
+
+/// The file with port 0 to listen on, unless it says where.
+fn on_any_port(text: &str) -> String {
+    match text.contains("listen =") {
+        true => text.to_owned(),
+        false => {
+            let text = text.replacen("[http]\n", "", 1);
+            format!("[http]\nlisten = \"127.0.0.1:0\"\n{text}")
+        }
+    }
+}
+
+/// Keeps what a stream says, and passes its lines on.
+fn read(
+    stream: impl AsyncRead + Unpin + Send + 'static,
+    printed: &Arc<Mutex<String>>,
+    lines: Option<mpsc::UnboundedSender<String>>,
+) {
+    let printed = printed.clone();
+    let mut reader = BufReader::new(stream).lines();
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = reader.next_line().await {
+            printed.lock().unwrap().push_str(&format!("{line}\n"));
+            if let Some(lines) = &lines {
+                // The test may have seen enough.
+                let _ = lines.send(line);
+            }
+        }
+    });
+}
+
+fn client() -> reqwest::Client {
+    // reqwest wants a provider for TLS even when it is never used; a second test finds it there.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+/// A token as the configuration names it, with whatever else it says of it.
+fn token(name: &str, secret: &str, more: &str) -> String {
+    let hash: String = Sha256::digest(secret)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{{ name = \"{name}\", sha256 = \"{hash}\"{more} }}")
+}
+
+/// An account whose server is not there: what is sent as it waits.
+fn unreachable_account(uri: &str) -> String {
+    format!("[[account]]\nuri = \"{uri}\"\nservers = [\"ws://127.0.0.1:1\"]\n")
+}
+
+fn message(target: &str) -> Value {
+    json!({ "target": target, "body": "Hello" })
+}
+
+async fn json_of(request: RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    (status, response.json().await.unwrap())
+}
