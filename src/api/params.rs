@@ -71,7 +71,8 @@ pub(super) fn uri(api: &Api, target: Option<&str>) -> Result<Option<Arc<str>>, A
     target.map(resolve).transpose()
 }
 
-/// `from=`, one of our accounts that the caller may see; without it all of these, or `None` for any.
+/// `from=`, one of our accounts that the caller may see; without it all of these, or `None` for
+/// any.
 pub(super) fn accounts(
     api: &Api,
     caller: &Caller,

@@ -17,15 +17,12 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent;
-use crate::agent::Accounts;
 use crate::api;
-use crate::api::Access;
 use crate::api::Api;
 use crate::clock::Clock;
 use crate::config;
@@ -147,36 +144,16 @@ impl Gateway {
         let kept = config.retention.clone();
         background.spawn(retention::run(store.clone(), kept, clock.clone()));
 
-        let accounts = Arc::new(accounts(&config));
-        let (access, who) = watch::channel(Arc::new(Access::new(access::access(&config))));
-        let (limits, how_much) = watch::channel(config.limits());
-        let router = api::router(Api::new(api::Parts {
-            store: store.clone(),
-            dispatch: dispatch.clone(),
-            feed,
-            addressing: accounts.clone(),
-            agents: crew.directory(),
-            clock,
-            access: who,
-            limits: how_much,
-            settings: api_settings(&config),
-            draining: ends.draining.clone(),
-            closing: ends.closing.clone(),
-        }));
+        let sandbox = sandboxed.and_then(|config| config.accounts.into_iter().next());
+        let live = Live::new(config, sandbox, crew, dispatch);
+        let router = api::router(api(&live, &store, feed, clock, &ends));
+        let server = server(&live.config);
         let (closing, grace_over) = (ends.closing.clone(), ends.grace_over.clone());
-        let serving = api::serve(listener, router, server(&config), closing, grace_over);
+        let serving = api::serve(listener, router, server, closing, grace_over);
         Ok(Self {
             address,
             store,
-            live: Live {
-                sandbox: sandboxed.and_then(|config| config.accounts.into_iter().next()),
-                config,
-                crew,
-                access,
-                limits,
-                accounts,
-                dispatch,
-            },
+            live,
             ends,
             dispatcher,
             server: tokio::spawn(serving),
@@ -245,12 +222,21 @@ fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, AppError
     }
 }
 
-fn accounts(config: &Config) -> Accounts {
-    let known = config
-        .accounts
-        .iter()
-        .map(|account| account.uri.uri().clone());
-    Accounts::new(known)
+/// What handlers work with.
+fn api(live: &Live, store: &Arc<dyn Store>, feed: Feed, clock: Clock, ends: &Ends) -> Api {
+    Api::new(api::Parts {
+        store: store.clone(),
+        dispatch: live.dispatch.clone(),
+        feed,
+        addressing: live.accounts.clone(),
+        agents: live.crew.directory(),
+        clock,
+        access: live.access.subscribe(),
+        limits: live.limits.subscribe(),
+        settings: api_settings(&live.config),
+        draining: ends.draining.clone(),
+        closing: ends.closing.clone(),
+    })
 }
 
 /// The messages a second that each account may send.

@@ -28,6 +28,7 @@ use crate::config::Sip;
 use crate::config::Sources;
 use crate::dispatch;
 use crate::message::Limits;
+use crate::sip::uri::Uri;
 
 /// What can change, with the ways to change it.
 pub(super) struct Live {
@@ -60,6 +61,24 @@ pub(super) enum ReloadError {
 }
 
 impl Live {
+    /// What holds at the start.
+    pub(super) fn new(
+        config: Config,
+        sandbox: Option<Account>,
+        crew: Crew,
+        dispatch: dispatch::Handle,
+    ) -> Self {
+        Self {
+            sandbox,
+            crew,
+            access: watch::Sender::new(Arc::new(Access::new(access::access(&config)))),
+            limits: watch::Sender::new(config.limits()),
+            accounts: Arc::new(Accounts::new(addresses(&config))),
+            dispatch,
+            config,
+        }
+    }
+
     /// Takes over what may change of a configuration, or nothing of it.
     pub(super) async fn follow(&mut self, new: &Config) -> Result<Moves, ReloadError> {
         let next = self.next(new)?;
@@ -68,9 +87,7 @@ impl Live {
         // From here on nothing fails.
         Access::replace(&self.access, access::access(&next));
         self.limits.send_replace(next.limits());
-        let uris = next.accounts.iter();
-        self.accounts
-            .replace(uris.map(|account| account.uri.uri().clone()));
+        self.accounts.replace(addresses(&next));
         self.dispatch.set_rates(rates(&next)).await;
         self.crew.trust(tls);
         let moves = self.crew.follow(&next);
@@ -112,6 +129,11 @@ impl Live {
             ..old.clone()
         })
     }
+}
+
+fn addresses(config: &Config) -> impl Iterator<Item = Uri> {
+    let accounts = config.accounts.iter();
+    accounts.map(|account| account.uri.uri().clone())
 }
 
 /// The configuration as it was read, and where it can be read again.

@@ -85,7 +85,6 @@ impl Bench {
         let drain = CancellationToken::new();
         let parts = Parts {
             store: store.clone(),
-            agents: vec![handle],
             accounts: vec![(account, None)],
             reports: told,
             drain: drain.clone(),
@@ -101,6 +100,7 @@ impl Bench {
             },
         };
         let running = tokio::spawn(super::run(parts, inbox));
+        let _ = reports.send(Report::Here(handle));
         let _ = reports.send(Report::Up(AGENT));
         Self {
             dispatch,

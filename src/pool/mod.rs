@@ -83,8 +83,8 @@ impl Pool {
         Self::default()
     }
 
-    /// Makes an account known, or changes it: how many messages a second it may send, `None` for any
-    /// number. An account is never forgotten: without agents it costs nothing.
+    /// Makes an account known, or changes it: how many messages a second it may send, `None` for
+    /// any number. An account is never forgotten: without agents it costs nothing.
     pub fn add_account(&mut self, uri: &Arc<str>, rate: Option<f64>) {
         let rate = rate.map(Rate::new);
         match self.by_uri.get(uri) {

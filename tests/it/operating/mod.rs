@@ -1,7 +1,9 @@
 //! What an operator relies on: who may call, what changes while it runs, and how it ends.
 
 mod access;
+mod agents;
 mod reload;
+mod stopping;
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,6 +20,10 @@ use serde_json::Value;
 use serde_json::json;
 use sha2::Digest as _;
 use sha2::Sha256;
+use sipost::sandbox;
+use sipost::sandbox::Behaviour;
+use sipost::sandbox::Received;
+use sipost::sandbox::Sandbox;
 use tempfile::TempDir;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::io::AsyncRead;
@@ -44,7 +50,11 @@ struct Running {
 impl Running {
     /// Starts one with this file, on a port of its own, and waits until it listens.
     async fn start(text: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), text).await
+    }
+
+    /// Starts one with this file, where another has been.
+    async fn start_in(folder: TempDir, text: &str) -> Self {
         fs::write(folder.path().join("sipost.toml"), on_any_port(text)).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_sipost"))
             .args(["serve", "--config", "sipost.toml"])
@@ -201,6 +211,47 @@ fn token(name: &str, secret: &str, more: &str) -> String {
 /// An account whose server is not there: what is sent as it waits.
 fn unreachable_account(uri: &str) -> String {
     format!("[[account]]\nuri = \"{uri}\"\nservers = [\"ws://127.0.0.1:1\"]\n")
+}
+
+/// A SIP server for the accounts of a test: its URL, and what reaches it.
+async fn sip_server(
+    more_users: &[(&str, Behaviour)],
+) -> (String, mpsc::UnboundedReceiver<Received>) {
+    let (sender, received) = mpsc::unbounded_channel();
+    let mut options = sandbox::Options {
+        received: Some(sender),
+        ..sandbox::Options::default()
+    };
+    for (user, behaviour) in more_users {
+        options.users.insert((*user).to_owned(), behaviour.clone());
+    }
+    let address = "127.0.0.1:0".parse().unwrap();
+    let sandbox = Sandbox::bind(address, options).await.unwrap();
+    let url = sandbox.url();
+    tokio::spawn(sandbox.run(std::future::pending()));
+    (url, received)
+}
+
+/// An account of that server.
+fn account(user: &str, server: &str, more: &str) -> String {
+    let domain = sandbox::DOMAIN;
+    let password = sandbox::password_of(user);
+    format!(
+        "[[account]]\nuri = \"sip:{user}@{domain}\"\npassword = \"{password}\"\n\
+         servers = [\"{server}\"]\n{more}\n"
+    )
+}
+
+/// Whether these agents are there and no others, all of them registered.
+fn registered(ids: &[&str]) -> impl Fn(&[Value]) -> bool {
+    let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+    move |agents| {
+        let is_registered = |agent: &&Value| agent["state"] == "registered";
+        let names = agents.iter().filter(is_registered);
+        let mut names: Vec<_> = names.map(|agent| agent["id"].as_str().unwrap()).collect();
+        names.sort_unstable();
+        names == ids && agents.len() == ids.len()
+    }
 }
 
 fn message(target: &str) -> Value {

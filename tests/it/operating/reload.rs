@@ -2,59 +2,20 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use sipost::sandbox;
-use sipost::sandbox::Sandbox;
 
+use super::PATIENCE;
 use super::Running;
+use super::account;
 use super::json_of;
 use super::message;
+use super::registered;
+use super::sip_server;
 use super::token;
-
-/// A SIP server for the accounts of a test; its URL.
-async fn sip_server() -> String {
-    let address = "127.0.0.1:0".parse().unwrap();
-    let sandbox = Sandbox::bind(address, sandbox::Options::default());
-    let sandbox = sandbox.await.unwrap();
-    let url = sandbox.url();
-    tokio::spawn(sandbox.run(std::future::pending()));
-    url
-}
-
-fn account(user: &str, server: &str, more: &str) -> String {
-    let domain = sandbox::DOMAIN;
-    let password = sandbox::password_of(user);
-    format!(
-        "[[account]]\nuri = \"sip:{user}@{domain}\"\npassword = \"{password}\"\n\
-         servers = [\"{server}\"]\n{more}\n"
-    )
-}
-
-fn states(agents: &[Value]) -> Vec<(&str, &str)> {
-    fn state(agent: &Value) -> (&str, &str) {
-        let text = |name: &str| agent[name].as_str().unwrap();
-        (text("id"), text("state"))
-    }
-    agents.iter().map(state).collect()
-}
-
-/// Which agents there are, all of them registered.
-fn registered(ids: &[&str]) -> impl Fn(&[Value]) -> bool {
-    let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-    move |agents| {
-        let mut there: Vec<&str> = states(agents)
-            .into_iter()
-            .filter(|(_, state)| *state == "registered")
-            .map(|(id, _)| id)
-            .collect();
-        there.sort_unstable();
-        there == ids && agents.len() == ids.len()
-    }
-}
 
 #[tokio::test]
 async fn agents_that_stay_are_not_disturbed_and_the_others_come_and_go() {
-    let server = sip_server().await;
+    let server = sip_server(&[]).await.0;
     let (alice, bob) = (account("alice", &server, ""), account("bob", &server, ""));
     let mut gateway = Running::start(&format!("{alice}{bob}")).await;
     let before = gateway.agents(registered(&["alice-1", "bob-1"])).await;
@@ -90,7 +51,7 @@ async fn agents_that_stay_are_not_disturbed_and_the_others_come_and_go() {
 
 #[tokio::test]
 async fn an_account_that_changed_has_its_agents_replaced() {
-    let server = sip_server().await;
+    let server = sip_server(&[]).await.0;
     let mut gateway = Running::start(&account("alice", &server, "")).await;
     gateway.agents(registered(&["alice-1"])).await;
 
@@ -111,7 +72,7 @@ async fn an_account_that_changed_has_its_agents_replaced() {
 
 #[tokio::test]
 async fn how_many_agents_there_are_and_what_they_send_changes_without_disturbing_them() {
-    let server = sip_server().await;
+    let server = sip_server(&[]).await.0;
     let two = account("alice", &server, "connections = 2");
     let mut gateway = Running::start(&two).await;
     let before = gateway.agents(registered(&["alice-1", "alice-2"])).await;
@@ -125,7 +86,7 @@ async fn how_many_agents_there_are_and_what_they_send_changes_without_disturbing
 
 #[tokio::test]
 async fn a_configuration_with_mistakes_changes_nothing_and_every_mistake_is_told() {
-    let server = sip_server().await;
+    let server = sip_server(&[]).await.0;
     let alice = account("alice", &server, "");
     let mut gateway = Running::start(&alice).await;
     let before = gateway.agents(registered(&["alice-1"])).await;
@@ -173,9 +134,7 @@ async fn tokens_come_and_go_and_the_streams_of_those_that_went_are_ended() {
     assert!(line.contains("\"tokens.removed\":\"goes\""), "{line}");
 
     let to_its_end = async { while ended.chunk().await.unwrap().is_some() {} };
-    tokio::time::timeout(super::PATIENCE, to_its_end)
-        .await
-        .unwrap();
+    tokio::time::timeout(PATIENCE, to_its_end).await.unwrap();
     let goes_on = tokio::time::timeout(Duration::from_millis(50), kept.chunk()).await;
     assert!(
         !matches!(goes_on, Ok(Ok(None))),

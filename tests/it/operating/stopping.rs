@@ -1,0 +1,170 @@
+//! How it ends: in order, with nothing lost, or at once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use rustix::process::Signal;
+use serde_json::Value;
+use sipost::sandbox::Answer;
+use sipost::sandbox::Behaviour;
+
+use super::PATIENCE;
+use super::Running;
+use super::account;
+use super::json_of;
+use super::message;
+use super::registered;
+use super::sip_server;
+
+/// Clients that post as fast as they are answered.
+const CLIENTS: usize = 8;
+/// Messages accepted before the end is asked for.
+const ACCEPTED: usize = 200;
+
+#[tokio::test]
+async fn under_load_nothing_is_lost_and_every_agent_unregisters() {
+    let late = Answer::new(sipost::sip::StatusCode::OK).after(Duration::from_millis(50));
+    let (server, mut received) = sip_server(&[("late", Behaviour::Answers(late))]).await;
+    let text = account("alice", &server, "connections = 4");
+    let mut gateway = Running::start(&text).await;
+    let ids = ["alice-1", "alice-2", "alice-3", "alice-4"];
+    gateway.agents(registered(&ids)).await;
+
+    // Clients go on until they are told that no more is taken, or nobody is there to say so.
+    let accepted = Arc::new(std::sync::Mutex::new(BTreeSet::new()));
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..CLIENTS {
+        let request = gateway.post("/messages").json(&message("late"));
+        let accepted = accepted.clone();
+        clients.spawn(async move {
+            while let Ok(response) = request.try_clone().unwrap().send().await {
+                if response.status() != StatusCode::ACCEPTED {
+                    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+                    return;
+                }
+                let message: Value = response.json().await.unwrap();
+                let id = message["id"].as_str().unwrap().to_owned();
+                accepted.lock().unwrap().insert(id);
+            }
+        });
+    }
+    let enough = async {
+        while accepted.lock().unwrap().len() < ACCEPTED {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, enough).await.unwrap();
+    gateway.signal(Signal::TERM);
+    while let Some(ended) = clients.join_next().await {
+        ended.unwrap();
+    }
+    assert_eq!(gateway.ended().await, Some(0), "{}", gateway.output());
+    gateway.line("stopped; nothing is lost").await;
+
+    let mut leaving = 0;
+    while let Ok(request) = received.try_recv() {
+        let frame = String::from_utf8(request.frame).unwrap();
+        let lets_go = frame.contains("Expires: 0\r\n") || frame.contains(";expires=0");
+        match request.method.as_str() {
+            "REGISTER" if lets_go => leaving += 1,
+            "MESSAGE" => assert_eq!(leaving, 0, "sent after an agent began to leave"),
+            _ => {}
+        }
+    }
+    assert!(
+        leaving >= ids.len(),
+        "{leaving} REGISTER with nothing to keep"
+    );
+
+    // What waited is taken up by the next one; nothing is sent twice.
+    let gateway = Running::start_in(gateway.folder, &text).await;
+    let accepted = accepted.lock().unwrap().clone();
+    let all_succeeded = async {
+        for id in &accepted {
+            loop {
+                let (_, message) = json_of(gateway.get(&format!("/messages/{id}"))).await;
+                if message["status"] == "succeeded" {
+                    assert_eq!(message["attempt"], 1, "{message}");
+                    break;
+                }
+                assert_ne!(message["status"], "failed", "{message}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    };
+    let all = tokio::time::timeout(2 * PATIENCE, all_succeeded).await;
+    assert!(
+        all.is_ok(),
+        "not everything was sent:\n{}",
+        gateway.output()
+    );
+}
+
+#[tokio::test]
+async fn what_is_in_flight_ends_first_and_who_follows_it_hears_of_it() {
+    let (server, _received) = sip_server(&[]).await;
+    let mut gateway = Running::start(&account("alice", &server, "")).await;
+    gateway.agents(registered(&["alice-1"])).await;
+    let request = gateway.post("/messages").json(&message("slow"));
+    let stream = request.header("accept", "text/event-stream").send().await;
+    gateway.agents(|agents| agents[0]["inFlight"] == 1).await;
+
+    gateway.signal(Signal::TERM);
+    gateway.line("stopping").await;
+
+    let ready = gateway.get("/readyz").send().await.unwrap();
+    assert_eq!(ready.status(), 503);
+    let (status, problem) = json_of(gateway.post("/messages").json(&message("ok"))).await;
+    assert_eq!(
+        (status, &problem["type"]),
+        (503, &"/problems/stopping".into())
+    );
+    let events = stream.unwrap().text().await.unwrap();
+    assert!(events.contains("event: succeeded"), "{events}");
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let (server, _received) = sip_server(&[]).await;
+    let mut gateway = Running::start(&account("alice", &server, "")).await;
+    gateway.agents(registered(&["alice-1"])).await;
+    json_of(gateway.post("/messages").json(&message("silent"))).await;
+    gateway.agents(|agents| agents[0]["inFlight"] == 1).await;
+
+    gateway.signal(Signal::INT);
+    gateway.line("a second signal ends at once").await;
+    gateway.signal(Signal::TERM);
+
+    gateway.line("ended at once").await;
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn what_does_not_end_within_the_grace_is_left_for_the_next_start() {
+    let (server, _received) = sip_server(&[]).await;
+    let text = format!(
+        "[delivery]\nshutdown_grace = \"1s\"\n{}",
+        account("alice", &server, "")
+    );
+    let mut gateway = Running::start(&text).await;
+    gateway.agents(registered(&["alice-1"])).await;
+    let (_, accepted) = json_of(gateway.post("/messages").json(&message("silent"))).await;
+    gateway.agents(|agents| agents[0]["inFlight"] == 1).await;
+
+    gateway.signal(Signal::TERM);
+    gateway.line("requests are still open").await;
+    assert_eq!(gateway.ended().await, Some(0));
+
+    let gateway = Running::start_in(gateway.folder, &text).await;
+    gateway.agents(|agents| agents[0]["inFlight"] == 1).await;
+    let path = format!("/messages/{}", accepted["id"].as_str().unwrap());
+    let (_, message) = json_of(gateway.get(&path)).await;
+    assert_eq!(
+        (&message["status"], &message["attempt"]),
+        (&"sending".into(), &2.into()),
+        "{message}"
+    );
+}
