@@ -4,10 +4,10 @@
 //!
 //! * What is pure: [`message`] has our nouns, [`sip`] has SIP's.
 //! * What is durable, and who hears of it: [`store`], [`events`].
-//! * What sends: [`agent`] drives a user agent, [`pool`] chooses one, [`dispatch`] decides what goes
-//!   out next and what follows from how it went.
-//! * What is seen from outside: [`api`] over HTTP, [`cli`] on a terminal, [`sandbox`] as a SIP server
-//!   to try things on.
+//! * What sends: [`agent`] drives a user agent, [`pool`] chooses one, [`dispatch`] decides what
+//!   goes out next and what follows from how it went.
+//! * What is seen from outside: [`api`] over HTTP, [`cli`] on a terminal, [`sandbox`] as a SIP
+//!   server to try things on.
 //! * What holds it together: [`app`] builds, joins and ends every part, from a [`config`].
 
 pub mod agent;

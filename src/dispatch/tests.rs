@@ -1,3 +1,5 @@
+//! The dispatcher over a real store, with agents that the test plays.
+
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;

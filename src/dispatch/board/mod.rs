@@ -172,7 +172,8 @@ impl Board {
             not_before: message.send_at,
             expires_at: message.expires_at,
         };
-        // Whatever is held already: it is in memory anyway, and it cannot be read from the store yet.
+        // Whatever is held already: it is in memory anyway, and it cannot be read from the store
+        // yet.
         self.held_bytes += size_of_content(&message);
         self.insert(claimed, Some(message), now);
     }

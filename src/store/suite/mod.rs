@@ -1,7 +1,7 @@
 //! What every backend does, as tests: one suite, run on each of them by [`store_suite`].
 //!
-//! A file is about a verb, or about verbs that belong together. A new behaviour is a function in its
-//! file and a line in the table below; every backend has it then.
+//! A file is about a verb, or about verbs that belong together. A new behaviour is a function in
+//! its file and a line in the table below; every backend has it then.
 
 pub(crate) mod accept;
 pub(crate) mod claim;
