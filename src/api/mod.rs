@@ -24,6 +24,7 @@ mod problem;
 mod router;
 mod serve;
 mod sse;
+mod tls;
 mod view;
 
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub use router::PATHS;
 pub use router::router;
 pub use serve::Server;
 pub use serve::serve;
+pub use tls::CertificateError;
+pub use tls::server_config;
 
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone)]

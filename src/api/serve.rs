@@ -7,9 +7,14 @@ use axum::Router;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::Watcher;
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::sync::watch;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 
 use super::connection;
@@ -17,10 +22,13 @@ use super::connection::Answering;
 use super::connection::Patience;
 use super::connection::Timed;
 use super::peer::Peer;
+use super::tls;
 
 /// How connections are treated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Server {
+    /// What is shown to clients that connect from now on; `None` for plain HTTP.
+    pub tls: Option<watch::Receiver<Arc<ServerConfig>>>,
     /// How long a client may take to send the head of a request.
     pub header_timeout: Duration,
     /// How long a connection may stay open with nothing asked.
@@ -56,14 +64,17 @@ pub async fn serve(
             next = next => next,
             () = stop.cancelled() => break,
         };
-        let connection = graceful.watch(connection(stream, peer, router.clone(), server));
+        let serving = serve_one(
+            stream,
+            peer,
+            router.clone(),
+            server.clone(),
+            graceful.watcher(),
+        );
         let grace = grace.clone();
         tokio::spawn(async move {
             tokio::select! {
-                ended = connection => if let Err(error) = ended {
-                    // A client that breaks off, or takes too long, is its own affair.
-                    tracing::debug!(%error, "a connection ended");
-                },
+                () = serving => {}
                 () = grace.cancelled() => {}
             }
             drop(permit);
@@ -73,6 +84,36 @@ pub async fn serve(
     tokio::select! {
         () = graceful.shutdown() => {}
         () = grace.cancelled() => {}
+    }
+}
+
+/// Serves one connection to its end. A client that breaks off, or takes too long, is its own
+/// affair.
+async fn serve_one(
+    stream: TcpStream,
+    peer: Peer,
+    router: Router,
+    server: Server,
+    watcher: Watcher,
+) {
+    // Answers are small and whole: nothing is gained by waiting for more to send.
+    let _ = stream.set_nodelay(true);
+    let tls = server.tls.as_ref().map(|tls| tls.borrow().clone());
+    let stream = match tls {
+        None => Either::Left(stream),
+        Some(tls) => match tls::handshake(tls, stream, server.header_timeout).await {
+            Ok(stream) => Either::Right(stream),
+            Err(error) => {
+                tracing::debug!(%error, client = %peer.0.ip(), "no TLS with a client");
+                return;
+            }
+        },
+    };
+    let ended = watcher
+        .watch(connection(stream, peer, router, &server))
+        .await;
+    if let Err(error) = ended {
+        tracing::debug!(%error, client = %peer.0.ip(), "a connection ended");
     }
 }
 
@@ -88,11 +129,10 @@ async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
     }
 }
 
-type Connection = hyper::server::conn::http1::Connection<TokioIo<Timed<TcpStream>>, Answering>;
+type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+type Connection = hyper::server::conn::http1::Connection<TokioIo<Timed<Stream>>, Answering>;
 
-fn connection(stream: TcpStream, peer: Peer, router: Router, server: Server) -> Connection {
-    // Answers are small and whole: nothing is gained by waiting for more to send.
-    let _ = stream.set_nodelay(true);
+fn connection(stream: Stream, peer: Peer, router: Router, server: &Server) -> Connection {
     let patience = Patience {
         head: server.header_timeout,
         write: server.write_timeout,

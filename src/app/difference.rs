@@ -26,6 +26,8 @@ const LIVE: &[&str] = &[
     "http.auth",
     "http.metrics_auth",
     "http.refused_rate",
+    "http.tls.certificate_file",
+    "http.tls.key_file",
     "sip.ca_file",
     "sip.client_cert_file",
     "sip.client_key_file",

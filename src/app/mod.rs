@@ -5,6 +5,7 @@
 
 mod access;
 mod agents;
+mod certificates;
 mod crew;
 mod difference;
 mod reload;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +40,7 @@ use crate::store;
 use crate::store::Store;
 use crate::store::StoreError;
 use crew::Crew;
+use reload::HttpSide;
 use reload::Live;
 use reload::Reader;
 use sandboxed::sandboxed;
@@ -54,6 +57,9 @@ pub enum AppError {
     /// TLS for agents cannot be set up.
     #[error(transparent)]
     Tls(#[from] agent::TlsError),
+    /// The certificate for clients cannot be shown.
+    #[error(transparent)]
+    Certificate(#[from] api::CertificateError),
 }
 
 /// Bytes of waiting messages kept in memory; of more only their names are.
@@ -97,7 +103,8 @@ pub async fn run(
 ) -> Result<(), AppError> {
     let mut gateway = Gateway::start(&loaded.config, Clock::system()).await?;
     let mut reader = Reader::new(sources, loaded);
-    tracing::info!("taking messages at http://{}", gateway.address);
+    let scheme = gateway.live.tls.as_ref().map_or("http", |_| "https");
+    tracing::info!("taking messages at {scheme}://{}", gateway.address);
     loop {
         tokio::select! {
             () = shutdown.begun() => break,
@@ -145,9 +152,10 @@ impl Gateway {
         background.spawn(retention::run(store.clone(), kept, clock.clone()));
 
         let sandbox = sandboxed.and_then(|config| config.accounts.into_iter().next());
-        let live = Live::new(config, sandbox, crew, dispatch);
+        let tls = https(&config, &mut background)?;
+        let live = Live::new(config, sandbox, crew, dispatch, tls);
         let router = api::router(api(&live, &store, feed, clock, &ends));
-        let server = server(&live.config);
+        let server = server(&live);
         let (closing, grace_over) = (ends.closing.clone(), ends.grace_over.clone());
         let serving = api::serve(listener, router, server, closing, grace_over);
         Ok(Self {
@@ -253,8 +261,24 @@ fn dispatch_settings(config: &Config) -> dispatch::Settings {
     }
 }
 
-fn server(config: &Config) -> api::Server {
+/// What clients are shown; a task looks after its files.
+fn https(config: &Config, background: &mut JoinSet<()>) -> Result<Option<HttpSide>, AppError> {
+    let Some(tls) = &config.http.tls else {
+        return Ok(None);
+    };
+    let side = HttpSide {
+        files: watch::Sender::new(tls.clone()),
+        shown: watch::Sender::new(certificates::read(tls)?),
+    };
+    let files = side.files.subscribe();
+    background.spawn(certificates::keep_fresh(files, side.shown.clone()));
+    Ok(Some(side))
+}
+
+fn server(live: &Live) -> api::Server {
+    let config = &live.config;
     api::Server {
+        tls: live.tls.as_ref().map(|side| side.shown.subscribe()),
         header_timeout: config.http.header_timeout,
         idle_timeout: config.http.idle_timeout,
         write_timeout: WRITE_TIMEOUT,

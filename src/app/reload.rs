@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use tokio::sync::watch;
 
 use super::access;
 use super::agents;
+use super::certificates;
 use super::crew::Crew;
 use super::crew::Moves;
 use super::difference::Difference;
@@ -17,12 +19,14 @@ use super::rates;
 use crate::agent;
 use crate::agent::Accounts;
 use crate::api::Access;
+use crate::api::CertificateError;
 use crate::config;
 use crate::config::Account;
 use crate::config::Auth;
 use crate::config::Config;
 use crate::config::Delivery;
 use crate::config::Http;
+use crate::config::HttpTls;
 use crate::config::Loaded;
 use crate::config::Sip;
 use crate::config::Sources;
@@ -41,6 +45,14 @@ pub(super) struct Live {
     pub(super) limits: watch::Sender<Limits>,
     pub(super) accounts: Arc<Accounts>,
     pub(super) dispatch: dispatch::Handle,
+    /// `None` when clients speak plain HTTP.
+    pub(super) tls: Option<HttpSide>,
+}
+
+/// What clients are shown.
+pub(super) struct HttpSide {
+    pub(super) files: watch::Sender<HttpTls>,
+    pub(super) shown: watch::Sender<Arc<ServerConfig>>,
 }
 
 /// Why what was read cannot hold.
@@ -58,6 +70,9 @@ pub(super) enum ReloadError {
     /// TLS for agents cannot be set up.
     #[error(transparent)]
     Tls(#[from] agent::TlsError),
+    /// The certificate for clients cannot be shown.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
 }
 
 impl Live {
@@ -67,8 +82,10 @@ impl Live {
         sandbox: Option<Account>,
         crew: Crew,
         dispatch: dispatch::Handle,
+        tls: Option<HttpSide>,
     ) -> Self {
         Self {
+            tls,
             sandbox,
             crew,
             access: watch::Sender::new(Arc::new(Access::new(access::access(&config)))),
@@ -83,6 +100,7 @@ impl Live {
     pub(super) async fn follow(&mut self, new: &Config) -> Result<Moves, ReloadError> {
         let next = self.next(new)?;
         let tls = agents::tls(&next)?;
+        let shown = next.http.tls.as_ref().map(certificates::read).transpose()?;
 
         // From here on nothing fails.
         Access::replace(&self.access, access::access(&next));
@@ -90,6 +108,10 @@ impl Live {
         self.accounts.replace(addresses(&next));
         self.dispatch.set_rates(rates(&next)).await;
         self.crew.trust(tls);
+        if let (Some(side), Some(shown), Some(files)) = (&self.tls, shown, &next.http.tls) {
+            side.files.send_replace(files.clone());
+            side.shown.send_replace(shown);
+        }
         let moves = self.crew.follow(&next);
         self.config = next;
         Ok(moves)
@@ -114,6 +136,11 @@ impl Live {
                 auth: new.http.auth.clone(),
                 open_metrics: new.http.open_metrics,
                 refused_rate: new.http.refused_rate,
+                // Whether there is TLS at all was decided at the start.
+                tls: match (&old.http.tls, &new.http.tls) {
+                    (Some(_), Some(new)) => Some(new.clone()),
+                    (old, _) => old.clone(),
+                },
                 ..old.http.clone()
             },
             delivery: Delivery {
@@ -179,7 +206,11 @@ impl Reader {
     }
 
     fn warn_of_fixed(&self, loaded: &Loaded) {
-        let fixed = Difference::between(&self.started, loaded).fixed;
+        let mut fixed = Difference::between(&self.started, loaded).fixed;
+        let has_tls = |loaded: &Loaded| loaded.config.http.tls.is_some();
+        if has_tls(&self.started) != has_tls(loaded) {
+            fixed.push("http.tls".to_owned());
+        }
         if !fixed.is_empty() {
             let settings = fixed.join(", ");
             tracing::warn!(settings, "these take effect when the gateway starts again");

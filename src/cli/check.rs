@@ -44,5 +44,8 @@ fn summary(loaded: &Loaded) -> String {
         Auth::Anyone => "to anyone who reaches it".to_owned(),
     };
     let listen = config.http.listen;
-    format!("The configuration is right ({read}): {accounts}; http://{listen} is open {callers}.")
+    let scheme = config.http.tls.as_ref().map_or("http", |_| "https");
+    format!(
+        "The configuration is right ({read}): {accounts}; {scheme}://{listen} is open {callers}."
+    )
 }

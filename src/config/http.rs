@@ -1,6 +1,7 @@
 //! `[http]`: where clients come in, and how much they may ask.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -22,6 +23,8 @@ pub struct Http {
     pub proxy_header: ProxyHeader,
     /// The origins of pages that may call; empty for none but our own.
     pub cors_origins: Vec<Origin>,
+    /// What is shown to clients; `None` for plain HTTP.
+    pub tls: Option<HttpTls>,
     /// Whether `/metrics` is given to anyone.
     pub open_metrics: bool,
     /// Requests a second that one address may send without a token that is known; more are
@@ -58,6 +61,33 @@ const PROXY_HEADERS: [(&str, ProxyHeader); 2] = [
     ("x-forwarded-for", ProxyHeader::XForwardedFor),
     ("forwarded", ProxyHeader::Forwarded),
 ];
+/// The files of the certificate that clients are shown, both PEM.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HttpTls {
+    /// The certificate and those up to its root, ours first.
+    pub certificate_file: PathBuf,
+    /// Its private key.
+    pub key_file: PathBuf,
+}
+
+impl HttpTls {
+    fn read(mut section: Section<'_>) -> Option<Self> {
+        let certificate = section.file("certificate_file");
+        let key = section.file("key_file");
+        if certificate.is_some() && key.is_none() {
+            section.miss("key_file", "the key that belongs to certificate_file");
+        }
+        if key.is_some() && certificate.is_none() {
+            section.miss("certificate_file", "the certificate of key_file");
+        }
+        section.finish();
+        Some(Self {
+            certificate_file: certificate?,
+            key_file: key?,
+        })
+    }
+}
+
 /// The origin of a page (RFC 6454).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Origin {
@@ -104,6 +134,8 @@ impl Http {
             max_connections: section.size("max_connections", 1..=1_000_000),
             max_streams: section.size("max_streams", 0..=1_000_000),
             heartbeat: section.duration("heartbeat", SECOND, HOUR),
+            // The last: its keys stand in a table after this one.
+            tls: HttpTls::read(section.table("tls")),
         };
         section.finish();
         http

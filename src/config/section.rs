@@ -7,8 +7,6 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use config::Map;
 use config::Value;
@@ -19,7 +17,6 @@ use super::report;
 use super::report::Report;
 use super::report::Setting;
 use super::report::join;
-use super::units;
 use super::value;
 
 /// The sections, and the list of accounts.
@@ -101,6 +98,13 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Begins to read a table within this one, which may be missing.
+    pub(super) fn table(&mut self, key: &'static str) -> Self {
+        let empty = || Value::new(None, ValueKind::Table(Map::new()));
+        let value = self.take(key).unwrap_or_else(empty);
+        Self::new(&join(&self.name, key), Some(value), self.report)
+    }
+
     /// Where this table stands, such as `account[0]`.
     pub(super) fn name(&self) -> &str {
         &self.name
@@ -147,69 +151,6 @@ impl<'a> Section<'a> {
         self.values
             .get(key)
             .is_some_and(|value| !value::is_empty(value))
-    }
-
-    /// A whole number.
-    pub(super) fn integer<T>(&mut self, key: &'static str, range: RangeInclusive<T>) -> T
-    where
-        T: TryFrom<u64> + Into<u64> + Copy,
-    {
-        let (min, max) = (*range.start(), *range.end());
-        let accepted = format!("a whole number from {} to {}", min.into(), max.into());
-        let parse = |value: &Value| {
-            let number = value::whole_number(value)?;
-            let fits = (min.into()..=max.into()).contains(&number);
-            fits.then(|| T::try_from(number).ok())?
-        };
-        self.required(key, &accepted, parse).unwrap_or(min)
-    }
-
-    /// A number above zero, or nothing.
-    pub(super) fn positive(&mut self, key: &'static str) -> Option<f64> {
-        let parse = |value: &Value| {
-            let number = match &value.kind {
-                ValueKind::Float(number) => *number,
-                ValueKind::String(text) if value::is_variable(value) => text.parse().ok()?,
-                _ => f64::from(u32::try_from(value::whole_number(value)?).ok()?),
-            };
-            (number.is_finite() && number > 0.0).then_some(number)
-        };
-        self.optional(key, "a number above 0", parse)
-    }
-
-    /// A duration within these bounds.
-    pub(super) fn duration(&mut self, key: &'static str, min: Duration, max: Duration) -> Duration {
-        let accepted = format!(
-            "{}, from {} to {}",
-            units::DURATION,
-            units::write_duration(min),
-            units::write_duration(max)
-        );
-        let parse = |value: &Value| {
-            let duration = value::duration_of(value)?;
-            (min..=max).contains(&duration).then_some(duration)
-        };
-        self.required(key, &accepted, parse).unwrap_or(min)
-    }
-
-    /// Durations in a row.
-    pub(super) fn durations(&mut self, key: &'static str) -> Vec<Duration> {
-        self.each(key, units::DURATION, value::duration_of)
-    }
-
-    /// A number of bytes within these bounds.
-    pub(super) fn size(&mut self, key: &'static str, range: RangeInclusive<usize>) -> usize {
-        let (min, max) = (*range.start(), *range.end());
-        let accepted = format!("{}, from {min} to {max}", units::SIZE);
-        let parse = |value: &Value| {
-            let number = match &value.kind {
-                ValueKind::String(text) => units::parse_size(text)?,
-                _ => value::whole_number(value)?,
-            };
-            let number = usize::try_from(number).ok()?;
-            range.contains(&number).then_some(number)
-        };
-        self.required(key, &accepted, parse).unwrap_or(min)
     }
 
     /// An IP address with a port.
@@ -297,7 +238,7 @@ impl<'a> Section<'a> {
         Some(items.into_iter().enumerate().map(table).collect())
     }
 
-    fn optional<T>(
+    pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
         accepted: &str,
@@ -316,7 +257,7 @@ impl<'a> Section<'a> {
         parsed
     }
 
-    fn required<T>(
+    pub(super) fn required<T>(
         &mut self,
         key: &'static str,
         accepted: &str,
@@ -328,7 +269,7 @@ impl<'a> Section<'a> {
         self.optional(key, accepted, parse)
     }
 
-    fn each<T>(
+    pub(super) fn each<T>(
         &mut self,
         key: &'static str,
         accepted: &str,

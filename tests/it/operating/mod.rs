@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod reload;
 mod stopping;
+mod tls;
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,0 +1,76 @@
+//! Numbers in a table: how many, how much, how long.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use config::Value;
+use config::ValueKind;
+
+use super::section::Section;
+use super::units;
+use super::value;
+
+impl Section<'_> {
+    /// A whole number.
+    pub(super) fn integer<T>(&mut self, key: &'static str, range: RangeInclusive<T>) -> T
+    where
+        T: TryFrom<u64> + Into<u64> + Copy,
+    {
+        let (min, max) = (*range.start(), *range.end());
+        let accepted = format!("a whole number from {} to {}", min.into(), max.into());
+        let parse = |value: &Value| {
+            let number = value::whole_number(value)?;
+            let fits = (min.into()..=max.into()).contains(&number);
+            fits.then(|| T::try_from(number).ok())?
+        };
+        self.required(key, &accepted, parse).unwrap_or(min)
+    }
+
+    /// A number above zero, or nothing.
+    pub(super) fn positive(&mut self, key: &'static str) -> Option<f64> {
+        let parse = |value: &Value| {
+            let number = match &value.kind {
+                ValueKind::Float(number) => *number,
+                ValueKind::String(text) if value::is_variable(value) => text.parse().ok()?,
+                _ => f64::from(u32::try_from(value::whole_number(value)?).ok()?),
+            };
+            (number.is_finite() && number > 0.0).then_some(number)
+        };
+        self.optional(key, "a number above 0", parse)
+    }
+
+    /// A duration within these bounds.
+    pub(super) fn duration(&mut self, key: &'static str, min: Duration, max: Duration) -> Duration {
+        let accepted = format!(
+            "{}, from {} to {}",
+            units::DURATION,
+            units::write_duration(min),
+            units::write_duration(max)
+        );
+        let parse = |value: &Value| {
+            let duration = value::duration_of(value)?;
+            (min..=max).contains(&duration).then_some(duration)
+        };
+        self.required(key, &accepted, parse).unwrap_or(min)
+    }
+
+    /// Durations in a row.
+    pub(super) fn durations(&mut self, key: &'static str) -> Vec<Duration> {
+        self.each(key, units::DURATION, value::duration_of)
+    }
+
+    /// A number of bytes within these bounds.
+    pub(super) fn size(&mut self, key: &'static str, range: RangeInclusive<usize>) -> usize {
+        let (min, max) = (*range.start(), *range.end());
+        let accepted = format!("{}, from {min} to {max}", units::SIZE);
+        let parse = |value: &Value| {
+            let number = match &value.kind {
+                ValueKind::String(text) => units::parse_size(text)?,
+                _ => value::whole_number(value)?,
+            };
+            let number = usize::try_from(number).ok()?;
+            range.contains(&number).then_some(number)
+        };
+        self.required(key, &accepted, parse).unwrap_or(min)
+    }
+}
