@@ -1,8 +1,6 @@
 //! The border between our words and SIP's: a message becomes a request here, a response an
 //! outcome. No other file knows both.
 
-use std::fmt::Write as _;
-
 use super::handle::Identity;
 use super::handle::Job;
 use crate::message::Answer;
@@ -19,6 +17,9 @@ use crate::sip::Response;
 
 /// RFC 3261 §8.1.1.6.
 const MAX_FORWARDS: &str = "70";
+
+/// Room for the headers of a MESSAGE, in bytes: few have more.
+const USUAL_HEAD: usize = 512;
 
 /// CSeq numbers set aside for one attempt: its challenges take the next ones, and the next attempt
 /// begins above them all.
@@ -39,12 +40,10 @@ pub(super) fn prepare(
     let from_tag = from_tag(message);
     let cseq = 1 + (attempt.saturating_sub(1) % 100_000_000) * CSEQ_PER_ATTEMPT;
 
-    let mut headers = headers(identity, message, &from_tag, now);
+    let mut headers = headers(identity, message, &call_id, &from_tag, now);
     let head = lines(&headers);
-    headers.0.push(one("CSeq", format!("{cseq} MESSAGE")));
-    headers
-        .0
-        .push(one("Content-Length", message.body.len().to_string()));
+    headers.add_parts("CSeq", &[&cseq.to_string(), " MESSAGE"]);
+    headers.add("Content-Length", &message.body.len().to_string());
 
     let outgoing = Outgoing {
         method: "MESSAGE",
@@ -72,54 +71,45 @@ pub(super) fn prepare(
 }
 
 /// The headers of a MESSAGE in their order, without those that count: CSeq and Content-Length.
-fn headers(identity: &Identity, message: &Message, from_tag: &str, now: Timestamp) -> HeaderMap {
-    let mut headers = HeaderMap(Vec::with_capacity(12 + message.extra_headers.len()));
-    headers.0.push(one("Max-Forwards", MAX_FORWARDS.to_owned()));
-    headers.0.push(one("To", format!("<{}>", message.uri)));
-    headers
-        .0
-        .push(one("From", format!("{};tag={from_tag}", identity.from)));
-    headers.0.push(one("Call-ID", message.id.to_string()));
-    headers.0.push(one("Date", now.to_sip_date()));
-    headers
-        .0
-        .push(one("Expires", remaining_seconds(message, now).to_string()));
-    headers.0.push(one("Allow", "OPTIONS".to_owned()));
-    headers
-        .0
-        .push(one("Supported", "outbound, path".to_owned()));
-    headers
-        .0
-        .push(one("User-Agent", identity.user_agent.clone()));
+fn headers(
+    identity: &Identity,
+    message: &Message,
+    call_id: &str,
+    from_tag: &str,
+    now: Timestamp,
+) -> HeaderMap {
+    let count = 12 + identity.extra_headers.len() + message.extra_headers.len();
+    let mut headers = HeaderMap::with_capacity(count, USUAL_HEAD);
+    headers.add("Max-Forwards", MAX_FORWARDS);
+    headers.add_parts("To", &["<", &message.uri, ">"]);
+    headers.add_parts("From", &[&identity.from, ";tag=", from_tag]);
+    headers.add("Call-ID", call_id);
+    headers.add("Date", &now.to_sip_date());
+    headers.add("Expires", &remaining_seconds(message, now).to_string());
+    headers.add("Allow", "OPTIONS");
+    headers.add("Supported", "outbound, path");
+    headers.add("User-Agent", &identity.user_agent);
     for (name, value) in &identity.extra_headers {
-        headers.add(name, value.as_str());
+        headers.add(name, value);
     }
     for header in &message.extra_headers {
-        headers.add(&header.name, header.value.as_str());
+        headers.add(&header.name, &header.value);
     }
     // RFC 3261 §20.15: an empty body has no type.
     if !message.body.is_empty() {
-        headers
-            .0
-            .push(one("Content-Type", message.content_type.clone()));
+        headers.add("Content-Type", &message.content_type);
     }
     headers
-}
-
-fn one(name: &str, value: String) -> (String, Vec<String>) {
-    (name.to_owned(), vec![value])
 }
 
 /// The last 62 bits of the id, which are random (RFC 9562 §5.7).
 fn from_tag(message: &Message) -> String {
     let bytes = message.id.as_bytes();
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value & 0xF)]);
     bytes[8..]
         .iter()
-        .fold(String::with_capacity(16), |mut tag, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(tag, "{byte:02x}");
-            tag
-        })
+        .flat_map(|byte| [digit(byte >> 4), digit(*byte)])
+        .collect()
 }
 
 /// What is left of the message's time, rounded up: RFC 3428 §4.
@@ -134,13 +124,10 @@ fn remaining_seconds(message: &Message, now: Timestamp) -> u64 {
 }
 
 fn lines(headers: &HeaderMap) -> Vec<u8> {
-    let mut lines = Vec::with_capacity(512);
-    for (name, values) in &headers.0 {
-        for value in values {
-            lines.extend_from_slice(name.as_bytes());
-            lines.extend_from_slice(b": ");
-            lines.extend_from_slice(value.as_bytes());
-            lines.extend_from_slice(b"\r\n");
+    let mut lines = Vec::with_capacity(USUAL_HEAD);
+    for (name, value) in headers.iter() {
+        for part in [name, ": ", value, "\r\n"] {
+            lines.extend_from_slice(part.as_bytes());
         }
     }
     lines
@@ -164,9 +151,10 @@ pub(super) fn outcome(outcome: SipOutcome) -> Outcome {
 }
 
 fn view(response: Response) -> ResponseView {
-    let mut headers = HeaderMap(Vec::with_capacity(response.headers.len()));
-    for (name, value) in response.headers {
-        headers.add(&name, value);
+    let bytes = response.headers.iter().map(|(n, v)| n.len() + v.len());
+    let mut headers = HeaderMap::with_capacity(response.headers.len(), bytes.sum());
+    for (name, value) in &response.headers {
+        headers.add(name, value);
     }
     ResponseView {
         status_code: response.status.as_u16(),

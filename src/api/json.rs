@@ -23,11 +23,22 @@ pub(super) fn accepted(value: &impl Serialize) -> Response {
     answer(StatusCode::ACCEPTED, value)
 }
 
+/// 200, in JSON that is written already.
+pub(super) fn ok_written(written: serde_json::Result<Vec<u8>>) -> Response {
+    answer_written(StatusCode::OK, written)
+}
+
 fn answer(status: StatusCode, value: &impl Serialize) -> Response {
     let mut bytes = Vec::with_capacity(USUAL);
-    if let Err(error) = serde_json::to_writer(&mut bytes, value) {
-        return ApiError::Internal(error.to_string()).into_response();
-    }
+    let written = serde_json::to_writer(&mut bytes, value);
+    answer_written(status, written.map(|()| bytes))
+}
+
+fn answer_written(status: StatusCode, written: serde_json::Result<Vec<u8>>) -> Response {
+    let bytes = match written {
+        Ok(bytes) => bytes,
+        Err(error) => return ApiError::Internal(error.to_string()).into_response(),
+    };
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");

@@ -25,7 +25,10 @@ pub(super) async fn show(
     Id(id): Id,
 ) -> Result<Response, ApiError> {
     let stored = find(&api, &caller, parse_id(&id)?).await?;
-    Ok(json::ok(&MessageView::stored(&stored, api.clock.now())))
+    Ok(json::ok_written(MessageView::stored_json(
+        &stored,
+        api.clock.now(),
+    )))
 }
 
 /// `DELETE /messages/{id}`: cancels one that is not being sent yet.
@@ -40,7 +43,10 @@ pub(super) async fn cancel(
     }
     api.dispatch.cancel(id).await?;
     let stored = find(&api, &caller, id).await?;
-    Ok(json::ok(&MessageView::stored(&stored, api.clock.now())))
+    Ok(json::ok_written(MessageView::stored_json(
+        &stored,
+        api.clock.now(),
+    )))
 }
 
 /// What `GET /messages` can be asked.

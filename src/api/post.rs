@@ -210,7 +210,7 @@ async fn unfinished(api: &Api, message: &Arc<Message>, wait: Duration) -> Respon
 }
 
 fn finished(api: &Api, stored: &Stored, wait: Duration) -> Response {
-    let mut response = json::ok(&MessageView::stored(stored, api.clock.now()));
+    let mut response = json::ok_written(MessageView::stored_json(stored, api.clock.now()));
     apply_wait(&mut response, wait);
     response
 }

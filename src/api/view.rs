@@ -17,7 +17,13 @@ use crate::message::Timestamp;
 use crate::store::Logged;
 use crate::store::Stored;
 
-/// A message as every answer shows it.
+/// What an answer takes, as a rule: a message with its result.
+const USUAL: usize = 2048;
+
+/// How the JSON of a message without a result ends.
+const NO_RESULT: &str = "null}";
+
+/// A message as every answer shows it. `result` is its last member.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MessageView<'a> {
@@ -57,6 +63,14 @@ impl<'a> MessageView<'a> {
 
     /// A message as it stands at `now`.
     pub(super) fn stored(stored: &'a Stored, now: Timestamp) -> Self {
+        Self {
+            result: stored.result.as_ref().and_then(raw),
+            ..Self::at(stored, now)
+        }
+    }
+
+    /// A message as it stands at `now`, without its result.
+    fn at(stored: &'a Stored, now: Timestamp) -> Self {
         let message = &*stored.message;
         let is_due = message.send_at.is_none_or(|at| at <= now);
         let status = match stored.status {
@@ -68,9 +82,21 @@ impl<'a> MessageView<'a> {
             attempt: stored.attempt,
             completed_at: stored.completed_at,
             next_attempt_at: stored.not_before.filter(|_| waits),
-            result: stored.result.as_ref().and_then(raw),
             ..Self::of(message, status)
         }
+    }
+
+    /// A message as it stands at `now`, as JSON. Its result was written when it was recorded: it is
+    /// copied and not read once more.
+    pub(super) fn stored_json(stored: &'a Stored, now: Timestamp) -> serde_json::Result<Vec<u8>> {
+        let mut json = Vec::with_capacity(USUAL);
+        serde_json::to_writer(&mut json, &Self::at(stored, now))?;
+        if let Some(result) = &stored.result {
+            json.truncate(json.len() - NO_RESULT.len());
+            json.extend_from_slice(&result.json);
+            json.push(b'}');
+        }
+        Ok(json)
     }
 
     fn of(message: &'a Message, status: Status) -> Self {

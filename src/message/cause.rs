@@ -96,8 +96,7 @@ impl serde::Serialize for Cause {
 }
 
 /// Who brought an event about.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Originator {
     /// The client, or we on its behalf.
     Local,
@@ -105,6 +104,17 @@ pub enum Originator {
     Remote,
     /// The machinery: time, connections.
     System,
+}
+
+impl Originator {
+    /// The word the outside uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+            Self::System => "system",
+        }
+    }
 }
 
 #[cfg(test)]

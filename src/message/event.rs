@@ -3,12 +3,12 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use serde::ser::SerializeMap as _;
-
 use super::accepted::Metadata;
 use super::cause::Cause;
 use super::cause::Originator;
+use super::header_map::HeaderMap;
 use super::id::MessageId;
+use super::json;
 use super::time::Timestamp;
 
 /// Something that happened to a message, as SSE, webhooks and pages show it.
@@ -115,42 +115,8 @@ impl EventKind {
     }
 }
 
-/// Headers of a request or response: name, then every value, in the order of the wire.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct HeaderMap(pub Vec<(String, Vec<String>)>);
-
-impl HeaderMap {
-    /// Adds a value to the header of this name, compared without regard to case.
-    pub fn add(&mut self, name: &str, value: impl Into<String>) {
-        let entry = self
-            .0
-            .iter_mut()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name));
-        match entry {
-            Some((_, values)) => values.push(value.into()),
-            None => self.0.push((name.to_owned(), vec![value.into()])),
-        }
-    }
-
-    /// The first value of this header.
-    pub fn first(&self, name: &str) -> Option<&str> {
-        let (_, values) = self
-            .0
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))?;
-        values.first().map(String::as_str)
-    }
-}
-
-impl serde::Serialize for HeaderMap {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, values)| (name, values)))
-    }
-}
-
 /// The SIP request of an attempt, as the outside sees it. Credentials are never in it.
-#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RequestView {
     /// `MESSAGE`.
     pub method: &'static str,
@@ -165,8 +131,7 @@ pub struct RequestView {
 }
 
 /// A SIP response, as the outside sees it.
-#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ResponseView {
     /// 200 to 699.
     pub status_code: u16,
@@ -191,12 +156,38 @@ impl Event {
     ///
     /// With [`Event::write_id`] before it, this is the whole object.
     pub fn write_members(&self, out: &mut Vec<u8>) {
-        out.push(b',');
-        let start = out.len();
-        // Writing to memory cannot fail, and nothing in an event refuses to be JSON.
-        if serde_json::to_writer(&mut *out, &Members(self)).is_ok() {
-            out.remove(start);
-        }
+        json::member(out, "type");
+        json::string(out, self.kind().as_str());
+        json::member(out, "time");
+        json::string(out, &self.time.to_string());
+        json::member(out, "messageId");
+        json::string(out, &self.message_id.to_string());
+        json::member(out, "attempt");
+        json::number(out, self.attempt);
+        json::member(out, "agent");
+        json::optional(out, self.agent.as_deref());
+        self.what.write_members(out);
+        json::member(out, "metadata");
+        json::list(out, *b"{}", &self.metadata, |out, (key, value)| {
+            json::string(out, key);
+            out.push(b':');
+            json::string(out, value);
+        });
+        out.push(b'}');
+    }
+
+    /// The attempt and the time of an event, from its JSON as [`Event::write_members`] writes it;
+    /// nothing else of it is looked at. `None` when it was written in another order.
+    pub fn read_facts(json: &[u8]) -> Option<(u32, Timestamp)> {
+        // `{"id":"…","type":"…","time":"…","messageId":"…","attempt":1,`: what stands before each
+        // of these has a length that is known or no quote in it.
+        let text = std::str::from_utf8(json.get(..json.len().min(256))?).ok()?;
+        let (_, rest) = text.split_once(r#"","time":""#)?;
+        let (time, rest) = rest.split_at_checked("2026-11-22T05:00:00.123Z".len())?;
+        let rest = rest.strip_prefix(r#"","messageId":""#)?;
+        let rest = rest.get("01930000-0000-7000-8000-000000000001".len()..)?;
+        let (attempt, _) = rest.strip_prefix(r#"","attempt":"#)?.split_once(',')?;
+        Some((attempt.parse().ok()?, time.parse().ok()?))
     }
 
     /// Writes `{"id":"<epoch>-<seq>"`.
@@ -206,52 +197,90 @@ impl Event {
     }
 }
 
-/// Everything but the id.
-struct Members<'a>(&'a Event);
-
-impl serde::Serialize for Members<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let event = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", event.kind().as_str())?;
-        map.serialize_entry("time", &event.time)?;
-        map.serialize_entry("messageId", &event.message_id)?;
-        map.serialize_entry("attempt", &event.attempt)?;
-        map.serialize_entry("agent", &event.agent.as_deref())?;
-        match &event.what {
-            What::Sending { request } => {
-                map.serialize_entry("originator", &Originator::Local)?;
-                map.serialize_entry("request", request)?;
+impl What {
+    fn write_members(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Sending { request } => {
+                write_originator(out, Originator::Local);
+                json::member(out, "request");
+                request.write_json(out);
             }
-            What::Deferred {
+            Self::Deferred {
                 originator,
                 cause,
                 response,
                 next_attempt_at,
             } => {
-                map.serialize_entry("originator", originator)?;
-                map.serialize_entry("cause", cause)?;
-                map.serialize_entry("response", response)?;
-                map.serialize_entry("nextAttemptAt", next_attempt_at)?;
+                write_end(out, *originator, *cause, response.as_ref());
+                json::member(out, "nextAttemptAt");
+                json::string(out, &next_attempt_at.to_string());
             }
-            What::Succeeded { response } => {
-                map.serialize_entry("originator", &Originator::Remote)?;
-                map.serialize_entry("response", response)?;
+            Self::Succeeded { response } => {
+                write_originator(out, Originator::Remote);
+                json::member(out, "response");
+                response.write_json(out);
             }
-            What::Failed {
+            Self::Failed {
                 originator,
                 cause,
                 response,
                 ambiguous,
             } => {
-                map.serialize_entry("originator", originator)?;
-                map.serialize_entry("cause", cause)?;
-                map.serialize_entry("response", response)?;
-                map.serialize_entry("ambiguous", ambiguous)?;
+                write_end(out, *originator, *cause, response.as_ref());
+                json::member(out, "ambiguous");
+                let word: &[u8] = if *ambiguous { b"true" } else { b"false" };
+                out.extend_from_slice(word);
             }
         }
-        map.serialize_entry("metadata", &event.metadata)?;
-        map.end()
+    }
+}
+
+fn write_originator(out: &mut Vec<u8>, originator: Originator) {
+    json::member(out, "originator");
+    json::string(out, originator.as_str());
+}
+
+fn write_end(
+    out: &mut Vec<u8>,
+    originator: Originator,
+    cause: Cause,
+    response: Option<&ResponseView>,
+) {
+    write_originator(out, originator);
+    json::member(out, "cause");
+    json::string(out, cause.as_str());
+    json::member(out, "response");
+    match response {
+        Some(response) => response.write_json(out),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+impl RequestView {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"method\":");
+        json::string(out, self.method);
+        json::member(out, "uri");
+        json::string(out, &self.uri);
+        json::member(out, "callId");
+        json::string(out, &self.call_id);
+        json::member(out, "cseq");
+        json::number(out, self.cseq);
+        json::member(out, "headers");
+        self.headers.write_json(out);
+        out.push(b'}');
+    }
+}
+
+impl ResponseView {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"statusCode\":");
+        json::number(out, self.status_code.into());
+        json::member(out, "reasonPhrase");
+        json::string(out, &self.reason_phrase);
+        json::member(out, "headers");
+        self.headers.write_json(out);
+        out.push(b'}');
     }
 }
 
@@ -301,6 +330,23 @@ mod tests {
     }
 
     #[test]
+    fn attempt_and_time_are_read_from_what_was_written() {
+        let what = What::Deferred {
+            originator: Originator::Remote,
+            cause: Cause::Busy,
+            response: None,
+            next_attempt_at: Timestamp::EPOCH,
+        };
+        let event = event(what);
+        assert_eq!(
+            Event::read_facts(json(&event).as_bytes()),
+            Some((1, event.time))
+        );
+        assert_eq!(Event::read_facts(b"{}"), None);
+        assert_eq!(Event::read_facts("é".repeat(200).as_bytes()), None);
+    }
+
+    #[test]
     fn a_failure_without_a_response_says_null() {
         let what = What::Failed {
             originator: Originator::System,
@@ -310,17 +356,5 @@ mod tests {
         };
         let text = json(&event(what));
         assert!(text.contains(r#""originator":"system","cause":"Connection Error","response":null,"ambiguous":true"#), "{text}");
-    }
-
-    #[test]
-    fn header_values_of_one_name_stand_together() {
-        let mut headers = HeaderMap::default();
-        headers.add("X-A", "1");
-        headers.add("X-B", "2");
-        headers.add("x-a", "3");
-        assert_eq!(
-            serde_json::to_string(&headers).unwrap(),
-            r#"{"X-A":["1","3"],"X-B":["2"]}"#
-        );
     }
 }

@@ -1,6 +1,9 @@
 //! The names of messages and of standing webhooks.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::BuildHasherDefault;
+use std::hash::Hasher;
 use std::str::FromStr;
 
 use uuid::Uuid;
@@ -74,9 +77,53 @@ names! {
     EndpointId
 }
 
+/// A map by message.
+///
+/// Only ids that we made are put into one, and they are random: nobody can choose ids that meet in
+/// one place, so they need not be hashed against that.
+pub type ByMessage<V> = HashMap<MessageId, V, BuildHasherDefault<IdHasher>>;
+
+/// Takes the random end of an id as its hash.
+#[derive(Debug, Default)]
+pub struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(end) = bytes.last_chunk() {
+            // RFC 9562 §5.7: the first two of these bits are not random, and a map looks at the
+            // first ones and the last ones.
+            self.0 = u64::from_be_bytes(*end).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        }
+    }
+
+    /// The number of bytes, which is the same for all ids.
+    fn write_usize(&mut self, _: usize) {}
+}
+
 #[cfg(test)]
 mod tests {
+    use std::hash::BuildHasher as _;
+
     use super::*;
+
+    #[test]
+    fn ids_made_one_after_the_other_are_far_apart_in_a_map() {
+        let places: std::collections::HashSet<_> = (0..10_000_u64)
+            .map(|number| {
+                let id =
+                    MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number | 1 << 63));
+                let hash = BuildHasherDefault::<IdHasher>::default().hash_one(id);
+                (hash >> 57, hash % 1_024)
+            })
+            .collect();
+        assert!(places.len() > 9_000, "{}", places.len());
+        let map: ByMessage<u8> = [(MessageId::new(Uuid::nil()), 1)].into_iter().collect();
+        assert_eq!(map.get(&MessageId::new(Uuid::nil())), Some(&1));
+    }
 
     #[test]
     fn one_message_has_one_name() {

@@ -170,7 +170,7 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
-    use super::super::event::HeaderMap;
+    use super::super::header_map::HeaderMap;
     use super::*;
 
     const BACKOFF: Backoff = Backoff {

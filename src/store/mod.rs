@@ -247,6 +247,9 @@ pub struct Logged {
 impl Logged {
     /// The attempt the event belongs to, and when it happened, as its JSON says.
     pub fn facts(&self) -> (u32, Option<Timestamp>) {
+        if let Some((attempt, time)) = Event::read_facts(&self.json) {
+            return (attempt, Some(time));
+        }
         #[derive(serde::Deserialize)]
         struct Facts<'a> {
             attempt: u32,

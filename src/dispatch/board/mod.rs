@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use super::ready::Ready;
 use crate::agent::AgentIndex;
+use crate::message::ByMessage;
 use crate::message::Message;
 use crate::message::MessageId;
 use crate::message::OnUnknown;
@@ -45,7 +46,7 @@ pub(super) type AttemptKey = u64;
 /// Every message that has not ended.
 #[derive(Debug)]
 pub(super) struct Board {
-    entries: HashMap<MessageId, Entry>,
+    entries: ByMessage<Entry>,
     lanes: HashMap<Arc<str>, VecDeque<MessageId>>,
     ready: Ready,
     timers: BTreeSet<(Timestamp, MessageId)>,
@@ -131,7 +132,7 @@ impl Board {
     /// only their names beyond.
     pub(super) fn new(backoff: Backoff, max_held_bytes: usize) -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: ByMessage::default(),
             lanes: HashMap::new(),
             ready: Ready::default(),
             timers: BTreeSet::new(),

@@ -148,6 +148,10 @@ impl Authenticator {
         server: impl IntoIterator<Item = &'a [u8]>,
         proxy: impl IntoIterator<Item = &'a [u8]>,
     ) {
+        // Most requests are sent to peers that challenge nobody: nothing needs to be looked for.
+        if !rounds.has_signatures() {
+            return;
+        }
         for value in server {
             self.take_next_nonce(rounds, value, |scope| *scope != Scope::Proxy);
         }

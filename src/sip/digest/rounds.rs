@@ -31,6 +31,11 @@ impl Rounds {
         self.challenged <= MAX_ROUNDS
     }
 
+    /// Whether the request is signed for anybody.
+    pub(super) fn has_signatures(&self) -> bool {
+        self.signatures.iter().any(Option::is_some)
+    }
+
     pub(super) fn signature(&self, space: u32) -> Option<Signature> {
         self.signatures
             .iter()

@@ -257,7 +257,7 @@ impl<'a> Message<'a> {
 /// UTF-8 replaced.
 pub fn text(value: &[u8]) -> String {
     let text = String::from_utf8_lossy(value);
-    if !text.contains(['\r', '\n']) {
+    if memchr::memchr2(b'\r', b'\n', value).is_none() {
         return text.into_owned();
     }
     let lines = text

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rusqlite::CachedStatement;
-use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 
 use super::rows;
@@ -34,11 +33,7 @@ pub(super) fn record(
     let mut statements = Statements::prepare(turn)?;
     let mut answers = Vec::with_capacity(records.len());
     for record in &**records {
-        let answer = match statements.previous(&record.event)? {
-            Some(previous) => append(turn, &mut statements, record, previous)?,
-            None => Recorded::Ended,
-        };
-        answers.push(answer);
+        answers.push(append(turn, &mut statements, record)?);
     }
     Ok(answers)
 }
@@ -47,7 +42,6 @@ fn append(
     turn: &mut Turn<'_>,
     statements: &mut Statements<'_>,
     record: &Record,
-    previous: Option<u64>,
 ) -> Result<Recorded, StoreError> {
     let event = &record.event;
     let seq = turn.positions.last_event + 1;
@@ -56,20 +50,8 @@ fn append(
     Event::write_id(turn.epoch, seq, json);
     let members = json.len();
     event.write_members(json);
-    let logged = Logged {
+    let appended = statements.event.execute(params![
         seq,
-        message_id: event.message_id,
-        kind: event.kind(),
-        uri: event.uri.clone(),
-        account: event.account.clone(),
-        webhook: event.webhook.clone(),
-        // As many bytes as it has: it stays in memory for as long as it is new.
-        json: Bytes::copy_from_slice(json),
-    };
-
-    statements.event.execute(params![
-        seq,
-        previous,
         rows::kind_number(event.kind()),
         event.message_id.as_bytes(),
         &*event.uri,
@@ -77,6 +59,9 @@ fn append(
         turn.scratch.get(members..).unwrap_or_default(),
         event.webhook.as_deref(),
     ])?;
+    if appended == 0 {
+        return Ok(Recorded::Ended);
+    }
     statements.state.execute(params![
         event.message_id.as_bytes(),
         rows::status_number(record.status),
@@ -87,12 +72,21 @@ fn append(
     ])?;
 
     turn.positions.last_event = seq;
-    turn.appended.push(logged);
+    turn.appended.push(Logged {
+        seq,
+        message_id: event.message_id,
+        kind: event.kind(),
+        uri: event.uri.clone(),
+        account: event.account.clone(),
+        webhook: event.webhook.clone(),
+        // As many bytes as it has: it stays in memory for as long as it is new.
+        json: Bytes::copy_from_slice(&turn.scratch),
+    });
     Ok(Recorded::Appended(seq))
 }
 
 struct Statements<'c> {
-    previous: CachedStatement<'c>,
+    /// Appends nothing when the message has ended or is gone.
     event: CachedStatement<'c>,
     state: CachedStatement<'c>,
 }
@@ -100,24 +94,15 @@ struct Statements<'c> {
 impl<'c> Statements<'c> {
     fn prepare(turn: &Turn<'c>) -> Result<Self, StoreError> {
         Ok(Self {
-            previous: turn
-                .prepare("SELECT last_event FROM states WHERE id = ?1 AND completed_at IS NULL")?,
             event: turn.prepare(
                 "INSERT INTO events (seq, previous, kind, message_id, uri, account, members, \
-                 webhook) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                 webhook) SELECT ?1, last_event, ?2, ?3, ?4, ?5, ?6, ?7 FROM states \
+                 WHERE id = ?3 AND completed_at IS NULL",
             )?,
             state: turn.prepare(
                 "UPDATE states SET status = ?2, attempt = max(attempt, ?3), last_event = ?4, \
                  not_before = ?5, completed_at = ?6 WHERE id = ?1",
             )?,
         })
-    }
-
-    /// The event before this one, if there is one; `None` when the message has ended or is gone.
-    fn previous(&mut self, event: &Event) -> Result<Option<Option<u64>>, StoreError> {
-        Ok(self
-            .previous
-            .query_row([event.message_id.as_bytes()], |row| row.get(0))
-            .optional()?)
     }
 }
