@@ -9,6 +9,8 @@ mod instance;
 mod pace;
 mod reconnect;
 mod status;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod translate;
 mod websocket;

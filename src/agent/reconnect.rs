@@ -79,9 +79,29 @@ impl Servers {
 
     /// When a heavier server than this one may be tried again; `None` when there is none.
     pub(super) fn better_at(&self, server: usize) -> Option<Instant> {
-        let weight = self.weights.get(server)?;
-        let heavier = (0..self.weights.len()).filter(|at| self.weights[*at] > *weight);
-        heavier.filter_map(|at| self.shunned_until[at]).min()
+        let times = self.heavier(server).filter_map(|at| self.shunned_until[at]);
+        times.min()
+    }
+
+    /// The heaviest server above this one that may be tried again by `now`.
+    pub(super) fn better_than(&self, server: usize, now: Instant) -> Option<usize> {
+        let may_be_back = |at: &usize| self.shunned_until[*at].is_some_and(|until| until <= now);
+        let candidates = self.heavier(server).filter(may_be_back);
+        candidates.max_by_key(|at| self.weights[*at])
+    }
+
+    /// Whether there is another server than this one that has not failed lately.
+    pub(super) fn has_another(&self, server: Option<usize>, now: Instant) -> bool {
+        let is_open = |until: &Option<Instant>| until.is_none_or(|until| until <= now);
+        let others = self.shunned_until.iter().enumerate();
+        others
+            .filter(|(at, _)| Some(*at) != server)
+            .any(|(_, until)| is_open(until))
+    }
+
+    fn heavier(&self, server: usize) -> impl Iterator<Item = usize> + '_ {
+        let weight = self.weights.get(server).copied().unwrap_or(u32::MAX);
+        (0..self.weights.len()).filter(move |at| self.weights[*at] > weight)
     }
 }
 

@@ -71,6 +71,24 @@ pub(super) enum DialError {
     Upgrade(Box<WsError>),
 }
 
+/// The longest `Retry-After` of a refused upgrade that is believed.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(3_600);
+
+impl DialError {
+    /// When a server that refused the upgrade wants to be asked again (RFC 9110 §10.2.3).
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let Self::Upgrade(error) = self else {
+            return None;
+        };
+        let WsError::Http(response) = error.as_ref() else {
+            return None;
+        };
+        let value = response.headers().get(http::header::RETRY_AFTER)?;
+        let seconds = value.to_str().ok()?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds).min(LONGEST_REFUSAL))
+    }
+}
+
 /// What one idle connection costs is mostly this buffer, which is allocated in full.
 const READ_BUFFER: usize = 4 * 1024;
 /// Frames that are fed are gathered up to here before they are written without a flush.
@@ -146,6 +164,12 @@ pub(super) async fn write(socket: &mut Socket, frames: Vec<Message>) -> Result<(
         socket.feed(frame).await?;
     }
     socket.flush().await
+}
+
+/// Says farewell, or answers that of the server, without waiting for more.
+pub(super) async fn close(socket: &mut Socket) -> Result<(), WsError> {
+    // The socket's own method of this name refuses to answer.
+    futures_util::SinkExt::close(socket).await
 }
 
 /// A SIP message as a frame: text when it is UTF-8, else binary (RFC 7118 §5).

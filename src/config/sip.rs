@@ -17,7 +17,8 @@ pub struct Sip {
     pub keepalive: Keepalive,
     /// How often.
     pub ping_interval: Duration,
-    /// How long the answer may take before the connection counts as dead.
+    /// How long the answer may take before the connection counts as dead, and how long the server
+    /// may read nothing.
     pub pong_timeout: Duration,
     /// The shortest time to stay away after a failure.
     pub recovery_min: Duration,

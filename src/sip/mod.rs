@@ -25,7 +25,7 @@ mod server;
 mod status;
 pub mod target;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod transaction;
 pub mod uri;
 mod user_agent;

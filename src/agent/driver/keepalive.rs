@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::clock;
+
 /// How a connection is kept alive, and how its death is noticed.
 #[derive(Clone, Copy, Debug)]
 pub struct Keepalive {
@@ -12,7 +14,7 @@ pub struct Keepalive {
     pub probe: Probe,
     /// After so long without a frame from the server.
     pub interval: Duration,
-    /// How long the server may take to send anything after that.
+    /// How long the server may take to send anything after that, and to read what is written.
     pub timeout: Duration,
 }
 
@@ -29,13 +31,19 @@ pub enum Probe {
 
 impl Keepalive {
     /// When the connection is probed, or, once it was, counts as dead.
-    pub(super) fn probe_at(self, heard: Instant, probed: bool) -> Option<Instant> {
+    pub(in crate::agent) fn probe_at(self, heard: Instant, probed: bool) -> Option<Instant> {
         let at = heard + self.interval;
         match (self.probe, probed) {
             (Probe::None, _) => None,
             (_, false) => Some(at),
             (_, true) => Some(at + self.timeout),
         }
+    }
+
+    /// Whether the server was asked for a sign of life and has given none in time.
+    pub(in crate::agent) fn is_over(self, heard: Instant, probed: bool) -> bool {
+        let end = self.probe_at(heard, true);
+        probed && end.is_some_and(|at| at <= clock::now())
     }
 
     /// What is written as a probe.

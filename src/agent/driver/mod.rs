@@ -21,7 +21,9 @@ mod online;
 mod reading;
 mod telling;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -35,6 +37,7 @@ use super::pace::Pace;
 use super::reconnect::Recovery;
 use super::reconnect::Servers;
 use super::status::Shown;
+use super::websocket::DialError;
 use super::websocket::Dialing;
 use super::websocket::Server;
 use super::websocket::Socket;
@@ -81,7 +84,7 @@ pub async fn run(parts: Parts) {
         phase = match phase {
             Phase::Connecting => agent.connect().await,
             Phase::Online(socket, server) => agent.online(socket, server).await,
-            Phase::Away => agent.stay_away().await,
+            Phase::Away(at_least) => agent.stay_away(at_least).await,
             Phase::Parked => agent.park().await,
             Phase::Ended => break,
         };
@@ -93,7 +96,8 @@ pub async fn run(parts: Parts) {
 enum Phase {
     Connecting,
     Online(Box<Socket>, usize),
-    Away,
+    /// Backing off, for so long at least.
+    Away(Duration),
     /// Drained: nothing to do until somebody says so.
     Parked,
     Ended,
@@ -120,9 +124,16 @@ struct Agent {
     is_up: bool,
     drain: bool,
     stop: bool,
+    /// About to move to a heavier server.
+    moving: bool,
     /// Whether leaving the registrar is over.
     left: bool,
+    /// Why the connection is to be given up although it is open.
+    forsaken: Option<String>,
 }
+
+/// A connection on its way.
+type Opening = Pin<Box<dyn Future<Output = Result<Socket, DialError>> + Send>>;
 
 impl Agent {
     fn new(parts: Parts) -> Self {
@@ -148,7 +159,9 @@ impl Agent {
             is_up: false,
             drain: false,
             stop: false,
+            moving: false,
             left: false,
+            forsaken: None,
         }
     }
 

@@ -1,12 +1,16 @@
 //! An agent without a connection: on its way to one, staying away from one, or drained.
 
+use std::time::Duration;
+
 use rand::RngExt as _;
 
 use super::Agent;
+use super::Opening;
 use super::Phase;
 use crate::agent::handle::Command;
 use crate::agent::handle::Report;
 use crate::agent::websocket;
+use crate::agent::websocket::Server;
 use crate::clock;
 use crate::message::AgentState;
 use crate::message::Outcome;
@@ -20,19 +24,19 @@ impl Agent {
             return Phase::Ended;
         };
         self.shown.connecting_to(server.url.as_str());
-        let (pace, dialing) = (self.pace.clone(), self.dialing.clone());
-        let mut dialing = Box::pin(async move {
-            pace.wait().await;
-            websocket::dial(&server, &dialing).await
-        });
+        let mut dialing = self.open(server);
         loop {
             tokio::select! {
                 result = &mut dialing => return match result {
                     Ok(socket) => Phase::Online(Box::new(socket), at),
                     Err(error) => {
-                        self.servers.failed(at, clock::now() + self.recovery.cooldown);
+                        let now = clock::now();
+                        self.servers.failed(at, now + self.recovery.cooldown);
                         self.fail(&error.to_string());
-                        Phase::Away
+                        // Another server has not asked to be left alone.
+                        let asked = error.retry_after();
+                        let asked = asked.filter(|_| !self.servers.has_another(Some(at), now));
+                        Phase::Away(asked.unwrap_or_default())
                     }
                 },
                 command = self.commands.recv() => self.take_offline(command),
@@ -46,11 +50,22 @@ impl Agent {
         }
     }
 
-    pub(super) async fn stay_away(&mut self) -> Phase {
+    /// Opens a connection when it is this agent's turn.
+    pub(super) fn open(&self, server: Server) -> Opening {
+        let (pace, dialing) = (self.pace.clone(), self.dialing.clone());
+        Box::pin(async move {
+            pace.wait().await;
+            websocket::dial(&server, &dialing).await
+        })
+    }
+
+    /// Stays away for a while, and for as long as this at least.
+    pub(super) async fn stay_away(&mut self, at_least: Duration) -> Phase {
         self.failures = self.failures.saturating_add(1);
         self.shown.enter(AgentState::Backoff, self.clock.now());
         self.shown.reconnected();
         let wait = self.recovery.wait(self.failures, self.rng.random());
+        let wait = wait.max(at_least);
         let until = tokio::time::Instant::now() + wait;
         loop {
             tokio::select! {

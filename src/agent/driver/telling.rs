@@ -39,22 +39,41 @@ impl Agent {
     fn take_event(&mut self, event: Event) {
         match event {
             Event::Registered { until } => {
-                self.failures = 0;
                 let left = until.saturating_duration_since(clock::now());
                 self.shown.registered_until(self.clock.now().plus(left));
                 if !self.is_up {
                     tracing::info!(agent.id = %self.shown.status().id, "registered");
                 }
-                self.set_up(!self.drain && !self.stop);
+                self.set_up(self.takes_jobs());
             }
             Event::Unregistered => self.set_up(false),
             Event::RegistrationFailed { response, retry_at } => {
                 let wait = retry_at.saturating_duration_since(clock::now());
-                self.fail(&registration_failure(response.as_ref(), wait));
+                let error = registration_failure(response.as_ref(), wait);
+                match self.is_forsaken_by(response.as_ref()) {
+                    true => self.forsaken = Some(error),
+                    false => self.fail(&error),
+                }
             }
             Event::Left => self.left = true,
             // Ended is taken before; Received is not told while the settings take no messages.
             Event::Ended { .. } | Event::Received(_) => {}
+        }
+    }
+
+    /// Whether a registration that failed so should be tried over another connection. A registrar
+    /// that says nothing may be reached by a new one (RFC 5626 §4.5); where one says that it
+    /// cannot, another server may know one that can (RFC 3263 §4.3).
+    fn is_forsaken_by(&self, response: Option<&Response>) -> bool {
+        if self.machine.is_registered() || self.machine.in_flight() > 0 {
+            return false;
+        }
+        match response {
+            None => true,
+            Some(response) => {
+                let cannot = response.status.as_u16() >= 500;
+                cannot && self.servers.has_another(self.last_server, clock::now())
+            }
         }
     }
 
@@ -68,6 +87,10 @@ impl Agent {
                 Report::Down(self.index)
             });
         }
+    }
+
+    pub(super) fn takes_jobs(&self) -> bool {
+        !self.drain && !self.stop && !self.moving
     }
 
     pub(super) fn show_state(&self) {

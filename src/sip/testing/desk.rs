@@ -34,7 +34,7 @@ pub(in crate::sip) fn epoch() -> Instant {
 }
 
 /// Alice, with a password.
-pub(in crate::sip) fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         aor: "sip:alice@example.com".to_owned(),
         from: "\"Alice\" <sip:alice@example.com>".to_owned(),
@@ -58,7 +58,7 @@ pub(in crate::sip) fn settings() -> Settings {
 }
 
 /// A MESSAGE of one line.
-pub(in crate::sip) fn message_to(target: &str, call_id: &str) -> Outgoing {
+pub(crate) fn message_to(target: &str, call_id: &str) -> Outgoing {
     let head = format!(
         "Max-Forwards: 70\r\nTo: <{target}>\r\nFrom: <sip:alice@example.com>;tag=tag-{call_id}\r\n\
          Call-ID: {call_id}\r\nContent-Type: text/plain\r\n"
@@ -75,7 +75,7 @@ pub(in crate::sip) fn message_to(target: &str, call_id: &str) -> Outgoing {
 }
 
 /// The answer to a request: `status` is the code with its phrase, `more` complete header lines.
-pub(in crate::sip) fn reply(request: &str, status: &str, more: &str) -> String {
+pub(crate) fn reply(request: &str, status: &str, more: &str) -> String {
     let lines: Vec<_> = ["Via", "From", "To", "Call-ID", "CSeq"]
         .iter()
         .map(|name| format!("{name}: {}\r\n", value(request, name)))
@@ -85,12 +85,12 @@ pub(in crate::sip) fn reply(request: &str, status: &str, more: &str) -> String {
 }
 
 /// The first value of a header; empty without it.
-pub(in crate::sip) fn value(frame: &str, name: &'static str) -> String {
+pub(crate) fn value(frame: &str, name: &'static str) -> String {
     read(frame).first(name).map(parse::text).unwrap_or_default()
 }
 
 /// The code of a response.
-pub(in crate::sip) fn status(frame: &str) -> u16 {
+pub(crate) fn status(frame: &str) -> u16 {
     match read(frame).start {
         StartLine::Response { status, .. } => status.as_u16(),
         StartLine::Request { .. } => panic!("a request: {frame}"),

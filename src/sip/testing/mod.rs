@@ -8,8 +8,8 @@ mod wire;
 
 pub(in crate::sip) use desk::Desk;
 pub(in crate::sip) use desk::epoch;
-pub(in crate::sip) use desk::message_to;
-pub(in crate::sip) use desk::reply;
-pub(in crate::sip) use desk::settings;
-pub(in crate::sip) use desk::status;
-pub(in crate::sip) use desk::value;
+pub(crate) use desk::message_to;
+pub(crate) use desk::reply;
+pub(crate) use desk::settings;
+pub(crate) use desk::status;
+pub(crate) use desk::value;

@@ -1,0 +1,185 @@
+//! Registrars that misbehave.
+
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use super::stage::House;
+use super::stage::NEVER;
+use super::stage::Peer;
+use super::stage::Setup;
+use super::stage::Stage;
+use crate::clock;
+use crate::sip::testing::value;
+
+/// Connected, with the first REGISTER.
+async fn asking(setup: impl FnOnce(&mut Setup)) -> (House, Stage, Peer<TcpStream>, String) {
+    let house = House::open().await;
+    let mut given = Setup::at(&house);
+    setup(&mut given);
+    let stage = given.start();
+    let mut peer = house.upgrade().await;
+    let register = peer.request_of("REGISTER").await;
+    (house, stage, peer, register)
+}
+
+/// Whatever it says to each REGISTER, and if it says it for ever: the next one is not asked within
+/// a second, it comes on the same connection, and the first kind answer heals everything.
+#[tokio::test]
+async fn no_registrar_makes_a_storm_of_registers_and_none_is_given_up() {
+    let bad: &[(&str, &str)] = &[
+        ("200 OK", ""),
+        ("200 OK", "Contact: <sip:other@elsewhere>;expires=60\r\n"),
+        ("200 OK", "Contact: CONTACT;expires=0\r\n"),
+        ("200 OK", "Contact: CONTACT;expires=1\r\n"),
+        ("200 OK", "Contact: *\r\n"),
+        ("200 OK", "Contact: <<>>;;\r\n"),
+        ("302 Moved", "Contact: <sip:elsewhere>\r\n"),
+        ("400 Bad Request", ""),
+        ("404 Not Found", ""),
+        ("423 Interval Too Brief", ""),
+        ("423 Interval Too Brief", "Min-Expires: 0\r\n"),
+        ("423 Interval Too Brief", "Min-Expires: soon\r\n"),
+        ("500 [oops]", ""),
+        ("503 Service Unavailable", "Retry-After: 0\r\n"),
+        ("603 Decline", "Retry-After: soon\r\n"),
+    ];
+    let one = |(status, more): &'static (&str, &str)| async move {
+        let (_house, mut stage, mut peer, register) = asking(|_| {}).await;
+        let contact = value(&register, "Contact");
+        let bare = contact.split(";expires").next().unwrap().to_owned();
+        let mut register = register;
+        for _ in 0..2 {
+            let asked = clock::now();
+            peer.answer(&register, status, &more.replace("CONTACT", &bare))
+                .await;
+            register = peer.request_of("REGISTER").await;
+            // The clock of a timer may be a millisecond off.
+            let waited = clock::now() - asked;
+            assert!(
+                waited >= Duration::from_millis(950),
+                "{status} {more}: {waited:?}"
+            );
+        }
+        peer.grant(&register).await;
+        stage.up().await;
+        peer.works_for(&mut stage).await;
+    };
+    let all = bad.iter().map(|pair| tokio::spawn(one(pair)));
+    for each in all.collect::<Vec<_>>() {
+        each.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn r1_an_expiry_that_is_no_number_is_what_was_asked() {
+    let (_house, mut stage, mut peer, register) = asking(|_| {}).await;
+    let contact = value(&register, "Contact");
+    let bare = contact.split(";expires").next().unwrap();
+    let granted = format!("Contact: {bare};expires=soon\r\nExpires: never\r\n");
+    peer.answer(&register, "200 OK", &granted).await;
+    stage.up().await;
+    peer.works_for(&mut stage).await;
+    assert!(stage.status().registered_until.is_some());
+}
+
+/// Three demands are met at once; what comes after them waits.
+#[tokio::test]
+async fn r3_a_registrar_that_says_423_for_ever_is_asked_four_times_and_then_slowly() {
+    let (_house, stage, mut peer, mut register) = asking(|_| {}).await;
+    let mut asked = clock::now();
+    for round in 1..=4 {
+        let demand = format!("Min-Expires: {}\r\n", 600 + round);
+        asked = clock::now();
+        peer.answer(&register, "423 Interval Too Brief", &demand)
+            .await;
+        register = peer.request_of("REGISTER").await;
+    }
+    assert!(clock::now() - asked >= Duration::from_millis(950));
+    assert!(stage.error().contains("423"), "{}", stage.error());
+}
+
+#[tokio::test]
+async fn r4_a_registrar_that_says_503_is_left_alone_for_as_long_as_it_asks() {
+    let (_house, mut stage, mut peer, register) = asking(|_| {}).await;
+    let asked = clock::now();
+    peer.answer(
+        &register,
+        "503 Overloaded",
+        "Retry-After: 2 (maintenance)\r\n",
+    )
+    .await;
+    let register = peer.request_of("REGISTER").await;
+    assert!(clock::now() - asked >= Duration::from_millis(1_950));
+    assert!(
+        stage.error().contains("503 Overloaded"),
+        "{}",
+        stage.error()
+    );
+    peer.grant(&register).await;
+    stage.up().await;
+}
+
+/// It may be the connection that leads nowhere: a load balancer with nobody behind it accepts and
+/// answers pings too.
+#[tokio::test]
+async fn a_registrar_that_says_nothing_is_tried_over_a_new_connection() {
+    let (house, mut stage, mut peer, register) =
+        asking(|setup| setup.settings.timer_f = Duration::from_millis(300)).await;
+    peer.answer(&register, "100 Trying", "").await;
+    assert!(peer.closed().await.is_some());
+    let mut peer = house.upgrade().await;
+    assert_eq!(stage.error(), "the registrar does not answer");
+    let register = peer.request_of("REGISTER").await;
+    peer.grant(&register).await;
+    stage.up().await;
+}
+
+#[tokio::test]
+async fn a13_a_registrar_that_is_never_content_with_our_credentials_is_no_storm() {
+    let (_house, stage, mut peer, mut register) = asking(|_| {}).await;
+    let mut in_a_row = 0;
+    let mut asked = clock::now();
+    while clock::now() - asked < Duration::from_millis(900) {
+        in_a_row += 1;
+        assert!(in_a_row < 10, "a storm");
+        asked = clock::now();
+        let challenge = format!(
+            "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"{in_a_row}\", stale=true\r\n"
+        );
+        peer.answer(&register, "401 Unauthorized", &challenge).await;
+        register = peer.request_of("REGISTER").await;
+    }
+    assert!(in_a_row > 1);
+    assert!(stage.error().contains("401"), "{}", stage.error());
+}
+
+/// A refresh that is refused takes nothing away that still holds.
+#[tokio::test]
+async fn a_refused_refresh_leaves_an_agent_at_work() {
+    let (_house, mut stage, mut peer, register) = asking(|_| {}).await;
+    peer.grant(&register).await;
+    stage.up().await;
+    stage.tell(crate::agent::Command::Reregister);
+    let refresh = peer.request_of("REGISTER").await;
+    peer.answer(&refresh, "500 Oops", "Retry-After: 3600\r\n")
+        .await;
+    stage.told("500 Oops").await;
+    peer.works_for(&mut stage).await;
+}
+
+/// RFC 5626 §4.5: the flow is gone, and with it the registration.
+#[tokio::test]
+async fn r8_a_new_connection_is_registered_with_the_same_call_id_and_a_higher_cseq() {
+    let (house, mut stage, mut peer, first) = asking(|setup| setup.settings.timer_f = NEVER).await;
+    peer.grant(&first).await;
+    stage.up().await;
+    drop(peer);
+    stage.down().await;
+    let mut peer = house.upgrade().await;
+    let second = peer.request_of("REGISTER").await;
+    assert_eq!(value(&second, "Call-ID"), value(&first, "Call-ID"));
+    assert_eq!(value(&first, "CSeq"), "1 REGISTER");
+    assert_eq!(value(&second, "CSeq"), "2 REGISTER");
+    assert_ne!(value(&second, "Via"), value(&first, "Via"));
+}
