@@ -9,6 +9,8 @@ use super::access::Caller;
 use super::error::ApiError;
 use super::json;
 use super::params::Id;
+use super::params::Nothing;
+use super::params::Query;
 use crate::message::AgentError;
 use crate::message::AgentStatus;
 
@@ -20,7 +22,7 @@ struct AgentsView {
 const NO_AGENT: ApiError = ApiError::NotFound("no agent has this id");
 
 /// `GET /agents`.
-pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Response {
+pub(super) async fn list(State(api): State<Api>, caller: Caller, _: Query<Nothing>) -> Response {
     let mut data = api.agents.list();
     data.retain(|agent| caller.sees(Some(&agent.account)));
     json::ok(&AgentsView { data })
@@ -31,6 +33,7 @@ pub(super) async fn show(
     State(api): State<Api>,
     caller: Caller,
     Id(id): Id,
+    _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
     let agent = api.agents.get(&id).ok_or(NO_AGENT)?;
     if !caller.sees(Some(&agent.account)) {
@@ -40,17 +43,29 @@ pub(super) async fn show(
 }
 
 /// `POST /agents/{id}/drain`: no new messages; what is in flight ends as it would have.
-pub(super) async fn drain(State(api): State<Api>, Id(id): Id) -> Result<Response, ApiError> {
+pub(super) async fn drain(
+    State(api): State<Api>,
+    Id(id): Id,
+    _: Query<Nothing>,
+) -> Result<Response, ApiError> {
     told(&api, &id, api.agents.drain(&id))
 }
 
 /// `POST /agents/{id}/resume`.
-pub(super) async fn resume(State(api): State<Api>, Id(id): Id) -> Result<Response, ApiError> {
+pub(super) async fn resume(
+    State(api): State<Api>,
+    Id(id): Id,
+    _: Query<Nothing>,
+) -> Result<Response, ApiError> {
     told(&api, &id, api.agents.resume(&id))
 }
 
 /// `POST /agents/{id}/reregister`.
-pub(super) async fn reregister(State(api): State<Api>, Id(id): Id) -> Result<Response, ApiError> {
+pub(super) async fn reregister(
+    State(api): State<Api>,
+    Id(id): Id,
+    _: Query<Nothing>,
+) -> Result<Response, ApiError> {
     told(&api, &id, api.agents.reregister(&id))
 }
 

@@ -15,8 +15,11 @@ use super::access::Caller;
 use super::error::ApiError;
 use super::extract;
 use super::json;
+use super::members::MAX_MISTAKES;
 use super::negotiate;
-use super::new_message::NewMessageJson;
+use super::new_message;
+use super::params::Nothing;
+use super::params::Query;
 use super::post;
 use super::view::MessageView;
 use crate::dispatch::Admission;
@@ -25,8 +28,6 @@ use crate::message::Violation;
 
 /// Messages in one batch at most.
 const MAX_BATCH: usize = 1_000;
-/// A batch is not read further when this many violations were found.
-const MAX_VIOLATIONS: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +45,7 @@ struct BatchView<'a> {
 pub(super) async fn create(
     State(api): State<Api>,
     caller: Caller,
+    _: Query<Nothing>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -77,14 +79,14 @@ fn messages(api: &Api, caller: &Caller, bytes: &[u8]) -> Result<Vec<Message>, Ap
     let mut violations: Vec<Violation> = Vec::new();
     for (index, raw) in batch.messages.iter().enumerate() {
         let at = format!("/messages/{index}");
-        let draft = extract::json::<NewMessageJson>(raw.get().as_bytes(), &at)
-            .and_then(|new| post::draft(api, caller, new.into(), &at));
+        let draft = new_message::read(raw.get().as_bytes(), &at)
+            .and_then(|reading| post::draft(api, caller, reading, &at));
         match draft {
             Ok(draft) => messages.push(draft.accept(api.new_id(now), now)),
             Err(ApiError::Invalid(found)) => violations.extend(found),
             Err(other) => return Err(other),
         }
-        if violations.len() >= MAX_VIOLATIONS {
+        if violations.len() >= MAX_MISTAKES {
             break;
         }
     }

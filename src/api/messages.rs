@@ -11,6 +11,7 @@ use super::error::ApiError;
 use super::json;
 use super::params;
 use super::params::Id;
+use super::params::Nothing;
 use super::params::Query;
 use super::view::MessageView;
 use crate::message::MessageId;
@@ -23,6 +24,7 @@ pub(super) async fn show(
     State(api): State<Api>,
     caller: Caller,
     Id(id): Id,
+    _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
     let stored = find(&api, &caller, parse_id(&id)?).await?;
     Ok(json::ok_written(MessageView::stored_json(
@@ -36,6 +38,7 @@ pub(super) async fn cancel(
     State(api): State<Api>,
     caller: Caller,
     Id(id): Id,
+    _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
     if caller.accounts().is_some() {

@@ -12,6 +12,7 @@ mod events;
 mod extract;
 mod health;
 mod json;
+mod members;
 mod messages;
 mod middleware;
 mod negotiate;

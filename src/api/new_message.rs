@@ -1,4 +1,4 @@
-//! A message as a client writes it in JSON.
+//! A message as a client writes it in JSON, and everything that keeps it from being one.
 
 use std::fmt;
 
@@ -7,11 +7,51 @@ use serde::de::MapAccess;
 use serde::de::SeqAccess;
 use serde::de::Visitor;
 
+use super::error::ApiError;
+use super::extract;
 use super::extract::pointer_token;
+use super::members;
 use crate::message::HeaderLine;
 use crate::message::Metadata;
 use crate::message::NewHeader;
 use crate::message::NewMessage;
+use crate::message::Violation;
+
+/// A message that was read, as far as it could be.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// What was read; something harmless stands in for what was not.
+    pub(super) new: NewMessage,
+    /// What could not be read, with pointers into the whole request.
+    pub(super) mistakes: Vec<Violation>,
+}
+
+/// Reads a message; `at` is its pointer within the request. JSON of another shape is no error yet,
+/// so that its mistakes are told together with those against the rules.
+pub(super) fn read(bytes: &[u8], at: &str) -> Result<Reading, ApiError> {
+    match extract::json::<NewMessageJson>(bytes, at) {
+        Ok(new) => Ok(Reading {
+            new: new.into(),
+            mistakes: Vec::new(),
+        }),
+        // Only now member by member, which finds every mistake and not the first alone.
+        Err(ApiError::Invalid(first)) => Ok(members::read(bytes, at, first)),
+        Err(other) => Err(other),
+    }
+}
+
+/// Whether `pointer` leads to the member of a message that `mistake` leads into, or is about the
+/// whole message, which stands at `at`.
+pub(super) fn is_within(pointer: &str, mistake: &str, at: &str) -> bool {
+    let member = |pointer: &str| {
+        let rest = pointer.strip_prefix(at)?.strip_prefix('/')?;
+        Some(rest.split('/').next().unwrap_or_default().to_owned())
+    };
+    match member(mistake) {
+        Some(wrong) => member(pointer) == Some(wrong),
+        None => true,
+    }
+}
 
 /// The members of `POST /messages`.
 #[derive(Debug, Deserialize)]
@@ -28,17 +68,17 @@ pub(super) struct NewMessageJson {
     #[serde(default)]
     from: Option<String>,
     #[serde(default)]
-    ttl: Option<u64>,
+    ttl: Option<Whole>,
     #[serde(default)]
     send_at: Option<String>,
     #[serde(default)]
-    attempts: Option<u64>,
+    attempts: Option<Whole>,
     #[serde(default)]
     on_unknown: Option<String>,
     #[serde(default)]
     webhook: Option<String>,
     #[serde(default)]
-    metadata: Option<Metadata>,
+    metadata: Option<Pairs>,
 }
 
 impl From<NewMessageJson> for NewMessage {
@@ -53,20 +93,87 @@ impl From<NewMessageJson> for NewMessage {
                 .map(|headers| headers.0)
                 .unwrap_or_default(),
             from: json.from,
-            ttl: json.ttl,
+            ttl: json.ttl.map(|Whole(number)| number),
             send_at: json.send_at,
-            attempts: json.attempts,
+            attempts: json.attempts.map(|Whole(number)| number),
             on_unknown: json.on_unknown,
             webhook: json.webhook,
-            metadata: json.metadata.unwrap_or_default(),
+            metadata: json.metadata.map(|Pairs(pairs)| pairs).unwrap_or_default(),
         }
+    }
+}
+
+/// A whole number from 0. One with a fraction of nothing, as some languages write it, is one too.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole(pub(super) u64);
+
+/// The largest whole number up to which `f64` has every one.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_u64(WholeNumber)
+    }
+}
+
+struct WholeNumber;
+
+impl Visitor<'_> for WholeNumber {
+    type Value = Whole;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number")
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Whole(value))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
+        if value.fract() == 0.0 && (0.0..=MAX_EXACT).contains(&value) {
+            // Within what both types have.
+            return Ok(Whole(value as u64));
+        }
+        Err(E::invalid_value(serde::de::Unexpected::Float(value), &self))
+    }
+}
+
+/// Metadata, each name once.
+#[derive(Debug)]
+pub(super) struct Pairs(pub(super) Metadata);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(NamesOnce)
+    }
+}
+
+struct NamesOnce;
+
+impl<'de> Visitor<'de> for NamesOnce {
+    type Value = Pairs;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of strings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut pairs = Metadata::new();
+        while let Some((name, value)) = map.next_entry::<String, String>()? {
+            if pairs.contains_key(&name) {
+                let words = format_args!("duplicate field `{name}`");
+                return Err(serde::de::Error::custom(words));
+            }
+            pairs.insert(name, value);
+        }
+        Ok(Pairs(pairs))
     }
 }
 
 /// Headers, in either of the two ways to write them: `["Name: value", …]` as in JsSIP, or
 /// `{"Name": "value" or ["value", …], …}`.
 #[derive(Debug)]
-struct ExtraHeaders(Vec<NewHeader>);
+pub(super) struct ExtraHeaders(pub(super) Vec<NewHeader>);
 
 /// One value or several, and whether they were written as an array.
 enum Values {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::PathRejection;
 use axum::http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Api;
@@ -14,17 +15,40 @@ use super::error::ApiError;
 /// A query string that says only what its reader knows.
 pub(super) struct Query<T>(pub(super) T);
 
+/// The query string of a call without parameters: anything in it is a typo, or meant for another.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let read = axum::extract::Query::try_from_uri(&parts.uri);
         read.map(|axum::extract::Query(query)| Self(query))
-            .map_err(|rejection| {
-                let whole = rejection.body_text();
-                let words = whole.split_once("query string: ");
-                ApiError::Query(words.map_or(&*whole, |(_, words)| words).to_owned())
-            })
+            .map_err(|rejection| ApiError::Query(sentence(&rejection.body_text())))
+    }
+}
+
+/// What serde says of a query string, as its writer would put it.
+fn sentence(whole: &str) -> String {
+    let words = whole.split_once("query string: ");
+    let words = words.map_or(whole, |(_, words)| words);
+    // serde says it after the name; the name itself may be anything.
+    let unknown = words.split_once(": unknown field `").map(|(name, _)| {
+        let known = words.rsplit_once("`, expected ");
+        (name, known.map(|(_, known)| known))
+    });
+    match unknown {
+        Some((name, Some(known))) => {
+            let known = known.trim_start_matches("one of ").replace('`', "");
+            format!("{name}: there is no such parameter here, but {known}")
+        }
+        Some((name, None)) => format!("{name}: there are no parameters here"),
+        None => match words.split_once("duplicate field `") {
+            Some((_, name)) => format!("{}: given twice", name.trim_end_matches('`')),
+            None => words.to_owned(),
+        },
     }
 }
 

@@ -20,7 +20,10 @@ use super::extract;
 use super::json;
 use super::negotiate;
 use super::negotiate::Form;
-use super::new_message::NewMessageJson;
+use super::new_message;
+use super::new_message::Reading;
+use super::params::Nothing;
+use super::params::Query;
 use super::sse;
 use super::view::MessageView;
 use crate::dispatch::Admission;
@@ -29,7 +32,6 @@ use crate::message::Draft;
 use crate::message::EventKind;
 use crate::message::Message;
 use crate::message::MessageId;
-use crate::message::NewMessage;
 use crate::message::Status;
 use crate::message::Violation;
 use crate::store::IdempotencyKey;
@@ -61,6 +63,7 @@ impl Answer {
 pub(super) async fn create(
     State(api): State<Api>,
     caller: Caller,
+    _: Query<Nothing>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -69,9 +72,9 @@ pub(super) async fn create(
     let key = negotiate::idempotency_key(&headers)?;
     let (limit, time) = (settings.max_request, settings.request_timeout);
     let bytes = extract::body(&headers, body, limit, time).await?;
-    let new: NewMessageJson = extract::json(&bytes, "")?;
+    let reading = new_message::read(&bytes, "")?;
     let now = api.clock.now();
-    let message = draft(&api, &caller, new.into(), "")?.accept(api.new_id(now), now);
+    let message = draft(&api, &caller, reading, "")?.accept(api.new_id(now), now);
     let key = key.map(|key| self::key(&caller, key, &bytes));
 
     // Before it is handed over, so that none of its events is missed.
@@ -99,22 +102,37 @@ pub(super) async fn create(
     Ok(response)
 }
 
-/// Checks a message; `at` is its pointer within the request.
+/// Checks a message; `at` is its pointer within the request. Every mistake is told: those of
+/// reading, and those against the rules in whatever could be read.
 pub(super) fn draft(
     api: &Api,
     caller: &Caller,
-    mut new: NewMessage,
+    reading: Reading,
     at: &str,
 ) -> Result<Draft, ApiError> {
+    let Reading { mut new, mistakes } = reading;
     new.from = caller.sender(api, new.from.take())?;
     let (now, limits) = (api.clock.now(), api.limits.borrow().clone());
-    let draft = Draft::parse(new, &*api.addressing, &limits, now).map_err(|violations| {
-        let placed = |Violation { pointer, detail }| Violation {
-            pointer: format!("{at}{pointer}"),
-            detail,
-        };
-        ApiError::Invalid(violations.into_iter().map(placed).collect())
-    })?;
+    let parsed = Draft::parse(new, &*api.addressing, &limits, now);
+    let draft = match (parsed, mistakes) {
+        (Ok(draft), mistakes) if mistakes.is_empty() => draft,
+        (parsed, mut mistakes) => {
+            let placed = |Violation { pointer, detail }| Violation {
+                pointer: format!("{at}{pointer}"),
+                detail,
+            };
+            for violation in parsed.err().into_iter().flatten().map(placed) {
+                // What stands in for a member that could not be read says nothing of its own.
+                let stands_in = mistakes.iter().any(|mistake| {
+                    new_message::is_within(&violation.pointer, &mistake.pointer, at)
+                });
+                if !stands_in {
+                    mistakes.push(violation);
+                }
+            }
+            return Err(ApiError::Invalid(mistakes));
+        }
+    };
     let max = limits.max_body;
     if draft.body_len() > max {
         let words = format!("{at}/body: a body has at most {max} bytes, decoded");

@@ -1,0 +1,363 @@
+//! The real router over a real store, with a dispatcher and agents that do as the test says: the
+//! answers of bad days.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::body::to_bytes;
+use axum::http::Method;
+use axum::http::Request;
+use sha2::Digest as _;
+use sha2::Sha256;
+use sipost::agent::Accounts;
+use sipost::api::Access;
+use sipost::api::AccessParts;
+use sipost::api::Api;
+use sipost::api::Origins;
+use sipost::api::Parts;
+use sipost::api::Proxies;
+use sipost::api::Rights;
+use sipost::api::Settings;
+use sipost::api::Token;
+use sipost::api::router;
+use sipost::clock::Clock;
+use sipost::config::AddressOfRecord;
+use sipost::config::Config;
+use sipost::dispatch;
+use sipost::dispatch::AcceptError;
+use sipost::dispatch::Admission;
+use sipost::dispatch::CancelError;
+use sipost::dispatch::Command;
+use sipost::events::Feed;
+use sipost::message::AgentError;
+use sipost::message::AgentState;
+use sipost::message::AgentStatus;
+use sipost::message::Agents;
+use sipost::store;
+use sipost::store::Store;
+use sipost::store::StoreError;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::answers::Answer;
+use crate::answers::Seen;
+use crate::document::Operation;
+use crate::routes;
+
+/// An id that no message has.
+const NOBODY: &str = "/messages/01930000-0000-7000-8000-000000000001";
+const MESSAGE: &str = r#"{"target": "sip:bob@example.com", "body": ""}"#;
+const BATCH: &str = r#"{"messages": [{"target": "sip:bob@example.com", "body": ""}]}"#;
+
+/// The router, and what is behind it.
+pub(crate) struct Stage {
+    router: Router,
+    store: Arc<dyn Store>,
+    draining: CancellationToken,
+    _folder: tempfile::TempDir,
+}
+
+/// What the dispatcher says to whatever it is asked.
+type Says = fn() -> (Result<Admission, AcceptError>, Result<(), CancelError>);
+
+impl Stage {
+    /// With a dispatcher that is gone.
+    pub(crate) fn new() -> Self {
+        Self::with(dispatch::Handle::new(1).0)
+    }
+
+    /// With a dispatcher that says this.
+    fn saying(says: Says) -> Self {
+        let (handle, mut commands) = dispatch::Handle::new(1);
+        tokio::spawn(async move {
+            while let Some(command) = commands.recv().await {
+                let (accept, cancel) = says();
+                // Nobody waits any more when the test is over.
+                match command {
+                    Command::Accept { reply, .. } => drop(reply.send(accept)),
+                    Command::Cancel { reply, .. } => drop(reply.send(cancel)),
+                    Command::Rates(_) => {}
+                }
+            }
+        });
+        Self::with(handle)
+    }
+
+    fn with(dispatch: dispatch::Handle) -> Self {
+        Self::guarded(dispatch, None)
+    }
+
+    /// With tokens to be shown.
+    fn guarded(dispatch: dispatch::Handle, tokens: Option<Vec<Token>>) -> Self {
+        let access = Access::new(AccessParts {
+            tokens,
+            open_metrics: false,
+            refused_rate: 1_000,
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::system();
+        let options = store::sqlite::Options {
+            path: folder.path().join("stage.db"),
+            synchronous: store::sqlite::Synchronous::Normal,
+            tail: store::TailSize {
+                events: 16,
+                bytes: 1 << 16,
+            },
+            observer: Arc::new(()),
+        };
+        let store = store::sqlite::open(options, clock.now()).unwrap();
+        let config = Config::from_toml("").unwrap();
+        let draining = CancellationToken::new();
+        let account = AddressOfRecord::parse("sip:alice@example.com").unwrap();
+        let router = router(Api::new(Parts {
+            store: store.clone(),
+            dispatch,
+            feed: Feed::new(store.clone()),
+            addressing: Arc::new(Accounts::new([account.uri().clone()])),
+            agents: Arc::new(Gone(clock.clone())),
+            clock,
+            access: watch::channel(Arc::new(access)).1,
+            limits: watch::channel(config.limits()).1,
+            settings: Settings {
+                max_request: config.http.max_request,
+                max_batch_request: config.http.max_batch_request,
+                request_timeout: Duration::from_millis(1),
+                heartbeat: config.http.heartbeat,
+                max_streams: 0,
+                proxies: Proxies::default(),
+                origins: Origins::default(),
+            },
+            draining: draining.clone(),
+            closing: CancellationToken::new(),
+        }));
+        Self {
+            router,
+            store,
+            draining,
+            _folder: folder,
+        }
+    }
+
+    /// Calls the router, without a connection between.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: to_bytes(body, usize::MAX).await.unwrap().to_vec(),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, &[], "").await
+    }
+
+    async fn post(&self, path: &str, body: impl Into<Body>) -> Answer {
+        self.call(Method::POST, path, &[], body).await
+    }
+}
+
+/// An agent that has ended, one that cannot be looked at, and others that never were.
+struct Gone(Clock);
+
+impl Agents for Gone {
+    fn list(&self) -> Vec<AgentStatus> {
+        self.get("gone-1").into_iter().collect()
+    }
+
+    fn get(&self, id: &str) -> Option<AgentStatus> {
+        assert_ne!(id, "panic-1", "this one panics");
+        (id == "gone-1").then(|| AgentStatus {
+            id: id.into(),
+            account: "sip:gone@example.com".into(),
+            server: "ws://example.com/".into(),
+            state: AgentState::Stopped,
+            since: self.0.now(),
+            registered_until: None,
+            in_flight: 0,
+            sent: 0,
+            succeeded: 0,
+            failed: 0,
+            last_error: Some("it has ended".to_owned()),
+        })
+    }
+
+    fn drain(&self, _: &str) -> Result<(), AgentError> {
+        Err(AgentError::Stopped)
+    }
+
+    fn resume(&self, _: &str) -> Result<(), AgentError> {
+        Err(AgentError::Stopped)
+    }
+
+    fn reregister(&self, _: &str) -> Result<(), AgentError> {
+        Err(AgentError::Stopped)
+    }
+}
+
+/// Gives the answers that a gateway in good health does not.
+pub(crate) async fn answer_everything(seen: &mut Seen) {
+    while_stopping(seen).await;
+    without_a_store(seen).await;
+    with_a_dispatcher_that_refuses(seen).await;
+    with_slow_clients(seen).await;
+    with_too_many_streams(seen).await;
+    with_tokens(seen).await;
+}
+
+async fn while_stopping(seen: &mut Seen) {
+    let stage = Stage::new();
+    stage.draining.cancel();
+    seen.note("ready", 503, &stage.get("/readyz").await);
+    seen.note("sendMessage", 503, &stage.post("/messages", MESSAGE).await);
+    let answer = stage.post("/messages/batch", BATCH).await;
+    seen.note("sendBatch", 503, &answer);
+    let answer = stage.call(Method::DELETE, NOBODY, &[], "").await;
+    seen.note("cancelMessage", 503, &answer);
+    for (id, what) in [
+        ("drainAgent", "drain"),
+        ("resumeAgent", "resume"),
+        ("reregisterAgent", "reregister"),
+    ] {
+        let answer = stage.post(&format!("/agents/gone-1/{what}"), "").await;
+        seen.note(id, 503, &answer);
+    }
+}
+
+async fn without_a_store(seen: &mut Seen) {
+    let stage = Stage::saying(|| {
+        let closed = || StoreError::Closed;
+        (Err(closed().into()), Err(closed().into()))
+    });
+    stage.store.close().await.unwrap();
+    for (id, path) in [
+        ("listMessages", "/messages"),
+        ("getMessage", NOBODY),
+        ("listMessageEvents", &format!("{NOBODY}/events")),
+        ("ready", "/readyz"),
+    ] {
+        seen.note(id, 503, &stage.get(path).await);
+    }
+    seen.note("sendMessage", 503, &stage.post("/messages", MESSAGE).await);
+    let answer = stage.post("/messages/batch", BATCH).await;
+    seen.note("sendBatch", 503, &answer);
+    let answer = stage.call(Method::DELETE, NOBODY, &[], "").await;
+    seen.note("cancelMessage", 503, &answer);
+}
+
+async fn with_a_dispatcher_that_refuses(seen: &mut Seen) {
+    let overloaded = Stage::saying(|| {
+        let retry_after = Duration::from_secs(1);
+        (Err(AcceptError::Overloaded { retry_after }), Ok(()))
+    });
+    let answer = overloaded.post("/messages", MESSAGE).await;
+    seen.note("sendMessage", 503, &answer);
+    let answer = overloaded.post("/messages/batch", BATCH).await;
+    seen.note("sendBatch", 503, &answer);
+
+    let busy = Stage::saying(|| (Err(AcceptError::KeyInProgress), Err(CancelError::TooLate)));
+    let key = [("idempotency-key", "k")];
+    let answer = busy.call(Method::POST, "/messages", &key, MESSAGE).await;
+    seen.note("sendMessage", 409, &answer);
+    let answer = busy
+        .call(Method::POST, "/messages/batch", &key, BATCH)
+        .await;
+    seen.note("sendBatch", 409, &answer);
+
+    // The message that the key named was removed meanwhile.
+    let forgotten = Stage::saying(|| {
+        let id = "01930000-0000-7000-8000-000000000001".parse().unwrap();
+        (Ok(Admission::Replayed(vec![id])), Ok(()))
+    });
+    let answer = forgotten
+        .call(Method::POST, "/messages", &key, MESSAGE)
+        .await;
+    seen.note("sendMessage", 404, &answer);
+
+    let broken = Stage::saying(|| (Ok(Admission::Accepted(Vec::new())), Ok(())));
+    let answer = broken.post("/messages", MESSAGE).await;
+    seen.note("sendMessage", 500, &answer);
+    seen.note("getAgent", 500, &broken.get("/agents/panic-1").await);
+}
+
+async fn with_slow_clients(seen: &mut Seen) {
+    let stage = Stage::new();
+    let never = || Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, String>>());
+    seen.note("sendMessage", 408, &stage.post("/messages", never()).await);
+    let answer = stage.post("/messages/batch", never()).await;
+    seen.note("sendBatch", 408, &answer);
+}
+
+async fn with_too_many_streams(seen: &mut Seen) {
+    let stage = Stage::new();
+    let stream = [("accept", "text/event-stream")];
+    let answer = stage.call(Method::GET, "/events", &stream, "").await;
+    seen.note("listEvents", 503, &answer);
+    let answer = stage
+        .call(Method::POST, "/messages", &stream, MESSAGE)
+        .await;
+    seen.note("sendMessage", 503, &answer);
+}
+
+/// Every call that a token is asked for is asked without one, with one that is not for it, and with
+/// one that has asked too often.
+async fn with_tokens(seen: &mut Seen) {
+    let token = |name: &str, rights, rate| Token {
+        name: name.into(),
+        sha256: Sha256::digest(name).into(),
+        accounts: None,
+        rights,
+        rate,
+    };
+    let own = Token {
+        accounts: Some([Arc::from("sip:alice@example.com")].into()),
+        ..token("own", Rights::Full, None)
+    };
+    let spent = token("spent", Rights::Full, Some(0.001));
+    let tokens = vec![own, token("reader", Rights::Read, None), spent];
+    let stage = Stage::guarded(dispatch::Handle::new(1).0, Some(tokens));
+
+    // It may ask once.
+    let spent = [("authorization", "Bearer spent")];
+    stage.call(Method::GET, "/agents", &spent, "").await;
+    for call in Operation::all() {
+        let method = Method::from_bytes(call.method.as_bytes()).unwrap();
+        let path = routes::filled(call.path);
+        let answer = stage.call(method.clone(), &path, &[], "").await;
+        let is_open = call.value["security"] == serde_json::json!([]);
+        assert_eq!(answer.status != 401, is_open, "{}", call.id());
+        if is_open {
+            continue;
+        }
+        seen.note(call.id(), 401, &answer);
+        let answer = stage.call(method.clone(), &path, &spent, "").await;
+        seen.note(call.id(), 429, &answer);
+        assert!(answer.headers.contains_key("ratelimit"));
+        if method != Method::GET {
+            let reader = [("authorization", "Bearer reader")];
+            let answer = stage.call(method, &path, &reader, "").await;
+            seen.note(call.id(), 403, &answer);
+        }
+    }
+    let own = [("authorization", "Bearer own")];
+    for (id, path) in [("listMessages", "/messages"), ("listEvents", "/events")] {
+        let path = format!("{path}?from=sip:bob@example.com");
+        let answer = stage.call(Method::GET, &path, &own, "").await;
+        seen.note(id, 403, &answer);
+    }
+}
