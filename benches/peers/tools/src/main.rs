@@ -2,16 +2,20 @@
 //!
 //! Each round measures every gateway at every server with every number of clients, one after the
 //! other, so that what disturbs the machine disturbs all alike; the median of the rounds counts.
-//! `benches/peers/run` builds what this needs and calls it.
+//! `agents` and `streams` measure what the comparison does not show: many user agents that do
+//! nothing, and many readers of the log. `benches/peers/run` builds what this needs and calls it.
 
 #![expect(
     clippy::expect_used,
     reason = "a tool for benchmarks that ends with its reason"
 )]
 
+mod agents;
+mod http;
 mod load;
 mod peers;
 mod report;
+mod streams;
 mod usage;
 
 use std::fs;
@@ -66,13 +70,26 @@ impl Options {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let options = Options::parse(std::env::args().skip(1))?;
-    LocalSet::new().run_until(compare(&options)).await
+/// Numbers of a measurement, by the names of their options.
+fn numbers<const N: usize>(
+    mut arguments: impl Iterator<Item = String>,
+    mut defaults: [(&str, f64); N],
+) -> Result<[f64; N]> {
+    while let Some(name) = arguments.next() {
+        let value = arguments
+            .next()
+            .with_context(|| format!("{name} of what?"))?;
+        let names = defaults.map(|(name, _)| name).join(", ");
+        let known = defaults.iter_mut().find(|(known, _)| *known == name);
+        let (_, number) = known.with_context(|| format!("{name} is none of {names}"))?;
+        *number = value.parse()?;
+    }
+    Ok(defaults.map(|(_, number)| number))
 }
 
-async fn compare(options: &Options) -> Result<()> {
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1).peekable();
     let programs = std::env::current_exe()?;
     let programs = programs.parent().context("a program is in a folder")?;
     let places = Places {
@@ -81,6 +98,34 @@ async fn compare(options: &Options) -> Result<()> {
         // Beside the programs and not in /tmp, which may be memory: the store must meet a disk.
         scratch: tempfile::tempdir_in(programs)?,
     };
+    let what = arguments.next_if(|argument| !argument.starts_with("--"));
+    let local = LocalSet::new();
+    match what.as_deref() {
+        None => {
+            let options = Options::parse(arguments)?;
+            local.run_until(compare(&options, places)).await
+        }
+        Some("agents") => {
+            let defaults = [("--agents", 10_000.0), ("--idle", 20.0)];
+            let [count, idle] = numbers(arguments, defaults)?;
+            let measuring = agents::run(&places, count as u32, idle);
+            local.run_until(measuring).await
+        }
+        Some("streams") => {
+            let defaults = [
+                ("--readers", 1_000.0),
+                ("--events", 1_000.0),
+                ("--seconds", 10.0),
+            ];
+            let [readers, events, seconds] = numbers(arguments, defaults)?;
+            let measuring = streams::run(&places, readers as u32, events as u32, seconds);
+            local.run_until(measuring).await
+        }
+        Some(other) => bail!("{other} is none of agents, streams"),
+    }
+}
+
+async fn compare(options: &Options, places: Places) -> Result<()> {
     let servers = peers::servers(&places).await?;
     let mut gateways = Vec::new();
     for server in &servers {

@@ -27,7 +27,7 @@ use crate::load::Conversation;
 use crate::usage::Usage;
 
 /// How many different targets the messages are spread over.
-const TARGETS: usize = 1000;
+pub const TARGETS: usize = 1000;
 
 /// What every message says: as long as a short chat message.
 const BODY: &str = "The quick brown fox jumps over the lazy dog, and the lazy dog sleeps on.";
@@ -100,8 +100,14 @@ impl Peer {
         Usage::of(self.group)
     }
 
-    fn url(&self) -> String {
+    /// Where it takes SIP over WebSocket.
+    pub fn url(&self) -> String {
         format!("ws://127.0.0.1:{}", self.port)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 }
 
@@ -133,8 +139,7 @@ pub struct Gateway {
 pub async fn servers(places: &Places) -> Result<Vec<Server>> {
     let defines = ["ANSWER_MESSAGES", "OPEN_MESSAGES"];
     let kamailio = kamailio(places, &defines).await?;
-    let mut command = Command::new(places.programs.join("sink"));
-    let sink = Peer::start(&mut command, listening_port).await?;
+    let sink = sink(places).await?;
     Ok(vec![
         Server {
             name: "kamailio",
@@ -145,6 +150,12 @@ pub async fn servers(places: &Places) -> Result<Vec<Server>> {
             peer: sink,
         },
     ])
+}
+
+/// Starts the sink.
+pub async fn sink(places: &Places) -> Result<Peer> {
+    let mut command = Command::new(places.programs.join("sink"));
+    Peer::start(&mut command, listening_port).await
 }
 
 /// Starts the gateways whose names begin so, or all of them, in front of this server.
@@ -167,36 +178,8 @@ pub async fn gateways(places: &Places, server: &Server, wanted: &[String]) -> Re
 
 /// sipost as it comes: SQLite, every commit on the disk before it counts.
 async fn sipost(places: &Places, server: &Server) -> Result<Gateway> {
-    let folder = places
-        .scratch
-        .path()
-        .join(format!("sipost-{}", server.name));
-    fs::create_dir(&folder)?;
-    let config = folder.join("sipost.toml");
-    let text = format!(
-        r#"
-        [http]
-        listen = "127.0.0.1:0"
-        [store]
-        url = "sqlite://{store}"
-        [[account]]
-        uri = "sip:alice@example.test"
-        password = "alice-secret"
-        connections = 8
-        servers = [{{ url = "{url}" }}]
-        "#,
-        store = folder.join("sipost.db").display(),
-        url = server.peer.url(),
-    );
-    fs::write(&config, text)?;
-    let mut command = Command::new(places.programs.join("sipost"));
-    command.args(["serve".as_ref(), "--config".as_ref(), config.as_os_str()]);
-    let peer = Peer::start(&mut command, |line| {
-        let (_, after) = line.split_once("http://127.0.0.1:")?;
-        first_number(after)
-    })
-    .await?;
-
+    let name = format!("sipost-{}", server.name);
+    let peer = start_sipost(places, &server.peer.url(), &name, 8, "").await?;
     let requests = requests(
         &peer,
         "/messages",
@@ -209,6 +192,48 @@ async fn sipost(places: &Places, server: &Server) -> Result<Gateway> {
         conversation: conversation(&peer, requests, r#""status":"succeeded""#),
         peer,
     })
+}
+
+/// Starts sipost in front of this SIP server with so many agents of one account, in a folder of
+/// this name. `more` is added to its configuration.
+pub async fn start_sipost(
+    places: &Places,
+    url: &str,
+    name: &str,
+    agents: u32,
+    more: &str,
+) -> Result<Peer> {
+    let folder = places.scratch.path().join(name);
+    fs::create_dir(&folder)?;
+    let config = folder.join("sipost.toml");
+    let http = match more.contains("[http]") {
+        true => "",
+        false => "[http]\nlisten = \"127.0.0.1:0\"",
+    };
+    let text = format!(
+        r#"
+        {http}
+        {more}
+        [store]
+        url = "sqlite://{store}"
+        [[account]]
+        uri = "sip:alice@example.test"
+        password = "alice-secret"
+        connections = {agents}
+        servers = [{{ url = "{url}" }}]
+        "#,
+        store = folder.join("sipost.db").display(),
+    );
+    fs::write(&config, text)?;
+    let mut command = Command::new(places.programs.join("sipost"));
+    command.args(["serve".as_ref(), "--config".as_ref(), config.as_os_str()]);
+    // One line for each of ten thousand agents is not what is measured.
+    command.env("SIPOST__TELEMETRY__LOG_LEVEL", "info,sipost::agent=warn");
+    Peer::start(&mut command, |line| {
+        let (_, after) = line.split_once("http://127.0.0.1:")?;
+        first_number(after)
+    })
+    .await
 }
 
 /// What one writes in an afternoon with JsSIP.
@@ -283,7 +308,7 @@ async fn kamailio(places: &Places, defines: &[&str]) -> Result<Peer> {
 
 fn conversation(peer: &Peer, requests: Vec<Vec<u8>>, success: &'static str) -> Rc<Conversation> {
     Rc::new(Conversation {
-        address: SocketAddr::from((Ipv4Addr::LOCALHOST, peer.port)),
+        address: peer.address(),
         requests,
         success,
     })
