@@ -11,3 +11,4 @@ mod opening;
 mod registering;
 mod servers;
 mod stage;
+mod tls;

@@ -1,0 +1,255 @@
+//! `wss`: whom an agent trusts, and what it shows of itself.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::BasicConstraints;
+use rcgen::CertificateParams;
+use rcgen::DnType;
+use rcgen::IsCa;
+use rcgen::Issuer;
+use rcgen::KeyPair;
+use rcgen::PublicKeyData as _;
+use rcgen::date_time_ymd;
+use rustls::RootCertStore;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::server::WebPkiClientVerifier;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::stage::House;
+use super::stage::Peer;
+use super::stage::Setup;
+use super::stage::Stage;
+use super::stage::soon;
+use crate::agent::TlsError;
+use crate::agent::client_config;
+use crate::sip::testing::value;
+
+/// Who signs certificates.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// A certificate with its key, both PEM.
+struct Signed {
+    certificate: String,
+    key: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        // Two authorities of one name would be taken for one that signs badly.
+        let name = format!("{:x?}", key.der_bytes());
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(params, key);
+        Self { issuer, pem }
+    }
+
+    fn signs(&self, name: &str) -> Signed {
+        self.signs_until(name, 4000)
+    }
+
+    fn signs_until(&self, name: &str, year: i32) -> Signed {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(year, 1, 1);
+        Signed {
+            certificate: params.signed_by(&key, &self.issuer).unwrap().pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(der(&self.pem)).unwrap();
+        roots
+    }
+}
+
+fn der(pem: &str) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
+}
+
+/// A server with this certificate; it asks for one in return when it knows who signs them.
+fn acceptor(own: &Signed, clients: Option<&Authority>) -> TlsAcceptor {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let roots = Arc::new(authority.roots());
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+    let config = builder
+        .with_single_cert(vec![der(&own.certificate)], key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// Files of the operator.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+/// An agent that trusts this authority, and shows this certificate.
+fn agent(house: &House, host: &str, trusts: &Authority, shows: Option<&Signed>) -> Stage {
+    let files = Files::new();
+    let authority = files.write("authority.pem", &trusts.pem);
+    let own = shows.map(|own| {
+        let certificate = files.write("client.pem", &own.certificate);
+        (certificate, files.write("client.key", &own.key))
+    });
+    let own = own
+        .as_ref()
+        .map(|(chain, key)| (chain.as_path(), key.as_path()));
+    let mut setup = Setup::new([(format!("wss://{host}:{}/sip", house.port()), 1)]);
+    setup.dialing.tls = watch::channel(client_config(Some(&authority), own).unwrap()).1;
+    setup.start()
+}
+
+async fn secured(house: &House, acceptor: &TlsAcceptor) -> TlsStream<TcpStream> {
+    soon(acceptor.accept(house.accept().await)).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_authority_of_the_operator_is_trusted_and_the_server_is_told_its_name() {
+    let (authority, house) = (Authority::new(), House::open().await);
+    let acceptor = acceptor(&authority.signs("localhost"), None);
+    let mut stage = agent(&house, "localhost", &authority, None);
+
+    let stream = secured(&house, &acceptor).await;
+    assert_eq!(stream.get_ref().1.server_name(), Some("localhost"));
+    let mut peer = Peer::upgrade(stream).await;
+    let register = peer.register().await;
+    stage.up().await;
+    assert!(
+        value(&register, "Via").starts_with("SIP/2.0/WSS "),
+        "{register}"
+    );
+    peer.works_for(&mut stage).await;
+}
+
+#[tokio::test]
+async fn a_server_may_be_an_address() {
+    let (authority, house) = (Authority::new(), House::open().await);
+    let acceptor = acceptor(&authority.signs("127.0.0.1"), None);
+    let mut stage = agent(&house, "127.0.0.1", &authority, None);
+    let mut peer = Peer::upgrade(secured(&house, &acceptor).await).await;
+    peer.register().await;
+    stage.up().await;
+}
+
+/// Whoever cannot show who he is gets no word of SIP; it is told why, and tried again.
+#[tokio::test]
+async fn a_server_that_cannot_be_trusted_is_refused_and_the_reason_is_told() {
+    let (known, unknown) = (Authority::new(), Authority::new());
+    for (certificate, reason) in [
+        (unknown.signs("localhost"), "UnknownIssuer"),
+        (known.signs("elsewhere.example"), "not valid for name"),
+        (known.signs_until("localhost", 2001), "expired"),
+    ] {
+        let house = House::open().await;
+        let stage = agent(&house, "localhost", &known, None);
+        let refusing = acceptor(&certificate, None);
+        let refused = soon(refusing.accept(house.accept().await)).await;
+        assert!(refused.is_err(), "{reason}");
+        stage.told("TLS: ").await;
+        assert!(
+            stage.error().contains(reason),
+            "{reason}: {}",
+            stage.error()
+        );
+
+        let honest = acceptor(&known.signs("localhost"), None);
+        Peer::upgrade(secured(&house, &honest).await)
+            .await
+            .register()
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_tls_is_told_and_tried_again() {
+    let (authority, house) = (Authority::new(), House::open().await);
+    let stage = agent(&house, "localhost", &authority, None);
+    let mut stream = house.accept().await;
+    let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut stream, answer)
+        .await
+        .unwrap();
+    house.accept().await;
+    assert!(stage.error().starts_with("TLS: "), "{}", stage.error());
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_a_client_certificate_is_shown_it() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let house = House::open().await;
+    let asking = acceptor(&authority.signs("localhost"), Some(&clients));
+
+    let own = clients.signs("alice.example");
+    let mut stage = agent(&house, "localhost", &authority, Some(&own));
+    let stream = secured(&house, &asking).await;
+    let shown = stream.get_ref().1.peer_certificates().unwrap();
+    assert_eq!(shown, [der(&own.certificate)]);
+    Peer::upgrade(stream).await.register().await;
+    stage.up().await;
+    drop(stage);
+
+    let without = agent(&house, "localhost", &authority, None);
+    while soon(asking.accept(house.accept().await)).await.is_ok() {}
+    without.told(" ").await;
+    house.accept().await;
+}
+
+#[test]
+fn files_that_hold_no_certificate_are_named() {
+    let files = Files::new();
+    let (authority, other) = (Authority::new(), Authority::new().signs("a"));
+    let own = authority.signs("alice.example");
+    let missing = files.0.path().join("missing.pem");
+    let empty = files.write("empty.pem", "no certificate\n");
+    let certificate = files.write("client.pem", &own.certificate);
+    let wrong_key = files.write("other.key", &other.key);
+
+    for path in [&missing, &empty] {
+        let error = client_config(Some(path), None).unwrap_err();
+        assert!(matches!(&error, TlsError::File { path: named, .. } if named == path));
+        assert!(error.to_string().contains(&path.display().to_string()));
+    }
+    let pair = Some((certificate.as_path(), empty.as_path()));
+    let error = client_config(None, pair).unwrap_err();
+    assert!(matches!(error, TlsError::File { path, .. } if path == empty));
+    let pair = Some((certificate.as_path(), wrong_key.as_path()));
+    let error = client_config(None, pair).unwrap_err();
+    assert!(matches!(error, TlsError::ClientCertificate(_)), "{error}");
+}
