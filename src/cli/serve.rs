@@ -44,6 +44,7 @@ pub(super) fn run(serve: &Serve) -> Result<ExitCode, Failure> {
 async fn until_stopped(sources: Sources, loaded: Loaded) -> ExitCode {
     let shutdown = Shutdown::new();
     tokio::spawn(shutdown.clone().run());
+    outlive_file_size_limit();
     // Before anything is begun: a signal that nobody waits for would end the process.
     let reloads = match Reloads::new() {
         Ok(reloads) => reloads,
@@ -57,6 +58,21 @@ async fn until_stopped(sources: Sources, loaded: Loaded) -> ExitCode {
         Err(error) => {
             tracing::error!(%error, "the gateway does not start");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Makes a limit on the size of files an error of the store, told to clients like a full disk;
+/// left alone, the signal that goes with it would end the process.
+fn outlive_file_size_limit() {
+    #[cfg(target_os = "linux")]
+    {
+        use tokio::signal::unix::SignalKind;
+        /// SIGXFSZ on every architecture of Linux but MIPS and PA-RISC.
+        const FILE_SIZE: i32 = 25;
+        // Nobody listens: that the signal is taken is enough, and it is taken from now on.
+        if let Err(error) = tokio::signal::unix::signal(SignalKind::from_raw(FILE_SIZE)) {
+            tracing::debug!(%error, "a limit on the size of files would end the gateway");
         }
     }
 }

@@ -261,7 +261,7 @@ impl Store for Sqlite {
     fn check(&self) -> Reply<()> {
         self.writer
             .submit(Urgency::Ongoing, Weight::SMALL, (), |turn, ()| {
-                schema::set_fact(turn.connection, "epoch", turn.epoch)?;
+                schema::count_check(turn.connection)?;
                 Ok(())
             })
     }

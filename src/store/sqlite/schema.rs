@@ -46,6 +46,12 @@ pub(super) fn writer(options: &Options, now: Timestamp) -> Result<Connection, St
     )?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(128);
+    // SQLite opens a file that may only be read, and says so at the first write. Asked before
+    // anything is read, because reading makes files beside it that nobody may write either.
+    if connection.is_readonly("main")? {
+        let path = options.path.display();
+        return Err(StoreError::ReadOnly(format!("{path} may only be read")));
+    }
     check_owner(&connection)?;
     let synchronous = match options.synchronous {
         Synchronous::Full => "FULL",
@@ -60,7 +66,17 @@ pub(super) fn writer(options: &Options, now: Timestamp) -> Result<Connection, St
     // The bundled library turns them on; no table has any.
     connection.pragma_update(None, "foreign_keys", false)?;
     migrate(&mut connection, now)?;
+    check_writable(&connection)?;
     Ok(connection)
+}
+
+/// Refuses a database whose files may not all be written. A disk that is full now is no reason not
+/// to start: what was accepted can still be read, and room can come back.
+fn check_writable(connection: &Connection) -> Result<(), StoreError> {
+    match count_check(connection).map_err(StoreError::from) {
+        Err(StoreError::ReadOnly(text)) => Err(StoreError::ReadOnly(text)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Opens a connection that only reads.
@@ -137,5 +153,17 @@ pub(super) fn set_fact(connection: &Connection, name: &str, value: u64) -> Resul
     connection
         .prepare_cached("UPDATE facts SET value = ?2 WHERE name = ?1")?
         .execute((name, value))
+        .map(drop)
+}
+
+/// Writes something that changes: what stays as it was SQLite does not write at all, so it would
+/// not tell whether anything can be written.
+pub(super) fn count_check(connection: &Connection) -> Result<(), Error> {
+    connection
+        .prepare_cached(
+            "INSERT INTO facts VALUES ('checks', 1) \
+             ON CONFLICT (name) DO UPDATE SET value = (value + 1) % 1000000",
+        )?
+        .execute([])
         .map(drop)
 }
