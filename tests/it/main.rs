@@ -2,8 +2,23 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod agents;
+mod batch;
+mod cancel;
 mod cli;
+mod crash;
+mod disk;
+mod events;
+mod harness;
+mod idempotency;
+mod lanes;
+mod limits;
 mod operating;
+mod outcomes;
+mod posting;
+mod restart;
+mod schedule;

@@ -1,0 +1,86 @@
+//! `GET /agents`: the pool, as an operator sees it.
+
+use serde_json::json;
+
+use crate::harness::House;
+use crate::harness::Peer;
+use crate::harness::Reply;
+use crate::harness::soon;
+
+#[tokio::test]
+async fn agents_are_listed_with_what_they_did() {
+    let peer = Peer::start().await;
+    peer.script("bob", [Reply::Status(486)]);
+    let house = House::at(&peer).with_agents(2);
+    let gateway = house.open().await;
+    peer.registered(2).await;
+    for target in ["bob", "carol", "dave"] {
+        gateway
+            .http
+            .delivered(&json!({"target": target, "body": "x"}))
+            .await;
+    }
+
+    let list = gateway.http.get("/agents").await;
+    assert_eq!(list.status, 200);
+    let agents = list.body["data"].as_array().unwrap();
+    let ids: Vec<_> = agents.iter().map(|agent| agent["id"].clone()).collect();
+    assert_eq!(ids, ["alice-1", "alice-2"]);
+    let sum = |member: &str| -> u64 {
+        agents
+            .iter()
+            .map(|agent| agent[member].as_u64().unwrap())
+            .sum()
+    };
+    assert_eq!(
+        (
+            sum("sent"),
+            sum("succeeded"),
+            sum("failed"),
+            sum("inFlight")
+        ),
+        (3, 2, 1, 0)
+    );
+    for agent in agents {
+        assert_eq!(agent["account"], "sip:alice@example.com");
+        assert_eq!(agent["state"], "registered");
+        assert!(
+            agent["registeredUntil"].as_str() > agent["since"].as_str(),
+            "{agent}"
+        );
+        let path = format!("/agents/{}", agent["id"].as_str().unwrap());
+        assert_eq!(gateway.http.get(&path).await.body["id"], agent["id"]);
+    }
+    assert_eq!(gateway.http.get("/agents/alice-3").await.status, 404);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_refused_says_why_and_comes_back() {
+    let peer = Peer::start().await;
+    peer.answer_registers(503);
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    soon("the agent tells of the refusal", async {
+        loop {
+            let agent = gateway.http.get("/agents/alice-1").await.body;
+            if agent["lastError"]
+                .as_str()
+                .is_some_and(|error| error.contains("503"))
+            {
+                assert_ne!(agent["state"], "registered");
+                break;
+            }
+        }
+    })
+    .await;
+    // A SIP server that is away is no reason to take nothing in.
+    assert_eq!(gateway.http.get("/readyz").await.status, 200);
+    let id = gateway
+        .http
+        .accepted(&json!({"target": "bob", "body": "x"}))
+        .await;
+    peer.answer_registers(200);
+    assert_eq!(gateway.http.finished(&id).await["status"], "succeeded");
+    gateway.stop().await;
+}

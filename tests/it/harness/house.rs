@@ -1,0 +1,132 @@
+//! A gateway with a folder of its own, opened in this process or as a program.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sipost::app::Gateway;
+use sipost::clock::Clock;
+use sipost::config::Config;
+use tempfile::TempDir;
+
+use super::Client;
+use super::Exit;
+use super::Peer;
+use super::Program;
+
+/// Where a gateway lives: its settings and its store. It can be opened again and again.
+pub(crate) struct House {
+    folder: TempDir,
+    settings: Vec<String>,
+    server: String,
+    agents: u32,
+}
+
+/// A gateway in this process.
+pub(crate) struct Open {
+    /// How it is spoken to.
+    pub(crate) http: Client,
+    gateway: Gateway,
+}
+
+impl House {
+    /// One account, `sip:alice@example.com`, whose user agent registers with this peer.
+    ///
+    /// Waits are short, so that a test sees in milliseconds what takes seconds in service.
+    pub(crate) fn at(peer: &Peer) -> Self {
+        let house = Self {
+            folder: tempfile::tempdir().unwrap(),
+            settings: Vec::new(),
+            server: peer.url(),
+            agents: 1,
+        };
+        house
+            .with("http.listen = '127.0.0.1:0'")
+            .with("store.synchronous = 'normal'")
+            .with("sip.recovery_min = '50ms'")
+            .with("sip.recovery_max = '200ms'")
+            .with("delivery.retry_min = '20ms'")
+            .with("delivery.retry_max = '100ms'")
+            .with("delivery.shutdown_grace = '5s'")
+    }
+
+    /// One more setting, `section.key = value` as in TOML; it takes the place of an earlier one.
+    pub(crate) fn with(mut self, setting: &str) -> Self {
+        let key = |setting: &str| setting.split('=').next().map(|key| key.trim().to_owned());
+        self.settings.retain(|known| key(known) != key(setting));
+        self.settings.push(setting.to_owned());
+        self
+    }
+
+    /// So many user agents.
+    pub(crate) fn with_agents(mut self, agents: u32) -> Self {
+        self.agents = agents;
+        self
+    }
+
+    /// The database.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.path().join("sipost.db")
+    }
+
+    /// Opens the gateway in this process.
+    pub(crate) async fn open(&self) -> Open {
+        self.open_with(Clock::system()).await
+    }
+
+    /// Opens the gateway in this process, so much later: nobody has to wait for it.
+    pub(crate) async fn open_later(&self, by: Duration) -> Open {
+        let time = Clock::system().now().plus(by);
+        self.open_with(Clock::starting_at(time)).await
+    }
+
+    async fn open_with(&self, clock: Clock) -> Open {
+        let config = Config::from_toml(&self.toml()).unwrap();
+        let gateway = Gateway::start(&config, clock).await.unwrap();
+        Open {
+            http: Client::new(format!("http://{}", gateway.address())),
+            gateway,
+        }
+    }
+
+    /// Starts the gateway as a program, and waits until it listens.
+    pub(crate) async fn launch(&self) -> Program {
+        Program::start(&self.file()).await
+    }
+
+    /// Starts the gateway as a program that must refuse to start: how it ended.
+    pub(crate) async fn refused(&self) -> Exit {
+        match Program::try_start(&self.file()).await {
+            Ok(_) => panic!("the gateway started"),
+            Err(exit) => exit,
+        }
+    }
+
+    fn file(&self) -> PathBuf {
+        let file = self.folder.path().join("sipost.toml");
+        fs::write(&file, self.toml()).unwrap();
+        file
+    }
+
+    fn toml(&self) -> String {
+        let Self {
+            settings,
+            server,
+            agents,
+            ..
+        } = self;
+        format!(
+            "store.url = 'sqlite://{}'\n{}\n[[account]]\nuri = 'sip:alice@example.com'\n\
+             connections = {agents}\nservers = ['{server}']\n",
+            self.store().display(),
+            settings.join("\n"),
+        )
+    }
+}
+
+impl Open {
+    /// Ends it in order.
+    pub(crate) async fn stop(self) {
+        super::soon("the gateway stops", self.gateway.stop()).await;
+    }
+}

@@ -1,0 +1,39 @@
+//! What whole-house tests are made of: a gateway, a SIP server that does as it is told, a client.
+//!
+//! Nothing here sleeps: a test waits for a fact, at most for [`PATIENCE`].
+
+mod client;
+mod house;
+mod message;
+mod peer;
+mod program;
+mod seed;
+mod stream;
+
+use std::future::Future;
+use std::time::Duration;
+
+pub(crate) use client::Client;
+pub(crate) use client::id_of;
+pub(crate) use client::types_of;
+pub(crate) use house::House;
+pub(crate) use peer::Got;
+pub(crate) use peer::Peer;
+pub(crate) use peer::Reply;
+pub(crate) use program::Exit;
+pub(crate) use program::Program;
+pub(crate) use seed::Seed;
+pub(crate) use stream::Event;
+pub(crate) use stream::Stream;
+
+/// How long a fact may be waited for. Much longer than anything takes on a busy machine, so that
+/// only what never comes fails a test.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for something that must happen.
+pub(crate) async fn soon<T>(what: &str, fact: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, fact).await {
+        Ok(found) => found,
+        Err(_) => panic!("this did not happen: {what}"),
+    }
+}

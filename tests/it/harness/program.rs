@@ -1,0 +1,181 @@
+//! The gateway as its operator runs it: a program that can be stopped, and killed.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use rustix::process::Pid;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::Signal;
+use tokio::io::AsyncBufReadExt as _;
+use tokio::io::AsyncRead;
+use tokio::io::BufReader;
+use tokio::process::Child;
+use tokio::process::Command;
+use tokio::sync::watch;
+
+use super::Client;
+use super::soon;
+
+/// A running `sipost`; it ends with this value at the latest.
+pub(crate) struct Program {
+    /// How it is spoken to.
+    pub(crate) http: Client,
+    child: Child,
+    said: Arc<Mutex<Vec<String>>>,
+    /// Changes with every line that is said.
+    heard: watch::Receiver<usize>,
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    pub(crate) code: Option<i32>,
+    /// What it said, both outputs together.
+    pub(crate) said: String,
+}
+
+impl Program {
+    /// Starts one, and waits until it listens.
+    pub(super) async fn start(config: &Path) -> Self {
+        match Self::try_start(config).await {
+            Ok(program) => program,
+            Err(exit) => panic!("the gateway did not start: {exit:?}"),
+        }
+    }
+
+    /// Starts one that may refuse to.
+    pub(super) async fn try_start(config: &Path) -> Result<Self, Exit> {
+        let mut child = command()
+            .args(["serve", "--config"])
+            .arg(config)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let said: Arc<Mutex<Vec<String>>> = Arc::default();
+        let sender = Arc::new(watch::Sender::new(0));
+        let mut heard = sender.subscribe();
+        listen_to(child.stdout.take().unwrap(), sender.clone(), &said);
+        listen_to(child.stderr.take().unwrap(), sender, &said);
+        let search = async {
+            loop {
+                let url = said.lock().unwrap().iter().find_map(|line| url_in(line));
+                // Nobody is left to say anything when the program has ended.
+                if url.is_some() || heard.changed().await.is_err() {
+                    return url;
+                }
+            }
+        };
+        match soon("the gateway listens or ends", search).await {
+            Some(url) => Ok(Self {
+                http: Client::new(url),
+                child,
+                said,
+                heard,
+            }),
+            None => {
+                let status = soon("the gateway ends", child.wait()).await.unwrap();
+                let said = said.lock().unwrap().join("\n");
+                Err(Exit {
+                    code: status.code(),
+                    said,
+                })
+            }
+        }
+    }
+
+    /// Kills it on the spot, as a power failure would.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Asks it to stop, as an operator does, and waits until it has.
+    pub(crate) async fn stop(mut self) -> Exit {
+        self.signal(Signal::TERM);
+        let status = soon("the gateway stops", self.child.wait()).await.unwrap();
+        Exit {
+            code: status.code(),
+            said: self.said(),
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Lets it write nothing to any file, as a full disk would, or all it wants again.
+    pub(crate) fn may_write(&self, may: bool) {
+        let limit = Rlimit {
+            current: (!may).then_some(0),
+            maximum: None,
+        };
+        rustix::process::prlimit(Some(self.pid()), Resource::Fsize, limit).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap()).unwrap()
+    }
+
+    /// Waits until it says this.
+    pub(crate) async fn says(&self, words: &str) {
+        let mut heard = self.heard.clone();
+        soon(words, async {
+            while !self.said().contains(words) {
+                heard.changed().await.unwrap();
+            }
+        })
+        .await;
+    }
+
+    /// What it said so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().join("\n")
+    }
+}
+
+/// The program, without the right of root to write what nobody may write.
+fn command() -> Command {
+    let program = env!("CARGO_BIN_EXE_sipost");
+    if !rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-dac_override,-dac_read_search", program]);
+    command
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- sipost\n{}\n---", self.said());
+        }
+    }
+}
+
+fn listen_to(
+    output: impl AsyncRead + Unpin + Send + 'static,
+    sender: Arc<watch::Sender<usize>>,
+    said: &Arc<Mutex<Vec<String>>>,
+) {
+    let said = said.clone();
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(output).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            said.lock().unwrap().push(line);
+            sender.send_modify(|count| *count += 1);
+        }
+    });
+}
+
+/// The gateway says where it listens, which is news when it was asked for port 0.
+fn url_in(line: &str) -> Option<String> {
+    let at = line.find("taking messages at http://")? + "taking messages at ".len();
+    let is_part = |c: &char| c.is_ascii_alphanumeric() || ":/.".contains(*c);
+    Some(line[at..].chars().take_while(is_part).collect())
+}

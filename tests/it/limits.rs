@@ -1,0 +1,141 @@
+//! What is refused when there is too much: told at once, with when to come back.
+
+use serde_json::json;
+
+use crate::harness::House;
+use crate::harness::Peer;
+use crate::harness::Reply;
+
+#[tokio::test]
+async fn a_full_queue_refuses_with_503_and_takes_again_when_there_is_room() {
+    let peer = Peer::start().await;
+    peer.script("bob", [Reply::Held(200)]);
+    let house = House::at(&peer).with("delivery.max_queued = 3");
+    let gateway = house.open().await;
+    let message = json!({"target": "bob", "body": "x"});
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(gateway.http.accepted(&message).await);
+    }
+    let refused = gateway.http.post(&message).await;
+    assert_eq!((refused.status, refused.problem()), (503, "overloaded"));
+    assert_eq!(refused.header("Retry-After"), Some("1"));
+
+    peer.wait_for("bob", 1).await;
+    peer.release("bob");
+    gateway.http.finished(&ids[0]).await;
+    ids.push(gateway.http.accepted(&message).await);
+    for count in 2..=4 {
+        peer.wait_for("bob", count).await;
+        peer.release("bob");
+    }
+    for id in &ids {
+        assert_eq!(gateway.http.finished(id).await["status"], "succeeded");
+    }
+    // What was refused left nothing behind.
+    let list = gateway.http.get("/messages").await.body;
+    assert_eq!(list["data"].as_array().unwrap().len(), 4);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_request_does_not_use_up_its_key() {
+    let peer = Peer::start().await;
+    peer.script("bob", [Reply::Held(200), Reply::Status(200)]);
+    let house = House::at(&peer).with("delivery.max_queued = 1");
+    let gateway = house.open().await;
+    let message = json!({"target": "bob", "body": "x"});
+    let first = gateway.http.accepted(&message).await;
+    let refused = gateway.http.post_with_key(&message, "k").await;
+    assert_eq!(refused.status, 503);
+    peer.wait_for("bob", 1).await;
+    peer.release("bob");
+    gateway.http.finished(&first).await;
+    let taken = gateway.http.post_with_key(&message, "k").await;
+    assert_eq!(
+        (taken.status, taken.header("Idempotent-Replayed")),
+        (202, None)
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn bodies_and_requests_have_a_size() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer).with("delivery.max_body = 100");
+    let gateway = house.open().await;
+    let fits = json!({"target": "bob", "body": "x".repeat(100)});
+    gateway.http.accepted(&fits).await;
+    let large = json!({"target": "bob", "body": "x".repeat(101)});
+    let refused = gateway.http.post(&large).await;
+    assert_eq!((refused.status, refused.problem()), (413, "too-large"));
+    let huge = json!({"target": "bob", "body": "x".repeat(2 << 20)});
+    let refused = gateway.http.post(&huge).await;
+    assert_eq!((refused.status, refused.problem()), (413, "too-large"));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn as_many_streams_as_may_are_open_and_no_more() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer).with("http.max_streams = 2");
+    let gateway = house.open().await;
+    let first = gateway.http.stream("/events").await;
+    let _second = gateway.http.stream("/events").await;
+    let ask = || {
+        let request = gateway.http.request(reqwest::Method::GET, "/events");
+        request.header("Accept", "text/event-stream")
+    };
+    let refused = gateway.http.send(ask()).await;
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (503, "too-many-streams")
+    );
+    assert!(refused.header("Retry-After").is_some());
+    // Pages are still given, and who leaves makes room.
+    assert_eq!(gateway.http.get("/events").await.status, 200);
+    drop(first);
+    crate::harness::soon("there is room again", async {
+        while gateway
+            .http
+            .request(reqwest::Method::GET, "/events")
+            .header("Accept", "text/event-stream")
+            .send()
+            .await
+            .unwrap()
+            .status()
+            != 200
+        {}
+    })
+    .await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_takes_nothing_in_and_says_so() {
+    let peer = Peer::start().await;
+    peer.script("bob", [Reply::Held(200)]);
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    let http = gateway.http.clone();
+    let id = http.accepted(&json!({"target": "bob", "body": "x"})).await;
+    peer.wait_for("bob", 1).await;
+    let stopping = tokio::spawn(gateway.stop());
+    crate::harness::soon("it is not ready any more", async {
+        while http.get("/readyz").await.status != 503 {}
+    })
+    .await;
+    let refused = http.post(&json!({"target": "carol", "body": "y"})).await;
+    assert_eq!((refused.status, refused.problem()), (503, "stopping"));
+    assert!(refused.header("Retry-After").is_some());
+    assert_eq!(http.get("/livez").await.status, 200);
+
+    // What is open ends as it would have.
+    peer.release("bob");
+    stopping.await.unwrap();
+    let gateway = house.open().await;
+    let shown = gateway.http.get(&format!("/messages/{id}")).await.body;
+    assert_eq!(shown["status"], "succeeded");
+    assert_eq!(peer.all().len(), 1);
+    gateway.stop().await;
+}
