@@ -112,8 +112,8 @@ impl Handle {
         translate::prepare(&self.identity, key, message, attempt, now)
     }
 
-    /// Tells the agent something. An agent that has ended has said so with [`Report::Gone`], after
-    /// reports about all its jobs; false then.
+    /// Tells the agent something; false when it has ended. What was told before that is reported
+    /// on, all of it, before [`Report::Gone`].
     pub fn tell(&self, command: Command) -> bool {
         self.commands.send(command).is_ok()
     }

@@ -302,3 +302,52 @@ async fn what_happens_while_the_store_fails_is_told_when_it_is_well_again() {
     bench.answer(jobs);
     assert_eq!(bench.end().await, 0);
 }
+
+/// A commit of nothing but a new message and its first event leaves nothing to try again, and once
+/// left the dispatcher waiting for that for ever.
+#[tokio::test]
+async fn after_a_commit_that_took_nothing_in_the_next_is_as_if_it_had_not_been() {
+    let mut bench = Bench::new(4);
+    let first = bench.dispatch.accept(vec![message(1, "bob")], None).await;
+    assert!(first.is_ok());
+    let jobs = bench.jobs().await;
+    bench.answer(jobs);
+    while bench
+        .store
+        .events_of(message(1, "bob").id)
+        .await
+        .unwrap()
+        .len()
+        < 2
+    {
+        tokio::task::yield_now().await;
+    }
+    let other = rusqlite::Connection::open(bench.folder.path().join("test.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = bench.dispatch.accept(vec![message(2, "bob")], key()).await;
+    assert!(refused.is_err(), "{refused:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+
+    let third = bench.dispatch.accept(vec![message(3, "bob")], key()).await;
+    assert!(matches!(third, Ok(Admission::Accepted(_))), "{third:?}");
+    let jobs = bench.jobs().await;
+    assert_eq!(jobs[0].request.call_id, message(3, "bob").id.to_string());
+    bench.answer(jobs);
+    assert_eq!(bench.end().await, 0);
+}
+
+#[tokio::test]
+async fn a_job_for_an_agent_that_ended_meanwhile_goes_to_the_next() {
+    let mut bench = Bench::new(1);
+    let (_, ended) = mpsc::unbounded_channel();
+    drop(std::mem::replace(&mut bench.commands, ended));
+    let first = bench.dispatch.accept(vec![message(1, "bob")], None).await;
+    assert!(first.is_ok());
+    let events = async || bench.store.events_of(message(1, "bob").id).await.unwrap();
+    while events().await.len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let kinds: Vec<_> = events().await.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::Sending, EventKind::Deferred]);
+    assert_eq!(bench.end().await, 0);
+}

@@ -43,6 +43,7 @@ use super::websocket::Server;
 use super::websocket::Socket;
 use crate::clock::Clock;
 use crate::message::AgentState;
+use crate::message::Outcome;
 use crate::sip::Settings;
 use crate::sip::UserAgent;
 pub use keepalive::Keepalive;
@@ -90,6 +91,7 @@ pub async fn run(parts: Parts) {
         };
     }
     agent.shown.enter(AgentState::Stopped, agent.clock.now());
+    agent.give_back();
     agent.tell(Report::Gone(agent.index));
 }
 
@@ -162,6 +164,21 @@ impl Agent {
             moving: false,
             left: false,
             forsaken: None,
+        }
+    }
+
+    /// Gives back the jobs that came after the end was begun. From here on none are taken, which
+    /// whoever tells is told.
+    fn give_back(&mut self) {
+        self.commands.close();
+        let mut back = Vec::new();
+        while let Ok(command) = self.commands.try_recv() {
+            if let Command::Send(jobs) = command {
+                back.extend(jobs.into_iter().map(|job| (job.key, Outcome::NotWritten)));
+            }
+        }
+        if !back.is_empty() {
+            self.tell(Report::Ended(self.index, back));
         }
     }
 

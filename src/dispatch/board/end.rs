@@ -32,12 +32,12 @@ impl Board {
         self.forget(id);
     }
 
-    /// An attempt ended. `agent_name` and `account` are told in the event.
+    /// An attempt ended; `teller` is told in the event.
     pub(in crate::dispatch) fn ended(
         &mut self,
         key: AttemptKey,
         outcome: Outcome,
-        teller: &Teller,
+        teller: Option<&Teller>,
         now: Timestamp,
         jitter: f64,
     ) {
@@ -52,7 +52,7 @@ impl Board {
         };
         self.work.released.push(agent);
         entry.avoid = Some(agent);
-        self.conclude(id, outcome, Some(teller), now, jitter);
+        self.conclude(id, outcome, teller, now, jitter);
     }
 
     /// Records what follows from an outcome, and moves the message on.

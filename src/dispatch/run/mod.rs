@@ -322,7 +322,7 @@ impl Dispatcher {
                     };
                     for (key, outcome) in ended {
                         let jitter = self.jitter();
-                        self.board.ended(key, outcome, &teller, now, jitter);
+                        self.board.ended(key, outcome, Some(&teller), now, jitter);
                     }
                 }
                 Report::Gone(agent) => {

@@ -14,6 +14,8 @@ use crate::agent::AgentIndex;
 use crate::agent::Command as AgentCommand;
 use crate::agent::Job;
 use crate::message::MessageId;
+use crate::message::Outcome;
+use crate::message::Timestamp;
 use crate::store::Record;
 use crate::store::Recorded;
 use crate::store::StoreError;
@@ -76,7 +78,10 @@ impl Dispatcher {
             }
             Err(error) => {
                 let batch = self.without(batch, withdrawn);
-                self.keep(batch, &error);
+                // Nothing is left to be tried again, so the next commit is as good a try as any.
+                if !batch.records.is_empty() {
+                    self.keep(batch, &error);
+                }
             }
         }
     }
@@ -123,10 +128,23 @@ impl Dispatcher {
             }
         }
         for (index, jobs) in jobs {
-            // An agent that has ended reports `Gone`, and its attempts are concluded there.
-            if let Some(agent) = self.agents.get(&index) {
-                agent.tell(AgentCommand::Send(jobs));
-            }
+            self.transmit(index, jobs, now);
+        }
+    }
+
+    /// Hands jobs to their agent. One that has ended meanwhile takes none, and its last report is
+    /// behind us or knows nothing of these.
+    fn transmit(&mut self, index: AgentIndex, jobs: Vec<Job>, now: Timestamp) {
+        let keys: Vec<_> = jobs.iter().map(|job| job.key).collect();
+        let agent = self.agents.get(&index);
+        if agent.is_some_and(|agent| agent.tell(AgentCommand::Send(jobs))) {
+            return;
+        }
+        let teller = agent.map(super::teller);
+        for key in keys {
+            let jitter = self.jitter();
+            self.board
+                .ended(key, Outcome::NotWritten, teller.as_ref(), now, jitter);
         }
     }
 
