@@ -19,7 +19,6 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("shutdown", &[]),
     ("clock", &["message"]),
     ("config", &["message", "sip"]),
-    ("telemetry", &["message", "clock", "config"]),
     ("store", &["message", "clock"]),
     ("retention", &["store", "clock", "config"]),
     ("events", &["message", "store"]),
@@ -28,6 +27,12 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("dispatch", &["message", "store", "agent", "pool", "clock"]),
     ("sandbox", &["sip", "clock"]),
     ("api", &["message", "store", "events", "dispatch", "clock"]),
+    (
+        "telemetry",
+        &[
+            "message", "clock", "config", "store", "agent", "dispatch", "api",
+        ],
+    ),
 ];
 
 /// The rooms that join the others.

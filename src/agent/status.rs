@@ -22,7 +22,6 @@ pub struct Shown {
     sent: AtomicU64,
     succeeded: AtomicU64,
     failed: AtomicU64,
-    reconnects: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -51,7 +50,6 @@ impl Shown {
             sent: AtomicU64::new(0),
             succeeded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            reconnects: AtomicU64::new(0),
         }
     }
 
@@ -71,11 +69,6 @@ impl Shown {
             failed: self.failed.load(Ordering::Relaxed),
             last_error: slow.last_error.clone(),
         }
-    }
-
-    /// How often it had to open its connection again.
-    pub fn reconnects(&self) -> u64 {
-        self.reconnects.load(Ordering::Relaxed)
     }
 
     fn change(&self, change: impl FnOnce(&mut Slow)) {
@@ -115,10 +108,6 @@ impl Shown {
 
     pub(super) fn failed_with(&self, error: impl Into<String>) {
         self.change(|slow| slow.last_error = Some(error.into()));
-    }
-
-    pub(super) fn reconnected(&self) {
-        self.reconnects.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn began(&self, count: u32) {

@@ -26,11 +26,15 @@ pub(super) async fn show(
     Id(id): Id,
     _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
-    let stored = find(&api, &caller, parse_id(&id)?).await?;
-    Ok(json::ok_written(MessageView::stored_json(
-        &stored,
-        api.clock.now(),
-    )))
+    let id = parse_id(&id)?;
+    let stored = find(&api, &caller, id).await?;
+    let waiting = match stored.status {
+        Status::Scheduled | Status::Queued => api.dispatch.waiting_for(id).await,
+        Status::Sending | Status::Succeeded | Status::Failed => None,
+    };
+    let now = api.clock.now();
+    let json = MessageView::explained_json(&stored, now, waiting.as_ref());
+    Ok(json::ok_written(json))
 }
 
 /// `DELETE /messages/{id}`: cancels one that is not being sent yet.

@@ -47,6 +47,9 @@ pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: 
         client,
         took: begun.elapsed(),
     };
+    let route = told.route.map(MatchedPath::as_str);
+    api.observer
+        .answered(&method, route, response.status(), told.took);
     log(&told, &response);
     response.headers_mut().insert(REQUEST_ID, id);
     response

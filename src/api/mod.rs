@@ -14,9 +14,11 @@ mod health;
 mod json;
 mod members;
 mod messages;
+mod metrics;
 mod middleware;
 mod negotiate;
 mod new_message;
+mod observer;
 mod openapi;
 mod params;
 mod peer;
@@ -27,6 +29,7 @@ mod serve;
 mod sse;
 mod tls;
 mod view;
+mod waiting;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -57,6 +60,8 @@ pub use access::Rights;
 pub use access::Token;
 pub use browser::Origins;
 pub use error::ApiError;
+pub use observer::Observer;
+pub use observer::Readings;
 pub use peer::Proxies;
 pub use peer::ProxyHeader;
 pub use problem::ProblemType;
@@ -83,6 +88,8 @@ pub struct Parts {
     pub addressing: Arc<dyn Addressing>,
     /// The agents.
     pub agents: Arc<dyn Agents>,
+    /// Told of every answer.
+    pub observer: Arc<dyn Observer>,
     /// The time.
     pub clock: Clock,
     /// Who may call.
@@ -148,6 +155,12 @@ impl Api {
         let nanos = (millis % 1_000) as u32 * 1_000_000;
         let time = uuid::Timestamp::from_unix(&self.0.ids, millis / 1_000, nanos);
         MessageId::new(Uuid::new_v7(time))
+    }
+
+    /// Event streams that are open.
+    fn open_streams(&self) -> usize {
+        let room = self.0.streams.available_permits();
+        self.settings.max_streams.saturating_sub(room)
     }
 
     /// Room for one more event stream of this caller.

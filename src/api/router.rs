@@ -22,6 +22,7 @@ use super::error::ApiError;
 use super::events;
 use super::health;
 use super::messages;
+use super::metrics;
 use super::middleware;
 use super::openapi;
 use super::post as new;
@@ -50,6 +51,7 @@ routes! {
     "/agents/{id}/reregister"   => post(agents::reregister),
     "/livez"                    => get(health::live),
     "/readyz"                   => get(health::ready),
+    "/metrics"                  => get(metrics::metrics),
     "/openapi.yaml"             => get(openapi::yaml),
     "/openapi.json"             => get(openapi::as_json),
     "/problems/{slug}"          => get(openapi::problem),

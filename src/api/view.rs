@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde::Serializer;
 use serde_json::value::RawValue;
 
+use super::waiting::WaitingView;
+use crate::dispatch::WaitingFor;
 use crate::message::BodyEncoding;
 use crate::message::Header;
 use crate::message::Message;
@@ -47,6 +49,9 @@ pub(super) struct MessageView<'a> {
     expires_at: Timestamp,
     completed_at: Option<Timestamp>,
     next_attempt_at: Option<Timestamp>,
+    /// Only where somebody asked for this one message: `Some(None)` says that it does not wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_for: Option<Option<WaitingView<'a>>>,
     result: Option<&'a RawValue>,
 }
 
@@ -86,11 +91,28 @@ impl<'a> MessageView<'a> {
         }
     }
 
-    /// A message as it stands at `now`, as JSON. Its result was written when it was recorded: it is
-    /// copied and not read once more.
+    /// A message as it stands at `now`, as JSON.
     pub(super) fn stored_json(stored: &'a Stored, now: Timestamp) -> serde_json::Result<Vec<u8>> {
+        Self::at(stored, now).json(stored)
+    }
+
+    /// A message as it stands at `now`, and what it waits for, as JSON.
+    pub(super) fn explained_json(
+        stored: &'a Stored,
+        now: Timestamp,
+        waiting: Option<&'a WaitingFor>,
+    ) -> serde_json::Result<Vec<u8>> {
+        let view = Self {
+            waiting_for: Some(waiting.map(WaitingView::from)),
+            ..Self::at(stored, now)
+        };
+        view.json(stored)
+    }
+
+    /// Its result was written when it was recorded: it is copied and not read once more.
+    fn json(&self, stored: &Stored) -> serde_json::Result<Vec<u8>> {
         let mut json = Vec::with_capacity(USUAL);
-        serde_json::to_writer(&mut json, &Self::at(stored, now))?;
+        serde_json::to_writer(&mut json, self)?;
         if let Some(result) = &stored.result {
             json.truncate(json.len() - NO_RESULT.len());
             json.extend_from_slice(&result.json);
@@ -125,6 +147,7 @@ impl<'a> MessageView<'a> {
             completed_at: None,
             next_attempt_at: None,
             result: None,
+            waiting_for: None,
         }
     }
 }

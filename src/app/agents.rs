@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::sip;
 use crate::sip::digest::Credentials;
 use crate::sip::registration::Policy;
+use crate::telemetry::Metrics;
 
 /// An agent that is ready to run, and the way in to it.
 pub(super) fn agent(
@@ -59,6 +60,7 @@ pub(super) fn agent(
         commands,
         reports: common.reports.clone(),
         shown: Arc::new(Shown::new(identity, url, common.clock.now())),
+        observer: common.observer.clone(),
         clock: common.clock.clone(),
         seed: rand::random(),
     };
@@ -71,6 +73,7 @@ pub(super) fn common(
     epoch: u64,
     clock: &Clock,
     reports: mpsc::UnboundedSender<Report>,
+    metrics: &Metrics,
 ) -> Result<Common, agent::TlsError> {
     let (tls, trusted) = watch::channel(tls(config)?);
     let sip = &config.sip;
@@ -86,6 +89,7 @@ pub(super) fn common(
         tls,
         pace: Arc::new(Pace::new(sip.register_rate)),
         reports,
+        observer: Arc::new(metrics.clone()),
         clock: clock.clone(),
     })
 }

@@ -39,6 +39,7 @@ pub(super) struct Common {
     pub(super) tls: watch::Sender<Arc<ClientConfig>>,
     pub(super) pace: Arc<Pace>,
     pub(super) reports: mpsc::UnboundedSender<Report>,
+    pub(super) observer: Arc<dyn agent::Observer>,
     pub(super) clock: Clock,
 }
 

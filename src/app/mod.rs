@@ -39,6 +39,7 @@ use crate::shutdown::Shutdown;
 use crate::store;
 use crate::store::Store;
 use crate::store::StoreError;
+use crate::telemetry::Metrics;
 use crew::Crew;
 use reload::HttpSide;
 use reload::Live;
@@ -126,11 +127,12 @@ impl Gateway {
         let config = sandboxed.clone().unwrap_or_else(|| config.clone());
         // Bound before anything else is begun: a port that is taken is the commonest mistake.
         let (listener, address) = listen(config.http.listen).await?;
-        let store = open_store(&config, &clock)?;
+        let metrics = Metrics::new();
+        let store = open_store(&config, &clock, &metrics)?;
         let ends = Ends::default();
 
         let (reports, told) = mpsc::unbounded_channel();
-        let common = agents::common(&config, store.epoch(), &clock, reports)?;
+        let common = agents::common(&config, store.epoch(), &clock, reports, &metrics)?;
         let mut crew = Crew::new(common);
 
         let (dispatch, commands) = dispatch::Handle::new(INBOX);
@@ -140,6 +142,7 @@ impl Gateway {
             reports: told,
             drain: ends.draining.clone(),
             clock: clock.clone(),
+            observer: Arc::new(metrics.clone()),
             seed: rand::random(),
             settings: dispatch_settings(&config),
         };
@@ -154,7 +157,7 @@ impl Gateway {
         let sandbox = sandboxed.and_then(|config| config.accounts.into_iter().next());
         let tls = https(&config, &mut background)?;
         let live = Live::new(config, sandbox, crew, dispatch, tls);
-        let router = api::router(api(&live, &store, feed, clock, &ends));
+        let router = api::router(api(&live, &store, feed, metrics, clock, &ends));
         let server = server(&live);
         let (closing, grace_over) = (ends.closing.clone(), ends.grace_over.clone());
         let serving = api::serve(listener, router, server, closing, grace_over);
@@ -209,7 +212,11 @@ async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
     Ok((listener, address))
 }
 
-fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, AppError> {
+fn open_store(
+    config: &Config,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<Arc<dyn Store>, AppError> {
     match &config.store.place {
         config::Place::Sqlite(path) => {
             let options = store::sqlite::Options {
@@ -222,7 +229,7 @@ fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, AppError
                     events: usize::try_from(config.store.recent_events).unwrap_or(usize::MAX),
                     bytes: config.store.recent_bytes,
                 },
-                observer: Arc::new(()),
+                observer: Arc::new(metrics.clone()),
             };
             store::sqlite::open(options, clock.now())
                 .map_err(|error| AppError::Store(path.clone(), error))
@@ -231,13 +238,21 @@ fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, AppError
 }
 
 /// What handlers work with.
-fn api(live: &Live, store: &Arc<dyn Store>, feed: Feed, clock: Clock, ends: &Ends) -> Api {
+fn api(
+    live: &Live,
+    store: &Arc<dyn Store>,
+    feed: Feed,
+    metrics: Metrics,
+    clock: Clock,
+    ends: &Ends,
+) -> Api {
     Api::new(api::Parts {
         store: store.clone(),
         dispatch: live.dispatch.clone(),
         feed,
         addressing: live.accounts.clone(),
         agents: live.crew.directory(),
+        observer: Arc::new(metrics),
         clock,
         access: live.access.subscribe(),
         limits: live.limits.subscribe(),

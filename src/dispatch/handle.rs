@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
+use super::observer::Standing;
+use super::observer::WaitingFor;
 use crate::message::Message;
 use crate::message::MessageId;
 use crate::store::IdempotencyKey;
@@ -87,6 +89,18 @@ pub enum Command {
     },
     /// So many messages a second may these accounts send from now on; `None` for any number.
     Rates(Vec<(Arc<str>, Option<f64>)>),
+    /// Say what this one waits for.
+    WaitingFor {
+        /// Which.
+        id: MessageId,
+        /// Who waits.
+        reply: oneshot::Sender<Option<WaitingFor>>,
+    },
+    /// Say how many messages are where.
+    Standing {
+        /// Who waits.
+        reply: oneshot::Sender<Standing>,
+    },
 }
 
 impl Handle {
@@ -133,5 +147,20 @@ impl Handle {
             .await
             .map_err(|_| CancelError::Stopping)?;
         answer.await.unwrap_or(Err(CancelError::Stopping))
+    }
+
+    /// What a message waits for; `None` when it does not wait, or when nobody is there to say.
+    pub async fn waiting_for(&self, id: MessageId) -> Option<WaitingFor> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::WaitingFor { id, reply };
+        self.inbox.send(command).await.ok()?;
+        answer.await.ok().flatten()
+    }
+
+    /// How many messages are where; `None` when nobody is there to say.
+    pub async fn standing(&self) -> Option<Standing> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Command::Standing { reply }).await.ok()?;
+        answer.await.ok()
     }
 }

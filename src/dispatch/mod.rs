@@ -2,6 +2,7 @@
 
 mod board;
 mod handle;
+mod observer;
 mod ready;
 mod run;
 #[cfg(test)]
@@ -12,6 +13,9 @@ pub use handle::Admission;
 pub use handle::CancelError;
 pub use handle::Command;
 pub use handle::Handle;
+pub use observer::Observer;
+pub use observer::Standing;
+pub use observer::WaitingFor;
 pub use run::Parts;
 pub use run::Settings;
 pub use run::run;

@@ -16,6 +16,8 @@ use super::Admission;
 use super::Handle;
 use super::Parts;
 use super::Settings;
+use super::Standing;
+use super::WaitingFor;
 use crate::agent;
 use crate::agent::AgentIndex;
 use crate::agent::Identity;
@@ -91,12 +93,13 @@ impl Bench {
             reports: told,
             drain: drain.clone(),
             clock: Clock::starting_at(NOW),
+            observer: Arc::new(()),
             seed: 1,
             settings: Settings {
                 max_queued: 1_000,
                 max_held_bytes: 1_000_000,
                 backoff: Backoff {
-                    min: Duration::from_secs(1),
+                    min: Duration::from_secs(20),
                     max: Duration::from_secs(60),
                 },
             },
@@ -350,4 +353,64 @@ async fn a_job_for_an_agent_that_ended_meanwhile_goes_to_the_next() {
     let kinds: Vec<_> = events().await.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, [EventKind::Sending, EventKind::Deferred]);
     assert_eq!(bench.end().await, 0);
+}
+
+/// What a message of this number waits for, once the dispatcher has done what there was to do.
+async fn waiting_for(bench: &Bench, number: u64) -> Option<WaitingFor> {
+    bench.dispatch.waiting_for(message(number, "").id).await
+}
+
+#[tokio::test]
+async fn whoever_waits_is_told_what_for() {
+    let mut bench = Bench::new(1);
+    let mut later = message(5, "erin");
+    later.send_at = Some(NOW.plus(Duration::from_secs(60)));
+    for message in [
+        message(1, "bob"),
+        message(2, "bob"),
+        message(3, "bob"),
+        message(4, "carol"),
+        later,
+    ] {
+        let accepted = bench.dispatch.accept(vec![message], None).await;
+        assert!(accepted.is_ok(), "{accepted:?}");
+    }
+    let jobs = bench.jobs().await;
+    assert_eq!(waiting_for(&bench, 1).await, None);
+    let lane = |before| Some(WaitingFor::Lane { before });
+    assert_eq!(waiting_for(&bench, 2).await, lane(1));
+    assert_eq!(waiting_for(&bench, 3).await, lane(2));
+    assert_eq!(waiting_for(&bench, 4).await, Some(WaitingFor::Slot));
+    let time = NOW.plus(Duration::from_secs(60));
+    assert_eq!(
+        waiting_for(&bench, 5).await,
+        Some(WaitingFor::Schedule(time))
+    );
+    assert_eq!(waiting_for(&bench, 6).await, None);
+    let standing = bench.dispatch.standing().await.unwrap();
+    let expected = Standing {
+        scheduled: 1,
+        queued: 3,
+        sending: 1,
+        oldest: Some(message(2, "").id.made_at()),
+    };
+    assert_eq!(standing, expected);
+
+    // The agent goes, and gives back what it had.
+    let _ = bench.reports.send(Report::Down(AGENT));
+    let back = jobs.into_iter().map(|job| (job.key, Outcome::NotWritten));
+    let _ = bench.reports.send(Report::Ended(AGENT, back.collect()));
+    let waiting = loop {
+        match waiting_for(&bench, 1).await {
+            Some(waiting) => break waiting,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    assert!(
+        matches!(waiting, WaitingFor::Retry(at) if at > NOW),
+        "{waiting:?}"
+    );
+    assert_eq!(waiting_for(&bench, 2).await, lane(1));
+    assert_eq!(waiting_for(&bench, 4).await, Some(WaitingFor::Agent(None)));
+    bench.end().await;
 }

@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
+use super::time::Timestamp;
+
 /// The text is not the lower-case hyphenated form of a UUID.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not an id: ids look like 01930000-0000-7000-8000-000000000001")]
@@ -104,6 +106,14 @@ impl Hasher for IdHasher {
     fn write_usize(&mut self, _: usize) {}
 }
 
+impl MessageId {
+    /// When it was made: a UUIDv7 begins with its time, in milliseconds.
+    pub fn made_at(&self) -> Timestamp {
+        let [.., a, b, c, d, e, f] = (self.0.as_u128() >> 80).to_be_bytes();
+        Timestamp::from_millis(i64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::hash::BuildHasher as _;
@@ -123,6 +133,12 @@ mod tests {
         assert!(places.len() > 9_000, "{}", places.len());
         let map: ByMessage<u8> = [(MessageId::new(Uuid::nil()), 1)].into_iter().collect();
         assert_eq!(map.get(&MessageId::new(Uuid::nil())), Some(&1));
+    }
+
+    #[test]
+    fn an_id_knows_when_it_was_made() {
+        let id: MessageId = "019abc12-3456-7000-8000-000000000001".parse().unwrap();
+        assert_eq!(id.made_at(), Timestamp::from_millis(0x019a_bc12_3456));
     }
 
     #[test]

@@ -15,6 +15,16 @@ pub enum Outcome {
     Unknown(Unknown),
 }
 
+impl Outcome {
+    /// The code of the final response, if there was one.
+    pub fn status_code(&self) -> Option<u16> {
+        match self {
+            Self::Answered(answer) => Some(answer.response.status_code),
+            Self::NotWritten | Self::Unknown(_) => None,
+        }
+    }
+}
+
 /// A final response, as far as a message's fate depends on it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Answer {

@@ -182,6 +182,18 @@ impl Pool {
         }
     }
 
+    /// Why there is no slot for this account, or for any when `None`; `None` when there is one.
+    pub fn busy(&self, account: Option<&Arc<str>>, now: Timestamp) -> Option<Busy> {
+        let choice = match account {
+            Some(uri) => match self.by_uri.get(uri) {
+                Some(&account) => self.choose_of(&self.accounts[account], None, now),
+                None => Err(Busy::NoAgent),
+            },
+            None => self.choose_any(None, now),
+        };
+        choice.err()
+    }
+
     fn choose_of(
         &self,
         account: &Account,

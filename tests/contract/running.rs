@@ -350,6 +350,8 @@ async fn agents(house: &House, seen: &mut Seen) {
 async fn operation(house: &House, seen: &mut Seen) {
     seen.note("live", 200, &house.get("/livez").await);
     seen.note("ready", 200, &house.get("/readyz").await);
+    seen.note("getMetrics", 400, &house.get("/metrics?x=1").await);
+    seen.note("getMetrics", 200, &house.get("/metrics").await);
     let yaml = house.get("/openapi.yaml").await;
     seen.note("getContractAsYaml", 200, &yaml);
     let json = house.get("/openapi.json").await;

@@ -30,6 +30,7 @@ use sipost::dispatch::AcceptError;
 use sipost::dispatch::Admission;
 use sipost::dispatch::CancelError;
 use sipost::dispatch::Command;
+use sipost::dispatch::Standing;
 use sipost::events::Feed;
 use sipost::message::AgentError;
 use sipost::message::AgentState;
@@ -80,6 +81,8 @@ impl Stage {
                     Command::Accept { reply, .. } => drop(reply.send(accept)),
                     Command::Cancel { reply, .. } => drop(reply.send(cancel)),
                     Command::Rates(_) => {}
+                    Command::WaitingFor { reply, .. } => drop(reply.send(None)),
+                    Command::Standing { reply } => drop(reply.send(Standing::default())),
                 }
             }
         });
@@ -118,6 +121,7 @@ impl Stage {
             feed: Feed::new(store.clone()),
             addressing: Arc::new(Accounts::new([account.uri().clone()])),
             agents: Arc::new(Gone(clock.clone())),
+            observer: Arc::new(()),
             clock,
             access: watch::channel(Arc::new(access)).1,
             limits: watch::channel(config.limits()).1,
@@ -355,6 +359,9 @@ async fn with_tokens(seen: &mut Seen) {
         }
     }
     let own = [("authorization", "Bearer own")];
+    // Figures are about every account.
+    let answer = stage.call(Method::GET, "/metrics", &own, "").await;
+    seen.note("getMetrics", 403, &answer);
     for (id, path) in [("listMessages", "/messages"), ("listEvents", "/events")] {
         let path = format!("{path}?from=sip:bob@example.com");
         let answer = stage.call(Method::GET, &path, &own, "").await;

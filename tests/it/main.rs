@@ -22,3 +22,4 @@ mod outcomes;
 mod posting;
 mod restart;
 mod schedule;
+mod watching;

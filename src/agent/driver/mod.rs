@@ -33,6 +33,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::handle::AgentIndex;
 use super::handle::Command;
 use super::handle::Report;
+use super::observer::Observer;
 use super::pace::Pace;
 use super::reconnect::Recovery;
 use super::reconnect::Servers;
@@ -71,6 +72,8 @@ pub struct Parts {
     pub reports: UnboundedSender<Report>,
     /// What it shows of itself.
     pub shown: Arc<Shown>,
+    /// Told of what is counted.
+    pub observer: Arc<dyn Observer>,
     /// The time on the wall.
     pub clock: Clock,
     /// What its branches, tags and waits are drawn from: from the system's generator in service.
@@ -119,6 +122,7 @@ struct Agent {
     commands: UnboundedReceiver<Command>,
     reports: UnboundedSender<Report>,
     shown: Arc<Shown>,
+    observer: Arc<dyn Observer>,
     clock: Clock,
     rng: StdRng,
     failures: u32,
@@ -155,6 +159,7 @@ impl Agent {
             commands: parts.commands,
             reports: parts.reports,
             shown: parts.shown,
+            observer: parts.observer,
             clock: parts.clock,
             rng,
             failures: 0,

@@ -63,7 +63,7 @@ impl Agent {
     pub(super) async fn stay_away(&mut self, at_least: Duration) -> Phase {
         self.failures = self.failures.saturating_add(1);
         self.shown.enter(AgentState::Backoff, self.clock.now());
-        self.shown.reconnected();
+        self.observer.reconnecting();
         let wait = self.recovery.wait(self.failures, self.rng.random());
         let wait = wait.max(at_least);
         let until = tokio::time::Instant::now() + wait;

@@ -134,6 +134,7 @@ impl Setup {
             commands,
             reports: sender,
             shown: shown.clone(),
+            observer: Arc::new(()),
             clock,
             seed: [7; 32],
         }));

@@ -1,5 +1,8 @@
 //! How an attempt ends, and how a message ends: by an outcome, a cancellation, or its time.
 
+use std::time::Instant;
+
+use super::Attempt;
 use super::AttemptKey;
 use super::Board;
 use super::Cancel;
@@ -20,7 +23,7 @@ use crate::message::retry::Situation;
 impl Board {
     /// The store knows the message as ended: somebody else saw to it.
     pub(in crate::dispatch) fn superseded(&mut self, key: AttemptKey, now: Timestamp) {
-        let Some(id) = self.attempts.remove(&key) else {
+        let Some(id) = self.attempts.remove(&key).map(|attempt| attempt.message) else {
             return;
         };
         if let Some(entry) = self.entries.get(&id)
@@ -32,7 +35,8 @@ impl Board {
         self.forget(id);
     }
 
-    /// An attempt ended; `teller` is told in the event.
+    /// An attempt ended. `teller` is told in the event. Gives back when its agent was given it;
+    /// `None` for an attempt that is not known, or was not given to one.
     pub(in crate::dispatch) fn ended(
         &mut self,
         key: AttemptKey,
@@ -40,19 +44,16 @@ impl Board {
         teller: Option<&Teller>,
         now: Timestamp,
         jitter: f64,
-    ) {
-        let Some(id) = self.attempts.remove(&key) else {
-            return;
-        };
-        let Some(entry) = self.entries.get_mut(&id) else {
-            return;
-        };
+    ) -> Option<Instant> {
+        let Attempt { message, sent } = self.attempts.remove(&key)?;
+        let entry = self.entries.get_mut(&message)?;
         let (Phase::Starting(agent) | Phase::Sending(agent)) = entry.phase else {
-            return;
+            return None;
         };
         self.work.released.push(agent);
         entry.avoid = Some(agent);
-        self.conclude(id, outcome, teller, now, jitter);
+        self.conclude(message, outcome, teller, now, jitter);
+        sent
     }
 
     /// Records what follows from an outcome, and moves the message on.
@@ -130,6 +131,7 @@ impl Board {
     pub(super) fn end(&mut self, id: MessageId, end: End, now: Timestamp, jitter: f64) {
         self.set_timer(id, None);
         self.leave_ready(id);
+        self.leave_schedule(id);
         match end {
             End::Canceled | End::Expired | End::NobodyRegistered => self.leave_lane(id, now),
             End::Died => {}

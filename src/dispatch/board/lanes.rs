@@ -9,6 +9,7 @@ use crate::message::Timestamp;
 impl Board {
     /// Puts a message at the end of its lane.
     pub(super) fn enqueue(&mut self, id: MessageId, now: Timestamp) {
+        self.begin_to_wait(id);
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
@@ -73,9 +74,17 @@ impl Board {
         }
     }
 
+    pub(super) fn leave_schedule(&mut self, id: MessageId) {
+        let phase = self.entries.get(&id).map(|entry| entry.phase);
+        if phase == Some(Phase::Scheduled) {
+            self.scheduled -= 1;
+        }
+    }
+
     /// Forgets a message that has ended.
     pub(super) fn forget(&mut self, id: MessageId) {
         self.set_timer(id, None);
+        self.leave_schedule(id);
         if let Some(content) = self.entries.remove(&id).and_then(|entry| entry.content) {
             self.held_bytes = self.held_bytes.saturating_sub(size_of_content(&content));
         }

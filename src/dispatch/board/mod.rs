@@ -17,6 +17,7 @@
 
 mod end;
 mod lanes;
+mod standing;
 mod start;
 mod tell;
 
@@ -24,6 +25,7 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::ready::Ready;
 use crate::agent::AgentIndex;
@@ -37,6 +39,7 @@ use crate::message::retry::Backoff;
 use crate::pool::Pool;
 use crate::store::Claimed;
 use crate::store::Record;
+use standing::Ages;
 pub(super) use tell::Teller;
 pub(super) use tell::event;
 
@@ -49,8 +52,11 @@ pub(super) struct Board {
     entries: ByMessage<Entry>,
     lanes: HashMap<Arc<str>, VecDeque<MessageId>>,
     ready: Ready,
+    ages: Ages,
+    /// Messages whose `sendAt` has not come.
+    scheduled: usize,
     timers: BTreeSet<(Timestamp, MessageId)>,
-    attempts: HashMap<AttemptKey, MessageId>,
+    attempts: HashMap<AttemptKey, Attempt>,
     next_key: AttemptKey,
     /// Heads that became ready and have no timer yet: most are taken at once and never need one.
     untimed: Vec<MessageId>,
@@ -78,6 +84,14 @@ pub(super) struct Start {
     pub(super) agent: AgentIndex,
     pub(super) attempt: u32,
     pub(super) message: Arc<Message>,
+}
+
+/// An attempt that has begun.
+#[derive(Debug)]
+struct Attempt {
+    message: MessageId,
+    /// When its agent was given it.
+    sent: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -135,6 +149,8 @@ impl Board {
             entries: ByMessage::default(),
             lanes: HashMap::new(),
             ready: Ready::default(),
+            ages: Ages::default(),
+            scheduled: 0,
             timers: BTreeSet::new(),
             attempts: HashMap::new(),
             next_key: 0,
@@ -243,6 +259,7 @@ impl Board {
         match status {
             Status::Scheduled if claimed.not_before.is_some_and(|time| time > now) => {
                 self.set_phase(id, Phase::Scheduled);
+                self.scheduled += 1;
                 self.set_timer(id, claimed.not_before);
             }
             // An attempt was under way when the process that made it ended.
@@ -285,7 +302,10 @@ impl Board {
                 continue;
             }
             match entry.phase {
-                Phase::Scheduled => self.enqueue(id, now),
+                Phase::Scheduled => {
+                    self.scheduled -= 1;
+                    self.enqueue(id, now);
+                }
                 Phase::Waiting => self.become_head(id, now),
                 Phase::Queued
                 | Phase::Ready(_)

@@ -1,7 +1,9 @@
 //! How an attempt begins: a slot, the content, the record of `sending`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::Attempt;
 use super::AttemptKey;
 use super::Board;
 use super::Phase;
@@ -68,7 +70,11 @@ impl Board {
         entry.attempt += 1;
         entry.not_before = None;
         self.next_key += 1;
-        self.attempts.insert(self.next_key, id);
+        let attempt = Attempt {
+            message: id,
+            sent: None,
+        };
+        self.attempts.insert(self.next_key, attempt);
         starts.push(Start {
             key: self.next_key,
             agent,
@@ -115,12 +121,13 @@ impl Board {
         starts
     }
 
-    /// `sending` is durable: the request is on its way.
-    pub(in crate::dispatch) fn sending(&mut self, key: AttemptKey) {
-        if let Some(entry) = self
-            .attempts
-            .get(&key)
-            .and_then(|id| self.entries.get_mut(id))
+    /// `sending` is durable: the request is on its way since `at`.
+    pub(in crate::dispatch) fn sending(&mut self, key: AttemptKey, at: Instant) {
+        let Some(attempt) = self.attempts.get_mut(&key) else {
+            return;
+        };
+        attempt.sent = Some(at);
+        if let Some(entry) = self.entries.get_mut(&attempt.message)
             && let Phase::Starting(agent) = entry.phase
         {
             entry.phase = Phase::Sending(agent);

@@ -11,6 +11,7 @@ use super::super::handle::AcceptError;
 use super::super::handle::Admission;
 use super::super::handle::CancelError;
 use super::super::handle::Command;
+use super::super::observer::WaitingFor;
 use super::Dispatcher;
 use crate::message::Message;
 use crate::message::MessageId;
@@ -46,7 +47,25 @@ impl Dispatcher {
                 }),
                 Command::Cancel { id, reply } => self.cancel(id, reply),
                 Command::Rates(rates) => self.set_rates(&rates),
+                // Who asks may be gone when it is answered.
+                Command::WaitingFor { id, reply } => drop(reply.send(self.waiting_for(id))),
+                Command::Standing { reply } => drop(reply.send(self.board.standing())),
             }
+        }
+    }
+
+    fn waiting_for(&self, id: MessageId) -> Option<WaitingFor> {
+        let now = self.clock.now();
+        let waiting = self.board.waiting_for(id, &self.pool, now)?;
+        match waiting {
+            WaitingFor::Slot if self.failing.is_some() => Some(WaitingFor::Store),
+            WaitingFor::Schedule(_)
+            | WaitingFor::Lane { .. }
+            | WaitingFor::Agent(_)
+            | WaitingFor::Slot
+            | WaitingFor::Rate(_)
+            | WaitingFor::Retry(_)
+            | WaitingFor::Store => Some(waiting),
         }
     }
 
@@ -116,6 +135,9 @@ impl Dispatcher {
             } = request;
             if let Some(key) = &key {
                 self.keys.remove(key);
+            }
+            if let Ok(Verdict::Accepted) = verdict {
+                self.observer.accepted(messages.len());
             }
             for message in &messages {
                 if let Ok(Verdict::Accepted) = verdict {

@@ -32,9 +32,11 @@ use super::board::Teller;
 use super::board::event;
 use super::handle::CancelError;
 use super::handle::Command;
+use super::observer::Observer;
 use crate::agent::AgentIndex;
 use crate::agent::Handle as Agent;
 use crate::agent::Report;
+use crate::clock;
 use crate::clock::Clock;
 use crate::message::Message;
 use crate::message::MessageId;
@@ -72,6 +74,7 @@ pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
         mut reports,
         drain,
         clock,
+        observer,
         seed,
         settings,
     } = parts;
@@ -85,6 +88,7 @@ pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
         pool,
         agents: HashMap::new(),
         clock,
+        observer,
         rng: SmallRng::seed_from_u64(seed),
         settings,
         incoming: VecDeque::new(),
@@ -109,6 +113,7 @@ struct Dispatcher {
     pool: Pool,
     agents: HashMap<AgentIndex, Agent>,
     clock: Clock,
+    observer: Arc<dyn Observer>,
     rng: SmallRng,
     settings: Settings,
     /// Let through, and not handed to the store yet.
@@ -322,7 +327,12 @@ impl Dispatcher {
                     };
                     for (key, outcome) in ended {
                         let jitter = self.jitter();
-                        self.board.ended(key, outcome, Some(&teller), now, jitter);
+                        let code = outcome.status_code();
+                        let given = self.board.ended(key, outcome, Some(&teller), now, jitter);
+                        if let Some(given) = given {
+                            let took = clock::now().saturating_duration_since(given);
+                            self.observer.attempted(code, took);
+                        }
                     }
                 }
                 Report::Gone(agent) => {

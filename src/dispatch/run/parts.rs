@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::super::observer::Observer;
 use crate::agent::Report;
 use crate::clock::Clock;
 use crate::message::retry::Backoff;
@@ -22,6 +23,8 @@ pub struct Parts {
     pub drain: CancellationToken,
     /// The time.
     pub clock: Clock,
+    /// Told of what is counted.
+    pub observer: Arc<dyn Observer>,
     /// What jitter is drawn from.
     pub seed: u64,
     /// What the operator configured.

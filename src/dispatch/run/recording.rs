@@ -13,6 +13,7 @@ use super::Dispatcher;
 use crate::agent::AgentIndex;
 use crate::agent::Command as AgentCommand;
 use crate::agent::Job;
+use crate::clock;
 use crate::message::MessageId;
 use crate::message::Outcome;
 use crate::message::Timestamp;
@@ -74,7 +75,7 @@ impl Dispatcher {
                 if self.failing.take().is_some() {
                     tracing::info!("the store can be written again");
                 }
-                self.follow_up(batch.after, answers);
+                self.follow_up(batch, answers);
             }
             Err(error) => {
                 let batch = self.without(batch, withdrawn);
@@ -108,14 +109,20 @@ impl Dispatcher {
     }
 
     /// Does what follows from durable records.
-    pub(super) fn follow_up(&mut self, after: Vec<After>, answers: Vec<Recorded>) {
+    pub(super) fn follow_up(&mut self, batch: Batch, answers: Vec<Recorded>) {
+        let Batch { records, after } = batch;
         let now = self.clock.now();
+        let given = clock::now();
         let mut jobs: HashMap<AgentIndex, Vec<Job>> = HashMap::new();
-        for (after, answer) in after.into_iter().zip(answers) {
+        for ((record, after), answer) in records.iter().zip(after).zip(answers) {
+            if record.status.is_final() && matches!(answer, Recorded::Appended(_)) {
+                let took = record.event.time.since(record.event.message_id.made_at());
+                self.observer.finished(&record.event, took);
+            }
             match (after, answer) {
                 (After::Nothing, _) => {}
                 (After::Transmit { agent, job }, Recorded::Appended(_)) => {
-                    self.board.sending(job.key);
+                    self.board.sending(job.key, given);
                     jobs.entry(agent).or_default().push(job);
                 }
                 (After::Transmit { job, .. }, Recorded::Ended) => {

@@ -1,7 +1,4 @@
-//! What is told of what goes on: log lines on standard error.
-//!
-//! Bodies, credentials and tokens are never written, at any level: what holds a secret formats
-//! itself as `***` ([`crate::config::Secret`]), and nobody hands a body to a log line.
+//! Log lines, on standard error.
 
 use std::fmt;
 use std::io;

@@ -1,0 +1,65 @@
+//! Who wants to know how messages fare, and what can be said of those that wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::message::Event;
+use crate::message::Timestamp;
+
+/// Told of everything that is counted. Called by the dispatcher's task with every message, so it
+/// must neither block nor be slow.
+pub trait Observer: Send + Sync {
+    /// So many messages are durable and on their way.
+    fn accepted(&self, messages: usize);
+
+    /// An attempt ended, so long after its agent was given it: with this final response, or
+    /// without one.
+    fn attempted(&self, status_code: Option<u16>, took: Duration);
+
+    /// The end of a message is durable, so long after the message was taken in.
+    fn finished(&self, event: &Event, took: Duration);
+}
+
+/// Nobody wants to know.
+impl Observer for () {
+    fn accepted(&self, _messages: usize) {}
+
+    fn attempted(&self, _status_code: Option<u16>, _took: Duration) {}
+
+    fn finished(&self, _event: &Event, _took: Duration) {}
+}
+
+/// How many messages are where.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Standing {
+    /// Their `sendAt` has not come.
+    pub scheduled: usize,
+    /// They wait for their lane, for an agent, or for their next attempt.
+    pub queued: usize,
+    /// An attempt is under way.
+    pub sending: usize,
+    /// Since when the oldest of those queued waits.
+    pub oldest: Option<Timestamp>,
+}
+
+/// What a message waits for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum WaitingFor {
+    /// Its `sendAt`.
+    Schedule(Timestamp),
+    /// The messages to the same target that were accepted before it.
+    Lane {
+        /// How many they are.
+        before: usize,
+    },
+    /// An agent of this account, or any when `None`: none is registered.
+    Agent(Option<Arc<str>>),
+    /// Room with an agent: each has as many open requests as it may.
+    Slot,
+    /// The rate of its account, until then.
+    Rate(Timestamp),
+    /// Its next attempt.
+    Retry(Timestamp),
+    /// The store, which takes no events at the moment; nothing begins before it does.
+    Store,
+}

@@ -1,0 +1,65 @@
+//! What the operating system says of this process. Linux tells it in `/proc`; elsewhere nothing is
+//! known.
+
+use std::fs;
+
+/// What is known of the process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Process {
+    /// Memory that is in use.
+    pub(super) resident_bytes: Option<u64>,
+    /// Time spent on processors, in seconds.
+    pub(super) cpu_seconds: Option<f64>,
+    /// Open files and sockets.
+    pub(super) open_fds: Option<usize>,
+}
+
+/// Units of `/proc/self/stat`: `sysconf(_SC_CLK_TCK)` is a hundred on every Linux there is.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+impl Process {
+    /// Looks.
+    pub(super) fn read() -> Self {
+        let status = fs::read_to_string("/proc/self/status").ok();
+        let stat = fs::read_to_string("/proc/self/stat").ok();
+        Self {
+            resident_bytes: status.as_deref().and_then(resident_bytes),
+            cpu_seconds: stat.as_deref().and_then(cpu_seconds),
+            open_fds: fs::read_dir("/proc/self/fd").ok().map(Iterator::count),
+        }
+    }
+}
+
+/// `VmRSS:     1234 kB`.
+fn resident_bytes(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// Fields 14 and 15, counted from after the name of the program, which may have spaces in it.
+fn cpu_seconds(stat: &str) -> Option<f64> {
+    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
+    let user: u32 = fields.nth(11)?.parse().ok()?;
+    let system: u32 = fields.next()?.parse().ok()?;
+    Some((f64::from(user) + f64::from(system)) / TICKS_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_linux_tells_is_read() {
+        assert_eq!(
+            resident_bytes("Name:\tx\nVmRSS:\t    12 kB\n"),
+            Some(12 * 1024)
+        );
+        let stat = "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 150 50 13 14";
+        assert_eq!(cpu_seconds(stat), Some(2.0));
+        assert_eq!(cpu_seconds("nonsense"), None);
+        assert_eq!(resident_bytes("VmRSS: much"), None);
+    }
+}

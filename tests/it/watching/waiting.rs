@@ -1,0 +1,64 @@
+//! `waitingFor` of a message, which says why it is not sent yet.
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::Watched;
+use super::in_an_hour;
+
+/// A gateway whose only account registers where nobody listens.
+const NOBODY: &str = "[[account]]\nuri = 'sip:alice@example.com'\nservers = ['ws://127.0.0.1:1']\n";
+
+async fn waiting_for(watched: &Watched, message: &Value) -> Value {
+    let id = message["id"].as_str().unwrap();
+    let shown = watched.get(&format!("/messages/{id}")).await;
+    let member = shown.get("waitingFor").unwrap();
+    member.clone()
+}
+
+#[tokio::test]
+async fn a_message_says_that_it_waits_for_its_time_or_for_those_before_it() {
+    let watched = Watched::open("").await;
+    let later = json!({"target": "ok", "body": "Hello", "sendAt": in_an_hour()});
+    let scheduled = watched.post(later).await;
+    let silent = json!({"target": "silent", "body": "Hello"});
+    let first = watched.post(silent.clone()).await;
+    let second = watched.post(silent.clone()).await;
+    let third = watched.post(silent).await;
+
+    let told = waiting_for(&watched, &scheduled).await;
+    assert_eq!(
+        told,
+        json!({"kind": "schedule", "until": scheduled["sendAt"]})
+    );
+    let told = waiting_for(&watched, &second).await;
+    assert_eq!(told, json!({"kind": "lane", "before": 1}));
+    let told = waiting_for(&watched, &third).await;
+    assert_eq!(told, json!({"kind": "lane", "before": 2}));
+
+    // The first is sent once an agent is registered; nobody ever answers it.
+    watched.send("ok").await;
+    assert_eq!(waiting_for(&watched, &first).await, Value::Null);
+    let ended = watched.send("ok").await;
+    assert_eq!(waiting_for(&watched, &ended).await, Value::Null);
+}
+
+#[tokio::test]
+async fn a_message_says_that_no_agent_is_registered_and_of_which_account() {
+    let watched = Watched::open(NOBODY).await;
+    let any = json!({"target": "bob", "body": "Hello"});
+    let any = watched.post(any).await;
+    let of_alice = json!({
+        "target": "carol",
+        "body": "Hello",
+        "from": "sip:alice@example.com",
+    });
+    let of_alice = watched.post(of_alice).await;
+
+    let told = waiting_for(&watched, &any).await;
+    assert_eq!(told, json!({"kind": "agent", "account": null}));
+    let told = waiting_for(&watched, &of_alice).await;
+    let account = "sip:alice@example.com";
+    assert_eq!(told, json!({"kind": "agent", "account": account}));
+    watched.stop().await;
+}
