@@ -36,6 +36,7 @@ use crate::message::Outcome;
 use crate::message::ResponseView;
 use crate::message::Status;
 use crate::message::Timestamp;
+use crate::message::Unknown;
 use crate::message::retry::Backoff;
 use crate::store::IdempotencyKey;
 use crate::store::Store;
@@ -208,6 +209,94 @@ async fn a_message_whose_lane_is_free_is_taken_in_and_begun_by_one_commit() {
     assert_eq!(bench.end().await, 0);
     // Reading what was there before, then the message with its `sending`, then its end.
     assert_eq!(*commits.lock().unwrap(), [1, 2, 1]);
+}
+
+fn answered(status_code: u16) -> Outcome {
+    let response = ResponseView {
+        status_code,
+        reason_phrase: String::new(),
+        headers: HeaderMap::default(),
+    };
+    Outcome::Answered(Answer {
+        response,
+        retry_after: None,
+    })
+}
+
+/// What is told of a message whose attempts end like this, in order; and the last of it as JSON.
+async fn told_of(message: Message, outcomes: Vec<Outcome>) -> (Vec<EventKind>, serde_json::Value) {
+    let mut bench = Bench::new(8);
+    let id = message.id;
+    let accepted = bench.dispatch.accept(vec![message], None).await;
+    assert!(accepted.is_ok(), "{accepted:?}");
+    for outcome in outcomes {
+        let jobs = bench.jobs().await;
+        assert_eq!(jobs[0].request.call_id, id.to_string());
+        let ended = vec![(jobs[0].key, outcome)];
+        let _ = bench.reports.send(Report::Ended(AGENT, ended));
+    }
+    let store = bench.store.clone();
+    let mut committed = store.committed();
+    let events = loop {
+        committed.borrow_and_update();
+        let events = store.events_of(id).await.unwrap();
+        let ends = [EventKind::Succeeded, EventKind::Failed];
+        if events.iter().any(|event| ends.contains(&event.kind)) {
+            break events;
+        }
+        committed.changed().await.unwrap();
+    };
+    let last = serde_json::from_slice(&events.last().unwrap().json).unwrap();
+    assert_eq!(bench.end().await, 0);
+    (events.iter().map(|event| event.kind).collect(), last)
+}
+
+/// One `sending` for each attempt, before it; `deferred` between them; and one end, the last.
+#[tokio::test]
+async fn e1_and_e6_each_attempt_is_told_before_it_is_made_and_the_end_is_told_once_and_last() {
+    use EventKind::Deferred;
+    use EventKind::Failed;
+    use EventKind::Sending;
+    use EventKind::Succeeded;
+
+    let lost = || Outcome::Unknown(Unknown::Disconnected);
+    let silent = || Outcome::Unknown(Unknown::Silent);
+    let resent = [Sending, Deferred, Sending, Succeeded];
+    let once = |number| Message {
+        attempts: 1,
+        ..message(number, "bob")
+    };
+    let careful = |number| Message {
+        on_unknown: OnUnknown::Fail,
+        ..message(number, "bob")
+    };
+    let (ok, accepted, gone, transient, unwritten, unknown, last, unsure) = tokio::join!(
+        told_of(message(1, "bob"), vec![answered(200)]),
+        told_of(message(2, "bob"), vec![answered(202)]),
+        told_of(message(3, "bob"), vec![answered(404)]),
+        told_of(message(4, "bob"), vec![answered(503), answered(200)]),
+        told_of(message(5, "bob"), vec![Outcome::NotWritten, answered(200)]),
+        told_of(message(6, "bob"), vec![silent(), answered(200)]),
+        told_of(once(7), vec![answered(503)]),
+        told_of(careful(8), vec![lost()]),
+    );
+    assert_eq!(ok.0, [Sending, Succeeded]);
+    assert_eq!(ok.1["response"]["statusCode"], 200);
+    assert_eq!(accepted.0, [Sending, Succeeded]);
+    assert_eq!(accepted.1["response"]["statusCode"], 202);
+    assert_eq!(gone.0, [Sending, Failed]);
+    assert_eq!(
+        (&gone.1["cause"], &gone.1["ambiguous"]),
+        (&"Not Found".into(), &false.into())
+    );
+    for told in [transient, unwritten, unknown] {
+        assert_eq!(told.0, resent);
+        assert_eq!(told.1["attempt"], 2);
+    }
+    assert_eq!(last.0, [Sending, Failed]);
+    assert_eq!(unsure.0, [Sending, Failed]);
+    assert_eq!(unsure.1["ambiguous"], true);
+    assert_eq!(unsure.1["response"], serde_json::Value::Null);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::kamailio::Kamailio;
 use crate::process::Process;
 
-/// A running `sipost` with one account, `sip:alice@example.test`, at a Kamailio.
+/// A running `sipost` with one account: `sip:alice@example.test`, where nothing else is said.
 pub(crate) struct Gateway {
     /// What the test says to it and reads from it.
     client: Client,
@@ -29,6 +29,12 @@ impl Gateway {
 
     /// Starts one with several user agents for the account.
     pub(crate) async fn start_with_agents(kamailio: &Kamailio, agents: u32) -> Self {
+        let (uri, password) = ("sip:alice@example.test", "alice-secret");
+        Self::start_at(&kamailio.url(), uri, password, agents).await
+    }
+
+    /// Starts one with an account at some server.
+    pub(crate) async fn start_at(server: &str, uri: &str, password: &str, agents: u32) -> Self {
         let folder = TempDir::new().unwrap();
         let config = folder.path().join("sipost.toml");
         let text = format!(
@@ -40,8 +46,8 @@ impl Gateway {
             url = "sqlite://{store}"
 
             [[account]]
-            uri = "sip:alice@example.test"
-            password = "alice-secret"
+            uri = "{uri}"
+            password = "{password}"
             connections = {agents}
             servers = [{{ url = "{server}" }}]
 
@@ -50,7 +56,6 @@ impl Gateway {
             recovery_max = "1s"
             "#,
             store = folder.path().join("sipost.db").display(),
-            server = kamailio.url(),
         );
         fs::write(&config, text).unwrap();
 

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use crate::process::Process;
 use crate::process::folder;
 use crate::process::free_port;
+use crate::recipient::Place;
 
 /// A running Kamailio; `kamailio/kamailio.cfg` says what it does.
 pub(crate) struct Kamailio {
@@ -49,6 +50,11 @@ impl Kamailio {
     /// Where its WebSocket clients connect to.
     pub(crate) fn url(&self) -> String {
         format!("ws://127.0.0.1:{}", self.port)
+    }
+
+    /// Where scripts register.
+    pub(crate) fn place(&self) -> Place {
+        Place::new(self.url(), "example.test")
     }
 
     /// Where its UDP clients send to.

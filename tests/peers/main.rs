@@ -11,6 +11,7 @@
     reason = "a test may panic; outside #[test] functions clippy has to be told"
 )]
 
+mod baresip;
 mod digest;
 mod gateway;
 mod kamailio;
@@ -18,3 +19,4 @@ mod messages;
 mod process;
 mod recipient;
 mod restart;
+mod sandbox;

@@ -10,6 +10,7 @@ use crate::kamailio::Kamailio;
 use crate::process::Process;
 use crate::process::folder;
 use crate::process::free_port;
+use crate::sandbox::Sandbox;
 
 /// A script of `node/` with one or more registered user agents.
 pub(crate) struct Recipient {
@@ -45,22 +46,28 @@ enum Line {
 impl Recipient {
     /// JsSIP as these users, all registered.
     pub(crate) async fn jssip(kamailio: &Kamailio, users: &[&str]) -> Self {
-        Self::start("jssip.js", kamailio, users, &[]).await
+        Self::start("jssip.js", kamailio.place(), users, &[]).await
+    }
+
+    /// JsSIP as these users of a sandbox.
+    pub(crate) async fn jssip_of_sandbox(sandbox: &Sandbox, users: &[&str]) -> Self {
+        Self::start("jssip.js", sandbox.place(), users, &[]).await
     }
 
     /// JsSIP that answers every MESSAGE with this status code.
     pub(crate) async fn jssip_answering(kamailio: &Kamailio, user: &str, code: u16) -> Self {
         let answer = ["--answer".to_owned(), code.to_string()];
-        Self::start("jssip.js", kamailio, &[user], &answer).await
+        Self::start("jssip.js", kamailio.place(), &[user], &answer).await
     }
 
     /// SIP.js as this user, registered.
     pub(crate) async fn sipjs(kamailio: &Kamailio, user: &str) -> Self {
-        Self::start("sipjs.js", kamailio, &[user], &[]).await
+        Self::start("sipjs.js", kamailio.place(), &[user], &[]).await
     }
 
-    async fn start(script: &str, kamailio: &Kamailio, users: &[&str], more: &[String]) -> Self {
-        let mut arguments = vec![script_path(script), "--url".to_owned(), kamailio.url()];
+    async fn start(script: &str, place: Place, users: &[&str], more: &[String]) -> Self {
+        let mut arguments = vec![script_path(script)];
+        arguments.extend(place.arguments());
         for user in users {
             arguments.extend(["--user".to_owned(), (*user).to_owned()]);
         }
@@ -98,6 +105,35 @@ impl Recipient {
     }
 }
 
+/// Where a script of `node/` registers.
+pub(crate) struct Place {
+    url: String,
+    domain: &'static str,
+}
+
+impl Place {
+    pub(crate) fn new(url: String, domain: &'static str) -> Self {
+        Self { url, domain }
+    }
+
+    fn arguments(self) -> [String; 4] {
+        let domain = self.domain.to_owned();
+        ["--url".to_owned(), self.url, "--domain".to_owned(), domain]
+    }
+}
+
+impl From<&Kamailio> for Place {
+    fn from(kamailio: &Kamailio) -> Self {
+        kamailio.place()
+    }
+}
+
+impl From<&Sandbox> for Place {
+    fn from(sandbox: &Sandbox) -> Self {
+        sandbox.place()
+    }
+}
+
 /// The path of a script, whose npm packages are there.
 fn script_path(script: &str) -> String {
     let folder = folder().join("node");
@@ -110,22 +146,21 @@ fn script_path(script: &str) -> String {
 
 /// Sends one MESSAGE with JsSIP, without us, and gives its verdict.
 pub(crate) async fn send_with_jssip(
-    kamailio: &Kamailio,
+    place: impl Into<Place>,
     user: &str,
     target: &str,
     body: &str,
 ) -> serde_json::Value {
-    let arguments = [
-        script_path("jssip-send.js"),
-        "--url".to_owned(),
-        kamailio.url(),
+    let mut arguments = vec![script_path("jssip-send.js")];
+    arguments.extend(place.into().arguments());
+    arguments.extend([
         "--user".to_owned(),
         user.to_owned(),
         "--target".to_owned(),
         target.to_owned(),
         "--body".to_owned(),
         body.to_owned(),
-    ];
+    ]);
     let mut process = Process::start("jssip-send.js", "nodejs", "node", &arguments);
     process.line(|line| serde_json::from_str(line).ok()).await
 }

@@ -1,12 +1,12 @@
 // Sends one MESSAGE with JsSIP and prints how it ended: shows that the peers work without us.
 //
 //   node jssip-send.js --url ws://127.0.0.1:5060 --user alice --target bob --body hello
-//                      [--content-type text/plain] [--header 'X-A: b']…
+//                      [--domain example.test] [--content-type text/plain] [--header 'X-A: b']…
 //
 // Prints {"event":"succeeded"|"failed","statusCode":…,"cause":…}.
 import JsSIP from "jssip";
 import WebSocket from "ws";
-import { DOMAIN, options, password, print } from "./lines.js";
+import { options, password, print } from "./lines.js";
 
 globalThis.WebSocket = WebSocket;
 
@@ -19,8 +19,8 @@ const given = options({
 
 const ua = new JsSIP.UA({
   sockets: [new JsSIP.WebSocketInterface(given.url)],
-  uri: `sip:${given.user}@${DOMAIN}`,
-  password: password(given.user),
+  uri: `sip:${given.user}@${given.domain}`,
+  password: password(given.user, given.domain),
   register: false,
 });
 

@@ -1,10 +1,18 @@
 // What the scripts here share: their command line, and one JSON object a line as their output.
 import { parseArgs } from "node:util";
 
-/** Reads `--url`, `--user` and what `more` names; says what is missing and exits 2. */
+/** The domain of kamailio.cfg. */
+const DOMAIN = "example.test";
+
+/** Reads `--url`, `--user`, `--domain` and what `more` names; says what is missing and exits 2. */
 export function options(more = {}) {
   const { values } = parseArgs({
-    options: { url: { type: "string" }, user: { type: "string" }, ...more },
+    options: {
+      url: { type: "string" },
+      user: { type: "string" },
+      domain: { type: "string", default: DOMAIN },
+      ...more,
+    },
   });
   for (const name of ["url", "user"]) {
     if (!values[name]) {
@@ -15,9 +23,8 @@ export function options(more = {}) {
   return values;
 }
 
-/** The domain and the password rule of kamailio.cfg. */
-export const DOMAIN = "example.test";
-export const password = (user) => `${user}-secret`;
+/** The password rules of kamailio.cfg, and of the sandbox for its own domain. */
+export const password = (user, domain) => (domain === DOMAIN ? `${user}-secret` : user);
 
 export function print(event, members = {}) {
   process.stdout.write(JSON.stringify({ event, ...members }) + "\n");

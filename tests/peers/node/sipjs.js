@@ -3,17 +3,17 @@
 //   node sipjs.js --url ws://127.0.0.1:5060 --user carol
 import { Registerer, RegistererState, UserAgent } from "sip.js";
 import WebSocket from "ws";
-import { DOMAIN, endWithStandardInput, options, password, print } from "./lines.js";
+import { endWithStandardInput, options, password, print } from "./lines.js";
 
 globalThis.WebSocket = WebSocket;
 
-const { url, user } = options();
+const { url, user, domain } = options();
 endWithStandardInput();
 
 const agent = new UserAgent({
-  uri: UserAgent.makeURI(`sip:${user}@${DOMAIN}`),
+  uri: UserAgent.makeURI(`sip:${user}@${domain}`),
   authorizationUsername: user,
-  authorizationPassword: password(user),
+  authorizationPassword: password(user, domain),
   logBuiltinEnabled: false,
   transportOptions: { server: url },
   delegate: {
