@@ -12,6 +12,7 @@ mod events;
 mod extract;
 mod health;
 mod json;
+mod live;
 mod members;
 mod messages;
 mod metrics;

@@ -21,6 +21,7 @@ use super::browser;
 use super::error::ApiError;
 use super::events;
 use super::health;
+use super::live;
 use super::messages;
 use super::metrics;
 use super::middleware;
@@ -39,6 +40,7 @@ macro_rules! routes {
 }
 
 routes! {
+    "/"                         => get(live::show),
     "/messages"                 => get(messages::list).post(new::create),
     "/messages/batch"           => post(batch::create),
     "/messages/{id}"            => get(messages::show).delete(messages::cancel),

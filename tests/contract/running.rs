@@ -350,6 +350,8 @@ async fn agents(house: &House, seen: &mut Seen) {
 async fn operation(house: &House, seen: &mut Seen) {
     seen.note("live", 200, &house.get("/livez").await);
     seen.note("ready", 200, &house.get("/readyz").await);
+    seen.note("getPage", 400, &house.get("/?x=1").await);
+    seen.note("getPage", 200, &house.get("/").await);
     seen.note("getMetrics", 400, &house.get("/metrics?x=1").await);
     seen.note("getMetrics", 200, &house.get("/metrics").await);
     let yaml = house.get("/openapi.yaml").await;

@@ -24,6 +24,7 @@ use crate::api::peer::ClientAddress;
 
 /// Given to anyone: whether we live, and how we are called. Nothing here tells of messages.
 pub(in crate::api) const OPEN: &[&str] = &[
+    "/",
     "/livez",
     "/readyz",
     "/openapi.yaml",

@@ -1,6 +1,7 @@
 //! What somebody sees who watches: figures, what a message waits for, logs, traces, the page.
 
 mod metrics;
+mod page;
 mod waiting;
 
 use std::future::Future;
