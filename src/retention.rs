@@ -36,6 +36,9 @@ async fn step(
     let now = clock.now();
     let mut removed = store.purge(now.minus(retention.finished), STEP).await?;
     removed += store
+        .forget_deliveries(now.minus(retention.finished), STEP)
+        .await?;
+    removed += store
         .forget_keys(now.minus(retention.idempotency), STEP)
         .await?;
     match retention.bodies {

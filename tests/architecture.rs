@@ -26,11 +26,15 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("pool", &["message", "agent"]),
     ("dispatch", &["message", "store", "agent", "pool", "clock"]),
     ("sandbox", &["sip", "clock"]),
-    ("api", &["message", "store", "events", "dispatch", "clock"]),
+    ("webhook", &["message", "store", "clock"]),
+    (
+        "api",
+        &["message", "store", "events", "dispatch", "webhook", "clock"],
+    ),
     (
         "telemetry",
         &[
-            "message", "clock", "config", "store", "agent", "dispatch", "api",
+            "message", "clock", "config", "store", "agent", "dispatch", "webhook", "api",
         ],
     ),
 ];
@@ -62,6 +66,7 @@ const AT_HOME: &[(&str, &str)] = &[
     ("tokio_tungstenite", "agent sandbox"),
     ("axum", "api"),
     ("clap", "cli"),
+    ("reqwest", "webhook cli"),
 ];
 
 const MAX_FILE: usize = 400;

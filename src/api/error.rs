@@ -82,6 +82,9 @@ pub enum ApiError {
     /// As many streams are open as may.
     #[error("as many event streams are open as may")]
     TooManyStreams,
+    /// There are as many webhooks as may be.
+    #[error("{0}")]
+    TooManyWebhooks(String),
     /// The gateway is stopping.
     #[error("the gateway is stopping")]
     Stopping,
@@ -141,6 +144,7 @@ impl ApiError {
             Self::KeyReused         => ProblemType::KeyReused,
             Self::Overloaded(_)     => ProblemType::Overloaded,
             Self::TooManyStreams    => ProblemType::TooManyStreams,
+            Self::TooManyWebhooks(_) => ProblemType::TooManyWebhooks,
             Self::Stopping          => ProblemType::Stopping,
             Self::Store(_)          => ProblemType::Unavailable,
             Self::Internal(_)       => ProblemType::Internal,
@@ -168,6 +172,7 @@ impl ApiError {
             | Self::NotFound(_)
             | Self::Method
             | Self::TooLate
+            | Self::TooManyWebhooks(_)
             | Self::KeyReused
             | Self::Internal(_) => None,
         }
@@ -197,6 +202,7 @@ impl ApiError {
             | Self::KeyReused
             | Self::Overloaded(_)
             | Self::TooManyStreams
+            | Self::TooManyWebhooks(_)
             | Self::Stopping => Some(self.to_string()),
         }
     }
@@ -231,6 +237,7 @@ impl ApiError {
             | Self::KeyReused
             | Self::Overloaded(_)
             | Self::TooManyStreams
+            | Self::TooManyWebhooks(_)
             | Self::Stopping
             | Self::Store(_)
             | Self::Internal(_) => None,

@@ -18,6 +18,11 @@ pub(super) fn ok(value: &impl Serialize) -> Response {
     answer(StatusCode::OK, value)
 }
 
+/// 201.
+pub(super) fn created(value: &impl Serialize) -> Response {
+    answer(StatusCode::CREATED, value)
+}
+
 /// 202.
 pub(super) fn accepted(value: &impl Serialize) -> Response {
     answer(StatusCode::ACCEPTED, value)

@@ -31,6 +31,7 @@ mod sse;
 mod tls;
 mod view;
 mod waiting;
+mod webhooks;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -52,6 +53,7 @@ use crate::message::Limits;
 use crate::message::MessageId;
 use crate::message::Timestamp;
 use crate::store::Store;
+use crate::webhook::Webhooks;
 
 use access::Caller;
 
@@ -85,6 +87,8 @@ pub struct Parts {
     pub dispatch: Handle,
     /// The log.
     pub feed: Feed,
+    /// What is posted to whom.
+    pub webhooks: Webhooks,
     /// What targets and senders are checked against.
     pub addressing: Arc<dyn Addressing>,
     /// The agents.

@@ -113,6 +113,7 @@ pub(super) fn draft(
     let Reading { mut new, mistakes } = reading;
     new.from = caller.sender(api, new.from.take())?;
     let (now, limits) = (api.clock.now(), api.limits.borrow().clone());
+    let webhook = new.webhook.clone();
     let parsed = Draft::parse(new, &*api.addressing, &limits, now);
     let draft = match (parsed, mistakes) {
         (Ok(draft), mistakes) if mistakes.is_empty() => draft,
@@ -137,6 +138,12 @@ pub(super) fn draft(
     if draft.body_len() > max {
         let words = format!("{at}/body: a body has at most {max} bytes, decoded");
         return Err(ApiError::TooLarge(words));
+    }
+    if let Some(Err(refusal)) = webhook.map(|url| api.webhooks.check_url(&url)) {
+        return Err(ApiError::invalid(
+            format!("{at}/webhook"),
+            refusal.to_string(),
+        ));
     }
     Ok(draft)
 }

@@ -27,6 +27,8 @@ pub enum ProblemType {
     TooLate,
     /// The same request is being answered.
     KeyInProgress,
+    /// There are as many webhooks as may be.
+    TooManyWebhooks,
     /// The body is too large.
     TooLarge,
     /// The body is of a type we do not read.
@@ -59,7 +61,7 @@ struct Row {
 
 impl ProblemType {
     /// Every kind, by status.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::MalformedBody,
         Self::InvalidQuery,
         Self::InvalidHeader,
@@ -71,6 +73,7 @@ impl ProblemType {
         Self::RequestTimeout,
         Self::TooLate,
         Self::KeyInProgress,
+        Self::TooManyWebhooks,
         Self::TooLarge,
         Self::UnsupportedType,
         Self::InvalidMessage,
@@ -109,6 +112,8 @@ impl ProblemType {
                 "Only a message that is scheduled or queued can be. Its events say how it goes on, or went."),
             Self::KeyInProgress => (S::CONFLICT, "key-in-progress", "The same request is being answered",
                 "Another request with this Idempotency-Key is under way. Try again after Retry-After to get its answer."),
+            Self::TooManyWebhooks => (S::CONFLICT, "too-many-webhooks", "There are as many webhooks as may be",
+                "Delete one that is not needed any more; one webhook can serve any number of accounts."),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "The request is too large",
                 "`detail` says which limit was passed. Nothing was taken in."),
             Self::UnsupportedType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-type", "The body is of a type that is not read",

@@ -27,6 +27,8 @@ use super::metrics;
 use super::middleware;
 use super::openapi;
 use super::post as new;
+use super::webhooks;
+use super::webhooks::deliveries;
 
 macro_rules! routes {
     ($($path:literal => $methods:expr,)*) => {
@@ -51,6 +53,13 @@ routes! {
     "/agents/{id}/drain"        => post(agents::drain),
     "/agents/{id}/resume"       => post(agents::resume),
     "/agents/{id}/reregister"   => post(agents::reregister),
+    "/webhooks"                 => get(webhooks::list).post(webhooks::create),
+    "/webhooks/{id}"            => get(webhooks::show).patch(webhooks::change).delete(webhooks::delete),
+    "/webhooks/{id}/test"       => post(webhooks::test),
+    "/webhooks/{id}/recover"    => post(webhooks::recover),
+    "/webhooks/{id}/rotate-secret" => post(webhooks::rotate),
+    "/webhooks/{id}/deliveries" => get(deliveries::list),
+    "/webhooks/{id}/deliveries/{deliveryId}/retry" => post(deliveries::retry),
     "/livez"                    => get(health::live),
     "/readyz"                   => get(health::ready),
     "/metrics"                  => get(metrics::metrics),

@@ -76,6 +76,9 @@ impl Difference {
         if old.webhooks.secret != new.webhooks.secret {
             self.name("webhooks.secret");
         }
+        if old.webhooks.encryption_key != new.webhooks.encryption_key {
+            self.name("webhooks.encryption_key");
+        }
         if old.sip.upgrade_headers != new.sip.upgrade_headers {
             self.name("sip.upgrade_headers");
         }

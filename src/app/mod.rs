@@ -10,6 +10,7 @@ mod crew;
 mod difference;
 mod reload;
 mod sandboxed;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent;
@@ -40,11 +42,13 @@ use crate::store;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::telemetry::Metrics;
+use crate::webhook::Webhooks;
 use crew::Crew;
 use reload::HttpSide;
 use reload::Live;
 use reload::Reader;
 use sandboxed::sandboxed;
+pub use webhooks::WebhooksError;
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +65,9 @@ pub enum AppError {
     /// The certificate for clients cannot be shown.
     #[error(transparent)]
     Certificate(#[from] api::CertificateError),
+    /// Webhooks cannot be posted.
+    #[error(transparent)]
+    Webhooks(#[from] WebhooksError),
 }
 
 /// Bytes of waiting messages kept in memory; of more only their names are.
@@ -79,6 +86,7 @@ pub struct Gateway {
     live: Live,
     ends: Ends,
     dispatcher: JoinHandle<()>,
+    posting: JoinHandle<()>,
     server: JoinHandle<()>,
     background: JoinSet<()>,
 }
@@ -88,6 +96,8 @@ pub struct Gateway {
 struct Ends {
     /// Stops taking in what is new.
     draining: CancellationToken,
+    /// Begins no more posts to webhooks.
+    posting: CancellationToken,
     /// Ends event streams.
     closing: CancellationToken,
     /// Ends everything that still waits.
@@ -149,6 +159,9 @@ impl Gateway {
         let dispatcher = tokio::spawn(dispatch::run(parts, commands));
         crew.follow(&config);
 
+        let webhooks = webhooks::open(&config, &store, &clock).await?;
+        let posting = tokio::spawn(webhooks.clone().run(ends.posting.clone()));
+
         let feed = Feed::new(store.clone());
         background.spawn(feed.clone().run());
         let kept = config.retention.clone();
@@ -157,7 +170,7 @@ impl Gateway {
         let sandbox = sandboxed.and_then(|config| config.accounts.into_iter().next());
         let tls = https(&config, &mut background)?;
         let live = Live::new(config, sandbox, crew, dispatch, tls);
-        let router = api::router(api(&live, &store, feed, metrics, clock, &ends));
+        let router = api::router(api(&live, &store, feed, webhooks, metrics, clock, &ends));
         let server = server(&live);
         let (closing, grace_over) = (ends.closing.clone(), ends.grace_over.clone());
         let serving = api::serve(listener, router, server, closing, grace_over);
@@ -167,6 +180,7 @@ impl Gateway {
             live,
             ends,
             dispatcher,
+            posting,
             server: tokio::spawn(serving),
             background,
         })
@@ -178,9 +192,11 @@ impl Gateway {
     }
 
     /// Ends everything in order: what is new is refused, what is open ends, agents leave their
-    /// registrars, streams and connections are closed, and the store last of all.
+    /// registrars, posts that are under way end, streams and connections are closed, and the store
+    /// last of all.
     pub async fn stop(mut self) {
         let grace = self.live.config.delivery.shutdown_grace;
+        let begun = Instant::now();
         self.ends.draining.cancel();
         if tokio::time::timeout(grace, &mut self.dispatcher)
             .await
@@ -190,6 +206,15 @@ impl Gateway {
             self.dispatcher.abort();
         }
         self.live.crew.leave(LEAVE_GRACE).await;
+        // What the last messages led to was given its chance meanwhile; the rest is in the store.
+        self.ends.posting.cancel();
+        let left = grace.saturating_sub(begun.elapsed()).max(LEAVE_GRACE);
+        if tokio::time::timeout(left, &mut self.posting).await.is_err() {
+            tracing::warn!(
+                "posts to webhooks are still open; they are made again at the next start"
+            );
+            self.posting.abort();
+        }
         self.ends.closing.cancel();
         if tokio::time::timeout(LEAVE_GRACE, &mut self.server)
             .await
@@ -242,6 +267,7 @@ fn api(
     live: &Live,
     store: &Arc<dyn Store>,
     feed: Feed,
+    webhooks: Webhooks,
     metrics: Metrics,
     clock: Clock,
     ends: &Ends,
@@ -250,6 +276,7 @@ fn api(
         store: store.clone(),
         dispatch: live.dispatch.clone(),
         feed,
+        webhooks,
         addressing: live.accounts.clone(),
         agents: live.crew.directory(),
         observer: Arc::new(metrics),

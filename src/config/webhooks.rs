@@ -1,5 +1,6 @@
 //! `[webhooks]`: how events are posted.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,6 +16,10 @@ use super::units;
 pub struct Webhooks {
     /// Signs the events of messages that name their own webhook: `whsec_…`.
     pub secret: Option<Secret>,
+    /// Encrypts the secrets of standing webhooks in the store: 32 bytes in base64.
+    pub encryption_key: Option<Secret>,
+    /// Certificates to trust beside those of the system.
+    pub ca_file: Option<PathBuf>,
     /// How long an endpoint may take to answer.
     pub timeout: Duration,
     /// How long to wait before each further attempt.
@@ -37,6 +42,13 @@ impl Webhooks {
         let secret = "\"whsec_\" and 24 to 64 bytes in base64";
         let webhooks = Self {
             secret: section.secret_text("secret", "secret_file", secret, whsec),
+            encryption_key: section.secret_text(
+                "encryption_key",
+                "encryption_key_file",
+                "32 bytes in base64",
+                encryption_key,
+            ),
+            ca_file: section.file("ca_file"),
             timeout: section.duration("timeout", Duration::from_millis(10), 300 * second),
             schedule: section.durations("schedule"),
             concurrency: section.size("concurrency", 1..=10_000),
@@ -57,4 +69,9 @@ fn whsec(text: &str) -> Option<Secret> {
     SECRET_LENGTH
         .contains(&bytes.len())
         .then(|| Secret::new(text))
+}
+
+fn encryption_key(text: &str) -> Option<Secret> {
+    let bytes = BASE64_STANDARD.decode(text).ok()?;
+    (bytes.len() == 32).then(|| Secret::new(text))
 }

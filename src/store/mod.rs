@@ -118,7 +118,7 @@ pub trait Store: WebhookStore + Send + Sync + 'static {
     fn committed(&self) -> watch::Receiver<u64>;
 
     /// Removes up to `limit` messages that ended before `before`, with their events; how many
-    /// there were.
+    /// there were. Only those whose end was planned: see [`WebhookStore::plan`].
     fn purge(&self, before: Timestamp, limit: usize) -> Reply<usize>;
 
     /// Drops the bodies of up to `limit` messages that have ended; how many there were.

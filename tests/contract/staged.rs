@@ -39,6 +39,7 @@ use sipost::message::Agents;
 use sipost::store;
 use sipost::store::Store;
 use sipost::store::StoreError;
+use sipost::webhook;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -59,6 +60,32 @@ pub(crate) struct Stage {
     store: Arc<dyn Store>,
     draining: CancellationToken,
     _folder: tempfile::TempDir,
+}
+
+/// Webhooks that may be posted to nobody.
+fn webhooks(store: &Arc<dyn Store>, clock: &Clock) -> webhook::Webhooks {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let guard = webhook::Guard::default();
+    let second = Duration::from_secs(1);
+    let client = webhook::Client::new(guard, webhook::SystemResolver, Arc::new(tls), second);
+    webhook::Webhooks::new(webhook::Parts {
+        store: store.clone(),
+        client: client.unwrap(),
+        vault: webhook::Vault::plain(),
+        own_secret: None,
+        schedule: webhook::Schedule {
+            waits: Vec::new(),
+            disable_after: second,
+        },
+        concurrency: 1,
+        clock: clock.clone(),
+        observer: Arc::new(()),
+    })
 }
 
 /// What the dispatcher says to whatever it is asked.
@@ -119,6 +146,7 @@ impl Stage {
             store: store.clone(),
             dispatch,
             feed: Feed::new(store.clone()),
+            webhooks: webhooks(&store, &clock),
             addressing: Arc::new(Accounts::new([account.uri().clone()])),
             agents: Arc::new(Gone(clock.clone())),
             observer: Arc::new(()),

@@ -23,3 +23,4 @@ mod posting;
 mod restart;
 mod schedule;
 mod watching;
+mod webhooks;

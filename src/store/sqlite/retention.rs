@@ -32,7 +32,9 @@ pub(super) fn purge(
     turn: &mut Turn<'_>,
     (before, limit): &(Timestamp, usize),
 ) -> Result<usize, StoreError> {
-    let is_old = |end: &End| end.completed_at < before.as_millis();
+    // What webhooks are still to be told of stays.
+    let planned_to = schema::fact(turn.connection, "planned_to")?;
+    let is_old = |end: &End| end.completed_at < before.as_millis() && end.seq <= planned_to;
     let ends = walk(turn, "purged_to", *limit, is_old)?;
     for end in &ends {
         forget_events(turn, end.seq)?;

@@ -89,6 +89,7 @@ macro_rules! store_suite {
                 recoveries_are_merged
                 deliveries_of_a_deleted_endpoint_go_in_steps
                 deliveries_that_ended_are_forgotten_in_steps
+                events_that_were_not_planned_are_not_purged
                 events_carry_the_webhook_of_their_message
             }
             model {

@@ -649,6 +649,21 @@ pub(crate) async fn deliveries_that_ended_are_forgotten_in_steps(bed: &dyn Bed) 
     store.close().await.unwrap();
 }
 
+pub(crate) async fn events_that_were_not_planned_are_not_purged(bed: &dyn Bed) {
+    let store = bed.open();
+    accept(&store, [1, 2]).await;
+    for number in [1, 2] {
+        let records = vec![sending(number, 1, 1), succeeded(number, 1, 1)];
+        store.record(records.into()).await.unwrap();
+    }
+    assert_eq!(store.purge(at(100), 9).await.unwrap(), 0);
+    assert!(plan(&store, 3, Vec::new()).await);
+    assert_eq!(store.purge(at(100), 9).await.unwrap(), 1);
+    assert!(plan(&store, 4, Vec::new()).await);
+    assert_eq!(store.purge(at(100), 9).await.unwrap(), 1);
+    store.close().await.unwrap();
+}
+
 pub(crate) async fn events_carry_the_webhook_of_their_message(bed: &dyn Bed) {
     let mut store = bed.open();
     accept(&store, [1, 2]).await;

@@ -34,10 +34,10 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 
 /// How long what must come may take on a machine that has much else to do.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A gateway in a process and a folder of its own.
-struct Running {
+pub(super) struct Running {
     child: Child,
     url: String,
     client: reqwest::Client,
@@ -50,12 +50,12 @@ struct Running {
 
 impl Running {
     /// Starts one with this file, on a port of its own, and waits until it listens.
-    async fn start(text: &str) -> Self {
+    pub(super) async fn start(text: &str) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), text).await
     }
 
     /// Starts one with this file, where another has been.
-    async fn start_in(folder: TempDir, text: &str) -> Self {
+    pub(super) async fn start_in(folder: TempDir, text: &str) -> Self {
         fs::write(folder.path().join("sipost.toml"), on_any_port(text)).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_sipost"))
             .args(["serve", "--config", "sipost.toml"])
@@ -85,13 +85,19 @@ impl Running {
         running
     }
 
+    /// Ends it at once, as a failing machine would, and leaves its folder.
+    pub(super) async fn kill(mut self) -> TempDir {
+        self.child.kill().await.unwrap();
+        self.folder
+    }
+
     /// The path of a file in its folder.
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Waits for a line of the log with these words.
-    async fn line(&mut self, words: &str) -> String {
+    pub(super) async fn line(&mut self, words: &str) -> String {
         let found = async {
             while let Some(line) = self.lines.recv().await {
                 if line.contains(words) {
@@ -113,31 +119,31 @@ impl Running {
         self.signal(Signal::HUP);
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id().unwrap()).unwrap();
         rustix::process::kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 
     /// Waits for its end, which somebody asked for; its exit code.
-    async fn ended(&mut self) -> Option<i32> {
+    pub(super) async fn ended(&mut self) -> Option<i32> {
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         status.unwrap().unwrap().code()
     }
 
     /// Everything it printed until now.
-    fn output(&self) -> String {
+    pub(super) fn output(&self) -> String {
         self.printed.lock().unwrap().clone()
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url))
     }
 
-    fn get(&self, path: &str) -> RequestBuilder {
+    pub(super) fn get(&self, path: &str) -> RequestBuilder {
         self.request(Method::GET, path)
     }
 
-    fn post(&self, path: &str) -> RequestBuilder {
+    pub(super) fn post(&self, path: &str) -> RequestBuilder {
         self.request(Method::POST, path)
     }
 
@@ -255,11 +261,11 @@ fn registered(ids: &[&str]) -> impl Fn(&[Value]) -> bool {
     }
 }
 
-fn message(target: &str) -> Value {
+pub(super) fn message(target: &str) -> Value {
     json!({ "target": target, "body": "Hello" })
 }
 
-async fn json_of(request: RequestBuilder) -> (u16, Value) {
+pub(super) async fn json_of(request: RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
     (status, response.json().await.unwrap())

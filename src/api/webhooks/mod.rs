@@ -1,0 +1,188 @@
+//! `/webhooks`: where events are posted by us, and what became of that.
+
+pub(super) mod deliveries;
+mod members;
+mod view;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::Api;
+use super::access::Caller;
+use super::error::ApiError;
+use super::extract;
+use super::json;
+use super::params::Id;
+use crate::message::EndpointId;
+use crate::store::Endpoint;
+use crate::webhook::CreateError;
+use members::ChangeJson;
+use members::NewEndpointJson;
+use members::RecoverJson;
+use view::AttemptView;
+use view::EndpointView;
+
+const NO_WEBHOOK: ApiError = ApiError::NotFound("no webhook has this id");
+
+#[derive(Serialize)]
+struct ListView<'a> {
+    data: Vec<EndpointView<'a>>,
+}
+
+/// `POST /webhooks`: 201, with the secret, which is not shown again.
+pub(super) async fn create(
+    State(api): State<Api>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let bytes = read(&api, &headers, body).await?;
+    let new = extract::json::<NewEndpointJson>(&bytes, "")?.check(&api, &caller)?;
+    let created = api.webhooks.create(new).await;
+    let (endpoint, secret) = created.map_err(|error| match error {
+        CreateError::TooMany => ApiError::TooManyWebhooks(error.to_string()),
+        CreateError::Store(error) => ApiError::Store(error),
+    })?;
+    let view = EndpointView::with_secret(&endpoint, secret.expose());
+    let mut response = json::created(&view);
+    // An id has only characters that a header may have.
+    if let Ok(location) = HeaderValue::try_from(format!("/webhooks/{}", endpoint.id)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// `GET /webhooks`, oldest first. There are few enough for one page.
+pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Result<Response, ApiError> {
+    let mut endpoints = api.webhooks.list().await?;
+    endpoints.retain(|endpoint| is_for(&caller, endpoint));
+    Ok(json::ok(&ListView {
+        data: endpoints.iter().map(EndpointView::of).collect(),
+    }))
+}
+
+/// `GET /webhooks/{id}`.
+pub(super) async fn show(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let endpoint = find(&api, &caller, &id).await?;
+    Ok(json::ok(&EndpointView::of(&endpoint)))
+}
+
+/// `PATCH /webhooks/{id}`: changes the members that are given (RFC 7396).
+pub(super) async fn change(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let endpoint = find(&api, &caller, &id).await?;
+    let bytes = read(&api, &headers, body).await?;
+    let change = extract::json::<ChangeJson>(&bytes, "")?.check(&api, &caller)?;
+    let changed = api.webhooks.change(endpoint.id, change).await?;
+    let changed = changed.ok_or(NO_WEBHOOK)?;
+    Ok(json::ok(&EndpointView::of(&changed)))
+}
+
+/// `DELETE /webhooks/{id}`: what was to be posted to it goes with it.
+pub(super) async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let endpoint = find(&api, &caller, &id).await?;
+    match api.webhooks.delete(endpoint.id).await? {
+        true => Ok(StatusCode::NO_CONTENT.into_response()),
+        false => Err(NO_WEBHOOK),
+    }
+}
+
+/// `POST /webhooks/{id}/rotate-secret`: a new secret, which is not shown again.
+pub(super) async fn rotate(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let endpoint = find(&api, &caller, &id).await?;
+    let rotated = api.webhooks.rotate(endpoint.id).await?;
+    let (endpoint, secret) = rotated.ok_or(NO_WEBHOOK)?;
+    let view = EndpointView::with_secret(&endpoint, secret.expose());
+    Ok(json::ok(&view))
+}
+
+#[derive(Serialize)]
+struct TestView<'a> {
+    event: &'a serde_json::value::RawValue,
+    #[serde(flatten)]
+    attempt: AttemptView<'a>,
+}
+
+/// `POST /webhooks/{id}/test`: posts an event now, and tells what came back.
+pub(super) async fn test(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let endpoint = find(&api, &caller, &id).await?;
+    let tested = api.webhooks.test(endpoint.id).await.ok_or(NO_WEBHOOK)?;
+    let event = serde_json::from_slice(&tested.event);
+    Ok(json::ok(&TestView {
+        event: event.map_err(|error| ApiError::Internal(error.to_string()))?,
+        attempt: AttemptView::of(&tested.attempt),
+    }))
+}
+
+/// `POST /webhooks/{id}/recover`: 202, what failed or was missed in that time is sent again.
+pub(super) async fn recover(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let endpoint = find(&api, &caller, &id).await?;
+    let bytes = read(&api, &headers, body).await?;
+    let asked = extract::json::<RecoverJson>(&bytes, "")?;
+    let (since, until) = asked.check(api.clock.now())?;
+    let recovering = api.webhooks.recover(endpoint.id, since, until).await?;
+    let recovering = recovering.ok_or(NO_WEBHOOK)?;
+    Ok(json::accepted(&EndpointView::of(&recovering)))
+}
+
+async fn read(api: &Api, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    let settings = &api.settings;
+    extract::body(
+        headers,
+        body,
+        settings.max_request,
+        settings.request_timeout,
+    )
+    .await
+}
+
+/// The webhook of this id, when it is for the caller to see.
+async fn find(api: &Api, caller: &Caller, id: &str) -> Result<Endpoint, ApiError> {
+    let id: EndpointId = id.parse().map_err(|_| NO_WEBHOOK)?;
+    let found = api.webhooks.find(id).await?;
+    found
+        .filter(|endpoint| is_for(caller, endpoint))
+        .ok_or(NO_WEBHOOK)
+}
+
+/// Whoever has some accounts only sees webhooks of these only.
+fn is_for(caller: &Caller, endpoint: &Endpoint) -> bool {
+    let mut accounts = endpoint.accounts.iter();
+    caller.accounts().is_none()
+        || (!endpoint.accounts.is_empty() && accounts.all(|account| caller.sees(Some(account))))
+}

@@ -1,0 +1,72 @@
+//! Webhooks, as the configuration wants them.
+
+use std::sync::Arc;
+
+use crate::agent;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::store::Store;
+use crate::webhook;
+use crate::webhook::Client;
+use crate::webhook::ClientError;
+use crate::webhook::Guard;
+use crate::webhook::KeyError;
+use crate::webhook::RosterError;
+use crate::webhook::Schedule;
+use crate::webhook::SigningSecret;
+use crate::webhook::SystemResolver;
+use crate::webhook::Vault;
+use crate::webhook::Webhooks;
+
+/// Why webhooks cannot be posted.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhooksError {
+    /// Certificates cannot be read.
+    #[error("webhooks.ca_file: {0}")]
+    Tls(#[from] agent::TlsError),
+    /// There is no client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The key is none.
+    #[error("webhooks.encryption_key: {0}")]
+    Key(#[from] KeyError),
+    /// What is stored cannot be used.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
+}
+
+/// Reads the webhooks of this store.
+pub(super) async fn open(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Clock,
+) -> Result<Webhooks, WebhooksError> {
+    let webhooks = &config.webhooks;
+    let client = Client::new(
+        Guard::new(webhooks.allowed_networks.clone()),
+        SystemResolver,
+        agent::client_config(webhooks.ca_file.as_deref(), None)?,
+        webhooks.timeout,
+    )?;
+    let vault = match &webhooks.encryption_key {
+        Some(key) => Vault::with_key(key.expose())?,
+        None => Vault::plain(),
+    };
+    let own_secret = webhooks.secret.as_ref();
+    let parts = webhook::Parts {
+        store: store.clone(),
+        client,
+        vault,
+        own_secret: own_secret.and_then(|secret| SigningSecret::parse(secret.expose())),
+        schedule: Schedule {
+            waits: webhooks.schedule.clone(),
+            disable_after: webhooks.disable_after,
+        },
+        concurrency: webhooks.concurrency,
+        clock: clock.clone(),
+        observer: Arc::new(()),
+    };
+    let webhooks = Webhooks::new(parts);
+    webhooks.load().await?;
+    Ok(webhooks)
+}

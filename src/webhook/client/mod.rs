@@ -1,0 +1,238 @@
+//! Outbound HTTP: one POST, to an address that was checked.
+//!
+//! Names are looked up here and nowhere else. Every address of every answer is checked before a
+//! connection is opened, and one of those that were checked is what is connected to, so a name that
+//! changes its mind in between changes nothing. One address too many refuses them all.
+
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::dns::Addrs;
+use reqwest::dns::Name;
+use reqwest::dns::Resolve;
+use reqwest::dns::Resolving;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::header::RETRY_AFTER;
+use rustls::ClientConfig;
+use url::Url;
+
+use super::guard::AddressRefused;
+use super::guard::Guard;
+use super::sign::seconds;
+use crate::clock;
+use crate::message::Timestamp;
+
+/// What is kept of an answer, in bytes.
+const FIRST_BYTES: usize = 256;
+/// What is read of an answer, so that its connection can be used again; of a longer one the
+/// connection is given up.
+const MAX_ANSWER: usize = 16 * 1024;
+/// How long a connection that nothing was asked on is kept.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Looks names up.
+pub trait Resolver: Send + Sync + 'static {
+    /// Every address of this name.
+    fn resolve(&self, name: String) -> Lookup;
+}
+
+/// The answer to a look-up.
+pub type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
+
+/// The resolver of this machine.
+pub struct SystemResolver;
+
+impl Resolver for SystemResolver {
+    fn resolve(&self, name: String) -> Lookup {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name, 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    }
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+#[error("the client for webhooks cannot be made: {0}")]
+pub struct ClientError(reqwest::Error);
+
+/// Posts. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    guard: Arc<Guard>,
+    timeout: Duration,
+}
+
+/// An event on its way.
+pub(super) struct Post<'a> {
+    /// Where to.
+    pub(super) url: &'a Url,
+    /// The event.
+    pub(super) id: &'a str,
+    /// When this attempt begins.
+    pub(super) at: Timestamp,
+    /// One or two, with a space between them.
+    pub(super) signatures: &'a str,
+    /// The event as JSON.
+    pub(super) body: Bytes,
+}
+
+/// What came of a POST.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// An answer.
+    Answered {
+        /// Its status.
+        status: u16,
+        /// Its first bytes; what is not UTF-8 is replaced.
+        first: String,
+        /// When the endpoint asks to be tried again, if it does.
+        retry_after: Option<Duration>,
+    },
+    /// None, for this reason.
+    Silent(String),
+}
+
+impl Client {
+    /// A client that posts to what `guard` allows, and waits for each answer for `timeout`.
+    pub fn new(
+        guard: Guard,
+        resolver: impl Resolver,
+        tls: Arc<ClientConfig>,
+        timeout: Duration,
+    ) -> Result<Self, ClientError> {
+        let guard = Arc::new(guard);
+        let guarded = Guarded {
+            guard: guard.clone(),
+            resolver: Arc::new(resolver),
+        };
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("sipost/", env!("CARGO_PKG_VERSION")))
+            // A proxy would look names up itself, and connect to what nobody here has checked.
+            .no_proxy()
+            // A redirect leads wherever the endpoint likes.
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .dns_resolver(guarded)
+            .connect_timeout(timeout)
+            .pool_idle_timeout(IDLE)
+            .tls_backend_preconfigured(tls.as_ref().clone())
+            .build()
+            .map_err(ClientError)?;
+        Ok(Self {
+            http,
+            guard,
+            timeout,
+        })
+    }
+
+    /// What may be posted to.
+    pub(super) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Posts once, and waits for the answer no longer than may be.
+    pub(super) async fn post(&self, post: Post<'_>, now: Timestamp) -> Answer {
+        // An address in place of a name is not looked up, so it is checked here.
+        if let Err(refusal) = self.guard.check_host(post.url) {
+            return Answer::Silent(refusal.to_string());
+        }
+        let deadline = tokio::time::Instant::from_std(clock::now() + self.timeout);
+        let request = self
+            .http
+            .post(post.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header("webhook-id", post.id)
+            .header("webhook-timestamp", seconds(post.at))
+            .header("webhook-signature", post.signatures)
+            .body(post.body);
+        let response = match tokio::time::timeout_at(deadline, request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Answer::Silent(reason(&error)),
+            Err(_) => return Answer::Silent(format!("no answer within {:?}", self.timeout)),
+        };
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER);
+        let retry_after = retry_after
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| delay(text, now));
+        let mut first = Vec::new();
+        // The status has told what there is to know; the rest may be missing.
+        let _ = tokio::time::timeout_at(deadline, read(response, &mut first)).await;
+        Answer::Answered {
+            status,
+            first: String::from_utf8_lossy(&first).into_owned(),
+            retry_after,
+        }
+    }
+}
+
+/// Reads an answer, and keeps its first bytes.
+async fn read(mut response: reqwest::Response, first: &mut Vec<u8>) {
+    let mut read = 0;
+    while read < MAX_ANSWER {
+        let Ok(Some(chunk)) = response.chunk().await else {
+            return;
+        };
+        read += chunk.len();
+        let wanted = FIRST_BYTES.saturating_sub(first.len()).min(chunk.len());
+        first.extend(chunk.iter().take(wanted));
+    }
+}
+
+/// `Retry-After` (RFC 9110 §10.2.3): seconds, or a date.
+fn delay(text: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
+    let at = Timestamp::from_millis(date.timestamp().as_millisecond());
+    Some(at.since(now))
+}
+
+/// Why there is no answer, without the URL, whose query may be a secret.
+fn reason(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    loop {
+        if let Some(refusal) = cause.downcast_ref::<AddressRefused>() {
+            return refusal.to_string();
+        }
+        match cause.source() {
+            Some(source) => cause = source,
+            None => return cause.to_string(),
+        }
+    }
+}
+
+/// A resolver that tells no address that may not be posted to.
+struct Guarded<R> {
+    guard: Arc<Guard>,
+    resolver: Arc<R>,
+}
+
+impl<R: Resolver> Resolve for Guarded<R> {
+    fn resolve(&self, name: Name) -> Resolving {
+        let guard = self.guard.clone();
+        let found = self.resolver.resolve(name.as_str().to_owned());
+        Box::pin(async move {
+            let addresses = found.await?;
+            for address in &addresses {
+                guard.check_address(*address)?;
+            }
+            // The port of the URL takes the place of 0.
+            let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, 0));
+            Ok(Box::new(addresses) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

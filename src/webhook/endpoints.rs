@@ -1,0 +1,325 @@
+//! The way in: what clients do with webhooks, and the tasks that serve them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use uuid::Uuid;
+
+use super::client::Client;
+use super::client::Post;
+use super::guard::UrlRefused;
+use super::planner;
+use super::recovery;
+use super::roster::Roster;
+use super::roster::RosterError;
+use super::schedule::Schedule;
+use super::sender;
+use super::sender::Observer;
+use super::sender::Sender;
+use super::sign::SigningSecret;
+use super::vault::Vault;
+use crate::clock::Clock;
+use crate::message::EndpointId;
+use crate::message::EventKind;
+use crate::message::Timestamp;
+use crate::store::Attempt;
+use crate::store::Change;
+use crate::store::Deliveries;
+use crate::store::Delivery;
+use crate::store::DeliveryFilter;
+use crate::store::DeliveryKey;
+use crate::store::Disabled;
+use crate::store::Endpoint;
+use crate::store::Store;
+use crate::store::StoreError;
+
+/// Endpoints at the same time.
+const MAX_ENDPOINTS: usize = 1_000;
+/// How long the secret before signs besides, after a rotation.
+const ROTATION: Duration = Duration::from_secs(86_400);
+/// Hints that wait for the sender. Further ones are dropped: it looks by itself every second.
+const HINTS: usize = 1_024;
+/// Tests under way at the same time; further ones wait.
+const TESTS: usize = 8;
+
+/// What webhooks are made of.
+pub struct Parts {
+    /// What is durable.
+    pub store: Arc<dyn Store>,
+    /// What posts.
+    pub client: Client,
+    /// How secrets are stored.
+    pub vault: Vault,
+    /// Signs what goes to the webhooks that messages name.
+    pub own_secret: Option<SigningSecret>,
+    /// When to try again.
+    pub schedule: Schedule,
+    /// Posts under way at the same time.
+    pub concurrency: usize,
+    /// The time.
+    pub clock: Clock,
+    /// Told of every attempt.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// Webhooks, for those who manage them. Cheap to clone.
+#[derive(Clone)]
+pub struct Webhooks(Arc<Shared>);
+
+struct Shared {
+    sender: Arc<Sender>,
+    roster: Arc<Roster>,
+    concurrency: usize,
+    tests: Semaphore,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub struct NewEndpoint {
+    /// Where to; checked by [`Webhooks::check_url`].
+    pub url: Url,
+    /// Which types; empty for all.
+    pub kinds: Vec<EventKind>,
+    /// Which accounts; empty for all.
+    pub accounts: Vec<Arc<str>>,
+    /// The client's own words.
+    pub description: Option<String>,
+    /// Whether it begins disabled.
+    pub disabled: bool,
+}
+
+/// Why there is no new endpoint.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CreateError {
+    /// There are as many as may be.
+    #[error("there are {MAX_ENDPOINTS} webhooks, which is as many as may be")]
+    TooMany,
+    /// The store does not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What came of a test.
+#[derive(Clone, Debug)]
+pub struct Tested {
+    /// What was posted.
+    pub event: Bytes,
+    /// How it went.
+    pub attempt: Attempt,
+}
+
+impl Webhooks {
+    /// Webhooks of this store. No endpoint is known before [`Webhooks::load`].
+    pub fn new(parts: Parts) -> Self {
+        let roster = Arc::new(Roster::new(parts.store.clone(), parts.vault));
+        let sender = Arc::new(Sender {
+            store: parts.store,
+            roster: roster.clone(),
+            client: parts.client,
+            clock: parts.clock,
+            schedule: parts.schedule,
+            own_secret: parts.own_secret,
+            observer: parts.observer,
+        });
+        Self(Arc::new(Shared {
+            sender,
+            roster,
+            concurrency: parts.concurrency,
+            tests: Semaphore::new(TESTS),
+        }))
+    }
+
+    /// Reads the endpoints; a secret that cannot be read is an error.
+    pub async fn load(&self) -> Result<(), RosterError> {
+        self.0.roster.reload().await
+    }
+
+    /// Plans and posts until `stop`, and then until what is under way has ended; the rest stays in
+    /// the store.
+    pub async fn run(self, stop: CancellationToken) {
+        let (hints, heard) = mpsc::channel(HINTS);
+        let sender = self.0.sender.clone();
+        let planning = planner::run(
+            sender.store.clone(),
+            self.0.roster.clone(),
+            sender.clock.clone(),
+            hints,
+        );
+        let planning = stop.run_until_cancelled(planning);
+        let sending = sender::run(sender, self.0.concurrency, heard, stop.clone());
+        tokio::join!(planning, sending);
+    }
+
+    /// Whether this URL may be posted to, as far as it tells.
+    pub fn check_url(&self, url: &str) -> Result<Url, UrlRefused> {
+        self.0.sender.client.guard().check_url(url)
+    }
+
+    /// Adds an endpoint; its secret is told now and never again.
+    pub async fn create(&self, new: NewEndpoint) -> Result<(Endpoint, SigningSecret), CreateError> {
+        let now = self.now();
+        let id = EndpointId::new(Uuid::now_v7());
+        let secret = SigningSecret::random();
+        let disabled = new.disabled.then_some(Disabled {
+            because: crate::store::DisabledBecause::Request,
+            at: now,
+        });
+        let endpoint = Endpoint {
+            id,
+            url: new.url.as_str().into(),
+            kinds: new.kinds,
+            accounts: new.accounts,
+            description: new.description,
+            disabled,
+            secret: self.0.roster.vault().seal(id, &secret),
+            previous_secret: None,
+            after: 0,
+            created_at: now,
+            updated_at: now,
+            failing_since: None,
+            recovery: None,
+        };
+        let created = self
+            .store()
+            .create_endpoint(endpoint.clone(), MAX_ENDPOINTS);
+        if !created.await? {
+            return Err(CreateError::TooMany);
+        }
+        self.reload().await;
+        Ok((endpoint, secret))
+    }
+
+    /// Every endpoint, oldest first.
+    pub async fn list(&self) -> Result<Vec<Endpoint>, StoreError> {
+        Ok(self.store().endpoints().await?.endpoints)
+    }
+
+    /// One endpoint.
+    pub async fn find(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        let mut endpoints = self.list().await?.into_iter();
+        Ok(endpoints.find(|endpoint| endpoint.id == id))
+    }
+
+    /// Changes an endpoint; `None` when it is gone.
+    pub async fn change(
+        &self,
+        id: EndpointId,
+        change: Change,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        let change = Change {
+            updated_at: Some(self.now()),
+            ..change
+        };
+        let changed = self.store().change_endpoint(id, change).await?;
+        self.reload().await;
+        Ok(changed)
+    }
+
+    /// Removes an endpoint and its deliveries; `false` when it is gone already.
+    pub async fn delete(&self, id: EndpointId) -> Result<bool, StoreError> {
+        let deleted = self.store().delete_endpoint(id).await?;
+        self.reload().await;
+        Ok(deleted)
+    }
+
+    /// Gives an endpoint another secret, told now and never again. The one before signs besides for
+    /// a day.
+    pub async fn rotate(
+        &self,
+        id: EndpointId,
+    ) -> Result<Option<(Endpoint, SigningSecret)>, StoreError> {
+        let secret = SigningSecret::random();
+        let sealed = self.0.roster.vault().seal(id, &secret);
+        let change = Change {
+            secret: Some((sealed, self.now().plus(ROTATION))),
+            ..Change::default()
+        };
+        let changed = self.change(id, change).await?;
+        Ok(changed.map(|endpoint| (endpoint, secret)))
+    }
+
+    /// Sends again what failed or was missed in this time; `None` when the endpoint is gone.
+    pub async fn recover(
+        &self,
+        id: EndpointId,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        let recovery = recovery::begin(self.store(), since, until).await?;
+        let change = Change {
+            recovery: Some(recovery),
+            ..Change::default()
+        };
+        let changed = self.store().change_endpoint(id, change).await?;
+        self.reload().await;
+        Ok(changed)
+    }
+
+    /// Posts an event that says it is a test, now, also to one that is disabled; `None` when the
+    /// endpoint is gone.
+    pub async fn test(&self, id: EndpointId) -> Option<Tested> {
+        let _permit = self.0.tests.acquire().await.ok()?;
+        let known = self.0.roster.known();
+        let member = known.members.get(&id)?;
+        let at = self.now();
+        let event_id = format!("test-{}", Uuid::now_v7());
+        let event = serde_json::json!({"id": event_id, "type": "test", "time": at});
+        let event = Bytes::from(event.to_string());
+        let post = Post {
+            url: member.url()?,
+            id: &event_id,
+            at,
+            signatures: &member.sign(&event_id, at, &event),
+            body: event.clone(),
+        };
+        let (_, mut attempt) = self.0.sender.attempt(post).await;
+        attempt.number = 1;
+        Some(Tested { event, attempt })
+    }
+
+    /// What goes and went to an endpoint, the newest event first.
+    pub async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Deliveries, StoreError> {
+        self.store().deliveries(filter, before, limit).await
+    }
+
+    /// Sends an event to an endpoint again; `None` when it was never meant for it.
+    pub async fn redeliver(
+        &self,
+        id: EndpointId,
+        seq: u64,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let queue = id.to_string().into();
+        let key = DeliveryKey { queue, seq };
+        self.store().redeliver(key, self.now()).await
+    }
+
+    /// The name of an event.
+    pub fn event_id(&self, seq: u64) -> String {
+        sender::event_id(self.store().epoch(), seq)
+    }
+
+    fn store(&self) -> &dyn Store {
+        &*self.0.sender.store
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.sender.clock.now()
+    }
+
+    /// What was changed is durable; who plans and sends hears of it now, or else before it plans.
+    async fn reload(&self) {
+        if let Err(error) = self.0.roster.reload().await {
+            tracing::warn!(%error, "webhooks cannot be read; those known before are used");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Which addresses may be posted to.
+//!
+//! Whoever may create a webhook makes this machine send requests, so it must not reach what only
+//! this machine can: itself, its neighbours, the metadata service of its cloud. What is public is
+//! allowed, and what `webhooks.allowed_networks` names.
+//!
+//! The table follows the registries of IANA for special-purpose addresses (RFC 6890), read in 2026.
+//! No crate has it both whole and in good care: `IpAddr::is_global` of the standard library is
+//! unstable, and `ip_network` does not know the entries of recent years. `ipnet` does the
+//! arithmetic.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+
+use ipnet::IpNet;
+use ipnet::Ipv4Net;
+use ipnet::Ipv6Net;
+use url::Host;
+use url::Url;
+
+/// The longest URL, in bytes.
+const MAX_URL: usize = 2_048;
+
+/// Knows which addresses may be posted to.
+#[derive(Clone, Debug, Default)]
+pub struct Guard {
+    allowed: Vec<IpNet>,
+}
+
+/// An address that is not posted to.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{address} is {purpose}; webhooks.allowed_networks can allow networks that are not public")]
+pub struct AddressRefused {
+    address: IpAddr,
+    purpose: &'static str,
+}
+
+/// Why a URL is not taken.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum UrlRefused {
+    /// It is no URL, or too long, or of another scheme.
+    #[error("an http or https URL of at most {MAX_URL} bytes")]
+    Form,
+    /// User name and password would end up in logs.
+    #[error("a URL without user name and password")]
+    UserInfo,
+    /// A fragment is never sent.
+    #[error("a URL without a fragment")]
+    Fragment,
+    /// Port 0 cannot be connected to.
+    #[error("a port from 1 to 65535")]
+    Port,
+    /// Its host is an address that is not posted to.
+    #[error(transparent)]
+    Address(#[from] AddressRefused),
+}
+
+const fn v4(a: u8, b: u8, c: u8, d: u8, length: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length)
+}
+
+const fn v6(a: u16, b: u16, c: u16, length: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0), length)
+}
+
+/// IPv4 addresses that are not public, and why.
+#[rustfmt::skip]
+const SPECIAL_V4: [(Ipv4Net, &str); 17] = [
+    (v4(0, 0, 0, 0, 8),          "unspecified (RFC 791)"),
+    (v4(10, 0, 0, 0, 8),         "private (RFC 1918)"),
+    (v4(100, 64, 0, 0, 10),      "shared by a carrier (RFC 6598)"),
+    (v4(127, 0, 0, 0, 8),        "loopback (RFC 1122)"),
+    (v4(168, 63, 129, 16, 32),   "the host of a cloud's machine"),
+    (v4(169, 254, 0, 0, 16),     "link-local, where clouds keep metadata (RFC 3927)"),
+    (v4(172, 16, 0, 0, 12),      "private (RFC 1918)"),
+    (v4(192, 0, 0, 0, 24),       "for protocols (RFC 6890)"),
+    (v4(192, 0, 2, 0, 24),       "for documentation (RFC 5737)"),
+    (v4(192, 88, 99, 0, 24),     "a relay of 6to4 (RFC 7526)"),
+    (v4(192, 168, 0, 0, 16),     "private (RFC 1918)"),
+    (v4(198, 18, 0, 0, 15),      "for benchmarks (RFC 2544)"),
+    (v4(198, 51, 100, 0, 24),    "for documentation (RFC 5737)"),
+    (v4(203, 0, 113, 0, 24),     "for documentation (RFC 5737)"),
+    (v4(224, 0, 0, 0, 4),        "multicast (RFC 1112)"),
+    (v4(255, 255, 255, 255, 32), "broadcast (RFC 919)"),
+    (v4(240, 0, 0, 0, 4),        "reserved (RFC 1112)"),
+];
+
+/// What is handed out to the public (RFC 4291 §2.4).
+const PUBLIC_V6: Ipv6Net = v6(0x2000, 0, 0, 3);
+
+/// IPv6 addresses that are not public, and why; of those outside of [`PUBLIC_V6`] the ones that
+/// have a name.
+#[rustfmt::skip]
+const SPECIAL_V6: [(Ipv6Net, &str); 13] = [
+    (Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128), "unspecified (RFC 4291)"),
+    (Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128),   "loopback (RFC 4291)"),
+    (v6(0, 0, 0, 96),                "an IPv4 address in disguise (RFC 4291)"),
+    (v6(0x64, 0xff9b, 1, 48),        "translated to IPv4 (RFC 8215)"),
+    (v6(0x100, 0, 0, 64),            "discarded (RFC 6666)"),
+    (v6(0x2001, 0, 0, 32),           "Teredo (RFC 4380)"),
+    (v6(0x2001, 0, 0, 23),           "for protocols (RFC 2928)"),
+    (v6(0x2001, 0xdb8, 0, 32),       "for documentation (RFC 3849)"),
+    (v6(0x2002, 0, 0, 16),           "6to4 (RFC 3056)"),
+    (v6(0x3fff, 0, 0, 20),           "for documentation (RFC 9637)"),
+    (v6(0xfc00, 0, 0, 7),            "private (RFC 4193)"),
+    (v6(0xfe80, 0, 0, 10),           "link-local (RFC 4291)"),
+    (v6(0xff00, 0, 0, 8),            "multicast (RFC 4291)"),
+];
+
+/// What DNS64 makes of IPv4 addresses where there is only IPv6 (RFC 6052 §2.1).
+const NAT64: Ipv6Net = v6(0x64, 0xff9b, 0, 96);
+
+impl Guard {
+    /// Allows these networks besides what is public.
+    pub fn new(allowed: Vec<IpNet>) -> Self {
+        Self { allowed }
+    }
+
+    /// Whether this address may be posted to. An IPv4 address within an IPv6 address is what counts
+    /// where it is what is reached.
+    pub fn check_address(&self, address: IpAddr) -> Result<(), AddressRefused> {
+        let canonical = address.to_canonical();
+        let is_allowed = |network: &IpNet| network.contains(&canonical);
+        if self.allowed.iter().any(is_allowed) {
+            return Ok(());
+        }
+        let purpose = match canonical {
+            IpAddr::V4(address) => special_v4(address),
+            IpAddr::V6(address) if NAT64.contains(&address) => {
+                let [.., a, b, c, d] = address.octets();
+                return self.check_address(Ipv4Addr::new(a, b, c, d).into());
+            }
+            IpAddr::V6(address) => special_v6(address),
+        };
+        match purpose {
+            None => Ok(()),
+            Some(purpose) => Err(AddressRefused { address, purpose }),
+        }
+    }
+
+    /// Whether this URL may be posted to, as far as it tells. Hosts that are names are looked up,
+    /// and checked, at each connection.
+    pub fn check_url(&self, text: &str) -> Result<Url, UrlRefused> {
+        let url = Url::parse(text).map_err(|_| UrlRefused::Form)?;
+        let is_web = matches!(url.scheme(), "http" | "https");
+        if !is_web || text.len() > MAX_URL || url.as_str().len() > MAX_URL {
+            return Err(UrlRefused::Form);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(UrlRefused::UserInfo);
+        }
+        if url.fragment().is_some() {
+            return Err(UrlRefused::Fragment);
+        }
+        if url.port() == Some(0) {
+            return Err(UrlRefused::Port);
+        }
+        self.check_host(&url)?;
+        Ok(url)
+    }
+
+    /// Whether the host of this URL may be posted to, when it is an address and not a name.
+    pub fn check_host(&self, url: &Url) -> Result<(), AddressRefused> {
+        match url.host() {
+            Some(Host::Ipv4(address)) => self.check_address(address.into()),
+            Some(Host::Ipv6(address)) => self.check_address(address.into()),
+            // RFC 6761 §6.3: these names are loopback, whatever is asked.
+            Some(Host::Domain(name)) if is_localhost(name) => {
+                self.check_address(Ipv4Addr::LOCALHOST.into())
+            }
+            Some(Host::Domain(_)) | None => Ok(()),
+        }
+    }
+}
+
+fn is_localhost(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
+    let found = SPECIAL_V4
+        .iter()
+        .find(|(network, _)| network.contains(&address));
+    found.map(|(_, purpose)| *purpose)
+}
+
+fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
+    let found = SPECIAL_V6
+        .iter()
+        .find(|(network, _)| network.contains(&address));
+    let outside = (!PUBLIC_V6.contains(&address)).then_some("not public (RFC 4291)");
+    found.map(|(_, purpose)| *purpose).or(outside)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! By our POST: events to standing webhooks, and to the webhooks that messages name.
+//!
+//! The [`planner`] reads the log behind its readers by a cursor in the store, and turns each event
+//! into deliveries once. The [`sender`] takes what is due out of the store, queue by queue, as
+//! [`queues`] says, and posts it. The store is the queue: whatever the backlog, this room holds a
+//! few deliveries of each queue, and what is lost with the process is taken up at the next start.
+//!
+//! [`client`] is the only place that knows outbound HTTP, and [`guard`] what it may reach.
+
+mod client;
+mod endpoints;
+mod guard;
+mod planner;
+mod queues;
+mod recovery;
+mod roster;
+mod schedule;
+mod sender;
+mod sign;
+mod vault;
+
+pub use client::Answer;
+pub use client::Client;
+pub use client::ClientError;
+pub use client::Lookup;
+pub use client::Resolver;
+pub use client::SystemResolver;
+pub use endpoints::CreateError;
+pub use endpoints::NewEndpoint;
+pub use endpoints::Parts;
+pub use endpoints::Tested;
+pub use endpoints::Webhooks;
+pub use guard::AddressRefused;
+pub use guard::Guard;
+pub use guard::UrlRefused;
+pub use roster::RosterError;
+pub use schedule::Schedule;
+pub use sender::Observer;
+pub use sign::SigningSecret;
+pub use vault::KeyError;
+pub use vault::Vault;
+pub use vault::VaultError;

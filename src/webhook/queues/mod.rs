@@ -1,0 +1,270 @@
+//! Which queue posts next. A machine: it is told what happens and says what to do, and has neither
+//! a clock nor a socket.
+//!
+//! Every queue has a width, how many of its posts may be under way: one at first, twice as many
+//! after each success, one again after a failure. Three rules share out what may be under way in
+//! all:
+//!
+//! 1. queues take turns;
+//! 2. a queue has fewer posts under way than are left to others, so that even several of them that
+//!    do not answer leave room;
+//! 3. queues whose last attempt failed have half of all together, and the others always the rest.
+//!
+//! So one bad endpoint delays nobody. What is not due waits in the store, and of what is due a few
+//! deliveries of each queue are in memory.
+
+use std::collections::BTreeMap;
+use std::collections::HashSet;
+use std::collections::VecDeque;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::message::Timestamp;
+use crate::store::Due;
+use crate::store::DueDelivery;
+
+/// Queues known at the same time. Further ones are found again in the store when others are done.
+const MAX_QUEUES: usize = 1_024;
+/// Deliveries of one queue that are read ahead.
+const AHEAD: usize = 32;
+/// Bytes of deliveries in memory above which nothing is read ahead any more.
+const MAX_LOADED: usize = 16 * 1024 * 1024;
+/// How far ahead of its time a queue is known.
+const HORIZON: Duration = Duration::from_secs(60);
+
+/// What to do next.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Output {
+    /// Read what this queue has to post, at most so many.
+    Look(Arc<str>, usize),
+    /// Post this.
+    Post(DueDelivery),
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    /// The endpoint took it.
+    Succeeded,
+    /// It did not; it is tried again then, or, without a time, not any more.
+    Failed(Option<Timestamp>),
+    /// It is not known, or the delivery is gone: nothing is learned from it.
+    Void,
+}
+
+/// The queues that have something to post soon.
+#[derive(Debug)]
+pub(super) struct Queues {
+    known: BTreeMap<Arc<str>, Queue>,
+    /// Whose turn it was last.
+    turn: Arc<str>,
+    concurrency: usize,
+    in_flight: usize,
+    failing_in_flight: usize,
+    loaded: usize,
+}
+
+#[derive(Debug)]
+struct Queue {
+    /// Read, and not begun.
+    waiting: VecDeque<DueDelivery>,
+    /// What is waiting or under way: the store still says that it is due.
+    held: HashSet<u64>,
+    in_flight: usize,
+    width: usize,
+    is_failing: bool,
+    /// When the store has more, as far as is known.
+    look_at: Option<Timestamp>,
+    is_looking: bool,
+}
+
+impl Queue {
+    fn new(look_at: Timestamp) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            held: HashSet::new(),
+            in_flight: 0,
+            width: 1,
+            is_failing: false,
+            look_at: Some(look_at),
+            is_looking: false,
+        }
+    }
+
+    fn look_no_later_than(&mut self, at: Timestamp) {
+        self.look_at = Some(self.look_at.map_or(at, |known| known.min(at)));
+    }
+
+    /// Whether nothing would be lost by forgetting it.
+    fn is_idle(&self, now: Timestamp) -> bool {
+        let waits = self.look_at.is_some_and(|at| at <= now.plus(HORIZON));
+        self.held.is_empty() && !self.is_looking && !waits
+    }
+}
+
+impl Queues {
+    /// At most `concurrency` posts are under way at the same time.
+    pub(super) fn new(concurrency: usize) -> Self {
+        Self {
+            known: BTreeMap::new(),
+            turn: "".into(),
+            concurrency: concurrency.max(1),
+            in_flight: 0,
+            failing_in_flight: 0,
+            loaded: 0,
+        }
+    }
+
+    /// Posts under way.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// This queue has something to post then.
+    pub(super) fn handle_head(&mut self, queue: &Arc<str>, next_at: Timestamp, now: Timestamp) {
+        if let Some(known) = self.known.get_mut(queue) {
+            known.look_no_later_than(next_at);
+        } else if next_at <= now.plus(HORIZON) && self.known.len() < MAX_QUEUES {
+            self.known.insert(queue.clone(), Queue::new(next_at));
+        }
+    }
+
+    /// What a look has found.
+    pub(super) fn handle_found(&mut self, queue: &Arc<str>, due: Due) {
+        let Some(known) = self.known.get_mut(queue) else {
+            return;
+        };
+        known.is_looking = false;
+        if let Some(next_at) = due.next_at {
+            known.look_no_later_than(next_at);
+        }
+        for delivery in due.deliveries {
+            if known.held.insert(delivery.key.seq) {
+                self.loaded += delivery.json.len();
+                known.waiting.push_back(delivery);
+            }
+        }
+    }
+
+    /// A look has failed; another may succeed then.
+    pub(super) fn handle_not_found(&mut self, queue: &Arc<str>, again_at: Timestamp) {
+        if let Some(known) = self.known.get_mut(queue) {
+            known.is_looking = false;
+            known.look_no_later_than(again_at);
+        }
+    }
+
+    /// A post has ended, and the store knows how.
+    pub(super) fn handle_ended(&mut self, queue: &Arc<str>, seq: u64, end: End, now: Timestamp) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let max_width = (self.concurrency / 2).max(1);
+        let Some(known) = self.known.get_mut(queue) else {
+            return;
+        };
+        let was_failing = known.is_failing;
+        if was_failing {
+            self.failing_in_flight = self.failing_in_flight.saturating_sub(1);
+        }
+        known.in_flight = known.in_flight.saturating_sub(1);
+        known.held.remove(&seq);
+        // What waited for this one may be due now.
+        let mut look_at = now;
+        match end {
+            End::Succeeded => {
+                known.width = known.width.saturating_mul(2).min(max_width);
+                known.is_failing = false;
+            }
+            End::Failed(again_at) => {
+                known.width = 1;
+                known.is_failing = true;
+                look_at = again_at.unwrap_or(now);
+            }
+            End::Void => {}
+        }
+        known.look_no_later_than(look_at);
+        let still_under_way = known.in_flight;
+        match (was_failing, known.is_failing) {
+            (false, true) => self.failing_in_flight += still_under_way,
+            (true, false) => {
+                self.failing_in_flight = self.failing_in_flight.saturating_sub(still_under_way);
+            }
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    /// Nothing is posted to this queue any more, for now: what was read of it is let go.
+    pub(super) fn handle_closed(&mut self, queue: &Arc<str>) {
+        let Some(known) = self.known.get_mut(queue) else {
+            return;
+        };
+        for delivery in known.waiting.drain(..) {
+            self.loaded = self.loaded.saturating_sub(delivery.json.len());
+            known.held.remove(&delivery.key.seq);
+        }
+        known.look_at = None;
+    }
+
+    /// What to do next, if anything.
+    pub(super) fn poll(&mut self, now: Timestamp) -> Option<Output> {
+        let after = (Bound::Excluded(self.turn.clone()), Bound::Unbounded);
+        let upto = (Bound::Unbounded, Bound::Included(self.turn.clone()));
+        let ready = |(name, queue): (&Arc<str>, &Queue)| {
+            let ready = self.may_post(queue) || self.may_look(queue, now);
+            ready.then(|| name.clone())
+        };
+        let first = self.known.range(after).find_map(ready);
+        let name = first.or_else(|| self.known.range(upto).find_map(ready))?;
+        self.turn = name.clone();
+        self.take(name)
+    }
+
+    /// When something is to be done at the latest, if nothing happens before.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        let waits = |queue: &&Queue| !queue.is_looking && queue.waiting.is_empty();
+        let waiting = self.known.values().filter(waits);
+        waiting.filter_map(|queue| queue.look_at).min()
+    }
+
+    /// Forgets queues that have nothing to do soon.
+    pub(super) fn tidy(&mut self, now: Timestamp) {
+        self.known.retain(|_, queue| !queue.is_idle(now));
+    }
+
+    fn may_post(&self, queue: &Queue) -> bool {
+        let left = self.concurrency.saturating_sub(self.in_flight);
+        let share = (self.concurrency / 2).max(1);
+        !queue.waiting.is_empty()
+            && queue.in_flight < queue.width
+            && queue.in_flight < left
+            && (!queue.is_failing || self.failing_in_flight < share)
+    }
+
+    fn may_look(&self, queue: &Queue, now: Timestamp) -> bool {
+        queue.waiting.is_empty()
+            && !queue.is_looking
+            && queue.in_flight < queue.width
+            && queue.look_at.is_some_and(|at| at <= now)
+            && self.loaded < MAX_LOADED
+    }
+
+    fn take(&mut self, name: Arc<str>) -> Option<Output> {
+        let queue = self.known.get_mut(&name)?;
+        let Some(delivery) = queue.waiting.pop_front() else {
+            queue.is_looking = true;
+            queue.look_at = None;
+            let ahead = queue.width.saturating_mul(2).min(AHEAD);
+            return Some(Output::Look(name, queue.held.len() + ahead));
+        };
+        queue.in_flight += 1;
+        self.in_flight += 1;
+        self.loaded = self.loaded.saturating_sub(delivery.json.len());
+        if queue.is_failing {
+            self.failing_in_flight += 1;
+        }
+        Some(Output::Post(delivery))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Secrets: rotated with two signatures, stored encrypted, and never told twice.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::*;
+
+/// Two keys of 32 bytes.
+const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+const OTHER_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+#[tokio::test]
+async fn a_rotated_secret_signs_beside_the_one_before() {
+    let receiver = Receiver::start().await;
+    let gateway = Running::start(&configuration("")).await;
+    let body = json!({"url": receiver.url("/"), "types": ["succeeded"]});
+    let webhook = create(&gateway, body).await;
+    let path = format!("{}/rotate-secret", path_of(&webhook));
+    let (status, rotated) = json_of(gateway.post(&path)).await;
+    assert_eq!(status, 200, "{rotated}");
+    assert!(rotated["previousSecretUntil"].is_string());
+    let secret = |webhook: &Value| webhook["secret"].as_str().unwrap().to_owned();
+    let (old, new) = (secret(&webhook), secret(&rotated));
+    assert_ne!(old, new);
+    finish(&gateway, &message("ok")).await;
+    let post = receiver.posted(1).await.remove(0);
+    assert_eq!(post.header("webhook-signature").split(' ').count(), 2);
+    assert!(post.is_signed_with(&old) && post.is_signed_with(&new));
+    assert!(!post.is_signed_with(OWN_SECRET));
+    // Rotated once more, the first is none of the two any more.
+    json_of(gateway.post(&path)).await;
+    finish(&gateway, &message("ok")).await;
+    let post = receiver.posted(2).await.remove(1);
+    assert!(post.is_signed_with(&new) && !post.is_signed_with(&old));
+    assert_eq!(show(&gateway, &webhook).await["secret"], Value::Null);
+}
+
+#[tokio::test]
+async fn with_a_key_secrets_lie_encrypted_and_without_it_nothing_starts() {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+
+    let receiver = Receiver::start().await;
+    let text = configuration(&format!("encryption_key = \"{KEY}\""));
+    let gateway = Running::start(&text).await;
+    let webhook = create(&gateway, json!({"url": receiver.url("/")})).await;
+    let secret = webhook["secret"].as_str().unwrap().to_owned();
+    let printed = gateway.output();
+    let folder = gateway.kill().await;
+    let base64 = secret.strip_prefix("whsec_").unwrap();
+    let bytes = BASE64_STANDARD.decode(base64).unwrap();
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let text = fs::read(file.unwrap().path()).unwrap();
+        assert!(!text.windows(bytes.len()).any(|some| some == bytes));
+    }
+    assert!(!printed.contains(base64) && !printed.contains(KEY));
+
+    for (more, words) in [
+        (String::new(), "webhooks.encryption_key is not set"),
+        (
+            format!("encryption_key = \"{OTHER_KEY}\""),
+            "webhooks.encryption_key does not open its secret",
+        ),
+    ] {
+        let text = format!("[http]\nlisten = \"127.0.0.1:0\"\n{}", configuration(&more));
+        fs::write(folder.path().join("sipost.toml"), text).unwrap();
+        let refused = tokio::process::Command::new(env!("CARGO_BIN_EXE_sipost"))
+            .args(["serve", "--config", "sipost.toml"])
+            .env_clear()
+            .current_dir(folder.path())
+            .output();
+        let refused = tokio::time::timeout(PATIENCE, refused)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(!refused.status.success());
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(told.contains(words), "{told}");
+    }
+
+    let gateway = Running::start_in(folder, &text).await;
+    finish(&gateway, &message("ok")).await;
+    let post = receiver.posted(1).await.remove(0);
+    assert!(post.is_signed_with(&secret));
+}
