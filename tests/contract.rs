@@ -20,3 +20,5 @@ mod routes;
 mod running;
 #[path = "contract/staged.rs"]
 mod staged;
+#[path = "contract/webhooks.rs"]
+mod webhooks;

@@ -13,11 +13,12 @@ use sipost::config::Config;
 
 use crate::answers::Answer;
 use crate::answers::Seen;
+use crate::webhooks;
 
 /// How long anything here may take; only what hangs takes this long.
 const LIMIT: Duration = Duration::from_secs(60);
 
-struct House {
+pub(crate) struct House {
     http: reqwest::Client,
     base: String,
     gateway: Gateway,
@@ -49,7 +50,7 @@ impl House {
         }
     }
 
-    async fn call(
+    pub(crate) async fn call(
         &self,
         method: Method,
         path: &str,
@@ -68,11 +69,11 @@ impl House {
         }
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, &[], "").await
     }
 
-    async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
         let json = [("content-type", "application/json")];
         let headers: Vec<_> = json.iter().chain(headers).copied().collect();
         self.call(Method::POST, path, &headers, body.to_string())
@@ -103,7 +104,8 @@ fn settings(folder: &Path) -> String {
     let path = folder.join("gateway.db");
     format!(
         "[http]\nlisten = \"127.0.0.1:0\"\n\
-         [store]\nurl = \"sqlite://{}\"\nsynchronous = \"normal\"\n",
+         [store]\nurl = \"sqlite://{}\"\nsynchronous = \"normal\"\n\
+         [webhooks]\nallowed_networks = [\"127.0.0.1\"]\nschedule = [\"1h\"]\n",
         path.display()
     )
 }
@@ -117,6 +119,7 @@ pub(crate) async fn answer_everything(seen: &mut Seen) {
     messages_that_are_looked_at(&house, seen, &id).await;
     events(&house, seen, &id).await;
     agents(&house, seen).await;
+    webhooks::answer_everything(&house, seen).await;
     operation(&house, seen).await;
     house.gateway.stop().await;
 }

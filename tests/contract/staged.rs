@@ -195,6 +195,13 @@ impl Stage {
         }
     }
 
+    /// The path of a webhook that there is.
+    async fn webhook(&self) -> String {
+        let body = r#"{"url": "https://app.example/"}"#;
+        let created = self.post("/webhooks", body).await.json();
+        format!("/webhooks/{}", created["id"].as_str().unwrap())
+    }
+
     async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, &[], "").await
     }
@@ -290,6 +297,32 @@ async fn without_a_store(seen: &mut Seen) {
     seen.note("sendBatch", 503, &answer);
     let answer = stage.call(Method::DELETE, NOBODY, &[], "").await;
     seen.note("cancelMessage", 503, &answer);
+    webhooks_without_a_store(&stage, seen).await;
+}
+
+async fn webhooks_without_a_store(stage: &Stage, seen: &mut Seen) {
+    let webhook = "/webhooks/01930000-0000-7000-8000-000000000001";
+    seen.note("listWebhooks", 503, &stage.get("/webhooks").await);
+    seen.note("getWebhook", 503, &stage.get(webhook).await);
+    let answer = stage.get(&format!("{webhook}/deliveries")).await;
+    seen.note("listDeliveries", 503, &answer);
+    for (id, method) in [
+        ("changeWebhook", Method::PATCH),
+        ("deleteWebhook", Method::DELETE),
+    ] {
+        seen.note(id, 503, &stage.call(method, webhook, &[], "{}").await);
+    }
+    let body = r#"{"url": "https://app.example/"}"#;
+    seen.note("createWebhook", 503, &stage.post("/webhooks", body).await);
+    for (id, what) in [
+        ("testWebhook", "test"),
+        ("recoverWebhook", "recover"),
+        ("rotateWebhookSecret", "rotate-secret"),
+        ("retryDelivery", "deliveries/1-1/retry"),
+    ] {
+        let answer = stage.post(&format!("{webhook}/{what}"), "").await;
+        seen.note(id, 503, &answer);
+    }
 }
 
 async fn with_a_dispatcher_that_refuses(seen: &mut Seen) {
@@ -333,6 +366,13 @@ async fn with_slow_clients(seen: &mut Seen) {
     seen.note("sendMessage", 408, &stage.post("/messages", never()).await);
     let answer = stage.post("/messages/batch", never()).await;
     seen.note("sendBatch", 408, &answer);
+    let answer = stage.post("/webhooks", never()).await;
+    seen.note("createWebhook", 408, &answer);
+    let webhook = stage.webhook().await;
+    let answer = stage.call(Method::PATCH, &webhook, &[], never()).await;
+    seen.note("changeWebhook", 408, &answer);
+    let answer = stage.post(&format!("{webhook}/recover"), never()).await;
+    seen.note("recoverWebhook", 408, &answer);
 }
 
 async fn with_too_many_streams(seen: &mut Seen) {

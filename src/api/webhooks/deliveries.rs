@@ -14,6 +14,7 @@ use crate::api::error::ApiError;
 use crate::api::json;
 use crate::api::params;
 use crate::api::params::Id;
+use crate::api::params::Nothing;
 use crate::api::params::Query;
 use crate::events::EventId;
 use crate::store::DeliveryFilter;
@@ -73,6 +74,7 @@ pub(in crate::api) async fn retry(
     State(api): State<Api>,
     caller: Caller,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
+    _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
     const NO_DELIVERY: ApiError = ApiError::NotFound("no delivery of this webhook has this id");
     let Path((id, delivery)) = path.map_err(|_| NO_DELIVERY)?;

@@ -21,6 +21,8 @@ use super::error::ApiError;
 use super::extract;
 use super::json;
 use super::params::Id;
+use super::params::Nothing;
+use super::params::Query;
 use crate::message::EndpointId;
 use crate::store::Endpoint;
 use crate::webhook::CreateError;
@@ -41,6 +43,7 @@ struct ListView<'a> {
 pub(super) async fn create(
     State(api): State<Api>,
     caller: Caller,
+    _: Query<Nothing>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -61,7 +64,11 @@ pub(super) async fn create(
 }
 
 /// `GET /webhooks`, oldest first. There are few enough for one page.
-pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Result<Response, ApiError> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    _: Query<Nothing>,
+) -> Result<Response, ApiError> {
     let mut endpoints = api.webhooks.list().await?;
     endpoints.retain(|endpoint| is_for(&caller, endpoint));
     Ok(json::ok(&ListView {
@@ -74,6 +81,7 @@ pub(super) async fn show(
     State(api): State<Api>,
     caller: Caller,
     Id(id): Id,
+    _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
     let endpoint = find(&api, &caller, &id).await?;
     Ok(json::ok(&EndpointView::of(&endpoint)))
@@ -84,6 +92,7 @@ pub(super) async fn change(
     State(api): State<Api>,
     caller: Caller,
     Id(id): Id,
+    _: Query<Nothing>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -100,6 +109,7 @@ pub(super) async fn delete(
     State(api): State<Api>,
     caller: Caller,
     Id(id): Id,
+    _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
     let endpoint = find(&api, &caller, &id).await?;
     match api.webhooks.delete(endpoint.id).await? {
@@ -113,6 +123,7 @@ pub(super) async fn rotate(
     State(api): State<Api>,
     caller: Caller,
     Id(id): Id,
+    _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
     let endpoint = find(&api, &caller, &id).await?;
     let rotated = api.webhooks.rotate(endpoint.id).await?;
@@ -133,6 +144,7 @@ pub(super) async fn test(
     State(api): State<Api>,
     caller: Caller,
     Id(id): Id,
+    _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
     let endpoint = find(&api, &caller, &id).await?;
     let tested = api.webhooks.test(endpoint.id).await.ok_or(NO_WEBHOOK)?;
@@ -148,6 +160,7 @@ pub(super) async fn recover(
     State(api): State<Api>,
     caller: Caller,
     Id(id): Id,
+    _: Query<Nothing>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
