@@ -21,5 +21,6 @@ mod operating;
 mod outcomes;
 mod posting;
 mod restart;
+mod retention;
 mod schedule;
 mod watching;
