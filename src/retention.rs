@@ -16,11 +16,17 @@ const REST: Duration = Duration::from_secs(10);
 
 /// Removes what is older than it may be, for ever.
 pub(crate) async fn run(store: Arc<dyn Store>, retention: Retention, clock: Clock) {
+    let mut complained = false;
     loop {
         let removed = match step(&*store, &retention, &clock).await {
-            Ok(removed) => removed,
+            Ok(removed) => {
+                complained = false;
+                removed
+            }
             Err(error) => {
-                tracing::warn!(%error, "what is old cannot be removed; trying again");
+                if !std::mem::replace(&mut complained, true) {
+                    tracing::warn!(%error, "what is old cannot be removed; trying again");
+                }
                 0
             }
         };

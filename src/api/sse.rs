@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -28,6 +29,7 @@ use crate::events::Follower;
 use crate::events::Gap;
 use crate::events::Subscription;
 use crate::store::Logged;
+use crate::store::Store;
 use crate::store::StoreError;
 
 /// How long a client may take over a chunk.
@@ -46,7 +48,13 @@ pub(super) fn of_message(
 ) -> Response {
     let seen = before.last().map_or(0, |event| event.seq);
     let is_over = before.last().is_some_and(|event| event.kind.is_terminal());
-    let mut stream = Stream::new(api, Source::Message { follower, seen }, permit);
+    let store = api.store.clone();
+    let source = Source::Message {
+        follower,
+        seen,
+        store,
+    };
+    let mut stream = Stream::new(api, source, permit);
     stream.waiting = before.into();
     stream.is_over = is_over;
     stream.into_response()
@@ -71,6 +79,8 @@ enum Source {
         follower: Follower,
         /// The last event that was taken.
         seen: u64,
+        /// Where what was not heard of can be read.
+        store: Arc<dyn Store>,
     },
 }
 
@@ -94,7 +104,7 @@ impl Source {
                     is_last: false,
                 })
             }
-            Self::Message { follower, seen } => loop {
+            Self::Message { follower, seen, .. } => loop {
                 let event = follower.next().await.ok_or(StoreError::Closed)?;
                 // What was read from the log before may be heard of again.
                 if event.seq > *seen {
@@ -108,6 +118,35 @@ impl Source {
                     });
                 }
             },
+        }
+    }
+
+    /// What is durable and was not given yet, without waiting for more. Part of it, or nothing.
+    async fn rest(&mut self) -> Result<Next, StoreError> {
+        match self {
+            Self::Log(subscription) => {
+                let page = subscription.rest().await?;
+                Ok(Next {
+                    gap: page.gap,
+                    events: page.events,
+                    is_last: false,
+                })
+            }
+            Self::Message {
+                follower,
+                seen,
+                store,
+            } => {
+                let mut events = store.events_of(follower.id()).await?;
+                events.retain(|event| event.seq > *seen);
+                *seen = events.last().map_or(*seen, |event| event.seq);
+                let is_last = events.last().is_some_and(|event| event.kind.is_terminal());
+                Ok(Next {
+                    gap: None,
+                    events,
+                    is_last,
+                })
+            }
         }
     }
 
@@ -185,10 +224,14 @@ impl Stream {
                     self.is_over = true;
                     return Some(farewell());
                 }
-                () = self.closing.cancelled() => {
-                    self.is_over = true;
-                    return Some(farewell());
-                }
+                () = self.closing.cancelled() => match self.source.rest().await {
+                    // Nothing new happens any more, so this comes to an end.
+                    Ok(rest) if rest.gap.is_some() || !rest.events.is_empty() => self.take(rest),
+                    Ok(_) | Err(_) => {
+                        self.is_over = true;
+                        return Some(farewell());
+                    }
+                },
                 next = self.source.next() => match next {
                     Ok(next) => self.take(next),
                     // The log cannot be read now. The client comes back where it is.

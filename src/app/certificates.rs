@@ -20,13 +20,14 @@ pub(super) fn read(tls: &HttpTls) -> Result<Arc<ServerConfig>, CertificateError>
     api::server_config(&tls.certificate_file, &tls.key_file)
 }
 
-/// Shows the certificate of these files whenever they have changed, until nobody looks any more.
-/// Files that do not fit, as when only one of them was written yet, are looked at again.
+/// Shows the certificate of these files whenever they are not as they are `known`, until nobody
+/// looks any more. Files that do not fit, as when only one of them was written yet, are looked at
+/// again.
 pub(super) async fn keep_fresh(
     files: watch::Receiver<HttpTls>,
     shown: watch::Sender<Arc<ServerConfig>>,
+    mut known: Stamps,
 ) {
-    let mut known = stamps(&files.borrow());
     let mut complained = false;
     while !shown.is_closed() {
         tokio::time::sleep(LOOK).await;
@@ -51,9 +52,9 @@ pub(super) async fn keep_fresh(
 }
 
 /// When each file was written last, and how long it is.
-type Stamps = [Option<(SystemTime, u64)>; 2];
+pub(super) type Stamps = [Option<(SystemTime, u64)>; 2];
 
-fn stamps(tls: &HttpTls) -> Stamps {
+pub(super) fn stamps(tls: &HttpTls) -> Stamps {
     [stamp(&tls.certificate_file), stamp(&tls.key_file)]
 }
 

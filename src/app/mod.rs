@@ -308,12 +308,14 @@ fn https(config: &Config, background: &mut JoinSet<()>) -> Result<Option<HttpSid
     let Some(tls) = &config.http.tls else {
         return Ok(None);
     };
+    // Before they are read, so that no change falls between.
+    let known = certificates::stamps(tls);
     let side = HttpSide {
         files: watch::Sender::new(tls.clone()),
         shown: watch::Sender::new(certificates::read(tls)?),
     };
     let files = side.files.subscribe();
-    background.spawn(certificates::keep_fresh(files, side.shown.clone()));
+    background.spawn(certificates::keep_fresh(files, side.shown.clone(), known));
     Ok(Some(side))
 }
 

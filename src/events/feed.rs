@@ -287,6 +287,26 @@ impl Subscription {
         self.feed.id(self.cursor)
     }
 
+    /// A part of what is there and was not read yet, without waiting for more; nothing when that
+    /// was all.
+    pub async fn rest(&mut self) -> Result<Page, StoreError> {
+        loop {
+            let gap = self.gap.take();
+            let page = self
+                .feed
+                .read(self.cursor, self.filter.clone(), BATCH)
+                .await?;
+            let moved = page.next.seq > self.cursor;
+            self.cursor = page.next.seq;
+            if gap.is_some() || page.gap.is_some() || !page.events.is_empty() || !moved {
+                return Ok(Page {
+                    gap: gap.or(page.gap),
+                    ..page
+                });
+            }
+        }
+    }
+
     /// What comes next: a gap, events, or both. Cancel-safe: nothing is taken before it is
     /// returned.
     pub async fn next(&mut self) -> Result<Page, StoreError> {

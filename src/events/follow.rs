@@ -81,6 +81,11 @@ impl Follower {
         }
     }
 
+    /// Whose events these are.
+    pub fn id(&self) -> MessageId {
+        self.id
+    }
+
     /// The next event of the message; cancel-safe.
     pub async fn next(&mut self) -> Option<Logged> {
         self.events.recv().await

@@ -21,6 +21,7 @@ mod operating;
 mod outcomes;
 mod posting;
 mod restart;
+mod retention;
 mod schedule;
 mod watching;
 mod webhooks;

@@ -28,6 +28,11 @@ impl Board {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
+        // Found in flight after a restart, behind one that was accepted before it and scheduled:
+        // whether it is sent again is decided first, and it becomes the head then.
+        if let Phase::Ending(_) = entry.phase {
+            return;
+        }
         match entry.not_before {
             Some(time) if time > now => {
                 entry.phase = Phase::Waiting;

@@ -17,6 +17,8 @@
 
 mod end;
 mod lanes;
+#[cfg(test)]
+mod simulation;
 mod standing;
 mod start;
 mod tell;

@@ -83,6 +83,21 @@ impl Board {
         });
     }
 
+    /// An attempt that may begin does not: its agent is gone. The message waits for another.
+    pub(in crate::dispatch) fn unstarted(&mut self, key: AttemptKey, now: Timestamp) {
+        let Some(id) = self.attempts.remove(&key).map(|attempt| attempt.message) else {
+            return;
+        };
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        if let Phase::Starting(agent) = entry.phase {
+            entry.attempt -= 1;
+            self.work.released.push(agent);
+            self.become_head(id, now);
+        }
+    }
+
     /// Takes contents that were asked for; `None` for a message that is gone from the store.
     pub(in crate::dispatch) fn loaded(
         &mut self,

@@ -253,6 +253,8 @@ impl Dispatcher {
         } in starts
         {
             let Some(agent) = self.agents.get(&index) else {
+                // It ended while the content was read.
+                self.board.unstarted(key, now);
                 continue;
             };
             let (request, job) = agent.prepare(key, &message, attempt, now);

@@ -177,6 +177,14 @@ impl Peer {
         self.got(user)
     }
 
+    /// Waits until this many requests came in, whoever they were for.
+    pub(crate) async fn until_all(&self, count: usize) {
+        self.until(&format!("{count} requests"), |state| {
+            state.got.len() >= count
+        })
+        .await;
+    }
+
     /// Waits until this many registrations were granted, over all time.
     pub(crate) async fn registered(&self, count: usize) {
         self.until(&format!("{count} registrations"), |state| {

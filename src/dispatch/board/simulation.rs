@@ -1,0 +1,492 @@
+//! The board through whole lives: time, chance, agents that come and go, a store that fails, and
+//! ends of the process, all drawn from a seed. Whatever happens, these hold:
+//!
+//! * No target has two requests in flight, and none that waited longer is overtaken.
+//! * Every message that was taken in ends exactly once, and nothing is told of it afterwards.
+//! * Its events are `sending`, `deferred` by turns; attempts are bounded.
+//! * When all have ended the board is empty, and every slot was given back.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::RngExt as _;
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+use uuid::Uuid;
+
+use super::tell::record;
+use super::*;
+use crate::clock;
+use crate::message::Answer;
+use crate::message::BodyEncoding;
+use crate::message::HeaderMap;
+use crate::message::Metadata;
+use crate::message::Outcome;
+use crate::message::RequestView;
+use crate::message::ResponseView;
+use crate::message::Unknown;
+use crate::message::What;
+
+/// Lives simulated by one run of the test.
+const SEEDS: u64 = 300;
+/// Messages handed in during one.
+const MESSAGES: u64 = 60;
+/// Turns after which something has gone wrong.
+const MAX_TURNS: u32 = 20_000;
+const ACCOUNTS: [&str; 2] = ["sip:alice@example.com", "sip:carol@example.com"];
+const AGENTS: u32 = 4;
+const CAPACITY: u32 = 2;
+
+/// A message as the store knows it.
+struct Kept {
+    message: Arc<Message>,
+    status: Status,
+    attempt: u32,
+    not_before: Option<Timestamp>,
+    /// How often the process ended while it was being sent.
+    deaths: u32,
+}
+
+/// An attempt, from its `sending` on.
+struct Flight {
+    id: MessageId,
+    agent: AgentIndex,
+}
+
+struct Life {
+    rng: SmallRng,
+    now: Timestamp,
+    board: Board,
+    pool: Pool,
+    store: BTreeMap<MessageId, Kept>,
+    handed_in: u64,
+    /// Records for the next commit, and the attempt that follows from one.
+    gathered: Vec<(Record, Option<(AttemptKey, AgentIndex)>)>,
+    is_failing: bool,
+    loads: Vec<MessageId>,
+    flights: HashMap<AttemptKey, Flight>,
+    up: HashSet<AgentIndex>,
+    /// The newest message on the way to each target that was not scheduled.
+    newest: HashMap<Arc<str>, MessageId>,
+}
+
+impl Life {
+    fn new(seed: u64) -> Self {
+        Self {
+            rng: SmallRng::seed_from_u64(seed),
+            now: Timestamp::from_millis(1_800_000_000_000),
+            board: Self::board(),
+            pool: Self::new_pool(),
+            store: BTreeMap::new(),
+            handed_in: 0,
+            gathered: Vec::new(),
+            is_failing: false,
+            loads: Vec::new(),
+            flights: HashMap::new(),
+            up: HashSet::new(),
+            newest: HashMap::new(),
+        }
+    }
+
+    fn board() -> Board {
+        let backoff = Backoff {
+            min: Duration::from_millis(500),
+            max: Duration::from_secs(8),
+        };
+        // Room for a few contents only: the others are read when their turn comes.
+        Board::new(backoff, 3 * size_of::<Message>())
+    }
+
+    /// Two agents for each account, of which one has a rate. Nobody is registered yet.
+    fn new_pool() -> Pool {
+        let mut pool = Pool::new();
+        for (account, rate) in ACCOUNTS.into_iter().zip([None, Some(5.0)]) {
+            pool.add_account(&account.into(), rate);
+        }
+        for index in 0..AGENTS {
+            let account = Self::account_of(AgentIndex(index));
+            pool.add_agent(AgentIndex(index), &account, CAPACITY);
+        }
+        pool
+    }
+
+    fn account_of(agent: AgentIndex) -> Arc<str> {
+        ACCOUNTS[agent.0 as usize % 2].into()
+    }
+
+    /// Something happens.
+    fn step(&mut self) {
+        match self.rng.random_range(0..100) {
+            0..40 => self.end_attempt(),
+            40..55 => self.agent_changes(),
+            55..65 => self.contents_are_read(),
+            65..69 => self.cancel(),
+            69..70 => self.process_ends(),
+            _ => self.time_passes(),
+        }
+        self.turn();
+    }
+
+    /// What the dispatcher does each time it is woken.
+    fn turn(&mut self) {
+        let jitter = self.rng.random();
+        self.board.handle_timeout(&self.pool, self.now, jitter);
+        self.collect();
+        let mut offered = Vec::new();
+        while self.handed_in < MESSAGES && self.rng.random_bool(0.2) {
+            let message = Arc::new(self.message());
+            self.handed_in += 1;
+            self.board.offer(message.clone(), self.now);
+            offered.push(message);
+        }
+        if !self.is_failing {
+            let starts = self.board.pump(&mut self.pool, self.now);
+            self.begin(starts);
+            self.collect();
+        }
+        self.commit(&offered);
+        self.collect();
+    }
+
+    fn message(&mut self) -> Message {
+        let number = self.handed_in;
+        let (rng, now) = (&mut self.rng, self.now);
+        let wait = Duration::from_millis(rng.random_range(1..20_000));
+        let send_at = rng.random_bool(0.15).then(|| now.plus(wait));
+        let ttl = Duration::from_secs(rng.random_range(1..120));
+        let account = match rng.random_range(0..3) {
+            2 => None,
+            at => Some(ACCOUNTS[at].into()),
+        };
+        Message {
+            id: MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number | 1 << 63)),
+            target: String::new(),
+            uri: format!("sip:user{}@example.com", rng.random_range(0..5)).into(),
+            account,
+            body: Bytes::new(),
+            body_encoding: BodyEncoding::Utf8,
+            content_type: String::new(),
+            extra_headers: Vec::new(),
+            ttl,
+            send_at,
+            attempts: rng.random_range(1..5),
+            on_unknown: match rng.random() {
+                true => OnUnknown::Resend,
+                false => OnUnknown::Fail,
+            },
+            webhook: None,
+            metadata: Metadata::new(),
+            created_at: now,
+            expires_at: send_at.unwrap_or(now).plus(ttl),
+        }
+    }
+
+    fn begin(&mut self, starts: Vec<Start>) {
+        for start in starts {
+            let request = RequestView {
+                method: "MESSAGE",
+                uri: start.message.uri.clone(),
+                call_id: String::new(),
+                cseq: 1,
+                headers: HeaderMap::default(),
+            };
+            let what = What::Sending { request };
+            let event = event(&start.message, start.attempt, None, what, self.now);
+            self.gathered
+                .push((record(event, None), Some((start.key, start.agent))));
+        }
+    }
+
+    fn collect(&mut self) {
+        let work = self.board.take_work();
+        let records = work.records.into_iter();
+        self.gathered.extend(records.map(|record| (record, None)));
+        self.loads.extend(work.loads);
+        for agent in work.released {
+            self.pool.release(agent);
+            self.board.slot_freed(&Self::account_of(agent));
+        }
+    }
+
+    /// The store takes what was offered and gathered, or nothing of it.
+    fn commit(&mut self, offered: &[Arc<Message>]) {
+        if self.rng.random_bool(0.05) {
+            return self.commit_fails(offered);
+        }
+        self.is_failing = false;
+        for message in offered {
+            let scheduled = message.send_at.is_some_and(|time| time > self.now);
+            let kept = Kept {
+                message: message.clone(),
+                status: match scheduled {
+                    true => Status::Scheduled,
+                    false => Status::Queued,
+                },
+                attempt: 0,
+                not_before: message.send_at,
+                deaths: 0,
+            };
+            assert!(self.store.insert(message.id, kept).is_none());
+            self.board.confirm(message.id);
+        }
+        for (record, follows) in std::mem::take(&mut self.gathered) {
+            self.keep(&record);
+            if let Some((key, agent)) = follows {
+                self.board.sending(key, clock::now());
+                self.transmit(key, record.event.message_id, agent);
+            }
+        }
+    }
+
+    fn commit_fails(&mut self, offered: &[Arc<Message>]) {
+        let refused: HashSet<_> = offered.iter().map(|message| message.id).collect();
+        for id in &refused {
+            self.board.withdraw(*id, self.now);
+        }
+        for (record, follows) in std::mem::take(&mut self.gathered) {
+            match follows {
+                _ if !refused.contains(&record.event.message_id) => {
+                    self.gathered.push((record, follows));
+                }
+                Some((key, _)) => self.board.superseded(key, self.now),
+                None => panic!("told of a message that was not taken in"),
+            }
+        }
+        self.is_failing = !self.gathered.is_empty();
+    }
+
+    /// A record is durable: it must follow from what was durable before.
+    fn keep(&mut self, record: &Record) {
+        let event = &record.event;
+        let kept = self.store.get_mut(&event.message_id).unwrap();
+        assert!(!kept.status.is_final(), "told of after its end");
+        match event.what {
+            What::Sending { .. } => {
+                assert_ne!(kept.status, Status::Sending, "begun twice at once");
+                assert_eq!(event.attempt, kept.attempt + 1);
+                let most = kept.message.attempts + kept.deaths;
+                assert!(event.attempt <= most, "attempt {}", event.attempt);
+                assert!(kept.not_before.is_none_or(|time| time <= self.now));
+            }
+            What::Deferred { .. } | What::Succeeded { .. } => {
+                assert_eq!(
+                    (kept.status, kept.attempt),
+                    (Status::Sending, event.attempt)
+                );
+            }
+            What::Failed { .. } => assert_eq!(kept.attempt, event.attempt),
+        }
+        kept.status = record.status;
+        kept.attempt = event.attempt;
+        kept.not_before = record.not_before;
+    }
+
+    fn transmit(&mut self, key: AttemptKey, id: MessageId, agent: AgentIndex) {
+        let message = self.store[&id].message.clone();
+        let to_same = |flight: &Flight| self.store[&flight.id].message.uri == message.uri;
+        assert!(!self.flights.values().any(to_same), "two in flight");
+        if message.send_at.is_none() {
+            let newest = self.newest.entry(message.uri.clone()).or_insert(id);
+            assert!(id >= *newest, "overtaken");
+            *newest = id;
+        }
+        if self.up.contains(&agent) {
+            self.flights.insert(key, Flight { id, agent });
+        } else {
+            // It lost its connection between the choice and the commit.
+            self.ended(key, Outcome::NotWritten);
+        }
+    }
+
+    fn end_attempt(&mut self) {
+        let mut keys: Vec<_> = self.flights.keys().copied().collect();
+        keys.sort_unstable();
+        if keys.is_empty() {
+            return;
+        }
+        let key = keys[self.rng.random_range(0..keys.len())];
+        let outcome = match self.rng.random_range(0..10) {
+            0..5 => self.answered(200, None),
+            5 => self.answered(486, None),
+            6 => self.answered(503, None),
+            7 => self.answered(503, Some(Duration::from_secs(30))),
+            8 => Outcome::Unknown(Unknown::Silent),
+            _ => Outcome::NotWritten,
+        };
+        self.flights.remove(&key);
+        self.ended(key, outcome);
+    }
+
+    fn answered(&self, status_code: u16, retry_after: Option<Duration>) -> Outcome {
+        let response = ResponseView {
+            status_code,
+            reason_phrase: String::new(),
+            headers: HeaderMap::default(),
+        };
+        Outcome::Answered(Answer {
+            response,
+            retry_after,
+        })
+    }
+
+    fn ended(&mut self, key: AttemptKey, outcome: Outcome) {
+        let jitter = self.rng.random();
+        self.board.ended(key, outcome, None, self.now, jitter);
+    }
+
+    /// An agent registers, or loses its connection and with it what it had in flight.
+    fn agent_changes(&mut self) {
+        let agent = AgentIndex(self.rng.random_range(0..AGENTS));
+        if self.up.insert(agent) {
+            self.pool.up(agent);
+            return self.board.slot_freed(&Self::account_of(agent));
+        }
+        if self.rng.random_bool(0.7) {
+            return;
+        }
+        self.up.remove(&agent);
+        self.pool.down(agent);
+        let mut lost: Vec<_> = self
+            .flights
+            .extract_if(|_, flight| flight.agent == agent)
+            .map(|(key, _)| key)
+            .collect();
+        lost.sort_unstable();
+        for key in lost {
+            self.ended(key, Outcome::Unknown(Unknown::Disconnected));
+        }
+    }
+
+    fn contents_are_read(&mut self) {
+        for id in std::mem::take(&mut self.loads) {
+            let message = self.store[&id].message.clone();
+            let jitter = self.rng.random();
+            let starts = self.board.loaded(id, Some(message), self.now, jitter);
+            if self.rng.random_bool(0.1) {
+                // The agent that was to send it has ended meanwhile.
+                for start in starts {
+                    self.board.unstarted(start.key, self.now);
+                }
+            } else {
+                self.begin(starts);
+            }
+        }
+    }
+
+    fn cancel(&mut self) {
+        let ids: Vec<_> = self.store.keys().copied().collect();
+        if ids.is_empty() {
+            return;
+        }
+        let id = ids[self.rng.random_range(0..ids.len())];
+        let is_flying = self.flights.values().any(|flight| flight.id == id);
+        let canceled = self.board.cancel(id, self.now);
+        assert!(canceled != Cancel::Canceled || !is_flying);
+    }
+
+    /// The process ends, and another takes over what is durable.
+    fn process_ends(&mut self) {
+        self.board = Self::board();
+        self.pool = Self::new_pool();
+        self.gathered.clear();
+        self.loads.clear();
+        self.flights.clear();
+        self.up.clear();
+        self.is_failing = false;
+        // Where its last life ended a message may be sent again.
+        self.newest.clear();
+        for (id, kept) in &mut self.store {
+            if kept.status.is_final() {
+                continue;
+            }
+            kept.deaths += u32::from(kept.status == Status::Sending);
+            let message = &kept.message;
+            let claimed = Claimed {
+                id: *id,
+                uri: message.uri.clone(),
+                account: message.account.clone(),
+                status: kept.status,
+                attempt: kept.attempt,
+                attempts: message.attempts,
+                on_unknown: message.on_unknown,
+                not_before: kept.not_before,
+                expires_at: message.expires_at,
+            };
+            self.board.claim(claimed, self.now);
+        }
+    }
+
+    fn time_passes(&mut self) {
+        let most = Duration::from_millis(self.rng.random_range(1..3_000));
+        let next = self
+            .board
+            .deadline()
+            .map_or(most, |time| time.since(self.now));
+        self.now = self.now.plus(next.min(most));
+    }
+
+    fn is_over(&self) -> bool {
+        let has_ended = |kept: &Kept| kept.status.is_final();
+        self.handed_in == MESSAGES && self.gathered.is_empty() && self.store.values().all(has_ended)
+    }
+
+    /// Nothing is left over.
+    fn check_empty(&mut self) {
+        let board = &self.board;
+        assert_eq!(
+            (board.len(), board.in_flight(), board.held_bytes),
+            (0, 0, 0)
+        );
+        assert!(board.lanes.is_empty() && board.timers.is_empty());
+        assert!(board.ready.first().is_none() && self.flights.is_empty());
+        let much_later = self.now.plus(Duration::from_secs(3_600));
+        for agent in 0..AGENTS {
+            self.pool.up(AgentIndex(agent));
+        }
+        // As many slots as in a new pool, so none is lost and none was given back twice.
+        let mut slots = 0;
+        while self
+            .pool
+            .take(Some(&ACCOUNTS[0].into()), None, much_later)
+            .is_ok()
+        {
+            slots += 1;
+        }
+        assert_eq!(slots, AGENTS / 2 * CAPACITY);
+    }
+}
+
+/// One life, from the first message to the last end.
+fn live(seed: u64) {
+    let mut life = Life::new(seed);
+    for _ in 0..MAX_TURNS {
+        if life.is_over() {
+            return life.check_empty();
+        }
+        life.step();
+    }
+    let open = life.store.values().filter(|kept| !kept.status.is_final());
+    let open: Vec<_> = open.map(|kept| (kept.status, kept.attempt)).collect();
+    panic!(
+        "{} of {MESSAGES} handed in, these wait for ever: {open:?}",
+        life.handed_in
+    );
+}
+
+#[test]
+fn whatever_happens_every_message_ends_once_in_its_turn() {
+    let given = std::env::var("SIPOST_SEED").ok();
+    let seeds = match given.and_then(|seed| seed.parse().ok()) {
+        Some(seed) => seed..seed + 1,
+        None => 0..SEEDS,
+    };
+    for seed in seeds {
+        if let Err(panic) = std::panic::catch_unwind(|| live(seed)) {
+            eprintln!("to see this again: SIPOST_SEED={seed} cargo test --lib board::simulation");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
