@@ -104,14 +104,6 @@ async fn a_certificate_is_read_again_at_sighup_and_open_connections_stay() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_read_again_when_its_files_change() {
-    let mut gateway = with_tls("").await;
-    put(gateway.folder.path(), "second");
-    gateway.line("the certificate was read again").await;
-    assert_eq!(shown(&connect(&gateway).await), certificate("second.pem"));
-}
-
-#[tokio::test]
 async fn a_certificate_that_does_not_fit_its_key_changes_nothing() {
     let mut gateway = with_tls("").await;
     let other = fixture("second.pem");
