@@ -253,7 +253,7 @@ fn is_test_file(file: &Path) -> bool {
     file.components().any(|part| {
         matches!(
             part.as_os_str().to_str(),
-            Some("tests" | "tests.rs" | "testing" | "testing.rs" | "suite" | "suite.rs")
+            Some("tests" | "tests.rs" | "testing" | "testing.rs" | "suite" | "simulation.rs")
         )
     })
 }

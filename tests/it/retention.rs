@@ -65,7 +65,9 @@ async fn what_ended_long_ago_goes_with_its_events_and_what_waits_stays() {
     assert!(page["gap"].is_null());
     gateway.stop().await;
 
-    let gateway = house.open_later(20 * DAY + Duration::from_secs(1_800)).await;
+    let gateway = house
+        .open_later(20 * DAY + Duration::from_secs(1_800))
+        .await;
     assert_eq!(gateway.http.finished(&waits).await["status"], "succeeded");
     gateway.stop().await;
 }
