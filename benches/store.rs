@@ -5,6 +5,8 @@
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run may panic")]
 
+mod samples;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,32 +14,24 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use bytes::Bytes;
 use criterion::BenchmarkId;
 use criterion::Criterion;
 use criterion::Throughput;
 use criterion::criterion_group;
 use criterion::criterion_main;
-use sipost::message::BodyEncoding;
-use sipost::message::Event;
-use sipost::message::HeaderMap;
-use sipost::message::Message;
-use sipost::message::MessageId;
-use sipost::message::Metadata;
-use sipost::message::OnUnknown;
-use sipost::message::RequestView;
-use sipost::message::ResponseView;
 use sipost::message::Status;
 use sipost::message::Timestamp;
-use sipost::message::What;
 use sipost::store::EventFilter;
 use sipost::store::MessageFilter;
-use sipost::store::Record;
 use sipost::store::Store;
-use sipost::store::Submission;
 use sipost::store::sqlite;
 use tokio::runtime::Runtime;
-use uuid::Uuid;
+
+use crate::samples::accept;
+use crate::samples::finish;
+use crate::samples::id;
+use crate::samples::sending;
+use crate::samples::succeeded;
 
 criterion_group!(benches, lives, beside_many_others, reads);
 criterion_main!(benches);
@@ -95,11 +89,7 @@ impl Bench {
         self.runtime.block_on(async {
             for _ in 0..ended / 1_000 {
                 let begin = self.next.fetch_add(1_000, Ordering::Relaxed);
-                let numbers = begin..begin + 1_000;
-                accept(&self.store, numbers.clone()).await;
-                let records = numbers.flat_map(|number| [sending(number), succeeded(number)]);
-                let answers = self.store.record(records.collect()).await;
-                answers.expect("the store records");
+                finish(&self.store, begin..begin + 1_000).await;
             }
             for _ in 0..waiting / 1_000 {
                 let begin = self.next.fetch_add(1_000, Ordering::Relaxed);
@@ -109,103 +99,11 @@ impl Bench {
     }
 }
 
-async fn accept(store: &Arc<dyn Store>, numbers: std::ops::Range<u64>) {
-    let submissions = numbers.map(|number| Submission {
-        messages: vec![Arc::new(message(number))],
-        key: None,
-    });
-    let verdicts = store.accept(submissions.collect()).await;
-    verdicts.expect("the store accepts");
-}
-
 async fn live(store: &Arc<dyn Store>, number: u64) {
     accept(store, number..number + 1).await;
     for record in [sending(number), succeeded(number)] {
         let answers = store.record(vec![record].into()).await;
         black_box(answers.expect("the store records"));
-    }
-}
-
-fn message(number: u64) -> Message {
-    Message {
-        id: id(number),
-        target: format!("user{}", number % 1_000),
-        uri: uri(number),
-        account: None,
-        body: Bytes::from(vec![b'x'; 400]),
-        body_encoding: BodyEncoding::Utf8,
-        content_type: "text/plain".to_owned(),
-        extra_headers: Vec::new(),
-        ttl: Duration::from_secs(3_600),
-        send_at: None,
-        attempts: 3,
-        on_unknown: OnUnknown::Resend,
-        webhook: None,
-        metadata: Metadata::new(),
-        created_at: Timestamp::from_millis(1_800_000_000_000),
-        expires_at: Timestamp::from_millis(1_800_003_600_000),
-    }
-}
-
-fn id(number: u64) -> MessageId {
-    MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number | 1 << 63))
-}
-
-fn uri(number: u64) -> Arc<str> {
-    format!("sip:user{}@example.com", number % 1_000).into()
-}
-
-fn sending(number: u64) -> Record {
-    let mut headers = HeaderMap::default();
-    for (name, value) in [
-        ("Max-Forwards", "70"),
-        ("To", "<sip:user@example.com>"),
-        ("From", "\"Alice\" <sip:alice@example.com>;tag=4fd9a1c2"),
-        ("Call-ID", "9f0c2e6d1b7a4f35"),
-        ("CSeq", "1 MESSAGE"),
-        ("Content-Type", "text/plain"),
-        ("Content-Length", "400"),
-    ] {
-        headers.add(name, value);
-    }
-    let request = RequestView {
-        method: "MESSAGE",
-        uri: uri(number),
-        call_id: "9f0c2e6d1b7a4f35".to_owned(),
-        cseq: 1,
-        headers,
-    };
-    record(number, What::Sending { request }, Status::Sending)
-}
-
-fn succeeded(number: u64) -> Record {
-    let mut headers = HeaderMap::default();
-    headers.add("Via", "SIP/2.0/WS d3b1.invalid;branch=z9hG4bK776asdhds");
-    headers.add("Server", "kamailio (5.6.3 (x86_64/linux))");
-    let response = ResponseView {
-        status_code: 200,
-        reason_phrase: "OK".to_owned(),
-        headers,
-    };
-    record(number, What::Succeeded { response }, Status::Succeeded)
-}
-
-fn record(number: u64, what: What, status: Status) -> Record {
-    let event = Event {
-        message_id: id(number),
-        time: Timestamp::from_millis(1_800_000_000_100),
-        attempt: 1,
-        agent: Some("alice-1".into()),
-        uri: uri(number),
-        account: Some("sip:alice@example.com".into()),
-        webhook: None,
-        metadata: Metadata::new(),
-        what,
-    };
-    Record {
-        event,
-        status,
-        not_before: None,
     }
 }
 

@@ -1,0 +1,318 @@
+//! What the store costs when much has piled up in it, beside what it costs when little has; and how
+//! a gateway starts on it.
+//!
+//! `cargo bench --bench growth` fills one store with a million finished messages and a hundred
+//! thousand queued ones, another with a hundredth of that, does the same things to both in turn,
+//! and prints the medians and their ratio. Without `--bench` both are small: that it runs is all
+//! this shows.
+
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run may panic")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures the time that passes"
+)]
+
+mod samples;
+
+use std::fs;
+use std::io::Read as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::net::TcpStream;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use sipost::app::Gateway;
+use sipost::clock::Clock;
+use sipost::config;
+use sipost::message::Status;
+use sipost::message::Timestamp;
+use sipost::store::EventFilter;
+use sipost::store::MessageFilter;
+use sipost::store::Store;
+use sipost::store::sqlite;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::samples::accept;
+use crate::samples::begun;
+use crate::samples::finish;
+
+/// Messages of one step: what a busy gateway commits at once.
+const STEP: u64 = 256;
+/// How often everything is done to each store.
+const ROUNDS: usize = 15;
+/// Messages handed over at once while a store is filled.
+const FILL: u64 = 2_000;
+
+struct Bed {
+    runtime: Arc<Runtime>,
+    folder: TempDir,
+    store: Arc<dyn Store>,
+    /// The number of the next message.
+    next: u64,
+    /// As many events as this were in the log when it was filled.
+    events: u64,
+}
+
+/// What is done to a store; how long it took for each message or page.
+type Act = fn(&mut Bed) -> Duration;
+
+const ACTS: [(&str, Act); 7] = [
+    ("accept a message", accepting),
+    ("a whole life", living),
+    ("list the newest 20", listing),
+    ("list 20 that are queued", listing_queued),
+    ("look at one", looking),
+    ("resume: 100 events from the disk", resuming),
+    ("retention: remove a message", purging),
+];
+
+fn main() {
+    let measures = std::env::args().any(|argument| argument == "--bench");
+    let (ended, queued) = if measures {
+        (1_000_000, 100_000)
+    } else {
+        (4_000, 2_000)
+    };
+    let runtime = Runtime::new().expect("a runtime starts");
+    let runtime = Arc::new(runtime);
+    let mut small = Bed::new(&runtime, ended / 100, queued / 100);
+    let mut large = Bed::new(&runtime, ended, queued);
+    let few = format!("{} and {}", ended / 100, queued / 100);
+    println!("| | {few} | {ended} ended and {queued} queued | ratio |");
+    println!("|---|--:|--:|--:|");
+    for (name, act) in ACTS {
+        let (mut of_small, mut of_large) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            of_small.push(act(&mut small));
+            of_large.push(act(&mut large));
+        }
+        print_row(name, median(of_small), median(of_large));
+    }
+    let (small, large) = (small.reopened(), large.reopened());
+    print_row("claim a message", claiming(&small), claiming(&large));
+    small.close();
+    start(large, measures);
+}
+
+fn print_row(name: &str, small: Duration, large: Duration) {
+    let ratio = large.as_secs_f64() / small.as_secs_f64();
+    println!("| {name} | {small:.1?} | {large:.1?} | {ratio:.2} |");
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+impl Bed {
+    /// A store with so many messages that have ended, and so many that wait.
+    fn new(runtime: &Arc<Runtime>, ended: u64, queued: u64) -> Self {
+        // Beside the build and not in /tmp, which may be memory: the store must meet a disk.
+        let folder = tempfile::tempdir_in("target").expect("a folder is made");
+        let store = open(folder.path());
+        let mut bed = Self {
+            runtime: runtime.clone(),
+            folder,
+            store,
+            next: 0,
+            events: ended * 2,
+        };
+        while bed.next < ended {
+            let numbers = bed.take(FILL.min(ended - bed.next));
+            bed.block_on(finish(&bed.store, numbers));
+        }
+        let all = ended + queued;
+        while bed.next < all {
+            let numbers = bed.take(FILL.min(all - bed.next));
+            bed.block_on(accept(&bed.store, numbers));
+        }
+        bed
+    }
+
+    fn take(&mut self, count: u64) -> std::ops::Range<u64> {
+        let begin = self.next;
+        self.next += count;
+        begin..self.next
+    }
+
+    fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    fn close(self) -> TempDir {
+        self.block_on(self.store.close()).expect("the store closes");
+        self.folder
+    }
+
+    /// Closed and opened again, so that what waits is nobody's.
+    fn reopened(self) -> Self {
+        self.block_on(self.store.close()).expect("the store closes");
+        let store = open(self.folder.path());
+        Self { store, ..self }
+    }
+}
+
+fn open(folder: &Path) -> Arc<dyn Store> {
+    let options = sqlite::Options::new(folder.join("sipost.db"));
+    sqlite::open(options, begun()).expect("a store opens")
+}
+
+fn timed(act: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    act();
+    began.elapsed()
+}
+
+fn accepting(bed: &mut Bed) -> Duration {
+    let numbers = bed.take(STEP);
+    let took = timed(|| bed.block_on(accept(&bed.store, numbers)));
+    took / STEP as u32
+}
+
+fn living(bed: &mut Bed) -> Duration {
+    let numbers = bed.take(STEP);
+    let took = timed(|| bed.block_on(finish(&bed.store, numbers)));
+    took / STEP as u32
+}
+
+fn listing(bed: &mut Bed) -> Duration {
+    list(bed, MessageFilter::default())
+}
+
+fn listing_queued(bed: &mut Bed) -> Duration {
+    let filter = MessageFilter {
+        status: Some(Status::Queued),
+        ..MessageFilter::default()
+    };
+    list(bed, filter)
+}
+
+fn list(bed: &Bed, filter: MessageFilter) -> Duration {
+    timed(|| {
+        let page = bed.block_on(bed.store.messages(filter, None, 20));
+        assert_eq!(page.expect("the store reads").messages.len(), 20);
+    })
+}
+
+fn looking(bed: &mut Bed) -> Duration {
+    timed(|| {
+        let found = bed.block_on(bed.store.message(samples::id(7_000 % bed.next)));
+        assert!(found.expect("the store reads").is_some());
+    })
+}
+
+/// From a place that is not in memory any more.
+fn resuming(bed: &mut Bed) -> Duration {
+    let after = bed.events / 4;
+    timed(|| {
+        let page = bed.block_on(bed.store.events(after, EventFilter::default(), 100));
+        assert_eq!(page.expect("the store reads").events.len(), 100);
+    })
+}
+
+/// Of messages whose time is over. In the small store there may be none left.
+fn purging(bed: &mut Bed) -> Duration {
+    let numbers = bed.take(STEP);
+    bed.block_on(finish(&bed.store, numbers));
+    let before: Timestamp = begun().plus(Duration::from_secs(1));
+    let mut removed = 0;
+    let took = timed(|| {
+        let count = bed.block_on(bed.store.purge(before, STEP as usize));
+        removed = count.expect("the store removes");
+    });
+    took / u32::try_from(removed.max(1)).expect("a step is small")
+}
+
+/// All that was left by who had the store before.
+fn claiming(bed: &Bed) -> Duration {
+    let mut claimed = 0;
+    let took = timed(|| {
+        loop {
+            let some = bed
+                .block_on(bed.store.claim(2_000))
+                .expect("the store reads");
+            if some.is_empty() {
+                break;
+            }
+            claimed += some.len();
+        }
+    });
+    took / u32::try_from(claimed.max(1)).expect("few enough")
+}
+
+/// Starts a gateway on a store, and prints how long it takes until it takes messages in, and what
+/// it holds in memory for those that wait.
+fn start(bed: Bed, measures: bool) {
+    let runtime = bed.runtime.clone();
+    let folder = bed.close();
+    let config = configuration(folder.path());
+    let before = resident();
+    let began = Instant::now();
+    let gateway = runtime.block_on(Gateway::start(&config, Clock::system()));
+    let gateway = gateway.expect("the gateway starts");
+    let status = post(gateway.address());
+    let took = began.elapsed();
+    let grown = resident().saturating_sub(before) / 1024;
+    println!(
+        "\nA gateway on it answers the first message with {status} after {took:.2?}, and holds {grown} KiB more."
+    );
+    if measures {
+        assert!(status.starts_with("202"), "{status}");
+    }
+    runtime.block_on(gateway.stop());
+}
+
+/// One agent, which finds no server: nothing is sent, everything waits.
+fn configuration(folder: &Path) -> Arc<config::Config> {
+    let text = format!(
+        r#"
+        [http]
+        listen = "127.0.0.1:0"
+        [store]
+        url = "sqlite://{}"
+        [delivery]
+        max_queued = 1000000
+        [[account]]
+        uri = "sip:alice@example.com"
+        servers = ["ws://127.0.0.1:9"]
+        "#,
+        folder.join("sipost.db").display()
+    );
+    let file: PathBuf = folder.join("sipost.toml");
+    fs::write(&file, text).expect("a file is written");
+    let sources = config::Sources {
+        file: Some(file),
+        usual_places: Vec::new(),
+        text: None,
+        variables: Vec::new(),
+    };
+    config::load(&sources).expect("a configuration").config
+}
+
+/// Posts a message; the status it is answered with.
+fn post(address: SocketAddr) -> String {
+    let body = r#"{"target":"bob","body":"Hello"}"#;
+    let request = format!(
+        "POST /messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(address).expect("the gateway listens");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    let status = answer.lines().next().unwrap_or_default();
+    status.trim_start_matches("HTTP/1.1 ").to_owned()
+}
+
+/// Bytes of memory that this process has.
+fn resident() -> u64 {
+    let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    pages.unwrap_or(0_u64) * 4096
+}

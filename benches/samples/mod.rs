@@ -1,0 +1,137 @@
+//! Messages and what happens to them, for the benchmarks of what is durable.
+
+#![allow(dead_code, reason = "each benchmark needs some of it")]
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sipost::clock::Clock;
+use sipost::message::BodyEncoding;
+use sipost::message::Event;
+use sipost::message::HeaderMap;
+use sipost::message::Message;
+use sipost::message::MessageId;
+use sipost::message::Metadata;
+use sipost::message::OnUnknown;
+use sipost::message::RequestView;
+use sipost::message::ResponseView;
+use sipost::message::Status;
+use sipost::message::Timestamp;
+use sipost::message::What;
+use sipost::store::Record;
+use sipost::store::Store;
+use sipost::store::Submission;
+use uuid::Uuid;
+
+/// When this run began: nothing expires while it is measured.
+pub(crate) fn begun() -> Timestamp {
+    static BEGUN: OnceLock<Timestamp> = OnceLock::new();
+    *BEGUN.get_or_init(|| Clock::system().now())
+}
+
+/// A message of 400 bytes to one of a thousand targets; higher numbers sort later.
+pub(crate) fn message(number: u64) -> Message {
+    Message {
+        id: id(number),
+        target: format!("user{}", number % 1_000),
+        uri: uri(number),
+        account: None,
+        body: Bytes::from(vec![b'x'; 400]),
+        body_encoding: BodyEncoding::Utf8,
+        content_type: "text/plain".to_owned(),
+        extra_headers: Vec::new(),
+        ttl: Duration::from_secs(3_600),
+        send_at: None,
+        attempts: 3,
+        on_unknown: OnUnknown::Resend,
+        webhook: None,
+        metadata: Metadata::new(),
+        created_at: begun(),
+        expires_at: begun().plus(Duration::from_secs(3_600)),
+    }
+}
+
+/// The id of that message.
+pub(crate) fn id(number: u64) -> MessageId {
+    MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number | 1 << 63))
+}
+
+fn uri(number: u64) -> Arc<str> {
+    format!("sip:user{}@example.com", number % 1_000).into()
+}
+
+/// The record of its attempt.
+pub(crate) fn sending(number: u64) -> Record {
+    let mut headers = HeaderMap::default();
+    for (name, value) in [
+        ("Max-Forwards", "70"),
+        ("To", "<sip:user@example.com>"),
+        ("From", "\"Alice\" <sip:alice@example.com>;tag=4fd9a1c2"),
+        ("Call-ID", "9f0c2e6d1b7a4f35"),
+        ("CSeq", "1 MESSAGE"),
+        ("Content-Type", "text/plain"),
+        ("Content-Length", "400"),
+    ] {
+        headers.add(name, value);
+    }
+    let request = RequestView {
+        method: "MESSAGE",
+        uri: uri(number),
+        call_id: "9f0c2e6d1b7a4f35".to_owned(),
+        cseq: 1,
+        headers,
+    };
+    record(number, What::Sending { request }, Status::Sending)
+}
+
+/// The record of its end.
+pub(crate) fn succeeded(number: u64) -> Record {
+    let mut headers = HeaderMap::default();
+    headers.add("Via", "SIP/2.0/WS d3b1.invalid;branch=z9hG4bK776asdhds");
+    headers.add("Server", "kamailio (5.6.3 (x86_64/linux))");
+    let response = ResponseView {
+        status_code: 200,
+        reason_phrase: "OK".to_owned(),
+        headers,
+    };
+    record(number, What::Succeeded { response }, Status::Succeeded)
+}
+
+fn record(number: u64, what: What, status: Status) -> Record {
+    let event = Event {
+        message_id: id(number),
+        time: begun(),
+        attempt: 1,
+        agent: Some("alice-1".into()),
+        uri: uri(number),
+        account: Some("sip:alice@example.com".into()),
+        webhook: None,
+        metadata: Metadata::new(),
+        what,
+    };
+    Record {
+        event,
+        status,
+        not_before: None,
+    }
+}
+
+/// Takes in messages of these numbers.
+pub(crate) async fn accept(store: &Arc<dyn Store>, numbers: std::ops::Range<u64>) {
+    let submissions = numbers.map(|number| Submission {
+        messages: vec![Arc::new(message(number))],
+        key: None,
+    });
+    let verdicts = store.accept(submissions.collect()).await;
+    verdicts.expect("the store accepts");
+}
+
+/// Takes in messages of these numbers and lets them succeed.
+pub(crate) async fn finish(store: &Arc<dyn Store>, numbers: std::ops::Range<u64>) {
+    accept(store, numbers.clone()).await;
+    let records = numbers.flat_map(|number| [sending(number), succeeded(number)]);
+    let answers = store.record(records.collect()).await;
+    answers.expect("the store records");
+}
