@@ -159,7 +159,7 @@ impl Gateway {
         let dispatcher = tokio::spawn(dispatch::run(parts, commands));
         crew.follow(&config);
 
-        let webhooks = webhooks::open(&config, &store, &clock).await?;
+        let webhooks = webhooks::open(&config, &store, &clock, Arc::new(metrics.clone())).await?;
         let posting = tokio::spawn(webhooks.clone().run(ends.posting.clone()));
 
         let feed = Feed::new(store.clone());

@@ -40,6 +40,7 @@ pub(super) async fn open(
     config: &Config,
     store: &Arc<dyn Store>,
     clock: &Clock,
+    observer: Arc<dyn webhook::Observer>,
 ) -> Result<Webhooks, WebhooksError> {
     let webhooks = &config.webhooks;
     let client = Client::new(
@@ -64,7 +65,7 @@ pub(super) async fn open(
         },
         concurrency: webhooks.concurrency,
         clock: clock.clone(),
-        observer: Arc::new(()),
+        observer,
     };
     let webhooks = Webhooks::new(parts);
     webhooks.load().await?;

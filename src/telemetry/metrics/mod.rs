@@ -25,6 +25,8 @@ use crate::message::Event;
 use crate::message::What;
 use crate::store;
 use crate::store::StoreError;
+use crate::webhook;
+use crate::webhook::Answer;
 use histogram::Histogram;
 use http::Requests;
 
@@ -47,6 +49,11 @@ struct Figures {
     unanswered: AtomicU64,
     transaction_seconds: Histogram,
     reconnects: AtomicU64,
+    /// Posts to webhooks: answered with 2xx, with something else, and not at all.
+    webhooks_delivered: AtomicU64,
+    webhooks_rejected: AtomicU64,
+    webhooks_unanswered: AtomicU64,
+    webhooks_pending: AtomicU64,
     commit_seconds: Histogram,
     batch_size: Histogram,
     commits_failed: AtomicU64,
@@ -87,6 +94,10 @@ impl Metrics {
             unanswered: AtomicU64::new(0),
             transaction_seconds: Histogram::new(TRANSACTION_SECONDS),
             reconnects: AtomicU64::new(0),
+            webhooks_delivered: AtomicU64::new(0),
+            webhooks_rejected: AtomicU64::new(0),
+            webhooks_unanswered: AtomicU64::new(0),
+            webhooks_pending: AtomicU64::new(0),
             commit_seconds: Histogram::new(COMMIT_SECONDS),
             batch_size: Histogram::new(BATCH_SIZES),
             commits_failed: AtomicU64::new(0),
@@ -135,6 +146,23 @@ impl dispatch::Observer for Metrics {
 impl agent::Observer for Metrics {
     fn reconnecting(&self) {
         count(&self.0.reconnects, 1);
+    }
+}
+
+impl webhook::Observer for Metrics {
+    fn attempted(&self, answer: &Answer, _took: Duration) {
+        let counter = match answer {
+            Answer::Answered {
+                status: 200..=299, ..
+            } => &self.0.webhooks_delivered,
+            Answer::Answered { .. } => &self.0.webhooks_rejected,
+            Answer::Silent(_) => &self.0.webhooks_unanswered,
+        };
+        count(counter, 1);
+    }
+
+    fn pending(&self, count: u64) {
+        self.0.webhooks_pending.store(count, Ordering::Relaxed);
     }
 }
 

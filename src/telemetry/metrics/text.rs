@@ -51,6 +51,7 @@ impl Collector for Page {
         self.messages(&mut lines)?;
         self.sip(&mut lines)?;
         self.http(&mut lines)?;
+        self.webhooks(&mut lines)?;
         self.store(&mut lines)?;
         self.process(&mut lines)
     }
@@ -136,6 +137,25 @@ impl Page {
             seconds.encode(times.encode_family(&labels)?)?;
         }
         Ok(())
+    }
+
+    fn webhooks(&self, lines: &mut Lines<'_>) -> fmt::Result {
+        let figures = &self.figures;
+        let help = "Posts to webhooks, by what came back: 2xx, something else, nothing";
+        let mut attempts = lines.family("sipost_webhook_attempts", help, MetricType::Counter)?;
+        for (outcome, counter) in [
+            ("delivered", &figures.webhooks_delivered),
+            ("rejected", &figures.webhooks_rejected),
+            ("unanswered", &figures.webhooks_unanswered),
+        ] {
+            let labels = [("outcome", outcome)];
+            let count = counter.load(Ordering::Relaxed);
+            let mut encoder = attempts.encode_family(&labels)?;
+            encoder.encode_counter::<NoLabelSet, u64, f64>(&count, None)?;
+        }
+        let help = "Deliveries to webhooks that have not ended, counted every ten seconds";
+        let pending = figures.webhooks_pending.load(Ordering::Relaxed);
+        lines.gauge("sipost_webhook_pending", help, pending)
     }
 
     fn store(&self, lines: &mut Lines<'_>) -> fmt::Result {

@@ -48,8 +48,8 @@ pub(super) enum Reply {
     Status(u16, &'static str),
     /// Like this, and where to instead.
     Redirect(String),
-    /// Not before the test says so.
-    Held,
+    /// With this status, and not before the test says so.
+    Held(u16),
 }
 
 impl Posted {
@@ -150,9 +150,10 @@ async fn take(
             let status = axum::http::StatusCode::TEMPORARY_REDIRECT;
             (status, [("location", to)]).into_response()
         }
-        Reply::Held => {
+        Reply::Held(status) => {
             held.await;
-            "at last".into_response()
+            let status = axum::http::StatusCode::from_u16(status).unwrap();
+            (status, "at last").into_response()
         }
     }
 }
