@@ -1,5 +1,6 @@
 //! Opens the database as it must be, and brings an older one up to date.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ const READER_CACHE: i32 = -4 * 1024;
 /// Opens the connection that writes, and makes or updates the tables. `now` names the epoch of a
 /// new database.
 pub(super) fn writer(options: &Options, now: Timestamp) -> Result<Connection, StoreError> {
+    make_private(&options.path);
     let mut connection = Connection::open_with_flags(
         &options.path,
         OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -77,6 +79,16 @@ fn check_writable(connection: &Connection) -> Result<(), StoreError> {
         Err(StoreError::ReadOnly(text)) => Err(StoreError::ReadOnly(text)),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Makes the file of a new database, for nobody else to read: messages and secrets lie in it. What
+/// SQLite puts beside it has the same rights. When it cannot be made, SQLite says why.
+fn make_private(path: &Path) {
+    let mut new = File::options();
+    new.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut new, 0o600);
+    drop(new.open(path));
 }
 
 /// Opens a connection that only reads.

@@ -101,6 +101,21 @@ fn one(number: u64) -> Vec<Submission> {
     vec![submission(vec![message(number)])]
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_database_is_for_nobody_else_to_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    let store = folder.open();
+    accept(&store, [1]).await;
+    for file in ["sipost.db", "sipost.db-wal", "sipost.db-shm"] {
+        let file = folder.path().with_file_name(file);
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+    }
+    store.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_second_process_is_told_who_has_the_store() {
     let folder = Folder::new();
