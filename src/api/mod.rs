@@ -7,6 +7,7 @@ mod agents;
 mod batch;
 mod browser;
 mod connection;
+mod docs;
 mod error;
 mod events;
 mod extract;

@@ -12,7 +12,8 @@ use super::json;
 use super::params::Id;
 use super::problem::ProblemType;
 
-const YAML: &str = include_str!("../../openapi.yaml");
+/// The contract as it is written.
+pub(super) const YAML: &str = include_str!("../../openapi.yaml");
 
 /// `GET /openapi.yaml`.
 pub(super) async fn yaml() -> impl IntoResponse {

@@ -18,6 +18,7 @@ use super::access;
 use super::agents;
 use super::batch;
 use super::browser;
+use super::docs;
 use super::error::ApiError;
 use super::events;
 use super::health;
@@ -65,6 +66,7 @@ routes! {
     "/metrics"                  => get(metrics::metrics),
     "/openapi.yaml"             => get(openapi::yaml),
     "/openapi.json"             => get(openapi::as_json),
+    "/docs"                     => get(docs::show),
     "/problems/{slug}"          => get(openapi::problem),
 }
 

@@ -357,6 +357,13 @@ async fn operation(house: &House, seen: &mut Seen) {
     seen.note("getPage", 200, &house.get("/").await);
     seen.note("getMetrics", 400, &house.get("/metrics?x=1").await);
     seen.note("getMetrics", 200, &house.get("/metrics").await);
+    let page = house.get("/docs").await;
+    seen.note("getDocs", 200, &page);
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'sha256-"),
+        "{policy}"
+    );
     let yaml = house.get("/openapi.yaml").await;
     seen.note("getContractAsYaml", 200, &yaml);
     let json = house.get("/openapi.json").await;

@@ -29,6 +29,7 @@ pub(in crate::api) const OPEN: &[&str] = &[
     "/readyz",
     "/openapi.yaml",
     "/openapi.json",
+    "/docs",
     "/problems/{slug}",
 ];
 
