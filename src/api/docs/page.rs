@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_yaml_ng::Value;
 
+use super::example;
 use super::html::escape;
 use super::html::items;
 use super::html::markdown;
@@ -45,7 +46,7 @@ pub(super) fn write(document: &Value, style: &str) -> String {
          <meta name=viewport content=\"width=device-width, initial-scale=1\">\
          <meta name=color-scheme content=\"light dark\">\
          <title>{title}: reference of the HTTP API</title><style>{style}</style></head><body>\
-         <nav>{}</nav><main><header><h1>{title} <small>{}</small></h1>\
+         <nav>{}</nav><main><header id=\"top\"><h1>{title} <small>{}</small></h1>\
          <p class=lead>{}</p>{}<p>This page is made from <a href=\"/openapi.yaml\">openapi.yaml\
          </a>, also given as <a href=\"/openapi.json\">JSON</a>.</p></header>{}{}{}</main></body>\
          </html>\n",
@@ -55,12 +56,12 @@ pub(super) fn write(document: &Value, style: &str) -> String {
         markdown(text(info, "description")),
         groups(document, &all),
         schemas(document),
-        problems(),
+        problems(document),
     )
 }
 
 fn navigation(document: &Value, all: &[Call<'_>]) -> String {
-    let mut html = "<a class=home href=\"#\">sipost</a>".to_owned();
+    let mut html = "<a class=home href=\"#top\">sipost</a>".to_owned();
     // Writing to memory cannot fail.
     for tag in items(document, "tags") {
         let name = text(tag, "name");
@@ -114,7 +115,7 @@ fn schemas_of(document: &Value) -> Vec<(&str, &Value)> {
 }
 
 fn schemas(document: &Value) -> String {
-    let mut html = "<h2 id=schemas>Schemas</h2>".to_owned();
+    let mut html = "<h2 id=\"schemas\">Schemas</h2>".to_owned();
     for (name, value) in schemas_of(document) {
         html.push_str(&schema::section(document, &escape(name), value));
     }
@@ -122,18 +123,25 @@ fn schemas(document: &Value) -> String {
 }
 
 /// Every kind of problem, with what to do about it: what `/problems/{slug}` tells.
-fn problems() -> String {
-    let mut html = "<h2 id=problems>Problems</h2><dl class=\"members problems\">".to_owned();
+fn problems(document: &Value) -> String {
+    let examples = document
+        .get("components")
+        .and_then(|all| all.get("examples"));
+    let mut html = "<h2 id=\"problems\">Problems</h2><dl class=\"members problems\">".to_owned();
     for kind in ProblemType::ALL {
         let status = kind.status().as_u16();
+        let example = examples.and_then(|all| all.get(kind.slug())?.get("value"));
         let _ = write!(
             html,
             "<div id=\"problem-{slug}\"><dt><span class=\"status s{class}\">{status}</span> \
-             <code>{slug}</code></dt><dd><p><strong>{title}.</strong></p>{advice}</dd></div>",
+             <code>{slug}</code></dt><dd><p><strong>{title}.</strong></p>{advice}\
+             <details class=example><summary>Example</summary><pre>{example}</pre></details></dd>\
+             </div>",
             slug = escape(kind.slug()),
             class = status / 100,
             title = escape(kind.title()),
-            advice = markdown(kind.advice())
+            advice = markdown(kind.advice()),
+            example = example::marked(example.unwrap_or(&Value::Null))
         );
     }
     html.push_str("</dl>");
