@@ -1,7 +1,7 @@
 //! `/docs`: the contract as a page to read, made from `openapi.yaml`.
 //!
-//! The page is one file with its style inside, and nothing of it moves: no script, no font, no image
-//! from elsewhere. It is made at the first request and kept.
+//! The page is one file with its style inside, and nothing of it moves: no script, no font, no
+//! image from elsewhere. It is made at the first request and kept.
 
 mod example;
 mod html;
