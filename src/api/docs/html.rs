@@ -56,8 +56,8 @@ pub(super) fn resolve<'a>(document: &'a Value, value: &'a Value) -> (&'a Value, 
     let Some(reference) = value.get("$ref").and_then(Value::as_str) else {
         return (value, None);
     };
-    let path = reference.trim_start_matches("#/").split('/');
-    let target = path.fold(Some(document), |value, name| value?.get(name));
+    let mut path = reference.trim_start_matches("#/").split('/');
+    let target = path.try_fold(document, |value, name| value.get(name));
     let name = reference.rsplit('/').next();
     (target.unwrap_or(value), name)
 }
