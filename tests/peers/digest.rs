@@ -19,6 +19,26 @@ async fn a_nonce_that_expired_costs_no_attempt() {
     }
 }
 
+/// Whole crowds in flight with a nonce that expires under them: every one is challenged anew and
+/// answers, and none costs an attempt.
+#[tokio::test]
+async fn a_nonce_that_expires_under_load_costs_no_attempt() {
+    let kamailio = Kamailio::start(&["ANSWER_MESSAGES", "NONCE_EXPIRE=3", "QUIET"]).await;
+    let gateway = Gateway::start_with_agents(&kamailio, 2).await;
+    let crowd = |n: i64| {
+        let mut message = message_in(n / 250 * 4);
+        message["target"] = json!(format!("user-{n}"));
+        message
+    };
+    let messages: Vec<Value> = (0..500).map(crowd).collect();
+
+    for id in gateway.accept(&messages).await {
+        let told = gateway.follow(&id).await;
+        let message = gateway.get(&format!("/messages/{id}")).await;
+        assert_eq!(told, ["sending", "succeeded"], "{message}");
+    }
+}
+
 /// Kamailio signs nonces with a secret that a restart changes.
 #[tokio::test]
 async fn a_nonce_from_before_a_restart_costs_no_attempt() {

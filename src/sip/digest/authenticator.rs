@@ -12,6 +12,10 @@
 //! | was signed when asked            | yes   | any          | sign with the new nonce           |
 //! | was signed when asked            | no    | any          | the credentials are wrong         |
 //!
+//! The nonce is the same if it is the one that this very request was signed with: of many requests
+//! in flight when a nonce expires, all are challenged with the next one, and only the first finds
+//! it new.
+//!
 //! A request signed ahead gets its second chance without `stale`, because many servers forget
 //! their nonces without a word. Whatever a server says, a request is signed a bounded number of
 //! times.
@@ -91,6 +95,8 @@ struct Space {
     id: u32,
     scope: Scope,
     challenge: Challenge,
+    /// Which of its nonces this is: how many there were before.
+    nonce: u32,
     /// How many requests were signed with this nonce.
     nonce_count: u32,
     /// With `-sess` the first one stays for as long as the nonce: servers differ in whether the
@@ -175,7 +181,7 @@ impl Authenticator {
         let scope = scope_of_server(signed);
         for space in self.spaces.iter_mut().rev() {
             let applies = space.scope == Scope::Proxy || space.scope == scope;
-            if applies && rounds.sign(space.id) {
+            if applies && rounds.sign(space.id, space.nonce) {
                 let challenge = &space.challenge;
                 let ha1 = cached(&mut self.ha1, credentials, challenge);
                 space.write(credentials, &ha1, signed, cnonce, out);
@@ -202,19 +208,21 @@ impl Authenticator {
         let refused = match rounds.signature(space.id) {
             None => false,
             Some(Signature { asked: true, .. }) => !challenge.stale,
-            Some(Signature { asked: false, .. }) => !challenge.stale && same_nonce,
+            // Others may have had this challenge before: what counts is the nonce that this request
+            // was signed with.
+            Some(Signature { nonce, .. }) => !challenge.stale && same_nonce && nonce == space.nonce,
         };
         let mut space = self.spaces.remove(index);
         if refused {
             return Err(Refusal::Rejected);
         }
-        rounds.asked(space.id);
         // Where the server keeps its nonce, its count goes on.
         if same_nonce {
             space.challenge = challenge;
         } else {
             space.renew(challenge);
         }
+        rounds.asked(space.id, space.nonce);
         self.spaces.push(space);
         Ok(())
     }
@@ -225,11 +233,12 @@ impl Authenticator {
         }
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
-        rounds.asked(id);
+        rounds.asked(id, 0);
         self.spaces.push(Space {
             id,
             scope,
             challenge,
+            nonce: 0,
             nonce_count: 0,
             session_cnonce: None,
         });
@@ -258,6 +267,7 @@ impl Authenticator {
 impl Space {
     fn renew(&mut self, challenge: Challenge) {
         self.challenge = challenge;
+        self.nonce = self.nonce.wrapping_add(1);
         self.nonce_count = 0;
         self.session_cnonce = None;
     }

@@ -20,6 +20,8 @@ pub struct Rounds {
 pub(super) struct Signature {
     /// The id of the space.
     pub space: u32,
+    /// Which of the nonces of the space it was signed with last.
+    pub nonce: u32,
     /// Whether the server asked for it, or it was signed ahead.
     pub asked: bool,
 }
@@ -44,34 +46,34 @@ impl Rounds {
             .copied()
     }
 
-    /// Takes note that the request is signed for this space; `false` if it is for too many.
-    pub(super) fn sign(&mut self, space: u32) -> bool {
-        if self.signature(space).is_some() {
-            return true;
-        }
-        let free = self
-            .signatures
-            .iter_mut()
-            .find(|signature| signature.is_none());
-        match free {
-            Some(free) => {
-                *free = Some(Signature {
-                    space,
-                    asked: false,
-                });
-                true
-            }
-            None => false,
-        }
+    /// Takes note that the request is signed for this space, with this one of its nonces; `false`
+    /// if it is signed for too many.
+    pub(super) fn sign(&mut self, space: u32, nonce: u32) -> bool {
+        let same = |signature: &Option<Signature>| signature.is_some_and(|s| s.space == space);
+        let known = self.signatures.iter().position(same);
+        let Some(index) = known.or_else(|| self.signatures.iter().position(Option::is_none)) else {
+            return false;
+        };
+        let asked = self.signatures[index].is_some_and(|signature| signature.asked);
+        self.signatures[index] = Some(Signature {
+            space,
+            nonce,
+            asked,
+        });
+        true
     }
 
     /// Takes note that the server asked for this space. One nobody asked for makes way.
-    pub(super) fn asked(&mut self, space: u32) {
+    pub(super) fn asked(&mut self, space: u32, nonce: u32) {
         let same = |signature: &Option<Signature>| signature.is_some_and(|s| s.space == space);
         let unasked = |signature: &Option<Signature>| signature.is_none_or(|s| !s.asked);
         let index = self.signatures.iter().position(same);
         if let Some(index) = index.or_else(|| self.signatures.iter().position(unasked)) {
-            self.signatures[index] = Some(Signature { space, asked: true });
+            self.signatures[index] = Some(Signature {
+                space,
+                nonce,
+                asked: true,
+            });
         }
     }
 }

@@ -359,6 +359,41 @@ fn a6_a_request_signed_ahead_has_a_second_chance_when_the_nonce_is_forgotten() {
     );
 }
 
+/// Two requests are in flight when the nonce expires, and the server, like Kamailio, does not say
+/// `stale`: both are challenged with the next nonce, which the second one finds known already.
+#[test]
+fn a6_of_many_requests_that_meet_an_expired_nonce_every_one_is_answered() {
+    let mut authenticator = alice();
+    Request::new(&mut authenticator)
+        .server(&[r#"Digest realm="r", nonce="1", qop="auth""#])
+        .unwrap();
+    let mut in_flight = [Rounds::default(); 3];
+    for rounds in &mut in_flight {
+        authenticator.authorize(rounds, message(), "c", &mut Vec::new());
+    }
+    for (number, rounds) in in_flight.iter_mut().enumerate() {
+        let challenge = [&br#"Digest realm="r", nonce="2", qop="auth""#[..]];
+        assert_eq!(
+            authenticator.handle_challenge(rounds, message(), challenge, []),
+            Ok(())
+        );
+        let mut out = Vec::new();
+        authenticator.authorize(rounds, message(), "c", &mut out);
+        let line = String::from_utf8(out).unwrap();
+        assert!(line.contains("nonce=\"2\""), "{line}");
+        assert!(
+            line.contains(&format!("nc=0000000{}", number + 1)),
+            "{line}"
+        );
+    }
+    // Once asked, a request is let in or refused like any other.
+    let challenge = [&br#"Digest realm="r", nonce="3", qop="auth""#[..]];
+    assert_eq!(
+        authenticator.handle_challenge(&mut in_flight[0], message(), challenge, []),
+        Err(Refusal::Rejected)
+    );
+}
+
 #[test]
 fn a6_the_count_begins_anew_with_a_new_nonce() {
     let mut authenticator = alice();
