@@ -1,6 +1,7 @@
 //! A registrar and proxy that does everything a bad one was ever seen to do, by the dice.
 
 use std::time::Duration;
+use std::time::Instant;
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -16,6 +17,12 @@ pub(super) const MEANT_FOR: &str = "X-Meant-For";
 /// How many things it may say to a REGISTER.
 const MOODS: u32 = 14;
 
+/// Seconds after which an honest registrar makes another nonce.
+const NONCE_LIFE: u64 = 40;
+
+/// Seconds for which it takes the one before: longer than the slowest wire makes a request wait.
+const GRACE: u64 = 15;
+
 /// Frames to write, each after a pause.
 pub(super) type Frames = Vec<(Duration, Vec<u8>)>;
 
@@ -23,6 +30,10 @@ pub(super) type Frames = Vec<(Duration, Vec<u8>)>;
 pub(super) struct Registrar {
     /// Whether it does what it should.
     pub kind: bool,
+    /// Whether it refuses nobody who answers its challenges, and lets its nonces expire without a
+    /// word, as Kamailio does.
+    pub honest: bool,
+    started: Instant,
     /// What it always says to a REGISTER while it is not kind.
     stubborn: Option<u32>,
     nonce: u32,
@@ -33,9 +44,11 @@ pub(super) struct Registrar {
 }
 
 impl Registrar {
-    pub(super) fn new(rng: &mut StdRng) -> Self {
+    pub(super) fn new(now: Instant, rng: &mut StdRng) -> Self {
         Self {
             kind: false,
+            honest: rng.random(),
+            started: now,
             stubborn: (rng.random_range(0..3) == 0).then(|| rng.random_range(0..MOODS)),
             nonce: 0,
             demands: 0,
@@ -44,17 +57,21 @@ impl Registrar {
     }
 
     /// What it says to a frame. What it cannot read it does not answer.
-    pub(super) fn handle_frame(&mut self, frame: &[u8], rng: &mut StdRng) -> Frames {
+    pub(super) fn handle_frame(&mut self, now: Instant, frame: &[u8], rng: &mut StdRng) -> Frames {
         let Ok(message) = parse::parse(frame, Limits::default()) else {
             return Vec::new();
         };
         let StartLine::Request { method, .. } = message.start else {
             return Vec::new();
         };
-        let signed = message.first("Authorization").is_some();
-        let challenged = !signed || (!self.kind && rng.random_range(0..10) == 0);
+        let credentials = message.first("Authorization").map(parse::text);
+        let whim = !self.kind && !self.honest && rng.random_range(0..10) == 0;
+        let challenged = match credentials {
+            Some(text) => whim || (self.honest && self.is_expired(now, &text)),
+            None => true,
+        };
         let mut frames = match method {
-            _ if challenged => self.challenge(&message, rng),
+            _ if challenged => self.challenge(now, &message, rng),
             "REGISTER" => self.register(&message, rng),
             _ => self.deliver(&message, rng),
         };
@@ -80,7 +97,27 @@ impl Registrar {
         }
     }
 
-    fn challenge(&mut self, message: &Message<'_>, rng: &mut StdRng) -> Frames {
+    /// Whether this is signed with a nonce that is good no more. One that was handed out at its
+    /// end is good for as long as a request takes that answers it.
+    fn is_expired(&self, now: Instant, credentials: &str) -> bool {
+        let nonce = self.nonce_at(now);
+        let is_signed_with = |nonce: u64| credentials.contains(&format!("nonce=\"{nonce}\""));
+        let is_young = (now - self.started).as_secs() % NONCE_LIFE < GRACE;
+        let may_be_the_last = is_young && nonce.checked_sub(1).is_some_and(is_signed_with);
+        !is_signed_with(nonce) && !may_be_the_last
+    }
+
+    fn nonce_at(&self, now: Instant) -> u64 {
+        (now - self.started).as_secs() / NONCE_LIFE
+    }
+
+    fn challenge(&mut self, now: Instant, message: &Message<'_>, rng: &mut StdRng) -> Frames {
+        if self.honest {
+            let nonce = self.nonce_at(now);
+            let header =
+                format!("WWW-Authenticate: Digest realm=\"example.com\", nonce=\"{nonce}\"\r\n");
+            return vec![(Duration::ZERO, answer(message, "401 Unauthorized", &header))];
+        }
         self.nonce += u32::from(rng.random_range(0..3) == 0);
         let stale = ["", ", stale=true", ", stale=\"TRUE\""][rng.random_range(0..3)];
         let algorithm = ["", ", algorithm=MD5", ", algorithm=\"SHA-256\""][rng.random_range(0..3)];

@@ -1,7 +1,8 @@
 //! Three user agents of one account, their registrar, and the wires between them, by the dice.
 //!
 //! Whatever happens: every request that was sent ends in exactly one outcome; to one target there
-//! is never more than one on its way; no answer completes another's request; REGISTERs do not
+//! is never more than one on its way; no answer completes another's request; no nonce that expires
+//! costs one that is signed with what is right; REGISTERs do not
 //! become a storm; a registration is never given up; and when it is all over, nothing is left that
 //! would wake anybody.
 //!
@@ -151,11 +152,13 @@ impl World {
             has_left: false,
         });
         let seats = seats.collect();
+        let registrar = Registrar::new(now, &mut rng);
+        let damaged = rng.random_range(0..100);
         let weather = Weather {
             delay: Duration::from_millis([5, 50, 500, 3_000][rng.random_range(0..4)]),
-            damaged: rng.random_range(0..100),
+            // Damaged credentials are wrong, and an honest registrar says so.
+            damaged: if registrar.honest { 0 } else { damaged },
         };
-        let registrar = Registrar::new(&mut rng);
         let mut world = Self {
             rng,
             now,
@@ -268,7 +271,7 @@ impl World {
     fn listen(&mut self, number: usize) {
         let seat = &mut self.seats[number];
         while let Some(frame) = seat.up.receive(self.now) {
-            for (pause, frame) in self.registrar.handle_frame(&frame, &mut self.rng) {
+            for (pause, frame) in self.registrar.handle_frame(self.now, &frame, &mut self.rng) {
                 let weather = Weather {
                     delay: self.weather.delay + pause,
                     ..self.weather
@@ -342,6 +345,11 @@ impl World {
             let is_others =
                 other.is_some_and(|(_, value)| self.sent.values().any(|(id, _)| id == value));
             assert!(!is_others, "the answer to another request ended {key}");
+            let is_refused = response.status == StatusCode::UNAUTHORIZED;
+            assert!(
+                !(is_refused && self.registrar.honest),
+                "{key} was right and gave up"
+            );
         }
     }
 
