@@ -63,6 +63,7 @@ const IMPURE: &[&str] = &[
 /// Words that belong to one room alone, and that room.
 const AT_HOME: &[(&str, &str)] = &[
     ("rusqlite", "store"),
+    ("tokio_postgres", "store"),
     ("tokio_tungstenite", "agent sandbox"),
     ("axum", "api"),
     ("clap", "cli"),

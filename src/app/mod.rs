@@ -10,10 +10,10 @@ mod crew;
 mod difference;
 mod reload;
 mod sandboxed;
+mod store;
 mod webhooks;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +38,6 @@ use crate::events::Feed;
 use crate::retention;
 use crate::shutdown::Reloads;
 use crate::shutdown::Shutdown;
-use crate::store;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::telemetry::Metrics;
@@ -48,6 +47,7 @@ use reload::HttpSide;
 use reload::Live;
 use reload::Reader;
 use sandboxed::sandboxed;
+use store::open_store;
 pub use webhooks::WebhooksError;
 
 /// Why the gateway did not start.
@@ -55,7 +55,7 @@ pub use webhooks::WebhooksError;
 pub enum AppError {
     /// The store cannot be opened.
     #[error("the store {0} cannot be opened: {1}")]
-    Store(PathBuf, StoreError),
+    Store(String, StoreError),
     /// The port is taken, or may not be.
     #[error("{0} cannot be listened on: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -138,7 +138,7 @@ impl Gateway {
         // Bound before anything else is begun: a port that is taken is the commonest mistake.
         let (listener, address) = listen(config.http.listen).await?;
         let metrics = Metrics::new();
-        let store = open_store(&config, &clock, &metrics)?;
+        let store = open_store(&config, &clock, &metrics).await?;
         let ends = Ends::default();
 
         let (reports, told) = mpsc::unbounded_channel();
@@ -160,7 +160,8 @@ impl Gateway {
         crew.follow(&config);
 
         let webhooks = webhooks::open(&config, &store, &clock, Arc::new(metrics.clone())).await?;
-        let posting = tokio::spawn(webhooks.clone().run(ends.posting.clone()));
+        let posting = webhooks::post(webhooks.clone(), store.leads(), ends.posting.clone());
+        let posting = tokio::spawn(posting);
 
         let feed = Feed::new(store.clone());
         background.spawn(feed.clone().run());
@@ -235,31 +236,6 @@ async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
     let listener = TcpListener::bind(at).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
-}
-
-fn open_store(
-    config: &Config,
-    clock: &Clock,
-    metrics: &Metrics,
-) -> Result<Arc<dyn Store>, AppError> {
-    match &config.store.place {
-        config::Place::Sqlite(path) => {
-            let options = store::sqlite::Options {
-                path: path.clone(),
-                synchronous: match config.store.synchronous {
-                    config::Synchronous::Full => store::sqlite::Synchronous::Full,
-                    config::Synchronous::Normal => store::sqlite::Synchronous::Normal,
-                },
-                tail: store::TailSize {
-                    events: usize::try_from(config.store.recent_events).unwrap_or(usize::MAX),
-                    bytes: config.store.recent_bytes,
-                },
-                observer: Arc::new(metrics.clone()),
-            };
-            store::sqlite::open(options, clock.now())
-                .map_err(|error| AppError::Store(path.clone(), error))
-        }
-    }
 }
 
 /// What handlers work with.

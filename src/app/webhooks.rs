@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
 use crate::agent;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -33,6 +36,33 @@ pub enum WebhooksError {
     /// What is stored cannot be used.
     #[error(transparent)]
     Roster(#[from] RosterError),
+}
+
+/// Plans and posts while this replica is the one that does, until `stop`.
+pub(super) async fn post(
+    webhooks: Webhooks,
+    mut leads: watch::Receiver<bool>,
+    stop: CancellationToken,
+) {
+    while !stop.is_cancelled() {
+        let waiting = leads.wait_for(|leads| *leads);
+        if stop.run_until_cancelled(waiting).await.is_none() {
+            return;
+        }
+        let turn = stop.child_token();
+        let posting = webhooks.clone().run(turn.clone());
+        tokio::pin!(posting);
+        tokio::select! {
+            () = &mut posting => {}
+            lost = async { leads.wait_for(|leads| !*leads).await.map(drop) } => {
+                // Without anybody who could say that another one posts, this one goes on.
+                if lost.is_ok() {
+                    turn.cancel();
+                }
+                posting.await;
+            }
+        }
+    }
 }
 
 /// Reads the webhooks of this store.

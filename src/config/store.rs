@@ -1,7 +1,11 @@
 //! `[store]`: where messages and events are kept.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use url::Url;
+
+use super::secret::Secret;
 use super::section::Section;
 
 /// Where messages and events are kept, and how.
@@ -15,6 +19,16 @@ pub struct Store {
     pub recent_events: u32,
     /// Bytes of them.
     pub recent_bytes: usize,
+    /// The password for PostgreSQL, when the URL has none.
+    pub password: Option<Secret>,
+    /// A file of certificates that PostgreSQL's is checked against, beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Connections to PostgreSQL for reading.
+    pub connections: u32,
+    /// How long what this replica holds stays its own when nothing is heard from it.
+    pub lease: Duration,
+    /// What this replica is called; `None` for the name of its host.
+    pub replica: Option<String>,
 }
 
 /// Where messages and events are kept.
@@ -22,6 +36,8 @@ pub struct Store {
 pub enum Place {
     /// A SQLite database in this file.
     Sqlite(PathBuf),
+    /// A PostgreSQL database at this URL, which may have a password in it.
+    Postgres(Secret),
 }
 
 /// When a message counts as durable.
@@ -33,9 +49,14 @@ pub enum Synchronous {
     Normal,
 }
 
+/// A lease is renewed three times in its length, and a network may be slow for that long.
+const MIN_LEASE: Duration = Duration::from_secs(1);
+const MAX_LEASE: Duration = Duration::from_secs(600);
+
 impl Store {
     pub(super) fn read(mut section: Section<'_>) -> Self {
-        let accepted = "sqlite:// and a path, such as \"sqlite://sipost.db\"";
+        let accepted = "sqlite:// and a path, such as \"sqlite://sipost.db\", \
+                        or postgres://user@host/database";
         if !section.has("url") && !section.has("url_file") {
             section.miss("url", accepted);
         }
@@ -46,6 +67,11 @@ impl Store {
             synchronous: section.word("synchronous", &synchronous),
             recent_events: section.integer("recent_events", 0..=10_000_000_u32),
             recent_bytes: section.size("recent_bytes", 0..=16 << 30),
+            password: section.secret("password", "password_file"),
+            ca_file: section.file("ca_file"),
+            connections: section.integer("connections", 1..=100_u32),
+            lease: section.duration("lease", MIN_LEASE, MAX_LEASE),
+            replica: section.text("replica", "a name", |text| Some(text.to_owned())),
         };
         section.finish();
         store
@@ -54,6 +80,10 @@ impl Store {
 
 impl Place {
     fn parse(url: &str) -> Option<Self> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let is_usable = Url::parse(url).is_ok_and(|url| url.has_host() && url.path().len() > 1);
+            return is_usable.then(|| Self::Postgres(Secret::new(url)));
+        }
         let path = url.strip_prefix("sqlite://")?;
         let usable = !path.is_empty() && !path.contains('\0') && !path.starts_with(':');
         usable.then(|| Self::Sqlite(PathBuf::from(path)))

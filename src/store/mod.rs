@@ -8,17 +8,21 @@
 //! calls, also before the futures they return are awaited; each future is ready when its batch is
 //! durable. Nobody sees an event before that.
 
+mod codes;
+mod error;
+mod observer;
 #[cfg(test)]
 mod suite;
 mod tail;
+mod waiting;
 mod webhooks;
 
+pub mod postgres;
 pub mod sqlite;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -30,6 +34,8 @@ use crate::message::MessageId;
 use crate::message::OnUnknown;
 use crate::message::Status;
 use crate::message::Timestamp;
+pub use error::StoreError;
+pub use observer::Observer;
 pub use tail::TailSize;
 pub use webhooks::Attempt;
 pub use webhooks::Attempted;
@@ -87,6 +93,16 @@ pub trait Store: WebhookStore + Send + Sync + 'static {
     /// Takes up to `limit` messages that have not ended and that nobody holds: those of before a
     /// restart, and those of replicas that are gone. Oldest first; none is handed out twice.
     fn claim(&self, limit: usize) -> Reply<Vec<Claimed>>;
+
+    /// Changes whenever there may be something to [`Store::claim`]. A hint, not a promise.
+    fn claimable(&self) -> watch::Receiver<u64>;
+
+    /// Whether this replica does what one of them has to do for all: post webhooks.
+    fn leads(&self) -> watch::Receiver<bool>;
+
+    /// Whether this replica still holds what it took in and claimed, by its own clock. When it does
+    /// not, others may be at work on it: what was recorded must not be transmitted any more.
+    fn is_held(&self) -> bool;
 
     /// Reads messages for sending; those that are gone are left out.
     fn load(&self, ids: Vec<MessageId>) -> Reply<Vec<Arc<Message>>>;
@@ -159,6 +175,9 @@ pub struct IdempotencyKey {
 pub enum Verdict {
     /// Durable.
     Accepted,
+    /// Durable. These of its messages are not this replica's to send now: another one is sending to
+    /// their targets, or has the account they need; or this one has yet to claim what came before.
+    Elsewhere(Vec<MessageId>),
     /// The key was used with this very body before: those messages, in their order.
     Replayed(Vec<MessageId>),
     /// The key was used with another body before.
@@ -344,54 +363,4 @@ pub struct Bounds {
     pub forgotten_to: u64,
     /// The newest durable event; 0 in a new log.
     pub last: u64,
-}
-
-/// Why a verb did not do what it says. Nothing of its batch took effect.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The disk, or the quota, is full.
-    #[error("the store is full: {0}")]
-    Full(String),
-    /// The files may be read and not written.
-    #[error("the store cannot be written: {0}")]
-    ReadOnly(String),
-    /// Another process holds the store.
-    #[error("the store is locked by another process: {0}")]
-    Locked(String),
-    /// What is in the store cannot be made sense of.
-    #[error("the store is damaged: {0}")]
-    Damaged(String),
-    /// A newer program wrote the store.
-    #[error(
-        "the store is of version {found}, and this program knows {known} at most: a newer sipost \
-         wrote it"
-    )]
-    Newer {
-        /// Of the store.
-        found: usize,
-        /// The newest this program knows.
-        known: usize,
-    },
-    /// The store does not answer.
-    #[error("the store is away: {0}")]
-    Away(String),
-    /// More is waiting for the disk than may.
-    #[error("the store is overloaded")]
-    Overloaded,
-    /// The store was closed.
-    #[error("the store is closed")]
-    Closed,
-}
-
-impl StoreError {
-    /// When trying again is worth while.
-    pub fn retry_after(&self) -> Duration {
-        match self {
-            Self::Overloaded | Self::Locked(_) => Duration::from_secs(1),
-            Self::Away(_) | Self::Closed => Duration::from_secs(5),
-            Self::Full(_) | Self::ReadOnly(_) | Self::Damaged(_) | Self::Newer { .. } => {
-                Duration::from_secs(30)
-            }
-        }
-    }
 }

@@ -136,11 +136,16 @@ impl Dispatcher {
             if let Some(key) = &key {
                 self.keys.remove(key);
             }
-            if let Ok(Verdict::Accepted) = verdict {
+            if let Ok(Verdict::Accepted | Verdict::Elsewhere(_)) = verdict {
                 self.observer.accepted(messages.len());
             }
+            let is_kept = |id: MessageId| match &verdict {
+                Ok(Verdict::Accepted) => true,
+                Ok(Verdict::Elsewhere(others)) => !others.contains(&id),
+                Ok(Verdict::Replayed(_) | Verdict::KeyReused) | Err(_) => false,
+            };
             for message in &messages {
-                if let Ok(Verdict::Accepted) = verdict {
+                if is_kept(message.id) {
                     self.board.confirm(message.id);
                 } else {
                     self.board.withdraw(message.id, now);
@@ -149,7 +154,7 @@ impl Dispatcher {
             }
             // A client that has gone meanwhile has still handed its message over.
             drop(reply.send(match verdict {
-                Ok(Verdict::Accepted) => Ok(Admission::Accepted(messages)),
+                Ok(Verdict::Accepted | Verdict::Elsewhere(_)) => Ok(Admission::Accepted(messages)),
                 Ok(Verdict::Replayed(ids)) => Ok(Admission::Replayed(ids)),
                 Ok(Verdict::KeyReused) => Err(AcceptError::KeyReused),
                 Err(error) => Err(AcceptError::Store(error)),

@@ -7,6 +7,7 @@
 //! about one lane is in the order it happened, also when the store fails and records are tried
 //! again.
 
+mod claiming;
 mod commit;
 mod intake;
 mod loading;
@@ -24,6 +25,7 @@ use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
@@ -56,13 +58,9 @@ pub use parts::Parts;
 pub use parts::Settings;
 use recording::After;
 use recording::Failing;
-use recording::RETRY_MAX;
-use recording::RETRY_MIN;
 
 /// Commands and reports taken in at once.
 const TURN: usize = 1024;
-/// Messages asked for at once, when taking over those of before a restart.
-const CLAIM: usize = 2_000;
 /// The longest sleep: the clock on the wall may have been set meanwhile.
 const MAX_SLEEP: Duration = Duration::from_secs(30);
 
@@ -102,9 +100,13 @@ pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
         loading: None,
         load_after: tokio::time::Instant::now(),
         draining: false,
+        claim_after: tokio::time::Instant::now(),
     };
+    let mut claimable = dispatcher.store.claimable();
     dispatcher.claim_all(&drain).await;
-    dispatcher.turns(&mut commands, &mut reports, &drain).await;
+    dispatcher
+        .turns(&mut commands, &mut reports, &mut claimable, &drain)
+        .await;
 }
 
 struct Dispatcher {
@@ -133,6 +135,8 @@ struct Dispatcher {
     /// After a failed read, no other before this time.
     load_after: tokio::time::Instant,
     draining: bool,
+    /// After a failed claim, no other before this time.
+    claim_after: tokio::time::Instant,
 }
 
 /// What woke the loop.
@@ -140,44 +144,23 @@ enum Input {
     Arrived,
     Committed(Committed),
     Loaded(Result<Vec<Arc<Message>>, StoreError>),
+    Claimable,
     Time,
     Drain,
 }
 
 impl Dispatcher {
-    /// Takes over what has not ended, before anything new is taken in: it is older.
-    async fn claim_all(&mut self, drain: &CancellationToken) {
-        let mut wait = RETRY_MIN;
-        while !drain.is_cancelled() {
-            match self.store.claim(CLAIM).await {
-                Ok(claimed) if claimed.is_empty() => return,
-                Ok(claimed) => {
-                    let now = self.clock.now();
-                    for one in claimed {
-                        self.board.claim(one, now);
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "waiting messages cannot be read; trying again");
-                    tokio::select! {
-                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_MAX),
-                        () = drain.cancelled() => {}
-                    }
-                }
-            }
-        }
-    }
-
     async fn turns(
         &mut self,
         commands: &mut mpsc::Receiver<Command>,
         reports: &mut mpsc::UnboundedReceiver<Report>,
+        claimable: &mut watch::Receiver<u64>,
         drain: &CancellationToken,
     ) {
         let mut inbox = Vec::with_capacity(TURN);
         let mut told = Vec::with_capacity(TURN);
         // A channel that everybody has left is always ready and never again of interest.
-        let (mut asked, mut reported) = (true, true);
+        let (mut asked, mut reported, mut shared) = (true, true, true);
         loop {
             self.decide();
             if self.draining && self.is_idle() {
@@ -198,12 +181,17 @@ impl Dispatcher {
                     Input::Arrived
                 }
                 result = loading::loaded(&mut self.loading), if free => Input::Loaded(result),
+                changed = claimable.changed(), if shared && free && !self.draining => {
+                    shared = changed.is_ok();
+                    if shared { Input::Claimable } else { Input::Time }
+                }
                 () = sleep_for(sleep), if free => Input::Time,
                 () = drain.cancelled(), if !self.draining => Input::Drain,
             };
             match input {
                 Input::Committed(committed) => self.committed(committed),
                 Input::Loaded(result) => self.loaded(result),
+                Input::Claimable => self.claim_some().await,
                 Input::Arrived | Input::Time => {}
                 Input::Drain => self.draining = true,
             }

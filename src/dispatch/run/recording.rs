@@ -140,11 +140,13 @@ impl Dispatcher {
     }
 
     /// Hands jobs to their agent. One that has ended meanwhile takes none, and its last report is
-    /// behind us or knows nothing of these.
+    /// behind us or knows nothing of these. None are handed over by a replica that was not heard of
+    /// for too long: another one may have begun with them.
     fn transmit(&mut self, index: AgentIndex, jobs: Vec<Job>, now: Timestamp) {
         let keys: Vec<_> = jobs.iter().map(|job| job.key).collect();
         let agent = self.agents.get(&index);
-        if agent.is_some_and(|agent| agent.tell(AgentCommand::Send(jobs))) {
+        let is_held = self.store.is_held();
+        if is_held && agent.is_some_and(|agent| agent.tell(AgentCommand::Send(jobs))) {
             return;
         }
         let teller = agent.map(super::teller);

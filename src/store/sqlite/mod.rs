@@ -22,7 +22,6 @@ mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -33,6 +32,7 @@ use super::Events;
 use super::Logged;
 use super::MessageFilter;
 use super::Messages;
+pub use super::Observer;
 use super::Record;
 use super::Recorded;
 use super::Reply;
@@ -90,20 +90,6 @@ pub enum Synchronous {
     /// the power fails, or the kernel, the last seconds may be missing although they were
     /// answered: messages with a 202 would never be sent, and others sent again.
     Normal,
-}
-
-/// Who wants to know how commits go. Called by the thread that writes, so it must not block.
-pub trait Observer: Send + Sync {
-    /// A transaction with this many rows took so long, its sync included.
-    fn committed(&self, took: Duration, rows: usize);
-
-    /// A transaction failed.
-    fn failed(&self, _error: &StoreError) {}
-}
-
-/// Nobody wants to know.
-impl Observer for () {
-    fn committed(&self, _took: Duration, _rows: usize) {}
 }
 
 struct Sqlite {
@@ -182,6 +168,19 @@ impl Store for Sqlite {
     fn claim(&self, limit: usize) -> Reply<Vec<Claimed>> {
         self.writer
             .submit(Urgency::Ongoing, Weight::SMALL, limit, claim::claim)
+    }
+
+    /// Nobody else has the database open: what there is to claim is there from the beginning.
+    fn claimable(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+
+    fn leads(&self) -> watch::Receiver<bool> {
+        watch::channel(true).1
+    }
+
+    fn is_held(&self) -> bool {
+        true
     }
 
     fn load(&self, ids: Vec<MessageId>) -> Reply<Vec<Arc<Message>>> {

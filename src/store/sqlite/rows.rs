@@ -20,6 +20,9 @@ use crate::message::Status;
 use crate::message::Timestamp;
 use crate::store::Claimed;
 use crate::store::Logged;
+use crate::store::codes;
+pub(super) use crate::store::codes::headers_text;
+pub(super) use crate::store::codes::metadata_text;
 
 /// The columns that [`message`] reads, in its order: `s` is the row in `states`, `m` that in
 /// `messages`.
@@ -34,60 +37,31 @@ pub(super) const LOGGED: &str =
     "e.seq, e.kind, e.message_id, e.uri, e.account, e.members, e.webhook";
 
 pub(super) fn status_number(status: Status) -> i64 {
-    match status {
-        Status::Scheduled => 0,
-        Status::Queued => 1,
-        Status::Sending => 2,
-        Status::Succeeded => 3,
-        Status::Failed => 4,
-    }
+    i64::from(codes::status_number(status))
 }
 
 pub(super) fn status(row: &Row<'_>, at: usize) -> Result<Status, Error> {
-    let number = usize::try_from(row.get::<_, i64>(at)?).unwrap_or(usize::MAX);
-    Status::ALL
-        .get(number)
-        .copied()
-        .ok_or_else(|| strange(at, "status"))
+    codes::status(row.get(at)?).ok_or_else(|| strange(at, "status"))
 }
 
 pub(super) fn kind_number(kind: EventKind) -> i64 {
-    match kind {
-        EventKind::Sending => 0,
-        EventKind::Deferred => 1,
-        EventKind::Succeeded => 2,
-        EventKind::Failed => 3,
-    }
+    i64::from(codes::kind_number(kind))
 }
 
 pub(super) fn kind(row: &Row<'_>, at: usize) -> Result<EventKind, Error> {
-    let number = usize::try_from(row.get::<_, i64>(at)?).unwrap_or(usize::MAX);
-    EventKind::ALL
-        .get(number)
-        .copied()
-        .ok_or_else(|| strange(at, "kind"))
+    codes::kind(row.get(at)?).ok_or_else(|| strange(at, "kind"))
 }
 
 pub(super) fn encoding_number(encoding: BodyEncoding) -> i64 {
-    match encoding {
-        BodyEncoding::Utf8 => 0,
-        BodyEncoding::Base64 => 1,
-    }
+    i64::from(codes::encoding_number(encoding))
 }
 
 pub(super) fn on_unknown_number(on_unknown: OnUnknown) -> i64 {
-    match on_unknown {
-        OnUnknown::Resend => 0,
-        OnUnknown::Fail => 1,
-    }
+    i64::from(codes::on_unknown_number(on_unknown))
 }
 
 fn on_unknown(row: &Row<'_>, at: usize) -> Result<OnUnknown, Error> {
-    match row.get::<_, i64>(at)? {
-        0 => Ok(OnUnknown::Resend),
-        1 => Ok(OnUnknown::Fail),
-        _ => Err(strange(at, "on_unknown")),
-    }
+    codes::on_unknown(row.get(at)?).ok_or_else(|| strange(at, "on_unknown"))
 }
 
 pub(super) fn time(row: &Row<'_>, at: usize) -> Result<Timestamp, Error> {
@@ -123,11 +97,7 @@ pub(super) fn optional_shared(row: &Row<'_>, at: usize) -> Result<Option<Arc<str
 
 /// Reads the columns of [`MESSAGE`].
 pub(super) fn message(row: &Row<'_>) -> Result<Message, Error> {
-    let body_encoding = match row.get::<_, i64>(5)? {
-        0 => BodyEncoding::Utf8,
-        1 => BodyEncoding::Base64,
-        _ => return Err(strange(5, "body_encoding")),
-    };
+    let body_encoding = codes::encoding(row.get(5)?).ok_or_else(|| strange(5, "body_encoding"))?;
     Ok(Message {
         id: id(row, 0)?,
         target: row.get(1)?,
@@ -182,45 +152,14 @@ pub(super) fn logged(row: &Row<'_>, from: usize, epoch: u64) -> Result<Logged, E
     })
 }
 
-/// `NULL` for none, else JSON: `[["X-Foo","bar"]]`.
-pub(super) fn headers_text(headers: &[Header]) -> Option<String> {
-    if headers.is_empty() {
-        return None;
-    }
-    let pairs: Vec<_> = headers
-        .iter()
-        .map(|header| (&header.name, &header.value))
-        .collect();
-    // Pairs of strings are always JSON.
-    serde_json::to_string(&pairs).ok()
-}
-
 fn headers(row: &Row<'_>, at: usize) -> Result<Vec<Header>, Error> {
-    let Some(text) = row.get_ref(at)?.as_str_or_null()? else {
-        return Ok(Vec::new());
-    };
-    let pairs: Vec<(String, String)> =
-        serde_json::from_str(text).map_err(|_| strange(at, "extra_headers"))?;
-    Ok(pairs
-        .into_iter()
-        .map(|(name, value)| Header { name, value })
-        .collect())
-}
-
-/// `NULL` for none, else JSON: `{"order":"42"}`.
-pub(super) fn metadata_text(metadata: &Metadata) -> Option<String> {
-    if metadata.is_empty() {
-        return None;
-    }
-    // Strings by strings are always JSON.
-    serde_json::to_string(metadata).ok()
+    let headers = codes::headers(row.get_ref(at)?.as_str_or_null()?);
+    headers.ok_or_else(|| strange(at, "extra_headers"))
 }
 
 fn metadata(row: &Row<'_>, at: usize) -> Result<Metadata, Error> {
-    match row.get_ref(at)?.as_str_or_null()? {
-        Some(text) => serde_json::from_str(text).map_err(|_| strange(at, "metadata")),
-        None => Ok(Metadata::new()),
-    }
+    let metadata = codes::metadata(row.get_ref(at)?.as_str_or_null()?);
+    metadata.ok_or_else(|| strange(at, "metadata"))
 }
 
 pub(super) fn strange(column: usize, name: &str) -> Error {

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 

@@ -9,8 +9,6 @@
 //! answer. A new verb is such a function, and nothing here changes.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
 use rusqlite::Connection;
@@ -24,6 +22,9 @@ use crate::clock;
 use crate::store::Reply;
 use crate::store::StoreError;
 use crate::store::tail::Tail;
+pub(super) use crate::store::waiting::Urgency;
+use crate::store::waiting::Waiting;
+pub(super) use crate::store::waiting::Weight;
 
 /// The way in to the writer.
 pub(super) struct Writer {
@@ -31,48 +32,11 @@ pub(super) struct Writer {
     waiting: Arc<Waiting>,
 }
 
-/// How much a verb writes, near enough to bound what waits and what is written at once.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Weight {
-    pub(super) rows: usize,
-    pub(super) bytes: usize,
-}
-
-impl Weight {
-    /// Of what hardly counts.
-    pub(super) const SMALL: Self = Self { rows: 1, bytes: 0 };
-
-    /// Of rows that are changed or removed.
-    pub(super) fn of_rows(rows: usize) -> Self {
-        Self { rows, bytes: 0 }
-    }
-}
-
-/// Whether a verb may be refused when too much waits for the disk.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Urgency {
-    /// Takes on new work.
-    New,
-    /// Brings work that was taken on further: refused only when several times as much waits.
-    Ongoing,
-}
-
-/// What may wait for the disk. In a second of standstill a busy gateway gathers less.
-const MAX_WAITING: Weight = Weight {
-    rows: 50_000,
-    bytes: 64 * 1024 * 1024,
-};
 /// What is committed at once at most, so that nobody waits for long behind a full queue.
 const MAX_GROUP: Weight = Weight {
     rows: 8_192,
     bytes: 8 * 1024 * 1024,
 };
-
-#[derive(Default)]
-struct Waiting {
-    rows: AtomicUsize,
-    bytes: AtomicUsize,
-}
 
 enum Order {
     /// To be applied in one transaction, in this order.
@@ -206,30 +170,6 @@ impl Writer {
 
 fn reply<T: Send + 'static>(answer: oneshot::Receiver<Result<T, StoreError>>) -> Reply<T> {
     Box::pin(async move { answer.await.unwrap_or(Err(StoreError::Closed)) })
-}
-
-impl Waiting {
-    /// Counts a verb in, unless too much waits already. Nothing is too large for an empty queue.
-    fn admit(&self, urgency: Urgency, weight: Weight) -> bool {
-        let times = match urgency {
-            Urgency::New => 1,
-            Urgency::Ongoing => 4,
-        };
-        let rows = self.rows.fetch_add(weight.rows, Ordering::Relaxed);
-        let bytes = self.bytes.fetch_add(weight.bytes, Ordering::Relaxed);
-        let fits = rows + weight.rows <= MAX_WAITING.rows * times
-            && bytes + weight.bytes <= MAX_WAITING.bytes * times;
-        if fits || rows == 0 {
-            return true;
-        }
-        self.leave(weight);
-        false
-    }
-
-    fn leave(&self, weight: Weight) {
-        self.rows.fetch_sub(weight.rows, Ordering::Relaxed);
-        self.bytes.fetch_sub(weight.bytes, Ordering::Relaxed);
-    }
 }
 
 struct Thread {

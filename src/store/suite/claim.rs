@@ -14,6 +14,7 @@ use super::samples::submission;
 use crate::message::Message;
 use crate::message::OnUnknown;
 use crate::message::Status;
+use crate::store::Verdict;
 
 pub(crate) async fn what_was_left_is_handed_out_once_oldest_first(bed: &dyn Bed) {
     let store = bed.open();
@@ -37,7 +38,12 @@ pub(crate) async fn what_was_left_is_handed_out_once_oldest_first(bed: &dyn Bed)
     store.record(records.into()).await.unwrap();
 
     let store = reopen(bed, store).await;
-    accept(&store, [6]).await;
+    let elsewhere = Message {
+        uri: "sip:carol@example.com".into(),
+        ..message(6)
+    };
+    let new = vec![submission(vec![elsewhere])];
+    assert_eq!(store.accept(new).await.unwrap(), [Verdict::Accepted]);
     let mut claimed = Vec::new();
     loop {
         let some = store.claim(2).await.unwrap();

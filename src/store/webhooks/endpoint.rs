@@ -45,6 +45,53 @@ impl Endpoint {
     pub fn queue(&self) -> Arc<str> {
         self.id.to_string().into()
     }
+
+    /// Makes a change. `last_event` is how far the log reaches.
+    pub(in crate::store) fn apply(&mut self, change: &Change, last_event: u64) {
+        if let Some(url) = &change.url {
+            self.url = url.clone();
+            // What the old address did says nothing about the new one.
+            self.failing_since = None;
+        }
+        if let Some(kinds) = &change.kinds {
+            self.kinds = kinds.clone();
+        }
+        if let Some(accounts) = &change.accounts {
+            self.accounts = accounts.clone();
+        }
+        if let Some(description) = &change.description {
+            self.description = description.clone();
+        }
+        match change.disabled {
+            Some(Some(disabled)) => self.disabled = self.disabled.or(Some(disabled)),
+            Some(None) if self.disabled.is_some() => {
+                self.disabled = None;
+                self.failing_since = None;
+                self.after = last_event;
+            }
+            Some(None) | None => {}
+        }
+        if let Some((secret, until)) = &change.secret {
+            let previous = std::mem::replace(&mut self.secret, secret.clone());
+            self.previous_secret = Some((previous, *until));
+        }
+        if let Some(recovery) = change.recovery {
+            self.recovery = Some(merge(self.recovery, recovery));
+        }
+        if let Some(updated_at) = change.updated_at {
+            self.updated_at = updated_at;
+        }
+    }
+}
+
+/// Sending again what was sent again already does no harm, so the union is as good as both.
+fn merge(under_way: Option<Recovery>, asked: Recovery) -> Recovery {
+    under_way.map_or(asked, |other| Recovery {
+        since: asked.since.min(other.since),
+        until: asked.until.max(other.until),
+        cursor: asked.cursor.min(other.cursor),
+        end: asked.end.max(other.end),
+    })
 }
 
 /// Every endpoint.

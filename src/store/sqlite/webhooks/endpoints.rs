@@ -10,7 +10,6 @@ use crate::message::Timestamp;
 use crate::store::Change;
 use crate::store::Endpoint;
 use crate::store::Endpoints;
-use crate::store::Recovery;
 use crate::store::StoreError;
 use crate::store::sqlite::schema;
 use crate::store::sqlite::turn::Turn;
@@ -55,56 +54,10 @@ pub(super) fn change(
     let Some(mut endpoint) = find(turn, *id)? else {
         return Ok(None);
     };
-    apply(&mut endpoint, change, turn.positions.last_event);
+    endpoint.apply(change, turn.positions.last_event);
     write(turn, &endpoint)?;
     revise(turn)?;
     Ok(Some(endpoint))
-}
-
-fn apply(endpoint: &mut Endpoint, change: &Change, last_event: u64) {
-    if let Some(url) = &change.url {
-        endpoint.url = url.clone();
-        // What the old address did says nothing about the new one.
-        endpoint.failing_since = None;
-    }
-    if let Some(kinds) = &change.kinds {
-        endpoint.kinds = kinds.clone();
-    }
-    if let Some(accounts) = &change.accounts {
-        endpoint.accounts = accounts.clone();
-    }
-    if let Some(description) = &change.description {
-        endpoint.description = description.clone();
-    }
-    match change.disabled {
-        Some(Some(disabled)) => endpoint.disabled = endpoint.disabled.or(Some(disabled)),
-        Some(None) if endpoint.disabled.is_some() => {
-            endpoint.disabled = None;
-            endpoint.failing_since = None;
-            endpoint.after = last_event;
-        }
-        Some(None) | None => {}
-    }
-    if let Some((secret, until)) = &change.secret {
-        let previous = std::mem::replace(&mut endpoint.secret, secret.clone());
-        endpoint.previous_secret = Some((previous, *until));
-    }
-    if let Some(recovery) = change.recovery {
-        endpoint.recovery = Some(merge(endpoint.recovery, recovery));
-    }
-    if let Some(updated_at) = change.updated_at {
-        endpoint.updated_at = updated_at;
-    }
-}
-
-/// Sending again what was sent again already does no harm, so the union is as good as both.
-fn merge(under_way: Option<Recovery>, asked: Recovery) -> Recovery {
-    under_way.map_or(asked, |other| Recovery {
-        since: asked.since.min(other.since),
-        until: asked.until.max(other.until),
-        cursor: asked.cursor.min(other.cursor),
-        end: asked.end.max(other.end),
-    })
 }
 
 pub(super) fn delete(turn: &mut Turn<'_>, id: &EndpointId) -> Result<bool, StoreError> {

@@ -1,0 +1,139 @@
+//! Our words as the small numbers that both backends keep, and back.
+
+use crate::message::BodyEncoding;
+use crate::message::EventKind;
+use crate::message::Header;
+use crate::message::Metadata;
+use crate::message::OnUnknown;
+use crate::message::Status;
+
+pub(super) fn status_number(status: Status) -> i16 {
+    match status {
+        Status::Scheduled => 0,
+        Status::Queued => 1,
+        Status::Sending => 2,
+        Status::Succeeded => 3,
+        Status::Failed => 4,
+    }
+}
+
+pub(super) fn status(number: i16) -> Option<Status> {
+    let number = usize::try_from(number).ok()?;
+    Status::ALL.get(number).copied()
+}
+
+pub(super) fn kind_number(kind: EventKind) -> i16 {
+    match kind {
+        EventKind::Sending => 0,
+        EventKind::Deferred => 1,
+        EventKind::Succeeded => 2,
+        EventKind::Failed => 3,
+    }
+}
+
+pub(super) fn kind(number: i16) -> Option<EventKind> {
+    let number = usize::try_from(number).ok()?;
+    EventKind::ALL.get(number).copied()
+}
+
+pub(super) fn encoding_number(encoding: BodyEncoding) -> i16 {
+    match encoding {
+        BodyEncoding::Utf8 => 0,
+        BodyEncoding::Base64 => 1,
+    }
+}
+
+pub(super) fn encoding(number: i16) -> Option<BodyEncoding> {
+    match number {
+        0 => Some(BodyEncoding::Utf8),
+        1 => Some(BodyEncoding::Base64),
+        _ => None,
+    }
+}
+
+pub(super) fn on_unknown_number(on_unknown: OnUnknown) -> i16 {
+    match on_unknown {
+        OnUnknown::Resend => 0,
+        OnUnknown::Fail => 1,
+    }
+}
+
+pub(super) fn on_unknown(number: i16) -> Option<OnUnknown> {
+    match number {
+        0 => Some(OnUnknown::Resend),
+        1 => Some(OnUnknown::Fail),
+        _ => None,
+    }
+}
+
+/// `None` for none, else JSON: `[["X-Foo","bar"]]`.
+pub(super) fn headers_text(headers: &[Header]) -> Option<String> {
+    if headers.is_empty() {
+        return None;
+    }
+    let pairs: Vec<_> = headers
+        .iter()
+        .map(|header| (&header.name, &header.value))
+        .collect();
+    // Pairs of strings are always JSON.
+    serde_json::to_string(&pairs).ok()
+}
+
+/// What [`headers_text`] wrote; `None` when it is something else.
+pub(super) fn headers(text: Option<&str>) -> Option<Vec<Header>> {
+    let Some(text) = text else {
+        return Some(Vec::new());
+    };
+    let pairs: Vec<(String, String)> = serde_json::from_str(text).ok()?;
+    let header = |(name, value)| Header { name, value };
+    Some(pairs.into_iter().map(header).collect())
+}
+
+/// `None` for none, else JSON: `{"order":"42"}`.
+pub(super) fn metadata_text(metadata: &Metadata) -> Option<String> {
+    if metadata.is_empty() {
+        return None;
+    }
+    // Strings by strings are always JSON.
+    serde_json::to_string(metadata).ok()
+}
+
+/// What [`metadata_text`] wrote; `None` when it is something else.
+pub(super) fn metadata(text: Option<&str>) -> Option<Metadata> {
+    match text {
+        Some(text) => serde_json::from_str(text).ok(),
+        None => Some(Metadata::new()),
+    }
+}
+
+/// `None` for an empty list, else JSON: `["succeeded","failed"]`.
+pub(super) fn list_text<T: serde::Serialize>(items: &[T]) -> Option<String> {
+    if items.is_empty() {
+        return None;
+    }
+    // Strings are always JSON.
+    serde_json::to_string(items).ok()
+}
+
+/// What [`list_text`] wrote; `None` when it is something else.
+pub(super) fn list<T: serde::de::DeserializeOwned>(text: Option<&str>) -> Option<Vec<T>> {
+    match text {
+        Some(text) => serde_json::from_str(text).ok(),
+        None => Some(Vec::new()),
+    }
+}
+
+/// The types of events as the words of a list.
+pub(super) fn kinds_text(kinds: &[EventKind]) -> Option<String> {
+    let words: Vec<_> = kinds.iter().map(|kind| kind.as_str()).collect();
+    list_text(&words)
+}
+
+/// What [`kinds_text`] wrote; `None` when it is something else.
+pub(super) fn kinds(text: Option<&str>) -> Option<Vec<EventKind>> {
+    let words: Vec<String> = list(text)?;
+    words
+        .iter()
+        .map(|word| EventKind::from_word(word))
+        .collect()
+}

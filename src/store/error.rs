@@ -1,0 +1,53 @@
+//! Why a verb did not do what it says.
+
+use std::time::Duration;
+
+/// Why a verb did not do what it says. Nothing of its batch took effect.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk, or the quota, is full.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// The files may be read and not written.
+    #[error("the store cannot be written: {0}")]
+    ReadOnly(String),
+    /// Another process holds the store.
+    #[error("the store is locked by another process: {0}")]
+    Locked(String),
+    /// What is in the store cannot be made sense of.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// A newer program wrote the store.
+    #[error(
+        "the store is of version {found}, and this program knows {known} at most: a newer sipost \
+         wrote it"
+    )]
+    Newer {
+        /// Of the store.
+        found: usize,
+        /// The newest this program knows.
+        known: usize,
+    },
+    /// The store does not answer.
+    #[error("the store is away: {0}")]
+    Away(String),
+    /// More is waiting for the disk than may.
+    #[error("the store is overloaded")]
+    Overloaded,
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// When trying again is worth while.
+    pub fn retry_after(&self) -> Duration {
+        match self {
+            Self::Overloaded | Self::Locked(_) => Duration::from_secs(1),
+            Self::Away(_) | Self::Closed => Duration::from_secs(5),
+            Self::Full(_) | Self::ReadOnly(_) | Self::Damaged(_) | Self::Newer { .. } => {
+                Duration::from_secs(30)
+            }
+        }
+    }
+}

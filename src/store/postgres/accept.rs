@@ -1,0 +1,368 @@
+//! Taking messages in, and knowing a repeated request when it comes.
+//!
+//! The lanes of what is taken in are locked for the transaction, lowest first, so that whoever
+//! takes in a message to the same target at another replica waits, and then sees ours. A lane that
+//! has open messages stays with the replica that has them; an empty one begins here.
+
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::connection::Connection;
+use super::rows;
+use crate::message::Message;
+use crate::message::MessageId;
+use crate::message::Status;
+use crate::message::Timestamp;
+use crate::store::IdempotencyKey;
+use crate::store::StoreError;
+use crate::store::Submission;
+use crate::store::Verdict;
+use crate::store::codes;
+
+/// What became of submissions, and who has to be told.
+#[derive(Debug, Default)]
+pub(super) struct Accepted {
+    pub(super) verdicts: Vec<Verdict>,
+    /// Replicas, this one among them, that have messages to pick up.
+    pub(super) to_wake: BTreeSet<i64>,
+}
+
+/// Where a new message goes.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    owner: i64,
+    claimed: bool,
+}
+
+/// Which replica takes a message whose lane is empty.
+pub(super) trait Placing {
+    /// This replica.
+    fn me(&self) -> i64;
+
+    /// A replica that has an agent for this account, or for any when `None`: this one if it has.
+    fn place(&self, account: Option<&str>) -> i64;
+}
+
+pub(super) async fn accept(
+    connection: &Connection,
+    placing: &(dyn Placing + Sync),
+    submissions: &[&Submission],
+) -> Result<Accepted, StoreError> {
+    let mut verdicts = keys(connection, submissions).await?;
+    let new = submissions
+        .iter()
+        .zip(&verdicts)
+        .filter(|(_, verdict)| **verdict == Verdict::Accepted);
+    let messages: Vec<_> = new
+        .flat_map(|(submission, _)| submission.messages.iter().map(|message| &**message))
+        .collect();
+    let mut to_wake = BTreeSet::new();
+    if messages.is_empty() {
+        return Ok(Accepted { verdicts, to_wake });
+    }
+    let places = places(connection, placing, &messages).await?;
+    insert(connection, &messages, &places).await?;
+    let mut elsewhere = places.iter().zip(&messages);
+    for (submission, verdict) in submissions.iter().zip(&mut verdicts) {
+        if *verdict != Verdict::Accepted {
+            continue;
+        }
+        let mut handed: Vec<MessageId> = Vec::new();
+        for (place, message) in elsewhere.by_ref().take(submission.messages.len()) {
+            if !place.claimed {
+                to_wake.insert(place.owner);
+                handed.push(message.id);
+            }
+        }
+        if !handed.is_empty() {
+            *verdict = Verdict::Elsewhere(handed);
+        }
+    }
+    Ok(Accepted { verdicts, to_wake })
+}
+
+/// Whether PostgreSQL can hold every text of it: there is one character that it cannot.
+pub(super) fn is_storable(submission: &Submission) -> bool {
+    let key = submission.key.as_ref();
+    let key_is = key.is_none_or(|key| !key.key.contains('\0') && !key.owner.contains('\0'));
+    let message_is = |message: &Message| {
+        let texts = [
+            Some(&*message.target),
+            Some(&*message.uri),
+            message.account.as_deref(),
+            Some(&*message.content_type),
+            message.webhook.as_deref(),
+        ];
+        texts.into_iter().flatten().all(|text| !text.contains('\0'))
+    };
+    key_is
+        && submission
+            .messages
+            .iter()
+            .all(|message| message_is(message))
+}
+
+/// Remembers the keys that are new, and says of every submission what its key means.
+async fn keys(
+    connection: &Connection,
+    submissions: &[&Submission],
+) -> Result<Vec<Verdict>, StoreError> {
+    let mut first: HashMap<(&str, &str), &Submission> = HashMap::new();
+    for submission in submissions {
+        if let Some(key) = &submission.key {
+            first.entry((&key.owner, &key.key)).or_insert(submission);
+        }
+    }
+    if first.is_empty() {
+        return Ok(vec![Verdict::Accepted; submissions.len()]);
+    }
+    let new = remember(connection, &first).await?;
+    let known = match new.len() == first.len() {
+        true => HashMap::new(),
+        false => recall(connection, &first).await?,
+    };
+    let verdict = |submission: &&Submission| {
+        let Some(key) = &submission.key else {
+            return Verdict::Accepted;
+        };
+        let name = (&*key.owner, &*key.key);
+        let leader = first.get(&name).copied();
+        let is_new = new.contains(&(key.owner.to_string(), key.key.to_string()));
+        match (
+            leader,
+            known.get(&(key.owner.to_string(), key.key.to_string())),
+        ) {
+            (Some(leader), _) if is_new => follow(leader, submission, key),
+            (_, Some((fingerprint, ids))) if *fingerprint == key.fingerprint => {
+                Verdict::Replayed(ids.clone())
+            }
+            (_, Some(_)) => Verdict::KeyReused,
+            // Forgotten between the two looks: as good as new, but not remembered.
+            (_, None) => Verdict::Accepted,
+        }
+    };
+    Ok(submissions.iter().map(verdict).collect())
+}
+
+/// What a key means that another submission of the same batch brought first.
+fn follow(leader: &Submission, submission: &Submission, key: &IdempotencyKey) -> Verdict {
+    if std::ptr::eq(leader, submission) {
+        return Verdict::Accepted;
+    }
+    let same = leader
+        .key
+        .as_ref()
+        .is_some_and(|other| other.fingerprint == key.fingerprint);
+    match same {
+        true => Verdict::Replayed(leader.messages.iter().map(|message| message.id).collect()),
+        false => Verdict::KeyReused,
+    }
+}
+
+async fn remember(
+    connection: &Connection,
+    first: &HashMap<(&str, &str), &Submission>,
+) -> Result<BTreeSet<(String, String)>, StoreError> {
+    // In the same order at every replica, so that two that wait for each other's keys cannot be.
+    let sorted: std::collections::BTreeMap<_, _> = first.iter().collect();
+    let mut columns = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for ((owner, key), submission) in sorted {
+        let ids = submission.messages.iter().flat_map(|m| *m.id.as_bytes());
+        let created_at = submission.messages.first().map(|m| m.created_at);
+        let fingerprint = submission.key.as_ref().map(|key| key.fingerprint);
+        columns.0.push(*owner);
+        columns.1.push(*key);
+        columns.2.push(fingerprint.unwrap_or_default().to_vec());
+        columns.3.push(ids.collect::<Vec<u8>>());
+        columns.4.push(created_at.map_or(0, Timestamp::as_millis));
+    }
+    let statement = connection
+        .prepare(
+            "INSERT INTO idempotency_keys (owner, key, fingerprint, message_ids, created_at) \
+             SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::int8[]) \
+             ON CONFLICT (owner, key) DO NOTHING RETURNING owner, key",
+        )
+        .await?;
+    let new = connection
+        .client()
+        .query(
+            &statement,
+            &[&columns.0, &columns.1, &columns.2, &columns.3, &columns.4],
+        )
+        .await?;
+    new.iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect()
+}
+
+type Known = HashMap<(String, String), ([u8; 32], Vec<MessageId>)>;
+
+async fn recall(
+    connection: &Connection,
+    first: &HashMap<(&str, &str), &Submission>,
+) -> Result<Known, StoreError> {
+    let (owners, keys): (Vec<_>, Vec<_>) = first.keys().copied().unzip();
+    let statement = connection
+        .prepare(
+            "SELECT k.owner, k.key, k.fingerprint, k.message_ids \
+             FROM unnest($1::text[], $2::text[]) AS u (owner, key) \
+             JOIN idempotency_keys k ON k.owner = u.owner AND k.key = u.key",
+        )
+        .await?;
+    let rows = connection
+        .client()
+        .query(&statement, &[&owners, &keys])
+        .await?;
+    let mut known = Known::new();
+    for row in rows {
+        let fingerprint: &[u8] = row.try_get(2)?;
+        let ids: &[u8] = row.try_get(3)?;
+        let fingerprint = fingerprint
+            .try_into()
+            .map_err(|_| rows::strange("fingerprint"))?;
+        let ids = ids.chunks(16).filter_map(MessageId::from_bytes).collect();
+        known.insert((row.try_get(0)?, row.try_get(1)?), (fingerprint, ids));
+    }
+    Ok(known)
+}
+
+/// Locks the lanes of these messages, and says where each message goes.
+async fn places(
+    connection: &Connection,
+    placing: &(dyn Placing + Sync),
+    messages: &[&Message],
+) -> Result<Vec<Place>, StoreError> {
+    let lanes: Vec<i64> = messages.iter().map(|m| rows::lane(&m.uri)).collect();
+    let mut sorted = lanes.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let lock = connection
+        .prepare("SELECT pg_advisory_xact_lock(lane) FROM unnest($1::int8[]) AS lane")
+        .await?;
+    // A statement of its own after the lock: it sees what those we waited for have committed.
+    let look = connection
+        .prepare(
+            "SELECT u.lane, s.owner, s.claimed FROM unnest($1::int8[]) AS u (lane) \
+             CROSS JOIN LATERAL (SELECT owner, claimed FROM states \
+             WHERE lane = u.lane AND completed_at IS NULL ORDER BY number DESC LIMIT 1) s",
+        )
+        .await?;
+    let params: [Column<'_>; 1] = [&sorted];
+    let (locked, found) = futures_util::future::join(
+        connection.client().execute(&lock, &params),
+        connection.client().query(&look, &params),
+    )
+    .await;
+    locked?;
+    let me = placing.me();
+    let mut taken: HashMap<i64, Place> = HashMap::new();
+    for row in found? {
+        let (owner, claimed): (i64, bool) = (row.try_get(1)?, row.try_get(2)?);
+        let claimed = claimed && owner == me;
+        taken.insert(row.try_get(0)?, Place { owner, claimed });
+    }
+    let place = |(message, lane): (&&Message, i64)| {
+        *taken.entry(lane).or_insert_with(|| {
+            let owner = placing.place(message.account.as_deref());
+            let claimed = owner == me;
+            Place { owner, claimed }
+        })
+    };
+    Ok(messages.iter().zip(lanes).map(place).collect())
+}
+
+type Column<'c> = &'c (dyn ToSql + Sync);
+
+/// A message that is handed over twice, because nobody could tell whether the first time counted,
+/// is taken in once.
+async fn insert(
+    connection: &Connection,
+    messages: &[&Message],
+    places: &[Place],
+) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = messages.iter().map(|m| rows::uuid(m.id)).collect();
+    let (standing, content) = futures_util::future::join(
+        insert_states(connection, &ids, messages, places),
+        insert_contents(connection, &ids, messages),
+    )
+    .await;
+    standing.and(content)
+}
+
+async fn insert_states(
+    connection: &Connection,
+    ids: &[Uuid],
+    messages: &[&Message],
+    places: &[Place],
+) -> Result<(), StoreError> {
+    let statement = connection
+        .prepare(
+            "INSERT INTO states (id, lane, owner, claimed, status) \
+             SELECT id, lane, owner, claimed, status \
+             FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::bool[], $5::int2[]) \
+             WITH ORDINALITY AS u (id, lane, owner, claimed, status, place) ORDER BY place \
+             ON CONFLICT DO NOTHING",
+        )
+        .await?;
+    let lanes: Vec<i64> = messages.iter().map(|m| rows::lane(&m.uri)).collect();
+    let owners: Vec<i64> = places.iter().map(|place| place.owner).collect();
+    let claimed: Vec<bool> = places.iter().map(|place| place.claimed).collect();
+    let statuses: Vec<i16> = messages.iter().map(|m| status(m)).collect();
+    let columns: [Column<'_>; 5] = [&ids, &lanes, &owners, &claimed, &statuses];
+    connection.client().execute(&statement, &columns).await?;
+    Ok(())
+}
+
+async fn insert_contents(
+    connection: &Connection,
+    ids: &[Uuid],
+    messages: &[&Message],
+) -> Result<(), StoreError> {
+    let statement = connection
+        .prepare(
+            "INSERT INTO messages (id, target, uri, account, content_type, ttl, send_at, attempts, \
+             on_unknown, webhook, created_at, expires_at, extra_headers, metadata, body_encoding, \
+             body) SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], \
+             $5::text[], $6::int8[], $7::int8[], $8::int4[], $9::int2[], $10::text[], $11::int8[], \
+             $12::int8[], $13::text[], $14::text[], $15::int2[], $16::bytea[]) \
+             ON CONFLICT DO NOTHING",
+        )
+        .await?;
+    let millis = |time: Option<Timestamp>| time.map(Timestamp::as_millis);
+    let columns: [Column<'_>; 16] = [
+        &ids,
+        &column(messages, |m| m.target.as_str()),
+        &column(messages, |m| &*m.uri),
+        &column(messages, |m| m.account.as_deref()),
+        &column(messages, |m| m.content_type.as_str()),
+        &column(messages, |m| {
+            i64::try_from(m.ttl.as_millis()).unwrap_or(i64::MAX)
+        }),
+        &column(messages, |m| millis(m.send_at)),
+        &column(messages, |m| i32::try_from(m.attempts).unwrap_or(i32::MAX)),
+        &column(messages, |m| codes::on_unknown_number(m.on_unknown)),
+        &column(messages, |m| m.webhook.as_deref()),
+        &column(messages, |m| m.created_at.as_millis()),
+        &column(messages, |m| m.expires_at.as_millis()),
+        &column(messages, |m| codes::headers_text(&m.extra_headers)),
+        &column(messages, |m| codes::metadata_text(&m.metadata)),
+        &column(messages, |m| codes::encoding_number(m.body_encoding)),
+        &column(messages, |m| &*m.body),
+    ];
+    connection.client().execute(&statement, &columns).await?;
+    Ok(())
+}
+
+fn column<'m, T>(messages: &[&'m Message], of: impl Fn(&'m Message) -> T) -> Vec<T> {
+    messages.iter().map(|message| of(message)).collect()
+}
+
+fn status(message: &Message) -> i16 {
+    codes::status_number(match message.send_at {
+        Some(at) if at > message.created_at => Status::Scheduled,
+        _ => Status::Queued,
+    })
+}

@@ -1,0 +1,106 @@
+//! Where a database is, and who we are there.
+
+use std::fmt;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::Host;
+use tokio_postgres::config::SslMode;
+
+use crate::store::StoreError;
+
+/// Where a database is, and who we are there.
+#[derive(Clone)]
+pub struct Address {
+    config: Config,
+}
+
+impl Address {
+    /// Reads a URL, `postgres://user@host/database`; `password` counts when it has none.
+    pub fn parse(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
+        // The cause would repeat the URL, which may have a password in it.
+        let mut config: Config = url
+            .parse()
+            .map_err(|_| StoreError::Away("the URL cannot be read".to_owned()))?;
+        if let Some(password) = password
+            && config.get_password().is_none()
+        {
+            config.password(password);
+        }
+        Ok(Self { config })
+    }
+
+    /// Whether TLS must be spoken: on the way to another machine, unless the URL says that it need
+    /// not, and wherever the URL says that it must.
+    pub fn wants_tls(&self) -> bool {
+        match self.config.get_ssl_mode() {
+            SslMode::Disable => false,
+            SslMode::Prefer => !self.config.get_hosts().iter().all(is_here),
+            _ => true,
+        }
+    }
+
+    pub(super) fn into_config(self) -> Config {
+        self.config
+    }
+}
+
+/// Without the password.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("postgres://")?;
+        for (at, host) in self.config.get_hosts().iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            match host {
+                Host::Tcp(name) => write!(f, "{comma}{name}")?,
+                Host::Unix(path) => write!(f, "{comma}{}", path.display())?,
+            }
+        }
+        write!(f, "/{}", self.config.get_dbname().unwrap_or_default())
+    }
+}
+
+fn is_here(host: &Host) -> bool {
+    match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            name == "localhost"
+                || name
+                    .parse::<std::net::IpAddr>()
+                    .is_ok_and(|address| address.is_loopback())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(url: &str) -> Address {
+        Address::parse(url, Some("from a file")).unwrap()
+    }
+
+    #[test]
+    fn a_password_does_not_travel_in_the_clear_unless_that_is_written_out() {
+        for (url, wants_tls) in [
+            ("postgres://u@db.example.com/d", true),
+            ("postgres://u@db.example.com/d?sslmode=require", true),
+            ("postgres://u@db.example.com/d?sslmode=disable", false),
+            ("postgres://u@127.0.0.1/d", false),
+            ("postgres://u@localhost,db.example.com/d", true),
+            ("postgres://u@localhost/d?sslmode=require", true),
+            ("postgres://u@%2Frun%2Fpostgresql/d", false),
+        ] {
+            assert_eq!(address(url).wants_tls(), wants_tls, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_password_of_the_url_goes_before_the_other_and_neither_is_shown() {
+        let both = address("postgres://u:in-url@db.example.com:5433/d");
+        assert_eq!(both.to_string(), "postgres://db.example.com/d");
+        assert_eq!(both.into_config().get_password(), Some(&b"in-url"[..]));
+        let other = address("postgres://u@db.example.com/d").into_config();
+        assert_eq!(other.get_password(), Some(&b"from a file"[..]));
+        assert!(Address::parse("postgres://u:secret@:x/", None).is_err());
+    }
+}

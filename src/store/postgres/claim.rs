@@ -1,0 +1,155 @@
+//! Picking up what others left here, and taking over what nobody sends any more.
+//!
+//! All open messages of a lane belong to one replica, which is what keeps one of them in flight at
+//! a time, and them in order. So what is taken over is taken lane by lane, under the same locks
+//! that taking in takes, by one replica at a time.
+
+use super::connection::Connection;
+use super::lease::Lease;
+use super::rows;
+use super::schema::LOCKS;
+use crate::store::Claimed;
+use crate::store::StoreError;
+
+/// Held while somebody takes over.
+const TAKING_OVER: i32 = 2;
+
+/// Lanes taken over in one transaction: each is a lock in the shared memory of the database.
+const LANES: usize = 500;
+
+/// Hands out up to `limit` messages that this replica owns and does not know of, oldest first;
+/// takes over what belongs to nobody when there are fewer.
+pub(super) async fn claim(
+    connection: &Connection,
+    lease: &Lease,
+    limit: usize,
+) -> Result<Vec<Claimed>, StoreError> {
+    let me = lease.number();
+    let mut claimed = pick_up(connection, me, limit).await?;
+    while claimed.len() < limit && take_over(connection, lease, limit - claimed.len()).await? > 0 {
+        claimed.extend(pick_up(connection, me, limit - claimed.len()).await?);
+    }
+    Ok(claimed)
+}
+
+async fn pick_up(
+    connection: &Connection,
+    me: i64,
+    limit: usize,
+) -> Result<Vec<Claimed>, StoreError> {
+    let statement = connection
+        .prepare(
+            "WITH mine AS (SELECT id FROM states WHERE owner = $1 AND NOT claimed \
+             AND completed_at IS NULL ORDER BY number LIMIT $2 FOR UPDATE SKIP LOCKED), \
+             known AS (UPDATE states s SET claimed = true FROM mine WHERE s.id = mine.id \
+             RETURNING s.id, s.number, s.status, s.attempt, s.not_before) \
+             SELECT m.id, m.uri, m.account, known.status, known.attempt, m.attempts, m.on_unknown, \
+             coalesce(known.not_before, m.send_at), m.expires_at \
+             FROM known JOIN messages m ON m.id = known.id ORDER BY known.number",
+        )
+        .await?;
+    let rows = connection
+        .client()
+        .query(&statement, &[&me, &rows::limit(limit)])
+        .await?;
+    rows.iter().map(rows::claimed).collect()
+}
+
+/// Makes lanes of replicas that are gone ours; how many messages that brought.
+async fn take_over(
+    connection: &Connection,
+    lease: &Lease,
+    limit: usize,
+) -> Result<u64, StoreError> {
+    let client = connection.client();
+    let me = lease.number();
+    let dead = fence(connection, lease, me).await?;
+    if dead.is_empty() {
+        return Ok(0);
+    }
+    let alone: bool = client
+        .query_one(
+            "SELECT pg_try_advisory_xact_lock($1, $2)",
+            &[&LOCKS, &TAKING_OVER],
+        )
+        .await?
+        .try_get(0)?;
+    if !alone {
+        return Ok(0);
+    }
+    let find = connection
+        .prepare(
+            "SELECT lane FROM (SELECT DISTINCT lane FROM (SELECT s.lane FROM \
+             unnest($1::int8[]) AS d (owner) CROSS JOIN LATERAL (SELECT lane FROM states \
+             WHERE owner = d.owner AND completed_at IS NULL LIMIT $2) s LIMIT $2) l) l \
+             ORDER BY lane",
+        )
+        .await?;
+    let limit = rows::limit(limit.min(LANES));
+    let lanes = client.query(&find, &[&dead, &limit]).await?;
+    let lanes = lanes
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<Vec<i64>, _>>()?;
+    if lanes.is_empty() {
+        return Ok(0);
+    }
+    let lock = connection
+        .prepare("SELECT pg_advisory_xact_lock(lane) FROM unnest($1::int8[]) AS lane")
+        .await?;
+    client.execute(&lock, &[&lanes]).await?;
+    let take = connection
+        .prepare(
+            "UPDATE states s SET owner = $3, claimed = false FROM unnest($1::int8[]) AS u (lane) \
+             WHERE s.lane = u.lane AND s.completed_at IS NULL AND s.owner = ANY($2)",
+        )
+        .await?;
+    Ok(client.execute(&take, &[&lanes, &dead, &me]).await?)
+}
+
+/// The replicas whose messages may be taken over. Those that have not renewed their lease are
+/// fenced: they cannot go on under their number.
+async fn fence(connection: &Connection, lease: &Lease, me: i64) -> Result<Vec<i64>, StoreError> {
+    let client = connection.client();
+    if lease.is_steady() {
+        let statement = connection
+            .prepare(
+                "UPDATE replicas SET fenced = true WHERE number <> $1 AND NOT fenced \
+                 AND lease_until < clock_timestamp() RETURNING name",
+            )
+            .await?;
+        for row in client.query(&statement, &[&me]).await? {
+            let name: &str = row.try_get(0)?;
+            tracing::warn!(replica = name, "has not renewed its lease; taking over");
+        }
+    }
+    let statement = connection
+        .prepare("SELECT number FROM replicas WHERE fenced AND number <> $1")
+        .await?;
+    let dead = client.query(&statement, &[&me]).await?;
+    Ok(dead
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()?)
+}
+
+/// Whether [`claim`] would find something, as far as can be told without locks.
+pub(super) async fn is_claimable(
+    connection: &Connection,
+    lease: &Lease,
+) -> Result<bool, StoreError> {
+    let statement = connection
+        .prepare(
+            "SELECT EXISTS (SELECT FROM states WHERE owner = $1 AND NOT claimed \
+             AND completed_at IS NULL) OR EXISTS (SELECT FROM replicas r \
+             WHERE r.number <> $1 AND (r.fenced OR ($2 AND r.lease_until < clock_timestamp())) \
+             AND EXISTS (SELECT FROM states s WHERE s.owner = r.number \
+             AND s.completed_at IS NULL))",
+        )
+        .await?;
+    let row = connection
+        .client()
+        .query_one(&statement, &[&lease.number(), &lease.is_steady()])
+        .await?;
+    Ok(row.try_get(0)?)
+}

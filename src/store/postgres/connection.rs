@@ -1,0 +1,152 @@
+//! One connection: how it is made, what it has prepared, and whether it still lives.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::sync::mpsc;
+use tokio_postgres::AsyncMessage;
+use tokio_postgres::Client;
+use tokio_postgres::Config;
+use tokio_postgres::NoTls;
+use tokio_postgres::Statement;
+use tokio_postgres::config::SslMode;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::address::Address;
+use crate::store::StoreError;
+
+/// How sessions are opened.
+#[derive(Clone)]
+pub(super) struct Door {
+    config: Config,
+    tls: Option<MakeRustlsConnect>,
+}
+
+/// How long a server may take to answer a new connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What holds in every session.
+///
+/// Plans are made once and by the index: a statement that is prepared while a table is empty must
+/// not go on reading the whole of it when it is large. A statement that takes longer than the
+/// slowest should is given up, so that nobody waits for ever behind it.
+const SESSION: &str = "SET synchronous_commit = on; SET plan_cache_mode = force_generic_plan; \
+     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
+     SET jit = off; SET statement_timeout = '30s'; SET lock_timeout = '20s'; \
+     SET idle_in_transaction_session_timeout = '30s'; SET client_min_messages = warning";
+
+/// What a session was told by another one.
+#[derive(Debug)]
+pub(super) struct Notified {
+    pub(super) channel: String,
+    pub(super) payload: String,
+}
+
+/// A session of its own. Dropping it ends the session.
+pub(super) struct Connection {
+    client: Client,
+    statements: Mutex<HashMap<&'static str, Statement>>,
+}
+
+impl Door {
+    pub(super) fn new(address: Address, tls: Option<Arc<rustls::ClientConfig>>) -> Self {
+        let mut config = address.into_config();
+        config.connect_timeout(CONNECT_TIMEOUT);
+        config.tcp_user_timeout(Duration::from_secs(15));
+        config.keepalives_idle(Duration::from_secs(30));
+        config.application_name("sipost");
+        config.ssl_mode(match tls {
+            Some(_) => SslMode::Require,
+            None => SslMode::Disable,
+        });
+        Self {
+            config,
+            tls: tls.map(|tls| MakeRustlsConnect::new((*tls).clone())),
+        }
+    }
+
+    /// Opens a session. What others notify it of goes to `notified`.
+    pub(super) async fn connect(
+        &self,
+        notified: Option<mpsc::Sender<Notified>>,
+    ) -> Result<Connection, StoreError> {
+        let connecting = async {
+            let client = match &self.tls {
+                Some(tls) => {
+                    let (client, connection) = self.config.connect(tls.clone()).await?;
+                    tokio::spawn(drive(connection, notified));
+                    client
+                }
+                None => {
+                    let (client, connection) = self.config.connect(NoTls).await?;
+                    tokio::spawn(drive(connection, notified));
+                    client
+                }
+            };
+            client.batch_execute(SESSION).await?;
+            Ok::<_, StoreError>(client)
+        };
+        let client = tokio::time::timeout(CONNECT_TIMEOUT * 2, connecting)
+            .await
+            .map_err(|_| StoreError::Away("the database does not answer".to_owned()))??;
+        Ok(Connection {
+            client,
+            statements: Mutex::new(HashMap::new()),
+        })
+    }
+}
+
+/// Moves what is sent and received, until the session ends; whoever uses it hears of that from its
+/// own query.
+async fn drive<S, T>(
+    mut connection: tokio_postgres::Connection<S, T>,
+    notified: Option<mpsc::Sender<Notified>>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+        if let AsyncMessage::Notification(told) = message
+            && let Some(notified) = &notified
+        {
+            // When so many wait that there is no room, everything is looked at.
+            let _ = notified.try_send(Notified {
+                channel: told.channel().to_owned(),
+                payload: told.payload().to_owned(),
+            });
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// A statement, prepared once in the life of the session.
+    pub(super) async fn prepare(&self, sql: &'static str) -> Result<Statement, StoreError> {
+        let known = self.lock().get(sql).cloned();
+        if let Some(statement) = known {
+            return Ok(statement);
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.lock().insert(sql, statement.clone());
+        Ok(statement)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<&'static str, Statement>> {
+        self.statements
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

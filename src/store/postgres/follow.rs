@@ -1,0 +1,169 @@
+//! The newest part of the log, in memory: what this replica appended, and what others did.
+//!
+//! What was appended here is shown at once when it follows what is shown already. Whatever others
+//! appended is read when they say so, and every so often in case nobody did: their word is a hint,
+//! and looking is the guarantee.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+
+use super::claim;
+use super::connection::Connection;
+use super::connection::Door;
+use super::connection::Notified;
+use super::events;
+use super::lease::Lease;
+use super::schema;
+use crate::clock;
+use crate::store::Logged;
+use crate::store::StoreError;
+use crate::store::tail::Tail;
+
+/// How often the log is looked at although nobody said that there is something.
+const POLL: Duration = Duration::from_millis(500);
+/// How long a database that is away is left alone.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Wake-ups that wait: one is as good as many.
+const WAKES: usize = 64;
+
+/// Where what is durable is shown, in its order.
+pub(super) struct Shown {
+    pub(super) tail: Arc<Tail>,
+    showing: Mutex<()>,
+    behind: Notify,
+}
+
+impl Shown {
+    pub(super) fn new(tail: Arc<Tail>) -> Self {
+        Self {
+            tail,
+            showing: Mutex::new(()),
+            behind: Notify::new(),
+        }
+    }
+
+    /// Shows what this replica appended; what others appended before it is read first.
+    pub(super) fn own(&self, events: Vec<Logged>) {
+        let _showing = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = self.tail.bounds().last + 1;
+        match events.first() {
+            Some(first) if first.seq == next => self.tail.publish(events),
+            Some(_) => self.behind.notify_one(),
+            None => {}
+        }
+    }
+
+    /// Shows a stretch of the log as it was read.
+    fn read(&self, mut events: Vec<Logged>) {
+        let _showing = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.tail.bounds().last;
+        events.retain(|event| event.seq > last);
+        self.tail.publish(events);
+    }
+}
+
+/// What the follower works with.
+pub(super) struct Follower {
+    pub(super) door: Door,
+    pub(super) shown: Arc<Shown>,
+    pub(super) lease: Arc<Lease>,
+    pub(super) claimable: watch::Sender<u64>,
+    pub(super) leading: watch::Sender<bool>,
+    pub(super) epoch: u64,
+}
+
+impl Follower {
+    /// Follows the log, renews the lease, and tells of what can be claimed, for ever.
+    pub(super) async fn run(self) {
+        let mut is_known = false;
+        loop {
+            if let Err(error) = self.session().await {
+                self.lead(self.lease.is_valid() && *self.leading.borrow());
+                match std::mem::replace(&mut is_known, true) {
+                    false => tracing::warn!(%error, "the log cannot be followed; trying again"),
+                    true => tracing::debug!(%error, "the log cannot be followed; trying again"),
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn session(&self) -> Result<(), StoreError> {
+        let (notify, mut notified) = mpsc::channel(WAKES);
+        let connection = self.door.connect(Some(notify)).await?;
+        connection
+            .client()
+            .batch_execute("LISTEN sipost_events; LISTEN sipost_claims")
+            .await?;
+        let length = self.lease.length();
+        let poll = POLL.min(length / 6);
+        let mut renew_at = clock::now();
+        let mut look_at = renew_at;
+        loop {
+            if renew_at <= clock::now() {
+                renew_at = clock::now() + length / 3;
+                self.lease.renew(&connection).await?;
+            }
+            if self.read_on(&connection).await? {
+                continue;
+            }
+            if look_at <= clock::now() {
+                look_at = clock::now() + poll;
+                let forgotten_to = schema::fact(&connection, "forgotten_to").await?;
+                self.shown.tail.forget(forgotten_to);
+                self.lead(self.lease.leads(&connection).await?);
+                if claim::is_claimable(&connection, &self.lease).await? {
+                    self.claimable.send_modify(|count| *count += 1);
+                }
+            }
+            if self.woken(&mut notified, poll).await? {
+                look_at = clock::now();
+            }
+        }
+    }
+
+    /// Waits until there may be something to read, at most `poll`; whether there is something to
+    /// claim, as others say.
+    async fn woken(
+        &self,
+        notified: &mut mpsc::Receiver<Notified>,
+        poll: Duration,
+    ) -> Result<bool, StoreError> {
+        let timer = tokio::time::sleep(poll);
+        tokio::pin!(timer);
+        let me = self.lease.number().to_string();
+        loop {
+            tokio::select! {
+                told = notified.recv() => match told {
+                    Some(told) if told.channel == "sipost_claims" => return Ok(true),
+                    // What this replica appended is shown already.
+                    Some(told) if told.payload == me => {}
+                    Some(_) => return Ok(false),
+                    None => return Err(StoreError::Away("the session has ended".to_owned())),
+                },
+                () = self.shown.behind.notified() => return Ok(false),
+                () = &mut timer => return Ok(false),
+            }
+        }
+    }
+
+    fn lead(&self, leads: bool) {
+        self.leading
+            .send_if_modified(|led| std::mem::replace(led, leads) != leads);
+    }
+
+    /// Reads what follows what is shown; whether there may be more.
+    async fn read_on(&self, connection: &Connection) -> Result<bool, StoreError> {
+        let after = self.shown.tail.bounds().last;
+        let events = events::following(connection, after, self.epoch).await?;
+        let is_full = events.len() >= events::FOLLOWED;
+        self.shown.read(events);
+        Ok(is_full)
+    }
+}

@@ -1,0 +1,373 @@
+//! The store on PostgreSQL: any number of replicas share the work, and share nothing else.
+//!
+//! | part        | does                                                              |
+//! |-------------|-------------------------------------------------------------------|
+//! | `writer`    | one session: takes messages in, appends to the log, in groups     |
+//! | `lease`     | this replica's right to what it holds                             |
+//! | `claim`     | picks up what others left here, takes over what nobody holds      |
+//! | `follow`    | shows the newest part of the log, also what others append         |
+//! | `pool`      | a few sessions for everything else                                |
+//!
+//! While the database is away every verb is refused; each session is opened anew when it is back.
+
+mod accept;
+mod address;
+mod claim;
+mod connection;
+mod error;
+mod events;
+mod follow;
+mod group;
+mod lease;
+mod messages;
+mod pool;
+mod record;
+mod retention;
+mod rows;
+mod schema;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod webhooks;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::Bounds;
+use super::Claimed;
+use super::EventFilter;
+use super::Events;
+use super::Logged;
+use super::MessageFilter;
+use super::Messages;
+use super::Observer;
+use super::Record;
+use super::Recorded;
+use super::Reply;
+use super::Store;
+use super::StoreError;
+use super::Stored;
+use super::Submission;
+use super::TailSize;
+use super::Verdict;
+use super::tail::Tail;
+use super::waiting::Urgency;
+use super::waiting::Weight;
+use crate::message::Message;
+use crate::message::MessageId;
+use crate::message::Timestamp;
+use accept::Placing;
+pub use address::Address;
+use connection::Door;
+use follow::Follower;
+use follow::Shown;
+use group::Order;
+use lease::Lease;
+use pool::Pool;
+use writer::Writer;
+
+/// How a database is used.
+#[derive(Clone)]
+pub struct Options {
+    /// Where it is and who we are there.
+    pub address: Address,
+    /// How TLS is spoken with it; `None` for not at all.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// What this replica is called: for people, not for the database.
+    pub replica: String,
+    /// How long what this replica holds stays its own when nothing is heard from it.
+    pub lease: Duration,
+    /// Sessions for reading; there are two more, for writing and for following the log.
+    pub connections: usize,
+    /// How much of the log is kept in memory for those who follow it.
+    pub tail: TailSize,
+    /// Told of every commit.
+    pub observer: Arc<dyn Observer>,
+}
+
+impl Options {
+    /// This database, and what suits most. TLS is not spoken.
+    pub fn new(address: Address, replica: &str) -> Self {
+        Self {
+            address,
+            tls: None,
+            replica: replica.to_owned(),
+            lease: Duration::from_secs(10),
+            connections: 4,
+            tail: TailSize {
+                events: 16_384,
+                bytes: 32 * 1024 * 1024,
+            },
+            observer: Arc::new(()),
+        }
+    }
+}
+
+struct Postgres {
+    epoch: u64,
+    writer: Writer,
+    pool: Pool,
+    lease: Arc<Lease>,
+    shown: Arc<Shown>,
+    claimable: watch::Receiver<u64>,
+    leads: watch::Receiver<bool>,
+    follower: AbortHandle,
+}
+
+/// Opens a database, makes or updates its tables, and joins the replicas that work on it. `now`
+/// names the epoch of a new one.
+pub async fn open(options: Options, now: Timestamp) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(Postgres::open(options, now).await?))
+}
+
+impl Postgres {
+    async fn open(options: Options, now: Timestamp) -> Result<Self, StoreError> {
+        let door = Door::new(options.address, options.tls);
+        let connection = door.connect(None).await?;
+        schema::migrate(&connection, now).await?;
+        let epoch = schema::fact(&connection, "epoch").await?;
+        let bounds = bounds(&connection).await?;
+        let lease = Lease::join(&connection, options.replica, options.lease).await?;
+        let lease = Arc::new(lease);
+        let shown = Arc::new(Shown::new(Arc::new(Tail::new(options.tail, bounds))));
+        let (claimable, told) = watch::channel(0);
+        let (leading, leads) = watch::channel(false);
+        let follower = Follower {
+            door: door.clone(),
+            shown: shown.clone(),
+            lease: lease.clone(),
+            claimable,
+            leading,
+            epoch,
+        };
+        let follower = tokio::spawn(follower.run()).abort_handle();
+        let writer = Writer::start(writer::Parts {
+            door: door.clone(),
+            connection,
+            lease: lease.clone(),
+            placing: Arc::new(Here(lease.clone())),
+            shown: shown.clone(),
+            observer: options.observer,
+            epoch,
+        });
+        Ok(Self {
+            epoch,
+            writer,
+            pool: Pool::new(door, options.connections),
+            lease,
+            shown,
+            claimable: told,
+            leads,
+            follower,
+        })
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+/// What is new begins here.
+struct Here(Arc<Lease>);
+
+impl Placing for Here {
+    fn me(&self) -> i64 {
+        self.0.number()
+    }
+
+    fn place(&self, _account: Option<&str>) -> i64 {
+        self.0.number()
+    }
+}
+
+async fn bounds(connection: &connection::Connection) -> Result<Bounds, StoreError> {
+    let row = connection
+        .client()
+        .query_one("SELECT last FROM log", &[])
+        .await?;
+    Ok(Bounds {
+        forgotten_to: schema::fact(connection, "forgotten_to").await?,
+        last: rows::to_seq(row.try_get(0)?),
+    })
+}
+
+/// The parts of a message other than its body, and the JSON of an event, roughly.
+const MESSAGE: usize = 512;
+const EVENT: usize = 1_024;
+
+fn weight_of(submissions: &[Submission]) -> Weight {
+    let messages = submissions.iter().flat_map(|one| &one.messages);
+    messages.fold(Weight::default(), |sum, message| Weight {
+        rows: sum.rows + 1,
+        bytes: sum.bytes + MESSAGE + message.body.len(),
+    })
+}
+
+fn weight_of_records(records: &[Record]) -> Weight {
+    Weight {
+        rows: records.len(),
+        bytes: records.len() * EVENT,
+    }
+}
+
+impl Store for Postgres {
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn accept(&self, submissions: Vec<Submission>) -> Reply<Vec<Verdict>> {
+        if !submissions.iter().all(accept::is_storable) {
+            return Box::pin(async { Err(unstorable()) });
+        }
+        let weight = weight_of(&submissions);
+        self.writer.submit(Urgency::New, weight, |answer| {
+            Order::Accept(submissions, answer)
+        })
+    }
+
+    fn record(&self, records: Arc<[Record]>) -> Reply<Vec<Recorded>> {
+        let weight = weight_of_records(&records);
+        self.writer.submit(Urgency::Ongoing, weight, |answer| {
+            Order::Record(records, answer)
+        })
+    }
+
+    fn accept_and_record(
+        &self,
+        submissions: Vec<Submission>,
+        records: Arc<[Record]>,
+    ) -> (Reply<Vec<Verdict>>, Reply<Vec<Recorded>>) {
+        if !submissions.iter().all(accept::is_storable) {
+            return (self.accept(submissions), self.record(records));
+        }
+        let weight = weight_of(&submissions);
+        let (accept, accepted) = self.writer.prepare(Urgency::New, weight, |answer| {
+            Order::Accept(submissions, answer)
+        });
+        let weight = weight_of_records(&records);
+        let (record, recorded) = self.writer.prepare(Urgency::Ongoing, weight, |answer| {
+            Order::Record(records, answer)
+        });
+        self.writer
+            .order(accept.into_iter().chain(record).collect());
+        (accepted, recorded)
+    }
+
+    fn claim(&self, limit: usize) -> Reply<Vec<Claimed>> {
+        self.writer
+            .submit(Urgency::Ongoing, Weight::SMALL, |answer| {
+                Order::Claim(limit, answer)
+            })
+    }
+
+    fn claimable(&self) -> watch::Receiver<u64> {
+        self.claimable.clone()
+    }
+
+    fn leads(&self) -> watch::Receiver<bool> {
+        self.leads.clone()
+    }
+
+    fn is_held(&self) -> bool {
+        self.lease.is_valid()
+    }
+
+    fn load(&self, ids: Vec<MessageId>) -> Reply<Vec<Arc<Message>>> {
+        self.pool
+            .run(move |c| async move { messages::load(&c, &ids).await })
+    }
+
+    fn message(&self, id: MessageId) -> Reply<Option<Stored>> {
+        let epoch = self.epoch;
+        self.pool
+            .run(move |c| async move { messages::message(&c, id, epoch).await })
+    }
+
+    fn messages(
+        &self,
+        filter: MessageFilter,
+        before: Option<MessageId>,
+        limit: usize,
+    ) -> Reply<Messages> {
+        let epoch = self.epoch;
+        self.pool.run(move |c| async move {
+            messages::messages(&c, &filter, before, limit, epoch).await
+        })
+    }
+
+    fn events(&self, after: u64, filter: EventFilter, limit: usize) -> Reply<Events> {
+        if let Some(page) = self.shown.tail.after(after, &filter, limit) {
+            return Box::pin(async { Ok(page) });
+        }
+        let (epoch, shown) = (self.epoch, self.shown.clone());
+        self.pool.run(move |c| async move {
+            let last = shown.tail.bounds().last;
+            let page = events::events(&c, after, last, &filter, limit, epoch).await?;
+            // After the look, so that nobody takes what was removed meanwhile for never there.
+            shown.tail.forget(schema::fact(&c, "forgotten_to").await?);
+            Ok(page)
+        })
+    }
+
+    fn events_of(&self, id: MessageId) -> Reply<Vec<Logged>> {
+        let epoch = self.epoch;
+        self.pool
+            .run(move |c| async move { events::events_of(&c, id, epoch).await })
+    }
+
+    fn bounds(&self) -> Reply<Bounds> {
+        let bounds = self.shown.tail.bounds();
+        Box::pin(async move { Ok(bounds) })
+    }
+
+    fn committed(&self) -> watch::Receiver<u64> {
+        self.shown.tail.committed()
+    }
+
+    fn purge(&self, before: Timestamp, limit: usize) -> Reply<usize> {
+        let shown = self.shown.clone();
+        let purged = self
+            .pool
+            .transact(move |c| async move { retention::purge(&c, before, limit).await });
+        Box::pin(async move {
+            let (count, forgotten_to) = purged.await?;
+            if let Some(forgotten_to) = forgotten_to {
+                shown.tail.forget(forgotten_to);
+            }
+            Ok(count)
+        })
+    }
+
+    fn discard_bodies(&self, limit: usize) -> Reply<usize> {
+        self.pool
+            .transact(move |c| async move { retention::discard_bodies(&c, limit).await })
+    }
+
+    fn forget_keys(&self, before: Timestamp, limit: usize) -> Reply<usize> {
+        self.pool
+            .transact(move |c| async move { retention::forget_keys(&c, before, limit).await })
+    }
+
+    fn check(&self) -> Reply<()> {
+        self.writer
+            .submit(Urgency::Ongoing, Weight::SMALL, Order::Check)
+    }
+
+    fn close(&self) -> Reply<()> {
+        self.pool.close();
+        self.follower.abort();
+        self.writer
+            .submit(Urgency::Ongoing, Weight::default(), Order::Close)
+    }
+}
+
+fn unstorable() -> StoreError {
+    StoreError::Damaged("a text has a NUL, which PostgreSQL does not hold".to_owned())
+}

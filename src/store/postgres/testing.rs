@@ -1,0 +1,148 @@
+//! A PostgreSQL of the tests' own: one cluster for a test process, a database for each test.
+//!
+//! The cluster listens on a socket in a folder of its own and ends with the process, in whatever
+//! way that ends: the shell that started it waits for the end of its input.
+
+use std::io::BufRead as _;
+use std::io::BufReader;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+
+/// Starts a cluster and ends it when there is nobody at the other end any more. Told a line, it
+/// does that to the cluster: `restart`, or how to stop.
+const SCRIPT: &str = r#"
+set -eu
+bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1)
+dir=$(mktemp -d "${TMPDIR:-/tmp}/sipost-postgres.XXXXXX")
+end() {
+  cd /
+  "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1 || true
+  rm -rf "$dir"
+}
+trap end EXIT
+start() {
+  "$bin/pg_ctl" -D data -w -l server.log \
+    -o "-k $dir -h '' -c max_connections=300 -c fsync=on" start >/dev/null
+}
+cd "$dir"
+"$bin/initdb" -D data -U sipost --auth=trust --no-sync -E UTF8 --locale=C >initdb.log
+start
+echo "$dir $bin"
+while read -r order; do
+  case $order in
+    stop) "$bin/pg_ctl" -D data -m fast -w stop >/dev/null ;;
+    start) start ;;
+  esac
+  echo done
+done
+"#;
+
+/// A running cluster.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    shell: Child,
+    answers: BufReader<std::process::ChildStdout>,
+    folder: String,
+    programs: String,
+}
+
+impl Cluster {
+    /// Starts one.
+    pub(crate) fn start() -> Self {
+        // A server refuses to run as root.
+        let mut command = match rustix::process::getuid().is_root() {
+            true => {
+                let mut command = Command::new("setpriv");
+                command.args([
+                    "--reuid=postgres",
+                    "--regid=postgres",
+                    "--clear-groups",
+                    "sh",
+                ]);
+                command
+            }
+            false => Command::new("sh"),
+        };
+        let mut shell = command
+            .args(["-c", SCRIPT])
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut answers = BufReader::new(shell.stdout.take().unwrap());
+        let mut line = String::new();
+        answers.read_line(&mut line).unwrap();
+        let Some((folder, programs)) = line.trim().split_once(' ') else {
+            panic!("no PostgreSQL could be started: is Debian's package `postgresql` installed?");
+        };
+        let (folder, programs) = (folder.to_owned(), programs.to_owned());
+        Self {
+            shell,
+            answers,
+            folder,
+            programs,
+        }
+    }
+
+    /// A database that nobody else uses; its URL.
+    pub(crate) fn database(&self) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let made = Command::new(format!("{}/createdb", self.programs))
+            .args(["-h", &self.folder, "-U", "sipost", &name])
+            .status()
+            .unwrap();
+        assert!(made.success());
+        let folder = self.folder.replace('/', "%2F");
+        format!("postgres://sipost@{folder}/{name}")
+    }
+
+    /// Stops the server, and everything that is connected to it.
+    #[allow(
+        dead_code,
+        reason = "not every test binary that shares this file needs it"
+    )]
+    pub(crate) fn stop_server(&mut self) {
+        self.order("stop");
+    }
+
+    /// Starts the server again.
+    #[allow(
+        dead_code,
+        reason = "not every test binary that shares this file needs it"
+    )]
+    pub(crate) fn start_server(&mut self) {
+        self.order("start");
+    }
+
+    fn order(&mut self, order: &str) {
+        use std::io::Write as _;
+        let stdin = self.shell.stdin.as_mut().unwrap();
+        writeln!(stdin, "{order}").unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), "done");
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
+    }
+}
+
+/// The URL of a database of its own, in the cluster of this process.
+#[allow(
+    dead_code,
+    reason = "not every test binary that shares this file needs it"
+)]
+pub(crate) fn database() -> String {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(Cluster::start).database()
+}

@@ -1,0 +1,303 @@
+//! What only PostgreSQL has: replicas, leases, and a database that can go away.
+
+use std::sync::OnceLock;
+use std::sync::mpsc;
+
+use tokio::runtime::Runtime;
+
+use super::*;
+use crate::store::suite;
+use crate::store::suite::Bed;
+use crate::store::suite::samples::accept;
+use crate::store::suite::samples::at;
+use crate::store::suite::samples::id;
+use crate::store::suite::samples::keyed;
+use crate::store::suite::samples::message;
+use crate::store::suite::samples::sending;
+use crate::store::suite::samples::submission;
+use crate::store::suite::samples::succeeded;
+
+/// Long enough that no busy machine lets it lapse by chance.
+const LEASE: Duration = Duration::from_secs(60);
+
+struct Database(String);
+
+impl Database {
+    fn new() -> Self {
+        Self(testing::database())
+    }
+
+    fn options(&self, replica: &str, lease: Duration) -> Options {
+        let mut options = Options::new(Address::parse(&self.0, None).unwrap(), replica);
+        options.lease = lease;
+        options
+    }
+
+    /// A replica on a runtime that outlives the test's: stores have tasks of their own.
+    fn replica(&self, name: &str, lease: Duration) -> Arc<Postgres> {
+        static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+        let runtime = RUNTIME.get_or_init(|| {
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .unwrap()
+        });
+        let (opened, store) = mpsc::channel();
+        let options = self.options(name, lease);
+        runtime.spawn(async move {
+            opened.send(Postgres::open(options, at(0)).await).unwrap();
+        });
+        Arc::new(store.recv().unwrap().unwrap())
+    }
+}
+
+impl Bed for Database {
+    fn open(&self) -> Arc<dyn Store> {
+        self.replica("only", LEASE)
+    }
+}
+
+suite::store_suite!(Database::new);
+
+/// A message of this number to a target of its own.
+fn alone(number: u64) -> Message {
+    Message {
+        uri: format!("sip:user{number}@example.com").into(),
+        ..message(number)
+    }
+}
+
+/// The next messages that are to be claimed, when there are some.
+async fn claim(replica: &Arc<Postgres>) -> Vec<MessageId> {
+    let mut claimable = replica.claimable();
+    loop {
+        claimable.borrow_and_update();
+        let claimed = replica.claim(100).await.unwrap();
+        if !claimed.is_empty() {
+            return claimed.into_iter().map(|one| one.id).collect();
+        }
+        claimable.changed().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn readers_that_hop_between_four_writing_replicas_see_every_event_once() {
+    const MESSAGES: u64 = 60;
+    let database = Database::new();
+    let replicas: Vec<_> = (0..4)
+        .map(|number| database.replica(&format!("r{number}"), LEASE))
+        .collect();
+    let mut writers = tokio::task::JoinSet::new();
+    for (place, replica) in (0..).zip(replicas.clone()) {
+        writers.spawn(async move {
+            for number in place * MESSAGES..(place + 1) * MESSAGES {
+                let new = vec![submission(vec![alone(number)])];
+                assert_eq!(replica.accept(new).await.unwrap(), [Verdict::Accepted]);
+                let records = vec![sending(number, 1, 1), succeeded(number, 1, 2)];
+                let recorded = replica.record(records.into()).await.unwrap();
+                assert!(!recorded.contains(&Recorded::Ended));
+            }
+        });
+    }
+    let expected = 4 * MESSAGES * 2;
+    let mut readers = tokio::task::JoinSet::new();
+    for offset in 0..3 {
+        let replicas = replicas.clone();
+        readers.spawn(async move {
+            let (mut seen, mut after) = (Vec::new(), 0);
+            for replica in replicas.iter().cycle().skip(offset) {
+                if after == expected {
+                    break;
+                }
+                let mut committed = replica.committed();
+                let all = EventFilter::default();
+                let page = replica.events(after, all, 7).await.unwrap();
+                seen.extend(page.events.iter().map(|event| event.seq));
+                if page.scanned_to == after {
+                    committed.wait_for(|last| *last > after).await.unwrap();
+                }
+                after = page.scanned_to;
+            }
+            seen
+        });
+    }
+    for seen in readers.join_all().await {
+        assert_eq!(seen, (1..=expected).collect::<Vec<_>>());
+    }
+    writers.join_all().await;
+}
+
+#[tokio::test]
+async fn messages_to_one_target_belong_to_one_replica_in_their_order() {
+    let database = Database::new();
+    let (one, two) = (
+        database.replica("one", LEASE),
+        database.replica("two", LEASE),
+    );
+    let take = async |replica: &Arc<Postgres>, number| {
+        let new = vec![submission(vec![message(number)])];
+        replica.accept(new).await.unwrap().remove(0)
+    };
+    assert_eq!(take(&one, 1).await, Verdict::Accepted);
+    assert_eq!(take(&two, 2).await, Verdict::Elsewhere(vec![id(2)]));
+    // The owner itself has to wait for what it does not know of yet.
+    assert_eq!(take(&one, 3).await, Verdict::Elsewhere(vec![id(3)]));
+    assert_eq!(two.claim(9).await.unwrap(), []);
+    assert_eq!(claim(&one).await, [id(2), id(3)]);
+    assert_eq!(take(&one, 4).await, Verdict::Accepted);
+    // Only the owner can tell what becomes of them.
+    let ended = two.record(vec![succeeded(1, 1, 5)].into()).await.unwrap();
+    assert_eq!(ended, [Recorded::Ended]);
+    let records: Vec<_> = (1..=4).map(|number| succeeded(number, 1, 5)).collect();
+    let recorded = one.record(records.into()).await.unwrap();
+    assert!(!recorded.contains(&Recorded::Ended));
+    assert_eq!(take(&two, 5).await, Verdict::Accepted);
+}
+
+#[tokio::test]
+async fn what_a_silent_replica_holds_goes_to_another_and_it_can_do_nothing_about_it() {
+    let database = Database::new();
+    let lease = Duration::from_secs(1);
+    let (gone, left) = (
+        database.replica("gone", lease),
+        database.replica("left", lease),
+    );
+    let new = (1..=3)
+        .map(|number| submission(vec![message(number)]))
+        .collect();
+    gone.accept(new).await.unwrap();
+    gone.record(vec![sending(1, 1, 1)].into()).await.unwrap();
+    assert!(gone.is_held());
+    // Its process stands still: nothing renews the lease.
+    gone.follower.abort();
+    assert_eq!(claim(&left).await, [id(1), id(2), id(3)]);
+    assert!(!gone.is_held());
+    let late = vec![succeeded(1, 1, 9), sending(2, 1, 9)];
+    assert_eq!(
+        gone.record(late.into()).await.unwrap(),
+        [Recorded::Ended; 2]
+    );
+    // It is back under another number, and what it takes in now is its own.
+    let new = vec![submission(vec![alone(4)])];
+    assert_eq!(gone.accept(new).await.unwrap(), [Verdict::Accepted]);
+    let recorded = gone.record(vec![sending(4, 1, 9)].into()).await.unwrap();
+    assert_ne!(recorded, [Recorded::Ended]);
+}
+
+#[tokio::test]
+async fn what_a_replica_held_that_left_is_taken_over_at_once_by_one_other() {
+    let database = Database::new();
+    let replicas = ["a", "b", "c"].map(|name| database.replica(name, LEASE));
+    let store: Arc<dyn Store> = replicas[0].clone();
+    accept(&store, 1..=20).await;
+    let new = (21..=60)
+        .map(|number| submission(vec![alone(number)]))
+        .collect();
+    store.accept(new).await.unwrap();
+    store.close().await.unwrap();
+    let (b, c) = tokio::join!(replicas[1].claim(100), replicas[2].claim(100));
+    let (b, c) = (b.unwrap(), c.unwrap());
+    let mut ids: Vec<_> = b.iter().chain(&c).map(|one| one.id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=60).map(id).collect::<Vec<_>>());
+    // A lane is never divided.
+    let of_bob = |claimed: &[Claimed]| {
+        let bob = message(1).uri;
+        claimed.iter().filter(|one| one.uri == bob).count()
+    };
+    assert!([0, 20].contains(&of_bob(&b)), "{}", of_bob(&b));
+}
+
+#[tokio::test]
+async fn one_key_at_two_replicas_makes_one_message() {
+    let database = Database::new();
+    let replicas = ["a", "b"].map(|name| database.replica(name, LEASE));
+    let mut clients = tokio::task::JoinSet::new();
+    for number in 1..=20 {
+        let replica = replicas[number as usize % 2].clone();
+        let request = keyed("app", "once", 9, vec![message(number)]);
+        clients.spawn(async move { replica.accept(vec![request]).await.unwrap().remove(0) });
+    }
+    let verdicts = clients.join_all().await;
+    let new = verdicts
+        .iter()
+        .filter(|one| !matches!(one, Verdict::Replayed(_)));
+    assert_eq!(new.count(), 1);
+}
+
+#[tokio::test]
+async fn a_database_that_was_away_is_used_again() {
+    let mut cluster = testing::Cluster::start();
+    let database = Database(cluster.database());
+    let store = database.replica("only", Duration::from_secs(1));
+    store
+        .accept(vec![submission(vec![message(1)])])
+        .await
+        .unwrap();
+    cluster.stop_server();
+    let refused = store.accept(vec![submission(vec![message(2)])]).await;
+    assert!(matches!(refused, Err(StoreError::Away(_))), "{refused:?}");
+    assert!(matches!(
+        store.message(id(1)).await,
+        Err(StoreError::Away(_))
+    ));
+    assert!(matches!(store.check().await, Err(StoreError::Away(_))));
+    cluster.start_server();
+    while store.check().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    // It was nobody's fault, so nobody has lost anything.
+    let recorded = store.record(vec![sending(1, 1, 1)].into()).await.unwrap();
+    assert_eq!(recorded, [Recorded::Appended(1)]);
+    assert!(store.message(id(1)).await.unwrap().is_some());
+    assert!(store.message(id(2)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_commit_of_unknown_fate_is_asked_about() {
+    let database = Database::new();
+    let store = database.replica("only", LEASE);
+    let other = Door::new(Address::parse(&database.0, None).unwrap(), None);
+    let other = other.connect(None).await.unwrap();
+    // Whatever is committed is committed, and the session is gone before it can say so.
+    let written = store.accept(vec![submission(vec![message(1)])]).await;
+    written.unwrap();
+    other
+        .client()
+        .batch_execute(
+            "CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$; \
+             CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON events DEFERRABLE INITIALLY DEFERRED \
+             FOR EACH ROW EXECUTE FUNCTION cut()",
+        )
+        .await
+        .unwrap();
+    // The session ends within its commit, before it counts.
+    let refused = store.record(vec![sending(1, 1, 1)].into()).await;
+    assert!(matches!(refused, Err(StoreError::Away(_))), "{refused:?}");
+    other
+        .client()
+        .batch_execute("DROP TRIGGER cut ON events")
+        .await
+        .unwrap();
+    let recorded = store.record(vec![sending(1, 1, 1)].into()).await.unwrap();
+    assert_eq!(recorded, [Recorded::Appended(1)]);
+}
+
+#[tokio::test]
+async fn replicas_that_start_together_make_the_tables_once() {
+    let database = Arc::new(Database::new());
+    let starting: Vec<_> = (0..4)
+        .map(|number| {
+            let database = database.clone();
+            std::thread::spawn(move || database.replica(&format!("r{number}"), LEASE).epoch())
+        })
+        .collect();
+    let mut epochs: Vec<_> = starting
+        .into_iter()
+        .map(|one| one.join().unwrap())
+        .collect();
+    epochs.dedup();
+    assert_eq!(epochs.len(), 1);
+}

@@ -1,0 +1,91 @@
+//! From the log to deliveries, each event once.
+
+use futures_util::future::try_join_all;
+use tokio_postgres::Statement;
+
+use crate::message::Timestamp;
+use crate::store::NewDelivery;
+use crate::store::Plan;
+use crate::store::StoreError;
+use crate::store::codes;
+use crate::store::postgres::connection::Connection;
+use crate::store::postgres::rows;
+
+/// Statements that are on their way at the same time.
+const PIPELINED: usize = 25;
+
+pub(super) async fn plan(connection: &Connection, plan: &Plan) -> Result<bool, StoreError> {
+    // Locked, so that of two replicas that plan the same stretch the second finds it planned.
+    let facts = connection
+        .client()
+        .query(
+            "SELECT value FROM facts WHERE name IN ('planned_to', 'endpoints_revision') \
+             ORDER BY name FOR UPDATE",
+            &[],
+        )
+        .await?;
+    let facts = facts
+        .iter()
+        .map(|row| Ok(rows::to_seq(row.try_get(0)?)))
+        .collect::<Result<Vec<u64>, StoreError>>()?;
+    if facts != [plan.revision, plan.from] {
+        return Ok(false);
+    }
+    insert(connection, &plan.deliveries, plan.now).await?;
+    connection
+        .client()
+        .execute(
+            "UPDATE facts SET value = $1 WHERE name = 'planned_to'",
+            &[&rows::from_seq(plan.to)],
+        )
+        .await?;
+    Ok(true)
+}
+
+/// Adds deliveries; one that waits for an earlier event of its message is not due yet.
+pub(super) async fn insert(
+    connection: &Connection,
+    deliveries: &[NewDelivery],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let statement = connection
+        .prepare(
+            "INSERT INTO deliveries (queue, seq, message_id, kind, event_at, created_at, state, \
+             tries, attempts, next_at, url, json) VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, \
+             CASE WHEN EXISTS (SELECT FROM deliveries WHERE state = 0 AND queue = $1 \
+             AND message_id = $3) THEN NULL ELSE $6::int8 END, $7, $8) ON CONFLICT DO NOTHING",
+        )
+        .await?;
+    for some in deliveries.chunks(PIPELINED) {
+        let inserts = some
+            .iter()
+            .map(|one| insert_one(connection, &statement, one, now));
+        try_join_all(inserts).await?;
+    }
+    Ok(())
+}
+
+async fn insert_one(
+    connection: &Connection,
+    statement: &Statement,
+    delivery: &NewDelivery,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    connection
+        .client()
+        .execute(
+            statement,
+            &[
+                &&*delivery.queue,
+                &rows::from_seq(delivery.seq),
+                &rows::uuid(delivery.message_id),
+                &codes::kind_number(delivery.kind),
+                &delivery.time.as_millis(),
+                &now.as_millis(),
+                &delivery.url.as_deref(),
+                &&*delivery.json,
+            ],
+        )
+        .await?;
+    Ok(())
+}

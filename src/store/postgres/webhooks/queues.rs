@@ -1,0 +1,96 @@
+//! What is to be posted, queue by queue.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::message::Timestamp;
+use crate::store::DeliveryKey;
+use crate::store::Due;
+use crate::store::DueDelivery;
+use crate::store::QueueHead;
+use crate::store::StoreError;
+use crate::store::postgres::connection::Connection;
+use crate::store::postgres::rows;
+use crate::store::tail::PAGE_BYTES;
+
+/// Jumps along the index from queue to queue, so that a long queue costs no more than a short one.
+pub(super) async fn queues(
+    connection: &Connection,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<QueueHead>, StoreError> {
+    let statement = connection
+        .prepare(
+            "WITH RECURSIVE heads AS ((SELECT queue, next_at FROM deliveries \
+             WHERE next_at IS NOT NULL AND queue > $1 ORDER BY queue, next_at LIMIT 1) \
+             UNION ALL SELECT n.queue, n.next_at FROM heads h CROSS JOIN LATERAL \
+             (SELECT queue, next_at FROM deliveries WHERE next_at IS NOT NULL \
+             AND queue > h.queue ORDER BY queue, next_at LIMIT 1) n) \
+             SELECT queue, next_at FROM heads LIMIT $2",
+        )
+        .await?;
+    let found = connection
+        .client()
+        .query(
+            &statement,
+            &[&after.unwrap_or_default(), &rows::limit(limit)],
+        )
+        .await?;
+    let head = |row: &tokio_postgres::Row| {
+        Ok(QueueHead {
+            queue: rows::shared(row, 0)?,
+            next_at: rows::time(row, 1)?,
+        })
+    };
+    found.iter().map(head).collect()
+}
+
+pub(super) async fn due(
+    connection: &Connection,
+    queue: &Arc<str>,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Due, StoreError> {
+    let statement = connection
+        .prepare(
+            "SELECT seq, url, tries, json, next_at FROM deliveries \
+             WHERE next_at IS NOT NULL AND queue = $1 ORDER BY next_at, seq LIMIT $2",
+        )
+        .await?;
+    let found = connection
+        .client()
+        .query(
+            &statement,
+            &[&&**queue, &rows::limit(limit.saturating_add(1))],
+        )
+        .await?;
+    let (mut due, mut bytes) = (Due::default(), 0);
+    for row in &found {
+        let next_at = rows::time(row, 4)?;
+        if next_at > now || due.deliveries.len() == limit || bytes > PAGE_BYTES {
+            due.next_at = Some(next_at);
+            break;
+        }
+        let json: &[u8] = row.try_get(3)?;
+        bytes += json.len();
+        due.deliveries.push(DueDelivery {
+            key: DeliveryKey {
+                queue: queue.clone(),
+                seq: rows::to_seq(row.try_get(0)?),
+            },
+            url: rows::optional_shared(row, 1)?,
+            tries: rows::count(row, 2)?,
+            json: Bytes::copy_from_slice(json),
+        });
+    }
+    Ok(due)
+}
+
+pub(super) async fn pending(connection: &Connection) -> Result<u64, StoreError> {
+    let statement = connection
+        .prepare("SELECT count(*) FROM deliveries WHERE state = 0")
+        .await?;
+    let row = connection.client().query_one(&statement, &[]).await?;
+    Ok(rows::to_seq(row.try_get(0)?))
+}

@@ -1,0 +1,395 @@
+//! The one session that takes messages in and appends to the log.
+//!
+//! It takes everything that arrived while the last transaction ran and writes it in one. Only when
+//! that is durable are the events shown, and those who wait answered. A group that fails leaves no
+//! trace. When the connection breaks while a commit is under way nobody knows whether it counted:
+//! then the database is asked, as soon as it is back, before anyone is answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+use super::Observer;
+use super::accept;
+use super::accept::Placing;
+use super::claim;
+use super::connection::Connection;
+use super::connection::Door;
+use super::error;
+use super::follow::Shown;
+use super::group::Answer;
+use super::group::Done;
+use super::group::Group;
+use super::group::Order;
+use super::lease::Lease;
+use super::record;
+use crate::clock;
+use crate::store::Reply;
+use crate::store::StoreError;
+use crate::store::waiting::Urgency;
+use crate::store::waiting::Waiting;
+use crate::store::waiting::Weight;
+
+/// How long a database that cannot be reached is left alone; who asks meanwhile is told at once.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How often a group is tried again when somebody else was in its way.
+const TRIES: u32 = 5;
+/// How long a commit of unknown fate is asked about.
+const IN_DOUBT: Duration = Duration::from_secs(600);
+
+/// The way in to the writer.
+pub(super) struct Writer {
+    orders: mpsc::UnboundedSender<Vec<(Weight, Order)>>,
+    waiting: Arc<Waiting>,
+}
+
+/// What the writer works with.
+pub(super) struct Parts {
+    pub(super) door: Door,
+    pub(super) connection: Connection,
+    pub(super) lease: Arc<Lease>,
+    pub(super) placing: Arc<dyn Placing + Send + Sync>,
+    pub(super) shown: Arc<Shown>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) epoch: u64,
+}
+
+impl Writer {
+    /// Starts the task that writes.
+    pub(super) fn start(parts: Parts) -> Self {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let waiting = Arc::new(Waiting::default());
+        let task = Task {
+            connection: Some(parts.connection),
+            door: parts.door,
+            lease: parts.lease,
+            placing: parts.placing,
+            shown: parts.shown,
+            observer: parts.observer,
+            epoch: parts.epoch,
+            inbox,
+            waiting: waiting.clone(),
+            down_until: clock::now(),
+            held: None,
+        };
+        tokio::spawn(task.run());
+        Self { orders, waiting }
+    }
+
+    /// Makes an order ready; `None`, and an answer that says so, when too much waits already.
+    pub(super) fn prepare<T: Send + 'static>(
+        &self,
+        urgency: Urgency,
+        weight: Weight,
+        order: impl FnOnce(Answer<T>) -> Order,
+    ) -> (Option<(Weight, Order)>, Reply<T>) {
+        if !self.waiting.admit(urgency, weight) {
+            return (None, Box::pin(async { Err(StoreError::Overloaded) }));
+        }
+        let (answer, answered) = oneshot::channel();
+        let reply = async move { answered.await.unwrap_or(Err(StoreError::Closed)) };
+        (Some((weight, order(answer))), Box::pin(reply))
+    }
+
+    /// Hands over orders, now: they take effect in the order of the calls.
+    pub(super) fn order(&self, orders: Vec<(Weight, Order)>) {
+        // A task that has ended drops them, and with them the senders that are waited for.
+        let _ = self.orders.send(orders);
+    }
+
+    /// Both in one.
+    pub(super) fn submit<T: Send + 'static>(
+        &self,
+        urgency: Urgency,
+        weight: Weight,
+        order: impl FnOnce(Answer<T>) -> Order,
+    ) -> Reply<T> {
+        let (order, reply) = self.prepare(urgency, weight, order);
+        self.order(order.into_iter().collect());
+        reply
+    }
+}
+
+struct Task {
+    door: Door,
+    connection: Option<Connection>,
+    lease: Arc<Lease>,
+    placing: Arc<dyn Placing + Send + Sync>,
+    shown: Arc<Shown>,
+    observer: Arc<dyn Observer>,
+    epoch: u64,
+    inbox: mpsc::UnboundedReceiver<Vec<(Weight, Order)>>,
+    waiting: Arc<Waiting>,
+    down_until: Instant,
+    /// What must not be in the same transaction as what came before it.
+    held: Option<Vec<(Weight, Order)>>,
+}
+
+/// Why a group was not written.
+enum Failure {
+    /// It left no trace.
+    Refused(StoreError),
+    /// Somebody else moved what it is about; nothing of it was written.
+    Raced,
+    /// The connection broke while this transaction was committed.
+    InDoubt(String, Box<Done>, StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl Task {
+    async fn run(mut self) {
+        while let Some(first) = self.next().await {
+            let (group, closing) = self.gather(first);
+            if !group.is_empty() {
+                self.write(group).await;
+            }
+            if let Some(answer) = closing {
+                return self.close(answer).await;
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Option<Vec<(Weight, Order)>> {
+        match self.held.take() {
+            Some(held) => Some(held),
+            None => self.inbox.recv().await,
+        }
+    }
+
+    /// Takes what is there, up to a bound.
+    fn gather(&mut self, first: Vec<(Weight, Order)>) -> (Group, Option<Answer<()>>) {
+        let mut group = Group::default();
+        let mut next = Some(first);
+        while let Some(orders) = next {
+            let is_alone = orders.iter().any(|(_, order)| order.is_alone());
+            if is_alone && !group.is_empty() {
+                self.held = Some(orders);
+                return (group, None);
+            }
+            for (weight, order) in orders {
+                self.waiting.leave(weight);
+                if let Some(closing) = group.add(weight, order) {
+                    return (group, Some(closing));
+                }
+            }
+            next = match is_alone || group.is_full() {
+                true => None,
+                false => self.inbox.try_recv().ok(),
+            };
+        }
+        (group, None)
+    }
+
+    /// Writes a group; order by order when one of several may be to blame for its failure.
+    async fn write(&mut self, group: Group) {
+        let begun = clock::now();
+        let rows = group.rows();
+        match self.attempt(&group).await {
+            Ok(done) => {
+                self.observer
+                    .committed(clock::now().saturating_duration_since(begun), rows);
+                self.finish(group, done);
+            }
+            Err(error) if error::is_of_an_order(&error) && group.len() > 1 => {
+                for one in group.split() {
+                    match self.attempt(&one).await {
+                        Ok(done) => self.finish(one, done),
+                        Err(error) => self.refuse(one, &error),
+                    }
+                }
+            }
+            Err(error) => self.refuse(group, &error),
+        }
+    }
+
+    fn finish(&self, group: Group, mut done: Done) {
+        self.shown.own(std::mem::take(&mut done.events));
+        group.answer(done);
+    }
+
+    fn refuse(&self, group: Group, error: &StoreError) {
+        self.observer.failed(error);
+        group.refuse(error);
+    }
+
+    async fn attempt(&mut self, group: &Group) -> Result<Done, StoreError> {
+        for _ in 0..TRIES {
+            let connection = self.connected().await?;
+            if !self.lease.is_valid() {
+                self.lease.renew(&connection).await?;
+            }
+            match self.transact(&connection, group).await {
+                Ok(done) => {
+                    self.connection = Some(connection);
+                    return Ok(done);
+                }
+                Err(Failure::Raced | Failure::Refused(StoreError::Locked(_))) => {
+                    connection.client().batch_execute("ROLLBACK").await?;
+                    self.connection = Some(connection);
+                }
+                Err(Failure::Refused(error)) => {
+                    // A session that cannot even go back is not used again.
+                    if connection.client().batch_execute("ROLLBACK").await.is_ok() {
+                        self.connection = Some(connection);
+                    }
+                    return Err(error);
+                }
+                Err(Failure::InDoubt(transaction, done, error)) => {
+                    return match self.has_committed(&transaction).await {
+                        Some(true) => Ok(*done),
+                        Some(false) | None => Err(error),
+                    };
+                }
+            }
+        }
+        Err(StoreError::Away("others are always in the way".to_owned()))
+    }
+
+    async fn transact(&self, connection: &Connection, group: &Group) -> Result<Done, Failure> {
+        let client = connection.client();
+        let number = connection
+            .prepare("SELECT pg_current_xact_id()::text")
+            .await?;
+        let (begun, number) = futures_util::future::join(
+            client.batch_execute("BEGIN"),
+            client.query_one(&number, &[]),
+        )
+        .await;
+        begun?;
+        let transaction: String = number?.try_get(0)?;
+        let me = self.lease.number();
+        let mut done = Done::default();
+        let submissions = group.submissions();
+        if !submissions.is_empty() {
+            let accepted = accept::accept(connection, &*self.placing, &submissions).await?;
+            done.verdicts = accepted.verdicts.into();
+            for owner in accepted.to_wake {
+                notify(connection, "sipost_claims", owner).await?;
+            }
+        }
+        for limit in group.claims() {
+            let claimed = claim::claim(connection, &self.lease, limit).await?;
+            done.claimed.push_back(claimed);
+        }
+        if let Some(verb) = group.endpoint() {
+            done.endpoint = Some(verb.apply(connection).await?);
+        }
+        let records = group.records();
+        if !records.is_empty() {
+            let appending = record::record(connection, me, self.epoch, &records).await?;
+            let appending = appending.map_err(|_raced| Failure::Raced)?;
+            done.recorded = appending.answers.into();
+            done.events = appending.events;
+            if !done.events.is_empty() {
+                notify(connection, "sipost_events", me).await?;
+            }
+        }
+        match client.batch_execute("COMMIT").await {
+            Ok(()) => Ok(done),
+            Err(error) if error.is_closed() || error.as_db_error().is_none() => {
+                Err(Failure::InDoubt(transaction, Box::new(done), error.into()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn connected(&mut self) -> Result<Connection, StoreError> {
+        if let Some(connection) = self.connection.take()
+            && !connection.is_closed()
+        {
+            return Ok(connection);
+        }
+        if clock::now() < self.down_until {
+            return Err(StoreError::Away(
+                "the database cannot be reached".to_owned(),
+            ));
+        }
+        let connected = self.door.connect(None).await;
+        if connected.is_err() {
+            self.down_until = clock::now() + PAUSE;
+        }
+        connected
+    }
+
+    /// What became of a transaction; `None` when the database could not be asked for too long.
+    /// Whoever wants something else meanwhile is told that the database is away.
+    async fn has_committed(&mut self, transaction: &str) -> Option<bool> {
+        let give_up = clock::now() + IN_DOUBT;
+        while clock::now() < give_up {
+            let asked = async {
+                let connection = self.door.connect(None).await?;
+                let row = connection
+                    .client()
+                    .query_one("SELECT pg_xact_status($1::text::xid8)", &[&transaction])
+                    .await?;
+                let status: Option<String> = row.try_get(0)?;
+                Ok::<_, StoreError>((connection, status))
+            };
+            let pause = tokio::time::sleep(PAUSE);
+            tokio::pin!(asked);
+            let asked = loop {
+                tokio::select! {
+                    asked = &mut asked => break asked,
+                    Some(orders) = self.inbox.recv() => refuse_all(&self.waiting, orders),
+                }
+            };
+            if let Ok((connection, status)) = asked {
+                self.connection = Some(connection);
+                match status.as_deref() {
+                    Some("committed") => return Some(true),
+                    // Its session may not have noticed yet that it is alone.
+                    Some("in progress") => {}
+                    Some(_) | None => return Some(false),
+                }
+            }
+            pause.await;
+        }
+        None
+    }
+
+    async fn close(mut self, answer: Answer<()>) {
+        let left = match self.connected().await {
+            Ok(connection) => self.lease.leave(&connection).await,
+            Err(error) => Err(error),
+        };
+        // Dropped first: what waits behind is refused.
+        drop(self);
+        let _ = answer.send(left);
+    }
+}
+
+/// Tells everybody who listens, when this transaction is durable.
+async fn notify(connection: &Connection, channel: &str, number: i64) -> Result<(), StoreError> {
+    let statement = connection.prepare("SELECT pg_notify($1, $2)").await?;
+    let number = number.to_string();
+    connection
+        .client()
+        .execute(&statement, &[&channel, &number])
+        .await?;
+    Ok(())
+}
+
+fn refuse_all(waiting: &Waiting, orders: Vec<(Weight, Order)>) {
+    let mut group = Group::default();
+    for (weight, order) in orders {
+        waiting.leave(weight);
+        if let Some(closing) = group.add(weight, order) {
+            let _ = closing.send(Err(StoreError::Away("the database is away".to_owned())));
+        }
+    }
+    group.refuse(&StoreError::Away("the database is away".to_owned()));
+}
