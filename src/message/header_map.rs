@@ -9,14 +9,14 @@ use super::json;
 pub struct HeaderMap {
     /// Every name and value, one behind the other.
     text: String,
-    /// Each begins where the one before it ends.
-    ends: Vec<End>,
+    places: Vec<Place>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct End {
+struct Place {
     name: usize,
     value: usize,
+    end: usize,
 }
 
 impl HeaderMap {
@@ -24,7 +24,7 @@ impl HeaderMap {
     pub fn with_capacity(headers: usize, bytes: usize) -> Self {
         Self {
             text: String::with_capacity(bytes),
-            ends: Vec::with_capacity(headers),
+            places: Vec::with_capacity(headers),
         }
     }
 
@@ -35,24 +35,23 @@ impl HeaderMap {
 
     /// Adds a header whose value is these parts together.
     pub fn add_parts(&mut self, name: &str, value: &[&str]) {
+        let begin = self.text.len();
         self.text.push_str(name);
-        let name = self.text.len();
+        let middle = self.text.len();
         for part in value {
             self.text.push_str(part);
         }
-        let value = self.text.len();
-        self.ends.push(End { name, value });
+        self.places.push(Place {
+            name: begin,
+            value: middle,
+            end: self.text.len(),
+        });
     }
 
     /// Every header in the order of the wire.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut begin = 0;
-        self.ends.iter().map(move |end| {
-            let part = |from, to| self.text.get(from..to).unwrap_or_default();
-            let header = (part(begin, end.name), part(end.name, end.value));
-            begin = end.value;
-            header
-        })
+        let places = self.places.iter();
+        places.map(|place| (self.name(place), self.value(place)))
     }
 
     /// The first value of the header of this name, compared without regard to case.
@@ -62,21 +61,34 @@ impl HeaderMap {
         found.map(|(_, value)| value)
     }
 
+    fn name(&self, place: &Place) -> &str {
+        self.text.get(place.name..place.value).unwrap_or_default()
+    }
+
+    fn value(&self, place: &Place) -> &str {
+        self.text.get(place.value..place.end).unwrap_or_default()
+    }
+
+    /// Names of different lengths, which is most of them, are told apart without being looked at.
+    fn same_name(&self, one: &Place, other: &Place) -> bool {
+        one.value - one.name == other.value - other.name
+            && self.name(one).eq_ignore_ascii_case(self.name(other))
+    }
+
     /// Appends `{"Name":["value",…],…}`: the values of one name stand together.
     pub(super) fn write_json(&self, out: &mut Vec<u8>) {
-        let is_first = |at: usize, name: &str| {
-            let mut before = self.iter().take(at);
-            !before.any(|(known, _)| known.eq_ignore_ascii_case(name))
-        };
-        let names = self.iter().enumerate();
-        let names = names.filter(|(at, (name, _))| is_first(*at, name));
-        json::list(out, *b"{}", names, |out, (at, (name, _))| {
-            json::string(out, name);
+        let places = self.places.iter().enumerate();
+        let firsts = places.filter(|(at, place)| {
+            let mut before = self.places.iter().take(*at);
+            !before.any(|other| self.same_name(place, other))
+        });
+        json::list(out, *b"{}", firsts, |out, (at, place)| {
+            json::string(out, self.name(place));
             out.push(b':');
-            let values = self.iter().skip(at);
-            let values = values.filter(|(other, _)| other.eq_ignore_ascii_case(name));
-            json::list(out, *b"[]", values, |out, (_, value)| {
-                json::string(out, value);
+            let rest = self.places.iter().skip(at);
+            let values = rest.filter(|other| self.same_name(place, other));
+            json::list(out, *b"[]", values, |out, place| {
+                json::string(out, self.value(place));
             });
         });
     }

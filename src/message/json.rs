@@ -7,9 +7,10 @@ use std::io::Write as _;
 pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     // All bytes are looked at, also behind one that is not plain: without a branch the compiler
     // looks at sixteen at once.
-    let is_plain = text.bytes().fold(true, |plain, byte| {
-        plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\')
+    let odd = text.bytes().fold(0, |odd, byte| {
+        odd | u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\')
     });
+    let is_plain = odd == 0;
     if is_plain {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
