@@ -5,20 +5,29 @@ use std::io::Write as _;
 
 /// Appends a string with its quotes.
 pub(super) fn string(out: &mut Vec<u8>, text: &str) {
+    if is_plain(text) {
+        plain_string(out, text);
+    } else {
+        // Writing to memory cannot fail, and any string is JSON.
+        let _ = serde_json::to_writer(out, text);
+    }
+}
+
+/// Appends a string that [`is_plain`], with its quotes.
+pub(super) fn plain_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
+/// Whether nothing in it has to be escaped.
+pub(super) fn is_plain(text: &str) -> bool {
     // All bytes are looked at, also behind one that is not plain: without a branch the compiler
     // looks at sixteen at once.
     let odd = text.bytes().fold(0, |odd, byte| {
         odd | u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\')
     });
-    let is_plain = odd == 0;
-    if is_plain {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-    } else {
-        // Writing to memory cannot fail, and any string is JSON.
-        let _ = serde_json::to_writer(out, text);
-    }
+    odd == 0
 }
 
 /// Appends a string, or `null`.

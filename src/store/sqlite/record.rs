@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rusqlite::CachedStatement;
+use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 
 use super::rows;
@@ -33,7 +34,15 @@ pub(super) fn record(
     let mut statements = Statements::prepare(turn)?;
     let mut answers = Vec::with_capacity(records.len());
     for record in &**records {
-        answers.push(append(turn, &mut statements, record)?);
+        // What was taken in a moment ago is known to have no event yet.
+        let previous = match turn.fresh.remove(&record.event.message_id) {
+            true => Some(None),
+            false => statements.previous(&record.event)?,
+        };
+        answers.push(match previous {
+            Some(previous) => append(turn, &mut statements, record, previous)?,
+            None => Recorded::Ended,
+        });
     }
     Ok(answers)
 }
@@ -42,6 +51,7 @@ fn append(
     turn: &mut Turn<'_>,
     statements: &mut Statements<'_>,
     record: &Record,
+    previous: Option<u64>,
 ) -> Result<Recorded, StoreError> {
     let event = &record.event;
     let seq = turn.positions.last_event + 1;
@@ -50,8 +60,9 @@ fn append(
     Event::write_id(turn.epoch, seq, json);
     let members = json.len();
     event.write_members(json);
-    let appended = statements.event.execute(params![
+    statements.event.execute(params![
         seq,
+        previous,
         rows::kind_number(event.kind()),
         event.message_id.as_bytes(),
         &*event.uri,
@@ -59,9 +70,6 @@ fn append(
         turn.scratch.get(members..).unwrap_or_default(),
         event.webhook.as_deref(),
     ])?;
-    if appended == 0 {
-        return Ok(Recorded::Ended);
-    }
     statements.state.execute(params![
         event.message_id.as_bytes(),
         rows::status_number(record.status),
@@ -86,9 +94,7 @@ fn append(
 }
 
 struct Statements<'c> {
-    /// Appends nothing when the message has ended or is gone. `OR FAIL`, because a statement that
-    /// may have to undo half of what it did keeps a journal of its own, at a fifth of the cost of
-    /// everything; this one appends one row at most, so there is no half.
+    previous: CachedStatement<'c>,
     event: CachedStatement<'c>,
     state: CachedStatement<'c>,
 }
@@ -96,15 +102,26 @@ struct Statements<'c> {
 impl<'c> Statements<'c> {
     fn prepare(turn: &Turn<'c>) -> Result<Self, StoreError> {
         Ok(Self {
+            previous: turn
+                .prepare("SELECT last_event FROM states WHERE id = ?1 AND completed_at IS NULL")?,
+            // Not one `INSERT … SELECT` of both: what may write several rows keeps a journal of the
+            // statement, which costs more than the query.
             event: turn.prepare(
-                "INSERT OR FAIL INTO events (seq, previous, kind, message_id, uri, account, members, \
-                 webhook) SELECT ?1, last_event, ?2, ?3, ?4, ?5, ?6, ?7 FROM states \
-                 WHERE id = ?3 AND completed_at IS NULL",
+                "INSERT INTO events (seq, previous, kind, message_id, uri, account, members, \
+                 webhook) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?,
             state: turn.prepare(
                 "UPDATE states SET status = ?2, attempt = max(attempt, ?3), last_event = ?4, \
                  not_before = ?5, completed_at = ?6 WHERE id = ?1",
             )?,
         })
+    }
+
+    /// The event before this one, if there is one; `None` when the message has ended or is gone.
+    fn previous(&mut self, event: &Event) -> Result<Option<Option<u64>>, StoreError> {
+        Ok(self
+            .previous
+            .query_row([event.message_id.as_bytes()], |row| row.get(0))
+            .optional()?)
     }
 }

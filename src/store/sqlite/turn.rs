@@ -1,9 +1,12 @@
 //! One transaction of the writer.
 
+use std::collections::HashSet;
+
 use rusqlite::CachedStatement;
 use rusqlite::Connection;
 
 use super::schema;
+use crate::message::MessageId;
 use crate::store::Bounds;
 use crate::store::Logged;
 use crate::store::StoreError;
@@ -16,6 +19,8 @@ pub(super) struct Turn<'c> {
     pub(super) positions: Positions,
     /// Shown when this turn is durable.
     pub(super) appended: Vec<Logged>,
+    /// Taken in by this turn, and nothing recorded of them yet.
+    pub(super) fresh: HashSet<MessageId>,
     /// Where JSON is written, so that it is not allocated piece by piece.
     pub(super) scratch: Vec<u8>,
 }
@@ -67,6 +72,7 @@ impl<'c> Turn<'c> {
             epoch,
             positions,
             appended: Vec::new(),
+            fresh: HashSet::new(),
             scratch: Vec::new(),
         }
     }
