@@ -4,11 +4,13 @@ use std::fmt;
 use std::io;
 use std::io::IsTerminal as _;
 
+use jiff::tz::TimeZone;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
+use super::pretty::Pretty;
 use crate::clock::Clock;
 use crate::config::LogFormat;
 use crate::config::Telemetry;
@@ -38,7 +40,13 @@ pub fn start(settings: &Telemetry) -> Result<(), TelemetryError> {
         (LogFormat::Pretty, _) | (LogFormat::Auto, true) => Style::Pretty(colour),
     };
     let filter = EnvFilter::try_new(&settings.log_level)?;
-    let subscriber = subscriber(style, filter, Clock::system(), io::stderr);
+    let subscriber = subscriber(
+        style,
+        filter,
+        Clock::system(),
+        TimeZone::system(),
+        io::stderr,
+    );
     Ok(tracing::subscriber::set_global_default(subscriber)?)
 }
 
@@ -52,27 +60,35 @@ enum Style {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Colour {
+pub(super) enum Colour {
     On,
     Off,
 }
 
 type Subscriber = Box<dyn tracing::Subscriber + Send + Sync>;
 
-fn subscriber<W>(style: Style, filter: EnvFilter, clock: Clock, writer: W) -> Subscriber
+fn subscriber<W>(
+    style: Style,
+    filter: EnvFilter,
+    clock: Clock,
+    zone: TimeZone,
+    writer: W,
+) -> Subscriber
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_timer(Wall(clock))
+        .with_timer(Wall(clock.clone()))
         .with_writer(writer);
     match style {
         Style::Pretty(colour) => Box::new(
             builder
-                .compact()
-                .with_ansi(colour == Colour::On)
-                .with_target(false)
+                .event_format(Pretty {
+                    clock,
+                    zone,
+                    colour,
+                })
                 .finish(),
         ),
         Style::Json => Box::new(builder.json().flatten_event(true).finish()),
@@ -112,26 +128,54 @@ mod tests {
     }
 
     fn written(style: Style, filter: &str) -> String {
+        written_by(style, filter, || {
+            let password = Secret::new("open sesame");
+            tracing::info!(agent.id = "alice-1", %password, "registered");
+            tracing::debug!("not asked for");
+        })
+    }
+
+    fn written_by(style: Style, filter: &str, tell: impl FnOnce()) -> String {
         let page = Page::default();
         let writer = page.clone();
         let clock = Clock::starting_at(Timestamp::from_millis(1_000));
         let filter = EnvFilter::try_new(filter).unwrap();
-        let subscriber = subscriber(style, filter, clock, move || writer.clone());
-        tracing::subscriber::with_default(subscriber, || {
-            let password = Secret::new("open sesame");
-            tracing::info!(agent.id = "alice-1", %password, "registered");
-            tracing::debug!("not asked for");
-        });
+        let subscriber = subscriber(style, filter, clock, TimeZone::UTC, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, tell);
         let bytes = page.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pretty_line_begins_with_the_time() {
+    async fn a_pretty_line_says_when_how_grave_and_what_and_then_the_details() {
         assert_eq!(
             written(Style::Pretty(Colour::Off), "info"),
-            "1970-01-01T00:00:01.000Z  INFO registered agent.id=\"alice-1\" password=***\n"
+            "00:00:01.000  INFO   registered                        agent.id=alice-1 password=***\n"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn colours_are_for_terminals() {
+        let line = written(Style::Pretty(Colour::On), "info");
+        assert!(line.contains("\x1b[32mINFO \x1b[0m"), "{line:?}");
+        let line = written(Style::Pretty(Colour::Off), "info");
+        assert!(!line.contains('\x1b'), "{line:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_that_is_told_steers_the_terminal() {
+        let line = written_by(Style::Pretty(Colour::Off), "info", || {
+            tracing::warn!(
+                reason = "\x1b[2J\nbad",
+                empty = "",
+                "he said {}",
+                "\x1b[31mred\n"
+            );
+        });
+        let expected = r#"reason="\u{1b}[2J\nbad" empty="""#;
+        assert!(line.contains(expected), "{line:?}");
+        assert_eq!(line.matches('\n').count(), 1, "{line:?}");
+        assert!(!line.contains('\x1b'), "{line:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 //! | file      | is about                                                      |
 //! |-----------|---------------------------------------------------------------|
 //! | `log`     | lines on standard error                                       |
+//! | `pretty`  | how they look to a person                                     |
 //! | `metrics` | figures, counted where they arise and read at `GET /metrics`  |
 //!
 //! Bodies, credentials and tokens are never written, at any level: what holds a secret formats
@@ -10,6 +11,7 @@
 
 mod log;
 mod metrics;
+mod pretty;
 
 pub use log::TelemetryError;
 pub use log::start;

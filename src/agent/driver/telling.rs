@@ -42,7 +42,8 @@ impl Agent {
                 let left = until.saturating_duration_since(clock::now());
                 self.shown.registered_until(self.clock.now().plus(left));
                 if !self.is_up {
-                    tracing::info!(agent.id = %self.shown.status().id, "registered");
+                    let status = self.shown.status();
+                    tracing::info!(agent.id = %status.id, server = %status.server, "registered");
                 }
                 self.set_up(self.takes_jobs());
             }
@@ -55,7 +56,10 @@ impl Agent {
                     false => self.fail(&error),
                 }
             }
-            Event::Left => self.left = true,
+            Event::Left => {
+                self.left = true;
+                tracing::info!(agent.id = %self.shown.status().id, "unregistered");
+            }
             // Ended is taken before; Received is not told while the settings take no messages.
             Event::Ended { .. } | Event::Received(_) => {}
         }
@@ -110,7 +114,7 @@ impl Agent {
         if status.last_error.as_deref() == Some(error) {
             tracing::debug!(agent.id = %status.id, error, "still failing");
         } else {
-            tracing::warn!(agent.id = %status.id, server = %status.server, error, "trying again");
+            tracing::warn!(agent.id = %status.id, server = %status.server, error, "not registered; trying again");
         }
         self.shown.failed_with(error);
     }

@@ -146,6 +146,7 @@ impl Dispatcher {
             };
             for message in &messages {
                 if is_kept(message.id) {
+                    tracing::debug!(message.id = %message.id, "accepted");
                     self.board.confirm(message.id);
                 } else {
                     self.board.withdraw(message.id, now);

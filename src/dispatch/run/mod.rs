@@ -13,6 +13,7 @@ mod intake;
 mod loading;
 mod parts;
 mod recording;
+mod telling;
 
 use std::collections::HashMap;
 use std::collections::HashSet;

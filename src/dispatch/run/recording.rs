@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::super::handle::CancelError;
 use super::Dispatcher;
+use super::telling;
 use crate::agent::AgentIndex;
 use crate::agent::Command as AgentCommand;
 use crate::agent::Job;
@@ -115,9 +116,12 @@ impl Dispatcher {
         let given = clock::now();
         let mut jobs: HashMap<AgentIndex, Vec<Job>> = HashMap::new();
         for ((record, after), answer) in records.iter().zip(after).zip(answers) {
-            if record.status.is_final() && matches!(answer, Recorded::Appended(_)) {
+            if let Recorded::Appended(_) = answer {
                 let took = record.event.time.since(record.event.message_id.made_at());
-                self.observer.finished(&record.event, took);
+                telling::tell(&record.event, took);
+                if record.status.is_final() {
+                    self.observer.finished(&record.event, took);
+                }
             }
             match (after, answer) {
                 (After::Nothing, _) => {}

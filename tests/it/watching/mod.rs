@@ -1,5 +1,6 @@
 //! What somebody sees who watches: figures, what a message waits for, logs, traces, the page.
 
+mod dashboards;
 mod metrics;
 mod page;
 mod waiting;

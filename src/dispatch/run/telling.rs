@@ -1,0 +1,55 @@
+//! What the operator's log is told of messages: a line for each change, when it is durable. Never
+//! a target, a body or a header.
+
+use std::time::Duration;
+
+use tracing::field::display;
+
+use crate::message::Event;
+use crate::message::What;
+
+/// Tells of an event. Messages that fail are for whoever watches, the rest for who looks closer.
+/// `took` is from the acceptance of the message.
+pub(super) fn tell(event: &Event, took: Duration) {
+    let id = event.message_id;
+    let (agent, attempt) = (event.agent.as_deref(), event.attempt);
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    match &event.what {
+        What::Sending { .. } => {
+            tracing::debug!(message.id = %id, agent.id = agent, attempt, duration_ms, "sending");
+        }
+        What::Deferred {
+            cause,
+            response,
+            next_attempt_at,
+            ..
+        } => {
+            let status = response.as_ref().map(|response| response.status_code);
+            let (cause, next) = (cause.as_str(), display(next_attempt_at));
+            tracing::debug!(
+                message.id = %id, agent.id = agent, attempt, status, cause,
+                next_attempt_at = next, duration_ms, "deferred"
+            );
+        }
+        What::Succeeded { response } => {
+            let status = response.status_code;
+            tracing::debug!(
+                message.id = %id, agent.id = agent, attempt, status, duration_ms, "succeeded"
+            );
+        }
+        What::Failed {
+            cause,
+            response,
+            ambiguous,
+            ..
+        } => {
+            let status = response.as_ref().map(|response| response.status_code);
+            let ambiguous = ambiguous.then_some(true);
+            let cause = cause.as_str();
+            tracing::info!(
+                message.id = %id, agent.id = agent, attempt, status, cause, ambiguous,
+                duration_ms, "a message failed"
+            );
+        }
+    }
+}

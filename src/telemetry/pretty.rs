@@ -1,0 +1,125 @@
+//! How a log line looks to a person: when, how grave, what, and the details after it, dimmed.
+//!
+//! ```text
+//! 17:30:00.041  INFO  registered                         agent.id=alice-1
+//! ```
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use anstyle::AnsiColor;
+use anstyle::Style;
+use jiff::tz::TimeZone;
+use tracing::Event;
+use tracing::Level;
+use tracing::Subscriber;
+use tracing::field::Field;
+use tracing::field::Visit;
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::FormatEvent;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::log::Colour;
+use crate::clock::Clock;
+
+/// The column at which details begin, if what is said ends before it.
+const DETAILS_AT: usize = 32;
+
+/// Writes lines for people.
+pub(super) struct Pretty {
+    /// Where times come from.
+    pub(super) clock: Clock,
+    /// Where their reader is.
+    pub(super) zone: TimeZone,
+    /// Whether the terminal shows colours.
+    pub(super) colour: Colour,
+}
+
+impl<S, N> FormatEvent<S, N> for Pretty
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut said = Said::default();
+        event.record(&mut said);
+        let now = jiff::Timestamp::from_millisecond(self.clock.now().as_millis());
+        let now = self
+            .zone
+            .to_datetime(now.unwrap_or(jiff::Timestamp::UNIX_EPOCH));
+        let time = now.strftime("%H:%M:%S.%3f");
+        let (level, style) = told(*event.metadata().level());
+        let (dim, style) = match self.colour {
+            Colour::On => (Style::new().dimmed(), style),
+            Colour::Off => (Style::new(), Style::new()),
+        };
+        write!(writer, "{dim}{time}{dim:#}  {style}{level}{style:#}  ")?;
+        let Said { message, details } = said;
+        if details.is_empty() {
+            return writeln!(writer, "{message}");
+        }
+        writeln!(writer, "{message:<DETAILS_AT$}  {dim}{details}{dim:#}")
+    }
+}
+
+fn told(level: Level) -> (&'static str, Style) {
+    let of = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
+    match level {
+        Level::ERROR => ("ERROR", of(AnsiColor::Red).bold()),
+        Level::WARN => ("WARN ", of(AnsiColor::Yellow).bold()),
+        Level::INFO => ("INFO ", of(AnsiColor::Green)),
+        Level::DEBUG => ("DEBUG", of(AnsiColor::Blue)),
+        Level::TRACE => ("TRACE", of(AnsiColor::Magenta)),
+    }
+}
+
+/// What an event says, and its details: `name=value` with a space between.
+#[derive(Default)]
+struct Said {
+    message: String,
+    details: String,
+}
+
+impl Said {
+    /// A value in quotes where a reader, or a program, would not see its end otherwise. Whatever
+    /// could steer a terminal is written out.
+    fn detail(&mut self, name: &str, value: &str) {
+        if !self.details.is_empty() {
+            self.details.push(' ');
+        }
+        let is_plain = !value.is_empty()
+            && !value.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
+        // Writing to memory cannot fail.
+        let _ = match is_plain {
+            true => write!(self.details, "{name}={value}"),
+            false => write!(self.details, "{name}={value:?}"),
+        };
+    }
+}
+
+impl Visit for Said {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message = value.escape_debug().to_string(),
+            name => self.detail(name, value),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let value = format!("{value:?}");
+        match field.name() {
+            "message" => {
+                let is_safe = |c: char| !c.is_control();
+                self.message = value.chars().filter(|c| is_safe(*c)).collect();
+            }
+            name => self.detail(name, &value),
+        }
+    }
+}
