@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod config;
 mod follow;
+mod health;
 mod lines;
 mod output;
 mod sandbox;
@@ -53,6 +54,7 @@ enum Command {
     Serve(serve::Serve),
     Sandbox(sandbox::Sandbox),
     Check(check::Check),
+    Health(health::Health),
     Config(config::Config),
     Send(send::Send),
     Tail(tail::Tail),
@@ -131,6 +133,7 @@ fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Config(config)) => config::run(&config, &config.config.sources()),
         Some(Command::Send(send)) => on_one_thread(send::run(&send)),
         Some(Command::Tail(tail)) => on_one_thread(tail::run(&tail)),
+        Some(Command::Health(health)) => on_one_thread(health::run(&health)),
         Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Sandbox(arguments)) => on_one_thread(sandbox::run(&arguments)),
         None => serve::run(&arguments.serve),

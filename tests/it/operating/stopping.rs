@@ -18,6 +18,19 @@ use super::message;
 use super::registered;
 use super::sip_server;
 
+/// How `sipost health` ends for this gateway.
+async fn health(gateway: &Running, arguments: &[&str]) -> Option<i32> {
+    let listen = gateway.url.trim_start_matches("http://");
+    let ended = tokio::process::Command::new(env!("CARGO_BIN_EXE_sipost"))
+        .args(["health", "--config", "sipost.toml"])
+        .args(arguments)
+        .env_clear()
+        .env("SIPOST__HTTP__LISTEN", listen)
+        .current_dir(gateway.folder.path())
+        .output();
+    ended.await.unwrap().status.code()
+}
+
 /// Clients that post as fast as they are answered.
 const CLIENTS: usize = 8;
 /// Messages accepted before the end is asked for.
@@ -114,29 +127,35 @@ async fn what_is_in_flight_ends_first_and_who_follows_it_hears_of_it() {
     gateway.signal(Signal::TERM);
     gateway.line("stopping").await;
 
-    // The log says what was asked for, a moment before it is done.
-    let is_ready = async || gateway.get("/readyz").send().await.unwrap().status() != 503;
-    while is_ready().await {}
-    let (status, problem) = json_of(gateway.post("/messages").json(&message("ok"))).await;
-    assert_eq!(
-        (status, &problem["type"]),
-        (503, &"/problems/stopping".into())
-    );
     let events = stream.unwrap().text().await.unwrap();
     assert!(events.contains("event: succeeded"), "{events}");
     assert_eq!(gateway.ended().await, Some(0));
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_at_once() {
+async fn a_gateway_that_stops_takes_nothing_more_and_a_second_signal_ends_it_at_once() {
     let (server, _received) = sip_server(&[]).await;
     let mut gateway = Running::start(&account("alice", &server, "")).await;
     gateway.agents(registered(&["alice-1"])).await;
+    assert_eq!(health(&gateway, &[]).await, Some(0));
     json_of(gateway.post("/messages").json(&message("silent"))).await;
     gateway.agents(|agents| agents[0]["inFlight"] == 1).await;
 
     gateway.signal(Signal::INT);
     gateway.line("a second signal ends at once").await;
+    let not_ready = async {
+        while gateway.get("/readyz").send().await.unwrap().status() != 503 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, not_ready).await.unwrap();
+    assert_eq!(health(&gateway, &[]).await, Some(1));
+    assert_eq!(health(&gateway, &["--live"]).await, Some(0));
+    let (status, problem) = json_of(gateway.post("/messages").json(&message("ok"))).await;
+    assert_eq!(
+        (status, &problem["type"]),
+        (503, &"/problems/stopping".into())
+    );
     gateway.signal(Signal::TERM);
 
     gateway.line("ended at once").await;
