@@ -277,7 +277,12 @@ impl IntoResponse for ApiError {
         if let Some(wait) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
         }
-        let cause = FailureCause(self.to_string());
+        // What is the client's fault may be said in the client's words, which are not for the log.
+        let cause = match kind.status().is_server_error() {
+            true => self.to_string(),
+            false => kind.slug().to_owned(),
+        };
+        let cause = FailureCause(cause);
         response.extensions_mut().insert(cause);
         response
     }

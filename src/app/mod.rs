@@ -35,6 +35,7 @@ use crate::config::Loaded;
 use crate::config::Sources;
 use crate::dispatch;
 use crate::events::Feed;
+use crate::message::Targets;
 use crate::retention;
 use crate::shutdown::Reloads;
 use crate::shutdown::Shutdown;
@@ -276,6 +277,10 @@ fn dispatch_settings(config: &Config) -> dispatch::Settings {
         max_queued: config.delivery.max_queued,
         max_held_bytes: MAX_HELD_BYTES,
         backoff: config.delivery.backoff,
+        targets: match config.telemetry.hash_targets {
+            false => Targets::Plain,
+            true => Targets::Hashed(rand::random()),
+        },
     }
 }
 

@@ -9,6 +9,8 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     /// A level, or directives for parts of the program; known to be well-formed.
     pub log_level: String,
+    /// Whether log lines show targets only as hashes.
+    pub hash_targets: bool,
 }
 
 /// How log lines look.
@@ -36,6 +38,7 @@ impl Telemetry {
             log_level: section
                 .required_text("log_level", accepted, directives)
                 .unwrap_or_default(),
+            hash_targets: section.word("targets", &[("plain", false), ("hashed", true)]),
         };
         section.finish();
         telemetry

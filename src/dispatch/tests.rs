@@ -35,6 +35,7 @@ use crate::message::OnUnknown;
 use crate::message::Outcome;
 use crate::message::ResponseView;
 use crate::message::Status;
+use crate::message::Targets;
 use crate::message::Timestamp;
 use crate::message::Unknown;
 use crate::message::retry::Backoff;
@@ -98,6 +99,7 @@ impl Bench {
             seed: 1,
             settings: Settings {
                 max_queued: 1_000,
+                targets: Targets::Plain,
                 max_held_bytes: 1_000_000,
                 backoff: Backoff {
                     min: Duration::from_secs(20),

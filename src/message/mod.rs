@@ -21,6 +21,7 @@ mod new_message;
 mod outcome;
 pub mod retry;
 mod status;
+mod targets;
 mod time;
 
 pub use accepted::BodyEncoding;
@@ -58,5 +59,6 @@ pub use outcome::Answer;
 pub use outcome::Outcome;
 pub use outcome::Unknown;
 pub use status::Status;
+pub use targets::Targets;
 pub use time::Timestamp;
 pub use time::TimestampError;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::observer::Observer;
 use crate::agent::Report;
 use crate::clock::Clock;
+use crate::message::Targets;
 use crate::message::retry::Backoff;
 use crate::store::Store;
 
@@ -41,4 +42,6 @@ pub struct Settings {
     pub max_held_bytes: usize,
     /// How long to stay away between attempts.
     pub backoff: Backoff,
+    /// How the log of the process names targets.
+    pub targets: Targets,
 }

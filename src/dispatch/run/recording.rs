@@ -118,7 +118,7 @@ impl Dispatcher {
         for ((record, after), answer) in records.iter().zip(after).zip(answers) {
             if let Recorded::Appended(_) = answer {
                 let took = record.event.time.since(record.event.message_id.made_at());
-                telling::tell(&record.event, took);
+                telling::tell(&record.event, took, &self.settings.targets);
                 if record.status.is_final() {
                     self.observer.finished(&record.event, took);
                 }

@@ -1,22 +1,27 @@
 //! What the operator's log is told of messages: a line for each change, when it is durable. Never
-//! a target, a body or a header.
+//! a body or a header, and a target only as the operator wants it told.
 
 use std::time::Duration;
 
 use tracing::field::display;
 
 use crate::message::Event;
+use crate::message::Targets;
 use crate::message::What;
 
 /// Tells of an event. Messages that fail are for whoever watches, the rest for who looks closer.
 /// `took` is from the acceptance of the message.
-pub(super) fn tell(event: &Event, took: Duration) {
+pub(super) fn tell(event: &Event, took: Duration, targets: &Targets) {
     let id = event.message_id;
     let (agent, attempt) = (event.agent.as_deref(), event.attempt);
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match &event.what {
         What::Sending { .. } => {
-            tracing::debug!(message.id = %id, agent.id = agent, attempt, duration_ms, "sending");
+            let target = targets.show(&event.uri);
+            tracing::debug!(
+                message.id = %id, target.uri = %target, agent.id = agent, attempt, duration_ms,
+                "sending"
+            );
         }
         What::Deferred {
             cause,

@@ -3,6 +3,8 @@
 mod access;
 mod agents;
 mod reload;
+mod secrets;
+mod slow_clients;
 mod stopping;
 mod tls;
 
