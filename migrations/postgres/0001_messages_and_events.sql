@@ -27,7 +27,35 @@ CREATE TABLE replicas (
     name        text        NOT NULL,
     lease_until timestamptz NOT NULL,
     -- Others have begun to take over what it held; it must not go on under this number.
-    fenced      boolean     NOT NULL DEFAULT false
+    fenced      boolean     NOT NULL DEFAULT false,
+    -- Whether it takes its share of the agents.
+    runs_agents boolean     NOT NULL DEFAULT false
+);
+
+-- A place for each agent of each account. Whoever holds it registers it; a holder whose lease is
+-- over holds nothing.
+CREATE TABLE seats (
+    account text   COLLATE "C" NOT NULL,
+    number  bigint NOT NULL,
+    -- replicas.number; NULL when it is free.
+    holder  bigint,
+    PRIMARY KEY (account, number)
+);
+
+-- What replicas tell of their agents, as JSON.
+CREATE TABLE agents (
+    owner  bigint NOT NULL,
+    id     text   NOT NULL,
+    status text   NOT NULL,
+    PRIMARY KEY (owner, id)
+);
+
+-- What an agent is asked for by a client of another replica.
+CREATE TABLE agent_orders (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    owner  bigint NOT NULL,
+    agent  text   NOT NULL,
+    word   text   NOT NULL
 );
 
 -- Messages as they were accepted. Written once; later only the body may go.

@@ -68,6 +68,7 @@ impl Shown {
             succeeded: self.succeeded.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             last_error: slow.last_error.clone(),
+            replica: None,
         }
     }
 

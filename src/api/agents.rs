@@ -23,7 +23,7 @@ const NO_AGENT: ApiError = ApiError::NotFound("no agent has this id");
 
 /// `GET /agents`.
 pub(super) async fn list(State(api): State<Api>, caller: Caller, _: Query<Nothing>) -> Response {
-    let mut data = api.agents.list();
+    let mut data = api.agents.list_all();
     data.retain(|agent| caller.sees(Some(&agent.account)));
     json::ok(&AgentsView { data })
 }

@@ -1,5 +1,6 @@
 //! The agents at work: begun, ended and replaced as the accounts of the configuration say.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,12 +22,17 @@ use crate::clock::Clock;
 use crate::config::Account;
 use crate::config::Config;
 use crate::pool::Directory;
+use crate::store::Seat;
 
 /// Every agent, and what new ones are made with.
 pub(super) struct Crew {
     common: Common,
     directory: Arc<Directory>,
     members: Vec<Member>,
+    /// Told to end, and perhaps not ended yet.
+    leaving: Vec<Member>,
+    /// What this replica is to run of what the configuration wants; `None` for all.
+    granted: Option<HashSet<Seat>>,
     tasks: JoinSet<()>,
     next: u32,
 }
@@ -64,12 +70,14 @@ pub(super) struct Moves {
 }
 
 impl Crew {
-    /// Nobody yet.
-    pub(super) fn new(common: Common) -> Self {
+    /// Nobody yet. `replica` is what this one is called, where there are others.
+    pub(super) fn new(common: Common, replica: Option<Arc<str>>) -> Self {
         Self {
             common,
-            directory: Arc::default(),
+            directory: Arc::new(Directory::new(replica)),
             members: Vec::new(),
+            leaving: Vec::new(),
+            granted: None,
             tasks: JoinSet::new(),
             next: 0,
         }
@@ -91,21 +99,22 @@ impl Crew {
     pub(super) fn follow(&mut self, config: &Config) -> Moves {
         while self.tasks.try_join_next().is_some() {}
         let mut moves = Moves::default();
+        self.leaving.retain(|left| !left.ended.is_cancelled());
         let leaving = self.dismiss(config);
         for account in &config.accounts {
             for number in 1..=account.connections {
-                if self.has(account, number) {
+                if self.has(account, number) || !self.is_granted(account, number) {
                     continue;
                 }
-                let id = self.start(config, account, number, &leaving);
-                match leaving.iter().any(|left| left.handle.identity.id == id) {
+                let id = self.start(config, account, number);
+                match leaving.contains(&id) {
                     true => moves.replaced.push(id),
                     false => moves.started.push(id),
                 }
             }
         }
-        let names = leaving.iter().map(|left| left.handle.identity.id.clone());
-        moves.ended = names.filter(|id| !moves.replaced.contains(id)).collect();
+        let ended = leaving.into_iter();
+        moves.ended = ended.filter(|id| !moves.replaced.contains(id)).collect();
         moves
     }
 
@@ -119,23 +128,50 @@ impl Crew {
         }
     }
 
-    /// Tells those to end that the configuration has no place for.
-    fn dismiss(&mut self, config: &Config) -> Vec<Member> {
-        let stays = |member: &Member| {
-            config.accounts.iter().any(|account| {
-                account.is_same_for_agents(&member.account) && member.number <= account.connections
-            })
-        };
-        let (stay, leave) = std::mem::take(&mut self.members)
-            .into_iter()
-            .partition(stays);
+    /// The places that agents have, also those that are still about to end.
+    pub(super) fn held(&self) -> Vec<Seat> {
+        let leaving = self
+            .leaving
+            .iter()
+            .filter(|left| !left.ended.is_cancelled());
+        let all = self.members.iter().chain(leaving);
+        let mut held: Vec<Seat> = all.map(|one| seat(&one.account, one.number)).collect();
+        held.sort_unstable();
+        held.dedup();
+        held
+    }
+
+    /// Takes note of the places that this replica is to fill.
+    pub(super) fn grant(&mut self, granted: impl IntoIterator<Item = Seat>) {
+        self.granted = Some(granted.into_iter().collect());
+    }
+
+    fn is_granted(&self, account: &Account, number: u32) -> bool {
+        let granted = self.granted.as_ref();
+        granted.is_none_or(|granted| granted.contains(&seat(account, number)))
+    }
+
+    /// Tells those to end that the configuration or the other replicas have no place for; their
+    /// names.
+    fn dismiss(&mut self, config: &Config) -> Vec<Arc<str>> {
+        let members = std::mem::take(&mut self.members);
+        let (stay, leave) = members.into_iter().partition(|member: &Member| {
+            self.is_granted(&member.account, member.number)
+                && config.accounts.iter().any(|account| {
+                    account.is_same_for_agents(&member.account)
+                        && member.number <= account.connections
+                })
+        });
         self.members = stay;
         let leave: Vec<Member> = leave;
         for member in &leave {
             member.retired.cancel();
             member.handle.tell(Command::Stop);
         }
-        leave
+        let names = leave.iter().map(|left| left.handle.identity.id.clone());
+        let names = names.collect();
+        self.leaving.extend(leave);
+        names
     }
 
     fn has(&self, account: &Account, number: u32) -> bool {
@@ -144,18 +180,15 @@ impl Crew {
     }
 
     /// Starts an agent, after whoever leaves under its name; says its name.
-    fn start(
-        &mut self,
-        config: &Config,
-        account: &Account,
-        number: u32,
-        leaving: &[Member],
-    ) -> Arc<str> {
+    fn start(&mut self, config: &Config, account: &Account, number: u32) -> Arc<str> {
         let index = AgentIndex(self.next);
         self.next = self.next.wrapping_add(1);
         let (handle, parts) = agents::agent(&self.common, config, account, number, index);
         let id = handle.identity.id.clone();
-        let namesakes = leaving.iter().filter(|left| left.handle.identity.id == id);
+        let namesakes = self
+            .leaving
+            .iter()
+            .filter(|left| left.handle.identity.id == id);
         let before: Vec<_> = namesakes.map(|left| left.ended.clone()).collect();
         let member = Member {
             account: account.clone(),
@@ -189,4 +222,21 @@ impl Crew {
         self.members.push(member);
         id
     }
+}
+
+fn seat(account: &Account, number: u32) -> Seat {
+    Seat {
+        account: account.uri.as_str().into(),
+        number,
+    }
+}
+
+/// The places that the configuration has for agents.
+pub(super) fn wanted(config: &Config) -> Vec<Seat> {
+    let seats = |account: &Account| -> Vec<Seat> {
+        (1..=account.connections)
+            .map(|number| seat(account, number))
+            .collect()
+    };
+    config.accounts.iter().flat_map(seats).collect()
 }

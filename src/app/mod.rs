@@ -10,6 +10,7 @@ mod crew;
 mod difference;
 mod reload;
 mod sandboxed;
+mod share;
 mod store;
 mod webhooks;
 
@@ -48,6 +49,7 @@ use reload::HttpSide;
 use reload::Live;
 use reload::Reader;
 use sandboxed::sandboxed;
+use share::Sharing;
 use store::open_store;
 pub use webhooks::WebhooksError;
 
@@ -85,6 +87,7 @@ pub struct Gateway {
     address: SocketAddr,
     store: Arc<dyn Store>,
     live: Live,
+    sharing: Sharing,
     ends: Ends,
     dispatcher: JoinHandle<()>,
     posting: JoinHandle<()>,
@@ -120,7 +123,14 @@ pub async fn run(
     loop {
         tokio::select! {
             () = shutdown.begun() => break,
-            () = reloads.next() => reader.reload(&mut gateway.live).await,
+            () = reloads.next() => {
+                reader.reload(&mut gateway.live).await;
+                gateway.agree().await;
+            }
+            () = gateway.sharing.due() => tokio::select! {
+                () = gateway.agree() => {}
+                () = shutdown.begun() => break,
+            },
         }
     }
     tokio::select! {
@@ -144,7 +154,7 @@ impl Gateway {
 
         let (reports, told) = mpsc::unbounded_channel();
         let common = agents::common(&config, store.epoch(), &clock, reports, &metrics)?;
-        let mut crew = Crew::new(common);
+        let mut crew = Crew::new(common, store::name(&config, &*store));
 
         let (dispatch, commands) = dispatch::Handle::new(INBOX);
         let parts = dispatch::Parts {
@@ -158,7 +168,8 @@ impl Gateway {
             settings: dispatch_settings(&config),
         };
         let dispatcher = tokio::spawn(dispatch::run(parts, commands));
-        crew.follow(&config);
+        let mut sharing = Sharing::new(store.clone(), config.store.lease);
+        sharing.agree(&mut crew, &config, &dispatch).await;
 
         let webhooks = webhooks::open(&config, &store, &clock, Arc::new(metrics.clone())).await?;
         let posting = webhooks::post(webhooks.clone(), store.leads(), ends.posting.clone());
@@ -180,12 +191,24 @@ impl Gateway {
             address,
             store,
             live,
+            sharing,
             ends,
             dispatcher,
             posting,
             server: tokio::spawn(serving),
             background,
         })
+    }
+
+    /// Agrees with the other replicas on who runs which agents.
+    async fn agree(&mut self) {
+        let Live {
+            crew,
+            config,
+            dispatch,
+            ..
+        } = &mut self.live;
+        self.sharing.agree(crew, config, dispatch).await;
     }
 
     /// Where it listens.

@@ -82,6 +82,14 @@ impl Ready {
         }
     }
 
+    /// Heads of the groups that `is_lost`, at most so many.
+    pub(super) fn lost(&self, is_lost: impl Fn(&Group) -> bool, limit: usize) -> Vec<MessageId> {
+        let lost = self.groups.iter().filter(|(group, _)| is_lost(group));
+        lost.flat_map(|(_, waiting)| waiting.heads.values().copied())
+            .take(limit)
+            .collect()
+    }
+
     /// There is no slot for this group, until `until` if that is known.
     pub(super) fn close(&mut self, group: Group, until: Option<Timestamp>) {
         if let Some(until) = until {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::time::Timestamp;
 
 /// One registered user agent as the outside sees it.
-#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentStatus {
     /// Its name, safe in a path, stable over restarts: `alice-1`.
@@ -30,10 +30,44 @@ pub struct AgentStatus {
     pub failed: u64,
     /// What went wrong last, in a sentence.
     pub last_error: Option<String>,
+    /// Which of several replicas it is at; `None` where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<Arc<str>>,
+}
+
+/// What an agent can be asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AgentOrder {
+    /// To take no more messages.
+    Drain,
+    /// To go back to work.
+    Resume,
+    /// To register anew.
+    Reregister,
+}
+
+impl AgentOrder {
+    /// The word that a store keeps.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Resume => "resume",
+            Self::Reregister => "reregister",
+        }
+    }
+
+    /// The order of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Drain, Self::Resume, Self::Reregister]
+            .into_iter()
+            .find(|order| order.as_str() == word)
+    }
 }
 
 /// What an agent is doing.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum AgentState {
     /// Opens its connection.
@@ -87,10 +121,15 @@ pub enum AgentError {
 
 /// The agents, for whoever shows or operates them.
 pub trait Agents: Send + Sync {
-    /// Every agent, in the order of the configuration.
+    /// Every agent of this replica, in the order of the configuration.
     fn list(&self) -> Vec<AgentStatus>;
 
-    /// The agent of this id.
+    /// Every agent of every replica, those of this one first.
+    fn list_all(&self) -> Vec<AgentStatus> {
+        self.list()
+    }
+
+    /// The agent of this id, at whichever replica.
     fn get(&self, id: &str) -> Option<AgentStatus>;
 
     /// Takes the agent out of the pool; what it has in flight ends as it would have.

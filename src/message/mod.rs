@@ -32,6 +32,7 @@ pub use addressing::AddressError;
 pub use addressing::Addressing;
 pub use addressing::Recipient;
 pub use agent::AgentError;
+pub use agent::AgentOrder;
 pub use agent::AgentState;
 pub use agent::AgentStatus;
 pub use agent::Agents;

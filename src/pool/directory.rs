@@ -1,6 +1,8 @@
 //! The agents as the outside sees and operates them.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
@@ -9,18 +11,41 @@ use crate::agent::Command;
 use crate::agent::Handle;
 use crate::agent::Shown;
 use crate::message::AgentError;
+use crate::message::AgentOrder;
 use crate::message::AgentStatus;
 use crate::message::Agents;
 
-/// Every agent of this process. Agents come and go; who asks sees those there are.
+/// Every agent of this process, and what others tell of theirs. Agents come and go; who asks sees
+/// those there are.
 #[derive(Debug, Default)]
 pub struct Directory {
     agents: RwLock<Vec<Entry>>,
+    elsewhere: Mutex<Elsewhere>,
+    replica: Option<Arc<str>>,
 }
+
+/// The agents of other replicas.
+#[derive(Debug, Default)]
+struct Elsewhere {
+    agents: Vec<AgentStatus>,
+    /// What they are asked for, and were not told yet.
+    orders: Vec<(Arc<str>, AgentOrder)>,
+}
+
+/// Orders for agents elsewhere that may wait to be passed on; more are not taken.
+const MAX_ORDERS: usize = 1_000;
 
 type Entry = (Handle, Arc<Shown>);
 
 impl Directory {
+    /// Nobody yet. `replica` is what this one is called, where there are others.
+    pub fn new(replica: Option<Arc<str>>) -> Self {
+        Self {
+            replica,
+            ..Self::default()
+        }
+    }
+
     /// Adds an agent after the others.
     pub fn add(&self, handle: Handle, shown: Arc<Shown>) {
         self.change(|agents| agents.push((handle, shown)));
@@ -40,7 +65,58 @@ impl Directory {
         });
     }
 
-    fn tell(&self, id: &str, command: Command) -> Result<(), AgentError> {
+    /// Takes over what other replicas tell of their agents.
+    pub fn show_elsewhere(&self, agents: Vec<AgentStatus>) {
+        self.elsewhere().agents = agents;
+    }
+
+    /// What agents of other replicas are asked for here, to be passed on.
+    pub fn outgoing(&self) -> Vec<(Arc<str>, AgentOrder)> {
+        std::mem::take(&mut self.elsewhere().orders)
+    }
+
+    /// What clients of other replicas ask of an agent of this one. It may have ended meanwhile.
+    pub fn obey(&self, id: &str, order: AgentOrder) {
+        let _ = self.tell_here(id, order);
+    }
+
+    fn tell(&self, id: &str, order: AgentOrder) -> Result<(), AgentError> {
+        match self.tell_here(id, order) {
+            Err(AgentError::NotFound) => self.tell_elsewhere(id, order),
+            told => told,
+        }
+    }
+
+    fn tell_elsewhere(&self, id: &str, order: AgentOrder) -> Result<(), AgentError> {
+        let mut elsewhere = self.elsewhere();
+        let agent = elsewhere.agents.iter().find(|agent| *agent.id == *id);
+        let id = agent.ok_or(AgentError::NotFound)?.id.clone();
+        if elsewhere.orders.len() >= MAX_ORDERS {
+            return Err(AgentError::Stopped);
+        }
+        elsewhere.orders.push((id, order));
+        Ok(())
+    }
+
+    fn status(&self, (_, shown): &Entry) -> AgentStatus {
+        AgentStatus {
+            replica: self.replica.clone(),
+            ..shown.status()
+        }
+    }
+
+    fn elsewhere(&self) -> MutexGuard<'_, Elsewhere> {
+        self.elsewhere
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_here(&self, id: &str, order: AgentOrder) -> Result<(), AgentError> {
+        let command = match order {
+            AgentOrder::Drain => Command::Drain,
+            AgentOrder::Resume => Command::Resume,
+            AgentOrder::Reregister => Command::Reregister,
+        };
         let is_told = self.read(|agents| {
             let (handle, _) = find(agents, id)?;
             Some(handle.tell(command))
@@ -67,22 +143,38 @@ fn find<'a>(agents: &'a [Entry], id: &str) -> Option<&'a Entry> {
 
 impl Agents for Directory {
     fn list(&self) -> Vec<AgentStatus> {
-        self.read(|agents| agents.iter().map(|(_, shown)| shown.status()).collect())
+        self.read(|agents| agents.iter().map(|agent| self.status(agent)).collect())
+    }
+
+    fn list_all(&self) -> Vec<AgentStatus> {
+        let mut all = self.list();
+        let elsewhere = self.elsewhere();
+        let others = elsewhere.agents.iter().cloned();
+        // One that moves is told of by both for a moment.
+        let others: Vec<_> = others
+            .filter(|other| !all.iter().any(|agent| agent.id == other.id))
+            .collect();
+        all.extend(others);
+        all
     }
 
     fn get(&self, id: &str) -> Option<AgentStatus> {
-        self.read(|agents| find(agents, id).map(|(_, shown)| shown.status()))
+        let here = self.read(|agents| find(agents, id).map(|agent| self.status(agent)));
+        here.or_else(|| {
+            let elsewhere = self.elsewhere();
+            elsewhere.agents.iter().find(|a| *a.id == *id).cloned()
+        })
     }
 
     fn drain(&self, id: &str) -> Result<(), AgentError> {
-        self.tell(id, Command::Drain)
+        self.tell(id, AgentOrder::Drain)
     }
 
     fn resume(&self, id: &str) -> Result<(), AgentError> {
-        self.tell(id, Command::Resume)
+        self.tell(id, AgentOrder::Resume)
     }
 
     fn reregister(&self, id: &str) -> Result<(), AgentError> {
-        self.tell(id, Command::Reregister)
+        self.tell(id, AgentOrder::Reregister)
     }
 }

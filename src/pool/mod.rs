@@ -60,7 +60,8 @@ struct Seat {
 struct Account {
     /// Its seats with room, the idlest first.
     free: BTreeSet<Place>,
-    /// How many of its seats are registered.
+    /// How many seats it has, and how many of them are registered.
+    seats: usize,
     up: usize,
     rate: Option<Rate>,
 }
@@ -93,6 +94,7 @@ impl Pool {
                 self.by_uri.insert(uri.clone(), self.accounts.len());
                 self.accounts.push(Account {
                     free: BTreeSet::new(),
+                    seats: 0,
                     up: 0,
                     rate,
                 });
@@ -116,13 +118,28 @@ impl Pool {
             used: 0,
             up: false,
         };
-        self.seats.insert(agent, seat);
+        if self.seats.insert(agent, seat).is_none() {
+            self.accounts[account].seats += 1;
+        }
     }
 
     /// Forgets an agent that has ended.
     pub fn remove_agent(&mut self, agent: AgentIndex) {
         self.down(agent);
-        self.seats.remove(&agent);
+        if let Some(seat) = self.seats.remove(&agent) {
+            self.accounts[seat.account].seats -= 1;
+        }
+    }
+
+    /// Whether there is an agent that may send for this account, registered or not.
+    pub fn has_agent(&self, account: Option<&Arc<str>>) -> bool {
+        match account {
+            Some(uri) => self
+                .by_uri
+                .get(uri)
+                .is_some_and(|&at| self.accounts[at].seats > 0),
+            None => !self.seats.is_empty(),
+        }
     }
 
     /// The agent is registered.

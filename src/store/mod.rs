@@ -11,6 +11,7 @@
 mod codes;
 mod error;
 mod observer;
+mod replicas;
 #[cfg(test)]
 mod suite;
 mod tail;
@@ -36,6 +37,10 @@ use crate::message::Status;
 use crate::message::Timestamp;
 pub use error::StoreError;
 pub use observer::Observer;
+pub use replicas::ReplicaStore;
+pub use replicas::Seat;
+pub use replicas::Shared;
+pub use replicas::Stranded;
 pub use tail::TailSize;
 pub use webhooks::Attempt;
 pub use webhooks::Attempted;
@@ -65,7 +70,7 @@ pub use webhooks::WebhookStore;
 pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 /// What a store does. Chosen once, by the composition root.
-pub trait Store: WebhookStore + Send + Sync + 'static {
+pub trait Store: WebhookStore + ReplicaStore + Send + Sync + 'static {
     /// The number that names this log: another store, another epoch.
     fn epoch(&self) -> u64;
 
@@ -93,16 +98,6 @@ pub trait Store: WebhookStore + Send + Sync + 'static {
     /// Takes up to `limit` messages that have not ended and that nobody holds: those of before a
     /// restart, and those of replicas that are gone. Oldest first; none is handed out twice.
     fn claim(&self, limit: usize) -> Reply<Vec<Claimed>>;
-
-    /// Changes whenever there may be something to [`Store::claim`]. A hint, not a promise.
-    fn claimable(&self) -> watch::Receiver<u64>;
-
-    /// Whether this replica does what one of them has to do for all: post webhooks.
-    fn leads(&self) -> watch::Receiver<bool>;
-
-    /// Whether this replica still holds what it took in and claimed, by its own clock. When it does
-    /// not, others may be at work on it: what was recorded must not be transmitted any more.
-    fn is_held(&self) -> bool;
 
     /// Reads messages for sending; those that are gone are left out.
     fn load(&self, ids: Vec<MessageId>) -> Reply<Vec<Arc<Message>>>;

@@ -233,6 +233,7 @@ impl Agents for Gone {
             succeeded: 0,
             failed: 0,
             last_error: Some("it has ended".to_owned()),
+            replica: Some("east-1".into()),
         })
     }
 

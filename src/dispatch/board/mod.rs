@@ -21,6 +21,7 @@ mod lanes;
 mod simulation;
 mod standing;
 mod start;
+mod stranded;
 mod tell;
 
 use std::collections::BTreeSet;

@@ -26,7 +26,6 @@ use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
@@ -51,6 +50,7 @@ use crate::store::IdempotencyKey;
 use crate::store::Record;
 use crate::store::Store;
 use crate::store::StoreError;
+use claiming::Looking;
 use commit::Committed;
 use commit::Committing;
 use intake::Request;
@@ -103,10 +103,10 @@ pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
         draining: false,
         claim_after: tokio::time::Instant::now(),
     };
-    let mut claimable = dispatcher.store.claimable();
+    let mut looking = Looking::at(&*dispatcher.store);
     dispatcher.claim_all(&drain).await;
     dispatcher
-        .turns(&mut commands, &mut reports, &mut claimable, &drain)
+        .turns(&mut commands, &mut reports, &mut looking, &drain)
         .await;
 }
 
@@ -155,13 +155,13 @@ impl Dispatcher {
         &mut self,
         commands: &mut mpsc::Receiver<Command>,
         reports: &mut mpsc::UnboundedReceiver<Report>,
-        claimable: &mut watch::Receiver<u64>,
+        looking: &mut Looking,
         drain: &CancellationToken,
     ) {
         let mut inbox = Vec::with_capacity(TURN);
         let mut told = Vec::with_capacity(TURN);
         // A channel that everybody has left is always ready and never again of interest.
-        let (mut asked, mut reported, mut shared) = (true, true, true);
+        let (mut asked, mut reported) = (true, true);
         loop {
             self.decide();
             if self.draining && self.is_idle() {
@@ -173,6 +173,7 @@ impl Dispatcher {
             let input = tokio::select! {
                 biased;
                 committed = commit::committed(&mut self.committing) => Input::Committed(committed),
+                () = looking.due(), if free && !self.draining => Input::Claimable,
                 count = reports.recv_many(&mut told, TURN), if reported && free => {
                     reported = count > 0;
                     Input::Arrived
@@ -182,10 +183,6 @@ impl Dispatcher {
                     Input::Arrived
                 }
                 result = loading::loaded(&mut self.loading), if free => Input::Loaded(result),
-                changed = claimable.changed(), if shared && free && !self.draining => {
-                    shared = changed.is_ok();
-                    if shared { Input::Claimable } else { Input::Time }
-                }
                 () = sleep_for(sleep), if free => Input::Time,
                 () = drain.cancelled(), if !self.draining => Input::Drain,
             };

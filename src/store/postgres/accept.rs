@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::connection::Connection;
 use super::rows;
+use super::seats::Seating;
 use crate::message::Message;
 use crate::message::MessageId;
 use crate::message::Status;
@@ -37,18 +38,9 @@ struct Place {
     claimed: bool,
 }
 
-/// Which replica takes a message whose lane is empty.
-pub(super) trait Placing {
-    /// This replica.
-    fn me(&self) -> i64;
-
-    /// A replica that has an agent for this account, or for any when `None`: this one if it has.
-    fn place(&self, account: Option<&str>) -> i64;
-}
-
 pub(super) async fn accept(
     connection: &Connection,
-    placing: &(dyn Placing + Sync),
+    seating: &Seating,
     submissions: &[&Submission],
 ) -> Result<Accepted, StoreError> {
     let mut verdicts = keys(connection, submissions).await?;
@@ -63,7 +55,7 @@ pub(super) async fn accept(
     if messages.is_empty() {
         return Ok(Accepted { verdicts, to_wake });
     }
-    let places = places(connection, placing, &messages).await?;
+    let places = places(connection, seating, &messages).await?;
     insert(connection, &messages, &places).await?;
     let mut elsewhere = places.iter().zip(&messages);
     for (submission, verdict) in submissions.iter().zip(&mut verdicts) {
@@ -232,7 +224,7 @@ async fn recall(
 /// Locks the lanes of these messages, and says where each message goes.
 async fn places(
     connection: &Connection,
-    placing: &(dyn Placing + Sync),
+    seating: &Seating,
     messages: &[&Message],
 ) -> Result<Vec<Place>, StoreError> {
     let lanes: Vec<i64> = messages.iter().map(|m| rows::lane(&m.uri)).collect();
@@ -257,7 +249,7 @@ async fn places(
     )
     .await;
     locked?;
-    let me = placing.me();
+    let me = seating.me();
     let mut taken: HashMap<i64, Place> = HashMap::new();
     for row in found? {
         let (owner, claimed): (i64, bool) = (row.try_get(1)?, row.try_get(2)?);
@@ -266,7 +258,7 @@ async fn places(
     }
     let place = |(message, lane): (&&Message, i64)| {
         *taken.entry(lane).or_insert_with(|| {
-            let owner = placing.place(message.account.as_deref());
+            let owner = seating.place(message.account.as_deref());
             let claimed = owner == me;
             Place { owner, claimed }
         })

@@ -4,12 +4,16 @@
 //! a time, and them in order. So what is taken over is taken lane by lane, under the same locks
 //! that taking in takes, by one replica at a time.
 
+use std::sync::Arc;
+
 use super::connection::Connection;
 use super::lease::Lease;
 use super::rows;
 use super::schema::LOCKS;
+use super::seats::Seating;
 use crate::store::Claimed;
 use crate::store::StoreError;
+use crate::store::Stranded;
 
 /// Held while somebody takes over.
 const TAKING_OVER: i32 = 2;
@@ -131,6 +135,49 @@ async fn fence(connection: &Connection, lease: &Lease, me: i64) -> Result<Vec<i6
         .iter()
         .map(|row| row.try_get(0))
         .collect::<Result<_, _>>()?)
+}
+
+/// Gives lanes to replicas that have an agent for them; the targets of those it gave. Whoever has
+/// one for them here keeps them.
+pub(super) async fn hand_over(
+    connection: &Connection,
+    seating: &Seating,
+    stranded: &[Stranded],
+) -> Result<Vec<Arc<str>>, StoreError> {
+    let me = seating.me();
+    let mut given: Vec<(i64, i64, Arc<str>)> = stranded
+        .iter()
+        .map(|one| {
+            (
+                rows::lane(&one.uri),
+                seating.place(one.account.as_deref()),
+                one,
+            )
+        })
+        .filter(|(_, owner, _)| *owner != me)
+        .map(|(lane, owner, one)| (lane, owner, one.uri.clone()))
+        .take(LANES)
+        .collect();
+    given.sort_unstable();
+    let lanes: Vec<i64> = given.iter().map(|(lane, ..)| *lane).collect();
+    let owners: Vec<i64> = given.iter().map(|(_, owner, _)| *owner).collect();
+    let client = connection.client();
+    let lock = connection
+        .prepare("SELECT pg_advisory_xact_lock(lane) FROM unnest($1::int8[]) AS lane")
+        .await?;
+    client.execute(&lock, &[&lanes]).await?;
+    let give = connection
+        .prepare(
+            "UPDATE states s SET owner = u.owner, claimed = false \
+             FROM unnest($1::int8[], $2::int8[]) AS u (lane, owner) \
+             WHERE s.lane = u.lane AND s.completed_at IS NULL AND s.owner = $3",
+        )
+        .await?;
+    client.execute(&give, &[&lanes, &owners, &me]).await?;
+    client
+        .execute("SELECT pg_notify('sipost_claims', '')", &[])
+        .await?;
+    Ok(given.into_iter().map(|(.., uri)| uri).collect())
 }
 
 /// Whether [`claim`] would find something, as far as can be told without locks.

@@ -12,6 +12,7 @@ use crate::store::Logged;
 use crate::store::Record;
 use crate::store::Recorded;
 use crate::store::StoreError;
+use crate::store::Stranded;
 use crate::store::Submission;
 use crate::store::Verdict;
 use crate::store::waiting::Weight;
@@ -29,6 +30,7 @@ pub(super) enum Order {
     Claim(usize, Answer<Vec<Claimed>>),
     Check(Answer<()>),
     Endpoint(Box<Verb>),
+    HandOver(Vec<Stranded>, Answer<Vec<Arc<str>>>),
     Close(Answer<()>),
 }
 
@@ -41,6 +43,7 @@ pub(super) struct Group {
     claims: Vec<Asked<usize, Vec<Claimed>>>,
     checks: Vec<Answer<()>>,
     endpoint: Option<Box<Verb>>,
+    stranded: Option<Asked<Vec<Stranded>, Vec<Arc<str>>>>,
     weight: Weight,
     accepted: usize,
 }
@@ -52,6 +55,7 @@ pub(super) struct Done {
     pub(super) recorded: VecDeque<Recorded>,
     pub(super) claimed: VecDeque<Vec<Claimed>>,
     pub(super) endpoint: Option<Outcome>,
+    pub(super) handed_over: Vec<Arc<str>>,
     /// To be shown.
     pub(super) events: Vec<Logged>,
 }
@@ -61,7 +65,7 @@ impl Order {
     /// lanes, and locks are taken in one order; what an endpoint sees begins at a place in the log.
     pub(super) fn is_alone(&self) -> bool {
         match self {
-            Self::Claim(..) | Self::Endpoint(_) => true,
+            Self::Claim(..) | Self::Endpoint(_) | Self::HandOver(..) => true,
             Self::Accept(..) | Self::Record(..) | Self::Check(_) | Self::Close(_) => false,
         }
     }
@@ -88,6 +92,7 @@ impl Group {
             Order::Claim(limit, answer) => self.claims.push((limit, answer)),
             Order::Check(answer) => self.checks.push(answer),
             Order::Endpoint(verb) => self.endpoint = Some(verb),
+            Order::HandOver(lanes, answer) => self.stranded = Some((lanes, answer)),
             Order::Close(answer) => return Some(answer),
         }
         None
@@ -109,6 +114,7 @@ impl Group {
             + self.claims.len()
             + self.checks.len()
             + usize::from(self.endpoint.is_some())
+            + usize::from(self.stranded.is_some())
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -129,6 +135,10 @@ impl Group {
 
     pub(super) fn endpoint(&self) -> Option<&Verb> {
         self.endpoint.as_deref()
+    }
+
+    pub(super) fn stranded(&self) -> Option<&[Stranded]> {
+        self.stranded.as_ref().map(|(lanes, _)| lanes.as_slice())
     }
 
     /// The same orders, each a group of its own.
@@ -169,6 +179,9 @@ impl Group {
         for answer in self.checks {
             let _ = answer.send(Ok(()));
         }
+        if let Some((_, answer)) = self.stranded {
+            let _ = answer.send(Ok(done.handed_over));
+        }
         if let (Some(verb), Some(outcome)) = (self.endpoint, done.endpoint) {
             verb.answer(outcome);
         }
@@ -186,6 +199,9 @@ impl Group {
             let _ = answer.send(Err(error.clone()));
         }
         for answer in self.checks {
+            let _ = answer.send(Err(error.clone()));
+        }
+        if let Some((_, answer)) = self.stranded {
             let _ = answer.send(Err(error.clone()));
         }
         if let Some(verb) = self.endpoint {

@@ -12,6 +12,7 @@
 
 mod accept;
 mod address;
+mod agents;
 mod claim;
 mod connection;
 mod error;
@@ -22,9 +23,12 @@ mod lease;
 mod messages;
 mod pool;
 mod record;
+mod replicas;
 mod retention;
 mod rows;
 mod schema;
+mod seats;
+mod share;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -61,7 +65,6 @@ use super::waiting::Weight;
 use crate::message::Message;
 use crate::message::MessageId;
 use crate::message::Timestamp;
-use accept::Placing;
 pub use address::Address;
 use connection::Door;
 use follow::Follower;
@@ -69,6 +72,7 @@ use follow::Shown;
 use group::Order;
 use lease::Lease;
 use pool::Pool;
+use seats::Seating;
 use writer::Writer;
 
 /// How a database is used.
@@ -116,6 +120,7 @@ struct Postgres {
     shown: Arc<Shown>,
     claimable: watch::Receiver<u64>,
     leads: watch::Receiver<bool>,
+    seating: Arc<Seating>,
     follower: AbortHandle,
 }
 
@@ -146,11 +151,12 @@ impl Postgres {
             epoch,
         };
         let follower = tokio::spawn(follower.run()).abort_handle();
+        let seating = Arc::new(Seating::new(lease.clone()));
         let writer = Writer::start(writer::Parts {
             door: door.clone(),
             connection,
             lease: lease.clone(),
-            placing: Arc::new(Here(lease.clone())),
+            seating: seating.clone(),
             shown: shown.clone(),
             observer: options.observer,
             epoch,
@@ -163,6 +169,7 @@ impl Postgres {
             shown,
             claimable: told,
             leads,
+            seating,
             follower,
         })
     }
@@ -171,19 +178,6 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.follower.abort();
-    }
-}
-
-/// What is new begins here.
-struct Here(Arc<Lease>);
-
-impl Placing for Here {
-    fn me(&self) -> i64 {
-        self.0.number()
-    }
-
-    fn place(&self, _account: Option<&str>) -> i64 {
-        self.0.number()
     }
 }
 
@@ -265,18 +259,6 @@ impl Store for Postgres {
             .submit(Urgency::Ongoing, Weight::SMALL, |answer| {
                 Order::Claim(limit, answer)
             })
-    }
-
-    fn claimable(&self) -> watch::Receiver<u64> {
-        self.claimable.clone()
-    }
-
-    fn leads(&self) -> watch::Receiver<bool> {
-        self.leads.clone()
-    }
-
-    fn is_held(&self) -> bool {
-        self.lease.is_valid()
     }
 
     fn load(&self, ids: Vec<MessageId>) -> Reply<Vec<Arc<Message>>> {

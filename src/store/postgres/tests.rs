@@ -6,6 +6,9 @@ use std::sync::mpsc;
 use tokio::runtime::Runtime;
 
 use super::*;
+use crate::store::ReplicaStore as _;
+use crate::store::Seat;
+use crate::store::Stranded;
 use crate::store::suite;
 use crate::store::suite::Bed;
 use crate::store::suite::samples::accept;
@@ -300,4 +303,140 @@ async fn replicas_that_start_together_make_the_tables_once() {
         .collect();
     epochs.dedup();
     assert_eq!(epochs.len(), 1);
+}
+
+fn seats(count: u32) -> Vec<Seat> {
+    let seat = |number| Seat {
+        account: "sip:alice@example.com".into(),
+        number,
+    };
+    (1..=count).map(seat).collect()
+}
+
+#[tokio::test]
+async fn agents_are_shared_out_and_given_up_before_they_are_taken() {
+    let database = Database::new();
+    let (one, two) = (
+        database.replica("one", LEASE),
+        database.replica("two", LEASE),
+    );
+    let all = seats(4);
+    assert_eq!(one.seats(all.clone(), Vec::new()).await.unwrap(), all);
+    // What the first one runs is not for the second before it has ended.
+    assert_eq!(two.seats(all.clone(), Vec::new()).await.unwrap(), []);
+    let stays = one.seats(all.clone(), all.clone()).await.unwrap();
+    assert_eq!(stays.len(), 2);
+    assert_eq!(two.seats(all.clone(), Vec::new()).await.unwrap(), []);
+    assert_eq!(one.seats(all.clone(), stays.clone()).await.unwrap(), stays);
+    let taken = two.seats(all.clone(), Vec::new()).await.unwrap();
+    let mut both = [stays, taken].concat();
+    both.sort_unstable();
+    assert_eq!(both, all);
+    // One that leaves has nothing any more.
+    one.close().await.unwrap();
+    assert_eq!(two.seats(all.clone(), Vec::new()).await.unwrap(), all);
+}
+
+#[tokio::test]
+async fn a_message_goes_to_a_replica_that_has_its_account() {
+    let database = Database::new();
+    let (with, without) = (
+        database.replica("with", LEASE),
+        database.replica("without", LEASE),
+    );
+    let take = async |number, account: Option<&str>| {
+        let new = Message {
+            account: account.map(Into::into),
+            ..alone(number)
+        };
+        let verdicts = without.accept(vec![submission(vec![new])]).await.unwrap();
+        verdicts[0] == Verdict::Accepted
+    };
+    // While nobody has an agent everybody keeps what it takes in.
+    assert!(take(1, Some("sip:alice@example.com")).await);
+    assert_eq!(with.seats(seats(1), Vec::new()).await.unwrap(), seats(1));
+    assert_eq!(without.seats(seats(1), Vec::new()).await.unwrap(), []);
+    assert!(!take(2, Some("sip:alice@example.com")).await);
+    assert!(!take(3, None).await);
+    assert!(take(4, Some("sip:carol@example.com")).await);
+    let mut claimed = claim(&with).await;
+    claimed.sort_unstable();
+    assert_eq!(claimed, [id(2), id(3)]);
+    // What was kept is given to who can send it.
+    let lane = |number, account: &str| Stranded {
+        uri: alone(number).uri,
+        account: Some(account.into()),
+    };
+    let stranded = vec![
+        lane(1, "sip:alice@example.com"),
+        lane(4, "sip:carol@example.com"),
+    ];
+    let given = without.hand_over(stranded).await.unwrap();
+    assert_eq!(given, [alone(1).uri]);
+    assert_eq!(claim(&with).await, [id(1)]);
+    let recorded = without.record(vec![sending(1, 1, 1)].into()).await.unwrap();
+    assert_eq!(recorded, [Recorded::Ended]);
+}
+
+#[tokio::test]
+async fn replicas_tell_each_other_of_their_agents_and_pass_on_what_those_are_asked_for() {
+    use crate::message::AgentOrder;
+    use crate::message::AgentState;
+    use crate::message::AgentStatus;
+    let database = Database::new();
+    let (one, two) = (
+        database.replica("one", LEASE),
+        database.replica("two", LEASE),
+    );
+    let agent = |id: &str, replica: Option<&str>| AgentStatus {
+        id: id.into(),
+        account: "sip:alice@example.com".into(),
+        server: "wss://edge.example.com/".into(),
+        state: AgentState::Registered,
+        since: at(1),
+        registered_until: Some(at(2)),
+        in_flight: 3,
+        sent: 4,
+        succeeded: 5,
+        failed: 6,
+        last_error: Some("a \"quoted\" one".to_owned()),
+        replica: replica.map(Into::into),
+    };
+    let own = vec![agent("alice-1", None)];
+    let shared = one.share_agents(own, Vec::new()).await.unwrap();
+    assert_eq!((shared.agents, shared.orders), (Vec::new(), Vec::new()));
+    let orders = vec![
+        ("alice-1".into(), AgentOrder::Drain),
+        ("nobody-1".into(), AgentOrder::Drain),
+        ("alice-1".into(), AgentOrder::Resume),
+    ];
+    let shared = two.share_agents(Vec::new(), orders).await.unwrap();
+    assert_eq!(shared.agents, [agent("alice-1", Some("one"))]);
+    let shared = one.share_agents(Vec::new(), Vec::new()).await.unwrap();
+    let asked = [
+        ("alice-1".into(), AgentOrder::Drain),
+        ("alice-1".into(), AgentOrder::Resume),
+    ];
+    assert_eq!(shared.orders, asked);
+    let shared = two.share_agents(Vec::new(), Vec::new()).await.unwrap();
+    assert_eq!(shared.agents, []);
+}
+
+#[tokio::test]
+async fn one_replica_does_what_is_done_once_and_then_another() {
+    let database = Database::new();
+    let one = database.replica("one", LEASE);
+    one.leads().wait_for(|leads| *leads).await.unwrap();
+    let two = database.replica("two", LEASE);
+    // It has looked at least once.
+    let mut claimable = two.claimable();
+    let store: Arc<dyn Store> = one.clone();
+    accept(&store, [1]).await;
+    two.accept(vec![submission(vec![message(2)])])
+        .await
+        .unwrap();
+    assert!(!*two.leads().borrow());
+    store.close().await.unwrap();
+    claimable.changed().await.unwrap();
+    two.leads().wait_for(|leads| *leads).await.unwrap();
 }

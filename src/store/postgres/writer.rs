@@ -14,7 +14,6 @@ use tokio::sync::oneshot;
 
 use super::Observer;
 use super::accept;
-use super::accept::Placing;
 use super::claim;
 use super::connection::Connection;
 use super::connection::Door;
@@ -26,6 +25,7 @@ use super::group::Group;
 use super::group::Order;
 use super::lease::Lease;
 use super::record;
+use super::seats::Seating;
 use crate::clock;
 use crate::store::Reply;
 use crate::store::StoreError;
@@ -51,7 +51,7 @@ pub(super) struct Parts {
     pub(super) door: Door,
     pub(super) connection: Connection,
     pub(super) lease: Arc<Lease>,
-    pub(super) placing: Arc<dyn Placing + Send + Sync>,
+    pub(super) seating: Arc<Seating>,
     pub(super) shown: Arc<Shown>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) epoch: u64,
@@ -66,7 +66,7 @@ impl Writer {
             connection: Some(parts.connection),
             door: parts.door,
             lease: parts.lease,
-            placing: parts.placing,
+            seating: parts.seating,
             shown: parts.shown,
             observer: parts.observer,
             epoch: parts.epoch,
@@ -117,7 +117,7 @@ struct Task {
     door: Door,
     connection: Option<Connection>,
     lease: Arc<Lease>,
-    placing: Arc<dyn Placing + Send + Sync>,
+    seating: Arc<Seating>,
     shown: Arc<Shown>,
     observer: Arc<dyn Observer>,
     epoch: u64,
@@ -275,7 +275,7 @@ impl Task {
         let mut done = Done::default();
         let submissions = group.submissions();
         if !submissions.is_empty() {
-            let accepted = accept::accept(connection, &*self.placing, &submissions).await?;
+            let accepted = accept::accept(connection, &self.seating, &submissions).await?;
             done.verdicts = accepted.verdicts.into();
             for owner in accepted.to_wake {
                 notify(connection, "sipost_claims", owner).await?;
@@ -284,6 +284,9 @@ impl Task {
         for limit in group.claims() {
             let claimed = claim::claim(connection, &self.lease, limit).await?;
             done.claimed.push_back(claimed);
+        }
+        if let Some(stranded) = group.stranded() {
+            done.handed_over = claim::hand_over(connection, &self.seating, stranded).await?;
         }
         if let Some(verb) = group.endpoint() {
             done.endpoint = Some(verb.apply(connection).await?);

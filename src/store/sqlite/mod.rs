@@ -4,6 +4,7 @@
 //! own and hold up neither it nor each other, and those who follow the log are served from memory.
 
 mod accept;
+mod alone;
 mod claim;
 mod error;
 mod events;
@@ -168,19 +169,6 @@ impl Store for Sqlite {
     fn claim(&self, limit: usize) -> Reply<Vec<Claimed>> {
         self.writer
             .submit(Urgency::Ongoing, Weight::SMALL, limit, claim::claim)
-    }
-
-    /// Nobody else has the database open: what there is to claim is there from the beginning.
-    fn claimable(&self) -> watch::Receiver<u64> {
-        watch::channel(0).1
-    }
-
-    fn leads(&self) -> watch::Receiver<bool> {
-        watch::channel(true).1
-    }
-
-    fn is_held(&self) -> bool {
-        true
     }
 
     fn load(&self, ids: Vec<MessageId>) -> Reply<Vec<Arc<Message>>> {

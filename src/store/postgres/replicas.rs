@@ -1,0 +1,70 @@
+//! The verbs of [`ReplicaStore`] on PostgreSQL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::Order;
+use super::Postgres;
+use super::Urgency;
+use super::Weight;
+use super::agents;
+use super::seats;
+use crate::message::AgentOrder;
+use crate::message::AgentStatus;
+use crate::store::ReplicaStore;
+use crate::store::Reply;
+use crate::store::Seat;
+use crate::store::Shared;
+use crate::store::Stranded;
+
+/// How often the replicas agree on their agents at least.
+const AGREEING: Duration = Duration::from_secs(2);
+
+impl ReplicaStore for Postgres {
+    fn agreeing(&self) -> Option<Duration> {
+        Some(AGREEING.min(self.lease.length() / 3))
+    }
+
+    fn claimable(&self) -> watch::Receiver<u64> {
+        self.claimable.clone()
+    }
+
+    fn leads(&self) -> watch::Receiver<bool> {
+        self.leads.clone()
+    }
+
+    fn is_held(&self) -> bool {
+        self.lease.is_valid()
+    }
+
+    fn hand_over(&self, stranded: Vec<Stranded>) -> Reply<Vec<Arc<str>>> {
+        let me = self.seating.me();
+        let mut stranded = stranded;
+        stranded.retain(|one| self.seating.place(one.account.as_deref()) != me);
+        if stranded.is_empty() {
+            return Box::pin(async { Ok(Vec::new()) });
+        }
+        self.writer
+            .submit(Urgency::Ongoing, Weight::SMALL, |answer| {
+                Order::HandOver(stranded, answer)
+            })
+    }
+
+    fn seats(&self, wanted: Vec<Seat>, held: Vec<Seat>) -> Reply<Vec<Seat>> {
+        let seating = self.seating.clone();
+        self.pool
+            .transact(move |c| async move { seats::seats(&c, &seating, &wanted, &held).await })
+    }
+
+    fn share_agents(
+        &self,
+        own: Vec<AgentStatus>,
+        orders: Vec<(Arc<str>, AgentOrder)>,
+    ) -> Reply<Shared> {
+        let me = self.lease.number();
+        self.pool
+            .transact(move |c| async move { agents::share(&c, me, &own, &orders).await })
+    }
+}

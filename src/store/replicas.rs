@@ -1,0 +1,72 @@
+//! What several replicas that work on one store have to agree on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::Reply;
+use crate::message::AgentOrder;
+use crate::message::AgentStatus;
+
+/// What a store does for replicas that share it. Where there can be only one, everything is its
+/// own.
+pub trait ReplicaStore {
+    /// How often the replicas have to agree on their agents; `None` when there is only one.
+    fn agreeing(&self) -> Option<Duration>;
+
+    /// Changes whenever there may be something to [`claim`](super::Store::claim). A hint, not a
+    /// promise.
+    fn claimable(&self) -> watch::Receiver<u64>;
+
+    /// Whether this replica does what one of them has to do for all: post webhooks.
+    fn leads(&self) -> watch::Receiver<bool>;
+
+    /// Whether this replica still holds what it took in and claimed, by its own clock. When it does
+    /// not, others may be at work on it: what was recorded must not be transmitted any more.
+    fn is_held(&self) -> bool;
+
+    /// Gives lanes to replicas that have an agent for them, when this one has none; the targets of
+    /// those it gave. None of their messages may be in flight.
+    fn hand_over(&self, stranded: Vec<Stranded>) -> Reply<Vec<Arc<str>>>;
+
+    /// Which of the agents that the configuration wants this replica is to run, when it runs those
+    /// in `held` now. Those of `held` that are not in the answer are to end, and are free for
+    /// others when they are not held any more.
+    fn seats(&self, wanted: Vec<Seat>, held: Vec<Seat>) -> Reply<Vec<Seat>>;
+
+    /// Tells the other replicas of the agents of this one and what theirs are asked for, and is
+    /// told the same by them.
+    fn share_agents(
+        &self,
+        own: Vec<AgentStatus>,
+        orders: Vec<(Arc<str>, AgentOrder)>,
+    ) -> Reply<Shared>;
+}
+
+/// A place for one agent of an account.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Seat {
+    /// The address of record.
+    pub account: Arc<str>,
+    /// Which of its agents, from 1.
+    pub number: u32,
+}
+
+/// A lane whose first message nobody here can send.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Stranded {
+    /// Its target.
+    pub uri: Arc<str>,
+    /// The account that must send it; `None` when any may.
+    pub account: Option<Arc<str>>,
+}
+
+/// What other replicas tell.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Shared {
+    /// Their agents.
+    pub agents: Vec<AgentStatus>,
+    /// What their clients ask of agents of this one.
+    pub orders: Vec<(Arc<str>, AgentOrder)>,
+}
