@@ -38,7 +38,7 @@ impl Telemetry {
             log_level: section
                 .required_text("log_level", accepted, directives)
                 .unwrap_or_default(),
-            hash_targets: section.word("targets", &[("plain", false), ("hashed", true)]),
+            hash_targets: section.word("targets", &[("hashed", true), ("plain", false)]),
         };
         section.finish();
         telemetry

@@ -1,5 +1,5 @@
 //! What the operator's log is told of messages: a line for each change, when it is durable. Never
-//! a body or a header, and a target only as the operator wants it told.
+//! a body or a header, and a target only as the operator wants it shown.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::message::What;
 /// Tells of an event. Messages that fail are for whoever watches, the rest for who looks closer.
 /// `took` is from the acceptance of the message.
 pub(super) fn tell(event: &Event, took: Duration, targets: &Targets) {
+    let target = display(targets.show(&event.uri));
     let id = event.message_id;
     let (agent, attempt) = (event.agent.as_deref(), event.attempt);
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match &event.what {
         What::Sending { .. } => {
-            let target = targets.show(&event.uri);
             tracing::debug!(
-                message.id = %id, target.uri = %target, agent.id = agent, attempt, duration_ms,
+                message.id = %id, message.target = target, agent.id = agent, attempt, duration_ms,
                 "sending"
             );
         }
@@ -32,14 +32,15 @@ pub(super) fn tell(event: &Event, took: Duration, targets: &Targets) {
             let status = response.as_ref().map(|response| response.status_code);
             let (cause, next) = (cause.as_str(), display(next_attempt_at));
             tracing::debug!(
-                message.id = %id, agent.id = agent, attempt, status, cause,
+                message.id = %id, message.target = target, agent.id = agent, attempt, status, cause,
                 next_attempt_at = next, duration_ms, "deferred"
             );
         }
         What::Succeeded { response } => {
             let status = response.status_code;
             tracing::debug!(
-                message.id = %id, agent.id = agent, attempt, status, duration_ms, "succeeded"
+                message.id = %id, message.target = target, agent.id = agent, attempt, status,
+                duration_ms, "succeeded"
             );
         }
         What::Failed {
@@ -52,8 +53,8 @@ pub(super) fn tell(event: &Event, took: Duration, targets: &Targets) {
             let ambiguous = ambiguous.then_some(true);
             let cause = cause.as_str();
             tracing::info!(
-                message.id = %id, agent.id = agent, attempt, status, cause, ambiguous,
-                duration_ms, "a message failed"
+                message.id = %id, message.target = target, agent.id = agent, attempt, status, cause,
+                ambiguous, duration_ms, "a message failed"
             );
         }
     }
