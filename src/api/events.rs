@@ -59,15 +59,14 @@ pub(super) async fn log(
     let form = negotiate::form(&headers)?;
     let filter = filter(&api, &caller, &query)?;
     let limit = params::limit(query.limit.as_deref())?;
+    let after = query.after.as_deref().map(|after| {
+        let words = "after: the id of an event, or \"earliest\"";
+        Start::parse(after).map_err(|_| ApiError::Query(words.to_owned()))
+    });
+    let after = after.transpose()?;
     // The header is newer than the address that the client was given once.
     let seen = negotiate::last_event_id(&headers).or(query.last_event_id);
-    let start = match (seen, query.after.as_deref()) {
-        (Some(seen), _) => Some(Start::resume(&seen)),
-        (None, Some(after)) => Some(Start::parse(after).map_err(|_| {
-            ApiError::Query("after: the id of an event, or \"earliest\"".to_owned())
-        })?),
-        (None, None) => None,
-    };
+    let start = seen.map(|seen| Start::resume(&seen)).or(after);
     match form {
         Form::Stream => {
             let permit = api.stream_permit(&caller)?;
