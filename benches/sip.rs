@@ -1,4 +1,4 @@
-//! What SIP costs: reading an answer, knowing whose it is, and writing a request.
+//! What SIP costs: reading an answer, knowing whose it is, writing a request, signing it.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
@@ -17,11 +17,16 @@ use sipost::sip::Output;
 use sipost::sip::Settings;
 use sipost::sip::Transport;
 use sipost::sip::UserAgent;
+use sipost::sip::digest::Authenticator;
+use sipost::sip::digest::Credentials;
+use sipost::sip::digest::Rounds;
+use sipost::sip::digest::Signed;
 use sipost::sip::parse;
 use sipost::sip::parse::Limits;
 use sipost::sip::registration::Policy;
+use sipost::sip::uri::Uri;
 
-criterion_group!(sip, reading, matching, writing);
+criterion_group!(sip, reading, matching, writing, signing);
 criterion_main!(sip);
 
 fn reading(criterion: &mut Criterion) {
@@ -29,6 +34,62 @@ fn reading(criterion: &mut Criterion) {
     criterion.bench_function("read a 200", |bencher| {
         bencher.iter(|| parse::parse(black_box(ok.as_bytes()), Limits::default()));
     });
+    let request = request_of_900_bytes();
+    criterion.bench_function("read a MESSAGE of 900 bytes", |bencher| {
+        bencher.iter(|| parse::parse(black_box(&request), Limits::default()).is_ok());
+    });
+    criterion.bench_function("read a URI", |bencher| {
+        let text = "sip:bob.builder@Edge1.Example.com:5061;transport=ws;lr";
+        bencher.iter(|| Uri::parse(black_box(text)));
+    });
+}
+
+/// A MESSAGE as a proxy passes it on: two Via, two Record-Route, a body of a few sentences.
+fn request_of_900_bytes() -> Vec<u8> {
+    let head = "MESSAGE sip:bob@0f1e2d3c4b5a.invalid;transport=ws SIP/2.0\r\n\
+                Via: SIP/2.0/WSS edge1.example.com;branch=z9hG4bK5f2a.8f3a5c0b1d2e4f60\r\n\
+                Via: SIP/2.0/WS 192.0.2.7:40312;branch=z9hG4bK8f3a5c0b1d2e4f60;rport=40312\r\n\
+                Record-Route: <sip:edge1.example.com;transport=ws;r2=on;lr>\r\n\
+                Record-Route: <sip:10.0.0.4;r2=on;lr>\r\nMax-Forwards: 69\r\n\
+                To: <sip:bob@example.com>\r\n\
+                From: \"Alice\" <sip:alice@example.com>;tag=8f3a5c0b1d2e4f60\r\n\
+                Call-ID: 0193a5c0-1d2e-7f60-8f3a-5c0b1d2e4f60\r\nCSeq: 1 MESSAGE\r\n\
+                Date: Sat, 13 Nov 2010 23:29:00 GMT\r\nExpires: 3600\r\nAllow: OPTIONS\r\n\
+                Supported: outbound, path\r\nUser-Agent: sipost/0.1.0\r\n\
+                Content-Type: text/plain\r\n";
+    let end = "Content-Length: 000\r\n\r\n";
+    let body = 900 - head.len() - end.len();
+    let end = end.replace("000", &format!("{body:03}"));
+    [head, &end, &"x".repeat(body)].concat().into_bytes()
+}
+
+/// With a nonce that is known: what every message costs where the server challenges.
+fn signing(criterion: &mut Criterion) {
+    for algorithm in ["MD5", "SHA-256"] {
+        let mut authenticator = Authenticator::new(Some(Credentials::password("alice", "secret")));
+        let signed = Signed {
+            method: "MESSAGE",
+            uri: "sip:bob@example.com",
+            body: b"Hello Bob!",
+        };
+        let challenge = format!(
+            "Digest realm=\"example.com\", nonce=\"dcd98b7102dd2f0e8b11\", qop=\"auth\", \
+             algorithm={algorithm}"
+        );
+        let asked = [challenge.as_bytes()];
+        authenticator
+            .handle_challenge(&mut Rounds::default(), signed, asked, [])
+            .unwrap();
+        let mut out = Vec::new();
+        criterion.bench_function(&format!("sign with {algorithm}"), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                let cnonce = black_box("0123456789abcdef");
+                authenticator.authorize(&mut Rounds::default(), signed, cnonce, &mut out);
+                out.len()
+            });
+        });
+    }
 }
 
 fn matching(criterion: &mut Criterion) {

@@ -33,7 +33,7 @@ use crate::samples::id;
 use crate::samples::sending;
 use crate::samples::succeeded;
 
-criterion_group!(benches, lives, beside_many_others, reads);
+criterion_group!(benches, lives, beside_many_others, reads, events);
 criterion_main!(benches);
 
 /// A store in a folder of its own, and what makes messages for it.
@@ -172,6 +172,20 @@ fn reads(criterion: &mut Criterion) {
         });
     });
     group.finish();
+}
+
+/// What every reader of the log is given is written once.
+fn events(criterion: &mut Criterion) {
+    for (name, record) in [("sending", sending(7)), ("succeeded", succeeded(7))] {
+        let mut json = Vec::new();
+        criterion.bench_function(&format!("write the JSON of `{name}`"), |bencher| {
+            bencher.iter(|| {
+                json.clear();
+                black_box(&record).event.write_members(&mut json);
+                json.len()
+            });
+        });
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]

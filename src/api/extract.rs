@@ -30,7 +30,7 @@ pub(super) async fn body(
     }
     let arrived = tokio::time::timeout(time, to_bytes(body, limit)).await;
     let bytes = arrived.map_err(|_| ApiError::Timeout)?;
-    bytes.map_err(|error| {
+    bytes.map(without_mark).map_err(|error| {
         let over = std::error::Error::source(&error)
             .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
         if over {
@@ -39,6 +39,14 @@ pub(super) async fn body(
             ApiError::Malformed("the body ended before it was complete".to_owned())
         }
     })
+}
+
+/// A byte order mark, which some editors and shells put first, is no mistake (RFC 8259 §8.1).
+fn without_mark(bytes: Bytes) -> Bytes {
+    match bytes.starts_with(b"\xef\xbb\xbf") {
+        true => bytes.slice(3..),
+        false => bytes,
+    }
 }
 
 /// Refuses bodies of another type. Without the header a body is taken for JSON.
@@ -190,6 +198,17 @@ mod tests {
         }
         let latin = json::<NewMessageJson>(b"{\"target\": \"\xe9\", \"body\": \"\"}", "");
         assert!(matches!(latin, Err(ApiError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over_once() {
+        for (written, read) in [
+            ("\u{feff}{}", "{}"),
+            ("{}", "{}"),
+            ("\u{feff}\u{feff}", "\u{feff}"),
+        ] {
+            assert_eq!(without_mark(Bytes::from(written)), read.as_bytes());
+        }
     }
 
     #[test]
