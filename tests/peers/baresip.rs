@@ -22,9 +22,11 @@ impl Baresip {
     async fn start(kamailio: &Kamailio, user: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let port = free_port();
+        // It takes the next port too, for TLS, so it gets an address of loopback to itself.
+        let address = format!("127.{}.{}.2", port >> 8, port & 0xff);
         let modules =
             "module_path /usr/lib/baresip/modules\nmodule_tmp account.so\nmodule_app menu.so\n";
-        let config = format!("sip_listen 127.0.0.1:{port}\n{modules}");
+        let config = format!("sip_listen {address}:{port}\n{modules}");
         let account = format!(
             "<sip:{user}@example.test;transport=udp>;auth_user={user};auth_pass={user}-secret;\
              outbound=\"sip:{}\";regint=600\n",
