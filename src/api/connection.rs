@@ -241,3 +241,62 @@ impl HttpBody for Answered {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::io::DuplexStream;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        head: Duration::from_secs(10),
+        write: Duration::from_secs(20),
+    };
+    /// What the way to the client holds.
+    const ROOM: usize = 1_000;
+
+    /// Our side of a connection, and the client's.
+    fn connection() -> (Timed<DuplexStream>, DuplexStream) {
+        let (ours, clients) = tokio::io::duplex(ROOM);
+        let peer = Peer(([127, 0, 0, 1], 1).into());
+        let (timed, _) = timed(ours, peer, Router::new(), PATIENCE);
+        (timed, clients)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_cut_off_when_patience_is_over() {
+        let (mut ours, _client) = connection();
+        let begun = Instant::now();
+        let error = ours.write_all(&[0; ROOM + 1]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(begun.elapsed(), PATIENCE.write);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_a_little_now_and_then_is_not() {
+        let (mut ours, mut client) = connection();
+        let taking = tokio::spawn(async move {
+            let mut taken = 0;
+            while taken < 10 * ROOM {
+                tokio::time::sleep(PATIENCE.write - Duration::from_secs(1)).await;
+                taken += client.read(&mut [0; ROOM]).await.unwrap();
+            }
+        });
+        ours.write_all(&[0; 10 * ROOM]).await.unwrap();
+        taking.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_has_begun_must_be_complete_in_time() {
+        let (mut ours, mut client) = connection();
+        client.write_all(b"GET / HT").await.unwrap();
+        let begun = Instant::now();
+        assert_eq!(ours.read(&mut [0; ROOM]).await.unwrap(), 8);
+        let error = ours.read(&mut [0; ROOM]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(begun.elapsed(), PATIENCE.head);
+    }
+}
