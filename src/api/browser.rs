@@ -1,12 +1,10 @@
 //! What browsers are told: what a page of ours may do, and which pages of others may call.
 
-use axum::extract::Request;
+use axum::http::HeaderMap;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::Method;
 use axum::http::header;
-use axum::middleware::Next;
-use axum::response::Response;
 use tower_http::cors::AllowOrigin;
 use tower_http::cors::CorsLayer;
 
@@ -70,9 +68,7 @@ const OF_PAGES: &str = "default-src 'none'; script-src 'self'; style-src 'self' 
 const OF_THE_REST: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// Says on every answer what a browser may make of it.
-pub(super) async fn protect(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+pub(super) fn protect(headers: &mut HeaderMap) {
     let is_page = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
@@ -88,5 +84,4 @@ pub(super) async fn protect(request: Request, next: Next) -> Response {
             .entry(name)
             .or_insert(HeaderValue::from_static(value));
     }
-    response
 }

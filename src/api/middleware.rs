@@ -19,6 +19,7 @@ use tracing::field::display;
 
 use super::Api;
 use super::access::Caller;
+use super::browser;
 use super::error::ApiError;
 use super::error::FailureCause;
 use super::peer::ClientAddress;
@@ -29,7 +30,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id taken from a client.
 const MAX_REQUEST_ID: usize = 128;
 
-/// Gives the request a name, the client's own where it has one, and writes its line in the log.
+/// Gives the request a name, the client's own where it has one, writes its line in the log, and
+/// tells browsers what they may make of the answer. One layer for what every answer needs: each
+/// layer costs a future in a box.
 pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = request_id(request.headers());
@@ -51,6 +54,7 @@ pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: 
     api.observer
         .answered(&method, route, response.status(), told.took);
     log(&told, &response);
+    browser::protect(response.headers_mut());
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }

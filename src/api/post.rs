@@ -80,7 +80,8 @@ pub(super) async fn create(
     // Before it is handed over, so that none of its events is missed.
     let follower = match answer {
         Answer::Accepted => None,
-        Answer::Finished(_) | Answer::Stream(_) => Some(api.feed.follow(message.id)),
+        Answer::Finished(_) => Some(api.feed.follow_to_end(message.id)),
+        Answer::Stream(_) => Some(api.feed.follow(message.id)),
     };
     let message = match api.dispatch.accept(vec![message], key).await? {
         Admission::Accepted(messages) => messages.into_iter().next(),

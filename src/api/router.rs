@@ -3,7 +3,6 @@
 use axum::Router;
 use axum::http::Method;
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
@@ -74,7 +73,6 @@ routes! {
 pub fn router(api: Api) -> Router {
     let every_request = ServiceBuilder::new()
         .layer(from_fn_with_state(api.clone(), middleware::observe))
-        .layer(from_fn(browser::protect))
         .option_layer(browser::cors(&api.settings.origins))
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .layer(from_fn_with_state(api.clone(), access::guard));

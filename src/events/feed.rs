@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::follow::Follower;
 use super::follow::Following;
+use super::follow::Interest;
 use super::id::EventId;
 use super::id::EventIdError;
 use crate::message::MessageId;
@@ -151,7 +152,12 @@ impl Feed {
 
     /// Follows one message from now on: what is committed later, this hears.
     pub fn follow(&self, id: MessageId) -> Follower {
-        Follower::new(self.following.clone(), id)
+        Follower::new(self.following.clone(), id, Interest::Everything)
+    }
+
+    /// Follows one message from now on, and hears of its end alone.
+    pub fn follow_to_end(&self, id: MessageId) -> Follower {
+        Follower::new(self.following.clone(), id, Interest::End)
     }
 
     /// Finds where a reader begins, and tells what it has missed for good.

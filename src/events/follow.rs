@@ -10,6 +10,14 @@ use tokio::sync::mpsc;
 use crate::message::MessageId;
 use crate::store::Logged;
 
+/// What a follower wants to hear of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Interest {
+    Everything,
+    /// Nothing before the end: who waits for it is not woken in vain.
+    End,
+}
+
 /// Who follows which message.
 #[derive(Debug, Default)]
 pub(super) struct Following {
@@ -19,6 +27,7 @@ pub(super) struct Following {
 #[derive(Debug)]
 struct Place {
     follower: u64,
+    interest: Interest,
     events: mpsc::UnboundedSender<Logged>,
 }
 
@@ -50,6 +59,9 @@ impl Following {
         }
         for event in events {
             for place in by_message.get(&event.message_id).into_iter().flatten() {
+                if place.interest == Interest::End && !event.kind.is_terminal() {
+                    continue;
+                }
                 // A follower that is gone takes its place away itself.
                 let _ = place.events.send(event.clone());
             }
@@ -58,7 +70,7 @@ impl Following {
 }
 
 impl Follower {
-    pub(super) fn new(following: Arc<Following>, id: MessageId) -> Self {
+    pub(super) fn new(following: Arc<Following>, id: MessageId, interest: Interest) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let follower = {
             let mut by_message = following
@@ -69,6 +81,7 @@ impl Follower {
             let follower = places.last().map_or(0, |place| place.follower + 1);
             places.push(Place {
                 follower,
+                interest,
                 events: sender,
             });
             follower
