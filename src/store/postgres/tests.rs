@@ -305,6 +305,29 @@ async fn replicas_that_start_together_make_the_tables_once() {
     assert_eq!(epochs.len(), 1);
 }
 
+#[tokio::test]
+async fn the_version_before_goes_on_beside_a_newer_one_and_the_one_before_that_does_not() {
+    let database = Database::new();
+    let running: Arc<dyn Store> = database.replica("running", LEASE);
+    let newer = Door::new(Address::parse(&database.0, None).unwrap(), None);
+    let newer = newer.connect(None).await.unwrap();
+    let known = schema::fact(&newer, "version").await.unwrap();
+    let next = "UPDATE facts SET value = value + 1 WHERE name = 'version'";
+
+    newer.client().batch_execute(next).await.unwrap();
+    let restarted: Arc<dyn Store> = database.replica("restarted", LEASE);
+    accept(&running, [1]).await;
+    accept(&restarted, [2]).await;
+    // What the newer one did is not taken back, else it would be done twice.
+    assert_eq!(schema::fact(&newer, "version").await.unwrap(), known + 1);
+
+    newer.client().batch_execute(next).await.unwrap();
+    let Err(refusal) = Postgres::open(database.options("late", LEASE), at(0)).await else {
+        panic!("it was opened");
+    };
+    assert!(matches!(refusal, StoreError::Newer { .. }), "{refusal}");
+}
+
 fn seats(count: u32) -> Vec<Seat> {
     let seat = |number| Seat {
         account: "sip:alice@example.com".into(),
