@@ -8,7 +8,7 @@ use crate::config::Bodies;
 use crate::config::Retention;
 use crate::store::Store;
 
-/// Rows looked at in one step.
+/// Messages, deliveries or keys let go of in one step, at most.
 const STEP: usize = 200;
 /// Between steps while there is something to do, and between rounds when there is not.
 const PAUSE: Duration = Duration::from_millis(20);
