@@ -2,6 +2,7 @@
 
 mod access;
 mod agents;
+mod compose;
 mod reload;
 mod secrets;
 mod slow_clients;
