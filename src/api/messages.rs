@@ -14,6 +14,7 @@ use super::params::Id;
 use super::params::Nothing;
 use super::params::Query;
 use super::view::MessageView;
+use super::waiting::Waiting;
 use crate::message::MessageId;
 use crate::message::Status;
 use crate::store::MessageFilter;
@@ -28,10 +29,7 @@ pub(super) async fn show(
 ) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
     let stored = find(&api, &caller, id).await?;
-    let waiting = match stored.status {
-        Status::Scheduled | Status::Queued => api.dispatch.waiting_for(id).await,
-        Status::Sending | Status::Succeeded | Status::Failed => None,
-    };
+    let waiting = Waiting::of(&api, &stored).await?;
     let now = api.clock.now();
     let json = MessageView::explained_json(&stored, now, waiting.as_ref());
     Ok(json::ok_written(json))

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::Serializer;
 use serde_json::value::RawValue;
 
+use super::waiting::Waiting;
 use super::waiting::WaitingView;
-use crate::dispatch::WaitingFor;
 use crate::message::BodyEncoding;
 use crate::message::Header;
 use crate::message::Message;
@@ -100,7 +100,7 @@ impl<'a> MessageView<'a> {
     pub(super) fn explained_json(
         stored: &'a Stored,
         now: Timestamp,
-        waiting: Option<&'a WaitingFor>,
+        waiting: Option<&'a Waiting>,
     ) -> serde_json::Result<Vec<u8>> {
         let view = Self {
             waiting_for: Some(waiting.map(WaitingView::from)),

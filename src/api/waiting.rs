@@ -2,8 +2,53 @@
 
 use serde::Serialize;
 
+use super::Api;
+use super::error::ApiError;
 use crate::dispatch::WaitingFor;
+use crate::message::Status;
 use crate::message::Timestamp;
+use crate::store::Holder;
+use crate::store::Stored;
+
+/// What a message waits for, as far as this replica can tell.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    /// Something that is known here.
+    Here(WaitingFor),
+    /// What only the dispatcher of the replica that has it knows.
+    Elsewhere(Holder),
+}
+
+impl Waiting {
+    /// What this message waits for; `None` when it does not.
+    ///
+    /// The dispatcher that has it knows best. Of what another replica's has, the store knows when
+    /// it is tried at the earliest, and who has it.
+    pub(super) async fn of(api: &Api, stored: &Stored) -> Result<Option<Self>, ApiError> {
+        match stored.status {
+            Status::Scheduled | Status::Queued => {}
+            Status::Sending | Status::Succeeded | Status::Failed => return Ok(None),
+        }
+        let id = stored.message.id;
+        if let Some(known) = api.dispatch.waiting_for(id).await {
+            return Ok(Some(Self::Here(known)));
+        }
+        let Some(holder) = api.store.holder(id).await? else {
+            return Ok(None);
+        };
+        let time = time_of(stored, api.clock.now());
+        Ok(Some(time.map_or(Self::Elsewhere(holder), Self::Here)))
+    }
+}
+
+/// The time that a message waits for, whoever sends it then.
+fn time_of(stored: &Stored, now: Timestamp) -> Option<WaitingFor> {
+    let (at, time): (_, fn(_) -> _) = match stored.attempt {
+        0 => (stored.message.send_at, WaitingFor::Schedule),
+        _ => (stored.not_before, WaitingFor::Retry),
+    };
+    at.filter(|at| *at > now).map(time)
+}
 
 /// `waitingFor` of a message: a `kind`, and what belongs to it.
 #[derive(Serialize)]
@@ -16,11 +61,21 @@ pub(super) enum WaitingView<'a> {
     Rate { until: Timestamp },
     Retry { at: Timestamp },
     Store,
+    Replica { replica: &'a str, until: Timestamp },
 }
 
-impl<'a> From<&'a WaitingFor> for WaitingView<'a> {
-    fn from(waiting: &'a WaitingFor) -> Self {
-        match waiting {
+impl<'a> From<&'a Waiting> for WaitingView<'a> {
+    fn from(waiting: &'a Waiting) -> Self {
+        let known = match waiting {
+            Waiting::Here(known) => known,
+            Waiting::Elsewhere(holder) => {
+                return Self::Replica {
+                    replica: &holder.replica,
+                    until: holder.until,
+                };
+            }
+        };
+        match known {
             WaitingFor::Schedule(until) => Self::Schedule { until: *until },
             WaitingFor::Lane { before } => Self::Lane { before: *before },
             WaitingFor::Agent(account) => Self::Agent {
@@ -31,5 +86,85 @@ impl<'a> From<&'a WaitingFor> for WaitingView<'a> {
             WaitingFor::Retry(at) => Self::Retry { at: *at },
             WaitingFor::Store => Self::Store,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::message::BodyEncoding;
+    use crate::message::Message;
+    use crate::message::MessageId;
+    use crate::message::Metadata;
+    use crate::message::OnUnknown;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    /// Taken in at 0 s, to be sent at 60 s.
+    fn stored() -> Stored {
+        let message = Message {
+            id: MessageId::new(Uuid::nil()),
+            target: "bob".to_owned(),
+            uri: "sip:bob@example.com".into(),
+            account: None,
+            body: Bytes::new(),
+            body_encoding: BodyEncoding::Utf8,
+            content_type: "text/plain".to_owned(),
+            extra_headers: Vec::new(),
+            ttl: Duration::from_secs(3_600),
+            send_at: Some(at(60)),
+            attempts: 3,
+            on_unknown: OnUnknown::Resend,
+            webhook: None,
+            metadata: Metadata::new(),
+            created_at: at(0),
+            expires_at: at(3_600),
+        };
+        Stored {
+            message: Arc::new(message),
+            status: Status::Queued,
+            attempt: 0,
+            completed_at: None,
+            not_before: None,
+            result: None,
+        }
+    }
+
+    #[test]
+    fn a_message_waits_for_its_time_at_whichever_replica() {
+        let scheduled = stored();
+        assert_eq!(
+            time_of(&scheduled, at(59)),
+            Some(WaitingFor::Schedule(at(60)))
+        );
+        assert_eq!(time_of(&scheduled, at(60)), None);
+        let deferred = Stored {
+            attempt: 1,
+            not_before: Some(at(90)),
+            ..stored()
+        };
+        assert_eq!(time_of(&deferred, at(59)), Some(WaitingFor::Retry(at(90))));
+        assert_eq!(time_of(&deferred, at(90)), None);
+    }
+
+    #[test]
+    fn what_another_replica_has_is_said_with_the_end_of_its_lease() {
+        let waiting = Waiting::Elsewhere(Holder {
+            replica: "east-1".to_owned(),
+            until: at(10),
+        });
+        assert_eq!(
+            json!(WaitingView::from(&waiting)),
+            json!({"kind": "replica", "replica": "east-1", "until": "1970-01-01T00:00:10.000Z"})
+        );
     }
 }

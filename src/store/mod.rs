@@ -37,6 +37,7 @@ use crate::message::Status;
 use crate::message::Timestamp;
 pub use error::StoreError;
 pub use observer::Observer;
+pub use replicas::Holder;
 pub use replicas::ReplicaStore;
 pub use replicas::Seat;
 pub use replicas::Shared;

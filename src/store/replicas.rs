@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use super::Reply;
 use crate::message::AgentOrder;
 use crate::message::AgentStatus;
+use crate::message::MessageId;
+use crate::message::Timestamp;
 
 /// What a store does for replicas that share it. Where there can be only one, everything is its
 /// own.
@@ -25,6 +27,10 @@ pub trait ReplicaStore {
     /// Whether this replica still holds what it took in and claimed, by its own clock. When it does
     /// not, others may be at work on it: what was recorded must not be transmitted any more.
     fn is_held(&self) -> bool;
+
+    /// Which replica has this message to send, while it waits there and this one knows nothing of
+    /// it; `None` when this one does, or when it does not wait.
+    fn holder(&self, id: MessageId) -> Reply<Option<Holder>>;
 
     /// Gives lanes to replicas that have an agent for them, when this one has none; the targets of
     /// those it gave. None of their messages may be in flight.
@@ -51,6 +57,15 @@ pub struct Seat {
     pub account: Arc<str>,
     /// Which of its agents, from 1.
     pub number: u32,
+}
+
+/// A replica that has a message to send.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Holder {
+    /// What it is called. It can be this one, when it has yet to take the message up.
+    pub replica: String,
+    /// The end of its lease: unless it is heard from again, others take over after that.
+    pub until: Timestamp,
 }
 
 /// A lane whose first message nobody here can send.

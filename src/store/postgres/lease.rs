@@ -10,9 +10,16 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
+use tokio_postgres::Row;
+
 use super::connection::Connection;
+use super::rows;
 use crate::clock;
+use crate::message::MessageId;
+use crate::message::Status;
+use crate::store::Holder;
 use crate::store::StoreError;
+use crate::store::codes;
 
 /// What this replica may do, and for how long.
 #[derive(Debug)]
@@ -155,6 +162,33 @@ impl Lease {
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Who has this message to send, while it waits and `me` knows nothing of it.
+pub(super) async fn holder(
+    connection: &Connection,
+    me: i64,
+    id: MessageId,
+) -> Result<Option<Holder>, StoreError> {
+    let statement = connection
+        .prepare(
+            "SELECT r.name, (extract(epoch FROM r.lease_until) * 1000)::int8 \
+             FROM states s JOIN replicas r ON r.number = s.owner WHERE s.id = $1 \
+             AND s.status = ANY ($2) AND (s.owner <> $3 OR NOT s.claimed)",
+        )
+        .await?;
+    let waiting = [Status::Scheduled, Status::Queued].map(codes::status_number);
+    let found = connection
+        .client()
+        .query_opt(&statement, &[&rows::uuid(id), &waiting.as_slice(), &me])
+        .await?;
+    let holder = |row: Row| {
+        Ok(Holder {
+            replica: row.try_get(0)?,
+            until: rows::time(&row, 1)?,
+        })
+    };
+    found.map(holder).transpose()
 }
 
 async fn enter(connection: &Connection, name: &str, length: Duration) -> Result<i64, StoreError> {

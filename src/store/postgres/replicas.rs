@@ -10,9 +10,12 @@ use super::Postgres;
 use super::Urgency;
 use super::Weight;
 use super::agents;
+use super::lease;
 use super::seats;
 use crate::message::AgentOrder;
 use crate::message::AgentStatus;
+use crate::message::MessageId;
+use crate::store::Holder;
 use crate::store::ReplicaStore;
 use crate::store::Reply;
 use crate::store::Seat;
@@ -37,6 +40,12 @@ impl ReplicaStore for Postgres {
 
     fn is_held(&self) -> bool {
         self.lease.is_valid()
+    }
+
+    fn holder(&self, id: MessageId) -> Reply<Option<Holder>> {
+        let me = self.lease.number();
+        self.pool
+            .run(move |c| async move { lease::holder(&c, me, id).await })
     }
 
     fn hand_over(&self, stranded: Vec<Stranded>) -> Reply<Vec<Arc<str>>> {

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use tokio::runtime::Runtime;
 
 use super::*;
+use crate::clock::Clock;
 use crate::store::ReplicaStore as _;
 use crate::store::Seat;
 use crate::store::Stranded;
@@ -156,6 +157,41 @@ async fn messages_to_one_target_belong_to_one_replica_in_their_order() {
     let recorded = one.record(records.into()).await.unwrap();
     assert!(!recorded.contains(&Recorded::Ended));
     assert_eq!(take(&two, 5).await, Verdict::Accepted);
+}
+
+#[tokio::test]
+async fn a_replica_says_which_one_has_a_message_to_send_and_until_when() {
+    let database = Database::new();
+    let (one, two) = (
+        database.replica("one", LEASE),
+        database.replica("two", LEASE),
+    );
+    let holder = async |replica: &Arc<Postgres>, number| {
+        let holder = replica.holder(id(number)).await.unwrap();
+        holder.map(|holder| holder.replica)
+    };
+    one.accept(vec![submission(vec![message(1)])])
+        .await
+        .unwrap();
+    let now = Clock::system().now();
+    let told = two.holder(id(1)).await.unwrap().unwrap();
+    assert_eq!(told.replica, "one");
+    assert!(told.until > now && told.until < now.plus(2 * LEASE));
+    // The one that has it can say more than that.
+    assert_eq!(holder(&one, 1).await, None);
+    // Until it has taken it up it knows no more than others do.
+    two.accept(vec![submission(vec![message(2)])])
+        .await
+        .unwrap();
+    assert_eq!(holder(&one, 2).await.as_deref(), Some("one"));
+    assert_eq!(claim(&one).await, [id(2)]);
+    assert_eq!(holder(&one, 2).await, None);
+    // What is being sent, has ended, or never was waits for nobody.
+    one.record(vec![sending(1, 1, 5)].into()).await.unwrap();
+    assert_eq!(holder(&two, 1).await, None);
+    one.record(vec![succeeded(1, 1, 6)].into()).await.unwrap();
+    assert_eq!(holder(&two, 1).await, None);
+    assert_eq!(holder(&two, 3).await, None);
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use super::Sqlite;
 use crate::message::AgentOrder;
 use crate::message::AgentStatus;
+use crate::message::MessageId;
+use crate::store::Holder;
 use crate::store::ReplicaStore;
 use crate::store::Reply;
 use crate::store::Seat;
@@ -30,6 +32,10 @@ impl ReplicaStore for Sqlite {
 
     fn is_held(&self) -> bool {
         true
+    }
+
+    fn holder(&self, _id: MessageId) -> Reply<Option<Holder>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn hand_over(&self, _stranded: Vec<Stranded>) -> Reply<Vec<Arc<str>>> {
