@@ -48,6 +48,7 @@ pub(crate) fn message(number: u64) -> Message {
         on_unknown: OnUnknown::Resend,
         webhook: None,
         metadata: Metadata::new(),
+        trace: None,
         created_at: begun(),
         expires_at: begun().plus(Duration::from_secs(3_600)),
     }

@@ -21,9 +21,11 @@ use super::new_message;
 use super::params::Nothing;
 use super::params::Query;
 use super::post;
+use super::trace::TraceOf;
 use super::view::MessageView;
 use crate::dispatch::Admission;
 use crate::message::Message;
+use crate::message::Trace;
 use crate::message::Violation;
 
 /// Messages in one batch at most.
@@ -45,6 +47,7 @@ struct BatchView<'a> {
 pub(super) async fn create(
     State(api): State<Api>,
     caller: Caller,
+    TraceOf(trace): TraceOf,
     _: Query<Nothing>,
     headers: HeaderMap,
     body: Body,
@@ -53,7 +56,7 @@ pub(super) async fn create(
     let key = negotiate::idempotency_key(&headers)?;
     let (limit, time) = (settings.max_batch_request, settings.request_timeout);
     let bytes = extract::body(&headers, body, limit, time).await?;
-    let messages = messages(&api, &caller, &bytes)?;
+    let messages = messages(&api, &caller, &bytes, trace)?;
     let key = key.map(|key| post::key(&caller, key, &bytes));
     caller.charge(messages.len().saturating_sub(1));
     match api.dispatch.accept(messages, key).await? {
@@ -67,7 +70,12 @@ pub(super) async fn create(
 }
 
 /// Reads every message, or lists what is wrong with any.
-fn messages(api: &Api, caller: &Caller, bytes: &[u8]) -> Result<Vec<Message>, ApiError> {
+fn messages(
+    api: &Api,
+    caller: &Caller,
+    bytes: &[u8],
+    trace: Option<Trace>,
+) -> Result<Vec<Message>, ApiError> {
     let batch: Batch<'_> = extract::json(bytes, "")?;
     let count = batch.messages.len();
     if !(1..=MAX_BATCH).contains(&count) {
@@ -82,7 +90,7 @@ fn messages(api: &Api, caller: &Caller, bytes: &[u8]) -> Result<Vec<Message>, Ap
         let draft = new_message::read(raw.get().as_bytes(), &at)
             .and_then(|reading| post::draft(api, caller, reading, &at));
         match draft {
-            Ok(draft) => messages.push(draft.accept(api.new_id(now), now)),
+            Ok(draft) => messages.push(draft.accept(api.new_id(now), now, trace)),
             Err(ApiError::Invalid(found)) => violations.extend(found),
             Err(other) => return Err(other),
         }

@@ -30,6 +30,7 @@ mod router;
 mod serve;
 mod sse;
 mod tls;
+mod trace;
 mod view;
 mod waiting;
 mod webhooks;

@@ -25,6 +25,7 @@ use super::new_message::Reading;
 use super::params::Nothing;
 use super::params::Query;
 use super::sse;
+use super::trace::TraceOf;
 use super::view::MessageView;
 use crate::dispatch::Admission;
 use crate::events::Follower;
@@ -63,6 +64,7 @@ impl Answer {
 pub(super) async fn create(
     State(api): State<Api>,
     caller: Caller,
+    TraceOf(trace): TraceOf,
     _: Query<Nothing>,
     headers: HeaderMap,
     body: Body,
@@ -74,7 +76,7 @@ pub(super) async fn create(
     let bytes = extract::body(&headers, body, limit, time).await?;
     let reading = new_message::read(&bytes, "")?;
     let now = api.clock.now();
-    let message = draft(&api, &caller, reading, "")?.accept(api.new_id(now), now);
+    let message = draft(&api, &caller, reading, "")?.accept(api.new_id(now), now, trace);
     let key = key.map(|key| self::key(&caller, key, &bytes));
 
     // Before it is handed over, so that none of its events is missed.

@@ -126,6 +126,7 @@ mod tests {
             on_unknown: OnUnknown::Resend,
             webhook: None,
             metadata: Metadata::new(),
+            trace: None,
             created_at: at(0),
             expires_at: at(3_600),
         };

@@ -176,6 +176,7 @@ fn message(number: u64, user: &str) -> Message {
         on_unknown: OnUnknown::Resend,
         webhook: None,
         metadata: Metadata::new(),
+        trace: None,
         created_at: NOW,
         expires_at: NOW.plus(Duration::from_secs(3_600)),
     }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::header::Header;
 use super::id::MessageId;
 use super::time::Timestamp;
+use super::trace::Trace;
 
 /// Up to sixteen string pairs that come back in every event.
 pub type Metadata = BTreeMap<String, String>;
@@ -84,6 +85,8 @@ pub struct Message {
     pub webhook: Option<Arc<str>>,
     /// Echoed in every event.
     pub metadata: Metadata,
+    /// The trace that it is part of, if any.
+    pub trace: Option<Trace>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// After this it is not tried any more.

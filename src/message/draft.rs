@@ -19,6 +19,7 @@ use super::new_message::Limits;
 use super::new_message::NewMessage;
 use super::new_message::Violation;
 use super::time::Timestamp;
+use super::trace::Trace;
 
 /// A message that can be sent. There is no way to one but [`Draft::parse`].
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -101,8 +102,8 @@ impl Draft {
         self.account.as_ref()
     }
 
-    /// Makes the draft a message: `id` and `now` come from outside.
-    pub fn accept(self, id: MessageId, now: Timestamp) -> Message {
+    /// Makes the draft a message: `id`, `now` and what led to it come from outside.
+    pub fn accept(self, id: MessageId, now: Timestamp, trace: Option<Trace>) -> Message {
         Message {
             id,
             target: self.target,
@@ -118,6 +119,7 @@ impl Draft {
             on_unknown: self.on_unknown,
             webhook: self.webhook,
             metadata: self.metadata,
+            trace,
             created_at: now,
             expires_at: self.send_at.unwrap_or(now).max(now).plus(self.ttl),
         }
@@ -182,7 +184,7 @@ mod tests {
         let mut message = new();
         change(&mut message);
         match Draft::parse(message, &Book, &limits(), now()) {
-            Ok(draft) => Ok(draft.accept(MessageId::new(uuid::Uuid::from_u128(1)), now())),
+            Ok(draft) => Ok(draft.accept(MessageId::new(uuid::Uuid::from_u128(1)), now(), None)),
             Err(violations) => Err(violations.into_iter().map(|one| one.pointer).collect()),
         }
     }

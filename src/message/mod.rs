@@ -23,6 +23,7 @@ pub mod retry;
 mod status;
 mod targets;
 mod time;
+mod trace;
 
 pub use accepted::BodyEncoding;
 pub use accepted::Message;
@@ -63,3 +64,6 @@ pub use status::Status;
 pub use targets::Targets;
 pub use time::Timestamp;
 pub use time::TimestampError;
+pub use trace::SpanId;
+pub use trace::Step;
+pub use trace::Trace;

@@ -6,6 +6,7 @@ use crate::message::Header;
 use crate::message::Metadata;
 use crate::message::OnUnknown;
 use crate::message::Status;
+use crate::message::Trace;
 
 pub(super) fn status_number(status: Status) -> i16 {
     match status {
@@ -104,6 +105,16 @@ pub(super) fn metadata(text: Option<&str>) -> Option<Metadata> {
         Some(text) => serde_json::from_str(text).ok(),
         None => Some(Metadata::new()),
     }
+}
+
+/// `None` for none, else as `traceparent` is written.
+pub(super) fn trace_text(trace: Option<Trace>) -> Option<String> {
+    trace.map(|trace| trace.to_string())
+}
+
+/// What [`trace_text`] wrote. A trace is a convenience: what is something else is none.
+pub(super) fn trace(text: Option<&str>) -> Option<Trace> {
+    text.and_then(Trace::parse)
 }
 
 /// `None` for an empty list, else JSON: `["succeeded","failed"]`.

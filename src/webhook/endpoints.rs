@@ -276,6 +276,7 @@ impl Webhooks {
             at,
             signatures: &member.sign(&event_id, at, &event),
             body: event.clone(),
+            trace: None,
         };
         let (_, mut attempt) = self.0.sender.attempt(post).await;
         attempt.number = 1;

@@ -254,6 +254,7 @@ impl Sender {
             at,
             signatures: &signatures,
             body,
+            trace: delivery.trace,
         };
         let (answer, attempt) = self.attempt(post).await;
         let now = attempt.at.plus(attempt.took);

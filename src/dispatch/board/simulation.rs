@@ -179,6 +179,7 @@ impl Life {
             },
             webhook: None,
             metadata: Metadata::new(),
+            trace: None,
             created_at: now,
             expires_at: send_at.unwrap_or(now).plus(ttl),
         }

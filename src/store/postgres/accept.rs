@@ -317,14 +317,15 @@ async fn insert_contents(
         .prepare(
             "INSERT INTO messages (id, target, uri, account, content_type, ttl, send_at, attempts, \
              on_unknown, webhook, created_at, expires_at, extra_headers, metadata, body_encoding, \
-             body) SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], \
+             body, trace) SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], \
              $5::text[], $6::int8[], $7::int8[], $8::int4[], $9::int2[], $10::text[], $11::int8[], \
-             $12::int8[], $13::text[], $14::text[], $15::int2[], $16::bytea[]) \
+             $12::int8[], $13::text[], $14::text[], $15::int2[], $16::bytea[], \
+             $17::text[]) \
              ON CONFLICT DO NOTHING",
         )
         .await?;
     let millis = |time: Option<Timestamp>| time.map(Timestamp::as_millis);
-    let columns: [Column<'_>; 16] = [
+    let columns: [Column<'_>; 17] = [
         &ids,
         &column(messages, |m| m.target.as_str()),
         &column(messages, |m| &*m.uri),
@@ -343,6 +344,7 @@ async fn insert_contents(
         &column(messages, |m| codes::metadata_text(&m.metadata)),
         &column(messages, |m| codes::encoding_number(m.body_encoding)),
         &column(messages, |m| &*m.body),
+        &column(messages, |m| codes::trace_text(m.trace)),
     ];
     connection.client().execute(&statement, &columns).await?;
     Ok(())

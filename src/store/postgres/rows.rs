@@ -13,6 +13,7 @@ use crate::message::Event;
 use crate::message::Message;
 use crate::message::MessageId;
 use crate::message::Timestamp;
+use crate::message::Trace;
 use crate::store::Claimed;
 use crate::store::Logged;
 use crate::store::StoreError;
@@ -23,11 +24,11 @@ macro_rules! message_columns {
     () => {
         "m.id, m.target, m.uri, m.account, m.body, m.body_encoding, m.content_type, \
          m.extra_headers, m.ttl, m.send_at, m.attempts, m.on_unknown, m.webhook, m.metadata, \
-         m.created_at, m.expires_at"
+         m.created_at, m.expires_at, m.trace"
     };
 }
 /// How many those are.
-pub(super) const MESSAGE_COLUMNS: usize = 16;
+pub(super) const MESSAGE_COLUMNS: usize = 17;
 
 /// The columns that [`logged`] reads, in its order, of the row `e` in `events`.
 macro_rules! event_columns {
@@ -107,6 +108,7 @@ pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
         on_unknown: codes::on_unknown(row.try_get(11)?).ok_or_else(|| strange("on_unknown"))?,
         webhook: optional_shared(row, 12)?,
         metadata: codes::metadata(row.try_get(13)?).ok_or_else(|| strange("metadata"))?,
+        trace: trace(row, 16)?,
         created_at: time(row, 14)?,
         expires_at: time(row, 15)?,
     })
@@ -144,6 +146,10 @@ pub(super) fn logged(row: &Row, from: usize, epoch: u64) -> Result<Logged, Store
         webhook: optional_shared(row, from + 6)?,
         json: json.into(),
     })
+}
+
+pub(super) fn trace(row: &Row, at: usize) -> Result<Option<Trace>, StoreError> {
+    Ok(codes::trace(row.try_get(at)?))
 }
 
 pub(super) fn strange(column: &str) -> StoreError {

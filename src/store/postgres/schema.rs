@@ -8,6 +8,7 @@ use crate::store::StoreError;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0001_messages_and_events.sql"),
     include_str!("../../../migrations/postgres/0002_webhooks.sql"),
+    include_str!("../../../migrations/postgres/0003_traces.sql"),
 ];
 
 /// Advisory locks of ours: the first of their two keys. "SIPp".

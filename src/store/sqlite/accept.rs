@@ -119,8 +119,8 @@ impl<'c> Insert<'c> {
             message: turn.prepare(
                 "INSERT INTO messages (number, target, uri, account, content_type, ttl, send_at, \
                  attempts, on_unknown, webhook, created_at, expires_at, extra_headers, metadata, \
-                 body_encoding, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
-                 ?13, ?14, ?15, ?16)",
+                 body_encoding, body, trace) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
+                 ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
             )?,
         })
     }
@@ -156,6 +156,7 @@ impl<'c> Insert<'c> {
             rows::metadata_text(&message.metadata),
             rows::encoding_number(message.body_encoding),
             &*message.body,
+            rows::trace_text(message.trace),
         ])?;
         Ok(true)
     }

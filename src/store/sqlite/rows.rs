@@ -18,19 +18,21 @@ use crate::message::Metadata;
 use crate::message::OnUnknown;
 use crate::message::Status;
 use crate::message::Timestamp;
+use crate::message::Trace;
 use crate::store::Claimed;
 use crate::store::Logged;
 use crate::store::codes;
 pub(super) use crate::store::codes::headers_text;
 pub(super) use crate::store::codes::metadata_text;
+pub(super) use crate::store::codes::trace_text;
 
 /// The columns that [`message`] reads, in its order: `s` is the row in `states`, `m` that in
 /// `messages`.
 pub(super) const MESSAGE: &str = "s.id, m.target, m.uri, m.account, m.body, m.body_encoding, \
      m.content_type, m.extra_headers, m.ttl, m.send_at, m.attempts, m.on_unknown, m.webhook, \
-     m.metadata, m.created_at, m.expires_at";
+     m.metadata, m.created_at, m.expires_at, m.trace";
 /// How many those are.
-pub(super) const MESSAGE_COLUMNS: usize = 16;
+pub(super) const MESSAGE_COLUMNS: usize = 17;
 
 /// The columns that [`logged`] reads, in its order: `e` is the row in `events`.
 pub(super) const LOGGED: &str =
@@ -113,6 +115,7 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Error> {
         on_unknown: on_unknown(row, 11)?,
         webhook: optional_shared(row, 12)?,
         metadata: metadata(row, 13)?,
+        trace: trace(row, 16)?,
         created_at: time(row, 14)?,
         expires_at: time(row, 15)?,
     })
@@ -160,6 +163,10 @@ fn headers(row: &Row<'_>, at: usize) -> Result<Vec<Header>, Error> {
 fn metadata(row: &Row<'_>, at: usize) -> Result<Metadata, Error> {
     let metadata = codes::metadata(row.get_ref(at)?.as_str_or_null()?);
     metadata.ok_or_else(|| strange(at, "metadata"))
+}
+
+pub(super) fn trace(row: &Row<'_>, at: usize) -> Result<Option<Trace>, Error> {
+    Ok(codes::trace(row.get_ref(at)?.as_str_or_null()?))
 }
 
 pub(super) fn strange(column: usize, name: &str) -> Error {

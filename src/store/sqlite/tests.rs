@@ -268,6 +268,28 @@ async fn a_database_of_a_newer_sipost_is_refused() {
     assert!(refusal.to_string().contains("a newer sipost wrote it"));
 }
 
+/// What the version before the last migration left is read, and goes on.
+#[tokio::test]
+async fn a_database_of_an_older_sipost_is_brought_up_to_date_with_what_is_in_it() {
+    let folder = Folder::new();
+    let store = folder.open();
+    accept(&store, [1]).await;
+    store.close().await.unwrap();
+    let older = Connection::open(folder.path()).unwrap();
+    older
+        .execute_batch("ALTER TABLE messages DROP COLUMN trace; PRAGMA user_version = 2")
+        .unwrap();
+    drop(older);
+
+    let store = folder.open();
+    let stored = store.message(id(1)).await.unwrap().unwrap();
+    assert_eq!(*stored.message, message(1));
+    let claimed = store.claim(10).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    accept(&store, [2]).await;
+    store.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_folder_that_is_not_there_is_named() {
     let folder = Folder::new();

@@ -25,6 +25,7 @@ use crate::message::Header;
 use crate::message::Message;
 use crate::message::OnUnknown;
 use crate::message::Status;
+use crate::message::Trace;
 use crate::store::MessageFilter;
 use crate::store::Recorded;
 use crate::store::Store;
@@ -48,6 +49,7 @@ pub(crate) async fn a_message_is_read_back_whole(bed: &dyn Bed) {
         on_unknown: OnUnknown::Fail,
         webhook: Some("https://app.example/hook".into()),
         metadata: BTreeMap::from([("order".to_owned(), "\u{0} 42 \"'".to_owned())]),
+        trace: Trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         ..message(2)
     };
     let plain = Message {

@@ -91,6 +91,7 @@ macro_rules! store_suite {
                 deliveries_that_ended_are_forgotten_in_steps
                 events_that_were_not_planned_are_not_purged
                 events_carry_the_webhook_of_their_message
+                what_is_due_carries_the_trace_of_its_message
             }
             model {
                 random_histories_agree_with_a_model

@@ -62,6 +62,7 @@ pub(crate) fn message(number: u64) -> Message {
         on_unknown: OnUnknown::Resend,
         webhook: None,
         metadata: Metadata::new(),
+        trace: None,
         created_at,
         expires_at: created_at.plus(Duration::from_secs(3_600)),
     }

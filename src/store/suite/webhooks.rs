@@ -10,11 +10,14 @@ use super::Bed;
 use super::samples::accept;
 use super::samples::at;
 use super::samples::id;
+use super::samples::message;
 use super::samples::reopen;
 use super::samples::sending;
+use super::samples::submission;
 use super::samples::succeeded;
 use crate::message::EndpointId;
 use crate::message::EventKind;
+use crate::message::Trace;
 use crate::store::Attempt;
 use crate::store::Attempted;
 use crate::store::Change;
@@ -687,5 +690,30 @@ pub(crate) async fn events_carry_the_webhook_of_their_message(bed: &dyn Bed) {
         assert!(!json.contains("app.example"), "{json}");
         store = reopen(bed, store).await;
     }
+    store.close().await.unwrap();
+}
+
+pub(crate) async fn what_is_due_carries_the_trace_of_its_message(bed: &dyn Bed) {
+    let store = bed.open();
+    let queue = create(&store, 1).await;
+    let mut traced = message(1);
+    traced.trace = Trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let trace = traced.trace;
+    let taken = vec![submission(vec![traced]), submission(vec![message(2)])];
+    store.accept(taken).await.unwrap();
+    // The third has left before what is to be said of it.
+    let records = vec![sending(1, 1, 1), sending(2, 1, 1)];
+    store.record(records.into()).await.unwrap();
+    let deliveries = (1..=3).map(|number| delivery(&queue, number, number));
+    assert!(plan(&store, 2, deliveries.collect()).await);
+
+    let store = reopen(bed, store).await;
+    let due = store.due(queue, at(1_000), 10).await.unwrap();
+    let found: Vec<_> = due
+        .deliveries
+        .iter()
+        .map(|one| (one.message_id, one.trace))
+        .collect();
+    assert_eq!(found, [(id(1), trace), (id(2), None), (id(3), None)]);
     store.close().await.unwrap();
 }

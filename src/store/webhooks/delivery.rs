@@ -9,6 +9,7 @@ use crate::message::EndpointId;
 use crate::message::EventKind;
 use crate::message::MessageId;
 use crate::message::Timestamp;
+use crate::message::Trace;
 
 /// What follows from a stretch of the log.
 #[derive(Clone, Debug)]
@@ -83,6 +84,10 @@ pub struct DueDelivery {
     pub tries: u32,
     /// The whole object.
     pub json: Bytes,
+    /// Its message.
+    pub message_id: MessageId,
+    /// The trace of its message; `None` when it has none, or is gone.
+    pub trace: Option<Trace>,
 }
 
 /// An attempt that ended.

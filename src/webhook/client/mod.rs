@@ -28,6 +28,7 @@ use super::guard::Guard;
 use super::sign::seconds;
 use crate::clock;
 use crate::message::Timestamp;
+use crate::message::Trace;
 
 /// What is kept of an answer, in bytes.
 const FIRST_BYTES: usize = 256;
@@ -83,6 +84,8 @@ pub(super) struct Post<'a> {
     pub(super) signatures: &'a str,
     /// The event as JSON.
     pub(super) body: Bytes,
+    /// What it is part of.
+    pub(super) trace: Option<Trace>,
 }
 
 /// What came of a POST.
@@ -146,7 +149,7 @@ impl Client {
             return Answer::Silent(refusal.to_string());
         }
         let deadline = tokio::time::Instant::from_std(clock::now() + self.timeout);
-        let request = self
+        let mut request = self
             .http
             .post(post.url.clone())
             .header(CONTENT_TYPE, "application/json")
@@ -154,6 +157,9 @@ impl Client {
             .header("webhook-timestamp", seconds(post.at))
             .header("webhook-signature", post.signatures)
             .body(post.body);
+        if let Some(trace) = post.trace {
+            request = request.header("traceparent", trace.to_string());
+        }
         let response = match tokio::time::timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Answer::Silent(reason(&error)),

@@ -99,6 +99,8 @@ fn client(resolver: Told, allowed: &[&str]) -> Client {
     client_with(resolver, allowed, Duration::from_secs(60))
 }
 
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
 async fn post(client: &Client, url: &str) -> Answer {
     let post = Post {
         url: &url.parse().unwrap(),
@@ -106,6 +108,7 @@ async fn post(client: &Client, url: &str) -> Answer {
         at: Timestamp::from_millis(1_700_000_000_999),
         signatures: "v1,a v1,b",
         body: Bytes::from_static(b"{\"id\":1}"),
+        trace: Trace::parse(TRACE),
     };
     client.post(post, Timestamp::EPOCH).await
 }
@@ -138,6 +141,7 @@ async fn a_post_says_what_standard_webhooks_ask_for() {
         "webhook-id: 1-0000000000000042",
         "webhook-timestamp: 1700000000",
         "webhook-signature: v1,a v1,b",
+        &format!("traceparent: {TRACE}"),
         "user-agent: sipost/",
         &format!("host: app.example:{}", receiver.port),
     ] {

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
+use uuid::Uuid;
 
 use super::*;
+use crate::message::MessageId;
 use crate::store::DeliveryKey;
 
 fn at(millis: u64) -> Timestamp {
@@ -25,6 +27,8 @@ fn due_delivery(queue: &Arc<str>, seq: u64) -> DueDelivery {
         url: None,
         tries: 0,
         json: Bytes::from_static(b"{}"),
+        message_id: MessageId::new(Uuid::from_u128(u128::from(seq))),
+        trace: None,
     }
 }
 

@@ -114,6 +114,33 @@ async fn a_message_can_name_a_webhook_of_its_own() {
 }
 
 #[tokio::test]
+async fn the_trace_of_a_request_goes_on_in_what_is_posted() {
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let receiver = Receiver::start().await;
+    let gateway = Running::start(&configuration("")).await;
+    let mut own = message("ok");
+    own["webhook"] = receiver.url("/own").into();
+    for (value, path, body) in [
+        (trace, "/messages", own.clone()),
+        ("00-this-is-no-trace", "/messages", own.clone()),
+        (trace, "/messages/batch", json!({"messages": [own, own]})),
+    ] {
+        let request = gateway.post(path).header("traceparent", value);
+        let (status, answer) = json_of(request.json(&body)).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    let posts = receiver.posted(8).await;
+    let told = |post: &&receiver::Posted| post.headers.contains_key("traceparent");
+    let traced: Vec<_> = posts.iter().filter(told).collect();
+    assert_eq!(traced.len(), 6);
+    assert!(
+        traced
+            .iter()
+            .all(|post| post.header("traceparent") == trace)
+    );
+}
+
+#[tokio::test]
 async fn what_fails_is_tried_again_under_the_same_name_and_the_next_event_waits() {
     let mut failures = 3;
     let receiver = Receiver::answering(move |_| {

@@ -54,8 +54,9 @@ pub(super) async fn due(
 ) -> Result<Due, StoreError> {
     let statement = connection
         .prepare(
-            "SELECT seq, url, tries, json, next_at FROM deliveries \
-             WHERE next_at IS NOT NULL AND queue = $1 ORDER BY next_at, seq LIMIT $2",
+            "SELECT d.seq, d.url, d.tries, d.json, d.next_at, d.message_id, m.trace \
+             FROM deliveries d LEFT JOIN messages m ON m.id = d.message_id \
+             WHERE d.next_at IS NOT NULL AND d.queue = $1 ORDER BY d.next_at, d.seq LIMIT $2",
         )
         .await?;
     let found = connection
@@ -82,6 +83,8 @@ pub(super) async fn due(
             url: rows::optional_shared(row, 1)?,
             tries: rows::count(row, 2)?,
             json: Bytes::copy_from_slice(json),
+            message_id: rows::id(row, 5)?,
+            trace: rows::trace(row, 6)?,
         });
     }
     Ok(due)

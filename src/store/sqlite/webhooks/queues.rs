@@ -52,8 +52,10 @@ pub(super) fn due(
     limit: usize,
 ) -> Result<Due, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT seq, url, tries, json, next_at FROM deliveries INDEXED BY deliveries_due \
-         WHERE next_at IS NOT NULL AND queue = ?1 ORDER BY next_at, seq LIMIT ?2",
+        "SELECT d.seq, d.url, d.tries, d.json, d.next_at, d.message_id, m.trace \
+         FROM deliveries d INDEXED BY deliveries_due LEFT JOIN states s ON s.id = d.message_id \
+         LEFT JOIN messages m ON m.number = s.number \
+         WHERE d.next_at IS NOT NULL AND d.queue = ?1 ORDER BY d.next_at, d.seq LIMIT ?2",
     )?;
     let mut rows = statement.query(params![&**queue, limit.saturating_add(1)])?;
     let (mut due, mut bytes) = (Due::default(), 0);
@@ -73,6 +75,8 @@ pub(super) fn due(
             url: rows::optional_shared(row, 1)?,
             tries: row.get(2)?,
             json,
+            message_id: rows::id(row, 5)?,
+            trace: rows::trace(row, 6)?,
         });
     }
     Ok(due)
