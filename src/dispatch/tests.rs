@@ -506,3 +506,95 @@ async fn whoever_waits_is_told_what_for() {
     assert_eq!(waiting_for(&bench, 4).await, Some(WaitingFor::Agent(None)));
     bench.end().await;
 }
+
+#[tokio::test]
+async fn a_message_that_its_account_may_not_send_yet_says_from_when_it_may() {
+    let mut bench = Bench::new(8);
+    let account: Arc<str> = "sip:alice@example.com".into();
+    let hour = Duration::from_secs(3_600);
+    let rate = Some(1.0 / hour.as_secs_f64());
+    bench
+        .dispatch
+        .set_rates(vec![(account.clone(), rate)])
+        .await;
+    let accepted = bench.dispatch.accept(vec![message(1, "bob")], None).await;
+    assert!(accepted.is_ok(), "{accepted:?}");
+    let jobs = bench.jobs().await;
+
+    // One from any account and one from this one wait for the same.
+    let from_alice = Message {
+        account: Some(account.clone()),
+        ..message(3, "dave")
+    };
+    for message in [message(2, "carol"), from_alice] {
+        let accepted = bench.dispatch.accept(vec![message], None).await;
+        assert!(accepted.is_ok(), "{accepted:?}");
+    }
+    for number in [2, 3] {
+        let waiting = waiting_for(&bench, number).await;
+        // The first went when the test had begun, which is at most a few moments ago.
+        let (least, most) = (NOW.plus(hour), NOW.plus(hour * 2));
+        assert!(
+            matches!(waiting, Some(WaitingFor::Rate(until)) if (least..most).contains(&until)),
+            "{waiting:?}"
+        );
+    }
+
+    // Without a rate both are sent.
+    bench.dispatch.set_rates(vec![(account, None)]).await;
+    bench.answer(jobs);
+    let mut handed = 0;
+    while handed < 2 {
+        let jobs = bench.jobs().await;
+        handed += jobs.len();
+        bench.answer(jobs);
+    }
+    assert_eq!(bench.end().await, 0);
+}
+
+/// The agents have room, and the messages have their turn: only what happened cannot be written
+/// down.
+#[tokio::test]
+async fn messages_that_the_store_holds_up_say_so() {
+    let mut bench = Bench::new(8);
+    let targets = ["bob", "carol", "bob", "carol", "bob"];
+    let mut jobs = Vec::new();
+    for (number, target) in (1..).zip(targets) {
+        let accepted = bench
+            .dispatch
+            .accept(vec![message(number, target)], None)
+            .await;
+        assert!(accepted.is_ok(), "{accepted:?}");
+        if number <= 2 {
+            jobs.push(bench.jobs().await);
+        }
+    }
+    let other = rusqlite::Connection::open(bench.folder.path().join("test.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let becomes_store = async |number| {
+        while waiting_for(&bench, number).await != Some(WaitingFor::Store) {
+            tokio::task::yield_now().await;
+        }
+    };
+    // The first ends, and the next to its target is begun by the commit that fails.
+    bench.answer(jobs.remove(0));
+    becomes_store(3).await;
+    // While it fails the second ends: what comes after that is not begun at all.
+    bench.answer(jobs.remove(0));
+    becomes_store(4).await;
+    let lane = Some(WaitingFor::Lane { before: 1 });
+    assert_eq!(waiting_for(&bench, 5).await, lane);
+    assert_eq!(waiting_for(&bench, 3).await, Some(WaitingFor::Store));
+
+    other.execute_batch("ROLLBACK").unwrap();
+    let mut handed = Vec::new();
+    while handed.len() < 3 {
+        let jobs = bench.jobs().await;
+        handed.extend(jobs.iter().map(|job| job.request.call_id.clone()));
+        bench.answer(jobs);
+    }
+    handed.sort();
+    let rest = [3, 4, 5].map(|number| message(number, "").id.to_string());
+    assert_eq!(handed, rest);
+    assert_eq!(bench.end().await, 0);
+}

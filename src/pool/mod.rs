@@ -306,9 +306,9 @@ fn first_but<'a>(
     Some(places.next().map_or(first, |second| second.agent))
 }
 
-/// How long one message takes at this rate.
+/// How long one message takes at this rate: at most eleven days, so that times stay in range.
 fn interval(per_second: f64) -> Duration {
-    Duration::from_secs_f64(1.0 / per_second.clamp(0.001, 1_000_000.0))
+    Duration::from_secs_f64(1.0 / per_second.clamp(0.000_001, 1_000_000.0))
 }
 
 #[cfg(test)]

@@ -45,6 +45,9 @@ async fn a_disk_that_takes_nothing_refuses_with_503_and_recovers_without_a_resta
     let shown = gateway.http.get(&format!("/messages/{open}")).await.body;
     assert_eq!(shown["status"], "sending");
     assert_eq!(types_of(&gateway.http.events_of(&open).await), ["sending"]);
+    // The next has its turn and an agent with room, and says what keeps it.
+    let shown = gateway.http.get(&format!("/messages/{behind}")).await.body;
+    assert_eq!(shown["waitingFor"], json!({"kind": "store"}));
 
     gateway.may_write(true);
     for id in [&open, &behind] {

@@ -107,7 +107,10 @@ impl Board {
                 // With room in the pool it is this message's turn within the moment.
                 Some(Busy::Full) | None => Some(WaitingFor::Slot),
             },
-            Phase::Loading(_) | Phase::Starting(_) | Phase::Sending(_) | Phase::Ending(_) => None,
+            // Its content is to be read, or its `sending` to be written: of a healthy store that
+            // is no wait.
+            Phase::Loading(_) | Phase::Starting(_) => Some(WaitingFor::Store),
+            Phase::Sending(_) | Phase::Ending(_) => None,
         }
     }
 }

@@ -58,14 +58,16 @@ impl Dispatcher {
         let now = self.clock.now();
         let waiting = self.board.waiting_for(id, &self.pool, now)?;
         match waiting {
-            WaitingFor::Slot if self.failing.is_some() => Some(WaitingFor::Store),
+            WaitingFor::Slot | WaitingFor::Store if self.failing.is_some() => {
+                Some(WaitingFor::Store)
+            }
+            WaitingFor::Store => None,
             WaitingFor::Schedule(_)
             | WaitingFor::Lane { .. }
             | WaitingFor::Agent(_)
             | WaitingFor::Slot
             | WaitingFor::Rate(_)
-            | WaitingFor::Retry(_)
-            | WaitingFor::Store => Some(waiting),
+            | WaitingFor::Retry(_) => Some(waiting),
         }
     }
 

@@ -18,6 +18,7 @@ use super::Program;
 pub(crate) struct House {
     folder: TempDir,
     settings: Vec<String>,
+    of_account: Vec<String>,
     server: String,
     agents: u32,
 }
@@ -37,6 +38,7 @@ impl House {
         let house = Self {
             folder: tempfile::tempdir().unwrap(),
             settings: Vec::new(),
+            of_account: Vec::new(),
             server: peer.url(),
             agents: 1,
         };
@@ -55,6 +57,12 @@ impl House {
         let key = |setting: &str| setting.split('=').next().map(|key| key.trim().to_owned());
         self.settings.retain(|known| key(known) != key(setting));
         self.settings.push(setting.to_owned());
+        self
+    }
+
+    /// One more setting of the account, `key = value` as in TOML.
+    pub(crate) fn with_account(mut self, setting: &str) -> Self {
+        self.of_account.push(setting.to_owned());
         self
     }
 
@@ -111,15 +119,17 @@ impl House {
     fn toml(&self) -> String {
         let Self {
             settings,
+            of_account,
             server,
             agents,
             ..
         } = self;
         format!(
             "store.url = 'sqlite://{}'\n{}\n[[account]]\nuri = 'sip:alice@example.com'\n\
-             connections = {agents}\nservers = ['{server}']\n",
+             connections = {agents}\nservers = ['{server}']\n{}\n",
             self.store().display(),
             settings.join("\n"),
+            of_account.join("\n"),
         )
     }
 }

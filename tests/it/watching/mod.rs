@@ -83,10 +83,15 @@ impl Watched {
 
 /// A time to come that a message may be scheduled for.
 fn in_an_hour() -> String {
-    Clock::system()
-        .now()
-        .plus(Duration::from_secs(3_600))
-        .to_string()
+    from_now(Duration::from_secs(3_600))
+}
+
+fn in_half_an_hour() -> String {
+    from_now(Duration::from_secs(1_800))
+}
+
+fn from_now(by: Duration) -> String {
+    Clock::system().now().plus(by).to_string()
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {

@@ -5,6 +5,9 @@ use serde_json::json;
 
 use super::Watched;
 use super::in_an_hour;
+use super::in_half_an_hour;
+use crate::harness::House;
+use crate::harness::Peer;
 
 /// A gateway whose only account registers where nobody listens.
 const NOBODY: &str = "[[account]]\nuri = 'sip:alice@example.com'\nservers = ['ws://127.0.0.1:1']\n";
@@ -61,4 +64,29 @@ async fn a_message_says_that_no_agent_is_registered_and_of_which_account() {
     let account = "sip:alice@example.com";
     assert_eq!(told, json!({"kind": "agent", "account": account}));
     watched.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_says_until_when_its_account_has_sent_as_much_as_it_may() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer).with_account("rate = 0.0005");
+    let gateway = house.open().await;
+    let first = json!({"target": "bob", "body": "Hello"});
+    gateway.http.delivered(&first).await;
+    let second = json!({"target": "carol", "body": "Hello", "from": "sip:alice@example.com"});
+    let id = gateway.http.accepted(&second).await;
+
+    let shown = gateway.http.get(&format!("/messages/{id}")).await.body;
+    assert_eq!(
+        (&shown["status"], &shown["attempt"]),
+        (&json!("queued"), &json!(0))
+    );
+    let waiting = &shown["waitingFor"];
+    assert_eq!(waiting["kind"], "rate");
+    // Two thousand seconds after the first; text of one form, so it is ordered as times are.
+    let until = waiting["until"].as_str().unwrap();
+    assert!(until > in_half_an_hour().as_str(), "{until}");
+    assert!(until < in_an_hour().as_str(), "{until}");
+    assert_eq!(peer.got("carol").len(), 0);
+    gateway.stop().await;
 }
