@@ -63,3 +63,174 @@ fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::fs::File;
+    use std::os::unix::fs::symlink;
+
+    use rustls::ClientConfig;
+    use rustls::ClientConnection;
+    use rustls::RootCertStore;
+    use rustls::ServerConnection;
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::ServerName;
+    use rustls::pki_types::pem::PemObject as _;
+    use tempfile::TempDir;
+    use tokio::task::JoinHandle;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// The gateway's files, and what it shows while somebody looks after them.
+    struct Side {
+        folder: TempDir,
+        shown: watch::Receiver<Arc<ServerConfig>>,
+        looking: JoinHandle<()>,
+        _files: watch::Sender<HttpTls>,
+        /// When the last file was written, in seconds: no two at once, whatever the clock says.
+        written: u64,
+    }
+
+    impl Side {
+        /// Shows the first certificate.
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let tls = HttpTls {
+                certificate_file: folder.path().join("http.pem"),
+                key_file: folder.path().join("http.key"),
+            };
+            let mut written = 0;
+            for kind in ["pem", "key"] {
+                put(folder.path(), "first", kind, &mut written);
+            }
+            let known = stamps(&tls);
+            let (sender, shown) = watch::channel(read(&tls).unwrap());
+            let (files_sender, files) = watch::channel(tls);
+            Self {
+                folder,
+                shown,
+                looking: tokio::spawn(keep_fresh(files, sender, known)),
+                _files: files_sender,
+                written,
+            }
+        }
+
+        fn put(&mut self, name: &str, kind: &str) {
+            put(self.folder.path(), name, kind, &mut self.written);
+        }
+
+        /// How long until another certificate is shown.
+        async fn changes(&mut self) -> Duration {
+            let start = Instant::now();
+            self.shown.changed().await.unwrap();
+            start.elapsed()
+        }
+
+        /// The certificate that a client is shown now.
+        fn shows(&self) -> CertificateDer<'static> {
+            shown_by(self.shown.borrow().clone())
+        }
+    }
+
+    fn fixture(name: &str, kind: &str) -> String {
+        format!("tests/fixtures/tls/{name}.{kind}")
+    }
+
+    fn certificate(name: &str) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(fixture(name, "pem")).unwrap()
+    }
+
+    /// Writes a fixture where the gateway looks, a second after the last.
+    fn put(folder: &Path, name: &str, kind: &str, written: &mut u64) {
+        let file = folder.join(format!("http.{kind}"));
+        fs::copy(fixture(name, kind), &file).unwrap();
+        *written += 1;
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(*written);
+        let file = File::options().write(true).open(file).unwrap();
+        file.set_modified(time).unwrap();
+    }
+
+    /// Shakes hands without a socket.
+    fn shown_by(server: Arc<ServerConfig>) -> CertificateDer<'static> {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate("authority")).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
+        let mut server = ServerConnection::new(server).unwrap();
+        while client.is_handshaking() {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).unwrap();
+            server.read_tls(&mut wire.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            let mut wire = Vec::new();
+            server.write_tls(&mut wire).unwrap();
+            client.read_tls(&mut wire.as_slice()).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        client.peer_certificates().unwrap()[0].clone().into_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_whose_files_have_changed_is_shown_at_the_next_look() {
+        let mut side = Side::new();
+        assert_eq!(side.shows(), certificate("first"));
+        tokio::time::sleep(10 * LOOK).await;
+        assert!(!side.shown.has_changed().unwrap(), "nothing was written");
+
+        side.put("second", "pem");
+        side.put("second", "key");
+        assert!(side.changes().await <= LOOK);
+        assert_eq!(side.shows(), certificate("second"));
+        tokio::time::sleep(10 * LOOK).await;
+        assert!(!side.shown.has_changed().unwrap(), "it is read once");
+    }
+
+    /// Whoever renews a certificate writes two files, one after the other.
+    #[tokio::test(start_paused = true)]
+    async fn files_that_do_not_fit_yet_are_looked_at_until_they_do() {
+        let mut side = Side::new();
+        side.put("second", "pem");
+        tokio::time::sleep(10 * LOOK).await;
+        assert!(!side.shown.has_changed().unwrap());
+        assert_eq!(side.shows(), certificate("first"));
+        fs::remove_file(side.folder.path().join("http.key")).unwrap();
+        tokio::time::sleep(10 * LOOK).await;
+        assert!(!side.shown.has_changed().unwrap());
+
+        side.put("second", "key");
+        assert!(side.changes().await <= LOOK);
+        assert_eq!(side.shows(), certificate("second"));
+    }
+
+    /// What is mounted as a secret is a link that is turned to another folder.
+    #[tokio::test(start_paused = true)]
+    async fn a_link_that_is_turned_to_other_files_is_followed() {
+        let mut side = Side::new();
+        let root = fs::canonicalize(".").unwrap();
+        for kind in ["pem", "key"] {
+            let link = side.folder.path().join(format!("http.{kind}"));
+            fs::remove_file(&link).unwrap();
+            symlink(root.join(fixture("second", kind)), link).unwrap();
+        }
+        assert!(side.changes().await <= LOOK);
+        assert_eq!(side.shows(), certificate("second"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_looks_after_files_that_nobody_shows() {
+        let side = Side::new();
+        drop(side.shown);
+        tokio::time::timeout(2 * LOOK, side.looking)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}
