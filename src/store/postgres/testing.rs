@@ -102,6 +102,28 @@ impl Cluster {
         format!("postgres://sipost@{folder}/{name}")
     }
 
+    /// What the server calls itself.
+    #[allow(
+        dead_code,
+        reason = "not every test binary that shares this file needs it"
+    )]
+    pub(crate) fn version(&self) -> String {
+        let postgres = format!("{}/postgres", self.programs);
+        let told = Command::new(postgres).arg("--version").output().unwrap();
+        String::from_utf8(told.stdout).unwrap().trim().to_owned()
+    }
+
+    /// The process whose children serve.
+    #[allow(
+        dead_code,
+        reason = "not every test binary that shares this file needs it"
+    )]
+    pub(crate) fn process(&self) -> u32 {
+        let file = format!("{}/data/postmaster.pid", self.folder);
+        let text = std::fs::read_to_string(file).unwrap();
+        text.lines().next().unwrap().parse().unwrap()
+    }
+
     /// Stops the server, and everything that is connected to it.
     #[allow(
         dead_code,

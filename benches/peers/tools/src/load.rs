@@ -26,8 +26,8 @@ use crate::usage::Usage;
 
 /// What clients say to a gateway, and how they know that it worked.
 pub struct Conversation {
-    /// Where the gateway listens.
-    pub address: SocketAddr,
+    /// Where the gateway listens, or each of its replicas; clients are divided among them.
+    pub addresses: Vec<SocketAddr>,
     /// Whole HTTP requests, one for each target.
     pub requests: Vec<Vec<u8>>,
     /// What stands in the answer when the message succeeded.
@@ -46,7 +46,9 @@ pub struct Sample {
     pub elapsed: Duration,
     /// What the gateway's processes used in it.
     pub cpu: Duration,
-    /// What they held at its end, in bytes.
+    /// What those of its database used in it, where they are processes of their own.
+    pub database_cpu: Option<Duration>,
+    /// What the gateway's held at its end, in bytes.
     pub memory: u64,
 }
 
@@ -65,7 +67,16 @@ impl Sample {
 
     /// CPU time of the gateway for each message.
     pub fn cpu_per_message(&self) -> Duration {
-        self.cpu.div_f64(self.succeeded.max(1) as f64)
+        self.for_each_message(self.cpu)
+    }
+
+    /// CPU time of the database for each message.
+    pub fn database_cpu_per_message(&self) -> Option<Duration> {
+        self.database_cpu.map(|cpu| self.for_each_message(cpu))
+    }
+
+    fn for_each_message(&self, cpu: Duration) -> Duration {
+        cpu.div_f64(self.succeeded.max(1) as f64)
     }
 }
 
@@ -79,18 +90,31 @@ struct Window {
     latencies: RefCell<Vec<Duration>>,
 }
 
+/// Whose cost is measured.
+pub struct Costs {
+    pub gateway: Usage,
+    pub database: Option<Usage>,
+}
+
+impl Costs {
+    fn cpu(&self) -> Result<(Duration, Option<Duration>)> {
+        let database = self.database.as_ref().map(Usage::cpu).transpose()?;
+        Ok((self.gateway.cpu()?, database))
+    }
+}
+
 /// Loads the gateway with so many clients and measures for so long, after a warm-up. Runs in a
 /// `LocalSet`.
 pub async fn measure(
     conversation: &Rc<Conversation>,
-    group: &Usage,
+    costs: &Costs,
     clients: usize,
     seconds: f64,
 ) -> Result<Sample> {
     let window = Rc::new(Window::default());
     let mut tasks = JoinSet::new();
-    for _ in 0..clients {
-        let stream = TcpStream::connect(conversation.address)
+    for &address in conversation.addresses.iter().cycle().take(clients) {
+        let stream = TcpStream::connect(address)
             .await
             .context("the gateway takes no connection")?;
         stream.set_nodelay(true)?;
@@ -98,14 +122,14 @@ pub async fn measure(
     }
 
     sleep(Duration::from_secs_f64((seconds / 4.0).min(1.0))).await;
-    let cpu = group.cpu()?;
+    let (cpu, database_cpu) = costs.cpu()?;
     let start = Instant::now();
     window.measuring.set(true);
     sleep(Duration::from_secs_f64(seconds)).await;
     window.measuring.set(false);
     let elapsed = start.elapsed();
-    let cpu = group.cpu()?.saturating_sub(cpu);
-    let memory = group.memory()?;
+    let (cpu_then, database_cpu_then) = costs.cpu()?;
+    let memory = costs.gateway.memory()?;
 
     window.over.set(true);
     let all = async {
@@ -125,7 +149,10 @@ pub async fn measure(
         other: window.other.get(),
         latencies,
         elapsed,
-        cpu,
+        cpu: cpu_then.saturating_sub(cpu),
+        database_cpu: database_cpu_then
+            .zip(database_cpu)
+            .map(|(then, before)| then.saturating_sub(before)),
         memory,
     })
 }

@@ -3,10 +3,12 @@
 //! Each round measures every gateway at every server with every number of clients, one after the
 //! other, so that what disturbs the machine disturbs all alike; the median of the rounds counts.
 //! `agents` and `streams` measure what the comparison does not show: many user agents that do
-//! nothing, and many readers of the log. `benches/peers/run` builds what this needs and calls it.
+//! nothing, and many readers of the log. `replicas` measures sipost beside itself: on SQLite, and
+//! several of it on one PostgreSQL. `benches/peers/run` builds what this needs and calls it.
 
 #![expect(
     clippy::expect_used,
+    clippy::unwrap_used,
     reason = "a tool for benchmarks that ends with its reason"
 )]
 
@@ -14,6 +16,9 @@ mod agents;
 mod http;
 mod load;
 mod peers;
+#[path = "../../../../src/store/postgres/testing.rs"]
+mod postgres;
+mod replicas;
 mod report;
 mod streams;
 mod usage;
@@ -28,8 +33,10 @@ use anyhow::bail;
 use serde_json::json;
 use tokio::task::LocalSet;
 
+use crate::load::Costs;
 use crate::peers::Places;
 use crate::report::Report;
+use crate::report::Row;
 
 /// What the command line says.
 struct Options {
@@ -42,13 +49,17 @@ struct Options {
 }
 
 impl Options {
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+    fn parse(
+        mut arguments: impl Iterator<Item = String>,
+        clients: &[usize],
+        json: &str,
+    ) -> Result<Self> {
         let mut options = Self {
             rounds: 3,
             seconds: 4.0,
-            clients: vec![1, 16, 64, 256],
+            clients: clients.to_vec(),
             gateways: Vec::new(),
-            json: PathBuf::from("target/peers.json"),
+            json: PathBuf::from(json),
         };
         while let Some(name) = arguments.next() {
             let value = arguments
@@ -102,8 +113,12 @@ async fn main() -> Result<()> {
     let local = LocalSet::new();
     match what.as_deref() {
         None => {
-            let options = Options::parse(arguments)?;
+            let options = Options::parse(arguments, &[1, 16, 64, 256], "target/peers.json")?;
             local.run_until(compare(&options, places)).await
+        }
+        Some("replicas") => {
+            let options = Options::parse(arguments, &[64, 256], "target/replicas.json")?;
+            local.run_until(replicas::run(&options, &places)).await
         }
         Some("agents") => {
             let defaults = [("--agents", 10_000.0), ("--idle", 20.0)];
@@ -121,7 +136,7 @@ async fn main() -> Result<()> {
             let measuring = streams::run(&places, readers as u32, events as u32, seconds);
             local.run_until(measuring).await
         }
-        Some(other) => bail!("{other} is none of agents, streams"),
+        Some(other) => bail!("{other} is none of agents, streams, replicas"),
     }
 }
 
@@ -137,8 +152,11 @@ async fn compare(options: &Options, places: Places) -> Result<()> {
         for (size, &clients) in options.clients.iter().enumerate() {
             for (place, gateway) in gateways.iter().enumerate() {
                 let (name, server) = (gateway.name, gateway.server);
-                let usage = gateway.peer.usage();
-                let sample = load::measure(&gateway.conversation, &usage, clients, options.seconds);
+                let costs = Costs {
+                    gateway: gateway.peer.usage(),
+                    database: None,
+                };
+                let sample = load::measure(&gateway.conversation, &costs, clients, options.seconds);
                 let sample = sample
                     .await
                     .with_context(|| format!("{name} at {server}"))?;
@@ -155,9 +173,15 @@ async fn compare(options: &Options, places: Places) -> Result<()> {
 
     let rows = report.rows();
     println!("{}\n{}", report::table(&rows), report::ratios(&rows));
-    println!("{}", machine());
+    let machine = machine(&[("node", "--version"), ("kamailio", "-v")]);
+    println!("{machine}");
+    keep(options, &machine, &rows)
+}
+
+/// Writes the rows as JSON; an error when one of them is of nothing.
+fn keep(options: &Options, machine: &str, rows: &[Row]) -> Result<()> {
     let json = json!({
-        "machine": machine(),
+        "machine": machine,
         "rounds": options.rounds,
         "seconds": options.seconds,
         "rows": rows,
@@ -170,8 +194,8 @@ async fn compare(options: &Options, places: Places) -> Result<()> {
     Ok(())
 }
 
-/// What this was measured on.
-fn machine() -> String {
+/// What this was measured on, and how these programs name themselves.
+fn machine(programs: &[(&str, &str)]) -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let models: Vec<&str> = cpu
         .lines()
@@ -184,12 +208,14 @@ fn machine() -> String {
         let text = text.unwrap_or_default();
         text.lines().next().unwrap_or_default().trim().to_owned()
     };
-    format!(
-        "{} × {}; Linux {}; Node.js {}; {}",
+    let mut text = format!(
+        "{} × {}; Linux {}",
         models.len(),
         models.first().unwrap_or(&"an unknown processor"),
         version("uname", "-r"),
-        version("node", "--version"),
-        version("kamailio", "-v"),
-    )
+    );
+    for (program, argument) in programs {
+        text += &format!("; {program} {}", version(program, argument));
+    }
+    text
 }

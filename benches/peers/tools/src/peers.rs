@@ -100,6 +100,11 @@ impl Peer {
         Usage::of(self.group)
     }
 
+    /// The process group that it leads.
+    pub fn group(&self) -> u32 {
+        self.group
+    }
+
     /// Where it takes SIP over WebSocket.
     pub fn url(&self) -> String {
         format!("ws://127.0.0.1:{}", self.port)
@@ -180,17 +185,28 @@ pub async fn gateways(places: &Places, server: &Server, wanted: &[String]) -> Re
 async fn sipost(places: &Places, server: &Server) -> Result<Gateway> {
     let name = format!("sipost-{}", server.name);
     let peer = start_sipost(places, &server.peer.url(), &name, 8, "").await?;
-    let requests = requests(
-        &peer,
-        "/messages",
-        "Prefer: wait=30\r\n",
-        |user| json!({ "target": format!("sip:{user}@example.test"), "body": BODY }),
-    );
     Ok(Gateway {
         name: "sipost",
         server: server.name,
-        conversation: conversation(&peer, requests, r#""status":"succeeded""#),
+        conversation: with_sipost(std::slice::from_ref(&peer)),
         peer,
+    })
+}
+
+/// What clients say to a sipost, or to its replicas.
+pub fn with_sipost(replicas: &[Peer]) -> Rc<Conversation> {
+    let requests = replicas.first().map(|peer| {
+        requests(
+            peer,
+            "/messages",
+            "Prefer: wait=30\r\n",
+            |user| json!({ "target": format!("sip:{user}@example.test"), "body": BODY }),
+        )
+    });
+    Rc::new(Conversation {
+        addresses: replicas.iter().map(Peer::address).collect(),
+        requests: requests.unwrap_or_default(),
+        success: r#""status":"succeeded""#,
     })
 }
 
@@ -210,19 +226,24 @@ pub async fn start_sipost(
         true => "",
         false => "[http]\nlisten = \"127.0.0.1:0\"",
     };
+    let store = match more.contains("[store]") {
+        true => String::new(),
+        false => format!(
+            "[store]\nurl = \"sqlite://{}\"",
+            folder.join("sipost.db").display()
+        ),
+    };
     let text = format!(
         r#"
         {http}
         {more}
-        [store]
-        url = "sqlite://{store}"
+        {store}
         [[account]]
         uri = "sip:alice@example.test"
         password = "alice-secret"
         connections = {agents}
         servers = [{{ url = "{url}" }}]
-        "#,
-        store = folder.join("sipost.db").display(),
+        "#
     );
     fs::write(&config, text)?;
     let mut command = Command::new(places.programs.join("sipost"));
@@ -308,7 +329,7 @@ async fn kamailio(places: &Places, defines: &[&str]) -> Result<Peer> {
 
 fn conversation(peer: &Peer, requests: Vec<Vec<u8>>, success: &'static str) -> Rc<Conversation> {
     Rc::new(Conversation {
-        address: peer.address(),
+        addresses: vec![peer.address()],
         requests,
         success,
     })

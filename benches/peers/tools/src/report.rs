@@ -19,6 +19,9 @@ pub struct Row {
     pub p99_ms: f64,
     /// Milliseconds of the gateway's CPU for 1 000 messages.
     pub cpu_ms_per_1000: f64,
+    /// The same of the database's CPU, where that is not the gateway's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database_cpu_ms_per_1000: Option<f64>,
     pub memory_mib: f64,
     /// Answers that were not a success, over all rounds.
     pub other: u64,
@@ -61,7 +64,7 @@ impl Report {
 
 fn row(cell: &Cell) -> Row {
     let milliseconds = |duration: std::time::Duration| duration.as_secs_f64() * 1000.0;
-    let median = |of: &dyn Fn(&Sample) -> f64| median(cell.rounds.iter().map(of).collect());
+    let median = |of: &dyn Fn(&Sample) -> f64| median_of(cell.rounds.iter().map(of).collect());
     Row {
         server: cell.server,
         clients: cell.clients,
@@ -70,12 +73,18 @@ fn row(cell: &Cell) -> Row {
         p50_ms: median(&|sample| milliseconds(sample.quantile(0.5))),
         p99_ms: median(&|sample| milliseconds(sample.quantile(0.99))),
         cpu_ms_per_1000: median(&|sample| milliseconds(sample.cpu_per_message()) * 1000.0),
+        database_cpu_ms_per_1000: cell
+            .rounds
+            .iter()
+            .map(Sample::database_cpu_per_message)
+            .collect::<Option<Vec<_>>>()
+            .map(|all| median_of(all.into_iter().map(milliseconds).collect()) * 1000.0),
         memory_mib: median(&|sample| sample.memory as f64 / 1_048_576.0),
         other: cell.rounds.iter().map(|sample| sample.other).sum(),
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+fn median_of(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }

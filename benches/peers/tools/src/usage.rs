@@ -1,4 +1,4 @@
-//! What a process group costs, as Linux counts it.
+//! What processes that belong together cost, as Linux counts it.
 
 use std::fs;
 use std::time::Duration;
@@ -6,15 +6,25 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 
-/// The processes of one group: a gateway with all its children.
-pub struct Usage {
-    group: u32,
+/// Processes that belong together.
+pub enum Usage {
+    /// Those of these groups: gateways with all their children.
+    Groups(Vec<u32>),
+    /// A process and its children, each of which leads a group of its own: a database.
+    Family(u32),
 }
 
 impl Usage {
     /// Of the group that this process leads.
     pub fn of(leader: u32) -> Self {
-        Self { group: leader }
+        Self::Groups(vec![leader])
+    }
+
+    fn has(&self, id: u32, stat: &Stat) -> bool {
+        match self {
+            Self::Groups(groups) => groups.contains(&stat.group),
+            Self::Family(parent) => *parent == id || *parent == stat.parent,
+        }
     }
 
     /// User and system time so far (proc(5): utime and stime).
@@ -50,9 +60,10 @@ impl Usage {
             let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else {
                 continue;
             };
-            if let Some((group, ticks)) = parse_stat(&stat)
-                && group == self.group
+            if let Some(stat) = Stat::parse(&stat)
+                && self.has(id, &stat)
             {
+                let ticks = stat.ticks;
                 found.push(Process { id, ticks });
             }
         }
@@ -65,12 +76,26 @@ struct Process {
     ticks: u64,
 }
 
-/// Process group and used ticks. The second field, the name, may have spaces and parentheses.
-fn parse_stat(stat: &str) -> Option<(u32, u64)> {
-    let after_name = &stat[stat.rfind(')')? + 2..];
-    let mut fields = after_name.split(' ');
-    let group = fields.nth(2)?.parse().ok()?;
-    let utime: u64 = fields.nth(8)?.parse().ok()?;
-    let stime: u64 = fields.next()?.parse().ok()?;
-    Some((group, utime + stime))
+/// What proc(5) says of a process.
+struct Stat {
+    parent: u32,
+    group: u32,
+    ticks: u64,
+}
+
+impl Stat {
+    fn parse(stat: &str) -> Option<Self> {
+        // The second field, the name, may have spaces and parentheses.
+        let after_name = &stat[stat.rfind(')')? + 2..];
+        let mut fields = after_name.split(' ');
+        let parent = fields.nth(1)?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
+        let utime: u64 = fields.nth(8)?.parse().ok()?;
+        let stime: u64 = fields.next()?.parse().ok()?;
+        Some(Self {
+            parent,
+            group,
+            ticks: utime + stime,
+        })
+    }
 }
