@@ -1,16 +1,23 @@
 //! A disk that is full, slow to be had, read-only or damaged: told clearly, and recovered from.
 
 use std::fs;
+use std::fs::File;
 use std::fs::Permissions;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use serde_json::Value;
 use serde_json::json;
 
+use crate::harness::Got;
 use crate::harness::House;
 use crate::harness::Peer;
+use crate::harness::Program;
 use crate::harness::Reply;
+use crate::harness::id_of;
 use crate::harness::soon;
 use crate::harness::types_of;
 
@@ -252,4 +259,173 @@ async fn a_disk_that_stays_full_is_told_of_once_in_the_log() {
         "{said}"
     );
     gateway.stop().await;
+}
+
+/// A message that takes sixteen pages of the store.
+fn large(number: u32) -> Value {
+    let body = format!("{number} {}", "x".repeat(60_000));
+    json!({"target": format!("user{number}"), "body": body})
+}
+
+/// Posts until the store takes no more for long: what was accepted, and the key of what was not.
+async fn fill_the_store(gateway: &Program) -> (Vec<String>, u32) {
+    let (mut accepted, mut refused) = (Vec::new(), 0);
+    for number in 0..500 {
+        let answer = gateway
+            .http
+            .post_with_key(&large(number), &number.to_string())
+            .await;
+        match answer.status {
+            202 => {
+                // Room in the log of the database is used again, so a few still go in.
+                refused = 0;
+                accepted.push(id_of(&answer.body));
+            }
+            _ => {
+                assert_eq!((answer.status, answer.problem()), (503, "unavailable"));
+                assert_eq!(answer.header("Retry-After"), Some("30"), "{answer:?}");
+                refused += 1;
+            }
+        }
+        if refused == 5 {
+            return (accepted, number);
+        }
+    }
+    panic!("the disk never becomes full");
+}
+
+/// What this peer got of large messages: the number of each, in order.
+fn numbers_got(peer: &Peer) -> Vec<u32> {
+    let number = |got: &Got| got.body.split_once(' ')?.0.parse().ok();
+    let mut numbers: Vec<u32> = peer.all().iter().filter_map(number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_refuses_and_loses_nothing_and_recovers_when_there_is_room() {
+    let peer = Peer::start().await;
+    peer.script("bob", [Reply::Held(200)]);
+    let house = House::at(&peer).with_disk(8 * 1024 * 1024).await;
+    let gateway = house.launch().await;
+    let bob = json!({"target": "bob", "body": "x"});
+    let open = gateway.http.accepted(&bob).await;
+    peer.wait_for("bob", 1).await;
+
+    house.disk().fill();
+    let (accepted, last_refused) = fill_the_store(&gateway).await;
+    assert!(
+        gateway.said().contains("the store is full: "),
+        "{}",
+        gateway.said()
+    );
+    assert_eq!(gateway.http.get("/livez").await.status, 200);
+    // What ends meanwhile may find no room for its end; it is told when there is.
+    peer.release("bob");
+
+    house.disk().make_room();
+    assert_eq!(gateway.http.finished(&open).await["status"], "succeeded");
+    for id in &accepted {
+        assert_eq!(gateway.http.finished(id).await["status"], "succeeded");
+    }
+    assert_eq!(gateway.http.get("/readyz").await.status, 200);
+    // What was refused was not taken in: the same request is a new one.
+    let again = large(last_refused);
+    let taken = gateway
+        .http
+        .post_with_key(&again, &last_refused.to_string())
+        .await;
+    assert_eq!(
+        (taken.status, taken.header("Idempotent-Replayed")),
+        (202, None)
+    );
+    gateway.http.finished(&id_of(&taken.body)).await;
+    let got = numbers_got(&peer);
+    assert_eq!(got.len(), accepted.len() + 1, "each once: {got:?}");
+    assert_eq!(got.last(), Some(&last_refused));
+    assert_eq!(gateway.stop().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn killed_while_the_disk_is_full_it_has_what_it_accepted() {
+    let peer = Peer::start().await;
+    peer.answer_registers(503);
+    let house = House::at(&peer).with_disk(8 * 1024 * 1024).await;
+    let gateway = house.launch().await;
+    house.disk().fill();
+    let (accepted, _) = fill_the_store(&gateway).await;
+    gateway.kill().await;
+
+    house.disk().make_room();
+    peer.answer_registers(200);
+    let gateway = house.launch().await;
+    for id in &accepted {
+        assert_eq!(gateway.http.finished(id).await["status"], "succeeded");
+    }
+    assert_eq!(numbers_got(&peer).len(), accepted.len());
+    gateway.stop().await;
+}
+
+/// Makes whoever has the database open read its file again: everything is in the file then, and
+/// nothing in its log.
+fn checkpoint(database: &Path) {
+    let other = Connection::open(database).unwrap();
+    other.busy_timeout(Duration::from_secs(30)).unwrap();
+    let busy: i64 = other
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(busy, 0, "somebody kept the log in use");
+}
+
+#[tokio::test]
+async fn pages_that_go_bad_while_it_runs_are_told_of_and_nothing_is_taken_in() {
+    let peer = Peer::start().await;
+    peer.script("bob", [Reply::Held(200)]);
+    let house = House::at(&peer);
+    let gateway = house.launch().await;
+    let open = gateway
+        .http
+        .accepted(&json!({"target": "bob", "body": "x"}))
+        .await;
+    peer.wait_for("bob", 1).await;
+    checkpoint(&house.store());
+    let well = fs::read(house.store()).unwrap();
+
+    // All but the first page, by which a program knows that it is a database at all.
+    let mut bad = well.clone();
+    bad[4_096..].fill(0xa5);
+    overwrite(&house.store(), &bad);
+    let message = json!({"target": "carol", "body": "x"});
+    for _ in 0..3 {
+        let refused = gateway.http.post_with_key(&message, "k").await;
+        assert_eq!((refused.status, refused.problem()), (503, "unavailable"));
+        assert_eq!(refused.header("Retry-After"), Some("30"));
+    }
+    assert_eq!(gateway.http.get("/readyz").await.status, 503);
+    assert_eq!(gateway.http.get("/livez").await.status, 200);
+    peer.release("bob");
+    gateway.says("events cannot be written").await;
+    assert!(
+        gateway.said().contains("the store is damaged: "),
+        "{}",
+        gateway.said()
+    );
+
+    // As when its operator puts back what was there.
+    overwrite(&house.store(), &well);
+    assert_eq!(gateway.http.finished(&open).await["status"], "succeeded");
+    let taken = gateway.http.post_with_key(&message, "k").await;
+    assert_eq!(
+        (taken.status, taken.header("Idempotent-Replayed")),
+        (202, None)
+    );
+    gateway.http.finished(&id_of(&taken.body)).await;
+    assert_eq!(peer.got("carol").len(), 1);
+    gateway.stop().await;
+}
+
+/// Writes into the file that is there, whoever has it open.
+fn overwrite(path: &Path, bytes: &[u8]) {
+    let mut file = File::options().write(true).open(path).unwrap();
+    file.write_all(bytes).unwrap();
 }

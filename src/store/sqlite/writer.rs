@@ -245,18 +245,34 @@ impl Thread {
                 }
             }
             Err(error) => {
-                if let StoreError::Full(_) = error {
-                    // What is moved out of the log makes room in it for the next group, and for
-                    // retention, which alone can make room in the database.
-                    let _ = self
-                        .connection
-                        .pragma_update(None, "wal_checkpoint", "PASSIVE");
-                }
+                self.help(&error);
                 self.observer.failed(&error);
                 for work in group {
                     work.answer(Err(error.clone()));
                 }
             }
+        }
+    }
+
+    /// Does what can make the next group fare better. Whether it helped, that group will tell.
+    fn help(&self, error: &StoreError) {
+        match error {
+            // What is moved out of the log makes room in it for the next group, and for
+            // retention, which alone can make room in the database.
+            StoreError::Full(_) => drop(self.connection.pragma_update(
+                None,
+                "wal_checkpoint",
+                "PASSIVE",
+            )),
+            // Pages that were bad when they were read are read again: they may have been put
+            // right meanwhile.
+            StoreError::Damaged(_) => drop(self.connection.execute_batch("PRAGMA shrink_memory")),
+            StoreError::ReadOnly(_)
+            | StoreError::Locked(_)
+            | StoreError::Newer { .. }
+            | StoreError::Away(_)
+            | StoreError::Overloaded
+            | StoreError::Closed => {}
         }
     }
 

@@ -13,6 +13,7 @@ use super::Client;
 use super::Exit;
 use super::Peer;
 use super::Program;
+use super::SmallDisk;
 
 /// Where a gateway lives: its settings and its store. It can be opened again and again.
 pub(crate) struct House {
@@ -21,6 +22,7 @@ pub(crate) struct House {
     of_account: Vec<String>,
     server: String,
     agents: u32,
+    disk: Option<SmallDisk>,
 }
 
 /// A gateway in this process.
@@ -41,6 +43,7 @@ impl House {
             of_account: Vec::new(),
             server: peer.url(),
             agents: 1,
+            disk: None,
         };
         house
             .with("http.listen = '127.0.0.1:0'")
@@ -72,9 +75,27 @@ impl House {
         self
     }
 
+    /// With its store on a disk of its own, of this size. It must be launched then: this process
+    /// does not see the disk.
+    pub(crate) async fn with_disk(mut self, bytes: u64) -> Self {
+        let folder = self.folder.path().join("disk");
+        fs::create_dir(&folder).unwrap();
+        self.disk = Some(SmallDisk::mount(&folder, bytes).await);
+        self
+    }
+
+    /// Its disk; only of one that has a disk of its own.
+    pub(crate) fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().unwrap()
+    }
+
     /// The database.
     pub(crate) fn store(&self) -> PathBuf {
-        self.folder.path().join("sipost.db")
+        let folder = self.folder.path();
+        match &self.disk {
+            Some(_) => folder.join("disk/sipost.db"),
+            None => folder.join("sipost.db"),
+        }
     }
 
     /// Opens the gateway in this process.
@@ -99,12 +120,12 @@ impl House {
 
     /// Starts the gateway as a program, and waits until it listens.
     pub(crate) async fn launch(&self) -> Program {
-        Program::start(&self.file()).await
+        Program::start(&self.file(), self.disk.as_ref()).await
     }
 
     /// Starts the gateway as a program that must refuse to start: how it ended.
     pub(crate) async fn refused(&self) -> Exit {
-        match Program::try_start(&self.file()).await {
+        match Program::try_start(&self.file(), self.disk.as_ref()).await {
             Ok(_) => panic!("the gateway started"),
             Err(exit) => exit,
         }

@@ -3,6 +3,7 @@
 //! Nothing here sleeps: a test waits for a fact, at most for [`PATIENCE`].
 
 mod client;
+mod disk;
 mod house;
 mod message;
 mod peer;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub(crate) use client::Client;
 pub(crate) use client::id_of;
 pub(crate) use client::types_of;
+pub(crate) use disk::SmallDisk;
 pub(crate) use house::House;
 pub(crate) use peer::Got;
 pub(crate) use peer::Peer;

@@ -17,6 +17,7 @@ use tokio::process::Command;
 use tokio::sync::watch;
 
 use super::Client;
+use super::SmallDisk;
 use super::soon;
 
 /// A running `sipost`; it ends with this value at the latest.
@@ -39,16 +40,16 @@ pub(crate) struct Exit {
 
 impl Program {
     /// Starts one, and waits until it listens.
-    pub(super) async fn start(config: &Path) -> Self {
-        match Self::try_start(config).await {
+    pub(super) async fn start(config: &Path, disk: Option<&SmallDisk>) -> Self {
+        match Self::try_start(config, disk).await {
             Ok(program) => program,
             Err(exit) => panic!("the gateway did not start: {exit:?}"),
         }
     }
 
     /// Starts one that may refuse to.
-    pub(super) async fn try_start(config: &Path) -> Result<Self, Exit> {
-        let mut child = command()
+    pub(super) async fn try_start(config: &Path, disk: Option<&SmallDisk>) -> Result<Self, Exit> {
+        let mut child = command(disk)
             .args(["serve", "--config"])
             .arg(config)
             .env_clear()
@@ -140,13 +141,16 @@ impl Program {
 }
 
 /// The program, without the right of root to write what nobody may write.
-fn command() -> Command {
-    let program = env!("CARGO_BIN_EXE_sipost");
-    if !rustix::process::geteuid().is_root() {
-        return Command::new(program);
+fn command(disk: Option<&SmallDisk>) -> Command {
+    let mut words: Vec<String> = disk.map(SmallDisk::enter).into_iter().flatten().collect();
+    if rustix::process::geteuid().is_root() {
+        let less = "--bounding-set=-dac_override,-dac_read_search";
+        words.extend(["setpriv", less].map(str::to_owned));
     }
-    let mut command = Command::new("setpriv");
-    command.args(["--bounding-set=-dac_override,-dac_read_search", program]);
+    words.push(env!("CARGO_BIN_EXE_sipost").to_owned());
+    let mut command = Command::new(&words[0]);
+    // What is told of it, limited or killed is the program: each word before it becomes the next.
+    command.args(&words[1..]);
     command
 }
 
