@@ -1,15 +1,25 @@
 //! `Idempotency-Key`: a request that is repeated is one request.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use rand::RngExt as _;
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
 use reqwest::Method;
+use serde_json::Value;
 use serde_json::json;
+use tokio::sync::watch;
 
+use crate::harness::Client;
 use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::Seed;
 use crate::harness::id_of;
+use crate::harness::soon;
 
 #[tokio::test]
 async fn twenty_clients_with_one_key_make_one_message() {
@@ -36,13 +46,89 @@ async fn twenty_clients_with_one_key_make_one_message() {
             }
         }
     });
-    let answers = futures_util::future::join_all(clients).await;
+    let answers = join_all(clients).await;
 
     let ids: HashSet<_> = answers.iter().map(|(id, _)| id).collect();
     assert_eq!(ids.len(), 1);
     assert_eq!(answers.iter().filter(|(_, replayed)| !replayed).count(), 1);
     gateway.http.finished(&answers[0].0).await;
     assert_eq!(peer.all().len(), 1);
+    gateway.stop().await;
+}
+
+/// Posts with this key until it is answered 202, through however many ends of the gateway: the id,
+/// and whether it was the first answer.
+async fn insist(
+    mut gateway: watch::Receiver<Client>,
+    message: Value,
+    key: String,
+    answers: Arc<watch::Sender<usize>>,
+) -> (String, bool) {
+    loop {
+        let http = gateway.borrow_and_update().clone();
+        let request = http.request(Method::POST, "/messages").json(&message);
+        let answered = http.try_send(request.header("Idempotency-Key", &key)).await;
+        if answered.is_ok() {
+            answers.send_modify(|count| *count += 1);
+        }
+        match answered {
+            Ok(answer) if answer.status == 202 => {
+                let is_first = answer.header("Idempotent-Replayed").is_none();
+                return (id_of(&answer.body), is_first);
+            }
+            Ok(answer) => assert_eq!((answer.status, answer.problem()), (409, "key-in-progress")),
+            // It was killed; another will be there.
+            Err(_) => gateway.changed().await.unwrap(),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_clients_with_one_key_make_one_message_also_when_the_gateway_is_killed_meanwhile() {
+    const ROUNDS: usize = 5;
+    let seed = Seed::take("idempotency::");
+    let mut rng = SmallRng::seed_from_u64(seed.0);
+    let peer = Peer::start().await;
+    let house = House::at(&peer);
+    let mut gateway = house.launch().await;
+    let (current, running) = watch::channel(gateway.http.clone());
+    let mut ids = HashSet::new();
+    for round in 0..ROUNDS {
+        let message = json!({"target": format!("user{round}"), "body": "once"});
+        let key = format!("key {round}");
+        let answers = Arc::new(watch::Sender::new(0));
+        let clients: Vec<_> = (0..20)
+            .map(|_| {
+                let (message, key) = (message.clone(), key.clone());
+                tokio::spawn(insist(running.clone(), message, key, answers.clone()))
+            })
+            .collect();
+        // Now before anybody was answered, now after some were.
+        let goal = rng.random_range(0..8);
+        let mut answered = answers.subscribe();
+        let enough = answered.wait_for(|count| *count >= goal);
+        soon("some are answered", enough).await.unwrap();
+        gateway.kill().await;
+        gateway = house.launch().await;
+        current.send_replace(gateway.http.clone());
+
+        let mut told = soon("all are answered", join_all(clients)).await;
+        // Whoever was answered before the end asks again.
+        told.push(Ok(insist(running.clone(), message, key, answers).await));
+        let told: Vec<_> = told.into_iter().map(Result::unwrap).collect();
+        let (id, _) = &told[0];
+        assert!(told.iter().all(|(other, _)| other == id), "{told:?}");
+        // None when the first answer was lost with the gateway that gave it.
+        assert!(told.iter().filter(|(_, is_first)| *is_first).count() <= 1);
+        gateway.http.finished(id).await;
+        assert!(ids.insert(id.clone()));
+    }
+
+    let list = gateway.http.get("/messages?limit=100").await.body;
+    assert_eq!(list["data"].as_array().unwrap().len(), ROUNDS);
+    // A message that was being sent when the gateway ended was sent again, as the same.
+    let calls: HashSet<_> = peer.all().into_iter().map(|got| got.call_id).collect();
+    assert_eq!(calls, ids);
     gateway.stop().await;
 }
 
