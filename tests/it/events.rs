@@ -1,6 +1,7 @@
 //! The log from outside: streams and pages, resumed, filtered, and never in each other's way.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
+use tokio::task::JoinSet;
 
 use crate::harness::Client;
 use crate::harness::Event;
@@ -20,25 +22,48 @@ use crate::harness::Reply;
 use crate::harness::id_of;
 use crate::harness::soon;
 
-/// Posts so many messages, each after the one before was accepted.
-async fn write(http: &Client, writer: u64, messages: u64) {
-    for number in 0..messages {
-        let target = format!("user{writer}");
-        http.accepted(&json!({"target": target, "body": number.to_string()}))
-            .await;
+/// Messages a second, and for how many seconds.
+const RATE: usize = 300;
+const SECONDS: usize = 3;
+
+/// Posts at [`RATE`] by the clock, whether or not what was posted before is answered yet; how many
+/// were accepted.
+async fn drive(http: &Client) -> usize {
+    const TICKS_PER_SECOND: usize = 10;
+    let messages: Vec<_> = (0..RATE / TICKS_PER_SECOND)
+        .map(|number| json!({"target": format!("user{number}"), "body": "x"}))
+        .collect();
+    let messages = Arc::new(messages);
+    let mut posts = JoinSet::new();
+    // Ticks that were missed are made up for, so that the rate is this one also where a test has
+    // to wait for its turn.
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / 10);
+    for _ in 0..SECONDS * TICKS_PER_SECOND {
+        pace.tick().await;
+        let (http, messages) = (http.clone(), messages.clone());
+        posts.spawn(async move {
+            let answer = http.post_batch(&messages).await;
+            assert_eq!(answer.status, 202, "{answer:?}");
+            answer.body["data"].as_array().unwrap().len()
+        });
     }
+    posts.join_all().await.into_iter().sum()
 }
 
-/// Reads so many events, leaving now and then and coming back where it was.
-async fn read(http: &Client, seed: u64, count: usize) -> Vec<Event> {
+/// After so many events at most, a reader leaves.
+const MOST_AT_ONCE: usize = 100;
+
+/// Reads so many events, leaving now and then and coming back where it was; and how often it came.
+async fn read(http: &Client, seed: u64, count: usize) -> (Vec<Event>, usize) {
     let mut rng = SmallRng::seed_from_u64(seed);
-    let (mut seen, mut last_id) = (Vec::new(), "earliest".to_owned());
+    let (mut seen, mut last_id, mut visits) = (Vec::new(), "earliest".to_owned(), 0);
     while seen.len() < count {
         let mut stream = match rng.random_bool(0.5) {
             true => http.stream_after("/events", &last_id).await,
             false => http.stream(&format!("/events?lastEventId={last_id}")).await,
         };
-        for _ in 0..rng.random_range(0..40) {
+        visits += 1;
+        for _ in 0..rng.random_range(0..MOST_AT_ONCE) {
             if seen.len() == count {
                 break;
             }
@@ -49,7 +74,7 @@ async fn read(http: &Client, seed: u64, count: usize) -> Vec<Event> {
             last_id = seen.last().map_or(last_id, |event| event.id.clone());
         }
     }
-    seen
+    (seen, visits)
 }
 
 /// The numbers of these events; their epoch is one.
@@ -63,26 +88,28 @@ fn numbers(events: &[Event]) -> Vec<u64> {
     events.iter().map(number).collect()
 }
 
-#[tokio::test]
-async fn readers_that_come_and_go_see_every_event_once_in_order_while_writers_go_on() {
-    const WRITERS: u64 = 4;
-    const MESSAGES: u64 = 50;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_come_and_go_at_300_messages_a_second_see_every_event_once_in_order() {
     let peer = Peer::start().await;
     peer.script("user1", [Reply::Status(503), Reply::Status(200)]);
     let house = House::at(&peer);
     let gateway = house.open().await;
-    let count = usize::try_from(WRITERS * MESSAGES * 2 + 2).unwrap();
-    let writers = (0..WRITERS).map(|writer| write(&gateway.http, writer, MESSAGES));
-    let readers = (0..6).map(|seed| read(&gateway.http, seed, count));
-    let (_, seen) = tokio::join!(
-        futures_util::future::join_all(writers),
-        futures_util::future::join_all(readers),
-    );
+    // `sending` and `succeeded` of each, and the other try of one.
+    let count = RATE * SECONDS * 2 + 2;
+    let readers: Vec<_> = (0..6)
+        .map(|seed| {
+            let http = gateway.http.clone();
+            tokio::spawn(async move { read(&http, seed, count).await })
+        })
+        .collect();
+    assert_eq!(drive(&gateway.http).await, RATE * SECONDS);
 
     let expected: Vec<_> = (1..=u64::try_from(count).unwrap()).collect();
-    for events in &seen {
-        assert_eq!(numbers(events), expected);
+    for reader in readers {
+        let (events, visits) = soon("a reader sees everything", reader).await.unwrap();
+        assert_eq!(numbers(&events), expected);
         assert!(events.iter().all(|event| event.name != "gap"));
+        assert!(visits > count / MOST_AT_ONCE, "{visits}");
     }
     gateway.stop().await;
 }
@@ -395,7 +422,7 @@ async fn readers_that_take_nothing_hold_up_nobody() {
             .accepted(&json!({"target": target, "body": "x", "metadata": large}))
             .await;
     }
-    let seen = soon("the reader that reads sees everything", reader)
+    let (seen, _) = soon("the reader that reads sees everything", reader)
         .await
         .unwrap();
     assert_eq!(numbers(&seen), (1..=400).collect::<Vec<_>>());
