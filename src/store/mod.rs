@@ -81,7 +81,8 @@ pub trait Store: WebhookStore + ReplicaStore + Send + Sync + 'static {
 
     /// Appends events to the log and moves their messages on, in one transaction with what
     /// follows from it. One answer for each record, in their order. Shared, so that a caller can
-    /// try the same records again without having copied them.
+    /// try the same records again without having copied them. Of messages that this replica
+    /// neither took in nor claimed nothing is recorded: they are answered as if they had ended.
     fn record(&self, records: Arc<[Record]>) -> Reply<Vec<Recorded>>;
 
     /// [`Store::accept`] and then [`Store::record`], in one transaction where the backend can: what
@@ -196,7 +197,7 @@ pub struct Record {
 pub enum Recorded {
     /// It is in the log, under this number.
     Appended(u64),
-    /// The message had ended, or is gone; nothing was appended.
+    /// The message had ended, or is gone, or is another replica's; nothing was appended.
     Ended,
 }
 

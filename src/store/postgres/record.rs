@@ -111,7 +111,7 @@ async fn open(
         .prepare(
             "SELECT s.id, s.last_event FROM unnest($1::uuid[]) AS u (id) \
              JOIN states s ON s.id = u.id \
-             WHERE s.completed_at IS NULL AND (s.owner = $2 OR NOT s.claimed)",
+             WHERE s.completed_at IS NULL AND s.owner = $2 AND s.claimed",
         )
         .await?;
     let found = connection.client().query(&statement, &[&ids, &me]).await?;
@@ -169,7 +169,7 @@ async fn take_numbers(
              completed_at = u.completed_at, failed = (u.status = 4) \
              FROM taken, unnest($2::uuid[], $3::int2[], $4::int4[], $5::int8[], $6::int8[], \
              $7::int8[]) AS u (id, status, attempt, place, not_before, completed_at) \
-             WHERE s.id = u.id AND s.completed_at IS NULL AND (s.owner = $8 OR NOT s.claimed) \
+             WHERE s.id = u.id AND s.completed_at IS NULL AND s.owner = $8 AND s.claimed \
              RETURNING taken.base",
         )
         .await?;

@@ -166,7 +166,10 @@ pub(crate) async fn random_histories_agree_with_a_model(bed: &dyn Bed) {
                 let purged = store.purge(at(before), limit).await.unwrap();
                 assert_eq!(purged, model.purge(before, limit), "at {time}");
             }
-            _ => store = reopen(bed, store).await,
+            _ => {
+                store = reopen(bed, store).await;
+                store.claim(10_000).await.unwrap();
+            }
         }
         if time % 50 == 0 {
             model.compare(&store).await;

@@ -50,6 +50,7 @@ pub(crate) async fn purging_takes_what_ended_and_leaves_what_waits(bed: &dyn Bed
     let store = reopen(bed, store).await;
     expect(&store).await;
     // What waited can still end, and then go.
+    store.claim(10).await.unwrap();
     store.record(vec![succeeded(2, 1, 9)].into()).await.unwrap();
     plan_nothing(&store).await;
     assert_eq!(store.purge(at(100), 10).await.unwrap(), 3);
@@ -87,6 +88,7 @@ pub(crate) async fn bodies_are_discarded_once_a_message_ended(bed: &dyn Bed) {
         assert_eq!(!stored.message.body.is_empty(), kept, "{number}");
         assert_eq!(stored.message.target, "bob");
     }
+    store.claim(10).await.unwrap();
     finish(&store, [3]).await;
     assert_eq!(store.discard_bodies(2).await.unwrap(), 1);
     store.close().await.unwrap();
