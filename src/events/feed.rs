@@ -172,9 +172,10 @@ impl Feed {
                 return Ok((bounds.forgotten_to, Some(gap)));
             }
         };
+        // A reader may have been at a replica that knew of more than this one does yet.
         let reason = if requested.epoch != self.epoch() {
             "the id is of another log"
-        } else if requested.seq > bounds.last {
+        } else if requested.seq > bounds.last && requested.seq > self.store.newest().await? {
             "the log does not reach as far as the id"
         } else if requested.seq < bounds.forgotten_to {
             FORGOTTEN

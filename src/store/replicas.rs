@@ -32,6 +32,10 @@ pub trait ReplicaStore {
     /// it; `None` when this one does, or when it does not wait.
     fn holder(&self, id: MessageId) -> Reply<Option<Holder>>;
 
+    /// The number of the newest durable event, whichever replica appended it. More than
+    /// [`bounds`](super::Store::bounds) say while this replica has yet to hear of it.
+    fn newest(&self) -> Reply<u64>;
+
     /// Gives lanes to replicas that have an agent for them, when this one has none; the targets of
     /// those it gave. None of their messages may be in flight.
     fn hand_over(&self, stranded: Vec<Stranded>) -> Reply<Vec<Arc<str>>>;

@@ -48,6 +48,11 @@ impl ReplicaStore for Postgres {
             .run(move |c| async move { lease::holder(&c, me, id).await })
     }
 
+    fn newest(&self) -> Reply<u64> {
+        self.pool
+            .run(|c| async move { Ok(super::bounds(&c).await?.last) })
+    }
+
     fn hand_over(&self, stranded: Vec<Stranded>) -> Reply<Vec<Arc<str>>> {
         let me = self.seating.me();
         let mut stranded = stranded;

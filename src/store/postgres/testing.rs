@@ -18,12 +18,15 @@ const SCRIPT: &str = r#"
 set -eu
 bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/sipost-postgres.XXXXXX")
+chmod "$1" "$dir"
 end() {
   cd /
   "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1 || true
   rm -rf "$dir"
 }
 trap end EXIT
+# Whoever stops the tests with a signal stops them; this ends after them.
+trap '' HUP INT TERM
 start() {
   "$bin/pg_ctl" -D data -w -l server.log \
     -o "-k $dir -h '' -c max_connections=300 -c fsync=on" start >/dev/null
@@ -53,22 +56,9 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts one.
     pub(crate) fn start() -> Self {
-        // A server refuses to run as root.
-        let mut command = match rustix::process::getuid().is_root() {
-            true => {
-                let mut command = Command::new("setpriv");
-                command.args([
-                    "--reuid=postgres",
-                    "--regid=postgres",
-                    "--clear-groups",
-                    "sh",
-                ]);
-                command
-            }
-            false => Command::new("sh"),
-        };
+        let (mut command, mode) = shell();
         let mut shell = command
-            .args(["-c", SCRIPT])
+            .args(["-c", SCRIPT, "sh", mode])
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -157,6 +147,17 @@ impl Drop for Cluster {
         drop(self.shell.stdin.take());
         let _ = self.shell.wait();
     }
+}
+
+/// A shell for the script, and who may find what it makes. A server refuses to run as root; the
+/// group of root reaches it all the same, also without root's right to go anywhere.
+fn shell() -> (Command, &'static str) {
+    if !rustix::process::getuid().is_root() {
+        return (Command::new("sh"), "700");
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=0", "--clear-groups", "sh"]);
+    (command, "710")
 }
 
 /// The URL of a database of its own, in the cluster of this process.

@@ -133,6 +133,20 @@ async fn readers_that_hop_between_four_writing_replicas_see_every_event_once() {
 }
 
 #[tokio::test]
+async fn an_event_of_another_replica_is_known_before_it_is_heard_of() {
+    let database = Database::new();
+    let (writes, reads) = (
+        database.replica("writes", LEASE),
+        database.replica("reads", LEASE),
+    );
+    reads.follower.abort();
+    let new = vec![submission(vec![message(1)])];
+    writes.accept(new).await.unwrap();
+    writes.record(vec![sending(1, 1, 1)].into()).await.unwrap();
+    assert_eq!(reads.newest().await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn messages_to_one_target_belong_to_one_replica_in_their_order() {
     let database = Database::new();
     let (one, two) = (
@@ -144,7 +158,11 @@ async fn messages_to_one_target_belong_to_one_replica_in_their_order() {
         replica.accept(new).await.unwrap().remove(0)
     };
     assert_eq!(take(&one, 1).await, Verdict::Accepted);
-    assert_eq!(take(&two, 2).await, Verdict::Elsewhere(vec![id(2)]));
+    // It may have begun with it already, before it knew that it is not for it to send.
+    let new = vec![submission(vec![message(2)])];
+    let (taken, recorded) = two.accept_and_record(new, vec![sending(2, 1, 2)].into());
+    assert_eq!(taken.await.unwrap(), [Verdict::Elsewhere(vec![id(2)])]);
+    assert_eq!(recorded.await.unwrap(), [Recorded::Ended]);
     // The owner itself has to wait for what it does not know of yet.
     assert_eq!(take(&one, 3).await, Verdict::Elsewhere(vec![id(3)]));
     assert_eq!(two.claim(9).await.unwrap(), []);
@@ -283,9 +301,13 @@ async fn a_database_that_was_away_is_used_again() {
     ));
     assert!(matches!(store.check().await, Err(StoreError::Away(_))));
     cluster.start_server();
-    while store.check().await.is_err() {
-        tokio::task::yield_now().await;
-    }
+    let back = async {
+        while store.check().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let back = tokio::time::timeout(Duration::from_secs(30), back).await;
+    back.expect("the database is used again");
     // It was nobody's fault, so nobody has lost anything.
     let recorded = store.record(vec![sending(1, 1, 1)].into()).await.unwrap();
     assert_eq!(recorded, [Recorded::Appended(1)]);

@@ -38,6 +38,11 @@ impl ReplicaStore for Sqlite {
         Box::pin(async { Ok(None) })
     }
 
+    fn newest(&self) -> Reply<u64> {
+        let last = self.tail.bounds().last;
+        Box::pin(async move { Ok(last) })
+    }
+
     fn hand_over(&self, _stranded: Vec<Stranded>) -> Reply<Vec<Arc<str>>> {
         Box::pin(async { Ok(Vec::new()) })
     }
