@@ -140,11 +140,13 @@ impl Client {
         self.stream_of(request).await
     }
 
-    /// Opens an event stream behind this event; `None` when the gateway is not there.
+    /// Opens an event stream behind this event; `None` when the gateway is not there, or says that
+    /// it has none for a while.
     pub(crate) async fn try_stream_after(&self, path: &str, id: &str) -> Option<Stream> {
         let request = self.request(Method::GET, path).header("Last-Event-ID", id);
         let request = request.header("Accept", "text/event-stream");
-        soon("a stream", request.send()).await.ok().map(Stream::of)
+        let response = soon("a stream", request.send()).await.ok()?;
+        (response.status() != 503).then(|| Stream::of(response))
     }
 
     pub(crate) async fn stream_of(&self, request: reqwest::RequestBuilder) -> Stream {

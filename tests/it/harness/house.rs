@@ -89,7 +89,7 @@ impl House {
         self.disk.as_ref().unwrap()
     }
 
-    /// The database.
+    /// The database, unless a setting names another one.
     pub(crate) fn store(&self) -> PathBuf {
         let folder = self.folder.path();
         match &self.disk {
@@ -145,10 +145,13 @@ impl House {
             agents,
             ..
         } = self;
+        let store = match settings.iter().any(|one| one.starts_with("store.url")) {
+            true => String::new(),
+            false => format!("store.url = 'sqlite://{}'\n", self.store().display()),
+        };
         format!(
-            "store.url = 'sqlite://{}'\n{}\n[[account]]\nuri = 'sip:alice@example.com'\n\
+            "{store}{}\n[[account]]\nuri = 'sip:alice@example.com'\n\
              connections = {agents}\nservers = ['{server}']\n{}\n",
-            self.store().display(),
             settings.join("\n"),
             of_account.join("\n"),
         )

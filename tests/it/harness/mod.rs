@@ -5,6 +5,8 @@
 mod client;
 mod disk;
 mod house;
+mod ledger;
+mod load;
 mod message;
 mod peer;
 mod program;
@@ -19,6 +21,8 @@ pub(crate) use client::id_of;
 pub(crate) use client::types_of;
 pub(crate) use disk::SmallDisk;
 pub(crate) use house::House;
+pub(crate) use load::Load;
+pub(crate) use load::script;
 pub(crate) use peer::Got;
 pub(crate) use peer::Peer;
 pub(crate) use peer::Reply;

@@ -1,0 +1,67 @@
+//! Replicas that are started, killed and stopped one by one.
+
+use futures_util::future::join_all;
+
+use crate::harness::Client;
+use crate::harness::House;
+use crate::harness::Peer;
+use crate::harness::Program;
+
+/// A number of replicas of one gateway, some of which may not run just now.
+pub(crate) struct Fleet {
+    houses: Vec<House>,
+    running: Vec<Option<Program>>,
+}
+
+impl Fleet {
+    /// So many replicas at this database, and as many agents for them to share, with a lease as
+    /// short as can be, and more settings. All of them start at once.
+    pub(crate) async fn start(
+        count: u32,
+        database: &str,
+        peer: &Peer,
+        setting: impl Fn(House) -> House,
+    ) -> Self {
+        let house = |number| {
+            let house = House::at(peer)
+                .with(&format!("store.url = '{database}'"))
+                .with(&format!("store.replica = '{}'", name(number)))
+                .with("store.lease = '1s'")
+                .with_agents(count);
+            setting(house)
+        };
+        let houses: Vec<_> = (1..=count).map(house).collect();
+        let running = join_all(houses.iter().map(House::launch)).await;
+        let running = running.into_iter().map(Some).collect();
+        Self { houses, running }
+    }
+
+    /// How those that run are spoken to.
+    pub(crate) fn gateways(&self) -> Vec<Client> {
+        let running = self.running.iter().flatten();
+        running.map(|program| program.http.clone()).collect()
+    }
+
+    /// Kills one on the spot, as a power failure would.
+    pub(crate) async fn kill(&mut self, at: usize) {
+        self.running[at].take().unwrap().kill().await;
+    }
+
+    /// Starts one again.
+    pub(crate) async fn launch(&mut self, at: usize) {
+        self.running[at] = Some(self.houses[at].launch().await);
+    }
+
+    /// Stops those that run, all at once.
+    pub(crate) async fn end(&mut self) {
+        let running = self.running.iter_mut().filter_map(Option::take);
+        for exit in join_all(running.map(Program::stop)).await {
+            assert_eq!(exit.code, Some(0), "{}", exit.said);
+        }
+    }
+}
+
+/// What a replica is called, counted from 1.
+fn name(number: u32) -> String {
+    format!("replica-{number}")
+}
