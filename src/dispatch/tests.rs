@@ -147,6 +147,26 @@ impl Bench {
         let _ = self.reports.send(Report::Ended(AGENT, ended));
     }
 
+    /// Makes commits wait, and fail at last.
+    fn hold_the_database(&self) -> rusqlite::Connection {
+        let other = rusqlite::Connection::open(self.folder.path().join("test.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        other
+    }
+
+    /// What the log says of a message, once it says so much.
+    async fn told(&self, number: u64, count: usize) -> Vec<EventKind> {
+        let mut committed = self.store.committed();
+        loop {
+            committed.borrow_and_update();
+            let events = self.store.events_of(message(number, "").id).await.unwrap();
+            if events.len() >= count {
+                return events.iter().map(|event| event.kind).collect();
+            }
+            committed.changed().await.unwrap();
+        }
+    }
+
     /// Lets everything end; what the agent was handed meanwhile.
     async fn end(mut self) -> usize {
         self.drain.cancel();
@@ -190,10 +210,18 @@ fn key() -> Option<IdempotencyKey> {
     })
 }
 
+/// One that waits until it is known to be durable before it is written to a peer.
+fn careful(number: u64, user: &str) -> Message {
+    Message {
+        on_unknown: OnUnknown::Fail,
+        ..message(number, user)
+    }
+}
+
 #[tokio::test]
 async fn a_message_whose_lane_is_free_is_taken_in_and_begun_by_one_commit() {
     let mut bench = Bench::new(8);
-    let accepted = bench.dispatch.accept(vec![message(1, "bob")], None).await;
+    let accepted = bench.dispatch.accept(vec![careful(1, "bob")], None).await;
     let Ok(Admission::Accepted(messages)) = accepted else {
         panic!("{accepted:?}");
     };
@@ -346,16 +374,15 @@ async fn a_repeated_request_is_not_sent_again_and_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn what_the_store_does_not_take_is_never_written_to_a_peer() {
+async fn what_the_store_does_not_take_and_must_not_be_sent_twice_is_never_written_to_a_peer() {
     let mut bench = Bench::new(1);
     let first = bench.dispatch.accept(vec![message(1, "bob")], None).await;
     assert!(first.is_ok(), "{first:?}");
     let jobs = bench.jobs().await;
     bench.answer(jobs);
     // Another program holds the database, for longer than we wait for it.
-    let other = rusqlite::Connection::open(bench.folder.path().join("test.db")).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let refused = bench.dispatch.accept(vec![message(2, "bob")], None).await;
+    let other = bench.hold_the_database();
+    let refused = bench.dispatch.accept(vec![careful(2, "bob")], None).await;
     assert!(
         matches!(refused, Err(AcceptError::Store(StoreError::Locked(_)))),
         "{refused:?}"
@@ -379,11 +406,10 @@ async fn what_happens_while_the_store_fails_is_told_when_it_is_well_again() {
     let first = bench.dispatch.accept(vec![message(1, "bob")], None).await;
     assert!(first.is_ok());
     let jobs = bench.jobs().await;
-    let other = rusqlite::Connection::open(bench.folder.path().join("test.db")).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let other = bench.hold_the_database();
     // Its end and a request that is refused share the commit that fails.
     bench.answer(jobs);
-    let refused = bench.dispatch.accept(vec![message(2, "carol")], None).await;
+    let refused = bench.dispatch.accept(vec![careful(2, "carol")], None).await;
     assert!(refused.is_err(), "{refused:?}");
     other.execute_batch("ROLLBACK").unwrap();
 
@@ -407,18 +433,8 @@ async fn after_a_commit_that_took_nothing_in_the_next_is_as_if_it_had_not_been()
     assert!(first.is_ok());
     let jobs = bench.jobs().await;
     bench.answer(jobs);
-    while bench
-        .store
-        .events_of(message(1, "bob").id)
-        .await
-        .unwrap()
-        .len()
-        < 2
-    {
-        tokio::task::yield_now().await;
-    }
-    let other = rusqlite::Connection::open(bench.folder.path().join("test.db")).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bench.told(1, 2).await;
+    let other = bench.hold_the_database();
     let refused = bench.dispatch.accept(vec![message(2, "bob")], key()).await;
     assert!(refused.is_err(), "{refused:?}");
     other.execute_batch("ROLLBACK").unwrap();
@@ -428,6 +444,116 @@ async fn after_a_commit_that_took_nothing_in_the_next_is_as_if_it_had_not_been()
     let jobs = bench.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(3, "bob").id.to_string());
     bench.answer(jobs);
+    assert_eq!(bench.end().await, 0);
+}
+
+#[tokio::test]
+async fn what_may_be_sent_again_is_on_its_way_while_it_is_made_durable() {
+    let mut bench = Bench::new(8);
+    let first = bench.dispatch.accept(vec![message(1, "bob")], None).await;
+    assert!(first.is_ok());
+    let jobs = bench.jobs().await;
+    bench.answer(jobs);
+    bench.told(1, 2).await;
+    let commits = bench.commits.lock().unwrap().len();
+
+    let other = bench.hold_the_database();
+    let dispatch = bench.dispatch.clone();
+    let post = |number, user: &'static str, key| {
+        let dispatch = dispatch.clone();
+        tokio::spawn(async move { dispatch.accept(vec![message(number, user)], key).await })
+    };
+    let second = post(2, "bob", None);
+    let jobs = bench.jobs().await;
+    assert_eq!(jobs[0].request.call_id, message(2, "").id.to_string());
+    // While the commit of the second is under way, the whole life of a third goes by.
+    let third = post(3, "carol", None);
+    let jobs_of_third = bench.jobs().await;
+    bench.answer(jobs);
+    bench.answer(jobs_of_third);
+    // What was asked for with a key may be known, and waits.
+    let keyed = post(4, "dan", key());
+    let fifth = post(5, "erin", None);
+    let jobs_of_fifth = bench.jobs().await;
+    let calls: Vec<_> = jobs_of_fifth
+        .iter()
+        .map(|job| &job.request.call_id)
+        .collect();
+    assert_eq!(calls, [&message(5, "").id.to_string()]);
+    other.execute_batch("ROLLBACK").unwrap();
+
+    for accepted in [second, third, keyed, fifth] {
+        let accepted = accepted.await.unwrap();
+        assert!(
+            matches!(accepted, Ok(Admission::Accepted(_))),
+            "{accepted:?}"
+        );
+    }
+    bench.answer(jobs_of_fifth);
+    let jobs = bench.jobs().await;
+    assert_eq!(jobs[0].request.call_id, message(4, "").id.to_string());
+    bench.answer(jobs);
+    for number in 2..=5 {
+        assert_eq!(
+            bench.told(number, 2).await,
+            [EventKind::Sending, EventKind::Succeeded]
+        );
+    }
+    // The second with its `sending`; then all that gathered: the end of the second, the third from
+    // its beginning to its end, and the others with their `sending`.
+    let commits = bench.commits.lock().unwrap()[commits..].to_vec();
+    assert_eq!(commits[..2], [2, 1 + 3 + 2 + 2]);
+    assert_eq!(bench.end().await, 0);
+}
+
+#[tokio::test]
+async fn of_what_was_on_its_way_in_a_commit_that_failed_nothing_is_told_and_nothing_more_is_sent() {
+    let mut bench = Bench::new(8);
+    let first = bench.dispatch.accept(vec![message(1, "bob")], None).await;
+    assert!(first.is_ok());
+    let jobs = bench.jobs().await;
+    bench.answer(jobs);
+    bench.told(1, 2).await;
+
+    let other = bench.hold_the_database();
+    let refused = bench.dispatch.accept(vec![message(2, "bob")], None).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let jobs = bench.jobs().await;
+    assert_eq!(jobs[0].request.call_id, message(2, "").id.to_string());
+    // From now on a message is durable before it is sent.
+    let refused = bench.dispatch.accept(vec![message(3, "carol")], None).await;
+    assert!(refused.is_err(), "{refused:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    let fourth = bench.dispatch.accept(vec![message(4, "dan")], None).await;
+    assert!(fourth.is_ok(), "{fourth:?}");
+    let jobs_of_fourth = bench.jobs().await;
+    let fourth = message(4, "").id.to_string();
+    assert_eq!(jobs_of_fourth[0].request.call_id, fourth);
+
+    // Bob has one request at a time, also when it is one that nobody answers for.
+    let fifth = bench.dispatch.accept(vec![message(5, "bob")], None).await;
+    assert!(fifth.is_ok(), "{fifth:?}");
+    assert_eq!(
+        waiting_for(&bench, 5).await,
+        Some(WaitingFor::Lane { before: 1 })
+    );
+    bench.answer(jobs);
+    let jobs = bench.jobs().await;
+    assert_eq!(jobs[0].request.call_id, message(5, "").id.to_string());
+    bench.answer(jobs);
+    bench.answer(jobs_of_fourth);
+    for number in [4, 5] {
+        assert_eq!(
+            bench.told(number, 2).await,
+            [EventKind::Sending, EventKind::Succeeded]
+        );
+    }
+    let store = bench.store.clone();
+    for number in [2, 3] {
+        let id = message(number, "").id;
+        assert!(store.message(id).await.unwrap().is_none());
+        assert!(store.events_of(id).await.unwrap().is_empty());
+    }
     assert_eq!(bench.end().await, 0);
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::Acceptance;
 use super::Attempt;
 use super::AttemptKey;
 use super::Board;
@@ -52,7 +53,12 @@ impl Board {
         };
         self.work.released.push(agent);
         entry.avoid = Some(agent);
-        self.conclude(message, outcome, teller, now, jitter);
+        if entry.acceptance == Acceptance::Refused {
+            self.leave_lane(message, now);
+            self.forget(message);
+        } else {
+            self.conclude(message, outcome, teller, now, jitter);
+        }
         sent
     }
 

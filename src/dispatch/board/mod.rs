@@ -10,7 +10,7 @@
 //! | Queued    | in its lane, behind the head    | it becomes the head                      |
 //! | Ready     | head, waits for a slot          | the pool has one, or its time is over    |
 //! | Loading   | head, has a slot                | its content was read from the store      |
-//! | Starting  | head, has a slot                | `sending` is durable                     |
+//! | Starting  | head, has a slot                | its request may be written               |
 //! | Sending   | head, has a slot                | the attempt has an outcome               |
 //! | Waiting   | head, deferred                  | the next attempt is due                  |
 //! | Ending    | in no lane                      | its content was read, so its end is told |
@@ -80,12 +80,15 @@ pub(super) struct Work {
     pub(super) released: Vec<AgentIndex>,
 }
 
-/// An attempt that may begin: to be recorded, and then handed to its agent.
+/// An attempt that may begin: to be recorded, and to be handed to its agent.
 #[derive(Debug)]
 pub(super) struct Start {
     pub(super) key: AttemptKey,
     pub(super) agent: AgentIndex,
     pub(super) attempt: u32,
+    /// Its request may be written before its record is durable: should the process end in between,
+    /// the message may be sent again.
+    pub(super) may_precede_record: bool,
     pub(super) message: Arc<Message>,
 }
 
@@ -102,6 +105,7 @@ struct Entry {
     uri: Arc<str>,
     account: Option<Arc<str>>,
     phase: Phase,
+    acceptance: Acceptance,
     attempt: u32,
     attempts: u32,
     on_unknown: OnUnknown,
@@ -122,6 +126,18 @@ enum Phase {
     Sending(AgentIndex),
     Waiting,
     Ending(End),
+}
+
+/// Whether the store has taken a message in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Acceptance {
+    /// It will, unless it fails.
+    Offered,
+    /// It may know the request's key, and then this message is none.
+    Asked,
+    Accepted,
+    /// It has not, and an attempt is under way: that is waited for, and nothing is told of it.
+    Refused,
 }
 
 /// An end that no attempt brought about.
@@ -176,8 +192,9 @@ impl Board {
     }
 
     /// Takes a message that is being accepted: it may begin, and whether it stays is told by
-    /// [`Board::confirm`] or [`Board::withdraw`].
-    pub(super) fn offer(&mut self, message: Arc<Message>, now: Timestamp) {
+    /// [`Board::confirm`] or [`Board::withdraw`]. `may_repeat`: its request has a key, and may be
+    /// one that was answered before.
+    pub(super) fn offer(&mut self, message: Arc<Message>, may_repeat: bool, now: Timestamp) {
         let claimed = Claimed {
             id: message.id,
             uri: message.uri.clone(),
@@ -195,17 +212,22 @@ impl Board {
         // Whatever is held already: it is in memory anyway, and it cannot be read from the store
         // yet.
         self.held_bytes += size_of_content(&message);
-        self.insert(claimed, Some(message), now);
+        let acceptance = match may_repeat {
+            true => Acceptance::Asked,
+            false => Acceptance::Offered,
+        };
+        self.insert(claimed, acceptance, Some(message), now);
     }
 
     /// The message was accepted. Beyond the budget only its name is kept while it waits.
     pub(super) fn confirm(&mut self, id: MessageId) {
-        if self.held_bytes <= self.max_held_bytes {
-            return;
-        }
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
+        entry.acceptance = Acceptance::Accepted;
+        if self.held_bytes <= self.max_held_bytes {
+            return;
+        }
         match entry.phase {
             Phase::Scheduled | Phase::Queued | Phase::Ready(_) | Phase::Waiting => {
                 if let Some(content) = entry.content.take() {
@@ -216,11 +238,13 @@ impl Board {
         }
     }
 
-    /// The message was not accepted. An attempt of it is ended by [`Board::superseded`].
+    /// The message was not accepted. An attempt that has not begun is ended by
+    /// [`Board::superseded`]; one that has keeps its slot and its lane until its outcome is there.
     pub(super) fn withdraw(&mut self, id: MessageId, now: Timestamp) {
-        let Some(entry) = self.entries.get(&id) else {
+        let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
+        entry.acceptance = Acceptance::Refused;
         match entry.phase {
             Phase::Scheduled | Phase::Queued | Phase::Ready(_) | Phase::Waiting => {
                 self.leave_ready(id);
@@ -233,10 +257,16 @@ impl Board {
 
     /// Takes over a message of before a restart, or of a replica that is gone.
     pub(super) fn claim(&mut self, claimed: Claimed, now: Timestamp) {
-        self.insert(claimed, None, now);
+        self.insert(claimed, Acceptance::Accepted, None, now);
     }
 
-    fn insert(&mut self, claimed: Claimed, content: Option<Arc<Message>>, now: Timestamp) {
+    fn insert(
+        &mut self,
+        claimed: Claimed,
+        acceptance: Acceptance,
+        content: Option<Arc<Message>>,
+        now: Timestamp,
+    ) {
         let Claimed {
             id,
             uri,
@@ -249,6 +279,7 @@ impl Board {
             uri,
             account,
             phase: Phase::Queued,
+            acceptance,
             attempt,
             attempts: claimed.attempts,
             on_unknown: claimed.on_unknown,

@@ -2,6 +2,8 @@
 //! ends of the process, all drawn from a seed. Whatever happens, these hold:
 //!
 //! * No target has two requests in flight, and none that waited longer is overtaken.
+//! * What may not be sent twice is written when its record is durable, and what was asked for with
+//!   a key when it is known not to have been asked for before.
 //! * Every message that was taken in ends exactly once, and nothing is told of it afterwards.
 //! * Its events are `sending`, `deferred` by turns; attempts are bounded.
 //! * When all have ended the board is empty, and every slot was given back.
@@ -52,8 +54,15 @@ struct Kept {
 
 /// An attempt, from its `sending` on.
 struct Flight {
-    id: MessageId,
+    message: Arc<Message>,
     agent: AgentIndex,
+}
+
+/// A message that is being taken in.
+struct Offer {
+    message: Arc<Message>,
+    /// Asked for with a key.
+    may_repeat: bool,
 }
 
 struct Life {
@@ -63,9 +72,12 @@ struct Life {
     pool: Pool,
     store: BTreeMap<MessageId, Kept>,
     handed_in: u64,
+    offered: Vec<Offer>,
     /// Records for the next commit, and the attempt that follows from one.
     gathered: Vec<(Record, Option<(AttemptKey, AgentIndex)>)>,
     is_failing: bool,
+    /// The last commit went through.
+    is_well: bool,
     loads: Vec<MessageId>,
     flights: HashMap<AttemptKey, Flight>,
     up: HashSet<AgentIndex>,
@@ -82,8 +94,10 @@ impl Life {
             pool: Self::new_pool(),
             store: BTreeMap::new(),
             handed_in: 0,
+            offered: Vec::new(),
             gathered: Vec::new(),
             is_failing: false,
+            is_well: false,
             loads: Vec::new(),
             flights: HashMap::new(),
             up: HashSet::new(),
@@ -135,20 +149,26 @@ impl Life {
         let jitter = self.rng.random();
         self.board.handle_timeout(&self.pool, self.now, jitter);
         self.collect();
-        let mut offered = Vec::new();
         while self.handed_in < MESSAGES && self.rng.random_bool(0.2) {
             let message = Arc::new(self.message());
             self.handed_in += 1;
-            self.board.offer(message.clone(), self.now);
-            offered.push(message);
+            let may_repeat = self.rng.random_bool(0.2);
+            self.board.offer(message.clone(), may_repeat, self.now);
+            self.offered.push(Offer {
+                message,
+                may_repeat,
+            });
         }
         if !self.is_failing {
             let starts = self.board.pump(&mut self.pool, self.now);
             self.begin(starts);
             self.collect();
         }
-        self.commit(&offered);
-        self.collect();
+        // A commit takes its time: attempts end, and others begin, while one is under way.
+        if self.rng.random_bool(0.5) {
+            self.commit();
+            self.collect();
+        }
     }
 
     fn message(&mut self) -> Message {
@@ -187,6 +207,7 @@ impl Life {
 
     fn begin(&mut self, starts: Vec<Start>) {
         for start in starts {
+            let (key, agent) = (start.key, start.agent);
             let request = RequestView {
                 method: "MESSAGE",
                 uri: start.message.uri.clone(),
@@ -196,8 +217,12 @@ impl Life {
             };
             let what = What::Sending { request };
             let event = event(&start.message, start.attempt, None, what, self.now);
-            self.gathered
-                .push((record(event, None), Some((start.key, start.agent))));
+            let early = self.is_well && start.may_precede_record;
+            let follows = (!early).then_some((key, agent));
+            self.gathered.push((record(event, None), follows));
+            if early {
+                self.transmit(key, start.message, agent);
+            }
         }
     }
 
@@ -213,12 +238,23 @@ impl Life {
     }
 
     /// The store takes what was offered and gathered, or nothing of it.
-    fn commit(&mut self, offered: &[Arc<Message>]) {
+    fn commit(&mut self) {
+        let offered = std::mem::take(&mut self.offered);
         if self.rng.random_bool(0.05) {
-            return self.commit_fails(offered);
+            return self.commit_fails(&offered);
         }
-        self.is_failing = false;
-        for message in offered {
+        (self.is_failing, self.is_well) = (false, true);
+        let mut repeated = HashSet::new();
+        for Offer {
+            message,
+            may_repeat,
+        } in offered
+        {
+            if may_repeat && self.rng.random_bool(0.3) {
+                self.board.withdraw(message.id, self.now);
+                repeated.insert(message.id);
+                continue;
+            }
             let scheduled = message.send_at.is_some_and(|time| time > self.now);
             let kept = Kept {
                 message: message.clone(),
@@ -234,16 +270,26 @@ impl Life {
             self.board.confirm(message.id);
         }
         for (record, follows) in std::mem::take(&mut self.gathered) {
+            let id = record.event.message_id;
+            if repeated.contains(&id) {
+                match follows {
+                    Some((key, _)) => self.board.superseded(key, self.now),
+                    // Its time was over before it could be known.
+                    None => assert_eq!(record.status, Status::Failed, "sent again"),
+                }
+                continue;
+            }
             self.keep(&record);
             if let Some((key, agent)) = follows {
-                self.board.sending(key, clock::now());
-                self.transmit(key, record.event.message_id, agent);
+                let message = self.store[&id].message.clone();
+                self.transmit(key, message, agent);
             }
         }
     }
 
-    fn commit_fails(&mut self, offered: &[Arc<Message>]) {
-        let refused: HashSet<_> = offered.iter().map(|message| message.id).collect();
+    fn commit_fails(&mut self, offered: &[Offer]) {
+        self.is_well = false;
+        let refused: HashSet<_> = offered.iter().map(|offer| offer.message.id).collect();
         for id in &refused {
             self.board.withdraw(*id, self.now);
         }
@@ -253,7 +299,8 @@ impl Life {
                     self.gathered.push((record, follows));
                 }
                 Some((key, _)) => self.board.superseded(key, self.now),
-                None => panic!("told of a message that was not taken in"),
+                // It went out early, and whoever asked for it will ask again.
+                None => {}
             }
         }
         self.is_failing = !self.gathered.is_empty();
@@ -267,6 +314,8 @@ impl Life {
         match event.what {
             What::Sending { .. } => {
                 assert_ne!(kept.status, Status::Sending, "begun twice at once");
+                let deaths = kept.deaths;
+                assert!(deaths == 0 || kept.message.on_unknown == OnUnknown::Resend);
                 assert_eq!(event.attempt, kept.attempt + 1);
                 let most = kept.message.attempts + kept.deaths;
                 assert!(event.attempt <= most, "attempt {}", event.attempt);
@@ -285,9 +334,14 @@ impl Life {
         kept.not_before = record.not_before;
     }
 
-    fn transmit(&mut self, key: AttemptKey, id: MessageId, agent: AgentIndex) {
-        let message = self.store[&id].message.clone();
-        let to_same = |flight: &Flight| self.store[&flight.id].message.uri == message.uri;
+    fn transmit(&mut self, key: AttemptKey, message: Arc<Message>, agent: AgentIndex) {
+        self.board.sending(key, clock::now());
+        let id = message.id;
+        let kept = self.store.get(&id).map(|kept| kept.status);
+        if message.on_unknown == OnUnknown::Fail {
+            assert_eq!(kept, Some(Status::Sending), "written before it was durable");
+        }
+        let to_same = |flight: &Flight| flight.message.uri == message.uri;
         assert!(!self.flights.values().any(to_same), "two in flight");
         if message.send_at.is_none() {
             let newest = self.newest.entry(message.uri.clone()).or_insert(id);
@@ -295,7 +349,7 @@ impl Life {
             *newest = id;
         }
         if self.up.contains(&agent) {
-            self.flights.insert(key, Flight { id, agent });
+            self.flights.insert(key, Flight { message, agent });
         } else {
             // It lost its connection between the choice and the commit.
             self.ended(key, Outcome::NotWritten);
@@ -383,7 +437,7 @@ impl Life {
             return;
         }
         let id = ids[self.rng.random_range(0..ids.len())];
-        let is_flying = self.flights.values().any(|flight| flight.id == id);
+        let is_flying = self.flights.values().any(|flight| flight.message.id == id);
         let canceled = self.board.cancel(id, self.now);
         assert!(canceled != Cancel::Canceled || !is_flying);
     }
@@ -392,11 +446,12 @@ impl Life {
     fn process_ends(&mut self) {
         self.board = Self::board();
         self.pool = Self::new_pool();
+        self.offered.clear();
         self.gathered.clear();
         self.loads.clear();
         self.flights.clear();
         self.up.clear();
-        self.is_failing = false;
+        (self.is_failing, self.is_well) = (false, false);
         // Where its last life ended a message may be sent again.
         self.newest.clear();
         for (id, kept) in &mut self.store {
@@ -431,7 +486,11 @@ impl Life {
 
     fn is_over(&self) -> bool {
         let has_ended = |kept: &Kept| kept.status.is_final();
-        self.handed_in == MESSAGES && self.gathered.is_empty() && self.store.values().all(has_ended)
+        self.handed_in == MESSAGES
+            && self.offered.is_empty()
+            && self.gathered.is_empty()
+            && self.board.in_flight() == 0
+            && self.store.values().all(has_ended)
     }
 
     /// Nothing is left over.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Acceptance;
 use super::Attempt;
 use super::AttemptKey;
 use super::Board;
@@ -12,6 +13,7 @@ use super::size_of_content;
 use crate::agent::AgentIndex;
 use crate::message::Message;
 use crate::message::MessageId;
+use crate::message::OnUnknown;
 use crate::message::Timestamp;
 use crate::pool::Busy;
 use crate::pool::Pool;
@@ -79,6 +81,11 @@ impl Board {
             key: self.next_key,
             agent,
             attempt: entry.attempt,
+            may_precede_record: match (entry.on_unknown, entry.acceptance) {
+                (OnUnknown::Resend, Acceptance::Offered | Acceptance::Accepted) => true,
+                (OnUnknown::Resend, Acceptance::Asked | Acceptance::Refused) => false,
+                (OnUnknown::Fail, _) => false,
+            },
             message,
         });
     }
@@ -136,7 +143,7 @@ impl Board {
         starts
     }
 
-    /// `sending` is durable: the request is on its way since `at`.
+    /// The request is on its way since `at`.
     pub(in crate::dispatch) fn sending(&mut self, key: AttemptKey, at: Instant) {
         let Some(attempt) = self.attempts.get_mut(&key) else {
             return;

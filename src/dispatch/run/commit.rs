@@ -6,6 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::Dispatcher;
+use super::intake::Offered;
 use super::intake::Request;
 use super::recording::Batch;
 use crate::store::Recorded;
@@ -36,7 +37,8 @@ pub(super) struct Committed {
 
 impl Dispatcher {
     /// Hands the store what there is, in one commit. Nothing else may be under way.
-    pub(super) fn commit(&mut self, requests: Vec<Request>) {
+    pub(super) fn commit(&mut self) {
+        let Offered { requests, .. } = std::mem::take(&mut self.offered);
         let batch = self.next_batch();
         if requests.is_empty() && batch.records.is_empty() {
             return;
@@ -67,7 +69,9 @@ impl Dispatcher {
             requests,
             batch,
         } = committed;
+        self.is_well = answer.accepted.is_ok() && answer.recorded.is_ok();
         let withdrawn = self.answer_requests(requests, answer.accepted);
+        self.drop_gathered(&withdrawn);
         if !batch.records.is_empty() {
             self.recorded(batch, answer.recorded, &withdrawn);
         }

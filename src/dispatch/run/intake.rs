@@ -25,6 +25,20 @@ use crate::store::Verdict;
 const MAX_MESSAGES: usize = 4_096;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
+/// Requests for the next commit. The board has their messages, and the store does not yet.
+#[derive(Default)]
+pub(super) struct Offered {
+    pub(super) requests: Vec<Request>,
+    messages: usize,
+    bytes: usize,
+}
+
+impl Offered {
+    fn has_room(&self) -> bool {
+        self.messages < MAX_MESSAGES && self.bytes < MAX_BYTES
+    }
+}
+
 /// An accept command under way.
 pub(super) struct Request {
     pub(super) messages: Vec<Arc<Message>>,
@@ -98,22 +112,19 @@ impl Dispatcher {
 
     /// Puts what was let through on the board, as much as one commit takes. Whether it is taken in
     /// is not known yet: the board is told by [`Self::answer_requests`].
-    pub(super) fn offer_incoming(&mut self, now: Timestamp) -> Vec<Request> {
-        let mut requests = Vec::new();
-        let (mut messages, mut bytes) = (0, 0);
-        while messages < MAX_MESSAGES
-            && bytes < MAX_BYTES
+    pub(super) fn offer_incoming(&mut self, now: Timestamp) {
+        while self.offered.has_room()
             && let Some(request) = self.incoming.pop_front()
         {
             for message in &request.messages {
-                messages += 1;
-                bytes += message.body.len();
-                self.board.offer(message.clone(), now);
+                self.offered.messages += 1;
+                self.offered.bytes += message.body.len();
+                self.board
+                    .offer(message.clone(), request.key.is_some(), now);
             }
             self.admitted -= request.messages.len();
-            requests.push(request);
+            self.offered.requests.push(request);
         }
-        requests
     }
 
     /// Tells clients what became of their requests, and the board which messages stay on it. Gives

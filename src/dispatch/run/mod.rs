@@ -7,6 +7,7 @@
 //! about one lane is in the order it happened, also when the store fails and records are tried
 //! again.
 
+mod beginning;
 mod claiming;
 mod commit;
 mod intake;
@@ -29,9 +30,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
-use super::board::Start;
 use super::board::Teller;
-use super::board::event;
 use super::handle::CancelError;
 use super::handle::Command;
 use super::observer::Observer;
@@ -42,9 +41,6 @@ use crate::clock;
 use crate::clock::Clock;
 use crate::message::Message;
 use crate::message::MessageId;
-use crate::message::Status;
-use crate::message::Timestamp;
-use crate::message::What;
 use crate::pool::Pool;
 use crate::store::IdempotencyKey;
 use crate::store::Record;
@@ -53,6 +49,7 @@ use crate::store::StoreError;
 use claiming::Looking;
 use commit::Committed;
 use commit::Committing;
+use intake::Offered;
 use intake::Request;
 use loading::Loading;
 pub use parts::Parts;
@@ -81,6 +78,7 @@ pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
     for (account, rate) in &accounts {
         pool.add_account(account, *rate);
     }
+    let is_alone = store.agreeing().is_none();
     let mut dispatcher = Dispatcher {
         store,
         board: Board::new(settings.backoff, settings.max_held_bytes),
@@ -91,6 +89,9 @@ pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
         rng: SmallRng::seed_from_u64(seed),
         settings,
         incoming: VecDeque::new(),
+        offered: Offered::default(),
+        is_well: false,
+        is_alone,
         admitted: 0,
         keys: HashSet::new(),
         gathered: Vec::new(),
@@ -121,6 +122,11 @@ struct Dispatcher {
     settings: Settings,
     /// Let through, and not handed to the store yet.
     incoming: VecDeque<Request>,
+    offered: Offered,
+    /// The last commit went through.
+    is_well: bool,
+    /// No other replica may be sending to the same targets.
+    is_alone: bool,
     /// Messages in `incoming`: they count against `max_queued` before the board has them.
     admitted: usize,
     /// Keys of requests that have no answer yet.
@@ -167,9 +173,11 @@ impl Dispatcher {
             if self.draining && self.is_idle() {
                 return;
             }
-            // Nothing can follow from what arrives during a commit before the commit is done, so it
-            // is left to gather: being woken for each would cost more than the commit.
+            // From most of what arrives during a commit nothing can follow before the commit is
+            // done, so it is left to gather: being woken for each would cost more than the commit.
+            // What is to be sent, though, may be on its way meanwhile.
             let (free, sleep) = (self.committing.is_none(), self.time_to_deadline());
+            let early = free || self.may_begin_early();
             let input = tokio::select! {
                 biased;
                 committed = commit::committed(&mut self.committing) => Input::Committed(committed),
@@ -178,7 +186,7 @@ impl Dispatcher {
                     reported = count > 0;
                     Input::Arrived
                 }
-                count = commands.recv_many(&mut inbox, TURN), if asked && free => {
+                count = commands.recv_many(&mut inbox, TURN), if asked && early => {
                     asked = count > 0;
                     Input::Arrived
                 }
@@ -190,6 +198,8 @@ impl Dispatcher {
                 Input::Committed(committed) => self.committed(committed),
                 Input::Loaded(result) => self.loaded(result),
                 Input::Claimable => self.claim_some().await,
+                // Whoever is about to ask gets on board.
+                Input::Arrived if !free => tokio::task::yield_now().await,
                 Input::Arrived | Input::Time => {}
                 Input::Drain => self.draining = true,
             }
@@ -211,54 +221,24 @@ impl Dispatcher {
 
     /// Lets the board decide with what it knows now, and hands over what follows.
     fn decide(&mut self) {
-        if self.committing.is_some() {
+        let is_free = self.committing.is_none();
+        if !is_free && !self.may_begin_early() {
             return;
         }
         let now = self.clock.now();
         let jitter = self.jitter();
         self.board.handle_timeout(&self.pool, now, jitter);
         self.collect();
-        let requests = self.offer_incoming(now);
+        self.offer_incoming(now);
         // While the store fails nothing new begins: it could not be recorded.
         if !self.draining && self.failing.is_none() {
             let starts = self.board.pump(&mut self.pool, now);
             self.begin(starts, now);
             self.collect();
         }
-        self.commit(requests);
-        self.load_wanted();
-    }
-
-    /// Builds the requests of attempts that may begin, and records them.
-    fn begin(&mut self, starts: Vec<Start>, now: Timestamp) {
-        for Start {
-            key,
-            agent: index,
-            attempt,
-            message,
-        } in starts
-        {
-            let Some(agent) = self.agents.get(&index) else {
-                // It ended while the content was read.
-                self.board.unstarted(key, now);
-                continue;
-            };
-            let (request, job) = agent.prepare(key, &message, attempt, now);
-            let teller = teller(agent);
-            let event = event(
-                &message,
-                attempt,
-                Some(&teller),
-                What::Sending { request },
-                now,
-            );
-            let record = Record {
-                event,
-                status: Status::Sending,
-                not_before: None,
-            };
-            self.gathered
-                .push((record, After::Transmit { agent: index, job }));
+        if is_free {
+            self.commit();
+            self.load_wanted();
         }
     }
 
@@ -336,6 +316,7 @@ impl Dispatcher {
         self.board.in_flight() == 0
             && self.gathered.is_empty()
             && self.incoming.is_empty()
+            && self.offered.requests.is_empty()
             && self.committing.is_none()
             && self.failing.is_none()
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::super::board::AttemptKey;
 use super::super::handle::CancelError;
 use super::Dispatcher;
 use super::telling;
@@ -44,7 +45,12 @@ pub(super) struct Failing {
 /// What follows when a record is durable.
 pub(super) enum After {
     Nothing,
-    Transmit { agent: AgentIndex, job: Job },
+    /// Its request was handed over before.
+    Begun(AttemptKey),
+    Transmit {
+        agent: AgentIndex,
+        job: Job,
+    },
     Canceled(oneshot::Sender<Result<(), CancelError>>),
 }
 
@@ -84,6 +90,21 @@ impl Dispatcher {
                 if !batch.records.is_empty() {
                     self.keep(batch, &error);
                 }
+            }
+        }
+    }
+
+    /// Leaves out of the next commit what was told of messages that were not taken in.
+    pub(super) fn drop_gathered(&mut self, withdrawn: &HashSet<MessageId>) {
+        if withdrawn.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        for (record, after) in std::mem::take(&mut self.gathered) {
+            if !withdrawn.contains(&record.event.message_id) {
+                self.gathered.push((record, after));
+            } else if let After::Transmit { job, .. } = after {
+                self.board.superseded(job.key, now);
             }
         }
     }
@@ -129,9 +150,11 @@ impl Dispatcher {
                     self.board.sending(job.key, given);
                     jobs.entry(agent).or_default().push(job);
                 }
+                (After::Begun(_), Recorded::Appended(_)) => {}
                 (After::Transmit { job, .. }, Recorded::Ended) => {
                     self.board.superseded(job.key, now);
                 }
+                (After::Begun(key), Recorded::Ended) => self.board.superseded(key, now),
                 (After::Canceled(reply), Recorded::Appended(_)) => drop(reply.send(Ok(()))),
                 (After::Canceled(reply), Recorded::Ended) => {
                     drop(reply.send(Err(CancelError::TooLate)));
@@ -146,7 +169,7 @@ impl Dispatcher {
     /// Hands jobs to their agent. One that has ended meanwhile takes none, and its last report is
     /// behind us or knows nothing of these. None are handed over by a replica that was not heard of
     /// for too long: another one may have begun with them.
-    fn transmit(&mut self, index: AgentIndex, jobs: Vec<Job>, now: Timestamp) {
+    pub(super) fn transmit(&mut self, index: AgentIndex, jobs: Vec<Job>, now: Timestamp) {
         let keys: Vec<_> = jobs.iter().map(|job| job.key).collect();
         let agent = self.agents.get(&index);
         let is_held = self.store.is_held();

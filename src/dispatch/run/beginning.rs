@@ -1,0 +1,70 @@
+//! How attempts begin: their requests are built and recorded, and handed to their agents.
+//!
+//! | message                                     | its request is handed over           |
+//! |---------------------------------------------|--------------------------------------|
+//! | `onUnknown: fail`                           | when its `sending` is durable        |
+//! | its request has a key that may be known     | when it is taken in                  |
+//! | another replica may be sending to its target | when it is taken in                 |
+//! | any, when the last commit failed            | when its `sending` is durable        |
+//! | any other                                   | at once, while it is made durable    |
+//!
+//! The last is what makes a commit hold the whole life of a message to a quick peer. It costs what
+//! `onUnknown: resend` allows: should the process or the store fail in that very commit, the peer
+//! has a message that nobody was told was taken in, and the client, told of an error, sends it
+//! again.
+
+use std::collections::HashMap;
+
+use super::super::board::Start;
+use super::super::board::event;
+use super::Dispatcher;
+use super::recording::After;
+use super::teller;
+use crate::agent::AgentIndex;
+use crate::agent::Job;
+use crate::clock;
+use crate::message::Status;
+use crate::message::Timestamp;
+use crate::message::What;
+use crate::store::Record;
+
+impl Dispatcher {
+    /// Whether requests may be written before their records are durable.
+    pub(super) fn may_begin_early(&self) -> bool {
+        self.is_well && self.is_alone && !self.draining
+    }
+
+    /// Builds the requests of attempts that may begin, and records them. Those that need not wait
+    /// for their record are handed over now.
+    pub(super) fn begin(&mut self, starts: Vec<Start>, now: Timestamp) {
+        let early = self.may_begin_early();
+        let mut jobs: HashMap<AgentIndex, Vec<Job>> = HashMap::new();
+        for start in starts {
+            let (index, key) = (start.agent, start.key);
+            let Some(agent) = self.agents.get(&index) else {
+                // It ended while the content was read.
+                self.board.unstarted(key, now);
+                continue;
+            };
+            let (request, job) = agent.prepare(key, &start.message, start.attempt, now);
+            let what = What::Sending { request };
+            let teller = teller(agent);
+            let record = Record {
+                event: event(&start.message, start.attempt, Some(&teller), what, now),
+                status: Status::Sending,
+                not_before: None,
+            };
+            if early && start.may_precede_record {
+                self.board.sending(key, clock::now());
+                jobs.entry(index).or_default().push(job);
+                self.gathered.push((record, After::Begun(key)));
+            } else {
+                let after = After::Transmit { agent: index, job };
+                self.gathered.push((record, after));
+            }
+        }
+        for (index, jobs) in jobs {
+            self.transmit(index, jobs, now);
+        }
+    }
+}
