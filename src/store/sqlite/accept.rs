@@ -56,7 +56,7 @@ fn take_in(
         let number = turn.positions.last_message + 1;
         if insert.message(number, message)? {
             turn.positions.last_message = number;
-            turn.fresh.insert(message.id);
+            turn.fresh.insert(message.id, ());
         }
     }
     Ok(Verdict::Accepted)

@@ -10,7 +10,10 @@ use rusqlite::params;
 use super::rows;
 use super::turn::Turn;
 use super::writer::Weight;
+use crate::message::ByMessage;
 use crate::message::Event;
+use crate::message::MessageId;
+use crate::message::Status;
 use crate::message::Timestamp;
 use crate::store::Logged;
 use crate::store::Record;
@@ -33,18 +36,47 @@ pub(super) fn record(
 ) -> Result<Vec<Recorded>, StoreError> {
     let mut statements = Statements::prepare(turn)?;
     let mut answers = Vec::with_capacity(records.len());
+    let mut moved = ByMessage::default();
     for record in &**records {
-        // What was taken in a moment ago is known to have no event yet.
-        let previous = match turn.fresh.remove(&record.event.message_id) {
-            true => Some(None),
-            false => statements.previous(&record.event)?,
+        let id = record.event.message_id;
+        let before: Option<&Moved> = moved.get(&id);
+        let previous = match (before, turn.fresh.remove(&id)) {
+            (Some(before), _) if before.completed_at.is_some() => None,
+            (Some(before), _) => Some(Some(before.last_event)),
+            // What was taken in a moment ago is known to have no event yet.
+            (None, Some(())) => Some(None),
+            (None, None) => statements.previous(&record.event)?,
         };
-        answers.push(match previous {
-            Some(previous) => append(turn, &mut statements, record, previous)?,
-            None => Recorded::Ended,
-        });
+        let Some(previous) = previous else {
+            answers.push(Recorded::Ended);
+            continue;
+        };
+        let attempt = before.map_or(0, |before| before.attempt);
+        let seq = append(turn, &mut statements, record, previous)?;
+        let now = Moved {
+            status: record.status,
+            attempt: record.event.attempt.max(attempt),
+            last_event: seq,
+            not_before: record.not_before,
+            completed_at: record.status.is_final().then_some(record.event.time),
+        };
+        moved.insert(id, now);
+        answers.push(Recorded::Appended(seq));
+    }
+    for (id, moved) in moved {
+        statements.move_on(id, &moved)?;
     }
     Ok(answers)
+}
+
+/// Where a message stands after the last of its records: written once for all of them, since the
+/// whole life of a message that is quickly delivered is often in one turn.
+struct Moved {
+    status: Status,
+    attempt: u32,
+    last_event: u64,
+    not_before: Option<Timestamp>,
+    completed_at: Option<Timestamp>,
 }
 
 fn append(
@@ -52,7 +84,7 @@ fn append(
     statements: &mut Statements<'_>,
     record: &Record,
     previous: Option<u64>,
-) -> Result<Recorded, StoreError> {
+) -> Result<u64, StoreError> {
     let event = &record.event;
     let seq = turn.positions.last_event + 1;
     let json = &mut turn.scratch;
@@ -70,15 +102,6 @@ fn append(
         turn.scratch.get(members..).unwrap_or_default(),
         event.webhook.as_deref(),
     ])?;
-    statements.state.execute(params![
-        event.message_id.as_bytes(),
-        rows::status_number(record.status),
-        event.attempt,
-        seq,
-        record.not_before.map(Timestamp::as_millis),
-        record.status.is_final().then(|| event.time.as_millis()),
-    ])?;
-
     turn.positions.last_event = seq;
     turn.appended.push(Logged {
         seq,
@@ -90,7 +113,7 @@ fn append(
         // As many bytes as it has: it stays in memory for as long as it is new.
         json: Bytes::copy_from_slice(&turn.scratch),
     });
-    Ok(Recorded::Appended(seq))
+    Ok(seq)
 }
 
 struct Statements<'c> {
@@ -123,5 +146,17 @@ impl<'c> Statements<'c> {
             .previous
             .query_row([event.message_id.as_bytes()], |row| row.get(0))
             .optional()?)
+    }
+
+    fn move_on(&mut self, id: MessageId, moved: &Moved) -> Result<(), StoreError> {
+        self.state.execute(params![
+            id.as_bytes(),
+            rows::status_number(moved.status),
+            moved.attempt,
+            moved.last_event,
+            moved.not_before.map(Timestamp::as_millis),
+            moved.completed_at.map(Timestamp::as_millis),
+        ])?;
+        Ok(())
     }
 }

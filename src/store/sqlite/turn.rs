@@ -1,12 +1,10 @@
 //! One transaction of the writer.
 
-use std::collections::HashSet;
-
 use rusqlite::CachedStatement;
 use rusqlite::Connection;
 
 use super::schema;
-use crate::message::MessageId;
+use crate::message::ByMessage;
 use crate::store::Bounds;
 use crate::store::Logged;
 use crate::store::StoreError;
@@ -20,7 +18,7 @@ pub(super) struct Turn<'c> {
     /// Shown when this turn is durable.
     pub(super) appended: Vec<Logged>,
     /// Taken in by this turn, and nothing recorded of them yet.
-    pub(super) fresh: HashSet<MessageId>,
+    pub(super) fresh: ByMessage<()>,
     /// Where JSON is written, so that it is not allocated piece by piece.
     pub(super) scratch: Vec<u8>,
 }
@@ -72,7 +70,7 @@ impl<'c> Turn<'c> {
             epoch,
             positions,
             appended: Vec::new(),
-            fresh: HashSet::new(),
+            fresh: ByMessage::default(),
             scratch: Vec::new(),
         }
     }
