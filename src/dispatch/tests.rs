@@ -282,9 +282,9 @@ async fn told_of(message: Message, outcomes: Vec<Outcome>) -> (Vec<EventKind>, s
     (events.iter().map(|event| event.kind).collect(), last)
 }
 
-/// One `sending` for each attempt, before it; `deferred` between them; and one end, the last.
+/// One `sending` for each attempt; `deferred` between them; and one end, the last.
 #[tokio::test]
-async fn e1_and_e6_each_attempt_is_told_before_it_is_made_and_the_end_is_told_once_and_last() {
+async fn e1_and_e6_each_attempt_is_told_and_the_end_is_told_once_and_last() {
     use EventKind::Deferred;
     use EventKind::Failed;
     use EventKind::Sending;
