@@ -78,6 +78,8 @@ struct Life {
     is_failing: bool,
     /// The last commit went through.
     is_well: bool,
+    /// Targets of ends that are not durable yet.
+    unsettled: HashSet<Arc<str>>,
     loads: Vec<MessageId>,
     flights: HashMap<AttemptKey, Flight>,
     up: HashSet<AgentIndex>,
@@ -98,6 +100,7 @@ impl Life {
             gathered: Vec::new(),
             is_failing: false,
             is_well: false,
+            unsettled: HashSet::new(),
             loads: Vec::new(),
             flights: HashMap::new(),
             up: HashSet::new(),
@@ -217,7 +220,8 @@ impl Life {
             };
             let what = What::Sending { request };
             let event = event(&start.message, start.attempt, None, what, self.now);
-            let early = self.is_well && start.may_precede_record;
+            let is_settled = !self.unsettled.contains(&start.message.uri);
+            let early = self.is_well && is_settled && start.may_precede_record;
             let follows = (!early).then_some((key, agent));
             self.gathered.push((record(event, None), follows));
             if early {
@@ -228,8 +232,12 @@ impl Life {
 
     fn collect(&mut self) {
         let work = self.board.take_work();
-        let records = work.records.into_iter();
-        self.gathered.extend(records.map(|record| (record, None)));
+        for record in work.records {
+            if record.status.is_final() {
+                self.unsettled.insert(record.event.uri.clone());
+            }
+            self.gathered.push((record, None));
+        }
         self.loads.extend(work.loads);
         for agent in work.released {
             self.pool.release(agent);
@@ -244,6 +252,7 @@ impl Life {
             return self.commit_fails(&offered);
         }
         (self.is_failing, self.is_well) = (false, true);
+        self.unsettled.clear();
         let mut repeated = HashSet::new();
         for Offer {
             message,
@@ -448,12 +457,11 @@ impl Life {
         self.pool = Self::new_pool();
         self.offered.clear();
         self.gathered.clear();
+        self.unsettled.clear();
         self.loads.clear();
         self.flights.clear();
         self.up.clear();
         (self.is_failing, self.is_well) = (false, false);
-        // Where its last life ended a message may be sent again.
-        self.newest.clear();
         for (id, kept) in &mut self.store {
             if kept.status.is_final() {
                 continue;

@@ -5,6 +5,7 @@
 //! | `onUnknown: fail`                           | when its `sending` is durable        |
 //! | its request has a key that may be known     | when it is taken in                  |
 //! | another replica may be sending to its target | when it is taken in                 |
+//! | the end of one before it is not durable yet | when its `sending` is durable        |
 //! | any, when the last commit failed            | when its `sending` is durable        |
 //! | any other                                   | at once, while it is made durable    |
 //!
@@ -14,6 +15,8 @@
 //! again.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::super::board::Start;
 use super::super::board::event;
@@ -27,6 +30,35 @@ use crate::message::Status;
 use crate::message::Timestamp;
 use crate::message::What;
 use crate::store::Record;
+
+/// Targets to which a message has ended that the store still knows as open. Should the process end
+/// now, that message would be sent again, and must not come after a later one.
+#[derive(Default)]
+pub(super) struct Unsettled {
+    gathered: HashSet<Arc<str>>,
+    committing: HashSet<Arc<str>>,
+}
+
+impl Unsettled {
+    /// The end of a message to this target will be in the next commit.
+    pub(super) fn insert(&mut self, uri: Arc<str>) {
+        self.gathered.insert(uri);
+    }
+
+    /// What has gathered is being made durable.
+    pub(super) fn commit(&mut self) {
+        self.committing.extend(self.gathered.drain());
+    }
+
+    /// What was being made durable is.
+    pub(super) fn committed(&mut self) {
+        self.committing.clear();
+    }
+
+    fn contains(&self, uri: &str) -> bool {
+        self.gathered.contains(uri) || self.committing.contains(uri)
+    }
+}
 
 impl Dispatcher {
     /// Whether requests may be written before their records are durable.
@@ -54,7 +86,8 @@ impl Dispatcher {
                 status: Status::Sending,
                 not_before: None,
             };
-            if early && start.may_precede_record {
+            let uri = &start.message.uri;
+            if early && start.may_precede_record && !self.unsettled.contains(uri) {
                 self.board.sending(key, clock::now());
                 jobs.entry(index).or_default().push(job);
                 self.gathered.push((record, After::Begun(key)));

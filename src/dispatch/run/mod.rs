@@ -46,6 +46,7 @@ use crate::store::IdempotencyKey;
 use crate::store::Record;
 use crate::store::Store;
 use crate::store::StoreError;
+use beginning::Unsettled;
 use claiming::Looking;
 use commit::Committed;
 use commit::Committing;
@@ -90,6 +91,7 @@ pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
         settings,
         incoming: VecDeque::new(),
         offered: Offered::default(),
+        unsettled: Unsettled::default(),
         is_well: false,
         is_alone,
         admitted: 0,
@@ -123,6 +125,7 @@ struct Dispatcher {
     /// Let through, and not handed to the store yet.
     incoming: VecDeque<Request>,
     offered: Offered,
+    unsettled: Unsettled,
     /// The last commit went through.
     is_well: bool,
     /// No other replica may be sending to the same targets.
@@ -247,7 +250,10 @@ impl Dispatcher {
         let work = self.board.take_work();
         for record in work.records {
             let waiting = match record.status.is_final() {
-                true => self.canceling.remove(&record.event.message_id),
+                true => {
+                    self.unsettled.insert(record.event.uri.clone());
+                    self.canceling.remove(&record.event.message_id)
+                }
                 false => None,
             };
             self.gathered

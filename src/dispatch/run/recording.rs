@@ -59,6 +59,7 @@ impl Dispatcher {
     /// until then; else what has gathered.
     pub(super) fn next_batch(&mut self) -> Batch {
         let Some(failing) = &mut self.failing else {
+            self.unsettled.commit();
             let gathered = std::mem::take(&mut self.gathered);
             let (records, after): (Vec<_>, _) = gathered.into_iter().unzip();
             return Batch {
@@ -79,6 +80,7 @@ impl Dispatcher {
     ) {
         match result {
             Ok(answers) => {
+                self.unsettled.committed();
                 if self.failing.take().is_some() {
                     tracing::info!("the store can be written again");
                 }
