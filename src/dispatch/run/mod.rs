@@ -176,9 +176,8 @@ impl Dispatcher {
             if self.draining && self.is_idle() {
                 return;
             }
-            // From most of what arrives during a commit nothing can follow before the commit is
-            // done, so it is left to gather: being woken for each would cost more than the commit.
-            // What is to be sent, though, may be on its way meanwhile.
+            // What arrives during a commit is left to gather, for being woken for each would cost
+            // more than the commit. What is to be sent, though, may be on its way meanwhile.
             let (free, sleep) = (self.committing.is_none(), self.time_to_deadline());
             let early = free || self.may_begin_early();
             let input = tokio::select! {
