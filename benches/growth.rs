@@ -222,8 +222,8 @@ fn purging(bed: &mut Bed) -> Duration {
     let before: Timestamp = begun().plus(Duration::from_secs(1));
     let mut removed = 0;
     let took = timed(|| {
-        let count = bed.block_on(bed.store.purge(before, STEP as usize));
-        removed = count.expect("the store removes");
+        let step = bed.block_on(bed.store.purge(before, STEP as usize));
+        removed = step.expect("the store removes").messages;
     });
     took / u32::try_from(removed.max(1)).expect("a step is small")
 }

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::Bodies;
 use crate::config::Retention;
 use crate::store::Store;
+use crate::store::StoreError;
 
 /// Messages, deliveries or keys let go of in one step, at most.
 const STEP: usize = 200;
@@ -18,38 +19,74 @@ const REST: Duration = Duration::from_secs(10);
 pub(crate) async fn run(store: Arc<dyn Store>, retention: Retention, clock: Clock) {
     let mut complained = false;
     loop {
-        let removed = match step(&*store, &retention, &clock).await {
-            Ok(removed) => {
+        let goes_on = match step(&*store, &retention, &clock).await {
+            Ok(goes_on) => {
                 complained = false;
-                removed
+                goes_on
             }
             Err(error) => {
                 if !std::mem::replace(&mut complained, true) {
                     tracing::warn!(%error, "what is old cannot be removed; trying again");
                 }
-                0
+                false
             }
         };
-        tokio::time::sleep(if removed > 0 { PAUSE } else { REST }).await;
+        tokio::time::sleep(if goes_on { PAUSE } else { REST }).await;
     }
 }
 
-async fn step(
-    store: &dyn Store,
-    retention: &Retention,
-    clock: &Clock,
-) -> Result<usize, crate::store::StoreError> {
+/// Whether another step has something to do.
+async fn step(store: &dyn Store, retention: &Retention, clock: &Clock) -> Result<bool, StoreError> {
     let now = clock.now();
-    let mut removed = store.purge(now.minus(retention.finished), STEP).await?;
-    removed += store
-        .forget_deliveries(now.minus(retention.finished), STEP)
-        .await?;
-    removed += store
-        .forget_keys(now.minus(retention.idempotency), STEP)
-        .await?;
+    let finished = now.minus(retention.finished);
+    let mut goes_on = store.purge(finished, STEP).await?.goes_on;
+    goes_on |= store.forget_deliveries(finished, STEP).await? > 0;
+    let used = now.minus(retention.idempotency);
+    goes_on |= store.forget_keys(used, STEP).await? > 0;
     match retention.bodies {
-        Bodies::Discard => removed += store.discard_bodies(STEP).await?,
+        Bodies::Discard => goes_on |= store.discard_bodies(STEP).await?.goes_on,
         Bodies::Keep => {}
     }
-    Ok(removed)
+    Ok(goes_on)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::store::sqlite;
+    use crate::store::suite::samples;
+    use crate::store::suite::samples::at;
+    use crate::store::suite::samples::id;
+    use crate::store::suite::webhooks::plan_nothing;
+
+    /// Eight steps get past the stretch; with a rest after each that would be more than a minute.
+    #[tokio::test(start_paused = true)]
+    async fn a_long_stretch_of_the_log_in_which_nothing_ends_is_passed_without_a_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = sqlite::Options::new(folder.path().join("sipost.db"));
+        let store = sqlite::open(options, at(0)).unwrap();
+        samples::accept(&store, 1..=2).await;
+        let sending: Vec<_> = (0..15_000).map(|_| samples::sending(1, 1, 1)).collect();
+        store.record(sending.into()).await.unwrap();
+        samples::finish(&store, [2]).await;
+        plan_nothing(&store).await;
+
+        let begin = Instant::now();
+        let retention = Retention {
+            finished: Duration::from_secs(60),
+            idempotency: Duration::from_secs(60),
+            bodies: Bodies::Keep,
+        };
+        let clock = Clock::starting_at(at(120_000));
+        let removing = tokio::spawn(run(store.clone(), retention, clock));
+        // Time goes on only while both wait.
+        while store.message(id(2)).await.unwrap().is_some() {
+            tokio::time::sleep(PAUSE).await;
+        }
+        assert!(begin.elapsed() < REST, "{:?}", begin.elapsed());
+        removing.abort();
+        store.close().await.unwrap();
+    }
 }

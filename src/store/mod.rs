@@ -13,7 +13,7 @@ mod error;
 mod observer;
 mod replicas;
 #[cfg(test)]
-mod suite;
+pub(crate) mod suite;
 mod tail;
 mod waiting;
 mod webhooks;
@@ -130,12 +130,12 @@ pub trait Store: WebhookStore + ReplicaStore + Send + Sync + 'static {
     /// a delivery of it.
     fn committed(&self) -> watch::Receiver<u64>;
 
-    /// Removes up to `limit` messages that ended before `before`, with their events; how many
-    /// there were. Only those whose end was planned: see [`WebhookStore::plan`].
-    fn purge(&self, before: Timestamp, limit: usize) -> Reply<usize>;
+    /// Removes up to `limit` messages that ended before `before`, with their events, oldest first.
+    /// Only those whose end was planned: see [`WebhookStore::plan`].
+    fn purge(&self, before: Timestamp, limit: usize) -> Reply<Step>;
 
-    /// Drops the bodies of up to `limit` messages that have ended; how many there were.
-    fn discard_bodies(&self, limit: usize) -> Reply<usize>;
+    /// Drops the bodies of up to `limit` messages that have ended.
+    fn discard_bodies(&self, limit: usize) -> Reply<Step>;
 
     /// Forgets idempotency keys from before this time; how many there were.
     fn forget_keys(&self, before: Timestamp, limit: usize) -> Reply<usize>;
@@ -165,6 +165,15 @@ pub struct IdempotencyKey {
     pub key: Arc<str>,
     /// SHA-256 of the request's body: another body is another request.
     pub fingerprint: [u8; 32],
+}
+
+/// A step along the log, which looks at a bounded number of its events.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Step {
+    /// Messages it was for; none where it met no end of one.
+    pub messages: usize,
+    /// Whether the next step has something to look at. False at the end of what is old.
+    pub goes_on: bool,
 }
 
 /// What became of a submission.

@@ -53,6 +53,7 @@ use super::Observer;
 use super::Record;
 use super::Recorded;
 use super::Reply;
+use super::Step;
 use super::Store;
 use super::StoreError;
 use super::Stored;
@@ -313,21 +314,21 @@ impl Store for Postgres {
         self.shown.tail.committed()
     }
 
-    fn purge(&self, before: Timestamp, limit: usize) -> Reply<usize> {
+    fn purge(&self, before: Timestamp, limit: usize) -> Reply<Step> {
         let shown = self.shown.clone();
         let purged = self
             .pool
             .transact(move |c| async move { retention::purge(&c, before, limit).await });
         Box::pin(async move {
-            let (count, forgotten_to) = purged.await?;
+            let (step, forgotten_to) = purged.await?;
             if let Some(forgotten_to) = forgotten_to {
                 shown.tail.forget(forgotten_to);
             }
-            Ok(count)
+            Ok(step)
         })
     }
 
-    fn discard_bodies(&self, limit: usize) -> Reply<usize> {
+    fn discard_bodies(&self, limit: usize) -> Reply<Step> {
         self.pool
             .transact(move |c| async move { retention::discard_bodies(&c, limit).await })
     }

@@ -11,6 +11,7 @@ use super::rows;
 use super::schema;
 use super::schema::LOCKS;
 use crate::message::Timestamp;
+use crate::store::Step;
 use crate::store::StoreError;
 
 /// Held while somebody removes what is old.
@@ -29,23 +30,23 @@ struct Ends {
     seqs: Vec<i64>,
 }
 
-/// Removes messages; how many, and up to which event the log has holes now.
+/// Removes messages; and up to which event the log has holes now.
 pub(super) async fn purge(
     connection: &Connection,
     before: Timestamp,
     limit: usize,
-) -> Result<(usize, Option<u64>), StoreError> {
+) -> Result<(Step, Option<u64>), StoreError> {
     if !is_alone(connection).await? {
-        return Ok((0, None));
+        return Ok((Step::default(), None));
     }
     // What webhooks are still to be told of stays.
     let planned_to = rows::from_seq(schema::fact(connection, "planned_to").await?);
     let is_old = |seq, completed_at: Option<i64>| {
         completed_at.is_some_and(|at| at < before.as_millis()) && seq <= planned_to
     };
-    let ends = walk(connection, "purged_to", limit, is_old).await?;
+    let (ends, step) = walk(connection, "purged_to", limit, is_old).await?;
     let Some(last) = ends.seqs.last() else {
-        return Ok((0, None));
+        return Ok((step, None));
     };
     let client = connection.client();
     let chains = connection
@@ -65,17 +66,17 @@ pub(super) async fn purge(
         client.execute(&statement, &[&ends.ids]).await?;
     }
     set_fact(connection, "forgotten_to", *last).await?;
-    Ok((ends.ids.len(), Some(rows::to_seq(*last))))
+    Ok((step, Some(rows::to_seq(*last))))
 }
 
 pub(super) async fn discard_bodies(
     connection: &Connection,
     limit: usize,
-) -> Result<usize, StoreError> {
+) -> Result<Step, StoreError> {
     if !is_alone(connection).await? {
-        return Ok(0);
+        return Ok(Step::default());
     }
-    let ends = walk(connection, "discarded_to", limit, |_, _| true).await?;
+    let (ends, step) = walk(connection, "discarded_to", limit, |_, _| true).await?;
     let statement = connection
         .prepare(
             "UPDATE messages m SET body = NULL FROM unnest($1::uuid[]) AS u (id) \
@@ -86,7 +87,7 @@ pub(super) async fn discard_bodies(
         .client()
         .execute(&statement, &[&ends.ids])
         .await?;
-    Ok(ends.ids.len())
+    Ok(step)
 }
 
 pub(super) async fn forget_keys(
@@ -133,7 +134,7 @@ async fn walk(
     place: &str,
     limit: usize,
     is_wanted: impl Fn(i64, Option<i64>) -> bool,
-) -> Result<Ends, StoreError> {
+) -> Result<(Ends, Step), StoreError> {
     let begin = rows::from_seq(schema::fact(connection, place).await?);
     let scan = limit
         .saturating_mul(SCAN_PER_MESSAGE)
@@ -150,13 +151,16 @@ async fn walk(
         .query(&statement, &[&begin, &rows::limit(scan)])
         .await?;
     let (mut ends, mut reached) = (Ends::default(), begin);
+    let mut goes_on = found.len() == scan;
     for row in &found {
         if ends.ids.len() == limit {
+            goes_on = true;
             break;
         }
         let seq: i64 = row.try_get(0)?;
         if let Some(id) = row.try_get::<_, Option<Uuid>>(1)? {
             if !is_wanted(seq, row.try_get(2)?) {
+                goes_on = false;
                 break;
             }
             ends.ids.push(id);
@@ -167,7 +171,8 @@ async fn walk(
     if reached != begin {
         set_fact(connection, place, reached).await?;
     }
-    Ok(ends)
+    let messages = ends.ids.len();
+    Ok((ends, Step { messages, goes_on }))
 }
 
 async fn set_fact(connection: &Connection, name: &str, value: i64) -> Result<(), StoreError> {

@@ -37,6 +37,7 @@ pub use super::Observer;
 use super::Record;
 use super::Recorded;
 use super::Reply;
+use super::Step;
 use super::Store;
 use super::StoreError;
 use super::Stored;
@@ -218,7 +219,7 @@ impl Store for Sqlite {
         self.tail.committed()
     }
 
-    fn purge(&self, before: Timestamp, limit: usize) -> Reply<usize> {
+    fn purge(&self, before: Timestamp, limit: usize) -> Reply<Step> {
         self.writer.submit(
             Urgency::Ongoing,
             Weight::of_rows(limit),
@@ -227,7 +228,7 @@ impl Store for Sqlite {
         )
     }
 
-    fn discard_bodies(&self, limit: usize) -> Reply<usize> {
+    fn discard_bodies(&self, limit: usize) -> Reply<Step> {
         self.writer.submit(
             Urgency::Ongoing,
             Weight::of_rows(limit),

@@ -11,6 +11,7 @@ use super::rows;
 use super::schema;
 use super::turn::Turn;
 use crate::message::Timestamp;
+use crate::store::Step;
 use crate::store::StoreError;
 
 /// Events looked at for each message wanted: most messages have two.
@@ -31,11 +32,11 @@ struct End {
 pub(super) fn purge(
     turn: &mut Turn<'_>,
     (before, limit): &(Timestamp, usize),
-) -> Result<usize, StoreError> {
+) -> Result<Step, StoreError> {
     // What webhooks are still to be told of stays.
     let planned_to = schema::fact(turn.connection, "planned_to")?;
     let is_old = |end: &End| end.completed_at < before.as_millis() && end.seq <= planned_to;
-    let ends = walk(turn, "purged_to", *limit, is_old)?;
+    let (ends, step) = walk(turn, "purged_to", *limit, is_old)?;
     for end in &ends {
         forget_events(turn, end.seq)?;
         turn.prepare("DELETE FROM states WHERE id = ?1")?
@@ -47,16 +48,16 @@ pub(super) fn purge(
         turn.positions.forgotten_to = last.seq;
         schema::set_fact(turn.connection, "forgotten_to", last.seq)?;
     }
-    Ok(ends.len())
+    Ok(step)
 }
 
-pub(super) fn discard_bodies(turn: &mut Turn<'_>, limit: &usize) -> Result<usize, StoreError> {
-    let ends = walk(turn, "discarded_to", *limit, |_| true)?;
+pub(super) fn discard_bodies(turn: &mut Turn<'_>, limit: &usize) -> Result<Step, StoreError> {
+    let (ends, step) = walk(turn, "discarded_to", *limit, |_| true)?;
     let mut discard = turn.prepare("UPDATE messages SET body = NULL WHERE number = ?1")?;
     for end in &ends {
         discard.execute([end.number])?;
     }
-    Ok(ends.len())
+    Ok(step)
 }
 
 pub(super) fn forget_keys(
@@ -89,7 +90,7 @@ fn walk(
     place: &str,
     limit: usize,
     wanted: impl Fn(&End) -> bool,
-) -> Result<Vec<End>, StoreError> {
+) -> Result<(Vec<End>, Step), StoreError> {
     let begin = schema::fact(turn.connection, place)?;
     let scan = limit
         .saturating_mul(SCAN_PER_MESSAGE)
@@ -99,10 +100,14 @@ fn walk(
     let mut state =
         turn.prepare("SELECT number, completed_at FROM states WHERE id = ?1 AND last_event = ?2")?;
     let mut rows = log.query(params![begin, scan])?;
-    let (mut ends, mut reached) = (Vec::new(), begin);
-    while ends.len() < limit
-        && let Some(row) = rows.next()?
-    {
+    let (mut ends, mut reached, mut looked_at) = (Vec::new(), begin, 0);
+    let goes_on = loop {
+        if ends.len() == limit || looked_at == scan {
+            break true;
+        }
+        let Some(row) = rows.next()? else {
+            break false;
+        };
         let seq: u64 = row.get(0)?;
         if rows::kind(row, 1)?.is_terminal() {
             let id: [u8; 16] = row.get(2)?;
@@ -118,17 +123,18 @@ fn walk(
                 .optional()?;
             match end {
                 Some(end) if wanted(&end) => ends.push(end),
-                Some(_) => break,
+                Some(_) => break false,
                 None => {}
             }
         }
-        reached = seq;
-    }
+        (reached, looked_at) = (seq, looked_at + 1);
+    };
     drop(rows);
     if reached != begin {
         schema::set_fact(turn.connection, place, reached)?;
     }
-    Ok(ends)
+    let messages = ends.len();
+    Ok((ends, Step { messages, goes_on }))
 }
 
 /// Removes the event `last` and those it hangs on.

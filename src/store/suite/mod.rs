@@ -64,6 +64,8 @@ macro_rules! store_suite {
                 purging_takes_what_ended_and_leaves_what_waits
                 numbers_go_on_after_everything_was_purged
                 bodies_are_discarded_once_a_message_ended
+                a_step_changes_no_more_rows_than_it_was_told_to
+                a_step_that_meets_no_end_goes_on_behind_what_it_looked_at
             }
             life {
                 an_epoch_lasts

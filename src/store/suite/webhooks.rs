@@ -659,11 +659,11 @@ pub(crate) async fn events_that_were_not_planned_are_not_purged(bed: &dyn Bed) {
         let records = vec![sending(number, 1, 1), succeeded(number, 1, 1)];
         store.record(records.into()).await.unwrap();
     }
-    assert_eq!(store.purge(at(100), 9).await.unwrap(), 0);
+    assert_eq!(store.purge(at(100), 9).await.unwrap().messages, 0);
     assert!(plan(&store, 3, Vec::new()).await);
-    assert_eq!(store.purge(at(100), 9).await.unwrap(), 1);
+    assert_eq!(store.purge(at(100), 9).await.unwrap().messages, 1);
     assert!(plan(&store, 4, Vec::new()).await);
-    assert_eq!(store.purge(at(100), 9).await.unwrap(), 1);
+    assert_eq!(store.purge(at(100), 9).await.unwrap().messages, 1);
     store.close().await.unwrap();
 }
 
