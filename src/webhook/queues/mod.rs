@@ -71,6 +71,8 @@ struct Queue {
     waiting: VecDeque<DueDelivery>,
     /// What is waiting or under way: the store still says that it is due.
     held: HashSet<u64>,
+    /// Ended since the look that is under way began, which may still see them as they were.
+    ended: HashSet<u64>,
     in_flight: usize,
     width: usize,
     is_failing: bool,
@@ -84,6 +86,7 @@ impl Queue {
         Self {
             waiting: VecDeque::new(),
             held: HashSet::new(),
+            ended: HashSet::new(),
             in_flight: 0,
             width: 1,
             is_failing: false,
@@ -136,11 +139,13 @@ impl Queues {
             return;
         };
         known.is_looking = false;
+        let ended = std::mem::take(&mut known.ended);
         if let Some(next_at) = due.next_at {
             known.look_no_later_than(next_at);
         }
         for delivery in due.deliveries {
-            if known.held.insert(delivery.key.seq) {
+            let seq = delivery.key.seq;
+            if !ended.contains(&seq) && known.held.insert(seq) {
                 self.loaded += delivery.json.len();
                 known.waiting.push_back(delivery);
             }
@@ -151,6 +156,7 @@ impl Queues {
     pub(super) fn handle_not_found(&mut self, queue: &Arc<str>, again_at: Timestamp) {
         if let Some(known) = self.known.get_mut(queue) {
             known.is_looking = false;
+            known.ended.clear();
             known.look_no_later_than(again_at);
         }
     }
@@ -168,6 +174,9 @@ impl Queues {
         }
         known.in_flight = known.in_flight.saturating_sub(1);
         known.held.remove(&seq);
+        if known.is_looking {
+            known.ended.insert(seq);
+        }
         // What waited for this one may be due now.
         let mut look_at = now;
         match end {

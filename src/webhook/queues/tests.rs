@@ -57,6 +57,8 @@ struct World {
     rows: BTreeMap<(Arc<str>, u64), Row>,
     /// Posts under way: when they end, and what they are.
     posts: BTreeSet<(u64, Arc<str>, u64)>,
+    /// Looks under way: when they end, and what they saw when they began.
+    looks: Vec<(u64, Arc<str>, Due)>,
     /// Times at which deliveries were taken, in order, by queue.
     taken: HashMap<Arc<str>, Vec<(u64, u64)>>,
     rng: SmallRng,
@@ -74,6 +76,7 @@ impl World {
                 .collect(),
             rows: BTreeMap::new(),
             posts: BTreeSet::new(),
+            looks: Vec::new(),
             taken: HashMap::new(),
             rng: SmallRng::seed_from_u64(seed),
             now: 0,
@@ -119,7 +122,8 @@ impl World {
             match output {
                 Output::Look(queue, limit) => {
                     let due = self.due(&queue, limit);
-                    self.queues.handle_found(&queue, due);
+                    let took = self.rng.random_range(0..40);
+                    self.looks.push((self.now + took, queue, due));
                 }
                 Output::Post(delivery) => self.post(&delivery.key),
             }
@@ -169,7 +173,8 @@ impl World {
             let post = self.posts.first().map(|(time, ..)| *time);
             let deadline = self.queues.deadline();
             let deadline = deadline.map(|time| u64::try_from(time.as_millis()).unwrap());
-            let next = [post, deadline.filter(|time| *time > self.now)];
+            let look = self.looks.iter().map(|(time, ..)| *time).min();
+            let next = [post, look, deadline.filter(|time| *time > self.now)];
             let Some(next) = next.into_iter().flatten().min().filter(|next| *next <= end) else {
                 self.now = end;
                 return;
@@ -180,6 +185,13 @@ impl World {
             {
                 self.posts.pop_first();
                 self.end(&queue, seq);
+            }
+            let (now, looks) = (self.now, std::mem::take(&mut self.looks));
+            for (time, queue, due) in looks {
+                match time <= now {
+                    true => self.queues.handle_found(&queue, due),
+                    false => self.looks.push((time, queue, due)),
+                }
             }
         }
     }
