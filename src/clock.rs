@@ -44,10 +44,21 @@ impl Clock {
         }
     }
 
+    /// The time, as exactly as it is known.
+    pub fn exact(&self) -> SystemTime {
+        match &self.source {
+            Source::System => SystemTime::UNIX_EPOCH + since_epoch(),
+            Source::Fixed(time, at) => {
+                let since_epoch = time.since(Timestamp::EPOCH);
+                SystemTime::UNIX_EPOCH + since_epoch + now().saturating_duration_since(*at)
+            }
+        }
+    }
+
     /// The time, in milliseconds.
     pub fn now(&self) -> Timestamp {
         match &self.source {
-            Source::System => system_time(),
+            Source::System => Timestamp::EPOCH.plus(since_epoch()),
             Source::Fixed(time, at) => time.plus(now().saturating_duration_since(*at)),
         }
     }
@@ -58,9 +69,9 @@ impl Clock {
     clippy::disallowed_methods,
     reason = "this is the clock the others are made from"
 )]
-fn system_time() -> Timestamp {
+fn since_epoch() -> Duration {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    Timestamp::EPOCH.plus(since_epoch.unwrap_or(Duration::ZERO))
+    since_epoch.unwrap_or(Duration::ZERO)
 }
 
 #[cfg(test)]
@@ -72,5 +83,7 @@ mod tests {
         let clock = Clock::starting_at(Timestamp::from_millis(1_000));
         tokio::time::advance(Duration::from_secs(32)).await;
         assert_eq!(clock.now(), Timestamp::from_millis(33_000));
+        let exact = SystemTime::UNIX_EPOCH + Duration::from_secs(33);
+        assert_eq!(clock.exact(), exact);
     }
 }

@@ -67,7 +67,10 @@ const AT_HOME: &[(&str, &str)] = &[
     ("tokio_tungstenite", "agent sandbox"),
     ("axum", "api"),
     ("clap", "cli"),
-    ("reqwest", "webhook cli"),
+    ("reqwest", "webhook cli telemetry"),
+    ("opentelemetry", "telemetry"),
+    ("opentelemetry_sdk", "telemetry"),
+    ("opentelemetry_otlp", "telemetry"),
 ];
 
 const MAX_FILE: usize = 400;

@@ -109,6 +109,7 @@ fn record(number: u64, what: What, status: Status) -> Record {
         uri: uri(number),
         account: Some("sip:alice@example.com".into()),
         webhook: None,
+        trace: None,
         metadata: Metadata::new(),
         what,
     };

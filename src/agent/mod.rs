@@ -34,5 +34,6 @@ pub use reconnect::Recovery;
 pub use status::Shown;
 pub use tls::TlsError;
 pub use tls::client_config;
+pub use translate::call_id;
 pub use websocket::Dialing;
 pub use websocket::Server;

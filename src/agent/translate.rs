@@ -6,6 +6,7 @@ use super::handle::Job;
 use crate::message::Answer;
 use crate::message::HeaderMap;
 use crate::message::Message;
+use crate::message::MessageId;
 use crate::message::Outcome;
 use crate::message::RequestView;
 use crate::message::ResponseView;
@@ -36,7 +37,7 @@ pub(super) fn prepare(
     attempt: u32,
     now: Timestamp,
 ) -> (RequestView, Job) {
-    let call_id = message.id.to_string();
+    let call_id = call_id(message.id);
     let from_tag = from_tag(message);
     let cseq = 1 + (attempt.saturating_sub(1) % 100_000_000) * CSEQ_PER_ATTEMPT;
 
@@ -68,6 +69,11 @@ pub(super) fn prepare(
             request: outgoing,
         },
     )
+}
+
+/// The Call-ID of every attempt at a message.
+pub fn call_id(message: MessageId) -> String {
+    message.to_string()
 }
 
 /// The headers of a MESSAGE in their order, without those that count: CSeq and Content-Length.

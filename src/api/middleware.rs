@@ -22,8 +22,10 @@ use super::access::Caller;
 use super::browser;
 use super::error::ApiError;
 use super::error::FailureCause;
+use super::observer::Answered;
 use super::peer::ClientAddress;
 use super::peer::Peer;
+use super::trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -42,6 +44,12 @@ pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: 
     if let Some(client) = client {
         request.extensions_mut().insert(client);
     }
+    let asked = route.as_ref().map(MatchedPath::as_str);
+    let client_trace = trace::of_client(request.headers());
+    let trace = api.observer.asked(&method, asked, client_trace);
+    if let Some(trace) = trace {
+        request.extensions_mut().insert(trace);
+    }
     let mut response = next.run(request).await;
     let told = Told {
         id: &id,
@@ -50,9 +58,16 @@ pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: 
         client,
         took: begun.elapsed(),
     };
-    let route = told.route.map(MatchedPath::as_str);
-    api.observer
-        .answered(&method, route, response.status(), told.took);
+    api.observer.answered(&Answered {
+        method: &method,
+        route: asked,
+        id: id.to_str().unwrap_or_default(),
+        status: response.status(),
+        begun: begun.into_std(),
+        took: told.took,
+        client: client_trace,
+        trace,
+    });
     log(&told, &response);
     browser::protect(response.headers_mut());
     response.headers_mut().insert(REQUEST_ID, id);

@@ -1,6 +1,7 @@
 //! Who wants to know what clients ask for, and writes down the figures of `GET /metrics`.
 
 use std::time::Duration;
+use std::time::Instant;
 
 use axum::http::Method;
 use axum::http::StatusCode;
@@ -8,12 +9,18 @@ use axum::http::StatusCode;
 use crate::dispatch::Standing;
 use crate::message::AgentState;
 use crate::message::Timestamp;
+use crate::message::Trace;
 
 /// Told of every answer. Called with every request, so it must neither block nor be slow.
 pub trait Observer: Send + Sync {
-    /// A request to this route, if there is one, was answered. `took` ends with the head of the
-    /// answer; an event stream goes on after that.
-    fn answered(&self, method: &Method, route: Option<&str>, status: StatusCode, took: Duration);
+    /// A request to this route came, as part of the client's trace if that told of one. Gives the
+    /// trace that what follows from the request is part of.
+    fn asked(&self, _: &Method, _route: Option<&str>, client: Option<Trace>) -> Option<Trace> {
+        client
+    }
+
+    /// A request was answered.
+    fn answered(&self, answered: &Answered<'_>);
 
     /// Everything that was counted, with what stands now, in the text form of OpenMetrics.
     fn report(&self, readings: Readings) -> String;
@@ -21,11 +28,32 @@ pub trait Observer: Send + Sync {
 
 /// Nobody wants to know.
 impl Observer for () {
-    fn answered(&self, _: &Method, _: Option<&str>, _: StatusCode, _: Duration) {}
+    fn answered(&self, _: &Answered<'_>) {}
 
     fn report(&self, _: Readings) -> String {
         String::new()
     }
+}
+
+/// A request that was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its route, if there is one.
+    pub route: Option<&'a str>,
+    /// What its client or we call it.
+    pub id: &'a str,
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// When it came.
+    pub begun: Instant,
+    /// Up to the head of the answer; an event stream goes on after that.
+    pub took: Duration,
+    /// The trace that the client told of.
+    pub client: Option<Trace>,
+    /// What [`Observer::asked`] gave.
+    pub trace: Option<Trace>,
 }
 
 /// What stands somewhere at the moment, and is not counted.

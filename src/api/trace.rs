@@ -9,21 +9,21 @@ use axum::http::request::Parts;
 use crate::message::Trace;
 
 /// What the client says of its trace; nothing when it says nothing, or what cannot be read.
-fn of_client(headers: &HeaderMap) -> Option<Trace> {
+pub(super) fn of_client(headers: &HeaderMap) -> Option<Trace> {
     let mut given = headers.get_all("traceparent").iter();
     let trace = given.next()?.to_str().ok().and_then(Trace::parse)?;
     // Of two nobody knows which one is meant.
     given.next().is_none().then_some(trace)
 }
 
-/// The trace that what is taken in by a request is part of.
+/// The trace that what is taken in by a request is part of, as [`super::Observer::asked`] said.
 pub(super) struct TraceOf(pub(super) Option<Trace>);
 
 impl<S: Sync> FromRequestParts<S> for TraceOf {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(of_client(&parts.headers)))
+        Ok(Self(parts.extensions.get().copied()))
     }
 }
 

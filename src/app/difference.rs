@@ -82,6 +82,10 @@ impl Difference {
         if old.sip.upgrade_headers != new.sip.upgrade_headers {
             self.name("sip.upgrade_headers");
         }
+        let otlp_headers = |config: &Config| config.telemetry.otlp.clone().map(|otlp| otlp.headers);
+        if otlp_headers(old) != otlp_headers(new) {
+            self.name("telemetry.otlp_headers");
+        }
         if old.store.place != new.store.place {
             self.name("store.url");
         }

@@ -12,6 +12,7 @@ mod reload;
 mod sandboxed;
 mod share;
 mod store;
+mod traces;
 mod webhooks;
 
 use std::net::SocketAddr;
@@ -43,6 +44,7 @@ use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::telemetry::Metrics;
+use crate::telemetry::Watch;
 use crate::webhook::Webhooks;
 use crew::Crew;
 use reload::HttpSide;
@@ -51,6 +53,7 @@ use reload::Reader;
 use sandboxed::sandboxed;
 use share::Sharing;
 use store::open_store;
+pub use traces::TracingError;
 pub use webhooks::WebhooksError;
 
 /// Why the gateway did not start.
@@ -68,6 +71,9 @@ pub enum AppError {
     /// The certificate for clients cannot be shown.
     #[error(transparent)]
     Certificate(#[from] api::CertificateError),
+    /// Spans cannot be handed over.
+    #[error(transparent)]
+    Tracing(#[from] TracingError),
     /// Webhooks cannot be posted.
     #[error(transparent)]
     Webhooks(#[from] WebhooksError),
@@ -92,6 +98,7 @@ pub struct Gateway {
     dispatcher: JoinHandle<()>,
     posting: JoinHandle<()>,
     server: JoinHandle<()>,
+    tracing: Option<JoinHandle<()>>,
     background: JoinSet<()>,
 }
 
@@ -104,6 +111,8 @@ struct Ends {
     posting: CancellationToken,
     /// Ends event streams.
     closing: CancellationToken,
+    /// Hands over what spans there are, and no more.
+    tracing: CancellationToken,
     /// Ends everything that still waits.
     grace_over: CancellationToken,
 }
@@ -151,6 +160,8 @@ impl Gateway {
         let metrics = Metrics::new();
         let store = open_store(&config, &clock, &metrics).await?;
         let ends = Ends::default();
+        let targets = targets(&config);
+        let (watch, tracing) = traces::watch(&config, targets, &metrics, &clock, &ends.tracing)?;
 
         let (reports, told) = mpsc::unbounded_channel();
         let common = agents::common(&config, store.epoch(), &clock, reports, &metrics)?;
@@ -163,15 +174,15 @@ impl Gateway {
             reports: told,
             drain: ends.draining.clone(),
             clock: clock.clone(),
-            observer: Arc::new(metrics.clone()),
+            observer: Arc::new(watch.clone()),
             seed: rand::random(),
-            settings: dispatch_settings(&config),
+            settings: dispatch_settings(&config, targets),
         };
         let dispatcher = tokio::spawn(dispatch::run(parts, commands));
         let mut sharing = Sharing::new(store.clone(), config.store.lease);
         sharing.agree(&mut crew, &config, &dispatch).await;
 
-        let webhooks = webhooks::open(&config, &store, &clock, Arc::new(metrics.clone())).await?;
+        let webhooks = webhooks::open(&config, &store, &clock, Arc::new(watch.clone())).await?;
         let posting = webhooks::post(webhooks.clone(), store.leads(), ends.posting.clone());
         let posting = tokio::spawn(posting);
 
@@ -183,7 +194,7 @@ impl Gateway {
         let sandbox = sandboxed.and_then(|config| config.accounts.into_iter().next());
         let tls = https(&config, &mut background)?;
         let live = Live::new(config, sandbox, crew, dispatch, tls);
-        let router = api::router(api(&live, &store, feed, webhooks, metrics, clock, &ends));
+        let router = api::router(api(&live, &store, feed, webhooks, watch, clock, &ends));
         let server = server(&live);
         let (closing, grace_over) = (ends.closing.clone(), ends.grace_over.clone());
         let serving = api::serve(listener, router, server, closing, grace_over);
@@ -196,6 +207,7 @@ impl Gateway {
             dispatcher,
             posting,
             server: tokio::spawn(serving),
+            tracing,
             background,
         })
     }
@@ -248,6 +260,9 @@ impl Gateway {
             self.ends.grace_over.cancel();
             self.server.abort();
         }
+        if let Some(tracing) = self.tracing {
+            traces::hand_over(tracing, &self.ends.tracing, LEAVE_GRACE).await;
+        }
         self.background.shutdown().await;
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the store did not close");
@@ -268,7 +283,7 @@ fn api(
     store: &Arc<dyn Store>,
     feed: Feed,
     webhooks: Webhooks,
-    metrics: Metrics,
+    watch: Watch,
     clock: Clock,
     ends: &Ends,
 ) -> Api {
@@ -279,7 +294,7 @@ fn api(
         webhooks,
         addressing: live.accounts.clone(),
         agents: live.crew.directory(),
-        observer: Arc::new(metrics),
+        observer: Arc::new(watch),
         clock,
         access: live.access.subscribe(),
         limits: live.limits.subscribe(),
@@ -295,15 +310,20 @@ fn rates(config: &Config) -> Vec<(Arc<str>, Option<f64>)> {
     config.accounts.iter().map(rate).collect()
 }
 
-fn dispatch_settings(config: &Config) -> dispatch::Settings {
+fn dispatch_settings(config: &Config, targets: Targets) -> dispatch::Settings {
     dispatch::Settings {
         max_queued: config.delivery.max_queued,
         max_held_bytes: MAX_HELD_BYTES,
         backoff: config.delivery.backoff,
-        targets: match config.telemetry.hash_targets {
-            false => Targets::Plain,
-            true => Targets::Hashed(rand::random()),
-        },
+        targets,
+    }
+}
+
+/// How targets are shown; the same in the log and in spans.
+fn targets(config: &Config) -> Targets {
+    match config.telemetry.hash_targets {
+        false => Targets::Plain,
+        true => Targets::Hashed(rand::random()),
     }
 }
 

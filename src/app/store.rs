@@ -90,7 +90,7 @@ pub(super) fn name(config: &Config, store: &dyn Store) -> Option<Arc<str>> {
 
 /// What this replica is called: as configured, else as its host. In a container that is the name
 /// of the container, which no other replica has.
-fn replica(config: &Config) -> String {
+pub(super) fn replica(config: &Config) -> String {
     let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let name = config.store.replica.clone().or_else(host);
     let name = name.as_deref().map(str::trim).unwrap_or_default();

@@ -62,6 +62,7 @@ pub use store::Place;
 pub use store::Store;
 pub use store::Synchronous;
 pub use telemetry::LogFormat;
+pub use telemetry::Otlp;
 pub use telemetry::Telemetry;
 pub use webhooks::Webhooks;
 

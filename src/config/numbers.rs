@@ -28,15 +28,19 @@ impl Section<'_> {
 
     /// A number above zero, or nothing.
     pub(super) fn positive(&mut self, key: &'static str) -> Option<f64> {
-        let parse = |value: &Value| {
-            let number = match &value.kind {
-                ValueKind::Float(number) => *number,
-                ValueKind::String(text) if value::is_variable(value) => text.parse().ok()?,
-                _ => f64::from(u32::try_from(value::whole_number(value)?).ok()?),
-            };
-            (number.is_finite() && number > 0.0).then_some(number)
-        };
-        self.optional(key, "a number above 0", parse)
+        let fits = |number: &f64| number.is_finite() && *number > 0.0;
+        self.optional(key, "a number above 0", |value| {
+            number_of(value).filter(fits)
+        })
+    }
+
+    /// A share of a whole.
+    pub(super) fn share(&mut self, key: &'static str) -> f64 {
+        let fits = |number: &f64| (0.0..=1.0).contains(number);
+        self.required(key, "a number from 0 to 1", |value| {
+            number_of(value).filter(fits)
+        })
+        .unwrap_or_default()
     }
 
     /// A duration within these bounds.
@@ -72,5 +76,13 @@ impl Section<'_> {
             range.contains(&number).then_some(number)
         };
         self.required(key, &accepted, parse).unwrap_or(min)
+    }
+}
+
+fn number_of(value: &Value) -> Option<f64> {
+    match &value.kind {
+        ValueKind::Float(number) => Some(*number),
+        ValueKind::String(text) if value::is_variable(value) => text.parse().ok(),
+        _ => Some(f64::from(u32::try_from(value::whole_number(value)?).ok()?)),
     }
 }

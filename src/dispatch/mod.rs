@@ -13,6 +13,7 @@ pub use handle::Admission;
 pub use handle::CancelError;
 pub use handle::Command;
 pub use handle::Handle;
+pub use observer::Attempted;
 pub use observer::Observer;
 pub use observer::Standing;
 pub use observer::WaitingFor;

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use crate::message::Event;
+use crate::message::MessageId;
 use crate::message::Timestamp;
+use crate::message::Trace;
 
 /// Told of everything that is counted. Called by the dispatcher's task with every message, so it
 /// must neither block nor be slow.
@@ -12,9 +15,12 @@ pub trait Observer: Send + Sync {
     /// So many messages are durable and on their way.
     fn accepted(&self, messages: usize);
 
-    /// An attempt ended, so long after its agent was given it: with this final response, or
-    /// without one.
-    fn attempted(&self, status_code: Option<u16>, took: Duration);
+    /// An attempt begins: its agent is given it at `given`, and the message could have been sent
+    /// `since`.
+    fn begun(&self, _sending: &Event, _since: Timestamp, _given: Instant) {}
+
+    /// An attempt ended.
+    fn attempted(&self, attempted: &Attempted<'_>);
 
     /// The end of a message is durable, so long after the message was taken in.
     fn finished(&self, event: &Event, took: Duration);
@@ -24,9 +30,26 @@ pub trait Observer: Send + Sync {
 impl Observer for () {
     fn accepted(&self, _messages: usize) {}
 
-    fn attempted(&self, _status_code: Option<u16>, _took: Duration) {}
+    fn attempted(&self, _attempted: &Attempted<'_>) {}
 
     fn finished(&self, _event: &Event, _took: Duration) {}
+}
+
+/// An attempt that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempted<'a> {
+    /// At which message.
+    pub message: MessageId,
+    /// What the message is part of.
+    pub trace: Option<Trace>,
+    /// Which one of the message it was, from 1.
+    pub attempt: u32,
+    /// The agent that made it; `None` when it is gone, or when the whole gateway was.
+    pub agent: Option<&'a str>,
+    /// The code of the final response, or a word for why there was none.
+    pub code: Result<u16, &'static str>,
+    /// From when its agent was given it; `None` when that was in another life of the gateway.
+    pub took: Option<Duration>,
 }
 
 /// How many messages are where.

@@ -10,6 +10,7 @@ use super::header_map::HeaderMap;
 use super::id::MessageId;
 use super::json;
 use super::time::Timestamp;
+use super::trace::Trace;
 
 /// Something that happened to a message, as SSE, webhooks and pages show it.
 ///
@@ -31,6 +32,8 @@ pub struct Event {
     pub account: Option<Arc<str>>,
     /// Where the message's own events are posted; not a member of the JSON.
     pub webhook: Option<Arc<str>>,
+    /// The trace of the message; not a member of the JSON.
+    pub trace: Option<Trace>,
     /// The client's own pairs.
     pub metadata: Metadata,
     /// What happened.
@@ -297,6 +300,7 @@ mod tests {
             uri: "sip:bob@example.com".into(),
             account: None,
             webhook: None,
+            trace: None,
             metadata: Metadata::from([("order".to_owned(), "42".to_owned())]),
             what,
         }

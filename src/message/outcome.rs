@@ -16,11 +16,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The code of the final response, if there was one.
-    pub fn status_code(&self) -> Option<u16> {
+    /// The code of the final response, or a word for why there was none.
+    pub fn code(&self) -> Result<u16, &'static str> {
         match self {
-            Self::Answered(answer) => Some(answer.response.status_code),
-            Self::NotWritten | Self::Unknown(_) => None,
+            Self::Answered(answer) => Ok(answer.response.status_code),
+            Self::NotWritten => Err("not written"),
+            Self::Unknown(Unknown::Disconnected) => Err("disconnected"),
+            Self::Unknown(Unknown::Silent) => Err("timeout"),
+            Self::Unknown(Unknown::Died) => Err("gateway ended"),
         }
     }
 }

@@ -13,13 +13,13 @@ use uuid::Uuid;
 use super::client::Client;
 use super::client::Post;
 use super::guard::UrlRefused;
+use super::observer::Observer;
 use super::planner;
 use super::recovery;
 use super::roster::Roster;
 use super::roster::RosterError;
 use super::schedule::Schedule;
 use super::sender;
-use super::sender::Observer;
 use super::sender::Sender;
 use super::sign::SigningSecret;
 use super::vault::Vault;
@@ -276,7 +276,7 @@ impl Webhooks {
             at,
             signatures: &member.sign(&event_id, at, &event),
             body: event.clone(),
-            trace: None,
+            part_of: None,
         };
         let (_, mut attempt) = self.0.sender.attempt(post).await;
         attempt.number = 1;

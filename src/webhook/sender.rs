@@ -15,6 +15,9 @@ use url::Url;
 use super::client::Answer;
 use super::client::Client;
 use super::client::Post;
+use super::observer::Observer;
+use super::observer::PartOf;
+use super::observer::Posted;
 use super::queues::End;
 use super::queues::Output;
 use super::queues::Queues;
@@ -24,6 +27,7 @@ use super::sign::SigningSecret;
 use crate::clock;
 use crate::clock::Clock;
 use crate::message::EndpointId;
+use crate::message::Event;
 use crate::message::Timestamp;
 use crate::store::Attempt;
 use crate::store::Attempted;
@@ -45,18 +49,6 @@ const SWEEP_PAGE: usize = 256;
 const COUNT: Duration = Duration::from_secs(10);
 /// Before another try, when the store does not do what it is asked.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Who wants to know how posts go.
-pub trait Observer: Send + Sync {
-    /// An attempt ended; `Silent` when no answer came.
-    fn attempted(&self, _answer: &Answer, _took: Duration) {}
-
-    /// So many deliveries have not ended.
-    fn pending(&self, _count: u64) {}
-}
-
-/// Nobody wants to know.
-impl Observer for () {}
 
 /// What the sender works with.
 pub(super) struct Sender {
@@ -247,6 +239,11 @@ impl Sender {
         let Some((url, signatures)) = self.envelope(&delivery, &id, at) else {
             return Done::Closed(queue, seq);
         };
+        let part_of = delivery.trace.map(|trace| PartOf {
+            trace,
+            message: delivery.message_id,
+            attempt: Event::read_facts(&delivery.json).map_or(0, |(attempt, _)| attempt),
+        });
         let body = delivery.json;
         let post = Post {
             url: &url,
@@ -254,7 +251,7 @@ impl Sender {
             at,
             signatures: &signatures,
             body,
-            trace: delivery.trace,
+            part_of,
         };
         let (answer, attempt) = self.attempt(post).await;
         let now = attempt.at.plus(attempt.took);
@@ -289,10 +286,21 @@ impl Sender {
 
     /// Posts once.
     pub(super) async fn attempt(&self, post: Post<'_>) -> (Answer, Attempt) {
-        let (at, began) = (post.at, clock::now());
-        let answer = self.client.post(post, at).await;
+        let (at, began, url, id) = (post.at, clock::now(), post.url, post.id);
+        let observer = &*self.observer;
+        let part_of = post
+            .part_of
+            .map(|part_of| (part_of, observer.posting(&part_of)));
+        let trace = part_of.map(|(_, trace)| trace);
+        let answer = self.client.post(post, trace, at).await;
         let took = clock::now().saturating_duration_since(began);
-        self.observer.attempted(&answer, took);
+        observer.attempted(&Posted {
+            url,
+            id,
+            answer: &answer,
+            took,
+            part_of,
+        });
         let (status, first, error) = match answer.clone() {
             Answer::Answered { status, first, .. } => (Some(status), first, None),
             Answer::Silent(reason) => (None, String::new(), Some(reason)),

@@ -8,6 +8,7 @@ use super::AttemptKey;
 use super::Board;
 use super::Cancel;
 use super::End;
+use super::Entry;
 use super::Phase;
 use super::Teller;
 use super::tell::event;
@@ -17,9 +18,23 @@ use crate::message::MessageId;
 use crate::message::Originator;
 use crate::message::Outcome;
 use crate::message::Timestamp;
+use crate::message::Trace;
 use crate::message::What;
 use crate::message::retry;
 use crate::message::retry::Situation;
+
+/// An attempt that ended, as far as the board knows it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::dispatch) struct Ended {
+    /// Of which message.
+    pub(in crate::dispatch) message: MessageId,
+    /// What the message is part of.
+    pub(in crate::dispatch) trace: Option<Trace>,
+    /// Which one of the message it was, from 1.
+    pub(in crate::dispatch) attempt: u32,
+    /// When its agent was given it; `None` when that was in another life of the gateway.
+    pub(in crate::dispatch) given: Option<Instant>,
+}
 
 impl Board {
     /// The store knows the message as ended: somebody else saw to it.
@@ -36,8 +51,8 @@ impl Board {
         self.forget(id);
     }
 
-    /// An attempt ended. `teller` is told in the event. Gives back when its agent was given it;
-    /// `None` for an attempt that is not known, or was not given to one.
+    /// An attempt ended. `teller` is told in the event. `None` for an attempt that is not known, or
+    /// was not given to an agent.
     pub(in crate::dispatch) fn ended(
         &mut self,
         key: AttemptKey,
@@ -45,7 +60,7 @@ impl Board {
         teller: Option<&Teller>,
         now: Timestamp,
         jitter: f64,
-    ) -> Option<Instant> {
+    ) -> Option<Ended> {
         let Attempt { message, sent } = self.attempts.remove(&key)?;
         let entry = self.entries.get_mut(&message)?;
         let (Phase::Starting(agent) | Phase::Sending(agent)) = entry.phase else {
@@ -53,13 +68,14 @@ impl Board {
         };
         self.work.released.push(agent);
         entry.avoid = Some(agent);
+        let ended = entry.ended(message, sent);
         if entry.acceptance == Acceptance::Refused {
             self.leave_lane(message, now);
             self.forget(message);
         } else {
             self.conclude(message, outcome, teller, now, jitter);
         }
-        sent
+        ended.given.map(|_| ended)
     }
 
     /// Records what follows from an outcome, and moves the message on.
@@ -159,6 +175,8 @@ impl Board {
             End::Expired => (Originator::System, Cause::Expires),
             End::NobodyRegistered => (Originator::System, Cause::ConnectionError),
             End::Died => {
+                let ended = self.entries.get(&id).map(|entry| entry.ended(id, None));
+                self.work.died.extend(ended);
                 let outcome = Outcome::Unknown(crate::message::Unknown::Died);
                 return self.conclude(id, outcome, None, now, jitter);
             }
@@ -178,5 +196,16 @@ impl Board {
         let event = event(&message, entry.attempt, None, what, now);
         self.work.records.push(record(event, None));
         self.forget(id);
+    }
+}
+
+impl Entry {
+    fn ended(&self, message: MessageId, given: Option<Instant>) -> Ended {
+        Ended {
+            message,
+            trace: self.content.as_ref().and_then(|content| content.trace),
+            attempt: self.attempt,
+            given,
+        }
     }
 }

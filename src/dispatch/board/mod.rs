@@ -42,6 +42,7 @@ use crate::message::retry::Backoff;
 use crate::pool::Pool;
 use crate::store::Claimed;
 use crate::store::Record;
+pub(super) use end::Ended;
 use standing::Ages;
 pub(super) use tell::Teller;
 pub(super) use tell::event;
@@ -78,6 +79,8 @@ pub(super) struct Work {
     pub(super) loads: Vec<MessageId>,
     /// Slots to give back.
     pub(super) released: Vec<AgentIndex>,
+    /// Attempts that were under way when the process that made them ended.
+    pub(super) died: Vec<Ended>,
 }
 
 /// An attempt that may begin: to be recorded, and to be handed to its agent.
@@ -90,6 +93,8 @@ pub(super) struct Start {
     /// the message may be sent again.
     pub(super) may_precede_record: bool,
     pub(super) message: Arc<Message>,
+    /// Since when the message could have been sent.
+    pub(super) since: Timestamp,
 }
 
 /// An attempt that has begun.

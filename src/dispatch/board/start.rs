@@ -70,7 +70,8 @@ impl Board {
         };
         entry.phase = Phase::Starting(agent);
         entry.attempt += 1;
-        entry.not_before = None;
+        let made_at = id.made_at();
+        let since = entry.not_before.take().unwrap_or(made_at).max(made_at);
         self.next_key += 1;
         let attempt = Attempt {
             message: id,
@@ -87,6 +88,7 @@ impl Board {
                 (OnUnknown::Fail, _) => false,
             },
             message,
+            since,
         });
     }
 

@@ -36,6 +36,7 @@ pub(in crate::dispatch) fn event(
             .map(|teller| teller.account.clone())
             .or_else(|| message.account.clone()),
         webhook: message.webhook.clone(),
+        trace: message.trace,
         metadata: message.metadata.clone(),
         what,
     }

@@ -88,11 +88,17 @@ impl Dispatcher {
             };
             let uri = &start.message.uri;
             if early && start.may_precede_record && !self.unsettled.contains(uri) {
-                self.board.sending(key, clock::now());
+                let given = clock::now();
+                self.observer.begun(&record.event, start.since, given);
+                self.board.sending(key, given);
                 jobs.entry(index).or_default().push(job);
                 self.gathered.push((record, After::Begun(key)));
             } else {
-                let after = After::Transmit { agent: index, job };
+                let after = After::Transmit {
+                    agent: index,
+                    job,
+                    since: start.since,
+                };
                 self.gathered.push((record, after));
             }
         }

@@ -37,10 +37,11 @@ use super::observer::Observer;
 use crate::agent::AgentIndex;
 use crate::agent::Handle as Agent;
 use crate::agent::Report;
-use crate::clock;
 use crate::clock::Clock;
 use crate::message::Message;
 use crate::message::MessageId;
+use crate::message::Outcome;
+use crate::message::Unknown;
 use crate::pool::Pool;
 use crate::store::IdempotencyKey;
 use crate::store::Record;
@@ -258,6 +259,10 @@ impl Dispatcher {
             self.gathered
                 .push((record, waiting.map_or(After::Nothing, After::Canceled)));
         }
+        for ended in work.died {
+            let code = Outcome::Unknown(Unknown::Died).code();
+            self.tell_attempt(&ended, None, code);
+        }
         self.to_load.extend(work.loads);
         for agent in work.released {
             self.pool.release(agent);
@@ -299,13 +304,7 @@ impl Dispatcher {
                         continue;
                     };
                     for (key, outcome) in ended {
-                        let jitter = self.jitter();
-                        let code = outcome.status_code();
-                        let given = self.board.ended(key, outcome, Some(&teller), now, jitter);
-                        if let Some(given) = given {
-                            let took = clock::now().saturating_duration_since(given);
-                            self.observer.attempted(code, took);
-                        }
+                        self.end_attempt(key, outcome, Some(&teller), now);
                     }
                 }
                 Report::Gone(agent) => {

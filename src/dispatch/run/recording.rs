@@ -9,7 +9,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::super::board::AttemptKey;
+use super::super::board::Ended;
+use super::super::board::Teller;
 use super::super::handle::CancelError;
+use super::super::observer::Attempted;
 use super::Dispatcher;
 use super::telling;
 use crate::agent::AgentIndex;
@@ -50,6 +53,8 @@ pub(super) enum After {
     Transmit {
         agent: AgentIndex,
         job: Job,
+        /// Since when the message could have been sent.
+        since: Timestamp,
     },
     Canceled(oneshot::Sender<Result<(), CancelError>>),
 }
@@ -148,7 +153,8 @@ impl Dispatcher {
             }
             match (after, answer) {
                 (After::Nothing, _) => {}
-                (After::Transmit { agent, job }, Recorded::Appended(_)) => {
+                (After::Transmit { agent, job, since }, Recorded::Appended(_)) => {
+                    self.observer.begun(&record.event, since, given);
                     self.board.sending(job.key, given);
                     jobs.entry(agent).or_default().push(job);
                 }
@@ -180,10 +186,42 @@ impl Dispatcher {
         }
         let teller = agent.map(super::teller);
         for key in keys {
-            let jitter = self.jitter();
-            self.board
-                .ended(key, Outcome::NotWritten, teller.as_ref(), now, jitter);
+            self.end_attempt(key, Outcome::NotWritten, teller.as_ref(), now);
         }
+    }
+
+    /// Ends an attempt: as its agent reports, or because there is no agent any more.
+    pub(super) fn end_attempt(
+        &mut self,
+        key: AttemptKey,
+        outcome: Outcome,
+        teller: Option<&Teller>,
+        now: Timestamp,
+    ) {
+        let (code, jitter) = (outcome.code(), self.jitter());
+        let ended = self.board.ended(key, outcome, teller, now, jitter);
+        if let Some(ended) = ended {
+            self.tell_attempt(&ended, teller, code);
+        }
+    }
+
+    /// Tells of an attempt that ended.
+    pub(super) fn tell_attempt(
+        &self,
+        ended: &Ended,
+        teller: Option<&Teller>,
+        code: Result<u16, &'static str>,
+    ) {
+        let now = clock::now();
+        let took = |given| now.saturating_duration_since(given);
+        self.observer.attempted(&Attempted {
+            message: ended.message,
+            trace: ended.trace,
+            attempt: ended.attempt,
+            agent: teller.map(|teller| &*teller.agent),
+            code,
+            took: ended.given.map(took),
+        });
     }
 
     /// Keeps a batch that the store did not take. Clients that wait for a cancellation are told;

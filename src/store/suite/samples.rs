@@ -110,6 +110,7 @@ pub(crate) fn event(number: u64, attempt: u32, time: i64, what: What) -> Event {
         uri: BOB.into(),
         account: Some(ALICE.into()),
         webhook: None,
+        trace: None,
         metadata: Metadata::new(),
         what,
     }

@@ -14,12 +14,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ::http::Method;
-use ::http::StatusCode;
-
 use crate::agent;
 use crate::api;
+use crate::api::Answered;
 use crate::dispatch;
+use crate::dispatch::Attempted;
 use crate::message::Cause;
 use crate::message::Event;
 use crate::message::What;
@@ -27,6 +26,7 @@ use crate::store;
 use crate::store::StoreError;
 use crate::webhook;
 use crate::webhook::Answer;
+use crate::webhook::Posted;
 use histogram::Histogram;
 use http::Requests;
 
@@ -58,6 +58,10 @@ struct Figures {
     batch_size: Histogram,
     commits_failed: AtomicU64,
     requests: Requests,
+    /// Spans: taken by the collector, not taken by it, and never on their way to it.
+    spans_exported: AtomicU64,
+    spans_failed: AtomicU64,
+    spans_dropped: AtomicU64,
 }
 
 /// From a millisecond to the longest that a message may live as a rule.
@@ -102,7 +106,29 @@ impl Metrics {
             batch_size: Histogram::new(BATCH_SIZES),
             commits_failed: AtomicU64::new(0),
             requests: Requests::new(api::PATHS),
+            spans_exported: AtomicU64::new(0),
+            spans_failed: AtomicU64::new(0),
+            spans_dropped: AtomicU64::new(0),
         }))
+    }
+
+    /// So many spans were posted; whether they were taken.
+    pub(super) fn spans_exported(&self, spans: usize, were_taken: bool) {
+        let counter = match were_taken {
+            true => &self.0.spans_exported,
+            false => &self.0.spans_failed,
+        };
+        count(counter, spans);
+    }
+
+    /// A span found no room.
+    pub(super) fn span_dropped(&self) {
+        count(&self.0.spans_dropped, 1);
+    }
+
+    /// How many found none until now.
+    pub(super) fn spans_dropped(&self) -> u64 {
+        self.0.spans_dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -121,11 +147,14 @@ impl dispatch::Observer for Metrics {
         count(&self.0.accepted, messages);
     }
 
-    fn attempted(&self, status_code: Option<u16>, took: Duration) {
-        let place = status_code.and_then(|code| usize::from(code).checked_sub(100));
+    fn attempted(&self, attempted: &Attempted<'_>) {
+        let code = attempted.code.ok();
+        let place = code.and_then(|code| usize::from(code).checked_sub(100));
         let counter = place.and_then(|place| self.0.responses.get(place));
         count(counter.unwrap_or(&self.0.unanswered), 1);
-        self.0.transaction_seconds.observe_time(took);
+        if let Some(took) = attempted.took {
+            self.0.transaction_seconds.observe_time(took);
+        }
     }
 
     fn finished(&self, event: &Event, took: Duration) {
@@ -150,8 +179,8 @@ impl agent::Observer for Metrics {
 }
 
 impl webhook::Observer for Metrics {
-    fn attempted(&self, answer: &Answer, _took: Duration) {
-        let counter = match answer {
+    fn attempted(&self, posted: &Posted<'_>) {
+        let counter = match posted.answer {
             Answer::Answered {
                 status: 200..=299, ..
             } => &self.0.webhooks_delivered,
@@ -178,7 +207,14 @@ impl store::sqlite::Observer for Metrics {
 }
 
 impl api::Observer for Metrics {
-    fn answered(&self, method: &Method, route: Option<&str>, status: StatusCode, took: Duration) {
+    fn answered(&self, answered: &Answered<'_>) {
+        let Answered {
+            method,
+            route,
+            status,
+            took,
+            ..
+        } = *answered;
         self.0.requests.count(method, route, status, took);
     }
 

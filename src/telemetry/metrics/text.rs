@@ -53,6 +53,7 @@ impl Collector for Page {
         self.http(&mut lines)?;
         self.webhooks(&mut lines)?;
         self.store(&mut lines)?;
+        self.traces(&mut lines)?;
         self.process(&mut lines)
     }
 }
@@ -167,6 +168,20 @@ impl Page {
         figures.batch_size.encode(sizes)?;
         let help = "Commits that failed; what they had is kept and tried again";
         lines.counter("sipost_store_commits_failed", help, &figures.commits_failed)
+    }
+
+    fn traces(&self, lines: &mut Lines<'_>) -> fmt::Result {
+        let figures = &self.figures;
+        let help = "Spans of messages: taken by the collector, not taken, dropped before";
+        let mut spans = lines.family("sipost_spans", help, MetricType::Counter)?;
+        for (outcome, counter) in [
+            ("exported", &figures.spans_exported),
+            ("failed", &figures.spans_failed),
+            ("dropped", &figures.spans_dropped),
+        ] {
+            put_counter(&mut spans, &[("outcome", outcome)], counter)?;
+        }
+        Ok(())
     }
 
     fn process(&self, lines: &mut Lines<'_>) -> fmt::Result {

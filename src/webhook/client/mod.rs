@@ -25,6 +25,7 @@ use url::Url;
 
 use super::guard::AddressRefused;
 use super::guard::Guard;
+use super::observer::PartOf;
 use super::sign::seconds;
 use crate::clock;
 use crate::message::Timestamp;
@@ -85,7 +86,7 @@ pub(super) struct Post<'a> {
     /// The event as JSON.
     pub(super) body: Bytes,
     /// What it is part of.
-    pub(super) trace: Option<Trace>,
+    pub(super) part_of: Option<PartOf>,
 }
 
 /// What came of a POST.
@@ -142,8 +143,13 @@ impl Client {
         &self.guard
     }
 
-    /// Posts once, and waits for the answer no longer than may be.
-    pub(super) async fn post(&self, post: Post<'_>, now: Timestamp) -> Answer {
+    /// Posts once, and waits for the answer no longer than may be. The receiver is told of `trace`.
+    pub(super) async fn post(
+        &self,
+        post: Post<'_>,
+        trace: Option<Trace>,
+        now: Timestamp,
+    ) -> Answer {
         // An address in place of a name is not looked up, so it is checked here.
         if let Err(refusal) = self.guard.check_host(post.url) {
             return Answer::Silent(refusal.to_string());
@@ -157,7 +163,7 @@ impl Client {
             .header("webhook-timestamp", seconds(post.at))
             .header("webhook-signature", post.signatures)
             .body(post.body);
-        if let Some(trace) = post.trace {
+        if let Some(trace) = trace {
             request = request.header("traceparent", trace.to_string());
         }
         let response = match tokio::time::timeout_at(deadline, request.send()).await {

@@ -108,9 +108,11 @@ async fn post(client: &Client, url: &str) -> Answer {
         at: Timestamp::from_millis(1_700_000_000_999),
         signatures: "v1,a v1,b",
         body: Bytes::from_static(b"{\"id\":1}"),
-        trace: Trace::parse(TRACE),
+        part_of: None,
     };
-    client.post(post, Timestamp::EPOCH).await
+    client
+        .post(post, Trace::parse(TRACE), Timestamp::EPOCH)
+        .await
 }
 
 fn is_refusal(answer: &Answer) -> bool {

@@ -3,6 +3,7 @@
 mod dashboards;
 mod metrics;
 mod page;
+mod traces;
 mod waiting;
 
 use std::future::Future;

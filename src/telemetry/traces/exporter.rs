@@ -1,0 +1,155 @@
+//! Spans on their way to a collector: gathered for a moment, posted together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry_otlp::ExporterBuildError;
+use opentelemetry_otlp::Protocol;
+use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_otlp::WithHttpConfig as _;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SpanData;
+use opentelemetry_sdk::trace::SpanExporter as _;
+use rustls::ClientConfig;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Otlp;
+use crate::telemetry::Metrics;
+
+/// Spans that wait. Of more the newest are dropped, and counted.
+pub(super) const QUEUE: usize = 8_192;
+/// Spans posted at once.
+const BATCH: usize = 1_024;
+/// How long the first of a batch waits for others.
+const DELAY: Duration = Duration::from_secs(1);
+/// How long a batch may take, with every attempt at it.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why spans cannot be handed over.
+#[derive(Debug, thiserror::Error)]
+pub enum TracesError {
+    /// There is no client.
+    #[error("the client for spans cannot be made: {0}")]
+    Client(#[from] reqwest::Error),
+    /// There is no exporter.
+    #[error("telemetry.otlp_endpoint: {0}")]
+    Exporter(#[from] ExporterBuildError),
+}
+
+/// Posts spans. To be run by a task of its own.
+pub struct Exporter {
+    spans: mpsc::Receiver<SpanData>,
+    otlp: opentelemetry_otlp::SpanExporter,
+    metrics: Metrics,
+    /// As of the last batch.
+    dropped: u64,
+    is_failing: bool,
+    is_dropping: bool,
+}
+
+impl Exporter {
+    pub(super) fn new(
+        settings: &Otlp,
+        tls: Arc<ClientConfig>,
+        instance: String,
+        spans: mpsc::Receiver<SpanData>,
+        metrics: Metrics,
+    ) -> Result<Self, TracesError> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("sipost/", env!("CARGO_PKG_VERSION")))
+            // What is meant for the collector, its key above all, is meant for nobody else.
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .timeout(TIMEOUT)
+            .tls_backend_preconfigured(tls.as_ref().clone())
+            .build()?;
+        let header = |(name, value): &(String, crate::config::Secret)| {
+            (name.clone(), value.expose().to_owned())
+        };
+        let headers: HashMap<_, _> = settings.headers.iter().map(header).collect();
+        let mut otlp = opentelemetry_otlp::SpanExporter::builder()
+            .with_http()
+            .with_protocol(Protocol::HttpBinary)
+            .with_endpoint(settings.url.as_str())
+            .with_timeout(TIMEOUT)
+            .with_headers(headers)
+            .with_http_client(client)
+            .build()?;
+        // Beside what OTEL_RESOURCE_ATTRIBUTES says, where operators describe the place.
+        let resource = Resource::builder()
+            .with_service_name("sipost")
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .with_attribute(KeyValue::new("service.instance.id", instance))
+            .build();
+        otlp.set_resource(&resource);
+        Ok(Self {
+            spans,
+            otlp,
+            metrics,
+            dropped: 0,
+            is_failing: false,
+            is_dropping: false,
+        })
+    }
+
+    /// Posts until it is stopped, and then what was told until then.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut batch = Vec::new();
+        loop {
+            self.gather(&mut batch, &stop).await;
+            if batch.is_empty() {
+                return;
+            }
+            self.export(std::mem::take(&mut batch)).await;
+        }
+    }
+
+    /// Waits for a span and then a moment for others; for none when there will be no more.
+    async fn gather(&mut self, batch: &mut Vec<SpanData>, stop: &CancellationToken) {
+        let mut due = None;
+        while batch.len() < BATCH {
+            let room = BATCH - batch.len();
+            tokio::select! {
+                count = self.spans.recv_many(batch, room) => match (count, due) {
+                    (0, _) => return,
+                    (_, None) => due = Some(Instant::now() + DELAY),
+                    (_, Some(_)) => {}
+                },
+                () = until(due) => return,
+                () = stop.cancelled(), if !self.spans.is_closed() => self.spans.close(),
+            }
+        }
+    }
+
+    async fn export(&mut self, batch: Vec<SpanData>) {
+        let count = batch.len();
+        let result = self.otlp.export(batch).await;
+        self.metrics.spans_exported(count, result.is_ok());
+        match (&result, self.is_failing) {
+            (Err(error), false) => {
+                tracing::warn!(%error, "spans are not taken; they are dropped until they are");
+            }
+            (Ok(()), true) => tracing::info!("spans are taken again"),
+            (Err(_), true) | (Ok(()), false) => {}
+        }
+        self.is_failing = result.is_err();
+
+        let dropped = self.metrics.spans_dropped();
+        let is_dropping = dropped > self.dropped;
+        if is_dropping && !self.is_dropping {
+            tracing::warn!("spans come faster than they are taken; some are dropped");
+        }
+        (self.dropped, self.is_dropping) = (dropped, is_dropping);
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,83 @@
+//! One span, as OTLP wants it.
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use opentelemetry::InstrumentationScope;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanContext;
+use opentelemetry::trace::SpanKind;
+use opentelemetry::trace::Status;
+use opentelemetry::trace::TraceFlags;
+use opentelemetry::trace::TraceState;
+use opentelemetry_sdk::trace::SpanData;
+use opentelemetry_sdk::trace::SpanEvents;
+use opentelemetry_sdk::trace::SpanLinks;
+
+use crate::message::SpanId;
+use crate::message::Trace;
+
+/// Something that took its time.
+pub(super) struct Span {
+    /// Its trace, with its own name as what follows from it is told.
+    pub(super) trace: Trace,
+    /// What it follows from; `None` for the first of its trace.
+    pub(super) parent: Option<Parent>,
+    pub(super) kind: SpanKind,
+    pub(super) name: &'static str,
+    pub(super) begun: SystemTime,
+    pub(super) ended: SystemTime,
+    /// What went wrong, in a word or a code.
+    pub(super) error: Option<Cow<'static, str>>,
+    pub(super) attributes: Vec<KeyValue>,
+}
+
+/// What a span follows from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Parent {
+    /// A span of ours.
+    Own(SpanId),
+    /// One of somebody else.
+    Remote(SpanId),
+}
+
+impl Span {
+    /// As OTLP wants it.
+    pub(super) fn into_data(mut self, scope: &InstrumentationScope) -> SpanData {
+        let span_context = SpanContext::new(
+            self.trace.id.get().into(),
+            self.trace.span.get().into(),
+            TraceFlags::SAMPLED,
+            false,
+            TraceState::NONE,
+        );
+        let (parent, parent_span_is_remote) = match self.parent {
+            None => (0, false),
+            Some(Parent::Own(span)) => (span.get(), false),
+            Some(Parent::Remote(span)) => (span.get(), true),
+        };
+        let status = match self.error {
+            None => Status::Unset,
+            Some(error) => {
+                let kind = KeyValue::new("error.type", error.clone().into_owned());
+                self.attributes.push(kind);
+                Status::Error { description: error }
+            }
+        };
+        SpanData {
+            span_context,
+            parent_span_id: parent.into(),
+            parent_span_is_remote,
+            span_kind: self.kind,
+            name: self.name.into(),
+            start_time: self.begun.min(self.ended),
+            end_time: self.ended,
+            attributes: self.attributes,
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status,
+            instrumentation_scope: scope.clone(),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What stands behind the observers of the rooms that are both counted and traced.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use http::Method;
+
+use super::Metrics;
+use super::Traces;
+use crate::api;
+use crate::api::Answered;
+use crate::dispatch;
+use crate::dispatch::Attempted;
+use crate::message::Event;
+use crate::message::Timestamp;
+use crate::message::Trace;
+use crate::webhook;
+use crate::webhook::PartOf;
+use crate::webhook::Posted;
+
+/// The figures, and the traces where there are any. Cheap to clone.
+#[derive(Clone)]
+pub struct Watch {
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What is traced; `None` when nobody is told.
+    pub traces: Option<Traces>,
+}
+
+impl dispatch::Observer for Watch {
+    fn accepted(&self, messages: usize) {
+        self.metrics.accepted(messages);
+    }
+
+    fn attempted(&self, attempted: &Attempted<'_>) {
+        dispatch::Observer::attempted(&self.metrics, attempted);
+        if let Some(traces) = &self.traces {
+            traces.attempted(attempted);
+        }
+    }
+
+    fn begun(&self, sending: &Event, since: Timestamp, given: Instant) {
+        if let Some(traces) = &self.traces {
+            traces.begun(sending, since, given);
+        }
+    }
+
+    fn finished(&self, event: &Event, took: Duration) {
+        self.metrics.finished(event, took);
+        if let Some(traces) = &self.traces {
+            traces.finished(event);
+        }
+    }
+}
+
+impl webhook::Observer for Watch {
+    fn posting(&self, part_of: &PartOf) -> Trace {
+        match &self.traces {
+            Some(traces) => traces.posting(part_of),
+            None => part_of.trace,
+        }
+    }
+
+    fn attempted(&self, posted: &Posted<'_>) {
+        webhook::Observer::attempted(&self.metrics, posted);
+        if let Some(traces) = &self.traces {
+            traces.posted(posted);
+        }
+    }
+
+    fn pending(&self, count: u64) {
+        self.metrics.pending(count);
+    }
+}
+
+impl api::Observer for Watch {
+    fn asked(&self, method: &Method, route: Option<&str>, client: Option<Trace>) -> Option<Trace> {
+        match &self.traces {
+            Some(traces) => traces.asked(method, route, client),
+            None => client,
+        }
+    }
+
+    fn answered(&self, answered: &Answered<'_>) {
+        api::Observer::answered(&self.metrics, answered);
+        if let Some(traces) = &self.traces {
+            traces.answered(answered);
+        }
+    }
+
+    fn report(&self, readings: api::Readings) -> String {
+        self.metrics.report(readings)
+    }
+}
