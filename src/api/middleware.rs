@@ -26,6 +26,7 @@ use super::observer::Answered;
 use super::peer::ClientAddress;
 use super::peer::Peer;
 use super::trace;
+use crate::message::Trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -57,6 +58,7 @@ pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: 
         route: route.as_ref(),
         client,
         took: begun.elapsed(),
+        trace,
     };
     api.observer.answered(&Answered {
         method: &method,
@@ -100,6 +102,7 @@ struct Told<'a> {
     route: Option<&'a MatchedPath>,
     client: Option<ClientAddress>,
     took: Duration,
+    trace: Option<Trace>,
 }
 
 /// One line for each request: at `warn` when a reason of ours kept it from being granted, else at
@@ -113,16 +116,17 @@ fn log(told: &Told<'_>, response: &Response) {
     let status = response.status();
     let code = status.as_u16();
     let duration_ms = u64::try_from(told.took.as_millis()).unwrap_or(u64::MAX);
+    let trace = told.trace.map(|trace| display(trace.id));
     let cause = response.extensions().get::<FailureCause>();
     match cause.map(|FailureCause(cause)| cause) {
         Some(cause) if status.is_server_error() => {
-            tracing::warn!(request.id = id, %method, route, status = code, client, caller, duration_ms, cause, "not granted");
+            tracing::warn!(request.id = id, %method, route, status = code, client, caller, duration_ms, trace.id = trace, cause, "not granted");
         }
         Some(cause) => {
-            tracing::debug!(request.id = id, %method, route, status = code, client, caller, duration_ms, cause, "refused");
+            tracing::debug!(request.id = id, %method, route, status = code, client, caller, duration_ms, trace.id = trace, cause, "refused");
         }
         None => {
-            tracing::debug!(request.id = id, %method, route, status = code, client, caller, duration_ms, "answered");
+            tracing::debug!(request.id = id, %method, route, status = code, client, caller, duration_ms, trace.id = trace, "answered");
         }
     }
 }

@@ -401,6 +401,53 @@ fn upgrade_headers_are_secrets_and_leave_the_handshake_alone() {
 }
 
 #[test]
+fn spans_go_below_the_address_of_a_collector() {
+    let otlp = |text: &str| {
+        let text = format!("[telemetry]\n{text}");
+        Config::from_toml(&text).map(|config| config.telemetry.otlp)
+    };
+    assert!(otlp("").unwrap().is_none());
+    for (endpoint, url) in [
+        ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+        ("https://c.example/", "https://c.example/v1/traces"),
+        (
+            "https://c.example/otlp/",
+            "https://c.example/otlp/v1/traces",
+        ),
+        ("http://c.example/v1/traces", "http://c.example/v1/traces"),
+    ] {
+        let text = format!("otlp_endpoint = \"{endpoint}\"\notlp_headers = [\"X-Key: a: b\"]");
+        let otlp = otlp(&text).unwrap().unwrap();
+        assert_eq!((otlp.url.as_str(), otlp.ratio), (url, 1.0));
+        assert_eq!(
+            (otlp.headers[0].0.as_str(), otlp.headers[0].1.expose()),
+            ("X-Key", "a: b")
+        );
+        assert!(!format!("{otlp:?}").contains("a: b"), "{otlp:?}");
+    }
+    for (text, place) in [
+        ("otlp_endpoint = \"c.example:4318\"", "otlp_endpoint"),
+        ("otlp_endpoint = \"ftp://c.example\"", "otlp_endpoint"),
+        (
+            "otlp_endpoint = \"http://u:top-secret@c.example\"",
+            "otlp_endpoint",
+        ),
+        ("otlp_endpoint = \"http://c.example/?a=b\"", "otlp_endpoint"),
+        ("otlp_headers = [\"top-secret\"]", "otlp_headers[0]"),
+        ("trace_ratio = 1.01", "trace_ratio"),
+        ("trace_ratio = -1", "trace_ratio"),
+    ] {
+        let mistakes = mistakes(&format!("[telemetry]\n{text}"));
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        let is_told = mistakes[0].starts_with(&format!("telemetry.{place}: "));
+        assert!(
+            is_told && !mistakes[0].contains("top-secret"),
+            "{mistakes:?}"
+        );
+    }
+}
+
+#[test]
 fn a_client_certificate_has_a_key() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.pem");

@@ -67,3 +67,4 @@ pub use time::TimestampError;
 pub use trace::SpanId;
 pub use trace::Step;
 pub use trace::Trace;
+pub use trace::TraceId;

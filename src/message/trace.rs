@@ -11,15 +11,58 @@ use super::id::MessageId;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Trace {
     /// The trace; the same wherever it goes.
-    pub id: NonZeroU128,
+    pub id: TraceId,
     /// The span under which whoever receives this hangs its own.
     pub span: SpanId,
     /// Whether spans of this trace are kept.
     pub is_sampled: bool,
 }
 
-/// What a span is called, once in its trace.
-pub type SpanId = NonZeroU64;
+/// What a trace is called in the whole world. Never zero.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct TraceId(NonZeroU128);
+
+impl TraceId {
+    /// Takes a name made by chance outside; zero, which names nothing, becomes one.
+    pub fn new(chance: u128) -> Self {
+        Self(NonZeroU128::new(chance).unwrap_or(NonZeroU128::MIN))
+    }
+
+    /// The name as a number.
+    pub fn get(self) -> u128 {
+        self.0.get()
+    }
+}
+
+/// As it is written everywhere: 32 digits.
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// What a span is called in its trace. Never zero.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct SpanId(NonZeroU64);
+
+impl SpanId {
+    /// Takes a name made by chance outside; zero, which names nothing, becomes one.
+    pub fn new(chance: u64) -> Self {
+        Self(NonZeroU64::new(chance).unwrap_or(NonZeroU64::MIN))
+    }
+
+    /// The name as a number.
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// As it is written everywhere: 16 digits.
+impl fmt::Display for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
 
 /// What the gateway does with a message, as far as it has a span of its own.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,8 +99,8 @@ impl Trace {
             return None;
         }
         Some(Self {
-            id: NonZeroU128::new(id)?,
-            span: NonZeroU64::new(u64::try_from(span).ok()?)?,
+            id: NonZeroU128::new(id).map(TraceId)?,
+            span: NonZeroU64::new(u64::try_from(span).ok()?).map(SpanId)?,
             is_sampled: flags & u128::from(SAMPLED) != 0,
         })
     }
@@ -72,7 +115,7 @@ impl Trace {
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flags = if self.is_sampled { SAMPLED } else { 0 };
-        write!(f, "00-{:032x}-{:016x}-{flags:02x}", self.id, self.span)
+        write!(f, "00-{}-{}-{flags:02x}", self.id, self.span)
     }
 }
 
@@ -88,8 +131,7 @@ impl Step {
         let chance = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
         // Messages of one trace differ in what is drawn by chance, in the lower half of their ids;
         // the factor is odd, so steps of one message differ too.
-        let mixed = chance ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        NonZeroU64::new(mixed).unwrap_or(NonZeroU64::MIN)
+        SpanId::new(chance ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 }
 
@@ -196,8 +238,7 @@ mod tests {
         fn whatever_is_read_is_written_as_it_can_be_read(
             id in 1..u128::MAX, span in 1..u64::MAX, is_sampled in any::<bool>(), text in ".{0,70}"
         ) {
-            let id = NonZeroU128::new(id).unwrap();
-            let span = NonZeroU64::new(span).unwrap();
+            let (id, span) = (TraceId::new(id), SpanId::new(span));
             let trace = Trace { id, span, is_sampled };
             assert_eq!(Trace::parse(&trace.to_string()), Some(trace));
             // Nothing that can be sent ends in anything but an answer.

@@ -15,12 +15,13 @@ pub(super) fn tell(event: &Event, took: Duration, targets: &Targets) {
     let target = display(targets.show(&event.uri));
     let id = event.message_id;
     let (agent, attempt) = (event.agent.as_deref(), event.attempt);
+    let trace = event.trace.map(|trace| display(trace.id));
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match &event.what {
         What::Sending { .. } => {
             tracing::debug!(
                 message.id = %id, message.target = target, agent.id = agent, attempt, duration_ms,
-                "sending"
+                trace.id = trace, "sending"
             );
         }
         What::Deferred {
@@ -33,14 +34,14 @@ pub(super) fn tell(event: &Event, took: Duration, targets: &Targets) {
             let (cause, next) = (cause.as_str(), display(next_attempt_at));
             tracing::debug!(
                 message.id = %id, message.target = target, agent.id = agent, attempt, status, cause,
-                next_attempt_at = next, duration_ms, "deferred"
+                next_attempt_at = next, duration_ms, trace.id = trace, "deferred"
             );
         }
         What::Succeeded { response } => {
             let status = response.status_code;
             tracing::debug!(
                 message.id = %id, message.target = target, agent.id = agent, attempt, status,
-                duration_ms, "succeeded"
+                duration_ms, trace.id = trace, "succeeded"
             );
         }
         What::Failed {
@@ -54,7 +55,7 @@ pub(super) fn tell(event: &Event, took: Duration, targets: &Targets) {
             let cause = cause.as_str();
             tracing::info!(
                 message.id = %id, message.target = target, agent.id = agent, attempt, status, cause,
-                ambiguous, duration_ms, "a message failed"
+                ambiguous, duration_ms, trace.id = trace, "a message failed"
             );
         }
     }

@@ -18,8 +18,6 @@
 mod exporter;
 mod span;
 
-use std::num::NonZeroU64;
-use std::num::NonZeroU128;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -47,6 +45,7 @@ use crate::message::Step;
 use crate::message::Targets;
 use crate::message::Timestamp;
 use crate::message::Trace;
+use crate::message::TraceId;
 use crate::message::What;
 use crate::webhook::Answer;
 use crate::webhook::PartOf;
@@ -108,7 +107,7 @@ impl Traces {
         Some(match client {
             Some(trace) => trace.under(new_span()),
             None => Trace {
-                id: NonZeroU128::new(rand::random()).unwrap_or(NonZeroU128::MIN),
+                id: TraceId::new(rand::random()),
                 span: new_span(),
                 is_sampled: rand::random::<f64>() < self.0.ratio,
             },
@@ -310,7 +309,7 @@ fn name_of_call(method: &Method, route: Option<&str>) -> Option<&'static str> {
 }
 
 fn new_span() -> SpanId {
-    NonZeroU64::new(rand::random()).unwrap_or(NonZeroU64::MIN)
+    SpanId::new(rand::random())
 }
 
 fn of_message(message: MessageId, attempt: u32) -> Vec<KeyValue> {
@@ -327,4 +326,64 @@ fn agent(agent: Option<&str>) -> Option<KeyValue> {
 
 fn exact(time: Timestamp) -> SystemTime {
     SystemTime::UNIX_EPOCH + time.since(Timestamp::EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::dispatch::Observer as _;
+    use crate::telemetry::Watch;
+
+    #[tokio::test]
+    async fn what_finds_no_room_is_dropped_and_counted() {
+        // Nobody hands anything over, and nobody is at the other end.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+        let settings = Otlp {
+            url: url.parse().unwrap(),
+            headers: Vec::new(),
+            ca_file: None,
+            ratio: 1.0,
+        };
+        let metrics = Metrics::new();
+        let (traces, exporter) = Traces::new(
+            &settings,
+            crate::agent::client_config(None, None).unwrap(),
+            "one".to_owned(),
+            Targets::Plain,
+            metrics.clone(),
+            Clock::system(),
+        )
+        .unwrap();
+        let watch = Watch {
+            metrics: metrics.clone(),
+            traces: Some(traces),
+        };
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let attempted = Attempted {
+            message: MessageId::new(uuid::Uuid::from_u128(1)),
+            trace: Trace::parse(trace),
+            attempt: 1,
+            agent: Some("alice-1"),
+            code: Ok(200),
+            took: None,
+        };
+        for _ in 0..exporter::QUEUE + 3 {
+            watch.attempted(&attempted);
+        }
+        assert_eq!(metrics.spans_dropped(), 3);
+        // What nobody keeps takes no room.
+        let unsampled = attempted.trace.map(|trace| Trace {
+            is_sampled: false,
+            ..trace
+        });
+        watch.attempted(&Attempted {
+            trace: unsampled,
+            ..attempted
+        });
+        assert_eq!(metrics.spans_dropped(), 3);
+        drop(exporter);
+    }
 }

@@ -66,7 +66,9 @@ fn shape(spans: &[Told]) -> Vec<(&str, &str)> {
 async fn a_message_is_one_trace_from_the_request_to_the_webhook() {
     let (peer, collector) = (Peer::start().await, Collector::start().await);
     peer.script("bob", [Reply::Status(503), Reply::Status(200)]);
-    let house = house(&peer, &collector).with("telemetry.otlp_headers = ['X-Key: secret-key']");
+    let house = house(&peer, &collector)
+        .with("telemetry.otlp_headers = ['X-Key: secret-key']")
+        .with("telemetry.log_level = 'trace'");
     let gateway = house.launch().await;
     let id = id_of(&post(&gateway.http, "/messages", &message(&collector), "01").await);
     assert_eq!(gateway.http.finished(&id).await["status"], "succeeded");
@@ -137,8 +139,14 @@ async fn a_message_is_one_trace_from_the_request_to_the_webhook() {
         assert!(!text.contains(secret), "{secret}");
     }
     let exit = gateway.stop().await;
-    assert!(!exit.said.contains("secret-key"), "{exit:?}");
-    assert!(!exit.said.contains("spans"), "all is well: {exit:?}");
+    for secret in ["secret-key", "secret-body", "secret-path", "secret-query"] {
+        let found = exit.said.lines().find(|line| line.contains(secret));
+        assert_eq!(found, None, "{secret} is printed");
+    }
+    // Whoever has a line of the log finds the trace.
+    let line = exit.said.lines().find(|line| line.contains("succeeded"));
+    assert!(line.is_some_and(|line| line.contains(TRACE)), "{line:?}");
+    assert!(!exit.said.contains("spans are not taken"), "{exit:?}");
 }
 
 #[tokio::test]
