@@ -3,14 +3,20 @@
 //! The lanes of what is taken in are locked for the transaction, lowest first, so that whoever
 //! takes in a message to the same target at another replica waits, and then sees ours. A lane that
 //! has open messages stays with the replica that has them; an empty one begins here.
+//!
+//! It takes two trips to the database, and one more when there are keys: [`look`], which writes
+//! nothing and so can be asked together with the transaction's beginning, and [`Accepted::insert`],
+//! together with what follows it.
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::connection::Connection;
+use super::record::Known;
 use super::rows;
 use super::seats::Seating;
 use crate::message::Message;
@@ -23,26 +29,34 @@ use crate::store::Submission;
 use crate::store::Verdict;
 use crate::store::codes;
 
-/// What became of submissions, and who has to be told.
+/// What becomes of submissions, and who has to be told.
 #[derive(Debug, Default)]
-pub(super) struct Accepted {
+pub(super) struct Accepted<'s> {
     pub(super) verdicts: Vec<Verdict>,
     /// Replicas, this one among them, that have messages to pick up.
     pub(super) to_wake: BTreeSet<i64>,
+    /// What is new, and where it goes.
+    messages: Vec<&'s Message>,
+    places: Vec<Place>,
 }
+
+/// Lanes that have open messages, each with where the newest of them is.
+pub(super) type Taken = HashMap<i64, Place>;
 
 /// Where a new message goes.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+pub(super) struct Place {
     owner: i64,
     claimed: bool,
 }
 
-pub(super) async fn accept(
+/// Decides about submissions whose lanes were looked at.
+pub(super) async fn decide<'s>(
     connection: &Connection,
     seating: &Seating,
-    submissions: &[&Submission],
-) -> Result<Accepted, StoreError> {
+    taken: Taken,
+    submissions: &[&'s Submission],
+) -> Result<Accepted<'s>, StoreError> {
     let mut verdicts = keys(connection, submissions).await?;
     let new = submissions
         .iter()
@@ -51,12 +65,8 @@ pub(super) async fn accept(
     let messages: Vec<_> = new
         .flat_map(|(submission, _)| submission.messages.iter().map(|message| &**message))
         .collect();
+    let places = places(seating, taken, &messages);
     let mut to_wake = BTreeSet::new();
-    if messages.is_empty() {
-        return Ok(Accepted { verdicts, to_wake });
-    }
-    let places = places(connection, seating, &messages).await?;
-    insert(connection, &messages, &places).await?;
     let mut elsewhere = places.iter().zip(&messages);
     for (submission, verdict) in submissions.iter().zip(&mut verdicts) {
         if *verdict != Verdict::Accepted {
@@ -73,7 +83,12 @@ pub(super) async fn accept(
             *verdict = Verdict::Elsewhere(handed);
         }
     }
-    Ok(Accepted { verdicts, to_wake })
+    Ok(Accepted {
+        verdicts,
+        to_wake,
+        messages,
+        places,
+    })
 }
 
 /// Whether PostgreSQL can hold every text of it: there is one character that it cannot.
@@ -190,12 +205,12 @@ async fn remember(
         .collect()
 }
 
-type Known = HashMap<(String, String), ([u8; 32], Vec<MessageId>)>;
+type Remembered = HashMap<(String, String), ([u8; 32], Vec<MessageId>)>;
 
 async fn recall(
     connection: &Connection,
     first: &HashMap<(&str, &str), &Submission>,
-) -> Result<Known, StoreError> {
+) -> Result<Remembered, StoreError> {
     let (owners, keys): (Vec<_>, Vec<_>) = first.keys().copied().unzip();
     let statement = connection
         .prepare(
@@ -208,7 +223,7 @@ async fn recall(
         .client()
         .query(&statement, &[&owners, &keys])
         .await?;
-    let mut known = Known::new();
+    let mut known = Remembered::new();
     for row in rows {
         let fingerprint: &[u8] = row.try_get(2)?;
         let ids: &[u8] = row.try_get(3)?;
@@ -221,68 +236,95 @@ async fn recall(
     Ok(known)
 }
 
-/// Locks the lanes of these messages, and says where each message goes.
-async fn places(
+/// Locks the lanes of these submissions, and says which of them have open messages.
+pub(super) async fn look(
     connection: &Connection,
-    seating: &Seating,
-    messages: &[&Message],
-) -> Result<Vec<Place>, StoreError> {
-    let lanes: Vec<i64> = messages.iter().map(|m| rows::lane(&m.uri)).collect();
-    let mut sorted = lanes.clone();
-    sorted.sort_unstable();
-    sorted.dedup();
-    let lock = connection
-        .prepare("SELECT pg_advisory_xact_lock(lane) FROM unnest($1::int8[]) AS lane")
-        .await?;
-    // A statement of its own after the lock: it sees what those we waited for have committed.
-    let look = connection
-        .prepare(
-            "SELECT u.lane, s.owner, s.claimed FROM unnest($1::int8[]) AS u (lane) \
-             CROSS JOIN LATERAL (SELECT owner, claimed FROM states \
-             WHERE lane = u.lane AND completed_at IS NULL ORDER BY number DESC LIMIT 1) s",
-        )
-        .await?;
-    let params: [Column<'_>; 1] = [&sorted];
+    me: i64,
+    submissions: &[&Submission],
+) -> Result<Taken, StoreError> {
+    let messages = submissions.iter().flat_map(|one| &one.messages);
+    let mut lanes: Vec<i64> = messages.map(|m| rows::lane(&m.uri)).collect();
+    if lanes.is_empty() {
+        return Ok(Taken::new());
+    }
+    lanes.sort_unstable();
+    lanes.dedup();
+    let lock = connection.prepare(LOCK).await?;
+    let look = connection.prepare(LOOK).await?;
+    let params: [Column<'_>; 1] = [&lanes];
     let (locked, found) = futures_util::future::join(
         connection.client().execute(&lock, &params),
         connection.client().query(&look, &params),
     )
     .await;
     locked?;
-    let me = seating.me();
-    let mut taken: HashMap<i64, Place> = HashMap::new();
-    for row in found? {
+    let place = |row: &Row| {
         let (owner, claimed): (i64, bool) = (row.try_get(1)?, row.try_get(2)?);
         let claimed = claimed && owner == me;
-        taken.insert(row.try_get(0)?, Place { owner, claimed });
-    }
-    let place = |(message, lane): (&&Message, i64)| {
-        *taken.entry(lane).or_insert_with(|| {
+        Ok((row.try_get(0)?, Place { owner, claimed }))
+    };
+    found?.iter().map(place).collect()
+}
+
+/// Where each message goes: to whoever has its lane, or to who has an agent for it.
+fn places(seating: &Seating, mut taken: Taken, messages: &[&Message]) -> Vec<Place> {
+    let me = seating.me();
+    let place = |message: &&Message| {
+        *taken.entry(rows::lane(&message.uri)).or_insert_with(|| {
             let owner = seating.place(message.account.as_deref());
             let claimed = owner == me;
             Place { owner, claimed }
         })
     };
-    Ok(messages.iter().zip(lanes).map(place).collect())
+    messages.iter().map(place).collect()
 }
 
 type Column<'c> = &'c (dyn ToSql + Sync);
 
-/// A message that is handed over twice, because nobody could tell whether the first time counted,
-/// is taken in once.
-async fn insert(
-    connection: &Connection,
-    messages: &[&Message],
-    places: &[Place],
-) -> Result<(), StoreError> {
-    let ids: Vec<Uuid> = messages.iter().map(|m| rows::uuid(m.id)).collect();
-    let (standing, content) = futures_util::future::join(
-        insert_states(connection, &ids, messages, places),
-        insert_contents(connection, &ids, messages),
-    )
-    .await;
-    standing.and(content)
+impl Accepted<'_> {
+    /// Adds what is new to what is known of the messages of records: this replica begins with what
+    /// is its own to send, and only with that.
+    pub(super) fn make_known(&self, known: &mut Known) {
+        for (message, place) in self.messages.iter().zip(&self.places) {
+            known.entry(message.id).or_insert((place.claimed, None));
+        }
+    }
+
+    /// A message that is handed over twice, because nobody could tell whether the first time
+    /// counted, is taken in once.
+    pub(super) async fn insert(&self, connection: &Connection) -> Result<(), StoreError> {
+        if self.messages.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = self.messages.iter().map(|m| rows::uuid(m.id)).collect();
+        let (standing, content) = futures_util::future::join(
+            insert_states(connection, &ids, &self.messages, &self.places),
+            insert_contents(connection, &ids, &self.messages),
+        )
+        .await;
+        standing.and(content)
+    }
 }
+
+/// What is sent together with something else, and so has to be prepared before.
+pub(super) const STATEMENTS: [&str; 4] = [LOCK, LOOK, INSERT_STATES, INSERT_CONTENTS];
+
+const LOCK: &str = "SELECT pg_advisory_xact_lock(lane) FROM unnest($1::int8[]) AS lane";
+/// A statement of its own after the lock: it sees what those we waited for have committed.
+const LOOK: &str = "SELECT u.lane, s.owner, s.claimed FROM unnest($1::int8[]) AS u (lane) \
+     CROSS JOIN LATERAL (SELECT owner, claimed FROM states \
+     WHERE lane = u.lane AND completed_at IS NULL ORDER BY number DESC LIMIT 1) s";
+const INSERT_STATES: &str = "INSERT INTO states (id, lane, owner, claimed, status) \
+     SELECT id, lane, owner, claimed, status \
+     FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::bool[], $5::int2[]) \
+     WITH ORDINALITY AS u (id, lane, owner, claimed, status, place) ORDER BY place \
+     ON CONFLICT DO NOTHING";
+const INSERT_CONTENTS: &str = "INSERT INTO messages (id, target, uri, account, content_type, ttl, \
+     send_at, attempts, on_unknown, webhook, created_at, expires_at, extra_headers, metadata, \
+     body_encoding, body, trace) \
+     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], \
+     $6::int8[], $7::int8[], $8::int4[], $9::int2[], $10::text[], $11::int8[], $12::int8[], \
+     $13::text[], $14::text[], $15::int2[], $16::bytea[], $17::text[]) ON CONFLICT DO NOTHING";
 
 async fn insert_states(
     connection: &Connection,
@@ -290,15 +332,7 @@ async fn insert_states(
     messages: &[&Message],
     places: &[Place],
 ) -> Result<(), StoreError> {
-    let statement = connection
-        .prepare(
-            "INSERT INTO states (id, lane, owner, claimed, status) \
-             SELECT id, lane, owner, claimed, status \
-             FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::bool[], $5::int2[]) \
-             WITH ORDINALITY AS u (id, lane, owner, claimed, status, place) ORDER BY place \
-             ON CONFLICT DO NOTHING",
-        )
-        .await?;
+    let statement = connection.prepare(INSERT_STATES).await?;
     let lanes: Vec<i64> = messages.iter().map(|m| rows::lane(&m.uri)).collect();
     let owners: Vec<i64> = places.iter().map(|place| place.owner).collect();
     let claimed: Vec<bool> = places.iter().map(|place| place.claimed).collect();
@@ -313,17 +347,7 @@ async fn insert_contents(
     ids: &[Uuid],
     messages: &[&Message],
 ) -> Result<(), StoreError> {
-    let statement = connection
-        .prepare(
-            "INSERT INTO messages (id, target, uri, account, content_type, ttl, send_at, attempts, \
-             on_unknown, webhook, created_at, expires_at, extra_headers, metadata, body_encoding, \
-             body, trace) SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], \
-             $5::text[], $6::int8[], $7::int8[], $8::int4[], $9::int2[], $10::text[], $11::int8[], \
-             $12::int8[], $13::text[], $14::text[], $15::int2[], $16::bytea[], \
-             $17::text[]) \
-             ON CONFLICT DO NOTHING",
-        )
-        .await?;
+    let statement = connection.prepare(INSERT_CONTENTS).await?;
     let millis = |time: Option<Timestamp>| time.map(Timestamp::as_millis);
     let columns: [Column<'_>; 17] = [
         &ids,

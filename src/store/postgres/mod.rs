@@ -1,12 +1,13 @@
 //! The store on PostgreSQL: any number of replicas share the work, and share nothing else.
 //!
-//! | part        | does                                                              |
-//! |-------------|-------------------------------------------------------------------|
-//! | `writer`    | one session: takes messages in, appends to the log, in groups     |
-//! | `lease`     | this replica's right to what it holds                             |
-//! | `claim`     | picks up what others left here, takes over what nobody holds      |
-//! | `follow`    | shows the newest part of the log, also what others append         |
-//! | `pool`      | a few sessions for everything else                                |
+//! | part          | does                                                              |
+//! |---------------|-------------------------------------------------------------------|
+//! | `writer`      | one session: takes messages in, appends to the log, in groups     |
+//! | `transaction` | what a group is to the database: three trips                      |
+//! | `lease`       | this replica's right to what it holds                             |
+//! | `claim`       | picks up what others left here, takes over what nobody holds      |
+//! | `follow`      | shows the newest part of the log, also what others append         |
+//! | `pool`        | a few sessions for everything else                                |
 //!
 //! While the database is away every verb is refused; each session is opened anew when it is back.
 
@@ -33,6 +34,7 @@ mod share;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod webhooks;
 mod writer;
 
@@ -74,6 +76,7 @@ use group::Order;
 use lease::Lease;
 use pool::Pool;
 use seats::Seating;
+use transaction::Desk;
 use writer::Writer;
 
 /// How a database is used.
@@ -156,11 +159,13 @@ impl Postgres {
         let writer = Writer::start(writer::Parts {
             door: door.clone(),
             connection,
-            lease: lease.clone(),
-            seating: seating.clone(),
+            desk: Desk {
+                lease: lease.clone(),
+                seating: seating.clone(),
+                epoch,
+            },
             shown: shown.clone(),
             observer: options.observer,
-            epoch,
         });
         Ok(Self {
             epoch,

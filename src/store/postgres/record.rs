@@ -2,11 +2,11 @@
 //!
 //! # The order of the log
 //!
-//! Numbers are taken from the one row of `log`, by an update, as late in the transaction as can
-//! be: what needs no number is done before. PostgreSQL holds that row for us until we have
-//! committed, so whoever appends next takes higher numbers and commits later. A reader that sees a
-//! number therefore sees every lower one, at whichever replica, while any number of replicas
-//! write; there is nothing to step over, and a transaction that fails leaves no hole.
+//! Numbers are taken from the one row of `log`, by an update, in the last statement before the
+//! commit. PostgreSQL holds that row for us until we have committed, so whoever appends next
+//! takes higher numbers and commits later. A reader that sees a number therefore sees every lower
+//! one, at whichever replica, while any number of replicas write; there is nothing to step over,
+//! and a transaction that fails leaves no hole.
 //!
 //! The other way would be a sequence, and readers that stop at the oldest open transaction. It
 //! lets several commits overlap, and in return one transaction that hangs, of whatever program in
@@ -30,11 +30,28 @@ use crate::store::Recorded;
 use crate::store::StoreError;
 use crate::store::codes;
 
-/// What became of records, and what the log shows when they are durable.
-#[derive(Debug, Default)]
-pub(super) struct Appending {
-    pub(super) answers: Vec<Recorded>,
-    pub(super) events: Vec<Logged>,
+/// Messages that are there: whether records of each count, and its newest event.
+pub(super) type Known = HashMap<MessageId, (bool, Option<i64>)>;
+
+/// Records that count, on their way into the log.
+#[derive(Default)]
+pub(super) struct Appending<'r> {
+    is_kept: Vec<bool>,
+    kept: Vec<&'r Record>,
+    moves: Moves,
+    /// Of each event, the one of the same message before it, when that is in the log.
+    previous: Vec<Option<i64>>,
+    /// The same, when it is in this batch: counted from 1.
+    previous_places: Vec<Option<i64>>,
+}
+
+/// What was written.
+#[derive(Default)]
+pub(super) struct Appended {
+    /// The number before that of the first event.
+    base: u64,
+    /// The JSON of each event after its id.
+    members: Vec<Bytes>,
 }
 
 /// Somebody else moved one of the messages between two looks.
@@ -53,72 +70,147 @@ struct Moves {
     completed_at: Vec<Option<i64>>,
 }
 
-pub(super) async fn record(
-    connection: &Connection,
-    me: i64,
-    epoch: u64,
-    records: &[&Record],
-) -> Result<Result<Appending, Raced>, StoreError> {
-    let open = open(connection, me, records).await?;
-    let mut kept: Vec<&Record> = Vec::with_capacity(records.len());
-    let mut over: HashMap<MessageId, bool> = HashMap::with_capacity(open.len());
-    let mut is_kept = Vec::with_capacity(records.len());
-    for record in records {
-        let id = record.event.message_id;
-        let is_over = over.entry(id).or_insert_with(|| !open.contains_key(&id));
-        is_kept.push(!*is_over);
-        if !*is_over {
-            kept.push(record);
-            *is_over = record.status.is_final();
-        }
-    }
-    if kept.is_empty() {
-        let answers = vec![Recorded::Ended; records.len()];
-        let events = Vec::new();
-        return Ok(Ok(Appending { answers, events }));
-    }
-    let moves = moves(&kept);
-    let Some(base) = take_numbers(connection, me, kept.len(), &moves).await? else {
-        return Ok(Err(Raced));
-    };
-    let events = append(connection, epoch, base, &kept, open).await?;
-    let mut seq = base;
-    let answer = |is_kept| match is_kept {
-        true => {
-            seq += 1;
-            Recorded::Appended(seq)
-        }
-        false => Recorded::Ended,
-    };
-    let answers = is_kept.into_iter().map(answer).collect();
-    Ok(Ok(Appending { answers, events }))
-}
-
-/// The messages of these records that have not ended and are not another replica's, each with its
-/// newest event.
-async fn open(
+/// Looks at the messages of these records.
+pub(super) async fn look(
     connection: &Connection,
     me: i64,
     records: &[&Record],
-) -> Result<HashMap<MessageId, Option<i64>>, StoreError> {
+) -> Result<Known, StoreError> {
+    if records.is_empty() {
+        return Ok(Known::new());
+    }
     let mut ids: Vec<Uuid> = records
         .iter()
         .map(|record| rows::uuid(record.event.message_id))
         .collect();
     ids.sort_unstable();
     ids.dedup();
-    let statement = connection
-        .prepare(
-            "SELECT s.id, s.last_event FROM unnest($1::uuid[]) AS u (id) \
-             JOIN states s ON s.id = u.id \
-             WHERE s.completed_at IS NULL AND s.owner = $2 AND s.claimed",
-        )
-        .await?;
+    let statement = connection.prepare(LOOK).await?;
     let found = connection.client().query(&statement, &[&ids, &me]).await?;
     found
         .iter()
-        .map(|row| Ok((rows::id(row, 0)?, row.try_get(1)?)))
+        .map(|row| Ok((rows::id(row, 0)?, (row.try_get(1)?, row.try_get(2)?))))
         .collect()
+}
+
+impl<'r> Appending<'r> {
+    /// Of these records, those whose messages have not ended and are not another replica's.
+    pub(super) fn new(records: &[&'r Record], known: &Known) -> Self {
+        let mut this = Self::default();
+        let mut over: HashMap<MessageId, bool> = HashMap::with_capacity(records.len());
+        let mut newest: HashMap<MessageId, i64> = HashMap::with_capacity(records.len());
+        for &record in records {
+            let id = record.event.message_id;
+            let known = known.get(&id);
+            let is_over = over
+                .entry(id)
+                .or_insert_with(|| known.is_none_or(|(is_open, _)| !is_open));
+            this.is_kept.push(!*is_over);
+            if *is_over {
+                continue;
+            }
+            *is_over = record.status.is_final();
+            this.kept.push(record);
+            let place = rows::limit(this.kept.len());
+            let before = newest.insert(id, place);
+            this.previous_places.push(before);
+            this.previous.push(
+                known
+                    .and_then(|(_, last)| *last)
+                    .filter(|_| before.is_none()),
+            );
+        }
+        this.moves = moves(&this.kept);
+        this
+    }
+
+    /// Whether there is nothing to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Takes as many numbers as there are events, appends them, and moves their messages on; the
+    /// number before the first. [`Raced`] when not every message is where it was a moment ago:
+    /// then what was written must not stay.
+    pub(super) async fn insert(
+        &self,
+        connection: &Connection,
+        me: i64,
+    ) -> Result<Result<Appended, Raced>, StoreError> {
+        if self.kept.is_empty() {
+            return Ok(Ok(Appended::default()));
+        }
+        let statement = connection.prepare(APPEND).await?;
+        let events = || self.kept.iter().map(|record| &record.event);
+        let members: Vec<Bytes> = events().map(members).collect();
+        let moves = &self.moves;
+        let columns: [&(dyn ToSql + Sync); 16] = [
+            &rows::limit(self.kept.len()),
+            &me,
+            &moves.ids,
+            &moves.statuses,
+            &moves.attempts,
+            &moves.places,
+            &moves.not_before,
+            &moves.completed_at,
+            &self.previous,
+            &self.previous_places,
+            &events()
+                .map(|e| codes::kind_number(e.kind()))
+                .collect::<Vec<_>>(),
+            &events()
+                .map(|e| rows::uuid(e.message_id))
+                .collect::<Vec<_>>(),
+            &events().map(|e| &*e.uri).collect::<Vec<_>>(),
+            &events().map(|e| e.account.as_deref()).collect::<Vec<_>>(),
+            &events().map(|e| e.webhook.as_deref()).collect::<Vec<_>>(),
+            &members.iter().map(|bytes| &**bytes).collect::<Vec<_>>(),
+        ];
+        let row = connection.client().query_one(&statement, &columns).await?;
+        let (base, moved): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let base = rows::to_seq(base);
+        Ok(match moved == rows::limit(moves.ids.len()) {
+            true => Ok(Appended { base, members }),
+            false => Err(Raced),
+        })
+    }
+
+    /// What became of each record, and what the log shows when they are durable.
+    pub(super) fn finish(self, epoch: u64, appended: &Appended) -> (Vec<Recorded>, Vec<Logged>) {
+        let mut seq = appended.base;
+        let answer = |is_kept| match is_kept {
+            true => {
+                seq += 1;
+                Recorded::Appended(seq)
+            }
+            false => Recorded::Ended,
+        };
+        let answers = self.is_kept.into_iter().map(answer).collect();
+        let numbered = (appended.base + 1..).zip(self.kept).zip(&appended.members);
+        let logged = |((seq, record), members): ((u64, &Record), &Bytes)| {
+            let event = &record.event;
+            let mut json = Vec::with_capacity(ID + members.len());
+            Event::write_id(epoch, seq, &mut json);
+            json.extend_from_slice(members);
+            Logged {
+                seq,
+                message_id: event.message_id,
+                kind: event.kind(),
+                uri: event.uri.clone(),
+                account: event.account.clone(),
+                webhook: event.webhook.clone(),
+                json: json.into(),
+            }
+        };
+        (answers, numbered.map(logged).collect())
+    }
+}
+
+/// The JSON of an event after its id.
+fn members(event: &Event) -> Bytes {
+    let mut json = Vec::with_capacity(512);
+    event.write_members(&mut json);
+    json.into()
 }
 
 /// Where each message stands after its last record.
@@ -153,96 +245,29 @@ fn moves(kept: &[&Record]) -> Moves {
     moves
 }
 
-/// Takes as many numbers as there are events and moves the messages on; the number before the
-/// first. `None` when not every message is where it was a moment ago.
-async fn take_numbers(
-    connection: &Connection,
-    me: i64,
-    count: usize,
-    moves: &Moves,
-) -> Result<Option<u64>, StoreError> {
-    let statement = connection
-        .prepare(
-            "WITH taken AS (UPDATE log SET last = last + $1 RETURNING last - $1 AS base) \
-             UPDATE states s SET status = u.status, attempt = greatest(s.attempt, u.attempt), \
-             last_event = taken.base + u.place, not_before = u.not_before, \
-             completed_at = u.completed_at, failed = (u.status = 4) \
-             FROM taken, unnest($2::uuid[], $3::int2[], $4::int4[], $5::int8[], $6::int8[], \
-             $7::int8[]) AS u (id, status, attempt, place, not_before, completed_at) \
-             WHERE s.id = u.id AND s.completed_at IS NULL AND s.owner = $8 AND s.claimed \
-             RETURNING taken.base",
-        )
-        .await?;
-    let count = rows::limit(count);
-    let moved = connection
-        .client()
-        .query(
-            &statement,
-            &[
-                &count,
-                &moves.ids,
-                &moves.statuses,
-                &moves.attempts,
-                &moves.places,
-                &moves.not_before,
-                &moves.completed_at,
-                &me,
-            ],
-        )
-        .await?;
-    match moved.first() {
-        Some(row) if moved.len() == moves.ids.len() => Ok(Some(rows::to_seq(row.try_get(0)?))),
-        Some(_) | None => Ok(None),
-    }
-}
+/// What is sent together with something else, and so has to be prepared before.
+pub(super) const STATEMENTS: [&str; 2] = [LOOK, APPEND];
 
-async fn append(
-    connection: &Connection,
-    epoch: u64,
-    base: u64,
-    kept: &[&Record],
-    mut newest: HashMap<MessageId, Option<i64>>,
-) -> Result<Vec<Logged>, StoreError> {
-    let mut events = Vec::with_capacity(kept.len());
-    let mut members = Vec::with_capacity(kept.len());
-    let (mut seqs, mut previous) = (Vec::with_capacity(kept.len()), Vec::new());
-    for (seq, record) in (base + 1..).zip(kept) {
-        let event = &record.event;
-        let number = rows::from_seq(seq);
-        let mut json = Vec::with_capacity(512);
-        Event::write_id(epoch, seq, &mut json);
-        let after_id = json.len();
-        event.write_members(&mut json);
-        let json = Bytes::from(json);
-        members.push(json.slice(after_id..));
-        seqs.push(number);
-        previous.push(newest.insert(event.message_id, Some(number)).flatten());
-        events.push(Logged {
-            seq,
-            message_id: event.message_id,
-            kind: event.kind(),
-            uri: event.uri.clone(),
-            account: event.account.clone(),
-            webhook: event.webhook.clone(),
-            json,
-        });
-    }
-    let kinds: Vec<i16> = events.iter().map(|e| codes::kind_number(e.kind)).collect();
-    let ids: Vec<Uuid> = events.iter().map(|e| rows::uuid(e.message_id)).collect();
-    let uris: Vec<&str> = events.iter().map(|e| &*e.uri).collect();
-    let accounts: Vec<Option<&str>> = events.iter().map(|e| e.account.as_deref()).collect();
-    let webhooks: Vec<Option<&str>> = events.iter().map(|e| e.webhook.as_deref()).collect();
-    let members: Vec<&[u8]> = members.iter().map(|bytes| &**bytes).collect();
-    let statement = connection
-        .prepare(
-            "INSERT INTO events (seq, previous, kind, message_id, uri, account, webhook, members) \
-             SELECT * FROM unnest($1::int8[], $2::int8[], $3::int2[], $4::uuid[], $5::text[], \
-             $6::text[], $7::text[], $8::bytea[])",
-        )
-        .await?;
-    let columns: [&(dyn ToSql + Sync); 8] = [
-        &seqs, &previous, &kinds, &ids, &uris, &accounts, &webhooks, &members,
-    ];
-    connection.client().execute(&statement, &columns).await?;
-    Ok(events)
-}
+const LOOK: &str = "SELECT s.id, s.completed_at IS NULL AND s.owner = $2 AND s.claimed, s.last_event \
+     FROM unnest($1::uuid[]) AS u (id) JOIN states s ON s.id = u.id";
+
+/// Bytes of an event's JSON before its members, at most: `{"id":"<epoch>-<seq>"`.
+const ID: usize = 48;
+
+/// Everything about the log in one statement, so that its row is held for as short as can be.
+const APPEND: &str = "WITH taken AS (UPDATE log SET last = last + $1 RETURNING last - $1 AS base), \
+     moved AS (UPDATE states s SET status = u.status, attempt = greatest(s.attempt, u.attempt), \
+     last_event = taken.base + u.place, not_before = u.not_before, \
+     completed_at = u.completed_at, failed = (u.status = 4) \
+     FROM taken, unnest($3::uuid[], $4::int2[], $5::int4[], $6::int8[], $7::int8[], $8::int8[]) \
+     AS u (id, status, attempt, place, not_before, completed_at) \
+     WHERE s.id = u.id AND s.completed_at IS NULL AND s.owner = $2 AND s.claimed \
+     RETURNING s.id), \
+     added AS (INSERT INTO events \
+     (seq, previous, kind, message_id, uri, account, webhook, members) \
+     SELECT taken.base + u.place, coalesce(u.previous, taken.base + u.before), u.kind, \
+     u.message_id, u.uri, u.account, u.webhook, u.members \
+     FROM taken, unnest($9::int8[], $10::int8[], $11::int2[], $12::uuid[], $13::text[], \
+     $14::text[], $15::text[], $16::bytea[]) WITH ORDINALITY \
+     AS u (previous, before, kind, message_id, uri, account, webhook, members, place)) \
+     SELECT base, (SELECT count(*) FROM moved) FROM taken";

@@ -177,6 +177,42 @@ async fn messages_to_one_target_belong_to_one_replica_in_their_order() {
     assert_eq!(take(&two, 5).await, Verdict::Accepted);
 }
 
+/// Its recipient would otherwise have two messages at once, and one of them twice.
+#[tokio::test]
+async fn what_is_another_replicas_to_send_does_not_begin_where_it_was_taken_in() {
+    let database = Database::new();
+    let (one, two) = (
+        database.replica("one", LEASE),
+        database.replica("two", LEASE),
+    );
+    one.accept(vec![submission(vec![message(1)])])
+        .await
+        .unwrap();
+    let begin = async |replica: &Arc<Postgres>, number| {
+        let new = vec![
+            submission(vec![message(number)]),
+            submission(vec![alone(9)]),
+        ];
+        let records = vec![sending(number, 1, 5), sending(9, 1, 5)];
+        let (accepted, recorded) = replica.accept_and_record(new, records.into());
+        (accepted.await.unwrap(), recorded.await.unwrap())
+    };
+    let (accepted, recorded) = begin(&two, 2).await;
+    assert_eq!(
+        accepted,
+        [Verdict::Elsewhere(vec![id(2)]), Verdict::Accepted]
+    );
+    assert_eq!(recorded, [Recorded::Ended, Recorded::Appended(1)]);
+    // Nor where what came before it is still to be picked up.
+    let new = vec![submission(vec![message(3)])];
+    let (accepted, recorded) = one.accept_and_record(new, vec![sending(3, 1, 5)].into());
+    assert_eq!(accepted.await.unwrap(), [Verdict::Elsewhere(vec![id(3)])]);
+    assert_eq!(recorded.await.unwrap(), [Recorded::Ended]);
+    let claimed = one.claim(9).await.unwrap();
+    let told = claimed.iter().map(|one| (one.id, one.attempt));
+    assert_eq!(told.collect::<Vec<_>>(), [(id(2), 0), (id(3), 0)]);
+}
+
 #[tokio::test]
 async fn a_replica_says_which_one_has_a_message_to_send_and_until_when() {
     let database = Database::new();

@@ -13,8 +13,6 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
 use super::Observer;
-use super::accept;
-use super::claim;
 use super::connection::Connection;
 use super::connection::Door;
 use super::error;
@@ -23,9 +21,8 @@ use super::group::Answer;
 use super::group::Done;
 use super::group::Group;
 use super::group::Order;
-use super::lease::Lease;
-use super::record;
-use super::seats::Seating;
+use super::transaction::Desk;
+use super::transaction::Failure;
 use crate::clock;
 use crate::store::Reply;
 use crate::store::StoreError;
@@ -50,11 +47,9 @@ pub(super) struct Writer {
 pub(super) struct Parts {
     pub(super) door: Door,
     pub(super) connection: Connection,
-    pub(super) lease: Arc<Lease>,
-    pub(super) seating: Arc<Seating>,
+    pub(super) desk: Desk,
     pub(super) shown: Arc<Shown>,
     pub(super) observer: Arc<dyn Observer>,
-    pub(super) epoch: u64,
 }
 
 impl Writer {
@@ -65,11 +60,9 @@ impl Writer {
         let task = Task {
             connection: Some(parts.connection),
             door: parts.door,
-            lease: parts.lease,
-            seating: parts.seating,
+            desk: parts.desk,
             shown: parts.shown,
             observer: parts.observer,
-            epoch: parts.epoch,
             inbox,
             waiting: waiting.clone(),
             down_until: clock::now(),
@@ -116,38 +109,14 @@ impl Writer {
 struct Task {
     door: Door,
     connection: Option<Connection>,
-    lease: Arc<Lease>,
-    seating: Arc<Seating>,
+    desk: Desk,
     shown: Arc<Shown>,
     observer: Arc<dyn Observer>,
-    epoch: u64,
     inbox: mpsc::UnboundedReceiver<Vec<(Weight, Order)>>,
     waiting: Arc<Waiting>,
     down_until: Instant,
     /// What must not be in the same transaction as what came before it.
     held: Option<Vec<(Weight, Order)>>,
-}
-
-/// Why a group was not written.
-enum Failure {
-    /// It left no trace.
-    Refused(StoreError),
-    /// Somebody else moved what it is about; nothing of it was written.
-    Raced,
-    /// The connection broke while this transaction was committed.
-    InDoubt(String, Box<Done>, StoreError),
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Refused(error)
-    }
-}
-
-impl From<tokio_postgres::Error> for Failure {
-    fn from(error: tokio_postgres::Error) -> Self {
-        Self::Refused(error.into())
-    }
 }
 
 impl Task {
@@ -229,10 +198,10 @@ impl Task {
     async fn attempt(&mut self, group: &Group) -> Result<Done, StoreError> {
         for _ in 0..TRIES {
             let connection = self.connected().await?;
-            if !self.lease.is_valid() {
-                self.lease.renew(&connection).await?;
+            if !self.desk.lease.is_valid() {
+                self.desk.lease.renew(&connection).await?;
             }
-            match self.transact(&connection, group).await {
+            match self.desk.write(&connection, group).await {
                 Ok(done) => {
                     self.connection = Some(connection);
                     return Ok(done);
@@ -257,57 +226,6 @@ impl Task {
             }
         }
         Err(StoreError::Away("others are always in the way".to_owned()))
-    }
-
-    async fn transact(&self, connection: &Connection, group: &Group) -> Result<Done, Failure> {
-        let client = connection.client();
-        let number = connection
-            .prepare("SELECT pg_current_xact_id()::text")
-            .await?;
-        let (begun, number) = futures_util::future::join(
-            client.batch_execute("BEGIN"),
-            client.query_one(&number, &[]),
-        )
-        .await;
-        begun?;
-        let transaction: String = number?.try_get(0)?;
-        let me = self.lease.number();
-        let mut done = Done::default();
-        let submissions = group.submissions();
-        if !submissions.is_empty() {
-            let accepted = accept::accept(connection, &self.seating, &submissions).await?;
-            done.verdicts = accepted.verdicts.into();
-            for owner in accepted.to_wake {
-                notify(connection, "sipost_claims", owner).await?;
-            }
-        }
-        for limit in group.claims() {
-            let claimed = claim::claim(connection, &self.lease, limit).await?;
-            done.claimed.push_back(claimed);
-        }
-        if let Some(stranded) = group.stranded() {
-            done.handed_over = claim::hand_over(connection, &self.seating, stranded).await?;
-        }
-        if let Some(verb) = group.endpoint() {
-            done.endpoint = Some(verb.apply(connection).await?);
-        }
-        let records = group.records();
-        if !records.is_empty() {
-            let appending = record::record(connection, me, self.epoch, &records).await?;
-            let appending = appending.map_err(|_raced| Failure::Raced)?;
-            done.recorded = appending.answers.into();
-            done.events = appending.events;
-            if !done.events.is_empty() {
-                notify(connection, "sipost_events", me).await?;
-            }
-        }
-        match client.batch_execute("COMMIT").await {
-            Ok(()) => Ok(done),
-            Err(error) if error.is_closed() || error.as_db_error().is_none() => {
-                Err(Failure::InDoubt(transaction, Box::new(done), error.into()))
-            }
-            Err(error) => Err(error.into()),
-        }
     }
 
     async fn connected(&mut self) -> Result<Connection, StoreError> {
@@ -366,24 +284,13 @@ impl Task {
 
     async fn close(mut self, answer: Answer<()>) {
         let left = match self.connected().await {
-            Ok(connection) => self.lease.leave(&connection).await,
+            Ok(connection) => self.desk.lease.leave(&connection).await,
             Err(error) => Err(error),
         };
         // Dropped first: what waits behind is refused.
         drop(self);
         let _ = answer.send(left);
     }
-}
-
-/// Tells everybody who listens, when this transaction is durable.
-async fn notify(connection: &Connection, channel: &str, number: i64) -> Result<(), StoreError> {
-    let statement = connection.prepare("SELECT pg_notify($1, $2)").await?;
-    let number = number.to_string();
-    connection
-        .client()
-        .execute(&statement, &[&channel, &number])
-        .await?;
-    Ok(())
 }
 
 fn refuse_all(waiting: &Waiting, orders: Vec<(Weight, Order)>) {
