@@ -39,6 +39,9 @@ const LIVE: &[&str] = &[
     "delivery.on_unknown",
     "delivery.max_body",
     "delivery.shutdown_grace",
+    "webhooks.allowed_networks",
+    "webhooks.ca_file",
+    "webhooks.timeout",
 ];
 
 impl Difference {
@@ -181,10 +184,10 @@ mod tests {
     fn settings_are_told_apart_by_when_they_take_effect() {
         let new = loaded(
             "[delivery]\nttl = \"2h\"\nmax_queued = 5\n[http]\nlisten = \"127.0.0.1:1\"\n\
-             [webhooks]\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n",
+             [webhooks]\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\ntimeout = \"5s\"\n",
         );
         let difference = Difference::between(&loaded(""), &new);
-        assert_eq!(difference.live, ["delivery.ttl"]);
+        assert_eq!(difference.live, ["delivery.ttl", "webhooks.timeout"]);
         assert_eq!(
             difference.fixed,
             ["delivery.max_queued", "http.listen", "webhooks.secret"]

@@ -182,7 +182,7 @@ impl Gateway {
         let mut sharing = Sharing::new(store.clone(), config.store.lease);
         sharing.agree(&mut crew, &config, &dispatch).await;
 
-        let webhooks = webhooks::open(&config, &store, &clock, Arc::new(watch.clone())).await?;
+        let (webhooks, posts) = webhooks::open(&config, &store, &clock, watch.clone()).await?;
         let posting = webhooks::post(webhooks.clone(), store.leads(), ends.posting.clone());
         let posting = tokio::spawn(posting);
 
@@ -193,7 +193,7 @@ impl Gateway {
 
         let sandbox = sandboxed.and_then(|config| config.accounts.into_iter().next());
         let tls = https(&config, &mut background)?;
-        let live = Live::new(config, sandbox, crew, dispatch, tls);
+        let live = Live::new(config, sandbox, crew, dispatch, posts, tls);
         let router = api::router(api(&live, &store, feed, webhooks, watch, clock, &ends));
         let server = server(&live);
         let (closing, grace_over) = (ends.closing.clone(), ends.grace_over.clone());

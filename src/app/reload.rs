@@ -1,8 +1,8 @@
 //! Reading the configuration again while the gateway runs: whole, or not at all.
 //!
-//! Accounts, tokens, limits and certificates change at once. What was decided when the gateway
-//! started stays as it is until it starts again; a line in the log names what of that is written
-//! otherwise now. A configuration with a mistake changes nothing.
+//! Accounts, tokens, limits, certificates and where webhooks may be change at once. What was
+//! decided when the gateway started stays as it is until it starts again; a line in the log names
+//! what of that is written otherwise now. A configuration with a mistake changes nothing.
 
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ use super::crew::Crew;
 use super::crew::Moves;
 use super::difference::Difference;
 use super::rates;
+use super::webhooks;
+use super::webhooks::WebhooksError;
 use crate::agent;
 use crate::agent::Accounts;
 use crate::api::Access;
@@ -30,9 +32,11 @@ use crate::config::HttpTls;
 use crate::config::Loaded;
 use crate::config::Sip;
 use crate::config::Sources;
+use crate::config::Webhooks;
 use crate::dispatch;
 use crate::message::Limits;
 use crate::sip::uri::Uri;
+use crate::webhook;
 
 /// What can change, with the ways to change it.
 pub(super) struct Live {
@@ -45,6 +49,8 @@ pub(super) struct Live {
     pub(super) limits: watch::Sender<Limits>,
     pub(super) accounts: Arc<Accounts>,
     pub(super) dispatch: dispatch::Handle,
+    /// What posts to webhooks.
+    pub(super) posts: watch::Sender<webhook::Client>,
     /// `None` when clients speak plain HTTP.
     pub(super) tls: Option<HttpSide>,
 }
@@ -73,6 +79,9 @@ pub(super) enum ReloadError {
     /// The certificate for clients cannot be shown.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// Webhooks could not be posted.
+    #[error(transparent)]
+    Webhooks(#[from] WebhooksError),
 }
 
 impl Live {
@@ -82,9 +91,11 @@ impl Live {
         sandbox: Option<Account>,
         crew: Crew,
         dispatch: dispatch::Handle,
+        posts: watch::Sender<webhook::Client>,
         tls: Option<HttpSide>,
     ) -> Self {
         Self {
+            posts,
             tls,
             sandbox,
             crew,
@@ -100,6 +111,7 @@ impl Live {
     pub(super) async fn follow(&mut self, new: &Config) -> Result<Moves, ReloadError> {
         let next = self.next(new)?;
         let tls = agents::tls(&next)?;
+        let client = webhooks::client(&next)?;
         let shown = next.http.tls.as_ref().map(certificates::read).transpose()?;
 
         // From here on nothing fails.
@@ -108,6 +120,7 @@ impl Live {
         self.accounts.replace(addresses(&next));
         self.dispatch.set_rates(rates(&next)).await;
         self.crew.trust(tls);
+        self.posts.send_replace(client);
         if let (Some(side), Some(shown), Some(files)) = (&self.tls, shown, &next.http.tls) {
             side.files.send_replace(files.clone());
             side.shown.send_replace(shown);
@@ -152,6 +165,12 @@ impl Live {
                 ca_file: new.sip.ca_file.clone(),
                 client_certificate: new.sip.client_certificate.clone(),
                 ..old.sip.clone()
+            },
+            webhooks: Webhooks {
+                allowed_networks: new.webhooks.allowed_networks.clone(),
+                ca_file: new.webhooks.ca_file.clone(),
+                timeout: new.webhooks.timeout,
+                ..old.webhooks.clone()
             },
             ..old.clone()
         })

@@ -65,20 +65,26 @@ pub(super) async fn post(
     }
 }
 
-/// Reads the webhooks of this store.
-pub(super) async fn open(
-    config: &Config,
-    store: &Arc<dyn Store>,
-    clock: &Clock,
-    observer: Arc<dyn webhook::Observer>,
-) -> Result<Webhooks, WebhooksError> {
+/// What posts, to the networks and with the patience that are configured.
+pub(super) fn client(config: &Config) -> Result<Client, WebhooksError> {
     let webhooks = &config.webhooks;
-    let client = Client::new(
+    Ok(Client::new(
         Guard::new(webhooks.allowed_networks.clone()),
         SystemResolver,
         agent::client_config(webhooks.ca_file.as_deref(), None)?,
         webhooks.timeout,
-    )?;
+    )?)
+}
+
+/// Reads the webhooks of this store; and what posts, which may be replaced.
+pub(super) async fn open(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Clock,
+    observer: impl webhook::Observer + 'static,
+) -> Result<(Webhooks, watch::Sender<Client>), WebhooksError> {
+    let webhooks = &config.webhooks;
+    let posts = watch::Sender::new(client(config)?);
     let vault = match &webhooks.encryption_key {
         Some(key) => Vault::with_key(key.expose())?,
         None => Vault::plain(),
@@ -86,7 +92,7 @@ pub(super) async fn open(
     let own_secret = webhooks.secret.as_ref();
     let parts = webhook::Parts {
         store: store.clone(),
-        client,
+        client: posts.subscribe(),
         vault,
         own_secret: own_secret.and_then(|secret| SigningSecret::parse(secret.expose())),
         schedule: Schedule {
@@ -95,9 +101,9 @@ pub(super) async fn open(
         },
         concurrency: webhooks.concurrency,
         clock: clock.clone(),
-        observer,
+        observer: Arc::new(observer),
     };
     let webhooks = Webhooks::new(parts);
     webhooks.load().await?;
-    Ok(webhooks)
+    Ok((webhooks, posts))
 }

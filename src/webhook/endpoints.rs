@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
@@ -51,8 +52,8 @@ const TESTS: usize = 8;
 pub struct Parts {
     /// What is durable.
     pub store: Arc<dyn Store>,
-    /// What posts.
-    pub client: Client,
+    /// What posts, as it is at the time.
+    pub client: watch::Receiver<Client>,
     /// How secrets are stored.
     pub vault: Vault,
     /// Signs what goes to the webhooks that messages name.
@@ -157,7 +158,7 @@ impl Webhooks {
 
     /// Whether this URL may be posted to, as far as it tells.
     pub fn check_url(&self, url: &str) -> Result<Url, UrlRefused> {
-        self.0.sender.client.guard().check_url(url)
+        self.0.sender.client().guard().check_url(url)
     }
 
     /// Adds an endpoint; its secret is told now and never again.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -54,7 +55,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Sender {
     pub(super) store: Arc<dyn Store>,
     pub(super) roster: Arc<Roster>,
-    pub(super) client: Client,
+    pub(super) client: watch::Receiver<Client>,
     pub(super) clock: Clock,
     pub(super) schedule: Schedule,
     pub(super) own_secret: Option<SigningSecret>,
@@ -284,6 +285,11 @@ impl Sender {
         Some((url, member.sign(id, at, &delivery.json)))
     }
 
+    /// What posts now. It is used to the end of a post, also when another takes its place.
+    pub(super) fn client(&self) -> Client {
+        self.client.borrow().clone()
+    }
+
     /// Posts once.
     pub(super) async fn attempt(&self, post: Post<'_>) -> (Answer, Attempt) {
         let (at, began, url, id) = (post.at, clock::now(), post.url, post.id);
@@ -292,7 +298,7 @@ impl Sender {
             .part_of
             .map(|part_of| (part_of, observer.posting(&part_of)));
         let trace = part_of.map(|(_, trace)| trace);
-        let answer = self.client.post(post, trace, at).await;
+        let answer = self.client().post(post, trace, at).await;
         let took = clock::now().saturating_duration_since(began);
         observer.attempted(&Posted {
             url,

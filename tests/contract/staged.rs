@@ -75,7 +75,7 @@ fn webhooks(store: &Arc<dyn Store>, clock: &Clock) -> webhook::Webhooks {
     let client = webhook::Client::new(guard, webhook::SystemResolver, Arc::new(tls), second);
     webhook::Webhooks::new(webhook::Parts {
         store: store.clone(),
-        client: client.unwrap(),
+        client: watch::channel(client.unwrap()).1,
         vault: webhook::Vault::plain(),
         own_secret: None,
         schedule: webhook::Schedule {

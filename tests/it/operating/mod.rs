@@ -117,7 +117,7 @@ impl Running {
     }
 
     /// Writes another file in place of its own, and tells it to read that.
-    fn reload(&self, text: &str) {
+    pub(super) fn reload(&self, text: &str) {
         fs::write(self.path("sipost.toml"), on_any_port(text)).unwrap();
         self.signal(Signal::HUP);
     }
