@@ -1,6 +1,8 @@
 //! An OpenTelemetry collector on loopback, and beside it a server that webhooks are posted to.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,19 +11,28 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::routing::post;
+use axum::serve::Listener;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::harness::PATIENCE;
 
 /// Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Collector {
+    scheme: &'static str,
     port: u16,
     shared: Arc<Shared>,
 }
@@ -78,6 +89,27 @@ impl Collector {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
+        Self::serve("http", port, listener)
+    }
+
+    /// One that shows a certificate, which [`authority`] has signed.
+    pub(super) async fn start_tls() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let chain = CertificateDer::pem_file_iter(fixture("first.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(fixture("first.key")).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain.map(Result::unwrap).collect(), key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Self::serve("https", port, Tls { listener, acceptor })
+    }
+
+    fn serve<L: Listener<Addr: Debug>>(scheme: &'static str, port: u16, listener: L) -> Self {
         let shared = Arc::new(Shared {
             seen: watch::Sender::default(),
             behaviour: watch::Sender::new(Behaviour::Takes),
@@ -87,12 +119,17 @@ impl Collector {
             .route("/hook/secret-path", post(hook))
             .with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { port, shared }
+        Self {
+            scheme,
+            port,
+            shared,
+        }
     }
 
     /// The setting that makes a gateway tell it.
     pub(super) fn setting(&self) -> String {
-        format!("telemetry.otlp_endpoint = 'http://127.0.0.1:{}'", self.port)
+        let Self { scheme, port, .. } = self;
+        format!("telemetry.otlp_endpoint = '{scheme}://127.0.0.1:{port}'")
     }
 
     pub(super) fn webhook(&self) -> String {
@@ -134,6 +171,39 @@ impl Seen {
     /// The spans of this name, in the order of their beginnings.
     pub(super) fn named(&self, name: &str) -> Vec<&Told> {
         self.spans.iter().filter(|span| span.name == name).collect()
+    }
+}
+
+/// The file of who signed what [`Collector::start_tls`] shows.
+pub(super) fn authority() -> String {
+    fixture("authority.pem")
+}
+
+fn fixture(name: &str) -> String {
+    format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Connections that were agreed on with TLS; of the others nothing is heard.
+struct Tls {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = self.listener.accept().await.unwrap();
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
     }
 }
 

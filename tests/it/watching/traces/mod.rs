@@ -380,3 +380,27 @@ async fn a_collector_that_hangs_or_refuses_or_is_not_there_holds_up_nothing() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_collector_is_told_over_tls_when_its_certificate_is_trusted() {
+    let (peer, collector) = (Peer::start().await, Collector::start_tls().await);
+    let house = House::at(&peer).with(&collector.setting());
+    let stranger = house.launch().await;
+    let message = json!({"target": "bob", "body": "Hello"});
+    stranger.http.delivered(&message).await;
+    stranger.says("spans are not taken").await;
+    stranger.stop().await;
+    assert_eq!(collector.seen().spans.len(), 0);
+
+    let authority = format!("telemetry.otlp_ca_file = '{}'", collector::authority());
+    let gateway = house.with(&authority).open().await;
+    gateway.http.delivered(&message).await;
+    let spans = collector.spans(3).await;
+    let expected = [
+        ("POST /messages", "nothing"),
+        ("SIP MESSAGE", "queue"),
+        ("queue", "POST /messages"),
+    ];
+    assert_eq!(shape(&spans), expected);
+    gateway.stop().await;
+}
