@@ -148,16 +148,12 @@ impl Board {
     }
 
     /// Ends a message that has no attempt under way; its content is read first when only its name
-    /// is here. A message found in flight after a restart keeps its place in the lane until it is
-    /// decided whether it is sent again.
+    /// is here. It keeps its place in the lane until then: as long as nothing is told of its end, an
+    /// end of the process would have it sent after those that came later.
     pub(super) fn end(&mut self, id: MessageId, end: End, now: Timestamp, jitter: f64) {
         self.set_timer(id, None);
         self.leave_ready(id);
         self.leave_schedule(id);
-        match end {
-            End::Canceled | End::Expired | End::NobodyRegistered => self.leave_lane(id, now),
-            End::Died => {}
-        }
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
@@ -195,6 +191,7 @@ impl Board {
         };
         let event = event(&message, entry.attempt, None, what, now);
         self.work.records.push(record(event, None));
+        self.leave_lane(id, now);
         self.forget(id);
     }
 }

@@ -13,8 +13,9 @@
 //! | Starting  | head, has a slot                | its request may be written               |
 //! | Sending   | head, has a slot                | the attempt has an outcome               |
 //! | Waiting   | head, deferred                  | the next attempt is due                  |
-//! | Ending    | in no lane                      | its content was read, so its end is told |
+//! | Ending    | where it was                    | its content was read, so its end is told |
 
+mod again;
 mod end;
 mod lanes;
 #[cfg(test)]
@@ -260,9 +261,13 @@ impl Board {
         }
     }
 
-    /// Takes over a message of before a restart, or of a replica that is gone.
+    /// Takes over a message of before a restart, or of a replica that is gone: that may be this one
+    /// itself, when it was silent for too long, and then the message is here already.
     pub(super) fn claim(&mut self, claimed: Claimed, now: Timestamp) {
-        self.insert(claimed, Acceptance::Accepted, None, now);
+        if !self.is_at_it(&claimed) {
+            self.drop_stale(claimed.id, now);
+            self.insert(claimed, Acceptance::Accepted, None, now);
+        }
     }
 
     fn insert(

@@ -1,5 +1,5 @@
 //! The board through whole lives: time, chance, agents that come and go, a store that fails, and
-//! ends of the process, all drawn from a seed. Whatever happens, these hold:
+//! ends of the process and of its lease, all drawn from a seed. Whatever happens, these hold:
 //!
 //! * No target has two requests in flight, and none that waited longer is overtaken.
 //! * What may not be sent twice is written when its record is durable, and what was asked for with
@@ -48,7 +48,7 @@ struct Kept {
     status: Status,
     attempt: u32,
     not_before: Option<Timestamp>,
-    /// How often the process ended while it was being sent.
+    /// How often the process ended, or lost it to others, while it was being sent.
     deaths: u32,
 }
 
@@ -142,6 +142,7 @@ impl Life {
             55..65 => self.contents_are_read(),
             65..69 => self.cancel(),
             69..70 => self.process_ends(),
+            70..72 => self.lease_is_lost(),
             _ => self.time_passes(),
         }
         self.turn();
@@ -462,14 +463,39 @@ impl Life {
         self.flights.clear();
         self.up.clear();
         (self.is_failing, self.is_well) = (false, false);
-        for (id, kept) in &mut self.store {
-            if kept.status.is_final() {
-                continue;
-            }
+        for kept in self.store.values_mut() {
             kept.deaths += u32::from(kept.status == Status::Sending);
+        }
+        self.claim_all();
+    }
+
+    /// The replica was silent for too long, and is given back what it had; others were at some of
+    /// it meanwhile. It claims nothing while there is something to take in or to record.
+    fn lease_is_lost(&mut self) {
+        if !self.gathered.is_empty() || !self.offered.is_empty() {
+            return;
+        }
+        let is_sent = |kept: &&mut Kept| {
+            kept.status == Status::Sending && kept.message.on_unknown == OnUnknown::Resend
+        };
+        for kept in self.store.values_mut().filter(is_sent) {
+            if self.rng.random() {
+                kept.status = Status::Queued;
+                kept.deaths += 1;
+                kept.not_before = Some(self.now.plus(Duration::from_millis(700)));
+                let id = kept.message.id;
+                self.flights.retain(|_, flight| flight.message.id != id);
+            }
+        }
+        self.claim_all();
+    }
+
+    fn claim_all(&mut self) {
+        let is_open = |kept: &&Kept| !kept.status.is_final();
+        for kept in self.store.values().filter(is_open) {
             let message = &kept.message;
             let claimed = Claimed {
-                id: *id,
+                id: message.id,
                 uri: message.uri.clone(),
                 account: message.account.clone(),
                 status: kept.status,

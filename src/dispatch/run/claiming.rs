@@ -44,7 +44,12 @@ impl Dispatcher {
 
     /// Takes over what others left, as much as there is room for. Nothing else is asked of the
     /// store meanwhile: what is taken over is older than what is taken in after it.
+    /// And not before everything that happened is recorded: nothing is recorded of a message that
+    /// belongs to another replica by then.
     pub(super) async fn claim_some(&mut self) {
+        if self.failing.is_some() {
+            return;
+        }
         self.hand_over().await;
         if self.claim_after > tokio::time::Instant::now() {
             return;
