@@ -84,7 +84,10 @@ impl Follower {
         let mut is_known = false;
         loop {
             if let Err(error) = self.session().await {
-                self.lead(self.lease.is_valid() && *self.leading.borrow());
+                // Two statements: what is borrowed within one is let go of at its end, and telling
+                // waits for that.
+                let leads = self.lease.is_valid() && *self.leading.borrow();
+                self.lead(leads);
                 match std::mem::replace(&mut is_known, true) {
                     false => tracing::warn!(%error, "the log cannot be followed; trying again"),
                     true => tracing::debug!(%error, "the log cannot be followed; trying again"),
