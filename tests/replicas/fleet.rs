@@ -42,6 +42,11 @@ impl Fleet {
         running.map(|program| program.http.clone()).collect()
     }
 
+    /// How this one is spoken to, which runs.
+    pub(crate) fn gateway(&self, at: usize) -> &Client {
+        &self.running[at].as_ref().unwrap().http
+    }
+
     /// Kills one on the spot, as a power failure would.
     pub(crate) async fn kill(&mut self, at: usize) {
         self.running[at].take().unwrap().kill().await;

@@ -67,6 +67,7 @@ impl Writer {
             waiting: waiting.clone(),
             down_until: clock::now(),
             held: None,
+            closing: None,
         };
         tokio::spawn(task.run());
         Self { orders, waiting }
@@ -117,6 +118,8 @@ struct Task {
     down_until: Instant,
     /// What must not be in the same transaction as what came before it.
     held: Option<Vec<(Weight, Order)>>,
+    /// Who wants to end it all, while it is not known what became of a transaction.
+    closing: Option<Answer<()>>,
 }
 
 impl Task {
@@ -126,7 +129,7 @@ impl Task {
             if !group.is_empty() {
                 self.write(group).await;
             }
-            if let Some(answer) = closing {
+            if let Some(answer) = closing.or(self.closing.take()) {
                 return self.close(answer).await;
             }
         }
@@ -246,8 +249,9 @@ impl Task {
         connected
     }
 
-    /// What became of a transaction; `None` when the database could not be asked for too long.
-    /// Whoever wants something else meanwhile is told that the database is away.
+    /// What became of a transaction; `None` when the database could not be asked for too long, or
+    /// not once when this is to end. Whoever wants something else meanwhile is told that the
+    /// database is away.
     async fn has_committed(&mut self, transaction: &str) -> Option<bool> {
         let give_up = clock::now() + IN_DOUBT;
         while clock::now() < give_up {
@@ -265,9 +269,15 @@ impl Task {
             let asked = loop {
                 tokio::select! {
                     asked = &mut asked => break asked,
-                    Some(orders) = self.inbox.recv() => refuse_all(&self.waiting, orders),
+                    Some(orders) = self.inbox.recv() => {
+                        let closing = refuse_all(&self.waiting, orders);
+                        self.closing = closing.or(self.closing.take());
+                    }
                 }
             };
+            if asked.is_err() && self.closing.is_some() {
+                return None;
+            }
             if let Ok((connection, status)) = asked {
                 self.connection = Some(connection);
                 match status.as_deref() {
@@ -293,13 +303,14 @@ impl Task {
     }
 }
 
-fn refuse_all(waiting: &Waiting, orders: Vec<(Weight, Order)>) {
+/// Refuses what was ordered, except to end.
+fn refuse_all(waiting: &Waiting, orders: Vec<(Weight, Order)>) -> Option<Answer<()>> {
     let mut group = Group::default();
+    let mut closing = None;
     for (weight, order) in orders {
         waiting.leave(weight);
-        if let Some(closing) = group.add(weight, order) {
-            let _ = closing.send(Err(StoreError::Away("the database is away".to_owned())));
-        }
+        closing = group.add(weight, order).or(closing);
     }
     group.refuse(&StoreError::Away("the database is away".to_owned()));
+    closing
 }

@@ -84,6 +84,22 @@ impl Load {
         .unwrap();
     }
 
+    /// Waits until so many more messages were refused for a while.
+    #[allow(
+        dead_code,
+        reason = "not every test binary that shares this file needs it"
+    )]
+    pub(crate) async fn refused(&self, more: u64) {
+        let mut counted = self.scene.refused.subscribe();
+        let goal = *counted.borrow() + more;
+        soon(
+            "more messages are refused",
+            counted.wait_for(|count| *count >= goal),
+        )
+        .await
+        .unwrap();
+    }
+
     /// How many messages were refused for a while.
     pub(crate) fn refusals(&self) -> u64 {
         *self.scene.refused.borrow()
