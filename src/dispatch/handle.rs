@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
+use tokio::time::error::Elapsed;
 
 use super::observer::Standing;
 use super::observer::WaitingFor;
@@ -112,7 +113,8 @@ impl Handle {
 
     /// Makes messages durable and sets them on their way, all or none of them.
     ///
-    /// Ready when they are durable; not when they are sent.
+    /// Ready when they are durable; not when they are sent. When the store does not say so for too
+    /// long it counts as away, and nobody knows whether they were taken in.
     pub async fn accept(
         &self,
         messages: Vec<Message>,
@@ -125,11 +127,10 @@ impl Handle {
             key,
             reply,
         };
-        self.inbox
-            .send(command)
-            .await
-            .map_err(|_| AcceptError::Stopping)?;
-        answer.await.unwrap_or(Err(AcceptError::Stopping))
+        match self.ask(command, answer).await {
+            Ok(answer) => answer.unwrap_or(Err(AcceptError::Stopping)),
+            Err(_) => Err(AcceptError::Store(silent())),
+        }
     }
 
     /// Sets how many messages a second accounts may send from now on.
@@ -142,25 +143,43 @@ impl Handle {
     pub async fn cancel(&self, id: MessageId) -> Result<(), CancelError> {
         let (reply, answer) = oneshot::channel();
         let command = Command::Cancel { id, reply };
-        self.inbox
-            .send(command)
-            .await
-            .map_err(|_| CancelError::Stopping)?;
-        answer.await.unwrap_or(Err(CancelError::Stopping))
+        match self.ask(command, answer).await {
+            Ok(answer) => answer.unwrap_or(Err(CancelError::Stopping)),
+            Err(_) => Err(CancelError::Store(silent())),
+        }
     }
 
     /// What a message waits for; `None` when it does not wait, or when nobody is there to say.
     pub async fn waiting_for(&self, id: MessageId) -> Option<WaitingFor> {
         let (reply, answer) = oneshot::channel();
         let command = Command::WaitingFor { id, reply };
-        self.inbox.send(command).await.ok()?;
-        answer.await.ok().flatten()
+        self.ask(command, answer).await.ok()?.flatten()
     }
 
     /// How many messages are where; `None` when nobody is there to say.
     pub async fn standing(&self) -> Option<Standing> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.send(Command::Standing { reply }).await.ok()?;
-        answer.await.ok()
+        self.ask(Command::Standing { reply }, answer).await.ok()?
     }
+
+    /// Gives a command and waits for what is said to it; `None` when nobody is there to say.
+    async fn ask<T>(
+        &self,
+        command: Command,
+        answer: oneshot::Receiver<T>,
+    ) -> Result<Option<T>, Elapsed> {
+        let asked = async {
+            self.inbox.send(command).await.ok()?;
+            answer.await.ok()
+        };
+        tokio::time::timeout(PATIENCE, asked).await
+    }
+}
+
+/// How long an answer may take. Commands are left to gather while a commit is under way; one that
+/// takes longer than this is one of a database that went away in it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn silent() -> StoreError {
+    StoreError::Away("it has not said for too long what became of a commit".to_owned())
 }

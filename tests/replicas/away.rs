@@ -71,7 +71,7 @@ async fn it_stops_again_and_again_under_load_and_every_message_is_accounted_for(
     for _ in 0..3 {
         load.accepted(60).await;
         cluster.stop_server();
-        load.refused(20).await;
+        load.refused(6).await;
         cluster.start_server();
     }
     load.accepted(60).await;

@@ -87,6 +87,10 @@ impl Dispatcher {
 
     /// Lets a request through, or answers it.
     fn admit(&mut self, request: Request) {
+        // Whoever asked was told that the store is away, or has gone.
+        if request.reply.is_closed() {
+            return;
+        }
         let count = request.messages.len();
         let refusal = if self.draining {
             Some(AcceptError::Stopping)
