@@ -148,8 +148,8 @@ impl Board {
     }
 
     /// Ends a message that has no attempt under way; its content is read first when only its name
-    /// is here. It keeps its place in the lane until then: as long as nothing is told of its end, an
-    /// end of the process would have it sent after those that came later.
+    /// is here. It keeps its place in the lane until then: as long as nothing is told of its end,
+    /// an end of the process would have it sent after those that came later.
     pub(super) fn end(&mut self, id: MessageId, end: End, now: Timestamp, jitter: f64) {
         self.set_timer(id, None);
         self.leave_ready(id);
