@@ -129,7 +129,7 @@ impl Task {
             if !group.is_empty() {
                 self.write(group).await;
             }
-            if let Some(answer) = closing.or(self.closing.take()) {
+            if let Some(answer) = closing.or_else(|| self.closing.take()) {
                 return self.close(answer).await;
             }
         }
@@ -271,7 +271,7 @@ impl Task {
                     asked = &mut asked => break asked,
                     Some(orders) = self.inbox.recv() => {
                         let closing = refuse_all(&self.waiting, orders);
-                        self.closing = closing.or(self.closing.take());
+                        self.closing = closing.or_else(|| self.closing.take());
                     }
                 }
             };
