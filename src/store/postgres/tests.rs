@@ -177,6 +177,35 @@ async fn messages_to_one_target_belong_to_one_replica_in_their_order() {
     assert_eq!(take(&two, 5).await, Verdict::Accepted);
 }
 
+/// An index of all that is open is small, and is another one than that of the ids.
+#[tokio::test]
+async fn the_messages_of_records_are_found_by_their_ids() {
+    let database = Database::new();
+    let store: Arc<dyn Store> = database.replica("only", LEASE);
+    let ids = 1..=200;
+    accept(&store, ids.clone()).await;
+    let records: Vec<_> = ids.skip(1).map(|number| succeeded(number, 1, 5)).collect();
+    store.record(records.into()).await.unwrap();
+    let door = Door::new(Address::parse(&database.0, None).unwrap(), None);
+    let session = door.connect(None).await.unwrap();
+    let client = session.client();
+    client.batch_execute("VACUUM ANALYZE states").await.unwrap();
+    for (name, sql) in ["look", "append"].iter().zip(record::STATEMENTS) {
+        let params = (1..).take_while(|number| sql.contains(&format!("${number}")));
+        let nulls = vec!["NULL"; params.count()].join(", ");
+        let explain = format!("PREPARE {name} AS {sql}; EXPLAIN EXECUTE {name} ({nulls})");
+        let plan = client.simple_query(&explain).await.unwrap();
+        let lines = plan.iter().filter_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        let plan = lines.collect::<Vec<_>>().join("\n");
+        assert!(plan.contains("states_pkey on states"), "{plan}");
+        assert!(!plan.contains("states_open"), "{plan}");
+        assert!(!plan.contains("states_lanes"), "{plan}");
+    }
+}
+
 /// Its recipient would otherwise have two messages at once, and one of them twice.
 #[tokio::test]
 async fn what_is_another_replicas_to_send_does_not_begin_where_it_was_taken_in() {

@@ -31,7 +31,7 @@ const AGENTS: u32 = 8;
 const PATIENCE: Duration = Duration::from_secs(60);
 const SERVER: &str = "sink";
 const SQLITE: &str = "SQLite";
-const ONE: &str = "PostgreSQL, 1 replica";
+const ONE: &str = "PostgreSQL: 1 replica";
 
 /// A store, and so many gateways that work on it.
 struct House {
@@ -49,8 +49,8 @@ pub async fn run(options: &Options, places: &Places) -> Result<()> {
     for (name, replicas) in [
         (SQLITE, 0),
         (ONE, 1),
-        ("PostgreSQL, 2 replicas", 2),
-        ("PostgreSQL, 3 replicas", 3),
+        ("PostgreSQL: 2 replicas", 2),
+        ("PostgreSQL: 3 replicas", 3),
     ] {
         if options.gateways.is_empty() || options.gateways.iter().any(|w| name.starts_with(w)) {
             houses.push(open(places, &sink, &cluster, name, replicas).await?);
