@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 
 use crate::harness::Client;
+use crate::harness::Exit;
 use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Program;
@@ -50,6 +51,11 @@ impl Fleet {
     /// Kills one on the spot, as a power failure would.
     pub(crate) async fn kill(&mut self, at: usize) {
         self.running[at].take().unwrap().kill().await;
+    }
+
+    /// Asks one to stop, and waits until it has.
+    pub(crate) async fn stop(&mut self, at: usize) -> Exit {
+        self.running[at].take().unwrap().stop().await
     }
 
     /// Starts one again.

@@ -18,3 +18,5 @@ mod harness;
 mod killed;
 #[path = "../../src/store/postgres/testing.rs"]
 mod postgres;
+mod readers;
+mod rolling;
