@@ -74,7 +74,7 @@ async fn what_ended_long_ago_goes_with_its_events_and_what_waits_stays() {
 
 #[tokio::test]
 async fn many_that_are_old_go_while_new_ones_come_and_are_read() {
-    const OLD: usize = 1_500;
+    const OLD: usize = 800;
     let peer = Peer::start().await;
     let house = House::at(&peer).with("retention.finished = '1h'");
     let gateway = house.open().await;

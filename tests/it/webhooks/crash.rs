@@ -32,7 +32,7 @@ async fn nothing_is_lost_and_nothing_overtakes_over_kill_9() {
     .await;
     let more = format!(
         "concurrency = 4\nschedule = [{}]",
-        ["\"50ms\""; 50].join(",")
+        ["\"10ms\""; 50].join(",")
     );
     let text = configuration(&more);
     let mut gateway = Running::start(&text).await;

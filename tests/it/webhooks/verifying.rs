@@ -13,15 +13,18 @@ use receiver::Posted;
 const DOCUMENT: &str = include_str!("../../../docs/webhooks.md");
 const RUST: &str = include_str!("receiving.rs");
 
-/// What is put behind an example, so that it reads its arguments and says what it found.
+/// What is put behind an example, so that it reads what was posted, and says of each what it found.
 const PYTHON_CALL: &str = "
 import json, sys
-given = json.load(sys.stdin)
-print(\"taken\" if verify(given[\"secret\"], given[\"headers\"], given[\"body\"].encode()) else \"refused\")
+for given in json.load(sys.stdin):
+    taken = verify(given[\"secret\"], given[\"headers\"], given[\"body\"].encode())
+    print(\"taken\" if taken else \"refused\")
 ";
 const NODE_CALL: &str = "
-const given = JSON.parse(require(\"node:fs\").readFileSync(0, \"utf8\"));
-console.log(verify(given.secret, given.headers, Buffer.from(given.body)) ? \"taken\" : \"refused\");
+for (const given of JSON.parse(require(\"node:fs\").readFileSync(0, \"utf8\"))) {
+  const taken = verify(given.secret, given.headers, Buffer.from(given.body));
+  console.log(taken ? \"taken\" : \"refused\");
+}
 ";
 
 #[tokio::test]
@@ -50,7 +53,7 @@ async fn the_examples_of_the_document_take_what_is_posted_and_nothing_else() {
     let mut late = posts[0].clone();
     let long_ago = "1600000000".parse().unwrap();
     late.headers.insert("webhook-timestamp", long_ago);
-    for (post, secret, is_taken) in [
+    let cases = [
         (&posts[0], old, true),
         (&posts[0], new, false),
         (&posts[1], old, true),
@@ -58,14 +61,18 @@ async fn the_examples_of_the_document_take_what_is_posted_and_nothing_else() {
         (&posts[1], OWN_SECRET, false),
         (&forged, old, false),
         (&late, old, false),
-    ] {
-        let expected = if is_taken { "taken" } else { "refused" };
+    ];
+    let given = cases.map(|(post, secret, _)| as_json(post, secret));
+    let python = example("python").to_owned() + PYTHON_CALL;
+    let python = run("python3", "-c", &python, &given).await;
+    let node = example("javascript").to_owned() + NODE_CALL;
+    let node = run("node", "-e", &node, &given).await;
+    assert_eq!((python.len(), node.len()), (cases.len(), cases.len()));
+    for (at, (post, secret, is_taken)) in cases.into_iter().enumerate() {
         let in_rust = receiving::verify(secret, &post.headers, &post.body);
         assert_eq!(in_rust.is_some(), is_taken, "{post:?}");
-        let python = example("python").to_owned() + PYTHON_CALL;
-        assert_eq!(run("python3", "-c", &python, post, secret).await, expected);
-        let node = example("javascript").to_owned() + NODE_CALL;
-        assert_eq!(run("node", "-e", &node, post, secret).await, expected);
+        let expected = if is_taken { "taken" } else { "refused" };
+        assert_eq!((&*python[at], &*node[at]), (expected, expected), "{post:?}");
     }
 }
 
@@ -77,14 +84,20 @@ fn example(language: &str) -> &'static str {
     &rest[..end]
 }
 
-async fn run(program: &str, flag: &str, script: &str, post: &Posted, secret: &str) -> String {
+/// What an example is to judge.
+fn as_json(post: &Posted, secret: &str) -> Value {
     let headers: serde_json::Map<String, Value> = post
         .headers
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_str().unwrap().into()))
         .collect();
     let body = String::from_utf8(post.body.to_vec()).unwrap();
-    let given = json!({"secret": secret, "headers": headers, "body": body}).to_string();
+    json!({"secret": secret, "headers": headers, "body": body})
+}
+
+/// What a script says, line by line.
+async fn run(program: &str, flag: &str, script: &str, given: &[Value]) -> Vec<String> {
+    let given = serde_json::to_vec(given).unwrap();
     let mut child = Command::new(program)
         .args([flag, script])
         .stdin(Stdio::piped())
@@ -93,10 +106,11 @@ async fn run(program: &str, flag: &str, script: &str, post: &Posted, secret: &st
         .spawn()
         .unwrap_or_else(|error| panic!("{program} is needed: {error}"));
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(given.as_bytes()).await.unwrap();
+    stdin.write_all(&given).await.unwrap();
     drop(stdin);
     let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
     let output = output.unwrap().unwrap();
     assert!(output.status.success(), "{program} failed");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    let said = String::from_utf8(output.stdout).unwrap();
+    said.lines().map(str::to_owned).collect()
 }
