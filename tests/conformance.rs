@@ -1,4 +1,4 @@
-//! Keeps `docs/conformance.md` honest: every test that it names exists.
+//! Keeps `docs/conformance.md` and `docs/scaling.md` honest: every test that they name exists.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -8,12 +8,29 @@ use std::path::Path;
 
 #[test]
 fn every_test_that_the_table_names_exists() {
+    let named = holds("docs/conformance.md", |document| document);
+    assert!(named > 80, "{named}");
+}
+
+#[test]
+fn every_test_that_holds_what_replicas_share_exists() {
+    let section = |document: String| {
+        let (_, rest) = document.split_once("## How the work is shared").unwrap();
+        rest.split("\n#").next().unwrap().to_owned()
+    };
+    let named = holds("docs/scaling.md", section);
+    assert!(named > 5, "{named}");
+}
+
+/// How many tests a part of this document names in the last column of its tables; all of them
+/// exist.
+fn holds(document: &str, part: impl Fn(String) -> String) -> usize {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut functions = HashSet::new();
     for folder in ["src", "tests"] {
         collect(&root.join(folder), &mut functions);
     }
-    let table = fs::read_to_string(root.join("docs/conformance.md")).unwrap();
+    let table = part(fs::read_to_string(root.join(document)).unwrap());
     let cells = table
         .lines()
         .filter(|line| line.starts_with("| ") || line.starts_with("* `"))
@@ -28,12 +45,12 @@ fn every_test_that_the_table_names_exists() {
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
     let named: Vec<_> = cells.filter(is_name).collect();
-    assert!(named.len() > 80, "{}", named.len());
     let missing: Vec<_> = named
         .iter()
         .filter(|name| !functions.contains(**name))
         .collect();
     assert!(missing.is_empty(), "{missing:#?}");
+    named.len()
 }
 
 /// The names of all functions in the Rust files of a folder.
