@@ -20,3 +20,4 @@ mod killed;
 mod postgres;
 mod readers;
 mod rolling;
+mod waiting;

@@ -1,0 +1,58 @@
+//! What a message waits for, asked at the replica that has it and at another one.
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::fleet::Fleet;
+use crate::harness::Client;
+use crate::harness::Peer;
+use crate::harness::Reply;
+use crate::harness::soon;
+use crate::postgres;
+
+async fn waiting_for(http: &Client, id: &str) -> Value {
+    let answer = http.get(&format!("/messages/{id}")).await;
+    answer.body["waitingFor"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_replica_that_has_a_message_says_what_it_waits_for_and_another_one_who_has_it() {
+    let peer = Peer::start().await;
+    peer.script("kept", [Reply::Held(200), Reply::Status(200)]);
+    let mut fleet = Fleet::start(2, &postgres::database(), &peer, |house| house).await;
+    let message = json!({"target": "kept", "body": "x"});
+    let first = fleet.gateway(0).accepted(&message).await;
+    peer.wait_for("kept", 1).await;
+    let answer = fleet.gateway(1).post(&message).await.body;
+    let second = answer["id"].as_str().unwrap();
+
+    // Until the one that has its lane has heard of it, that one can say no more than the other.
+    let (has_it, other) = soon("one of them knows what it waits for", async {
+        loop {
+            for (has_it, other) in [(0, 1), (1, 0)] {
+                let lane = waiting_for(fleet.gateway(has_it), second).await;
+                if lane == json!({"kind": "lane", "before": 1}) {
+                    return (has_it, waiting_for(fleet.gateway(other), second).await);
+                }
+            }
+        }
+    })
+    .await;
+    let until = other["until"].as_str().unwrap();
+    assert!(until > answer["createdAt"].as_str().unwrap(), "{other}");
+    let name = format!("replica-{}", has_it + 1);
+    assert_eq!(
+        other,
+        json!({"kind": "replica", "replica": name, "until": until})
+    );
+
+    peer.release("kept");
+    for id in [first.as_str(), second] {
+        for gateway in 0..2 {
+            let http = fleet.gateway(gateway);
+            assert_eq!(http.finished(id).await["status"], "succeeded");
+            assert_eq!(waiting_for(http, id).await, Value::Null);
+        }
+    }
+    fleet.end().await;
+}
