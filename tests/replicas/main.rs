@@ -20,4 +20,5 @@ mod killed;
 mod postgres;
 mod readers;
 mod rolling;
+mod sharing;
 mod waiting;

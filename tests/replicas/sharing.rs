@@ -1,0 +1,90 @@
+//! What the replicas have in common: agents and keys.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use futures_util::future::join;
+use futures_util::future::join_all;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::fleet::Fleet;
+use crate::harness::Client;
+use crate::harness::Peer;
+use crate::harness::id_of;
+use crate::harness::soon;
+use crate::postgres;
+
+/// Which replica has which agent, as this one says; only those that are registered.
+async fn agents(gateway: &Client) -> BTreeMap<String, String> {
+    let shown = gateway.get("/agents").await.body;
+    let agents = shown["data"].as_array().unwrap().clone();
+    let registered = agents
+        .iter()
+        .filter(|agent| agent["state"] == "registered" && agent["replica"].is_string());
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    registered
+        .map(|agent| (text(&agent["id"]), text(&agent["replica"])))
+        .collect()
+}
+
+/// Waits until everybody says the same: three agents, at these replicas.
+async fn shared_out(fleet: &Fleet, replicas: &[&str]) {
+    let expected: BTreeSet<_> = replicas.iter().copied().collect();
+    soon("the agents are shared out", async {
+        loop {
+            let gateways = fleet.gateways();
+            let shown = join_all(gateways.iter().map(agents)).await;
+            let is_even = |agents: &BTreeMap<String, String>| {
+                let holders: BTreeSet<_> = agents.values().map(String::as_str).collect();
+                agents.len() == 3 && holders == expected
+            };
+            if shown.iter().all(is_even) && shown.iter().all(|other| *other == shown[0]) {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agents_are_shared_out_and_taken_over_when_their_replica_dies_and_everybody_shows_them_all()
+{
+    let peer = Peer::start().await;
+    let database = postgres::database();
+    let mut fleet = Fleet::start(3, &database, &peer, |house| house).await;
+    shared_out(&fleet, &["replica-1", "replica-2", "replica-3"]).await;
+
+    fleet.kill(0).await;
+    shared_out(&fleet, &["replica-2", "replica-3"]).await;
+
+    fleet.launch(0).await;
+    shared_out(&fleet, &["replica-1", "replica-2", "replica-3"]).await;
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_key_at_two_replicas_at_once_makes_one_message() {
+    let peer = Peer::start().await;
+    let database = postgres::database();
+    let mut fleet = Fleet::start(2, &database, &peer, |house| house).await;
+    let (one, two) = (fleet.gateway(0).clone(), fleet.gateway(1).clone());
+
+    for number in 0..20 {
+        let message = json!({"target": "bob", "body": number.to_string()});
+        let key = format!("key {number}");
+        let (here, there) = join(
+            one.post_with_key(&message, &key),
+            two.post_with_key(&message, &key),
+        )
+        .await;
+        assert_eq!((here.status, there.status), (202, 202));
+        assert_eq!(id_of(&here.body), id_of(&there.body));
+        let replayed = [&here, &there].map(|answer| answer.header("Idempotent-Replayed"));
+        assert_eq!(replayed.iter().flatten().count(), 1, "{replayed:?}");
+        two.finished(&id_of(&here.body)).await;
+    }
+
+    assert_eq!(peer.got("bob").len(), 20);
+    fleet.end().await;
+}
