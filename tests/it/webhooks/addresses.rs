@@ -100,14 +100,16 @@ async fn networks_are_allowed_and_not_allowed_any_more_while_it_runs() {
 async fn how_long_an_endpoint_may_take_changes_while_it_runs() {
     let receiver = Receiver::answering(|_| Reply::Held(200)).await;
     let mut gateway = Running::start(&configuration("timeout = \"300s\"")).await;
-    let patient = create(&gateway, json!({"url": receiver.url("/patient")})).await;
+    // One event of each message, so that it has one attempt to look at.
+    let at = |path| json!({"url": receiver.url(path), "types": ["sending"]});
+    let patient = create(&gateway, at("/patient")).await;
     let first = finish(&gateway, &message("ok")).await;
     receiver.posted(1).await;
 
     gateway.reload(&configuration("timeout = \"20ms\""));
     let line = gateway.line("the configuration was read again").await;
     assert!(line.contains("\"settings\":\"webhooks.timeout\""), "{line}");
-    let hasty = create(&gateway, json!({"url": receiver.url("/hasty")})).await;
+    let hasty = create(&gateway, at("/hasty")).await;
     let second = finish(&gateway, &message("ok")).await;
     let attempt = until("the second is cut off", async || {
         first_attempt(&gateway, &hasty, &second).await
