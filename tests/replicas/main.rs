@@ -19,6 +19,9 @@ mod killed;
 #[path = "../../src/store/postgres/testing.rs"]
 mod postgres;
 mod readers;
+#[allow(dead_code, reason = "the tests of `it` use the rest of it")]
+#[path = "../it/webhooks/receiver.rs"]
+mod receiver;
 mod rolling;
 mod sharing;
 mod waiting;

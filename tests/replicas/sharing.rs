@@ -1,4 +1,4 @@
-//! What the replicas have in common: agents and keys.
+//! What the replicas have in common: agents, keys, and what is posted to webhooks.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -10,10 +10,12 @@ use serde_json::json;
 
 use crate::fleet::Fleet;
 use crate::harness::Client;
+use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::id_of;
 use crate::harness::soon;
 use crate::postgres;
+use crate::receiver::Receiver;
 
 /// Which replica has which agent, as this one says; only those that are registered.
 async fn agents(gateway: &Client) -> BTreeMap<String, String> {
@@ -87,4 +89,43 @@ async fn one_key_at_two_replicas_at_once_makes_one_message() {
 
     assert_eq!(peer.got("bob").len(), 20);
     fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_event_is_posted_to_its_webhook_once_whichever_replica_wrote_it() {
+    let peer = Peer::start().await;
+    let receiver = Receiver::start().await;
+    let database = postgres::database();
+    let settings = |house: House| {
+        house
+            .with("webhooks.allowed_networks = ['127.0.0.0/8']")
+            .with("webhooks.secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'")
+    };
+    let mut fleet = Fleet::start(3, &database, &peer, settings).await;
+
+    let gateways = fleet.gateways();
+    let posts = (0..60).map(|number| {
+        let gateway = &gateways[number % 3];
+        let url = receiver.url("/hook");
+        let user = format!("user{number}");
+        async move {
+            let message = json!({"target": user, "body": "x", "webhook": url});
+            gateway.accepted(&message).await
+        }
+    });
+    let ids: Vec<_> = join_all(posts).await;
+    for id in &ids {
+        gateways[0].finished(id).await;
+    }
+    receiver.posted(120).await;
+    // Whatever would be posted twice is posted before this one at the latest.
+    let url = receiver.url("/last");
+    let last = json!({"target": "last", "body": "x", "webhook": url});
+    gateways[1].delivered(&last).await;
+    receiver.posted(122).await;
+    fleet.end().await;
+
+    let posts = receiver.posts();
+    let events: BTreeSet<_> = posts.iter().map(|post| post.header("webhook-id")).collect();
+    assert_eq!((posts.len(), events.len()), (122, 122));
 }

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::sync::watch;
 
-use super::PATIENCE;
+use crate::harness::PATIENCE;
 
 /// Takes what is posted, notes it, and answers as the test wants.
 #[derive(Clone)]

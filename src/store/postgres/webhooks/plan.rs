@@ -10,11 +10,29 @@ use crate::store::StoreError;
 use crate::store::codes;
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::rows;
+use crate::store::postgres::schema::LOCKS;
 
 /// Statements that are on their way at the same time.
 const PIPELINED: usize = 25;
 
+/// Held while deliveries are added, or one ends and lets the next of its message go. Else a
+/// delivery could be added behind one that ends unseen, and wait for it for ever.
+const QUEUEING: i32 = 5;
+
+/// Waits until nobody else adds deliveries or ends them. Taken before any other lock.
+pub(super) async fn queue_alone(connection: &Connection) -> Result<(), StoreError> {
+    let statement = connection
+        .prepare("SELECT pg_advisory_xact_lock($1, $2)")
+        .await?;
+    connection
+        .client()
+        .execute(&statement, &[&LOCKS, &QUEUEING])
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn plan(connection: &Connection, plan: &Plan) -> Result<bool, StoreError> {
+    queue_alone(connection).await?;
     // Locked, so that of two replicas that plan the same stretch the second finds it planned.
     let facts = connection
         .client()

@@ -15,6 +15,7 @@ pub(super) async fn recover(
     connection: &Connection,
     step: &RecoveryStep,
 ) -> Result<Option<u64>, StoreError> {
+    plan::queue_alone(connection).await?;
     let endpoint = endpoints::find(connection, step.endpoint).await?;
     let Some(recovery) = endpoint.and_then(|endpoint| endpoint.recovery) else {
         return Ok(None);

@@ -12,12 +12,14 @@ use crate::store::StoreError;
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::rows as common;
 
+use super::plan;
 use super::rows;
 
 pub(super) async fn settle(
     connection: &Connection,
     attempts: &[Attempted],
 ) -> Result<Vec<Option<Settled>>, StoreError> {
+    plan::queue_alone(connection).await?;
     let mut settled = Vec::with_capacity(attempts.len());
     for attempted in attempts {
         settled.push(settle_one(connection, attempted).await?);
