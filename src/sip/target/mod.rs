@@ -194,17 +194,18 @@ fn of_user(
     {
         return Err(TargetError::ManyAts);
     }
+    let (host, params) = host_and_params(domain)?;
+    assemble(scheme, &user_of(written, user)?, &host, &params)
+}
+
+/// What follows the `@`: the host and port in ASCII, and the parameters about the recipient.
+fn host_and_params(domain: &str) -> Result<(Cow<'_, str>, String), TargetError> {
     let (domain, _headers) = domain.split_once('?').unwrap_or((domain, ""));
     let (hostport, params) = match domain.split_once(';') {
         Some((hostport, params)) => (hostport, about_the_recipient(params)),
         None => (domain, String::new()),
     };
-    assemble(
-        scheme,
-        &user_of(written, user)?,
-        &a_labels(hostport)?,
-        &params,
-    )
+    Ok((a_labels(hostport)?, params))
 }
 
 /// Whether what follows `sip:` is a host and not a user: RFC 3261 reads it as a host always, so

@@ -1,8 +1,8 @@
 //! Phone numbers, and `tel` URIs (RFC 3966) as SIP URIs (RFC 3261 §19.1.6).
 
 use super::TargetError;
-use super::a_labels;
 use super::assemble;
+use super::host_and_params;
 use crate::sip::uri::Scheme;
 use crate::sip::uri::Uri;
 use crate::sip::uri::UriError;
@@ -33,9 +33,9 @@ fn is_separator(char: char) -> bool {
 /// Turns what follows `tel:` into a SIP URI at the host of `account`, or at the host that follows
 /// an `@`, which is not a `tel` URI but is written all the same.
 pub(super) fn normalize(rest: &str, account: &Uri) -> Result<Uri, TargetError> {
-    let (subscriber, host) = match rest.rsplit_once('@') {
-        Some((subscriber, host)) => (subscriber, a_labels(host)?),
-        None => (rest, account.host_and_port().into()),
+    let (subscriber, (host, mut params_of_uri)) = match rest.rsplit_once('@') {
+        Some((subscriber, domain)) => (subscriber, host_and_params(domain)?),
+        None => (rest, (account.host_and_port().into(), String::new())),
     };
     let (number, params) = match subscriber.split_once(';') {
         Some((number, params)) => (number, Some(params)),
@@ -44,12 +44,13 @@ pub(super) fn normalize(rest: &str, account: &Uri) -> Result<Uri, TargetError> {
     let mut user = String::with_capacity(rest.len());
     push(&mut user, &digits_of(number)?);
     match params {
-        None => assemble(Scheme::Sip, &user, &host, ""),
+        None => {}
         Some(params) => {
             push_params(&mut user, params)?;
-            assemble(Scheme::Sip, &user, &host, ";user=phone")
+            params_of_uri.push_str(";user=phone");
         }
     }
+    assemble(Scheme::Sip, &user, &host, &params_of_uri)
 }
 
 /// `global-number-digits` or `local-number-digits`.

@@ -271,6 +271,18 @@ fn n10_headers_and_method_are_left_out_and_the_account_s_parameters_do_not_leak(
     assert_eq!(refusal("sip:a@b.com;x=c@d.com"), TargetError::ManyAts);
 }
 
+/// Not a `tel` URI, but written all the same: what follows the `@` is read as in a `sip` URI.
+#[test]
+fn what_follows_the_host_of_a_number_is_read_as_in_a_sip_uri() {
+    assert_eq!(normal("tel:+1-5@b.com;x=1"), "sip:+15@b.com;x=1");
+    assert_eq!(normal("tel:+15@b.com;method=BYE?to=c"), "sip:+15@b.com");
+    assert_eq!(
+        normal("tel:+15;ext=2@bü.com;x"),
+        "sip:+15;ext=2@xn--b-eha.com;x;user=phone"
+    );
+    assert_eq!(refusal("tel:0@a.;a"), TargetError::Uri(UriError::Host));
+}
+
 #[test]
 fn n11_a_port_out_of_range_is_refused() {
     for target in [
@@ -345,7 +357,7 @@ fn n15_a_target_has_a_length_bound() {
 proptest! {
     #[test]
     fn what_is_normal_stays_as_it_is(
-        target in "(sips?:|tel:)?[a-z0-9+%:;=é -]{0,10}(@[a-z0-9.-]{1,9}(:[0-9]{1,5})?(;[a-z=]{1,5})?)?",
+        target in "(sips?:|tel:)?[a-z0-9+%:;=é -]{0,10}(@[a-z0-9.-]{1,9}(:[0-9]{1,5})?(;[a-z=]{1,5}|;method=a)?(\\?a=b)?)?",
     ) {
         if let Ok(uri) = normalize(&target, &account()) {
             prop_assert_eq!(normalize(uri.as_str(), &account()).unwrap(), uri);
