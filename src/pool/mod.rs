@@ -45,6 +45,16 @@ pub struct Pool {
     free: BTreeSet<Place>,
     /// Counts choices, so that among equals the one used longest ago comes first.
     clock: u64,
+    /// What was chosen last in this turn.
+    bunch: Option<Bunch>,
+}
+
+/// Messages that begin together and go through one agent, so that their requests share a write.
+#[derive(Clone, Copy, Debug)]
+struct Bunch {
+    agent: AgentIndex,
+    /// How many more it takes.
+    room: usize,
 }
 
 #[derive(Debug)]
@@ -77,6 +87,9 @@ struct Place {
 /// How many rate-limited agents a search among all accounts steps over before it gives up. It
 /// bounds the cost of one choice; the search goes on when the first of them may send again.
 const MAX_STEPS: usize = 64;
+
+/// How many messages that begin together go through one agent before the next one is chosen.
+const BUNCH: usize = 16;
 
 impl Pool {
     /// An empty pool.
@@ -152,21 +165,33 @@ impl Pool {
         self.change(agent, |seat| seat.up = false);
     }
 
+    /// What is taken from here on begins together, and apart from what was taken before. Without a
+    /// turn each message goes through the idlest agent.
+    pub fn begin_turn(&mut self) {
+        self.bunch = None;
+    }
+
     /// Chooses the idlest registered agent of `account`, or of any when `None`; another than
-    /// `avoid` when there is one.
+    /// `avoid` when there is one. In one turn it is chosen [`BUNCH`] times in a row.
     pub fn take(
         &mut self,
         account: Option<&Arc<str>>,
         avoid: Option<AgentIndex>,
         now: Timestamp,
     ) -> Result<Slot, Busy> {
-        let agent = match account {
-            Some(uri) => {
+        let agent = match (self.goes_on(account, avoid, now), account) {
+            (Some(agent), _) => agent,
+            (None, Some(uri)) => {
                 let account = self.by_uri.get(uri).ok_or(Busy::NoAgent)?;
                 self.choose_of(&self.accounts[*account], avoid, now)?
             }
-            None => self.choose_any(avoid, now)?,
+            (None, None) => self.choose_any(avoid, now)?,
         };
+        let room = match self.bunch {
+            Some(Bunch { agent: same, room }) if same == agent && room > 0 => room - 1,
+            Some(_) | None => BUNCH - 1,
+        };
+        self.bunch = Some(Bunch { agent, room });
         self.clock += 1;
         let clock = self.clock;
         if let Some(seat) = self.seats.get(&agent)
@@ -209,6 +234,23 @@ impl Pool {
             None => self.choose_any(None, now),
         };
         choice.err()
+    }
+
+    /// The agent that was chosen last in this turn, when it may take one more.
+    fn goes_on(
+        &self,
+        account: Option<&Arc<str>>,
+        avoid: Option<AgentIndex>,
+        now: Timestamp,
+    ) -> Option<AgentIndex> {
+        let agent = self.bunch.filter(|bunch| bunch.room > 0)?.agent;
+        let seat = self.seats.get(&agent)?;
+        let is_asked_for = match account {
+            Some(uri) => self.by_uri.get(uri) == Some(&seat.account),
+            None => true,
+        };
+        let is_free = seat.has_room() && self.accounts[seat.account].limited_until(now).is_none();
+        (is_asked_for && is_free && avoid != Some(agent)).then_some(agent)
     }
 
     fn choose_of(
@@ -344,11 +386,35 @@ mod tests {
     #[test]
     fn the_idlest_agent_is_chosen_and_among_equals_the_one_used_longest_ago() {
         let mut pool = pool();
-        let chosen: Vec<_> = (0..6).map(|_| take(&mut pool, None).unwrap()).collect();
+        let mut next = || {
+            pool.begin_turn();
+            take(&mut pool, None)
+        };
+        let chosen: Vec<_> = (0..6).map(|_| next().unwrap()).collect();
         assert_eq!(chosen, [0, 1, 2, 0, 1, 2]);
-        assert_eq!(take(&mut pool, None), Err(Busy::Full));
+        assert_eq!(next(), Err(Busy::Full));
         pool.release(AgentIndex(1));
         assert_eq!(take(&mut pool, None), Ok(1));
+    }
+
+    #[test]
+    fn what_begins_together_goes_through_one_agent_while_it_has_room() {
+        let mut pool = pool();
+        for (index, account) in [(3, alice()), (4, carol())] {
+            pool.add_agent(AgentIndex(index), &account, 100);
+            pool.up(AgentIndex(index));
+        }
+        pool.begin_turn();
+        let chosen: Vec<_> = (0..24).map(|_| take(&mut pool, None).unwrap()).collect();
+        // Two agents have room for two, and one has room for more than are bunched.
+        let bunched = [[0; 2].as_slice(), &[1; 2], &[2; 2], &[3; BUNCH], &[4; 2]].concat();
+        assert_eq!(chosen, bunched);
+        // Others are asked for, or to be avoided.
+        assert_eq!(take(&mut pool, Some(&alice())), Ok(3));
+        let another = pool.take(None, Some(AgentIndex(3)), NOW).unwrap().agent.0;
+        assert_eq!(another, 4);
+        pool.begin_turn();
+        assert_eq!(take(&mut pool, None), Ok(4));
     }
 
     #[test]

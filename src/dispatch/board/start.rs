@@ -22,6 +22,7 @@ impl Board {
     /// Starts whatever can start now.
     pub(in crate::dispatch) fn pump(&mut self, pool: &mut Pool, now: Timestamp) -> Vec<Start> {
         let mut starts = Vec::new();
+        pool.begin_turn();
         while let Some((group, id)) = self.ready.first() {
             let avoid = self.entries.get(&id).and_then(|entry| entry.avoid);
             match pool.take(group.as_ref(), avoid, now) {

@@ -91,9 +91,11 @@ impl Dispatcher {
                 let given = clock::now();
                 self.observer.begun(&record.event, start.since, given);
                 self.board.sending(key, given);
+                self.lingering.begun(key);
                 jobs.entry(index).or_default().push(job);
                 self.gathered.push((record, After::Begun(key)));
             } else {
+                self.lingering.awaited();
                 let after = After::Transmit {
                     agent: index,
                     job,

@@ -9,6 +9,7 @@ use super::Dispatcher;
 use super::intake::Offered;
 use super::intake::Request;
 use super::recording::Batch;
+use crate::clock;
 use crate::store::Recorded;
 use crate::store::Reply;
 use crate::store::StoreError;
@@ -43,6 +44,7 @@ impl Dispatcher {
         if requests.is_empty() && batch.records.is_empty() {
             return;
         }
+        self.lingering.committing(clock::now());
         let submissions: Vec<_> = requests.iter().map(submission).collect();
         let records = batch.records.clone();
         let (accepted, recorded): (Reply<_>, Reply<_>) =
@@ -69,6 +71,7 @@ impl Dispatcher {
             requests,
             batch,
         } = committed;
+        self.lingering.committed(clock::now());
         self.is_well = answer.accepted.is_ok() && answer.recorded.is_ok();
         let withdrawn = self.answer_requests(requests, answer.accepted);
         self.drop_gathered(&withdrawn);

@@ -11,6 +11,7 @@ mod beginning;
 mod claiming;
 mod commit;
 mod intake;
+mod lingering;
 mod loading;
 mod parts;
 mod recording;
@@ -37,6 +38,7 @@ use super::observer::Observer;
 use crate::agent::AgentIndex;
 use crate::agent::Handle as Agent;
 use crate::agent::Report;
+use crate::clock;
 use crate::clock::Clock;
 use crate::message::Message;
 use crate::message::MessageId;
@@ -53,6 +55,7 @@ use commit::Committed;
 use commit::Committing;
 use intake::Offered;
 use intake::Request;
+use lingering::Lingering;
 use loading::Loading;
 pub use parts::Parts;
 pub use parts::Settings;
@@ -93,6 +96,7 @@ pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
         incoming: VecDeque::new(),
         offered: Offered::default(),
         unsettled: Unsettled::default(),
+        lingering: Lingering::default(),
         is_well: false,
         is_alone,
         admitted: 0,
@@ -127,6 +131,7 @@ struct Dispatcher {
     incoming: VecDeque<Request>,
     offered: Offered,
     unsettled: Unsettled,
+    lingering: Lingering,
     /// The last commit went through.
     is_well: bool,
     /// No other replica may be sending to the same targets.
@@ -240,7 +245,11 @@ impl Dispatcher {
             self.collect();
         }
         if is_free {
-            self.commit();
+            let in_flight = self.board.in_flight();
+            let lingers = self.may_begin_early() && self.lingering.goes_on(in_flight, clock::now());
+            if !lingers {
+                self.commit();
+            }
             self.load_wanted();
         }
     }
@@ -347,7 +356,10 @@ impl Dispatcher {
         } else {
             load
         };
-        board.min(retry).min(load).min(MAX_SLEEP)
+        let linger = self.lingering.until().map_or(MAX_SLEEP, |until| {
+            until.saturating_duration_since(clock::now())
+        });
+        board.min(retry).min(load).min(linger).min(MAX_SLEEP)
     }
 
     fn jitter(&mut self) -> f64 {

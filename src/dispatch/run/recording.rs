@@ -201,6 +201,7 @@ impl Dispatcher {
         let (code, jitter) = (outcome.code(), self.jitter());
         let ended = self.board.ended(key, outcome, teller, now, jitter);
         if let Some(ended) = ended {
+            self.lingering.ended(key, took(&ended));
             self.tell_attempt(&ended, teller, code);
         }
     }
@@ -212,15 +213,13 @@ impl Dispatcher {
         teller: Option<&Teller>,
         code: Result<u16, &'static str>,
     ) {
-        let now = clock::now();
-        let took = |given| now.saturating_duration_since(given);
         self.observer.attempted(&Attempted {
             message: ended.message,
             trace: ended.trace,
             attempt: ended.attempt,
             agent: teller.map(|teller| &*teller.agent),
             code,
-            took: ended.given.map(took),
+            took: took(ended),
         });
     }
 
@@ -248,4 +247,10 @@ impl Dispatcher {
             retry_at,
         });
     }
+}
+
+/// How long an attempt took; `None` when its agent was never given it.
+fn took(ended: &Ended) -> Option<Duration> {
+    let given = ended.given?;
+    Some(clock::now().saturating_duration_since(given))
 }

@@ -7,6 +7,9 @@ use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 
 use super::rows;
+use super::states::State;
+use super::states::States;
+use super::turn::Fresh;
 use super::turn::Turn;
 use super::writer::Weight;
 use crate::message::Message;
@@ -53,10 +56,8 @@ fn take_in(
         remember(turn, key, &submission.messages)?;
     }
     for message in &submission.messages {
-        let number = turn.positions.last_message + 1;
-        if insert.message(number, message)? {
-            turn.positions.last_message = number;
-            turn.fresh.insert(message.id, ());
+        if let Some(number) = take_number(turn, &mut insert.states, message)? {
+            insert.message(number, message)?;
         }
     }
     Ok(Verdict::Accepted)
@@ -104,18 +105,39 @@ fn remember(
     Ok(())
 }
 
+/// Gives a message that is new its number. One that is handed over twice, because nobody could
+/// tell whether the first time counted, is taken in once.
+fn take_number(
+    turn: &mut Turn<'_>,
+    states: &mut States<'_>,
+    message: &Message,
+) -> Result<Option<i64>, StoreError> {
+    let status = match message.send_at {
+        Some(at) if at > message.created_at => Status::Scheduled,
+        _ => Status::Queued,
+    };
+    let number = turn.positions.last_message + 1;
+    if turn.positions.highest < Some(message.id) {
+        turn.positions.highest = Some(message.id);
+        turn.fresh.insert(message.id, Fresh { number, status });
+    } else if turn.fresh.contains_key(&message.id)
+        || !states.insert(message.id, number, &State::new(status))?
+    {
+        return Ok(None);
+    }
+    turn.positions.last_message = number;
+    Ok(Some(number))
+}
+
 struct Insert<'c> {
-    state: CachedStatement<'c>,
+    states: States<'c>,
     message: CachedStatement<'c>,
 }
 
 impl<'c> Insert<'c> {
     fn prepare(turn: &Turn<'c>) -> Result<Self, StoreError> {
         Ok(Self {
-            state: turn.prepare(
-                "INSERT INTO states (id, number, status, attempt) VALUES (?1, ?2, ?3, 0) \
-                 ON CONFLICT DO NOTHING",
-            )?,
+            states: States::prepare(turn)?,
             message: turn.prepare(
                 "INSERT INTO messages (number, target, uri, account, content_type, ttl, send_at, \
                  attempts, on_unknown, webhook, created_at, expires_at, extra_headers, metadata, \
@@ -125,20 +147,7 @@ impl<'c> Insert<'c> {
         })
     }
 
-    /// Whether the message was new. One that is handed over twice, because nobody could tell
-    /// whether the first time counted, is taken in once.
-    fn message(&mut self, number: i64, message: &Message) -> Result<bool, StoreError> {
-        let status = match message.send_at {
-            Some(at) if at > message.created_at => Status::Scheduled,
-            _ => Status::Queued,
-        };
-        let status = rows::status_number(status);
-        let inserted = self
-            .state
-            .execute((message.id.as_bytes(), number, status))?;
-        if inserted == 0 {
-            return Ok(false);
-        }
+    fn message(&mut self, number: i64, message: &Message) -> Result<(), StoreError> {
         self.message.execute(params![
             number,
             message.target,
@@ -158,6 +167,6 @@ impl<'c> Insert<'c> {
             &*message.body,
             rows::trace_text(message.trace),
         ])?;
-        Ok(true)
+        Ok(())
     }
 }

@@ -15,6 +15,7 @@ mod record;
 mod retention;
 mod rows;
 mod schema;
+mod states;
 #[cfg(test)]
 mod tests;
 mod turn;

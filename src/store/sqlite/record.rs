@@ -8,13 +8,13 @@ use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 
 use super::rows;
+use super::states::State;
+use super::states::States;
+use super::turn::Fresh;
 use super::turn::Turn;
 use super::writer::Weight;
 use crate::message::ByMessage;
 use crate::message::Event;
-use crate::message::MessageId;
-use crate::message::Status;
-use crate::message::Timestamp;
 use crate::store::Logged;
 use crate::store::Record;
 use crate::store::Recorded;
@@ -35,36 +35,47 @@ pub(super) fn record(
     records: &Arc<[Record]>,
 ) -> Result<Vec<Recorded>, StoreError> {
     let mut statements = Statements::prepare(turn)?;
+    let mut states = States::prepare(turn)?;
     let mut answers = Vec::with_capacity(records.len());
     let mut moved = ByMessage::default();
     for record in &**records {
         let id = record.event.message_id;
         let before: Option<&Moved> = moved.get(&id);
-        let previous = match (before, turn.fresh.remove(&id)) {
-            (Some(before), _) if before.completed_at.is_some() => None,
-            (Some(before), _) => Some(Some(before.last_event)),
+        let fresh = match before {
+            Some(before) => before.fresh,
+            None => turn.fresh.remove(&id),
+        };
+        let previous = match (before, fresh) {
+            (Some(Moved { state, .. }), _) if state.completed_at.is_some() => None,
+            (Some(Moved { state, .. }), _) => Some(state.last_event),
             // What was taken in a moment ago is known to have no event yet.
-            (None, Some(())) => Some(None),
+            (None, Some(_)) => Some(None),
             (None, None) => statements.previous(&record.event)?,
         };
         let Some(previous) = previous else {
             answers.push(Recorded::Ended);
             continue;
         };
-        let attempt = before.map_or(0, |before| before.attempt);
+        let attempt = before.map_or(0, |before| before.state.attempt);
         let seq = append(turn, &mut statements, record, previous)?;
-        let now = Moved {
+        let state = State {
             status: record.status,
             attempt: record.event.attempt.max(attempt),
-            last_event: seq,
+            last_event: Some(seq),
             not_before: record.not_before,
             completed_at: record.status.is_final().then_some(record.event.time),
         };
-        moved.insert(id, now);
+        moved.insert(id, Moved { fresh, state });
         answers.push(Recorded::Appended(seq));
     }
-    for (id, moved) in moved {
-        statements.move_on(id, &moved)?;
+    let mut moved: Vec<_> = moved.into_iter().collect();
+    // New ones at the right edge of the table, where a row costs least.
+    moved.sort_unstable_by_key(|(id, _)| *id);
+    for (id, Moved { fresh, state }) in moved {
+        match fresh {
+            Some(Fresh { number, .. }) => drop(states.insert(id, number, &state)?),
+            None => states.update(id, &state)?,
+        }
     }
     Ok(answers)
 }
@@ -72,11 +83,9 @@ pub(super) fn record(
 /// Where a message stands after the last of its records: written once for all of them, since the
 /// whole life of a message that is quickly delivered is often in one turn.
 struct Moved {
-    status: Status,
-    attempt: u32,
-    last_event: u64,
-    not_before: Option<Timestamp>,
-    completed_at: Option<Timestamp>,
+    /// It has no row yet.
+    fresh: Option<Fresh>,
+    state: State,
 }
 
 fn append(
@@ -119,7 +128,6 @@ fn append(
 struct Statements<'c> {
     previous: CachedStatement<'c>,
     event: CachedStatement<'c>,
-    state: CachedStatement<'c>,
 }
 
 impl<'c> Statements<'c> {
@@ -133,10 +141,6 @@ impl<'c> Statements<'c> {
                 "INSERT INTO events (seq, previous, kind, message_id, uri, account, members, \
                  webhook) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?,
-            state: turn.prepare(
-                "UPDATE states SET status = ?2, attempt = max(attempt, ?3), last_event = ?4, \
-                 not_before = ?5, completed_at = ?6 WHERE id = ?1",
-            )?,
         })
     }
 
@@ -146,17 +150,5 @@ impl<'c> Statements<'c> {
             .previous
             .query_row([event.message_id.as_bytes()], |row| row.get(0))
             .optional()?)
-    }
-
-    fn move_on(&mut self, id: MessageId, moved: &Moved) -> Result<(), StoreError> {
-        self.state.execute(params![
-            id.as_bytes(),
-            rows::status_number(moved.status),
-            moved.attempt,
-            moved.last_event,
-            moved.not_before.map(Timestamp::as_millis),
-            moved.completed_at.map(Timestamp::as_millis),
-        ])?;
-        Ok(())
     }
 }

@@ -4,7 +4,11 @@ use rusqlite::CachedStatement;
 use rusqlite::Connection;
 
 use super::schema;
+use super::states::State;
+use super::states::States;
 use crate::message::ByMessage;
+use crate::message::MessageId;
+use crate::message::Status;
 use crate::store::Bounds;
 use crate::store::Logged;
 use crate::store::StoreError;
@@ -17,10 +21,18 @@ pub(super) struct Turn<'c> {
     pub(super) positions: Positions,
     /// Shown when this turn is durable.
     pub(super) appended: Vec<Logged>,
-    /// Taken in by this turn, and nothing recorded of them yet.
-    pub(super) fresh: ByMessage<()>,
+    /// Taken in by this order, and without a row in `states`: what is recorded of them by the same
+    /// order goes into it, so that the row of a message whose life fits in one is written once.
+    pub(super) fresh: ByMessage<Fresh>,
     /// Where JSON is written, so that it is not allocated piece by piece.
     pub(super) scratch: Vec<u8>,
+}
+
+/// A message whose row in `states` is not written yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fresh {
+    pub(super) number: i64,
+    pub(super) status: Status,
 }
 
 /// Where the store is. Taken over at each commit, and left as it was by one that fails.
@@ -30,6 +42,8 @@ pub(super) struct Positions {
     pub(super) last_event: u64,
     /// `messages.number` of the newest message.
     pub(super) last_message: i64,
+    /// The highest id there ever was: a message with a higher one is new.
+    pub(super) highest: Option<MessageId>,
     /// Messages up to this number were there when the store was opened: what of them has not
     /// ended is nobody's.
     pub(super) found: i64,
@@ -44,11 +58,14 @@ impl Positions {
         let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
         let last_message = number("SELECT max(number) FROM messages")?.unwrap_or(0);
         let last_event = number("SELECT max(seq) FROM events")?.unwrap_or(0);
+        let highest: Option<Vec<u8>> =
+            connection.query_row("SELECT max(id) FROM states", [], |row| row.get(0))?;
         let forgotten_to = schema::fact(connection, "forgotten_to")?;
         Ok(Self {
             // When the newest events were removed, their numbers are still not used again.
             last_event: u64::try_from(last_event).unwrap_or(0).max(forgotten_to),
             last_message,
+            highest: highest.and_then(|id| MessageId::from_bytes(&id)),
             found: last_message,
             claimed_to: None,
             forgotten_to,
@@ -90,6 +107,21 @@ impl<'c> Turn<'c> {
             self.connection.execute_batch("ROLLBACK")?;
         }
         done
+    }
+
+    /// Ends an order: what follows finds every message in `states`.
+    pub(super) fn settle(&mut self) -> Result<(), StoreError> {
+        if self.fresh.is_empty() {
+            return Ok(());
+        }
+        let mut states = States::prepare(self)?;
+        let mut fresh: Vec<_> = self.fresh.drain().collect();
+        // At the right edge of the table, where a row costs least.
+        fresh.sort_unstable_by_key(|(id, _)| *id);
+        for (id, fresh) in fresh {
+            states.insert(id, fresh.number, &State::new(fresh.status))?;
+        }
+        Ok(())
     }
 
     /// A statement, prepared once in the life of the connection.

@@ -183,7 +183,24 @@ struct Thread {
     observer: Arc<dyn Observer>,
 }
 
-type Group = Vec<Box<dyn Work>>;
+type Group = Vec<Step>;
+
+/// A verb of a group.
+struct Step {
+    work: Box<dyn Work>,
+    /// What follows was ordered apart from it.
+    ends_order: bool,
+}
+
+impl Step {
+    fn apply(&mut self, turn: &mut Turn<'_>) -> Result<(), StoreError> {
+        self.work.apply(turn)?;
+        if self.ends_order {
+            turn.settle()?;
+        }
+        Ok(())
+    }
+}
 
 impl Thread {
     fn run(mut self) {
@@ -218,7 +235,13 @@ impl Thread {
                         self.waiting.leave(weight);
                         total.rows += weight.rows;
                         total.bytes += weight.bytes;
-                        group.push(work);
+                        group.push(Step {
+                            work,
+                            ends_order: false,
+                        });
+                    }
+                    if let Some(last) = group.last_mut() {
+                        last.ends_order = true;
                     }
                 }
             }
@@ -234,21 +257,25 @@ impl Thread {
             Ok(()) => {
                 let took = clock::now().saturating_duration_since(began);
                 self.observer.committed(took, rows);
-                for work in group {
-                    work.answer(Ok(()));
+                for step in group {
+                    step.work.answer(Ok(()));
                 }
             }
             // One of them may be to blame: alone, it does not take the others with it.
             Err(StoreError::Damaged(_)) if group.len() > 1 => {
-                for work in group {
-                    self.commit(vec![work], 1);
+                for step in group {
+                    let alone = Step {
+                        ends_order: true,
+                        ..step
+                    };
+                    self.commit(vec![alone], 1);
                 }
             }
             Err(error) => {
                 self.help(&error);
                 self.observer.failed(&error);
-                for work in group {
-                    work.answer(Err(error.clone()));
+                for step in group {
+                    step.work.answer(Err(error.clone()));
                 }
             }
         }
@@ -279,7 +306,7 @@ impl Thread {
     /// Applies a group in one transaction, and shows its events when it is durable.
     fn attempt(&mut self, group: &mut Group) -> Result<(), StoreError> {
         let mut turn = Turn::new(&self.connection, self.epoch, self.positions);
-        match turn.run(|turn| group.iter_mut().try_for_each(|work| work.apply(turn))) {
+        match turn.run(|turn| group.iter_mut().try_for_each(|step| step.apply(turn))) {
             Ok(()) => {
                 self.positions = turn.positions;
                 self.tail.publish(turn.appended);

@@ -1,0 +1,214 @@
+//! When a commit waits a moment for the outcomes of what has just begun.
+//!
+//! A peer that is near answers in less time than a commit takes. When its answer is waited for, the
+//! whole life of a message is one commit in place of two, and whoever waits for its end waits for
+//! one. When much is under way commits fill by themselves, and nobody waits.
+//!
+//! | the next commit                                   | is handed to the store               |
+//! |---------------------------------------------------|--------------------------------------|
+//! | holds a message that begins when it is durable    | at once                              |
+//! | holds no message that is on its way               | at once                              |
+//! | any, when more than a few are on their way        | at once                              |
+//! | any, when peers take longer than commits of late  | at once                              |
+//! | any other                                         | when what is on its way has ended,   |
+//! |                                                   | or after twice what peers take       |
+
+use std::collections::HashSet;
+use std::time::Duration;
+use std::time::Instant;
+
+use super::super::board::AttemptKey;
+
+/// From here on commits fill by themselves: 16 clients and more have nothing to win.
+const FEW: usize = 4;
+
+/// What is waited for, and what is known of how long it takes.
+#[derive(Debug, Default)]
+pub(super) struct Lingering {
+    /// Handed to their agents since the last commit, and not ended.
+    on_their_way: HashSet<AttemptKey>,
+    /// Something in the next commit begins only when it is durable.
+    is_awaited: bool,
+    /// When the wait that has begun is over at the latest.
+    until: Option<Instant>,
+    answers: Average,
+    commits: Average,
+    /// When the commit that is under way began.
+    committing: Option<Instant>,
+}
+
+/// How long something has taken of late; `None` before the first time.
+#[derive(Debug, Default)]
+struct Average(Option<Duration>);
+
+impl Average {
+    /// The newest counts an eighth.
+    fn add(&mut self, took: Duration) {
+        self.0 = Some(self.0.map_or(took, |mean| (mean * 7 + took) / 8));
+    }
+}
+
+impl Lingering {
+    /// An attempt was handed to its agent, and its record will be in the next commit.
+    pub(super) fn begun(&mut self, key: AttemptKey) {
+        // What comes during a wait does not make it longer: there would be no end.
+        if self.until.is_none() {
+            self.on_their_way.insert(key);
+        }
+    }
+
+    /// An attempt begins when the next commit is durable.
+    pub(super) fn awaited(&mut self) {
+        self.is_awaited = true;
+    }
+
+    /// An attempt has ended, so long after it was handed to its agent.
+    pub(super) fn ended(&mut self, key: AttemptKey, took: Option<Duration>) {
+        self.on_their_way.remove(&key);
+        if let (Some(took), Some(commit)) = (took, self.commits.0) {
+            // How much too long one has taken says nothing of the others.
+            self.answers.add(took.min(commit * 4));
+        }
+    }
+
+    /// Whether the next commit is to wait, when so many attempts are under way. The first to ask
+    /// begins the wait.
+    pub(super) fn goes_on(&mut self, in_flight: usize, now: Instant) -> bool {
+        let is_of_use = !self.on_their_way.is_empty() && !self.is_awaited && in_flight <= FEW;
+        self.until = match (self.until, self.answers.0, self.commits.0) {
+            _ if !is_of_use => None,
+            (Some(until), _, _) => Some(until),
+            (None, Some(answer), Some(commit)) if answer < commit => Some(now + answer * 2),
+            (None, _, _) => None,
+        };
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// When the wait is over at the latest; `None` when there is none.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
+    /// The next commit was handed to the store.
+    pub(super) fn committing(&mut self, now: Instant) {
+        self.on_their_way.clear();
+        self.is_awaited = false;
+        self.until = None;
+        self.committing = Some(now);
+    }
+
+    /// It is over.
+    pub(super) fn committed(&mut self, now: Instant) {
+        if let Some(began) = self.committing.take() {
+            self.commits.add(now.saturating_duration_since(began));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMIT: Duration = Duration::from_millis(4);
+    const QUICK: Duration = Duration::from_millis(1);
+
+    /// After a few messages whose peers took so long to answer.
+    fn after(answer: Duration, now: Instant) -> Lingering {
+        let mut lingering = Lingering::default();
+        for key in 0..8 {
+            lingering.committing(now);
+            lingering.committed(now + COMMIT);
+            lingering.begun(key);
+            lingering.ended(key, Some(answer));
+        }
+        lingering
+    }
+
+    fn now() -> Instant {
+        crate::clock::now()
+    }
+
+    #[test]
+    fn a_commit_waits_for_a_quick_peer_until_it_has_answered() {
+        let mut lingering = after(QUICK, now());
+        let now = now();
+        lingering.begun(8);
+        assert!(lingering.goes_on(1, now));
+        assert_eq!(lingering.until(), Some(now + QUICK * 2));
+        assert!(lingering.goes_on(1, now + QUICK));
+        lingering.ended(8, Some(QUICK));
+        assert!(!lingering.goes_on(0, now + QUICK));
+        assert_eq!(lingering.until(), None);
+    }
+
+    #[test]
+    fn a_peer_that_is_quick_as_a_rule_is_not_waited_for_much_longer_than_that() {
+        let mut lingering = after(QUICK, now());
+        let now = now();
+        lingering.begun(8);
+        assert!(lingering.goes_on(1, now));
+        assert!(!lingering.goes_on(1, now + QUICK * 2));
+        lingering.committing(now + QUICK * 2);
+        assert_eq!(lingering.until(), None);
+    }
+
+    #[test]
+    fn what_comes_during_a_wait_does_not_make_it_longer() {
+        let mut lingering = after(QUICK, now());
+        let now = now();
+        lingering.begun(8);
+        assert!(lingering.goes_on(1, now));
+        lingering.begun(9);
+        lingering.ended(8, Some(QUICK));
+        assert!(!lingering.goes_on(1, now + QUICK));
+    }
+
+    #[test]
+    fn nobody_waits_for_peers_that_take_longer_than_a_commit() {
+        for answer in [COMMIT, Duration::from_secs(32)] {
+            let mut lingering = after(answer, now());
+            lingering.begun(8);
+            assert!(!lingering.goes_on(1, now()));
+        }
+    }
+
+    #[test]
+    fn one_that_timed_out_does_not_hide_for_long_that_the_others_are_quick() {
+        let mut lingering = after(QUICK, now());
+        let quick_again = (8..).find(|key| {
+            let took = if *key == 8 {
+                Duration::from_secs(32)
+            } else {
+                QUICK
+            };
+            lingering.ended(*key, Some(took));
+            lingering.begun(1_000);
+            lingering.goes_on(1, now())
+        });
+        assert!(quick_again.is_some_and(|key| key < 12), "{quick_again:?}");
+    }
+
+    #[test]
+    fn nobody_waits_where_something_begins_only_after_the_commit() {
+        let mut lingering = after(QUICK, now());
+        lingering.begun(8);
+        lingering.awaited();
+        assert!(!lingering.goes_on(1, now()));
+    }
+
+    #[test]
+    fn nobody_waits_when_much_is_under_way_or_nothing() {
+        let mut lingering = after(QUICK, now());
+        assert!(!lingering.goes_on(0, now()));
+        lingering.begun(8);
+        assert!(!lingering.goes_on(FEW + 1, now()));
+        assert!(lingering.goes_on(FEW, now()));
+    }
+
+    #[test]
+    fn nobody_waits_before_it_is_known_how_long_it_takes() {
+        let mut lingering = Lingering::default();
+        lingering.begun(0);
+        assert!(!lingering.goes_on(1, now()));
+    }
+}
