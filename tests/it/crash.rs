@@ -35,8 +35,5 @@ async fn killed_again_and_again_under_load_it_accounts_for_every_message_it_acce
     let ledger = load.end().await;
 
     ledger.account(&peer.all());
-    let (messages, events) = (ledger.accepted.len(), ledger.log.len());
-    let ambiguous = ledger.ambiguous();
-    println!("{messages} messages accepted, {events} events, {ambiguous} ambiguous");
     gateway.stop().await;
 }

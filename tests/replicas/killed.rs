@@ -36,8 +36,5 @@ async fn each_of_three_is_killed_under_load_and_every_message_that_was_accepted_
     let ledger = load.end().await;
 
     ledger.account(&peer.all());
-    let (messages, events) = (ledger.accepted.len(), ledger.log.len());
-    let ambiguous = ledger.ambiguous();
-    println!("{messages} messages accepted, {events} events, {ambiguous} ambiguous");
     fleet.end().await;
 }

@@ -37,6 +37,16 @@ pub(super) struct Batch {
     pub(super) after: Vec<After>,
 }
 
+impl Batch {
+    fn of(gathered: Vec<(Record, After)>) -> Self {
+        let (records, after): (Vec<_>, _) = gathered.into_iter().unzip();
+        Self {
+            records: records.into(),
+            after,
+        }
+    }
+}
+
 /// The store failed; the batch is kept and tried again.
 pub(super) struct Failing {
     /// `None` while it is tried.
@@ -65,12 +75,7 @@ impl Dispatcher {
     pub(super) fn next_batch(&mut self) -> Batch {
         let Some(failing) = &mut self.failing else {
             self.unsettled.commit();
-            let gathered = std::mem::take(&mut self.gathered);
-            let (records, after): (Vec<_>, _) = gathered.into_iter().unzip();
-            return Batch {
-                records: records.into(),
-                after,
-            };
+            return Batch::of(std::mem::take(&mut self.gathered));
         };
         let is_due = failing.retry_at <= tokio::time::Instant::now();
         let batch = is_due.then(|| failing.batch.take()).flatten();
@@ -92,7 +97,8 @@ impl Dispatcher {
                 self.follow_up(batch, answers);
             }
             Err(error) => {
-                let batch = self.without(batch, withdrawn);
+                let gathered = batch.records.iter().cloned().zip(batch.after);
+                let batch = Batch::of(self.without(gathered, withdrawn));
                 // Nothing is left to be tried again, so the next commit is as good a try as any.
                 if !batch.records.is_empty() {
                     self.keep(batch, &error);
@@ -103,38 +109,28 @@ impl Dispatcher {
 
     /// Leaves out of the next commit what was told of messages that were not taken in.
     pub(super) fn drop_gathered(&mut self, withdrawn: &HashSet<MessageId>) {
-        if withdrawn.is_empty() {
-            return;
+        if !withdrawn.is_empty() {
+            let gathered = std::mem::take(&mut self.gathered);
+            self.gathered = self.without(gathered.into_iter(), withdrawn);
         }
+    }
+
+    /// What is left of these when those messages were not taken in. The attempts of the others end.
+    fn without(
+        &mut self,
+        gathered: impl Iterator<Item = (Record, After)>,
+        withdrawn: &HashSet<MessageId>,
+    ) -> Vec<(Record, After)> {
         let now = self.clock.now();
-        for (record, after) in std::mem::take(&mut self.gathered) {
+        let mut left = Vec::new();
+        for (record, after) in gathered {
             if !withdrawn.contains(&record.event.message_id) {
-                self.gathered.push((record, after));
+                left.push((record, after));
             } else if let After::Transmit { job, .. } = after {
                 self.board.superseded(job.key, now);
             }
         }
-    }
-
-    /// What is left of a batch when these messages were not taken in.
-    fn without(&mut self, batch: Batch, withdrawn: &HashSet<MessageId>) -> Batch {
-        if withdrawn.is_empty() {
-            return batch;
-        }
-        let now = self.clock.now();
-        let (mut records, mut after) = (Vec::new(), Vec::new());
-        for (record, follows) in batch.records.iter().zip(batch.after) {
-            if !withdrawn.contains(&record.event.message_id) {
-                records.push(record.clone());
-                after.push(follows);
-            } else if let After::Transmit { job, .. } = follows {
-                self.board.superseded(job.key, now);
-            }
-        }
-        Batch {
-            records: records.into(),
-            after,
-        }
+        left
     }
 
     /// Does what follows from durable records.

@@ -22,7 +22,8 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Every message is accounted for, by what the log says and by what the recipient got.
+    /// Every message is accounted for, by what the log says and by what the recipient got. Prints
+    /// how much that was.
     pub(crate) fn account(&self, got: &[Got]) {
         self.check_numbers();
         let mut events: HashMap<&str, Vec<&Value>> = HashMap::new();
@@ -63,12 +64,11 @@ impl Ledger {
             }
         }
         check_order(got);
-    }
 
-    /// Messages of which nobody can tell whether they were received.
-    pub(crate) fn ambiguous(&self) -> usize {
+        let (messages, events) = (self.accepted.len(), self.log.len());
         let is_ambiguous = |event: &&Value| event["ambiguous"] == true;
-        self.log.iter().filter(is_ambiguous).count()
+        let ambiguous = self.log.iter().filter(is_ambiguous).count();
+        println!("{messages} messages accepted, {events} events, {ambiguous} ambiguous");
     }
 
     /// The log has no gap, and nothing twice.
