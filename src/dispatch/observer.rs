@@ -48,8 +48,8 @@ pub struct Attempted<'a> {
     pub agent: Option<&'a str>,
     /// The code of the final response, or a word for why there was none.
     pub code: Result<u16, &'static str>,
-    /// From when its agent was given it; `None` when that was in another life of the gateway.
-    pub took: Option<Duration>,
+    /// When its agent was given it; `None` when that was in another life of the gateway.
+    pub given: Option<Instant>,
 }
 
 /// How many messages are where.

@@ -1,17 +1,19 @@
 //! When a commit waits a moment for the outcomes of what has just begun.
 //!
-//! A peer that is near answers in less time than a commit takes. When its answer is waited for, the
-//! whole life of a message is one commit in place of two, and whoever waits for its end waits for
-//! one. When much is under way commits fill by themselves, and nobody waits.
+//! A peer that is near answers in about the time that a commit takes. When its answer is waited
+//! for, the whole life of a message is one commit in place of two, and several clients who each
+//! wait for the end of a message share it. When much is under way commits fill by themselves, and
+//! nobody waits.
 //!
-//! | the next commit                                   | is handed to the store               |
-//! |---------------------------------------------------|--------------------------------------|
-//! | holds a message that begins when it is durable    | at once                              |
-//! | holds no message that is on its way               | at once                              |
-//! | any, when more than a few are on their way        | at once                              |
-//! | any, when peers take longer than commits of late  | at once                              |
-//! | any other                                         | when what is on its way has ended,   |
-//! |                                                   | or after twice what peers take       |
+//! | the next commit                                    | is handed to the store              |
+//! |----------------------------------------------------|--------------------------------------|
+//! | holds a message that begins when it is durable     | at once                              |
+//! | holds no message that is on its way                | at once                              |
+//! | any, when many are on their way                    | at once                              |
+//! | any, when peers take longer than two commits       | at once                              |
+//! | any other                                          | when all that is on its way has      |
+//! |                                                    | ended, or as long after as two       |
+//! |                                                    | commits take                         |
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,8 +21,10 @@ use std::time::Instant;
 
 use super::super::board::AttemptKey;
 
-/// From here on commits fill by themselves: 16 clients and more have nothing to win.
-const FEW: usize = 4;
+/// With more under way than this, commits fill by themselves.
+const FEW: usize = 16;
+/// How many commits a wait may take. More than one, because what it gains is shared by all.
+const WORTH: u32 = 2;
 
 /// What is waited for, and what is known of how long it takes.
 #[derive(Debug, Default)]
@@ -51,10 +55,7 @@ impl Average {
 impl Lingering {
     /// An attempt was handed to its agent, and its record will be in the next commit.
     pub(super) fn begun(&mut self, key: AttemptKey) {
-        // What comes during a wait does not make it longer: there would be no end.
-        if self.until.is_none() {
-            self.on_their_way.insert(key);
-        }
+        self.on_their_way.insert(key);
     }
 
     /// An attempt begins when the next commit is durable.
@@ -67,7 +68,7 @@ impl Lingering {
         self.on_their_way.remove(&key);
         if let (Some(took), Some(commit)) = (took, self.commits.0) {
             // How much too long one has taken says nothing of the others.
-            self.answers.add(took.min(commit * 4));
+            self.answers.add(took.min(commit * 2 * WORTH));
         }
     }
 
@@ -78,7 +79,9 @@ impl Lingering {
         self.until = match (self.until, self.answers.0, self.commits.0) {
             _ if !is_of_use => None,
             (Some(until), _, _) => Some(until),
-            (None, Some(answer), Some(commit)) if answer < commit => Some(now + answer * 2),
+            (None, Some(answer), Some(commit)) if answer < commit * WORTH => {
+                Some(now + commit * WORTH)
+            }
             (None, _, _) => None,
         };
         self.until.is_some_and(|until| now < until)
@@ -134,7 +137,7 @@ mod tests {
         let now = now();
         lingering.begun(8);
         assert!(lingering.goes_on(1, now));
-        assert_eq!(lingering.until(), Some(now + QUICK * 2));
+        assert_eq!(lingering.until(), Some(now + COMMIT * WORTH));
         assert!(lingering.goes_on(1, now + QUICK));
         lingering.ended(8, Some(QUICK));
         assert!(!lingering.goes_on(0, now + QUICK));
@@ -142,30 +145,24 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_is_quick_as_a_rule_is_not_waited_for_much_longer_than_that() {
+    fn a_peer_that_is_quick_as_a_rule_is_waited_for_no_longer_than_it_is_worth() {
         let mut lingering = after(QUICK, now());
         let now = now();
         lingering.begun(8);
         assert!(lingering.goes_on(1, now));
-        assert!(!lingering.goes_on(1, now + QUICK * 2));
-        lingering.committing(now + QUICK * 2);
+        // What comes meanwhile is waited for too, and makes the wait no longer.
+        lingering.begun(9);
+        lingering.ended(8, Some(QUICK));
+        let end = now + COMMIT * WORTH;
+        assert!(lingering.goes_on(1, end - QUICK));
+        assert!(!lingering.goes_on(1, end));
+        lingering.committing(end);
         assert_eq!(lingering.until(), None);
     }
 
     #[test]
-    fn what_comes_during_a_wait_does_not_make_it_longer() {
-        let mut lingering = after(QUICK, now());
-        let now = now();
-        lingering.begun(8);
-        assert!(lingering.goes_on(1, now));
-        lingering.begun(9);
-        lingering.ended(8, Some(QUICK));
-        assert!(!lingering.goes_on(1, now + QUICK));
-    }
-
-    #[test]
-    fn nobody_waits_for_peers_that_take_longer_than_a_commit() {
-        for answer in [COMMIT, Duration::from_secs(32)] {
+    fn nobody_waits_for_peers_that_take_longer_than_it_is_worth() {
+        for answer in [COMMIT * WORTH, Duration::from_secs(32)] {
             let mut lingering = after(answer, now());
             lingering.begun(8);
             assert!(!lingering.goes_on(1, now()));

@@ -197,7 +197,8 @@ impl Dispatcher {
         let (code, jitter) = (outcome.code(), self.jitter());
         let ended = self.board.ended(key, outcome, teller, now, jitter);
         if let Some(ended) = ended {
-            self.lingering.ended(key, took(&ended));
+            let took = |given| clock::now().saturating_duration_since(given);
+            self.lingering.ended(key, ended.given.map(took));
             self.tell_attempt(&ended, teller, code);
         }
     }
@@ -215,7 +216,7 @@ impl Dispatcher {
             attempt: ended.attempt,
             agent: teller.map(|teller| &*teller.agent),
             code,
-            took: took(ended),
+            given: ended.given,
         });
     }
 
@@ -243,10 +244,4 @@ impl Dispatcher {
             retry_at,
         });
     }
-}
-
-/// How long an attempt took; `None` when its agent was never given it.
-fn took(ended: &Ended) -> Option<Duration> {
-    let given = ended.given?;
-    Some(clock::now().saturating_duration_since(given))
 }

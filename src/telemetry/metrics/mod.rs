@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::agent;
 use crate::api;
 use crate::api::Answered;
+use crate::clock;
 use crate::dispatch;
 use crate::dispatch::Attempted;
 use crate::message::Cause;
@@ -152,7 +153,8 @@ impl dispatch::Observer for Metrics {
         let place = code.and_then(|code| usize::from(code).checked_sub(100));
         let counter = place.and_then(|place| self.0.responses.get(place));
         count(counter.unwrap_or(&self.0.unanswered), 1);
-        if let Some(took) = attempted.took {
+        if let Some(given) = attempted.given {
+            let took = clock::now().saturating_duration_since(given);
             self.0.transaction_seconds.observe_time(took);
         }
     }
