@@ -80,6 +80,8 @@ where
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_timer(Wall(clock.clone()))
+        // It would say on standard error that it cannot write to standard error, and panic at that.
+        .log_internal_errors(false)
         .with_writer(writer);
     match style {
         Style::Pretty(colour) => Box::new(

@@ -35,6 +35,7 @@ use tokio::io::BufReader;
 use tokio::process::Child;
 use tokio::process::Command;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// How long what must come may take on a machine that has much else to do.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,6 +49,8 @@ pub(super) struct Running {
     lines: mpsc::UnboundedReceiver<String>,
     /// Everything it printed.
     printed: Arc<Mutex<String>>,
+    /// Who read what it prints.
+    readers: JoinSet<()>,
     folder: TempDir,
 }
 
@@ -70,16 +73,19 @@ impl Running {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let printed = Arc::default();
+        let printed = Arc::<Mutex<String>>::default();
         let (sender, lines) = mpsc::unbounded_channel();
-        read(child.stderr.take().unwrap(), &printed, Some(sender));
-        read(child.stdout.take().unwrap(), &printed, None);
+        let mut readers = JoinSet::new();
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        readers.spawn(read(stderr, Arc::clone(&printed), Some(sender)));
+        readers.spawn(read(stdout, Arc::clone(&printed), None));
         let mut running = Self {
             child,
             url: String::new(),
             client: client(),
             lines,
             printed,
+            readers,
             folder,
         };
         let line = running.line("taking messages at ").await;
@@ -138,6 +144,11 @@ impl Running {
         self.printed.lock().unwrap().clone()
     }
 
+    /// Goes away as a program may that the log was piped to: nothing can be printed any more.
+    pub(super) async fn stop_reading(&mut self) {
+        self.readers.shutdown().await;
+    }
+
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url))
     }
@@ -185,22 +196,19 @@ fn on_any_port(text: &str) -> String {
 }
 
 /// Keeps what a stream says, and passes its lines on.
-fn read(
-    stream: impl AsyncRead + Unpin + Send + 'static,
-    printed: &Arc<Mutex<String>>,
+async fn read(
+    stream: impl AsyncRead + Unpin,
+    printed: Arc<Mutex<String>>,
     lines: Option<mpsc::UnboundedSender<String>>,
 ) {
-    let printed = printed.clone();
     let mut reader = BufReader::new(stream).lines();
-    tokio::spawn(async move {
-        while let Ok(Some(line)) = reader.next_line().await {
-            printed.lock().unwrap().push_str(&format!("{line}\n"));
-            if let Some(lines) = &lines {
-                // The test may have seen enough.
-                let _ = lines.send(line);
-            }
+    while let Ok(Some(line)) = reader.next_line().await {
+        printed.lock().unwrap().push_str(&format!("{line}\n"));
+        if let Some(lines) = &lines {
+            // The test may have seen enough.
+            let _ = lines.send(line);
         }
-    });
+    }
 }
 
 fn client() -> reqwest::Client {

@@ -194,3 +194,37 @@ async fn what_does_not_end_within_the_grace_is_left_for_the_next_start() {
     let message = tokio::time::timeout(PATIENCE, shown).await.unwrap();
     assert_eq!(message["attempt"], 2, "{message}");
 }
+
+/// A log that cannot be written is no reason to end, or to do half of the work.
+#[tokio::test]
+async fn whoever_read_the_log_may_go_and_all_goes_on_to_an_end_in_order() {
+    let (server, mut received) = sip_server(&[]).await;
+    let mut gateway = Running::start(&account("alice", &server, "")).await;
+    gateway.agents(registered(&["alice-1"])).await;
+    gateway.stop_reading().await;
+
+    // An agent that connects anew says so.
+    let (status, _) = json_of(gateway.post("/agents/alice-1/drain")).await;
+    assert_eq!(status, 202);
+    gateway
+        .agents(|agents| agents[0]["state"] == "stopped")
+        .await;
+    let (status, _) = json_of(gateway.post("/agents/alice-1/resume")).await;
+    assert_eq!(status, 202);
+    gateway.agents(registered(&["alice-1"])).await;
+    let request = gateway.post("/messages").json(&message("ok"));
+    let (_, posted) = json_of(request.header("prefer", "wait=10")).await;
+    assert_eq!(posted["status"], "succeeded");
+
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, Some(0));
+    let mut last = None;
+    while let Ok(request) = received.try_recv() {
+        last = Some(String::from_utf8(request.frame).unwrap());
+    }
+    let last = last.unwrap();
+    assert!(
+        last.contains("Expires: 0\r\n") || last.contains(";expires=0"),
+        "{last}"
+    );
+}
