@@ -50,6 +50,16 @@ pub struct Attempted<'a> {
     pub code: Result<u16, &'static str>,
     /// When its agent was given it; `None` when that was in another life of the gateway.
     pub given: Option<Instant>,
+    /// When its end was known.
+    pub ended: Instant,
+}
+
+impl Attempted<'_> {
+    /// From when its agent was given it to its end; `None` when nobody knows since when.
+    pub fn took(&self) -> Option<Duration> {
+        let given = self.given?;
+        Some(self.ended.saturating_duration_since(given))
+    }
 }
 
 /// How many messages are where.

@@ -95,7 +95,6 @@ impl Dispatcher {
                 jobs.entry(index).or_default().push(job);
                 self.gathered.push((record, After::Begun(key)));
             } else {
-                self.lingering.awaited();
                 let after = After::Transmit {
                     agent: index,
                     job,

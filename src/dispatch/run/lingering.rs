@@ -31,8 +31,6 @@ const WORTH: u32 = 2;
 pub(super) struct Lingering {
     /// Handed to their agents since the last commit, and not ended.
     on_their_way: HashSet<AttemptKey>,
-    /// Something in the next commit begins only when it is durable.
-    is_awaited: bool,
     /// When the wait that has begun is over at the latest.
     until: Option<Instant>,
     answers: Average,
@@ -58,11 +56,6 @@ impl Lingering {
         self.on_their_way.insert(key);
     }
 
-    /// An attempt begins when the next commit is durable.
-    pub(super) fn awaited(&mut self) {
-        self.is_awaited = true;
-    }
-
     /// An attempt has ended, so long after it was handed to its agent.
     pub(super) fn ended(&mut self, key: AttemptKey, took: Option<Duration>) {
         self.on_their_way.remove(&key);
@@ -72,10 +65,10 @@ impl Lingering {
         }
     }
 
-    /// Whether the next commit is to wait, when so many attempts are under way. The first to ask
-    /// begins the wait.
-    pub(super) fn goes_on(&mut self, in_flight: usize, now: Instant) -> bool {
-        let is_of_use = !self.on_their_way.is_empty() && !self.is_awaited && in_flight <= FEW;
+    /// Whether the next commit is to wait, when so many attempts are under way, and perhaps some
+    /// begin only when it is durable. The first to ask begins the wait.
+    pub(super) fn goes_on(&mut self, in_flight: usize, is_awaited: bool, now: Instant) -> bool {
+        let is_of_use = !self.on_their_way.is_empty() && !is_awaited && in_flight <= FEW;
         self.until = match (self.until, self.answers.0, self.commits.0) {
             _ if !is_of_use => None,
             (Some(until), _, _) => Some(until),
@@ -95,7 +88,6 @@ impl Lingering {
     /// The next commit was handed to the store.
     pub(super) fn committing(&mut self, now: Instant) {
         self.on_their_way.clear();
-        self.is_awaited = false;
         self.until = None;
         self.committing = Some(now);
     }
@@ -136,11 +128,11 @@ mod tests {
         let mut lingering = after(QUICK, now());
         let now = now();
         lingering.begun(8);
-        assert!(lingering.goes_on(1, now));
+        assert!(lingering.goes_on(1, false, now));
         assert_eq!(lingering.until(), Some(now + COMMIT * WORTH));
-        assert!(lingering.goes_on(1, now + QUICK));
+        assert!(lingering.goes_on(1, false, now + QUICK));
         lingering.ended(8, Some(QUICK));
-        assert!(!lingering.goes_on(0, now + QUICK));
+        assert!(!lingering.goes_on(0, false, now + QUICK));
         assert_eq!(lingering.until(), None);
     }
 
@@ -149,13 +141,13 @@ mod tests {
         let mut lingering = after(QUICK, now());
         let now = now();
         lingering.begun(8);
-        assert!(lingering.goes_on(1, now));
+        assert!(lingering.goes_on(1, false, now));
         // What comes meanwhile is waited for too, and makes the wait no longer.
         lingering.begun(9);
         lingering.ended(8, Some(QUICK));
         let end = now + COMMIT * WORTH;
-        assert!(lingering.goes_on(1, end - QUICK));
-        assert!(!lingering.goes_on(1, end));
+        assert!(lingering.goes_on(1, false, end - QUICK));
+        assert!(!lingering.goes_on(1, false, end));
         lingering.committing(end);
         assert_eq!(lingering.until(), None);
     }
@@ -165,7 +157,7 @@ mod tests {
         for answer in [COMMIT * WORTH, Duration::from_secs(32)] {
             let mut lingering = after(answer, now());
             lingering.begun(8);
-            assert!(!lingering.goes_on(1, now()));
+            assert!(!lingering.goes_on(1, false, now()));
         }
     }
 
@@ -180,7 +172,7 @@ mod tests {
             };
             lingering.ended(*key, Some(took));
             lingering.begun(1_000);
-            lingering.goes_on(1, now())
+            lingering.goes_on(1, false, now())
         });
         assert!(quick_again.is_some_and(|key| key < 12), "{quick_again:?}");
     }
@@ -189,23 +181,22 @@ mod tests {
     fn nobody_waits_where_something_begins_only_after_the_commit() {
         let mut lingering = after(QUICK, now());
         lingering.begun(8);
-        lingering.awaited();
-        assert!(!lingering.goes_on(1, now()));
+        assert!(!lingering.goes_on(1, true, now()));
     }
 
     #[test]
     fn nobody_waits_when_much_is_under_way_or_nothing() {
         let mut lingering = after(QUICK, now());
-        assert!(!lingering.goes_on(0, now()));
+        assert!(!lingering.goes_on(0, false, now()));
         lingering.begun(8);
-        assert!(!lingering.goes_on(FEW + 1, now()));
-        assert!(lingering.goes_on(FEW, now()));
+        assert!(!lingering.goes_on(FEW + 1, false, now()));
+        assert!(lingering.goes_on(FEW, false, now()));
     }
 
     #[test]
     fn nobody_waits_before_it_is_known_how_long_it_takes() {
         let mut lingering = Lingering::default();
         lingering.begun(0);
-        assert!(!lingering.goes_on(1, now()));
+        assert!(!lingering.goes_on(1, false, now()));
     }
 }

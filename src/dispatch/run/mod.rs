@@ -245,13 +245,22 @@ impl Dispatcher {
             self.collect();
         }
         if is_free {
-            let in_flight = self.board.in_flight();
-            let lingers = self.may_begin_early() && self.lingering.goes_on(in_flight, clock::now());
-            if !lingers {
+            if !self.lingers() {
                 self.commit();
             }
             self.load_wanted();
         }
+    }
+
+    /// Whether what has gathered waits a moment for more.
+    fn lingers(&mut self) -> bool {
+        if !self.may_begin_early() {
+            return false;
+        }
+        let mut gathered = self.gathered.iter();
+        let is_awaited = gathered.any(|(_, after)| matches!(after, After::Transmit { .. }));
+        let in_flight = self.board.in_flight();
+        self.lingering.goes_on(in_flight, is_awaited, clock::now())
     }
 
     /// Takes over what the board wants done.

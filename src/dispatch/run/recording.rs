@@ -97,8 +97,13 @@ impl Dispatcher {
                 self.follow_up(batch, answers);
             }
             Err(error) => {
-                let gathered = batch.records.iter().cloned().zip(batch.after);
-                let batch = Batch::of(self.without(gathered, withdrawn));
+                // As a rule all of it is tried again, and shared rather than copied.
+                let batch = if withdrawn.is_empty() {
+                    batch
+                } else {
+                    let gathered = batch.records.iter().cloned().zip(batch.after);
+                    Batch::of(self.without(gathered, withdrawn))
+                };
                 // Nothing is left to be tried again, so the next commit is as good a try as any.
                 if !batch.records.is_empty() {
                     self.keep(batch, &error);
@@ -197,27 +202,29 @@ impl Dispatcher {
         let (code, jitter) = (outcome.code(), self.jitter());
         let ended = self.board.ended(key, outcome, teller, now, jitter);
         if let Some(ended) = ended {
-            let took = |given| clock::now().saturating_duration_since(given);
-            self.lingering.ended(key, ended.given.map(took));
-            self.tell_attempt(&ended, teller, code);
+            let took = self.tell_attempt(&ended, teller, code);
+            self.lingering.ended(key, took);
         }
     }
 
-    /// Tells of an attempt that ended.
+    /// Tells of an attempt that ended, and gives how long it took.
     pub(super) fn tell_attempt(
         &self,
         ended: &Ended,
         teller: Option<&Teller>,
         code: Result<u16, &'static str>,
-    ) {
-        self.observer.attempted(&Attempted {
+    ) -> Option<Duration> {
+        let attempted = Attempted {
             message: ended.message,
             trace: ended.trace,
             attempt: ended.attempt,
             agent: teller.map(|teller| &*teller.agent),
             code,
             given: ended.given,
-        });
+            ended: clock::now(),
+        };
+        self.observer.attempted(&attempted);
+        attempted.took()
     }
 
     /// Keeps a batch that the store did not take. Clients that wait for a cancellation are told;

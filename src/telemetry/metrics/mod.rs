@@ -17,7 +17,6 @@ use std::time::Duration;
 use crate::agent;
 use crate::api;
 use crate::api::Answered;
-use crate::clock;
 use crate::dispatch;
 use crate::dispatch::Attempted;
 use crate::message::Cause;
@@ -153,8 +152,7 @@ impl dispatch::Observer for Metrics {
         let place = code.and_then(|code| usize::from(code).checked_sub(100));
         let counter = place.and_then(|place| self.0.responses.get(place));
         count(counter.unwrap_or(&self.0.unanswered), 1);
-        if let Some(given) = attempted.given {
-            let took = clock::now().saturating_duration_since(given);
+        if let Some(took) = attempted.took() {
             self.0.transaction_seconds.observe_time(took);
         }
     }

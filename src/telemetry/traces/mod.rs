@@ -218,15 +218,14 @@ impl Traces {
             }
             Err(word) => Some(word.into()),
         };
-        let ended = clock::now();
-        let begun = attempted.given.unwrap_or(ended);
+        let begun = attempted.given.unwrap_or(attempted.ended);
         self.tell(Span {
             trace: trace.under(Step::Attempt(attempt).span_of(message)),
             parent: Some(Parent::Own(Step::Queue(attempt).span_of(message))),
             kind: SpanKind::Client,
             name: "SIP MESSAGE",
             begun: self.at(begun),
-            ended: self.at(ended),
+            ended: self.at(attempted.ended),
             error,
             attributes,
         });
@@ -392,6 +391,7 @@ mod tests {
             agent: Some("alice-1"),
             code: Ok(200),
             given: None,
+            ended: clock::now(),
         };
         for _ in 0..exporter::QUEUE + 3 {
             watch.attempted(&attempted);
