@@ -202,6 +202,8 @@ async fn wait_for_end(
     wait: Duration,
 ) -> Response {
     let ended = tokio::select! {
+        // What is there already needs neither a timer nor a place among those who wait for a stop.
+        biased;
         ended = tokio::time::timeout(wait, follower.terminal()) => ended.ok().flatten(),
         // A stop is no reason to keep a client waiting.
         () = api.closing.cancelled() => None,

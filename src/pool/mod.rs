@@ -88,8 +88,9 @@ struct Place {
 /// bounds the cost of one choice; the search goes on when the first of them may send again.
 const MAX_STEPS: usize = 64;
 
-/// How many messages that begin together go through one agent before the next one is chosen.
-const BUNCH: usize = 16;
+/// How many messages that begin together go through one agent before the next one is chosen. Many
+/// share a write; a server, though, often does what comes over one connection one by one.
+const BUNCH: usize = 8;
 
 impl Pool {
     /// An empty pool.
@@ -405,7 +406,9 @@ mod tests {
             pool.up(AgentIndex(index));
         }
         pool.begin_turn();
-        let chosen: Vec<_> = (0..24).map(|_| take(&mut pool, None).unwrap()).collect();
+        let chosen: Vec<_> = (0..8 + BUNCH)
+            .map(|_| take(&mut pool, None).unwrap())
+            .collect();
         // Two agents have room for two, and one has room for more than are bunched.
         let bunched = [[0; 2].as_slice(), &[1; 2], &[2; 2], &[3; BUNCH], &[4; 2]].concat();
         assert_eq!(chosen, bunched);

@@ -206,8 +206,11 @@ impl Dispatcher {
                 Input::Committed(committed) => self.committed(committed),
                 Input::Loaded(result) => self.loaded(result),
                 Input::Claimable => self.claim_some().await,
-                // Whoever is about to ask gets on board.
-                Input::Arrived if !free => tokio::task::yield_now().await,
+                // Whoever is told of something runs next, before the tasks that have as much to
+                // tell. They get on board: what begins together shares a write to the server.
+                Input::Arrived if !free || self.board.in_flight() > 1 => {
+                    tokio::task::yield_now().await;
+                }
                 Input::Arrived | Input::Time => {}
                 Input::Drain => self.draining = true,
             }
