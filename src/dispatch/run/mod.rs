@@ -206,11 +206,7 @@ impl Dispatcher {
                 Input::Committed(committed) => self.committed(committed),
                 Input::Loaded(result) => self.loaded(result),
                 Input::Claimable => self.claim_some().await,
-                // Whoever is told of something runs next, before the tasks that have as much to
-                // tell. They get on board: what begins together shares a write to the server.
-                Input::Arrived if !free || self.board.in_flight() > 1 => {
-                    tokio::task::yield_now().await;
-                }
+                Input::Arrived if self.more_may_arrive(free) => tokio::task::yield_now().await,
                 Input::Arrived | Input::Time => {}
                 Input::Drain => self.draining = true,
             }
@@ -228,6 +224,13 @@ impl Dispatcher {
             self.take_reports(&mut told);
             self.take_commands(&mut inbox);
         }
+    }
+
+    /// Whoever is told of something runs next, before the tasks that have as much to tell. Where
+    /// there may be such, they are to get on board: what begins together shares a write to the
+    /// server.
+    fn more_may_arrive(&self, is_free: bool) -> bool {
+        !is_free || self.board.in_flight() > 1
     }
 
     /// Lets the board decide with what it knows now, and hands over what follows.
