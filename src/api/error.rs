@@ -146,6 +146,7 @@ impl ApiError {
             Self::TooManyStreams    => ProblemType::TooManyStreams,
             Self::TooManyWebhooks(_) => ProblemType::TooManyWebhooks,
             Self::Stopping          => ProblemType::Stopping,
+            Self::Store(StoreError::Rejected(_)) => ProblemType::InvalidMessage,
             Self::Store(_)          => ProblemType::Unavailable,
             Self::Internal(_)       => ProblemType::Internal,
         }
@@ -154,6 +155,7 @@ impl ApiError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Overloaded(wait) | Self::RateLimited(wait) => Some(*wait),
+            Self::Store(StoreError::Rejected(_)) => None,
             Self::Store(error) => Some(error.retry_after()),
             Self::TooManyStreams | Self::KeyInProgress => Some(Duration::from_secs(1)),
             Self::Stopping => Some(Duration::from_secs(5)),
@@ -181,6 +183,9 @@ impl ApiError {
     /// What the client is told; nothing of what is ours to mend.
     fn detail(&self) -> Option<String> {
         match self {
+            Self::Store(StoreError::Rejected(_)) => {
+                Some("the database does not take a value of the request".to_owned())
+            }
             Self::Store(_) | Self::Internal(_) => None,
             Self::Invalid(_)
             | Self::Malformed(_)
@@ -278,9 +283,11 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
         }
         // What is the client's fault may be said in the client's words, which are not for the log.
-        let cause = match kind.status().is_server_error() {
-            true => self.to_string(),
-            false => kind.slug().to_owned(),
+        let cause = match &self {
+            // The database's words, which tell what the API should have refused.
+            Self::Store(error) => error.to_string(),
+            _ if kind.status().is_server_error() => self.to_string(),
+            _ => kind.slug().to_owned(),
         };
         let cause = FailureCause(cause);
         response.extensions_mut().insert(cause);
@@ -319,5 +326,21 @@ fn sentence(violations: &[Violation]) -> String {
             "{} members are not accepted; `errors` lists them",
             many.len()
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_database_rejects_is_not_worth_another_try() {
+        let told = |error| ApiError::Store(error).into_response();
+        let rejected = told(StoreError::Rejected("too big".to_owned()));
+        assert_eq!(rejected.status(), 422);
+        assert!(!rejected.headers().contains_key(header::RETRY_AFTER));
+        let away = told(StoreError::Away("gone".to_owned()));
+        assert_eq!(away.status(), 503);
+        assert!(away.headers().contains_key(header::RETRY_AFTER));
     }
 }

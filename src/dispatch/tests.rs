@@ -419,6 +419,49 @@ async fn what_the_store_does_not_take_and_must_not_be_sent_twice_is_never_writte
 }
 
 #[tokio::test]
+async fn what_the_store_rejects_is_refused_alone_and_the_next_is_sent_at_once() {
+    let mut bench = Bench::new(4);
+    let other = bench.hold_the_database();
+    other
+        .execute_batch(
+            "CREATE TRIGGER refuse BEFORE INSERT ON messages WHEN NEW.target = 'bad' \
+             BEGIN SELECT RAISE(ABORT, 'refused'); END; \
+             CREATE TRIGGER lose BEFORE INSERT ON events WHEN NEW.kind = 2 AND \
+             NEW.uri = 'sip:lost@example.com' BEGIN SELECT RAISE(ABORT, 'refused'); END; COMMIT",
+        )
+        .unwrap();
+    let accept = |message| bench.dispatch.accept(vec![message], None);
+    let (good, bad, lost) = tokio::join!(
+        accept(careful(1, "bob")),
+        accept(careful(2, "bad")),
+        accept(careful(3, "lost")),
+    );
+    assert!(good.is_ok() && lost.is_ok(), "{good:?} {lost:?}");
+    assert!(
+        matches!(bad, Err(AcceptError::Store(StoreError::Rejected(_)))),
+        "{bad:?}"
+    );
+    let mut count = 0;
+    while count < 2 {
+        let jobs = bench.jobs().await;
+        count += jobs.len();
+        bench.answer(jobs);
+    }
+    // The end of one cannot be recorded; it holds up nothing.
+    let next = bench.dispatch.accept(vec![careful(4, "lost")], None).await;
+    assert!(next.is_ok(), "{next:?}");
+    let jobs = bench.jobs().await;
+    assert_eq!(jobs[0].request.call_id, message(4, "lost").id.to_string());
+    bench.answer(jobs);
+    let ended = [EventKind::Sending, EventKind::Succeeded];
+    assert_eq!(bench.told(1, 2).await, ended);
+    assert_eq!(bench.told(3, 1).await, [EventKind::Sending]);
+    let rejected = bench.store.message(message(2, "bad").id).await.unwrap();
+    assert!(rejected.is_none());
+    assert_eq!(bench.end().await, 0);
+}
+
+#[tokio::test]
 async fn what_happens_while_the_store_fails_is_told_when_it_is_well_again() {
     let mut bench = Bench::new(4);
     let first = bench.dispatch.accept(vec![message(1, "bob")], None).await;

@@ -14,6 +14,10 @@ pub enum StoreError {
     /// Another process holds the store.
     #[error("the store is locked by another process: {0}")]
     Locked(String),
+    /// The database does not take a value of what was brought: it is too large, or no text, or
+    /// breaks a rule of the schema. Trying again does not help.
+    #[error("the store does not take a value: {0}")]
+    Rejected(String),
     /// What is in the store cannot be made sense of.
     #[error("the store is damaged: {0}")]
     Damaged(String),
@@ -45,9 +49,11 @@ impl StoreError {
         match self {
             Self::Overloaded | Self::Locked(_) => Duration::from_secs(1),
             Self::Away(_) | Self::Closed => Duration::from_secs(5),
-            Self::Full(_) | Self::ReadOnly(_) | Self::Damaged(_) | Self::Newer { .. } => {
-                Duration::from_secs(30)
-            }
+            Self::Full(_)
+            | Self::ReadOnly(_)
+            | Self::Rejected(_)
+            | Self::Damaged(_)
+            | Self::Newer { .. } => Duration::from_secs(30),
         }
     }
 }

@@ -7,6 +7,10 @@
 //! The verbs that write ([`Store::accept`], [`Store::record`]) take effect in the order of the
 //! calls, also before the futures they return are awaited; each future is ready when its batch is
 //! durable. Nobody sees an event before that.
+//!
+//! A value that the database does not take (too large, no text, against a rule of the schema)
+//! harms only the submission or the record that brought it: see [`Verdict::Rejected`]. A group
+//! that fails for that is applied again part by part, each part in a savepoint of its own.
 
 mod codes;
 mod error;
@@ -188,6 +192,8 @@ pub enum Verdict {
     Replayed(Vec<MessageId>),
     /// The key was used with another body before.
     KeyReused,
+    /// Not taken in: the database does not take a value of it, and this is what it says.
+    Rejected(String),
 }
 
 /// An event to append, and where its message stands after it.
@@ -208,6 +214,8 @@ pub enum Recorded {
     Appended(u64),
     /// The message had ended, or is gone, or is another replica's; nothing was appended.
     Ended,
+    /// The database does not take a value of it; nothing was appended, and never will be.
+    Rejected,
 }
 
 /// A message taken over: as much of it as deciding when to send it needs.

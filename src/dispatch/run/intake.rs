@@ -159,7 +159,9 @@ impl Dispatcher {
             let is_kept = |id: MessageId| match &verdict {
                 Ok(Verdict::Accepted) => true,
                 Ok(Verdict::Elsewhere(others)) => !others.contains(&id),
-                Ok(Verdict::Replayed(_) | Verdict::KeyReused) | Err(_) => false,
+                Ok(Verdict::Replayed(_) | Verdict::KeyReused | Verdict::Rejected(_)) | Err(_) => {
+                    false
+                }
             };
             for message in &messages {
                 if is_kept(message.id) {
@@ -175,6 +177,7 @@ impl Dispatcher {
                 Ok(Verdict::Accepted | Verdict::Elsewhere(_)) => Ok(Admission::Accepted(messages)),
                 Ok(Verdict::Replayed(ids)) => Ok(Admission::Replayed(ids)),
                 Ok(Verdict::KeyReused) => Err(AcceptError::KeyReused),
+                Ok(Verdict::Rejected(text)) => Err(StoreError::Rejected(text).into()),
                 Err(error) => Err(AcceptError::Store(error)),
             }));
         }

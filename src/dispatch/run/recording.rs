@@ -160,13 +160,20 @@ impl Dispatcher {
                     jobs.entry(agent).or_default().push(job);
                 }
                 (After::Begun(_), Recorded::Appended(_)) => {}
-                (After::Transmit { job, .. }, Recorded::Ended) => {
+                // Of what the store rejects nothing more can be told.
+                (After::Transmit { job, .. }, Recorded::Ended | Recorded::Rejected) => {
                     self.board.superseded(job.key, now);
                 }
-                (After::Begun(key), Recorded::Ended) => self.board.superseded(key, now),
+                (After::Begun(key), Recorded::Ended | Recorded::Rejected) => {
+                    self.board.superseded(key, now);
+                }
                 (After::Canceled(reply), Recorded::Appended(_)) => drop(reply.send(Ok(()))),
                 (After::Canceled(reply), Recorded::Ended) => {
                     drop(reply.send(Err(CancelError::TooLate)));
+                }
+                (After::Canceled(reply), Recorded::Rejected) => {
+                    let error = StoreError::Rejected("its end cannot be recorded".to_owned());
+                    drop(reply.send(Err(error.into())));
                 }
             }
         }

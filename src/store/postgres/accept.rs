@@ -91,27 +91,6 @@ pub(super) async fn decide<'s>(
     })
 }
 
-/// Whether PostgreSQL can hold every text of it: there is one character that it cannot.
-pub(super) fn is_storable(submission: &Submission) -> bool {
-    let key = submission.key.as_ref();
-    let key_is = key.is_none_or(|key| !key.key.contains('\0') && !key.owner.contains('\0'));
-    let message_is = |message: &Message| {
-        let texts = [
-            Some(&*message.target),
-            Some(&*message.uri),
-            message.account.as_deref(),
-            Some(&*message.content_type),
-            message.webhook.as_deref(),
-        ];
-        texts.into_iter().flatten().all(|text| !text.contains('\0'))
-    };
-    key_is
-        && submission
-            .messages
-            .iter()
-            .all(|message| message_is(message))
-}
-
 /// Remembers the keys that are new, and says of every submission what its key means.
 async fn keys(
     connection: &Connection,

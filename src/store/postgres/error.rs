@@ -25,8 +25,10 @@ impl From<Error> for StoreError {
             return Self::ReadOnly(text);
         }
         match code.code().get(..2) {
-            // Values that the schema does not take, a schema that is not ours, a damaged page.
-            Some("22" | "23" | "42" | "XX") => Self::Damaged(text),
+            // A value that is none, one against a rule of the schema, one that is too large.
+            Some("22" | "23" | "54") => Self::Rejected(text),
+            // A schema that is not ours, a damaged page.
+            Some("42" | "XX") => Self::Damaged(text),
             // Rolled back for somebody else's sake: trying again is all it takes.
             Some("40") => Self::Locked(text),
             _ => Self::Away(text),
@@ -41,6 +43,7 @@ pub(super) fn is_of_an_order(error: &StoreError) -> bool {
         StoreError::Full(_)
         | StoreError::ReadOnly(_)
         | StoreError::Locked(_)
+        | StoreError::Rejected(_)
         | StoreError::Newer { .. }
         | StoreError::Away(_)
         | StoreError::Overloaded

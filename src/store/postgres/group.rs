@@ -117,6 +117,11 @@ impl Group {
             + usize::from(self.stranded.is_some())
     }
 
+    /// Whether it takes in or records something, and so can be applied part by part.
+    pub(super) fn has_parts(&self) -> bool {
+        !self.accepts.is_empty() || !self.records.is_empty()
+    }
+
     pub(super) fn rows(&self) -> usize {
         self.weight.rows
     }

@@ -223,9 +223,6 @@ impl Store for Postgres {
     }
 
     fn accept(&self, submissions: Vec<Submission>) -> Reply<Vec<Verdict>> {
-        if !submissions.iter().all(accept::is_storable) {
-            return Box::pin(async { Err(unstorable()) });
-        }
         let weight = weight_of(&submissions);
         self.writer.submit(Urgency::New, weight, |answer| {
             Order::Accept(submissions, answer)
@@ -244,9 +241,6 @@ impl Store for Postgres {
         submissions: Vec<Submission>,
         records: Arc<[Record]>,
     ) -> (Reply<Vec<Verdict>>, Reply<Vec<Recorded>>) {
-        if !submissions.iter().all(accept::is_storable) {
-            return (self.accept(submissions), self.record(records));
-        }
         let weight = weight_of(&submissions);
         let (accept, accepted) = self.writer.prepare(Urgency::New, weight, |answer| {
             Order::Accept(submissions, answer)
@@ -354,8 +348,4 @@ impl Store for Postgres {
         self.writer
             .submit(Urgency::Ongoing, Weight::default(), Order::Close)
     }
-}
-
-fn unstorable() -> StoreError {
-    StoreError::Damaged("a text has a NUL, which PostgreSQL does not hold".to_owned())
 }

@@ -83,6 +83,26 @@ impl Pool {
         })
     }
 
+    /// The same, and once more when the database rejects a value: then the work is told to put each
+    /// part into a savepoint of its own.
+    pub(super) fn transact_apart<T, F>(
+        &self,
+        work: impl Fn(Arc<Connection>, bool) -> F + Clone + Send + 'static,
+    ) -> Reply<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send,
+    {
+        let (pool, again) = (self.clone(), work.clone());
+        let done = self.transact(move |connection| work(connection, false));
+        Box::pin(async move {
+            match done.await {
+                Err(StoreError::Rejected(_)) => pool.transact(move |c| again(c, true)).await,
+                done => done,
+            }
+        })
+    }
+
     /// Lets go of the database; queries that wait are refused.
     pub(super) fn close(&self) {
         self.inner.permits.close();

@@ -24,6 +24,21 @@ use crate::store::suite::samples::succeeded;
 /// Long enough that no busy machine lets it lapse by chance.
 const LEASE: Duration = Duration::from_secs(60);
 
+/// Does something on a runtime that outlives the test's.
+fn elsewhere<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap()
+    });
+    let (done, result) = mpsc::channel();
+    runtime.spawn(async move { done.send(work.await).ok() });
+    result.recv().unwrap()
+}
+
 struct Database(String);
 
 impl Database {
@@ -39,26 +54,30 @@ impl Database {
 
     /// A replica on a runtime that outlives the test's: stores have tasks of their own.
     fn replica(&self, name: &str, lease: Duration) -> Arc<Postgres> {
-        static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-        let runtime = RUNTIME.get_or_init(|| {
-            tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .unwrap()
-        });
-        let (opened, store) = mpsc::channel();
         let options = self.options(name, lease);
-        runtime.spawn(async move {
-            opened.send(Postgres::open(options, at(0)).await).unwrap();
+        let opened = elsewhere(async { Postgres::open(options, at(0)).await });
+        Arc::new(opened.unwrap())
+    }
+
+    fn execute(&self, sql: String) {
+        let door = Door::new(Address::parse(&self.0, None).unwrap(), None);
+        elsewhere(async move {
+            let session = door.connect(None).await.unwrap();
+            session.client().batch_execute(&sql).await.unwrap();
         });
-        Arc::new(store.recv().unwrap().unwrap())
     }
 }
 
 impl Bed for Database {
     fn open(&self) -> Arc<dyn Store> {
         self.replica("only", LEASE)
+    }
+
+    fn refuse(&self, table: &str, column: &str) {
+        self.execute(format!(
+            "ALTER TABLE {table} ADD CHECK ({column} <> '{}')",
+            suite::REFUSED
+        ));
     }
 }
 
@@ -144,6 +163,59 @@ async fn an_event_of_another_replica_is_known_before_it_is_heard_of() {
     writes.accept(new).await.unwrap();
     writes.record(vec![sending(1, 1, 1)].into()).await.unwrap();
     assert_eq!(reads.newest().await.unwrap(), 1);
+}
+
+/// The API refuses most of these; the store relies on no one.
+#[tokio::test]
+async fn a_text_that_postgresql_does_not_hold_harms_only_its_submission() {
+    let store = Database::new().open();
+    let nul = || "a\0b".to_owned();
+    let bad = [
+        Message {
+            target: nul(),
+            ..message(2)
+        },
+        Message {
+            uri: nul().into(),
+            ..message(4)
+        },
+        Message {
+            account: Some(nul().into()),
+            ..message(6)
+        },
+        Message {
+            content_type: nul(),
+            ..message(8)
+        },
+        Message {
+            webhook: Some(nul().into()),
+            ..message(10)
+        },
+    ];
+    let mut submissions: Vec<_> = bad.map(|bad| submission(vec![bad])).into();
+    submissions.push(keyed("a\0b", "k", 1, vec![message(12)]));
+    submissions.push(keyed("app", "a\0b", 1, vec![message(14)]));
+    // Larger than an index takes, however well it is compressed.
+    let long = uuid::Uuid::from_u128(7).to_string().repeat(9_000);
+    submissions.push(keyed("app", &long, 1, vec![message(16)]));
+    let records: Vec<_> = (2..=17).map(|number| sending(number, 1, 1)).collect();
+    for (place, odd) in (3..=17).step_by(2).enumerate() {
+        submissions.insert(2 * place + 1, submission(vec![message(odd)]));
+    }
+    let (accepted, recorded) = store.accept_and_record(submissions, records.into());
+    let accepted = accepted.await.unwrap();
+    for pair in accepted.chunks(2) {
+        let [Verdict::Rejected(text), Verdict::Accepted] = pair else {
+            panic!("{accepted:?}");
+        };
+        assert!(text.contains("SQLSTATE"), "{text}");
+    }
+    let mut expected = Vec::new();
+    for seq in 1..=8 {
+        expected.extend([Recorded::Ended, Recorded::Appended(seq)]);
+    }
+    assert_eq!(recorded.await.unwrap(), expected);
+    store.close().await.unwrap();
 }
 
 #[tokio::test]

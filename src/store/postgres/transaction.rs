@@ -2,10 +2,14 @@
 //!
 //! It takes three trips to the database as a rule: a look, which writes nothing; everything that is
 //! written; and the commit. What travels together is sent in the order in which it is named here.
+//!
+//! A group that the database rejects is applied part by part: a part in a savepoint of its own,
+//! halved as long as it is rejected, until what is to blame stands alone.
 
 use std::sync::Arc;
 
 use super::accept;
+use super::accept::Taken;
 use super::claim;
 use super::connection::Connection;
 use super::group::Done;
@@ -13,8 +17,13 @@ use super::group::Group;
 use super::lease::Lease;
 use super::record;
 use super::record::Appending;
+use super::record::Known;
 use super::seats::Seating;
+use crate::store::Record;
+use crate::store::Recorded;
 use crate::store::StoreError;
+use crate::store::Submission;
+use crate::store::Verdict;
 
 const NAME: &str = "SELECT pg_current_xact_id()::text";
 const NOTIFY: &str = "SELECT pg_notify(u.channel, u.number) \
@@ -52,6 +61,48 @@ impl From<tokio_postgres::Error> for Failure {
     }
 }
 
+/// Some of what a group takes in and records.
+#[derive(Clone, Copy)]
+struct Part<'g> {
+    submissions: &'g [&'g Submission],
+    records: &'g [&'g Record],
+}
+
+impl Part<'_> {
+    /// Both halves, in their order; `None` when it is one thing alone.
+    fn halves(self) -> Option<(Self, Self)> {
+        let Self {
+            submissions,
+            records,
+        } = self;
+        let (first, second) = if submissions.is_empty() {
+            let (first, second) = records.split_at(records.len() / 2);
+            ((submissions, first), (submissions, second))
+        } else if records.is_empty() {
+            let (first, second) = submissions.split_at(submissions.len() / 2);
+            ((first, records), (second, records))
+        } else {
+            ((submissions, &records[..0]), (&submissions[..0], records))
+        };
+        let part = |(submissions, records)| Self {
+            submissions,
+            records,
+        };
+        (self.submissions.len() + self.records.len() > 1).then(|| (part(first), part(second)))
+    }
+
+    /// What is said to one thing alone that the database rejects.
+    fn reject(self, text: &str, done: &mut Done) {
+        if !self.submissions.is_empty() {
+            done.verdicts.push_back(Verdict::Rejected(text.to_owned()));
+        }
+        for record in self.records {
+            tracing::error!(message.id = %record.event.message_id, error = text, "an event is rejected");
+            done.recorded.push_back(Recorded::Rejected);
+        }
+    }
+}
+
 impl Desk {
     /// Writes a group, and commits it.
     pub(super) async fn write(
@@ -60,22 +111,85 @@ impl Desk {
         group: &Group,
     ) -> Result<Done, Failure> {
         prepare(connection).await?;
+        let whole = Part {
+            submissions: &group.submissions(),
+            records: &group.records(),
+        };
+        let (transaction, looked) =
+            futures_util::future::join(begin(connection), self.look(connection, whole)).await;
+        let transaction = transaction?;
+        let mut done = Done::default();
+        self.apply(connection, whole, looked?, &mut done).await?;
+        self.apply_alone(connection, group, &mut done).await?;
+        commit(connection, transaction, done).await
+    }
+
+    /// Writes a group that the database rejects when it is written at once.
+    pub(super) async fn write_apart(
+        &self,
+        connection: &Connection,
+        group: &Group,
+    ) -> Result<Done, Failure> {
+        let client = connection.client();
+        let whole = Part {
+            submissions: &group.submissions(),
+            records: &group.records(),
+        };
+        let transaction = begin(connection).await?;
+        // Every lane is locked at once, in their order, and stays so for the transaction.
+        self.look(connection, whole).await?;
+        let mut done = Done::default();
+        let mut parts = vec![whole];
+        while let Some(part) = parts.pop() {
+            client.batch_execute("SAVEPOINT part").await?;
+            let applied = async {
+                let looked = self.look(connection, part).await?;
+                self.apply(connection, part, looked, &mut done).await
+            };
+            match applied.await {
+                Ok(()) => client.batch_execute("RELEASE part").await?,
+                Err(Failure::Refused(StoreError::Rejected(text))) => {
+                    client
+                        .batch_execute("ROLLBACK TO part; RELEASE part")
+                        .await?;
+                    match part.halves() {
+                        Some((first, second)) => parts.extend([second, first]),
+                        None => part.reject(&text, &mut done),
+                    }
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        commit(connection, transaction, done).await
+    }
+
+    /// Locks the lanes of a part, and looks at the messages of its records.
+    async fn look(
+        &self,
+        connection: &Connection,
+        part: Part<'_>,
+    ) -> Result<(Taken, Known), StoreError> {
         let me = self.lease.number();
-        let submissions = group.submissions();
-        let records = group.records();
-        let (transaction, taken, known) = futures_util::future::join3(
-            begin(connection),
-            accept::look(connection, me, &submissions),
-            record::look(connection, me, &records),
+        let (taken, known) = futures_util::future::join(
+            accept::look(connection, me, part.submissions),
+            record::look(connection, me, part.records),
         )
         .await;
-        let transaction = transaction?;
-        let mut known = known?;
-        let accepted = accept::decide(connection, &self.seating, taken?, &submissions).await?;
+        Ok((taken?, known?))
+    }
+
+    /// Takes in and records a part. What was done is only told when all of it was.
+    async fn apply(
+        &self,
+        connection: &Connection,
+        part: Part<'_>,
+        (taken, mut known): (Taken, Known),
+        done: &mut Done,
+    ) -> Result<(), Failure> {
+        let me = self.lease.number();
+        let accepted = accept::decide(connection, &self.seating, taken, part.submissions).await?;
         accepted.make_known(&mut known);
-        let mut done = Done::default();
-        self.apply_alone(connection, group, &mut done).await?;
-        let appending = Appending::new(&records, &known);
+        let appending = Appending::new(part.records, &known);
         let mut told: Vec<_> = accepted.to_wake.iter().map(|to| (CLAIMS, *to)).collect();
         if !appending.is_empty() {
             told.push((EVENTS, me));
@@ -89,17 +203,11 @@ impl Desk {
         inserted?;
         let appended = appended?.map_err(|_raced| Failure::Raced)?;
         told?;
-        done.verdicts = accepted.verdicts.into();
+        done.verdicts.extend(accepted.verdicts);
         let (answers, events) = appending.finish(self.epoch, &appended);
-        done.recorded = answers.into();
-        done.events = events;
-        match connection.client().batch_execute("COMMIT").await {
-            Ok(()) => Ok(done),
-            Err(error) if error.is_closed() || error.as_db_error().is_none() => {
-                Err(Failure::InDoubt(transaction, Box::new(done), error.into()))
-            }
-            Err(error) => Err(error.into()),
-        }
+        done.recorded.extend(answers);
+        done.events.extend(events);
+        Ok(())
     }
 
     /// What is in a transaction of its own.
@@ -120,6 +228,16 @@ impl Desk {
             done.endpoint = Some(verb.apply(connection).await?);
         }
         Ok(())
+    }
+}
+
+async fn commit(connection: &Connection, transaction: String, done: Done) -> Result<Done, Failure> {
+    match connection.client().batch_execute("COMMIT").await {
+        Ok(()) => Ok(done),
+        Err(error) if error.is_closed() || error.as_db_error().is_none() => {
+            Err(Failure::InDoubt(transaction, Box::new(done), error.into()))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

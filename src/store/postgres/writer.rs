@@ -199,12 +199,17 @@ impl Task {
     }
 
     async fn attempt(&mut self, group: &Group) -> Result<Done, StoreError> {
+        let mut is_apart = false;
         for _ in 0..TRIES {
             let connection = self.connected().await?;
             if !self.desk.lease.is_valid() {
                 self.desk.lease.renew(&connection).await?;
             }
-            match self.desk.write(&connection, group).await {
+            let written = match is_apart {
+                false => self.desk.write(&connection, group).await,
+                true => self.desk.write_apart(&connection, group).await,
+            };
+            match written {
                 Ok(done) => {
                     self.connection = Some(connection);
                     return Ok(done);
@@ -212,6 +217,14 @@ impl Task {
                 Err(Failure::Raced | Failure::Refused(StoreError::Locked(_))) => {
                     connection.client().batch_execute("ROLLBACK").await?;
                     self.connection = Some(connection);
+                }
+                // Part by part: then it harms only what brought it.
+                Err(Failure::Refused(StoreError::Rejected(_)))
+                    if !is_apart && group.has_parts() =>
+                {
+                    connection.client().batch_execute("ROLLBACK").await?;
+                    self.connection = Some(connection);
+                    is_apart = true;
                 }
                 Err(Failure::Refused(error)) => {
                     // A session that cannot even go back is not used again.

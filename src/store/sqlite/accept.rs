@@ -39,7 +39,8 @@ pub(super) fn accept(
     let mut insert = Insert::prepare(turn)?;
     let mut verdicts = Vec::with_capacity(submissions.len());
     for submission in submissions {
-        verdicts.push(take_in(turn, &mut insert, submission)?);
+        let taken = turn.part(|turn| take_in(turn, &mut insert, submission))?;
+        verdicts.push(taken.unwrap_or_else(Verdict::Rejected));
     }
     Ok(verdicts)
 }

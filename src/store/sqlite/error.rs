@@ -11,8 +11,11 @@ impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
         let text = sentence(&error);
         let Some(failure) = error.sqlite_error() else {
-            // A value that the schema does not allow.
-            return Self::Damaged(text);
+            return match error {
+                Error::ToSqlConversionFailure(_) => Self::Rejected(text),
+                // A value that the schema does not allow.
+                _ => Self::Damaged(text),
+            };
         };
         match failure.code {
             ErrorCode::DiskFull => Self::Full(text),
@@ -22,11 +25,11 @@ impl From<Error> for StoreError {
             ErrorCode::DatabaseBusy
             | ErrorCode::DatabaseLocked
             | ErrorCode::FileLockingProtocolFailed => Self::Locked(text),
+            ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig => {
+                Self::Rejected(text)
+            }
             ErrorCode::DatabaseCorrupt
             | ErrorCode::NotADatabase
-            | ErrorCode::ConstraintViolation
-            | ErrorCode::TypeMismatch
-            | ErrorCode::TooBig
             | ErrorCode::ParameterOutOfRange
             | ErrorCode::SchemaChanged
             | ErrorCode::Unknown => Self::Damaged(text),
@@ -79,6 +82,14 @@ mod tests {
             ffi::SQLITE_IOERR_CORRUPTFS,
         ] {
             assert!(matches!(of(code), StoreError::Damaged(_)), "{code}");
+        }
+        for code in [
+            ffi::SQLITE_CONSTRAINT_UNIQUE,
+            ffi::SQLITE_CONSTRAINT_DATATYPE,
+            ffi::SQLITE_MISMATCH,
+            ffi::SQLITE_TOOBIG,
+        ] {
+            assert!(matches!(of(code), StoreError::Rejected(_)), "{code}");
         }
         for code in [
             ffi::SQLITE_IOERR_FSYNC,

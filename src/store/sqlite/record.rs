@@ -34,11 +34,26 @@ pub(super) fn record(
     turn: &mut Turn<'_>,
     records: &Arc<[Record]>,
 ) -> Result<Vec<Recorded>, StoreError> {
+    if !turn.is_apart {
+        return append_all(turn, records);
+    }
+    let mut answers = Vec::with_capacity(records.len());
+    for record in records.iter() {
+        let appended = turn.part(|turn| append_all(turn, std::slice::from_ref(record)))?;
+        answers.extend(appended.unwrap_or_else(|text| {
+            tracing::error!(message.id = %record.event.message_id, error = text, "an event is rejected");
+            vec![Recorded::Rejected]
+        }));
+    }
+    Ok(answers)
+}
+
+fn append_all(turn: &mut Turn<'_>, records: &[Record]) -> Result<Vec<Recorded>, StoreError> {
     let mut statements = Statements::prepare(turn)?;
     let mut states = States::prepare(turn)?;
     let mut answers = Vec::with_capacity(records.len());
     let mut moved = ByMessage::default();
-    for record in &**records {
+    for record in records {
         let id = record.event.message_id;
         let before: Option<&Moved> = moved.get(&id);
         let fresh = match before {

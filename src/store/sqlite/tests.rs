@@ -56,6 +56,18 @@ impl Bed for Folder {
     fn open(&self) -> Arc<dyn Store> {
         Arc::new(self.sqlite().unwrap())
     }
+
+    fn refuse(&self, table: &str, column: &str) {
+        let sql = format!(
+            "CREATE TRIGGER refuse_{table} BEFORE INSERT ON {table} WHEN NEW.{column} = '{}' \
+             BEGIN SELECT RAISE(ABORT, 'refused'); END",
+            suite::REFUSED
+        );
+        Connection::open(self.path())
+            .unwrap()
+            .execute_batch(&sql)
+            .unwrap();
+    }
 }
 
 suite::store_suite!(Folder::new);
@@ -346,7 +358,7 @@ async fn one_that_cannot_be_written_does_not_take_the_others_with_it() {
     before.await.unwrap();
     after.await.unwrap();
     let error = broken.await.unwrap_err();
-    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+    assert!(matches!(error, StoreError::Rejected(_)), "{error}");
     assert!(store.message(id(1)).await.unwrap().is_some());
     assert!(store.message(id(2)).await.unwrap().is_some());
     store.close().await.unwrap();

@@ -24,6 +24,8 @@ pub(super) struct Turn<'c> {
     /// Taken in by this order, and without a row in `states`: what is recorded of them by the same
     /// order goes into it, so that the row of a message whose life fits in one is written once.
     pub(super) fresh: ByMessage<Fresh>,
+    /// Whether each part of the work is undone by itself when the database does not take it.
+    pub(super) is_apart: bool,
     /// Where JSON is written, so that it is not allocated piece by piece.
     pub(super) scratch: Vec<u8>,
 }
@@ -81,13 +83,19 @@ impl Positions {
 }
 
 impl<'c> Turn<'c> {
-    pub(super) fn new(connection: &'c Connection, epoch: u64, positions: Positions) -> Self {
+    pub(super) fn new(
+        connection: &'c Connection,
+        epoch: u64,
+        positions: Positions,
+        is_apart: bool,
+    ) -> Self {
         Self {
             connection,
             epoch,
             positions,
             appended: Vec::new(),
             fresh: ByMessage::default(),
+            is_apart,
             scratch: Vec::new(),
         }
     }
@@ -107,6 +115,37 @@ impl<'c> Turn<'c> {
             self.connection.execute_batch("ROLLBACK")?;
         }
         done
+    }
+
+    /// Does a part of the work that others of the same transaction do not depend on. In a turn
+    /// that is apart, what the database does not take is undone, and the inner error says why;
+    /// else it fails the turn.
+    pub(super) fn part<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<Result<T, String>, StoreError> {
+        if !self.is_apart {
+            return work(self).map(Ok);
+        }
+        let (positions, appended) = (self.positions, self.appended.len());
+        self.prepare("SAVEPOINT part")?.execute([])?;
+        let done = work(self).and_then(|done| {
+            self.settle()?;
+            Ok(done)
+        });
+        let done = match done {
+            Ok(done) => Ok(done),
+            Err(StoreError::Rejected(text)) => {
+                self.positions = positions;
+                self.appended.truncate(appended);
+                self.fresh.clear();
+                self.prepare("ROLLBACK TO part")?.execute([])?;
+                Err(text)
+            }
+            Err(error) => return Err(error),
+        };
+        self.prepare("RELEASE part")?.execute([])?;
+        Ok(done)
     }
 
     /// Ends an order: what follows finds every message in `states`.

@@ -190,15 +190,24 @@ struct Step {
     work: Box<dyn Work>,
     /// What follows was ordered apart from it.
     ends_order: bool,
+    /// Why the database does not take it.
+    rejection: Option<String>,
 }
 
 impl Step {
     fn apply(&mut self, turn: &mut Turn<'_>) -> Result<(), StoreError> {
-        self.work.apply(turn)?;
+        self.rejection = turn.part(|turn| self.work.apply(turn))?.err();
         if self.ends_order {
             turn.settle()?;
         }
         Ok(())
+    }
+
+    fn answer(self) {
+        self.work.answer(match self.rejection {
+            None => Ok(()),
+            Some(text) => Err(StoreError::Rejected(text)),
+        });
     }
 }
 
@@ -238,6 +247,7 @@ impl Thread {
                         group.push(Step {
                             work,
                             ends_order: false,
+                            rejection: None,
                         });
                     }
                     if let Some(last) = group.last_mut() {
@@ -253,13 +263,16 @@ impl Thread {
 
     fn commit(&mut self, mut group: Group, rows: usize) {
         let began = clock::now();
-        match self.attempt(&mut group) {
+        let mut committed = self.attempt(&mut group, false);
+        // Part by part: then it harms only what brought it.
+        if matches!(committed, Err(StoreError::Rejected(_))) {
+            committed = self.attempt(&mut group, true);
+        }
+        match committed {
             Ok(()) => {
                 let took = clock::now().saturating_duration_since(began);
                 self.observer.committed(took, rows);
-                for step in group {
-                    step.work.answer(Ok(()));
-                }
+                group.into_iter().for_each(Step::answer);
             }
             // One of them may be to blame: alone, it does not take the others with it.
             Err(StoreError::Damaged(_)) if group.len() > 1 => {
@@ -296,6 +309,7 @@ impl Thread {
             StoreError::Damaged(_) => drop(self.connection.execute_batch("PRAGMA shrink_memory")),
             StoreError::ReadOnly(_)
             | StoreError::Locked(_)
+            | StoreError::Rejected(_)
             | StoreError::Newer { .. }
             | StoreError::Away(_)
             | StoreError::Overloaded
@@ -304,8 +318,8 @@ impl Thread {
     }
 
     /// Applies a group in one transaction, and shows its events when it is durable.
-    fn attempt(&mut self, group: &mut Group) -> Result<(), StoreError> {
-        let mut turn = Turn::new(&self.connection, self.epoch, self.positions);
+    fn attempt(&mut self, group: &mut Group, is_apart: bool) -> Result<(), StoreError> {
+        let mut turn = Turn::new(&self.connection, self.epoch, self.positions, is_apart);
         match turn.run(|turn| group.iter_mut().try_for_each(|step| step.apply(turn))) {
             Ok(()) => {
                 self.positions = turn.positions;

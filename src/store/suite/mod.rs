@@ -11,6 +11,7 @@ pub(crate) mod log;
 pub(crate) mod messages;
 pub(crate) mod model;
 pub(crate) mod record;
+pub(crate) mod rejected;
 pub(crate) mod retention;
 pub(crate) mod samples;
 pub(crate) mod webhooks;
@@ -23,7 +24,13 @@ use super::Store;
 pub(crate) trait Bed {
     /// Opens the store of this bed; the one opened before must have been closed.
     fn open(&self) -> Arc<dyn Store>;
+
+    /// From now on the database takes no [`REFUSED`] in this column of this table.
+    fn refuse(&self, table: &str, column: &str);
 }
+
+/// A text that a database can be made to refuse, whatever it takes otherwise.
+pub(crate) const REFUSED: &str = "sip:refused@example.com";
 
 /// Makes a test of every behaviour, on the beds that the given function makes.
 macro_rules! store_suite {
@@ -66,6 +73,13 @@ macro_rules! store_suite {
                 bodies_are_discarded_once_a_message_ended
                 a_step_changes_no_more_rows_than_it_was_told_to
                 a_step_that_meets_no_end_goes_on_behind_what_it_looked_at
+            }
+            rejected {
+                what_is_rejected_harms_only_what_brought_it
+                a_rejected_key_belongs_to_the_next_who_brings_it
+                an_event_that_is_rejected_lets_the_others_pass
+                an_endpoint_that_is_rejected_lets_the_others_pass
+                deliveries_that_are_rejected_are_left_out_of_a_plan
             }
             life {
                 an_epoch_lasts

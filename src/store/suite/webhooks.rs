@@ -45,7 +45,7 @@ pub(crate) async fn plan_nothing(store: &Arc<dyn Store>) {
     assert!(plan(store, to, Vec::new()).await);
 }
 
-async fn plan(store: &Arc<dyn Store>, to: u64, deliveries: Vec<NewDelivery>) -> bool {
+pub(super) async fn plan(store: &Arc<dyn Store>, to: u64, deliveries: Vec<NewDelivery>) -> bool {
     let plan = Plan {
         from: store.planned_to().await.unwrap(),
         to,
@@ -60,7 +60,7 @@ fn endpoint_id(number: u64) -> EndpointId {
     EndpointId::new(Uuid::from_u64_pair(0x0194_0000_0000_7000, number | 1 << 63))
 }
 
-fn endpoint(number: u64) -> Endpoint {
+pub(super) fn endpoint(number: u64) -> Endpoint {
     Endpoint {
         id: endpoint_id(number),
         url: "https://app.example/hook".into(),
@@ -98,7 +98,7 @@ async fn change(store: &Arc<dyn Store>, change: Change) -> Endpoint {
     changed
 }
 
-fn delivery(queue: &Arc<str>, seq: u64, message: u64) -> NewDelivery {
+pub(super) fn delivery(queue: &Arc<str>, seq: u64, message: u64) -> NewDelivery {
     NewDelivery {
         queue: queue.clone(),
         url: None,
@@ -110,7 +110,7 @@ fn delivery(queue: &Arc<str>, seq: u64, message: u64) -> NewDelivery {
     }
 }
 
-async fn due(store: &Arc<dyn Store>, queue: &Arc<str>, now: i64) -> Vec<u64> {
+pub(super) async fn due(store: &Arc<dyn Store>, queue: &Arc<str>, now: i64) -> Vec<u64> {
     let due = store.due(queue.clone(), at(now), MANY).await.unwrap();
     due.deliveries.iter().map(|one| one.key.seq).collect()
 }

@@ -110,8 +110,11 @@ impl WebhookStore for Postgres {
     }
 
     fn plan(&self, plan: Plan) -> Reply<bool> {
-        self.pool
-            .transact(move |c| async move { plan::plan(&c, &plan).await })
+        let plan = Arc::new(plan);
+        self.pool.transact_apart(move |c, is_apart| {
+            let plan = plan.clone();
+            async move { plan::plan(&c, &plan, is_apart).await }
+        })
     }
 
     fn queues(&self, after: Option<Arc<str>>, limit: usize) -> Reply<Vec<QueueHead>> {
@@ -145,8 +148,11 @@ impl WebhookStore for Postgres {
     }
 
     fn recover(&self, step: RecoveryStep) -> Reply<Option<u64>> {
-        self.pool
-            .transact(move |c| async move { recovery::recover(&c, &step).await })
+        let step = Arc::new(step);
+        self.pool.transact_apart(move |c, is_apart| {
+            let step = step.clone();
+            async move { recovery::recover(&c, &step, is_apart).await }
+        })
     }
 
     fn pending_deliveries(&self) -> Reply<u64> {

@@ -31,7 +31,11 @@ pub(super) async fn queue_alone(connection: &Connection) -> Result<(), StoreErro
     Ok(())
 }
 
-pub(super) async fn plan(connection: &Connection, plan: &Plan) -> Result<bool, StoreError> {
+pub(super) async fn plan(
+    connection: &Connection,
+    plan: &Plan,
+    is_apart: bool,
+) -> Result<bool, StoreError> {
     queue_alone(connection).await?;
     // Locked, so that of two replicas that plan the same stretch the second finds it planned.
     let facts = connection
@@ -49,7 +53,7 @@ pub(super) async fn plan(connection: &Connection, plan: &Plan) -> Result<bool, S
     if facts != [plan.revision, plan.from] {
         return Ok(false);
     }
-    insert(connection, &plan.deliveries, plan.now).await?;
+    insert(connection, &plan.deliveries, plan.now, is_apart).await?;
     connection
         .client()
         .execute(
@@ -60,11 +64,13 @@ pub(super) async fn plan(connection: &Connection, plan: &Plan) -> Result<bool, S
     Ok(true)
 }
 
-/// Adds deliveries; one that waits for an earlier event of its message is not due yet.
+/// Adds deliveries; one that waits for an earlier event of its message is not due yet. Apart, one
+/// that is rejected is left out, so that the others are posted.
 pub(super) async fn insert(
     connection: &Connection,
     deliveries: &[NewDelivery],
     now: Timestamp,
+    is_apart: bool,
 ) -> Result<(), StoreError> {
     let statement = connection
         .prepare(
@@ -74,6 +80,12 @@ pub(super) async fn insert(
              AND message_id = $3) THEN NULL ELSE $6::int8 END, $7, $8) ON CONFLICT DO NOTHING",
         )
         .await?;
+    if is_apart {
+        for one in deliveries {
+            insert_apart(connection, &statement, one, now).await?;
+        }
+        return Ok(());
+    }
     for some in deliveries.chunks(PIPELINED) {
         let inserts = some
             .iter()
@@ -81,6 +93,24 @@ pub(super) async fn insert(
         try_join_all(inserts).await?;
     }
     Ok(())
+}
+
+async fn insert_apart(
+    connection: &Connection,
+    statement: &Statement,
+    delivery: &NewDelivery,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let client = connection.client();
+    client.batch_execute("SAVEPOINT part").await?;
+    match insert_one(connection, statement, delivery, now).await {
+        Err(StoreError::Rejected(error)) => {
+            tracing::error!(message.id = %delivery.message_id, error, "a delivery is rejected");
+            client.batch_execute("ROLLBACK TO part").await?;
+        }
+        inserted => inserted?,
+    }
+    Ok(client.batch_execute("RELEASE part").await?)
 }
 
 async fn insert_one(

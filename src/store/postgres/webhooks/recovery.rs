@@ -14,6 +14,7 @@ use crate::store::postgres::rows as common;
 pub(super) async fn recover(
     connection: &Connection,
     step: &RecoveryStep,
+    is_apart: bool,
 ) -> Result<Option<u64>, StoreError> {
     plan::queue_alone(connection).await?;
     let endpoint = endpoints::find(connection, step.endpoint).await?;
@@ -40,7 +41,7 @@ pub(super) async fn recover(
     }
     let wanted = step.wanted.iter().filter(|one| one.seq <= reached);
     let wanted: Vec<_> = wanted.cloned().collect();
-    plan::insert(connection, &wanted, step.now).await?;
+    plan::insert(connection, &wanted, step.now, is_apart).await?;
     for (_, message) in &failed {
         release(connection, &queue, *message, step.now).await?;
     }

@@ -19,7 +19,7 @@ pub(super) fn plan(turn: &mut Turn<'_>, plan: &Plan) -> Result<bool, StoreError>
     }
     let mut insert = Insert::prepare(turn)?;
     for delivery in &plan.deliveries {
-        insert.delivery(delivery, plan.now)?;
+        insert.delivery(turn, delivery, plan.now)?;
     }
     schema::set_fact(turn.connection, "planned_to", plan.to)?;
     Ok(true)
@@ -39,12 +39,14 @@ impl<'c> Insert<'c> {
         )?))
     }
 
+    /// One that is rejected is left out, so that the others are posted.
     pub(super) fn delivery(
         &mut self,
+        turn: &mut Turn<'_>,
         delivery: &NewDelivery,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.0.execute(params![
+        let columns = params![
             &*delivery.queue,
             delivery.seq,
             delivery.message_id.as_bytes(),
@@ -53,7 +55,10 @@ impl<'c> Insert<'c> {
             now.as_millis(),
             delivery.url.as_deref(),
             &*delivery.json,
-        ])?;
+        ];
+        if let Err(error) = turn.part(|_| Ok(self.0.execute(columns)?))? {
+            tracing::error!(message.id = %delivery.message_id, error, "a delivery is rejected");
+        }
         Ok(())
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn recover(turn: &mut Turn<'_>, step: &RecoveryStep) -> Result<Option
     begin_anew(turn, &queue, &failed)?;
     let mut insert = Insert::prepare(turn)?;
     for delivery in step.wanted.iter().filter(|one| one.seq <= reached) {
-        insert.delivery(delivery, step.now)?;
+        insert.delivery(turn, delivery, step.now)?;
     }
     for (_, message_id) in &failed {
         turn.prepare(RELEASE)?
