@@ -164,6 +164,7 @@ fn settings() -> Settings {
         extra_headers: Vec::new(),
         accepts: Vec::new(),
         credentials: None,
+        max_message: 1 << 20,
         timer_f: Duration::from_secs(32),
         limits: Limits::default(),
     }

@@ -159,6 +159,7 @@ fn settings() -> Settings {
         extra_headers: Vec::new(),
         accepts: vec!["text/plain".to_owned(), "multipart/*".to_owned()],
         credentials: None,
+        max_message: 1 << 20,
         timer_f: Duration::from_secs(32),
         limits: Limits::default(),
     }

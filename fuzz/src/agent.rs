@@ -181,6 +181,7 @@ fn settings() -> Settings {
         extra_headers: Vec::new(),
         accepts: vec!["text/plain".to_owned()],
         credentials: Some(Credentials::password("alice", "secret")),
+        max_message: 1 << 20,
         timer_f: Duration::from_secs(32),
         limits: Limits::default(),
     }

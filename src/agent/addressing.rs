@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
+use super::translate;
 use crate::message::AddressError;
 use crate::message::Addressing;
+use crate::message::BodyRoom;
+use crate::message::Header;
 use crate::message::Recipient;
 use crate::sip::target;
 use crate::sip::uri::Uri;
@@ -16,20 +19,33 @@ pub struct Accounts {
     known: RwLock<Arc<[Known]>>,
 }
 
-type Known = (Arc<str>, Uri);
+/// An account a message can be sent as.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// Its address of record.
+    pub uri: Uri,
+    /// The bytes that a whole SIP message may have.
+    pub max_message: usize,
+    /// The setting that says so.
+    pub setting: &'static str,
+    /// What of them is not the message's: see [`reserved`](super::reserved).
+    pub reserved: usize,
+}
+
+type Known = (Arc<str>, Sender);
 
 impl Accounts {
-    /// These addresses of record, in the order of the configuration; the first lends its domain to
-    /// targets that have none.
-    pub fn new(addresses: impl IntoIterator<Item = Uri>) -> Self {
+    /// These accounts, in the order of the configuration; the first lends its domain to targets
+    /// that have none.
+    pub fn new(senders: impl IntoIterator<Item = Sender>) -> Self {
         Self {
-            known: RwLock::new(named(addresses)),
+            known: RwLock::new(named(senders)),
         }
     }
 
     /// Takes these in place of the ones until now.
-    pub fn replace(&self, addresses: impl IntoIterator<Item = Uri>) {
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = named(addresses);
+    pub fn replace(&self, senders: impl IntoIterator<Item = Sender>) {
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = named(senders);
     }
 
     fn known(&self) -> Arc<[Known]> {
@@ -40,16 +56,23 @@ impl Accounts {
     }
 }
 
-fn named(addresses: impl IntoIterator<Item = Uri>) -> Arc<[Known]> {
-    let named = |uri: Uri| (Arc::from(uri.as_str()), uri);
-    addresses.into_iter().map(named).collect()
+impl Sender {
+    /// What is left of its messages beside what is reserved.
+    fn room(&self) -> usize {
+        self.max_message.saturating_sub(self.reserved)
+    }
+}
+
+fn named(senders: impl IntoIterator<Item = Sender>) -> Arc<[Known]> {
+    let named = |sender: Sender| (Arc::from(sender.uri.as_str()), sender);
+    senders.into_iter().map(named).collect()
 }
 
 fn find<'a>(known: &'a [Known], from: &str) -> Option<&'a Known> {
     let wanted = Uri::parse(from.trim()).ok()?.address_of_record();
     known
         .iter()
-        .find(|(_, known)| known.address_of_record() == wanted)
+        .find(|(_, known)| known.uri.address_of_record() == wanted)
 }
 
 impl Addressing for Accounts {
@@ -64,13 +87,36 @@ impl Addressing for Accounts {
         let (_, lender) = account
             .or_else(|| known.first())
             .ok_or_else(|| AddressError::From("no account is configured".to_owned()))?;
-        let uri = target::normalize(target, lender)
+        let uri = target::normalize(target, &lender.uri)
             .map_err(|error| AddressError::Target(error.to_string()))?;
         let account = account.map(|(name, _)| name.clone());
         Ok(Recipient {
             uri: uri.as_str().into(),
             account,
         })
+    }
+
+    fn body_room(&self, recipient: &Recipient, headers: &[Header], content_type: &str) -> BodyRoom {
+        let known = self.known();
+        let of_account = recipient
+            .account
+            .as_ref()
+            .and_then(|account| known.iter().find(|(name, _)| name == account));
+        let sender = of_account.or_else(|| known.iter().min_by_key(|(_, sender)| sender.room()));
+        let Some((_, sender)) = sender else {
+            // Accounts that are gone since the recipient was resolved send nothing.
+            return BodyRoom {
+                left: None,
+                max_message: 0,
+                setting: "account",
+            };
+        };
+        let head = translate::head_len(&recipient.uri, headers, content_type);
+        BodyRoom {
+            left: sender.room().checked_sub(head),
+            max_message: sender.max_message,
+            setting: sender.setting,
+        }
     }
 
     fn account(&self, from: &str) -> Option<Arc<str>> {
@@ -83,8 +129,16 @@ mod tests {
     use super::*;
 
     fn accounts() -> Accounts {
-        let uri = |text| Uri::parse(text).unwrap();
-        Accounts::new([uri("sip:alice@a.example:5070"), uri("sip:carol@c.example")])
+        let sender = |uri, max_message| Sender {
+            uri: Uri::parse(uri).unwrap(),
+            max_message,
+            setting: "sip.max_message",
+            reserved: 1_000,
+        };
+        Accounts::new([
+            sender("sip:alice@a.example:5070", 3_000),
+            sender("sip:carol@c.example", 2_000),
+        ])
     }
 
     fn resolve(target: &str, from: Option<&str>) -> (String, Option<String>) {
@@ -123,5 +177,25 @@ mod tests {
             accounts().resolve("mailto:x@y", None),
             Err(AddressError::Target(_))
         ));
+    }
+
+    #[test]
+    fn a_body_has_the_room_of_the_account_that_sends_it_else_the_least_of_all() {
+        let room = |from, headers: &[Header]| {
+            let recipient = accounts().resolve("bob@b.example", from).unwrap();
+            accounts().body_room(&recipient, headers, "text/plain").left
+        };
+        // Four times the URI, and the line of the type.
+        let head = 4 * "sip:bob@b.example".len() + "Content-Type: text/plain\r\n".len();
+        assert_eq!(
+            room(Some("sip:alice@a.example:5070"), &[]),
+            Some(2_000 - head)
+        );
+        assert_eq!(room(Some("sip:carol@c.example"), &[]), Some(1_000 - head));
+        assert_eq!(room(None, &[]), Some(1_000 - head));
+        let header = |len| Header::parse(&format!("X: {}", "x".repeat(len))).unwrap();
+        let line = "X: \r\n".len();
+        assert_eq!(room(None, &[header(900 - line)]), Some(100 - head));
+        assert_eq!(room(None, &[header(1_000)]), None);
     }
 }

@@ -17,6 +17,7 @@ mod translate;
 mod websocket;
 
 pub use addressing::Accounts;
+pub use addressing::Sender;
 pub use driver::Keepalive;
 pub use driver::Parts;
 pub use driver::Probe;
@@ -35,5 +36,7 @@ pub use status::Shown;
 pub use tls::TlsError;
 pub use tls::client_config;
 pub use translate::call_id;
+pub use translate::reserved;
 pub use websocket::Dialing;
+pub use websocket::FRAME_HEADER;
 pub use websocket::Server;

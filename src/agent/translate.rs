@@ -4,6 +4,7 @@
 use super::handle::Identity;
 use super::handle::Job;
 use crate::message::Answer;
+use crate::message::Header;
 use crate::message::HeaderMap;
 use crate::message::Message;
 use crate::message::MessageId;
@@ -25,6 +26,46 @@ const USUAL_HEAD: usize = 512;
 /// CSeq numbers set aside for one attempt: its challenges take the next ones, and the next attempt
 /// begins above them all.
 const CSEQ_PER_ATTEMPT: u32 = 10;
+
+/// What a request has besides the account's and the message's own words, as long as it can be.
+const FIXED: &str = "\
+    MESSAGE  SIP/2.0\r\n\
+    Via: SIP/2.0/WSS 0123456789ab.invalid;branch=z9hG4bK0123456789abcdef\r\n\
+    CSeq: 4294967295 MESSAGE\r\n\
+    Max-Forwards: 70\r\n\
+    To: <>\r\n\
+    From: ;tag=0123456789abcdef\r\n\
+    Call-ID: 01234567-89ab-7def-8123-456789abcdef\r\n\
+    Date: Sun, 22 Nov 2026 05:00:00 GMT\r\n\
+    Expires: 18446744073709551615\r\n\
+    Allow: OPTIONS\r\n\
+    Supported: outbound, path\r\n\
+    User-Agent: \r\n\
+    Content-Length: 18446744073709551615\r\n\r\n";
+
+/// Kept for what a server makes a request carry besides: the routes of a registration and the
+/// credentials of a challenge, without the URI in these.
+const CONNECTION_ADDS: usize = 1024;
+
+/// What the requests of an account have of their bytes whatever the message.
+pub fn reserved(identity: &Identity) -> usize {
+    let lines = identity.extra_headers.iter();
+    let headers: usize = lines.map(|(name, value)| line_len(name, value)).sum();
+    let own = identity.from.len() + identity.user_agent.len() + headers;
+    FIXED.len() + own + CONNECTION_ADDS
+}
+
+/// What of a request's bytes the headers of its message are.
+pub(super) fn head_len(uri: &str, headers: &[Header], content_type: &str) -> usize {
+    let lines = headers.iter();
+    let extra: usize = lines.map(|h| line_len(&h.name, &h.value)).sum();
+    // The first line, To, and the credentials for a server and for a recipient.
+    4 * uri.len() + extra + line_len("Content-Type", content_type)
+}
+
+fn line_len(name: &str, value: &str) -> usize {
+    name.len() + ": ".len() + value.len() + "\r\n".len()
+}
 
 /// Builds the request of an attempt, and what the outside is told of it.
 ///
@@ -152,6 +193,7 @@ pub(super) fn outcome(outcome: SipOutcome) -> Outcome {
         }
         SipOutcome::Silent => Outcome::Unknown(Unknown::Silent),
         SipOutcome::Disconnected => Outcome::Unknown(Unknown::Disconnected),
+        SipOutcome::TooLarge => Outcome::TooLarge,
         SipOutcome::NotWritten => Outcome::NotWritten,
     }
 }

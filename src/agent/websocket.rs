@@ -22,6 +22,10 @@ use tokio_util::either::Either;
 
 use crate::sip::Transport;
 
+/// The largest header of a frame that a client writes (RFC 6455 §5.2). A server's buffer holds it
+/// beside the message.
+pub const FRAME_HEADER: usize = 14;
+
 /// An open SIP WebSocket.
 pub(super) type Socket = WebSocketStream<Either<TcpStream, Box<TlsStream<TcpStream>>>>;
 

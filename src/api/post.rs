@@ -29,6 +29,7 @@ use super::trace::TraceOf;
 use super::view::MessageView;
 use crate::dispatch::Admission;
 use crate::events::Follower;
+use crate::message::BodyRoom;
 use crate::message::Draft;
 use crate::message::EventKind;
 use crate::message::Message;
@@ -137,11 +138,7 @@ pub(super) fn draft(
             return Err(ApiError::Invalid(mistakes));
         }
     };
-    let max = limits.max_body;
-    if draft.body_len() > max {
-        let words = format!("{at}/body: a body has at most {max} bytes, decoded");
-        return Err(ApiError::TooLarge(words));
-    }
+    check_size(api, &draft, at)?;
     if let Some(Err(refusal)) = webhook.map(|url| api.webhooks.check_url(&url)) {
         return Err(ApiError::invalid(
             format!("{at}/webhook"),
@@ -149,6 +146,28 @@ pub(super) fn draft(
         ));
     }
     Ok(draft)
+}
+
+/// Refuses what no server is to be sent: one that closes the connection over it would take what
+/// else is in flight with it.
+fn check_size(api: &Api, draft: &Draft, at: &str) -> Result<(), ApiError> {
+    let BodyRoom {
+        left,
+        max_message,
+        setting,
+    } = draft.body_room(&*api.addressing);
+    let words = match left {
+        Some(left) if draft.body_len() <= left => return Ok(()),
+        Some(left) => format!(
+            "{at}/body: the whole SIP message may have {max_message} bytes ({setting}), and its \
+             headers leave {left} of them for the body, decoded"
+        ),
+        None => format!(
+            "{at}: the whole SIP message may have {max_message} bytes ({setting}), and its headers \
+             leave 0 of them for the body"
+        ),
+    };
+    Err(ApiError::TooLarge(words))
 }
 
 pub(super) fn key(caller: &Caller, key: &str, body: &[u8]) -> IdempotencyKey {

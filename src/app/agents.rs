@@ -186,10 +186,32 @@ fn settings(
         accepts: Vec::new(),
         credentials,
         timer_f: config.sip.timer_f,
+        max_message: max_message(config, account).0 - agent::FRAME_HEADER,
         limits: sip::parse::Limits {
             frame: config.sip.max_frame,
             ..Default::default()
         },
+    }
+}
+
+/// Whom a message can be sent as.
+pub(super) fn senders(config: &Config) -> impl Iterator<Item = agent::Sender> {
+    config.accounts.iter().map(|account| {
+        let (max_message, setting) = max_message(config, account);
+        agent::Sender {
+            uri: account.uri.uri().clone(),
+            max_message,
+            setting,
+            reserved: agent::reserved(&identity(config, account, 1)),
+        }
+    })
+}
+
+/// How large a SIP message of this account may be, and which setting says so.
+fn max_message(config: &Config, account: &Account) -> (usize, &'static str) {
+    match account.max_message {
+        Some(max) => (max, "max_message of the account"),
+        None => (config.sip.max_message, "sip.max_message"),
     }
 }
 

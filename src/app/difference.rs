@@ -37,7 +37,6 @@ const LIVE: &[&str] = &[
     "delivery.attempts",
     "delivery.max_attempts",
     "delivery.on_unknown",
-    "delivery.max_body",
     "delivery.shutdown_grace",
     "webhooks.allowed_networks",
     "webhooks.ca_file",

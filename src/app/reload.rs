@@ -35,7 +35,6 @@ use crate::config::Sources;
 use crate::config::Webhooks;
 use crate::dispatch;
 use crate::message::Limits;
-use crate::sip::uri::Uri;
 use crate::webhook;
 
 /// What can change, with the ways to change it.
@@ -101,7 +100,7 @@ impl Live {
             crew,
             access: watch::Sender::new(Arc::new(Access::new(access::access(&config)))),
             limits: watch::Sender::new(config.limits()),
-            accounts: Arc::new(Accounts::new(addresses(&config))),
+            accounts: Arc::new(Accounts::new(agents::senders(&config))),
             dispatch,
             config,
         }
@@ -117,7 +116,7 @@ impl Live {
         // From here on nothing fails.
         Access::replace(&self.access, access::access(&next));
         self.limits.send_replace(next.limits());
-        self.accounts.replace(addresses(&next));
+        self.accounts.replace(agents::senders(&next));
         self.dispatch.set_rates(rates(&next)).await;
         self.crew.trust(tls);
         self.posts.send_replace(client);
@@ -175,11 +174,6 @@ impl Live {
             ..old.clone()
         })
     }
-}
-
-fn addresses(config: &Config) -> impl Iterator<Item = Uri> {
-    let accounts = config.accounts.iter();
-    accounts.map(|account| account.uri.uri().clone())
 }
 
 /// The configuration as it was read, and where it can be read again.

@@ -56,5 +56,6 @@ fn sandbox_account(config: &Config, url: &str) -> Option<Account> {
         extra_headers: Vec::new(),
         rate: None,
         in_flight: 64,
+        max_message: None,
     })
 }

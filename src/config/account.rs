@@ -6,6 +6,7 @@ use super::address::AddressOfRecord;
 use super::address::Registrar;
 use super::secret::Secret;
 use super::section::Section;
+use super::sip::MAX_MESSAGE;
 use crate::message::Header;
 
 /// One address of record with its credentials.
@@ -33,6 +34,8 @@ pub struct Account {
     pub rate: Option<f64>,
     /// Open transactions of one agent.
     pub in_flight: u32,
+    /// The largest SIP message it sends, in bytes; `None` for `sip.max_message`.
+    pub max_message: Option<usize>,
 }
 
 /// What digest authentication is answered with.
@@ -93,6 +96,9 @@ impl Account {
         let extra_headers = extra_headers(&mut section);
         let rate = section.positive("rate");
         let in_flight = or_default(&mut section, "in_flight", 64, 1..=100_000);
+        let max_message = section
+            .has("max_message")
+            .then(|| section.size("max_message", MAX_MESSAGE));
         section.finish();
 
         let uri = uri?;
@@ -107,6 +113,7 @@ impl Account {
             extra_headers,
             rate,
             in_flight,
+            max_message,
             uri,
         })
     }

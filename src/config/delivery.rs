@@ -23,8 +23,6 @@ pub struct Delivery {
     pub on_unknown: OnUnknown,
     /// How long to wait between attempts.
     pub backoff: Backoff,
-    /// The largest body, decoded, in bytes.
-    pub max_body: usize,
     /// Messages that may wait at the same time.
     pub max_queued: usize,
     /// How long open requests may take to end when the gateway stops.
@@ -49,7 +47,6 @@ impl Delivery {
                 min: section.duration("retry_min", Duration::from_millis(1), HOUR),
                 max: section.duration("retry_max", Duration::from_millis(1), 24 * HOUR),
             },
-            max_body: section.size("max_body", 0..=16 << 20),
             max_queued: section.size("max_queued", 1..=100_000_000),
             shutdown_grace: section.duration("shutdown_grace", Duration::ZERO, HOUR),
         };

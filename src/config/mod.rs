@@ -167,7 +167,6 @@ impl Config {
     /// What a client may ask for, and what holds where it does not.
     pub fn limits(&self) -> Limits {
         Limits {
-            max_body: self.delivery.max_body,
             ttl: self.delivery.ttl,
             max_ttl: self.delivery.max_ttl,
             max_schedule: self.delivery.max_schedule,

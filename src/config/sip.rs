@@ -1,5 +1,6 @@
 //! `[sip]`: how agents connect, stay connected and come back.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub struct Sip {
     pub timer_f: Duration,
     /// Registrations begun in a second, over all agents.
     pub register_rate: u32,
+    /// The largest SIP message sent to a server, in bytes.
+    pub max_message: usize,
     /// The largest SIP message taken from a server, in bytes.
     pub max_frame: usize,
     /// Certificates (PEM) to trust beside those of the system.
@@ -60,6 +63,9 @@ pub struct ClientCertificate {
     pub key: PathBuf,
 }
 
+/// What a message may have at most: from its headers alone to what one HTTP request can bring.
+pub(super) const MAX_MESSAGE: RangeInclusive<usize> = 2048..=16 << 20;
+
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -87,6 +93,7 @@ impl Sip {
             server_cooldown: section.duration("server_cooldown", MILLISECOND, 24 * HOUR),
             timer_f: section.duration("timer_f", 10 * MILLISECOND, HOUR),
             register_rate: section.integer("register_rate", 1..=100_000),
+            max_message: section.size("max_message", MAX_MESSAGE),
             max_frame: section.size("max_frame", 4096..=16 << 20),
             ca_file: section.file("ca_file"),
             client_certificate: ClientCertificate::read(&mut section),

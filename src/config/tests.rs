@@ -65,7 +65,7 @@ fn the_compiled_in_file_is_a_whole_configuration() {
     assert!(config.accounts.is_empty() && matches!(config.http.auth, Auth::Loopback));
     assert_eq!(config.sip.timer_f, Duration::from_secs(32));
     assert_eq!(config.webhooks.schedule.len(), 9);
-    assert_eq!(config.delivery.max_body, 65536);
+    assert_eq!(config.sip.max_message, 16384);
 }
 
 #[test]

@@ -11,6 +11,8 @@ use super::accepted::Metadata;
 use super::accepted::OnUnknown;
 use super::addressing::AddressError;
 use super::addressing::Addressing;
+use super::addressing::BodyRoom;
+use super::addressing::Recipient;
 use super::header::Header;
 use super::id::MessageId;
 use super::members;
@@ -25,8 +27,7 @@ use super::trace::Trace;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Draft {
     target: String,
-    uri: Arc<str>,
-    account: Option<Arc<str>>,
+    recipient: Recipient,
     body: Bytes,
     body_encoding: BodyEncoding,
     content_type: String,
@@ -42,7 +43,7 @@ pub struct Draft {
 impl Draft {
     /// Checks everything about a message, or lists everything that is wrong with it.
     ///
-    /// Whether the body fits is not told here but by [`Draft::body_len`], because it has a status
+    /// Whether the body fits is not told here but by [`Draft::body_room`], because it has a status
     /// of its own (413); `now` is what `sendAt` is measured against.
     pub fn parse(
         new: NewMessage,
@@ -75,8 +76,7 @@ impl Draft {
         match recipient {
             Some(recipient) if findings.is_empty() => Ok(Self {
                 target: new.target,
-                uri: recipient.uri,
-                account: recipient.account,
+                recipient,
                 body,
                 body_encoding,
                 content_type,
@@ -97,9 +97,14 @@ impl Draft {
         self.body.len()
     }
 
+    /// How large the body may be.
+    pub fn body_room(&self, addressing: &dyn Addressing) -> BodyRoom {
+        addressing.body_room(&self.recipient, &self.extra_headers, &self.content_type)
+    }
+
     /// The account that must send it; `None` when any may.
     pub fn account(&self) -> Option<&Arc<str>> {
-        self.account.as_ref()
+        self.recipient.account.as_ref()
     }
 
     /// Makes the draft a message: `id`, `now` and what led to it come from outside.
@@ -107,8 +112,8 @@ impl Draft {
         Message {
             id,
             target: self.target,
-            uri: self.uri,
-            account: self.account,
+            uri: self.recipient.uri,
+            account: self.recipient.account,
             body: self.body,
             body_encoding: self.body_encoding,
             content_type: self.content_type,
@@ -128,7 +133,6 @@ impl Draft {
 
 #[cfg(test)]
 mod tests {
-    use super::super::addressing::Recipient;
     use super::super::new_message::HeaderLine;
     use super::super::new_message::NewHeader;
     use super::*;
@@ -150,6 +154,14 @@ mod tests {
             })
         }
 
+        fn body_room(&self, _: &Recipient, _: &[Header], _: &str) -> BodyRoom {
+            BodyRoom {
+                left: None,
+                max_message: 0,
+                setting: "",
+            }
+        }
+
         fn account(&self, from: &str) -> Option<Arc<str>> {
             Some(from.into())
         }
@@ -157,7 +169,6 @@ mod tests {
 
     fn limits() -> Limits {
         Limits {
-            max_body: 1_000,
             ttl: Duration::from_secs(3_600),
             max_ttl: Duration::from_secs(86_400),
             max_schedule: Duration::from_secs(30 * 86_400),

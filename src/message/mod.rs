@@ -31,6 +31,7 @@ pub use accepted::Metadata;
 pub use accepted::OnUnknown;
 pub use addressing::AddressError;
 pub use addressing::Addressing;
+pub use addressing::BodyRoom;
 pub use addressing::Recipient;
 pub use agent::AgentError;
 pub use agent::AgentOrder;

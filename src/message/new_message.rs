@@ -64,8 +64,6 @@ pub struct Violation {
 /// What the operator allows, and what holds where the client says nothing.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The largest body, decoded, in bytes.
-    pub max_body: usize,
     /// How long a message may take when the client does not say.
     pub ttl: Duration,
     /// The longest time to live a client may ask for.

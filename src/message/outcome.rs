@@ -11,6 +11,8 @@ pub enum Outcome {
     Answered(Answer),
     /// Nothing was written: the connection was gone before, or the agent gave the message back.
     NotWritten,
+    /// Nothing was written: with what the connection adds, the request is larger than it may be.
+    TooLarge,
     /// The request was written and no final response came. Whether the peer acted is unknown.
     Unknown(Unknown),
 }
@@ -21,6 +23,7 @@ impl Outcome {
         match self {
             Self::Answered(answer) => Ok(answer.response.status_code),
             Self::NotWritten => Err("not written"),
+            Self::TooLarge => Err("too large"),
             Self::Unknown(Unknown::Disconnected) => Err("disconnected"),
             Self::Unknown(Unknown::Silent) => Err("timeout"),
             Self::Unknown(Unknown::Died) => Err("gateway ended"),

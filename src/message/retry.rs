@@ -6,6 +6,7 @@
 //! | 429, 500, 502, 503, 504          | deferred               | failed             |
 //! | any other final response         | failed                 | failed             |
 //! | not written                      | deferred               | failed             |
+//! | larger than `max_message`        | failed                 | failed             |
 //! | unknown, `onUnknown: resend`     | deferred               | failed, ambiguous  |
 //! | unknown, `onUnknown: fail`       | failed, ambiguous      | failed, ambiguous  |
 //! | unknown because we died, `resend`| deferred               | deferred           |
@@ -64,6 +65,12 @@ pub fn decide(outcome: Outcome, situation: Situation, backoff: Backoff) -> What 
             let may_retry = situation.attempt < situation.attempts;
             defer_or_fail(originator, cause, None, may_retry, None, situation, backoff)
         }
+        Outcome::TooLarge => What::Failed {
+            originator: Originator::System,
+            cause: Cause::InternalError,
+            response: None,
+            ambiguous: false,
+        },
         Outcome::Unknown(unknown) => after_unknown(unknown, situation, backoff),
     }
 }

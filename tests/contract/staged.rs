@@ -12,6 +12,7 @@ use axum::http::Request;
 use sha2::Digest as _;
 use sha2::Sha256;
 use sipost::agent::Accounts;
+use sipost::agent::Sender;
 use sipost::api::Access;
 use sipost::api::AccessParts;
 use sipost::api::Api;
@@ -147,7 +148,12 @@ impl Stage {
             dispatch,
             feed: Feed::new(store.clone()),
             webhooks: webhooks(&store, &clock),
-            addressing: Arc::new(Accounts::new([account.uri().clone()])),
+            addressing: Arc::new(Accounts::new([Sender {
+                uri: account.uri().clone(),
+                max_message: 16_384,
+                setting: "sip.max_message",
+                reserved: 1_500,
+            }])),
             agents: Arc::new(Gone(clock.clone())),
             observer: Arc::new(()),
             clock,

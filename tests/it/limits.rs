@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::harness::House;
+use crate::harness::Open;
 use crate::harness::Peer;
 use crate::harness::Reply;
 
@@ -62,13 +63,76 @@ async fn a_refused_request_does_not_use_up_its_key() {
 #[tokio::test]
 async fn bodies_and_requests_have_a_size() {
     let peer = Peer::start().await;
-    let house = House::at(&peer).with("delivery.max_body = 100");
-    let gateway = house.open().await;
-    let fits = json!({"target": "bob", "body": "x".repeat(100)});
-    gateway.http.accepted(&fits).await;
-    let large = json!({"target": "bob", "body": "x".repeat(101)});
-    let refused = gateway.http.post(&large).await;
+    for (house, setting) in [
+        (
+            House::at(&peer).with("sip.max_message = 4000"),
+            "sip.max_message",
+        ),
+        (
+            House::at(&peer).with_account("max_message = 4000"),
+            "max_message of the account",
+        ),
+    ] {
+        fit_and_exceed(&peer, &house.open().await, setting).await;
+    }
+}
+
+/// What one message more than fits is told is what fits, and no more goes over the wire.
+async fn fit_and_exceed(peer: &Peer, gateway: &Open, setting: &str) {
+    for (user, headers) in [
+        ("bob", json!([])),
+        ("carol", json!(["X-Long: ".to_owned() + &"h".repeat(900)])),
+    ] {
+        let message =
+            |len: usize| json!({"target": user, "body": "x".repeat(len), "extraHeaders": headers});
+        let refused = gateway.http.post(&message(4000)).await;
+        assert_eq!((refused.status, refused.problem()), (413, "too-large"));
+        let told = refused.body["detail"].as_str().unwrap();
+        assert!(told.contains(&format!("4000 bytes ({setting})")), "{told}");
+        let (_, left) = told.split_once("leave ").unwrap();
+        let left: usize = left.split(' ').next().unwrap().parse().unwrap();
+        assert_eq!(gateway.http.post(&message(left + 1)).await.status, 413);
+        let before = peer.got(user).len();
+        gateway.http.accepted(&message(left)).await;
+        let got = peer.wait_for(user, before + 1).await;
+        // What is kept for routes and credentials is not used here.
+        let size = got[before].size;
+        assert!((2_800..=4_000 - 1_024).contains(&size), "{size}");
+    }
+    let headers = vec!["X-Long: ".to_owned() + &"h".repeat(1_500); 2];
+    let refused = gateway
+        .http
+        .post(&json!({"target": "bob", "body": "", "extraHeaders": headers}))
+        .await;
     assert_eq!((refused.status, refused.problem()), (413, "too-large"));
+}
+
+#[tokio::test]
+async fn a_message_that_the_routes_of_its_server_make_too_large_fails_and_is_not_sent() {
+    let peer = Peer::start().await;
+    let route = format!(
+        "Service-Route: <sip:{}.example.com;lr>\r\n",
+        "p".repeat(1_500)
+    );
+    peer.grant_with(&route);
+    let house = House::at(&peer).with("sip.max_message = 4000");
+    let gateway = house.open().await;
+    let large = json!({"target": "bob", "body": "x".repeat(2_200)});
+    let id = gateway.http.accepted(&large).await;
+    let message = gateway.http.finished(&id).await;
+    assert_eq!(message["result"]["cause"], "Internal Error");
+    assert_eq!(message["result"]["ambiguous"], false);
+    let small = json!({"target": "bob", "body": "x"});
+    let id = gateway.http.accepted(&small).await;
+    assert_eq!(gateway.http.finished(&id).await["status"], "succeeded");
+    assert_eq!(peer.all().len(), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn requests_have_a_size() {
+    let peer = Peer::start().await;
+    let gateway = House::at(&peer).open().await;
     let huge = json!({"target": "bob", "body": "x".repeat(2 << 20)});
     let refused = gateway.http.post(&huge).await;
     assert_eq!((refused.status, refused.problem()), (413, "too-large"));

@@ -33,8 +33,19 @@ impl Gateway {
         Self::start_at(&kamailio.url(), uri, password, agents).await
     }
 
+    /// Starts one that sends SIP messages of this size.
+    pub(crate) async fn start_with_size(kamailio: &Kamailio, max_message: &str) -> Self {
+        let account = format!("max_message = \"{max_message}\"");
+        let (uri, password) = ("sip:alice@example.test", "alice-secret");
+        Self::start_with(&kamailio.url(), uri, password, &account).await
+    }
+
     /// Starts one with an account at some server.
     pub(crate) async fn start_at(server: &str, uri: &str, password: &str, agents: u32) -> Self {
+        Self::start_with(server, uri, password, &format!("connections = {agents}")).await
+    }
+
+    async fn start_with(server: &str, uri: &str, password: &str, account: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let config = folder.path().join("sipost.toml");
         let text = format!(
@@ -48,7 +59,7 @@ impl Gateway {
             [[account]]
             uri = "{uri}"
             password = "{password}"
-            connections = {agents}
+            {account}
             servers = [{{ url = "{server}" }}]
 
             [sip]
@@ -83,6 +94,19 @@ impl Gateway {
         let answer: Value = response.json().await.unwrap();
         assert_eq!(status, StatusCode::OK, "{answer}");
         answer
+    }
+
+    /// Posts a message; what is said to it.
+    pub(crate) async fn post(&self, message: &Value) -> Value {
+        let request = self.client.post(format!("{}/messages", self.url));
+        request
+            .json(message)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
     }
 
     /// Posts messages together; their ids in the same order.

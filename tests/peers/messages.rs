@@ -245,3 +245,53 @@ fn states(agents: &Value) -> Vec<String> {
     let state = |agent: &Value| agent["state"].as_str().unwrap().to_owned();
     agents.iter().map(state).collect()
 }
+
+/// A message that is too large for Kamailio as it comes would close the connection, and end
+/// whatever else is in flight there.
+#[tokio::test]
+async fn what_fits_by_default_fits_into_a_kamailio_as_it_comes() {
+    let kamailio = Kamailio::start(&["SMALL_BUFFER"]).await;
+    let mut bob = Recipient::jssip(&kamailio, &["bob"]).await;
+    let gateway = Gateway::start(&kamailio).await;
+
+    let refused = gateway.post(&of_size(17_000)).await;
+    assert_eq!(refused["status"], 413, "{refused}");
+
+    let (_, left) = refused["detail"]
+        .as_str()
+        .unwrap()
+        .split_once("leave ")
+        .unwrap();
+    let left: usize = left.split(' ').next().unwrap().parse().unwrap();
+    assert!(left > 14_000, "{left}");
+    let message = gateway.send(&of_size(left)).await;
+    assert_eq!(
+        (&message["status"], &message["attempt"]),
+        (&json!("succeeded"), &json!(1)),
+        "{message}"
+    );
+    assert_eq!(bob.received().await.body.len(), left);
+}
+
+#[tokio::test]
+async fn a_kamailio_as_we_ship_it_takes_more_where_more_may_be_sent_and_answers_513_beyond() {
+    let kamailio = Kamailio::start(&[]).await;
+    let mut bob = Recipient::jssip(&kamailio, &["bob"]).await;
+    let gateway = Gateway::start_with_size(&kamailio, "60KiB").await;
+
+    let message = gateway.send(&of_size(17_000)).await;
+    assert_eq!(message["status"], "succeeded", "{message}");
+    assert_eq!(bob.received().await.body.len(), 17_000);
+
+    let message = gateway.send(&of_size(40_000)).await;
+    assert_eq!(message["status"], "failed", "{message}");
+    assert_eq!(
+        message["result"]["response"]["statusCode"], 513,
+        "{message}"
+    );
+    assert_eq!(message["attempt"], 1);
+}
+
+fn of_size(len: usize) -> Value {
+    json!({ "target": "bob", "body": "x".repeat(len) })
+}

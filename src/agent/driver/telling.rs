@@ -25,6 +25,10 @@ impl Agent {
                 Output::Transmit(bytes) => frames.push(websocket::frame(bytes)),
                 Output::Event(Event::Ended { key, outcome }) => {
                     let outcome = translate::outcome(outcome);
+                    if outcome == Outcome::TooLarge {
+                        let id = &self.shown.status().id;
+                        tracing::warn!(agent.id = %id, "did not send a message: with the routes of this server it exceeds max_message");
+                    }
                     self.shown.ended(is_success(&outcome));
                     ended.push((key, outcome));
                 }
@@ -137,6 +141,6 @@ fn registration_failure(response: Option<&Response>, wait: Duration) -> String {
 fn is_success(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Answered(answer) => (200..300).contains(&answer.response.status_code),
-        Outcome::NotWritten | Outcome::Unknown(_) => false,
+        Outcome::NotWritten | Outcome::TooLarge | Outcome::Unknown(_) => false,
     }
 }

@@ -448,6 +448,7 @@ fn a_user_agent_of_ours_registers_and_pays_for_one_challenge_only() {
         registrar: REGISTRAR.to_owned(),
         contact_user: "random".to_owned(),
         via_host: "x.invalid".to_owned(),
+        max_message: 16_384,
         instance_id: "1".to_owned(),
         reg_id: 1,
         registration: Policy {

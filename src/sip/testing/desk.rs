@@ -52,6 +52,7 @@ pub(crate) fn settings() -> Settings {
         extra_headers: Vec::new(),
         accepts: Vec::new(),
         credentials: Some(Credentials::password("alice", "wonderland")),
+        max_message: 1 << 20,
         timer_f: TIMER_F,
         limits: Limits::default(),
     }

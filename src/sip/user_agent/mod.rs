@@ -170,7 +170,9 @@ impl UserAgent {
             return self.end(key, Outcome::NotWritten);
         }
         let (purpose, cseq) = (Purpose::Message(key), request.cseq);
-        self.write(now, purpose, cseq, Rounds::default(), Box::new(request));
+        if !self.write(now, purpose, cseq, Rounds::default(), Box::new(request)) {
+            self.end(key, Outcome::TooLarge);
+        }
     }
 
     /// Answers a MESSAGE that came in as [`Event::Received`], now or later.
@@ -231,7 +233,12 @@ impl UserAgent {
                 Purpose::Register | Purpose::Leave => self.next_register_cseq(),
             };
             let (purpose, rounds) = (exchange.purpose, exchange.rounds);
-            return self.write(now, purpose, cseq, rounds, exchange.request);
+            let is_written = self.write(now, purpose, cseq, rounds, exchange.request);
+            // A request that becomes too large by its credentials has been refused without them.
+            if let (false, Purpose::Message(key)) = (is_written, purpose) {
+                self.end(key, Outcome::Answered(Response::of(message)));
+            }
+            return;
         }
         self.authenticator.handle_info(
             &exchange.rounds,
@@ -266,7 +273,8 @@ impl UserAgent {
     }
 
     /// Writes a request in a transaction of its own. Timer F begins with each first write
-    /// (RFC 3261 §17.1.2.2): a request that answers a challenge is a new one (§22.2).
+    /// (RFC 3261 §17.1.2.2): a request that answers a challenge is a new one (§22.2). False when
+    /// it is larger than it may be: then nothing is written.
     fn write(
         &mut self,
         now: Instant,
@@ -274,13 +282,16 @@ impl UserAgent {
         cseq: u32,
         mut rounds: Rounds,
         request: Box<Outgoing>,
-    ) {
+    ) -> bool {
         // Another one in the case nobody will live to see.
         let mut branch = Branch(self.rng.random());
         while self.exchanges.is_taken(branch) {
             branch = Branch(self.rng.random());
         }
         let frame = self.frame(branch, purpose, cseq, &mut rounds, &request);
+        if matches!(purpose, Purpose::Message(_)) && frame.len() > self.settings.max_message {
+            return false;
+        }
         self.outputs.push_back(Output::Transmit(frame));
         let exchange = Exchange {
             transaction: ClientTransaction::start(now, self.settings.timer_f),
@@ -290,6 +301,7 @@ impl UserAgent {
             request,
         };
         self.exchanges.insert(branch, exchange);
+        true
     }
 
     /// The bytes of a request (RFC 3261 §7.1).

@@ -58,4 +58,6 @@ pub enum Outcome {
     Disconnected,
     /// It was never written: there is no connection.
     NotWritten,
+    /// It was never written: with its Via, routes and credentials it is larger than it may be.
+    TooLarge,
 }

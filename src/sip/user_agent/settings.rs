@@ -36,6 +36,8 @@ pub struct Settings {
     pub credentials: Option<Credentials>,
     /// How long a request may go without a final response (RFC 3261 §17.1.2.2).
     pub timer_f: Duration,
+    /// How large a request of [`UserAgent::send`](super::UserAgent::send) may be, in bytes.
+    pub max_message: usize,
     /// How much is read at most.
     pub limits: Limits,
 }

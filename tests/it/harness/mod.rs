@@ -21,6 +21,7 @@ pub(crate) use client::id_of;
 pub(crate) use client::types_of;
 pub(crate) use disk::SmallDisk;
 pub(crate) use house::House;
+pub(crate) use house::Open;
 pub(crate) use load::Load;
 pub(crate) use load::script;
 pub(crate) use peer::Got;

@@ -64,6 +64,8 @@ pub(crate) struct Got {
     pub(crate) call_id: String,
     pub(crate) cseq: String,
     pub(crate) body: String,
+    /// The bytes of its frame.
+    pub(crate) size: usize,
     /// Which connection, counted from 0.
     pub(crate) connection: usize,
     request: Request,
@@ -86,6 +88,8 @@ struct State {
     held: Vec<Held>,
     /// What REGISTER is answered with; 200 unless told otherwise.
     registrar: Option<u16>,
+    /// Header lines of each 200 to REGISTER.
+    granted_with: String,
     registered: usize,
     connections: Vec<mpsc::UnboundedSender<Order>>,
     /// Requests to a user that are not answered yet, and the most there ever were.
@@ -144,6 +148,11 @@ impl Peer {
     /// What REGISTER is answered with from now on.
     pub(crate) fn answer_registers(&self, status: u16) {
         self.lock().registrar = Some(status);
+    }
+
+    /// Header lines of each 200 to REGISTER from now on.
+    pub(crate) fn grant_with(&self, lines: &str) {
+        lines.clone_into(&mut self.lock().granted_with);
     }
 
     /// Everything that came in for this user.
@@ -224,14 +233,18 @@ impl State {
         };
         match request.method.as_str() {
             "REGISTER" => self.register(connection, &request),
-            "MESSAGE" => self.message(connection, request),
+            "MESSAGE" => self.message(connection, request, text.len()),
             _ => {}
         }
     }
 
     fn register(&mut self, connection: usize, request: &Request) {
         let status = self.registrar.unwrap_or(200);
-        let contact = format!("Contact: {};expires=600\r\n", request.header("Contact"));
+        let contact = format!(
+            "Contact: {};expires=600\r\n{}",
+            request.header("Contact"),
+            self.granted_with
+        );
         let leaves = request.header("Expires") == "0" || contact.contains("expires=0");
         let headers = match (status, leaves) {
             (200, false) => contact.as_str(),
@@ -243,7 +256,7 @@ impl State {
         self.write(connection, request.response(status, headers));
     }
 
-    fn message(&mut self, connection: usize, request: Request) {
+    fn message(&mut self, connection: usize, request: Request, size: usize) {
         let user = request.user().to_owned();
         let open = self.open.entry(user.clone()).or_default();
         *open += 1;
@@ -256,6 +269,7 @@ impl State {
             call_id: request.header("Call-ID").to_owned(),
             cseq: request.header("CSeq").to_owned(),
             body: request.body.clone(),
+            size,
             connection,
             request,
         });

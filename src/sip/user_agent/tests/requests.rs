@@ -157,6 +157,52 @@ fn e5_and_e7_what_cannot_be_written_is_told_once() {
 }
 
 #[test]
+fn a_request_that_its_routes_make_too_large_is_not_written() {
+    let (mut desk, register) = Desk::connected(Settings {
+        max_message: 800,
+        ..settings()
+    });
+    let route = format!(
+        "Service-Route: <sip:{}.example.com;lr>\r\n",
+        "p".repeat(400)
+    );
+    desk.grants(&register, "");
+    desk.events();
+    desk.sends(1, message_to("sip:bob@example.com", "a"));
+    desk.agent.reregister(desk.now);
+    let register = desk.frame();
+    desk.grants(&register, &route.repeat(2));
+    desk.events();
+    let message = message_to("sip:bob@example.com", "b");
+    desk.agent.send(desk.now, 2, message);
+    assert!(matches!(desk.outcome(), (2, Outcome::TooLarge)));
+    assert!(desk.frames().is_empty());
+    assert_eq!(desk.agent.in_flight(), 1);
+}
+
+#[test]
+fn a_request_that_its_credentials_make_too_large_ends_with_the_challenge() {
+    let mut desk = Desk::registered_as(Settings {
+        max_message: 800,
+        ..settings()
+    });
+    let frame = desk.sends(1, message_to("sip:bob@example.com", "a"));
+    let nonce = "n".repeat(600);
+    let challenge =
+        format!("Proxy-Authenticate: Digest realm=\"example.com\", nonce=\"{nonce}\"\r\n");
+    desk.hears(reply(
+        &frame,
+        "407 Proxy Authentication Required",
+        &challenge,
+    ));
+    let (key, outcome) = desk.outcome();
+    assert_eq!(key, 1);
+    assert!(matches!(outcome, Outcome::Answered(response) if response.status.as_u16() == 407));
+    assert!(desk.frames().is_empty());
+    assert_eq!(desk.agent.in_flight(), 0);
+}
+
+#[test]
 fn e8_a_lost_connection_ends_every_request_at_once_in_order() {
     let mut desk = Desk::registered();
     for key in 0..5 {
