@@ -1,30 +1,41 @@
-//! `GET /metrics`: the figures, for Prometheus and whoever reads OpenMetrics.
+//! `GET /metrics`: in the classic text format of Prometheus, or in OpenMetrics for clients that ask
+//! for it.
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::HeaderValue;
 use axum::http::header;
 use axum::response::Response;
 
 use super::Api;
+use super::negotiate;
+use super::observer::MetricsFormat;
 use super::observer::Readings;
 use super::params::Nothing;
 use super::params::Query;
 
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-
-/// Everything that was counted, and what stands now.
-pub(super) async fn metrics(State(api): State<Api>, _: Query<Nothing>) -> Response {
+/// Every metric, in the format that the client prefers.
+pub(super) async fn metrics(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    _: Query<Nothing>,
+) -> Response {
     let agents = api.agents.list().into_iter().map(|agent| agent.state);
-    let text = api.observer.report(Readings {
+    let readings = Readings {
         standing: api.dispatch.standing().await,
         agents: agents.collect(),
         streams: api.open_streams(),
         now: api.clock.now(),
+    };
+    let format = negotiate::metrics_format(&headers);
+    let mut response = Response::new(Body::from(api.observer.report(readings, format)));
+    let media_type = HeaderValue::from_static(match format {
+        MetricsFormat::Classic => "text/plain; version=0.0.4; charset=utf-8",
+        MetricsFormat::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
     });
-    let mut response = Response::new(Body::from(text));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, OPEN_METRICS);
+    headers.insert(header::CONTENT_TYPE, media_type);
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
     response
 }

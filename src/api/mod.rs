@@ -66,6 +66,7 @@ pub use access::Token;
 pub use browser::Origins;
 pub use error::ApiError;
 pub use observer::Answered;
+pub use observer::MetricsFormat;
 pub use observer::Observer;
 pub use observer::Readings;
 pub use peer::Proxies;

@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 use axum::http::header;
 
 use super::error::ApiError;
+use super::observer::MetricsFormat;
 
 /// The longest `Prefer: wait`.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -22,23 +23,15 @@ pub(super) enum Form {
 pub(super) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
     let (mut json, mut stream) = (Match::default(), Match::default());
     let mut says_something = false;
-    for value in headers.get_all(header::ACCEPT) {
-        for range in value.to_str().unwrap_or_default().split(',') {
-            let mut parameters = range.split(';').map(str::trim);
-            let media = parameters.next().unwrap_or_default().to_ascii_lowercase();
-            if media.is_empty() {
-                continue;
-            }
-            says_something = true;
-            let quality = parameters.find_map(quality).unwrap_or(1_000);
-            match media.as_str() {
-                "application/json" | "application/problem+json" => json.take(3, quality),
-                "application/*" => json.take(2, quality),
-                "text/event-stream" => stream.take(3, quality),
-                "text/*" => stream.take(2, quality),
-                "*/*" => json.take(1, quality),
-                _ => {}
-            }
+    for (media, quality) in accepted(headers) {
+        says_something = true;
+        match media.as_str() {
+            "application/json" | "application/problem+json" => json.take(3, quality),
+            "application/*" => json.take(2, quality),
+            "text/event-stream" => stream.take(3, quality),
+            "text/*" => stream.take(2, quality),
+            "*/*" => json.take(1, quality),
+            _ => {}
         }
     }
     if stream.quality > 0 && stream.quality >= json.quality {
@@ -50,6 +43,37 @@ pub(super) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
         )),
         false => Ok(Form::Json),
     }
+}
+
+/// The format of metrics that the client prefers. OpenMetrics is for clients that name it; the
+/// classic format is for all others, because every scraper reads it.
+pub(super) fn metrics_format(headers: &HeaderMap) -> MetricsFormat {
+    let (mut classic, mut open) = (Match::default(), Match::default());
+    for (media, quality) in accepted(headers) {
+        match media.as_str() {
+            "application/openmetrics-text" => open.take(3, quality),
+            "text/plain" => classic.take(3, quality),
+            "text/*" => classic.take(2, quality),
+            _ => {}
+        }
+    }
+    if open.quality > 0 && open.quality >= classic.quality {
+        MetricsFormat::OpenMetrics
+    } else {
+        MetricsFormat::Classic
+    }
+}
+
+/// The media ranges of every `Accept`, in lower case, each with its quality in thousandths.
+fn accepted(headers: &HeaderMap) -> impl Iterator<Item = (String, u16)> {
+    let values = headers.get_all(header::ACCEPT).iter();
+    let ranges = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
+    ranges.filter_map(|range| {
+        let mut parameters = range.split(';').map(str::trim);
+        let media = parameters.next().unwrap_or_default().to_ascii_lowercase();
+        let quality = parameters.find_map(quality).unwrap_or(1_000);
+        (!media.is_empty()).then_some((media, quality))
+    })
 }
 
 /// How much a client likes a type: the most specific range that names it decides.
@@ -162,6 +186,29 @@ mod tests {
             assert_eq!(given(accept), None, "{accept}");
         }
         assert_eq!(form(&HeaderMap::new()).ok(), Some(Form::Json));
+    }
+
+    #[test]
+    fn open_metrics_are_for_clients_that_prefer_them_by_name() {
+        let given = |accept| metrics_format(&headers("accept", accept));
+        for accept in [
+            "application/openmetrics-text",
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1",
+            "text/plain, application/openmetrics-text",
+        ] {
+            assert_eq!(given(accept), MetricsFormat::OpenMetrics, "{accept}");
+        }
+        for accept in [
+            "*/*",
+            "",
+            "text/html,application/xhtml+xml,*/*;q=0.8",
+            "text/plain;version=0.0.4",
+            "application/openmetrics-text;q=0, */*",
+            "application/openmetrics-text;q=0.3, text/plain;q=0.5",
+        ] {
+            assert_eq!(given(accept), MetricsFormat::Classic, "{accept}");
+        }
+        assert_eq!(metrics_format(&HeaderMap::new()), MetricsFormat::Classic);
     }
 
     #[test]

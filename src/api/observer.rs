@@ -22,15 +22,15 @@ pub trait Observer: Send + Sync {
     /// A request was answered.
     fn answered(&self, answered: &Answered<'_>);
 
-    /// Everything that was counted, with what stands now, in the text form of OpenMetrics.
-    fn report(&self, readings: Readings) -> String;
+    /// Every metric, with these readings, in this text format.
+    fn report(&self, readings: Readings, format: MetricsFormat) -> String;
 }
 
 /// Nobody wants to know.
 impl Observer for () {
     fn answered(&self, _: &Answered<'_>) {}
 
-    fn report(&self, _: Readings) -> String {
+    fn report(&self, _: Readings, _: MetricsFormat) -> String {
         String::new()
     }
 }
@@ -54,6 +54,15 @@ pub struct Answered<'a> {
     pub client: Option<Trace>,
     /// What [`Observer::asked`] gave.
     pub trace: Option<Trace>,
+}
+
+/// The text formats of `GET /metrics`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MetricsFormat {
+    /// `text/plain; version=0.0.4`, which every scraper reads.
+    Classic,
+    /// `application/openmetrics-text; version=1.0.0`, for clients that ask for it.
+    OpenMetrics,
 }
 
 /// What stands somewhere at the moment, and is not counted.

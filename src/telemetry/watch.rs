@@ -88,7 +88,7 @@ impl api::Observer for Watch {
         }
     }
 
-    fn report(&self, readings: api::Readings) -> String {
-        self.metrics.report(readings)
+    fn report(&self, readings: api::Readings, format: api::MetricsFormat) -> String {
+        self.metrics.report(readings, format)
     }
 }

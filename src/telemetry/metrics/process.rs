@@ -1,32 +1,44 @@
 //! What the operating system says of this process. Linux tells it in `/proc`; elsewhere nothing is
 //! known.
 
+use std::fmt;
 use std::fs;
 
-/// What is known of the process.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Process {
-    /// Memory that is in use.
-    pub(super) resident_bytes: Option<u64>,
-    /// Time spent on processors, in seconds.
-    pub(super) cpu_seconds: Option<f64>,
-    /// Open files and sockets.
-    pub(super) open_fds: Option<usize>,
-}
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
+
+/// Reads `/proc/self` each time that metrics are asked for.
+#[derive(Debug)]
+pub(super) struct Process;
 
 /// Units of `/proc/self/stat`: `sysconf(_SC_CLK_TCK)` is a hundred on every Linux there is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-impl Process {
-    /// Looks.
-    pub(super) fn read() -> Self {
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let status = fs::read_to_string("/proc/self/status").ok();
-        let stat = fs::read_to_string("/proc/self/stat").ok();
-        Self {
-            resident_bytes: status.as_deref().and_then(resident_bytes),
-            cpu_seconds: stat.as_deref().and_then(cpu_seconds),
-            open_fds: fs::read_dir("/proc/self/fd").ok().map(Iterator::count),
+        if let Some(bytes) = status.as_deref().and_then(resident_bytes) {
+            let (name, unit) = ("process_resident_memory", Some(&Unit::Bytes));
+            encoder
+                .encode_descriptor(name, "Memory in use.", unit, MetricType::Gauge)?
+                .encode_gauge(&bytes)?;
         }
+        let stat = fs::read_to_string("/proc/self/stat").ok();
+        if let Some(seconds) = stat.as_deref().and_then(cpu_seconds) {
+            let (name, unit) = ("process_cpu", Some(&Unit::Seconds));
+            encoder
+                .encode_descriptor(name, "Time spent on processors.", unit, MetricType::Counter)?
+                .encode_counter::<NoLabelSet, f64, f64>(&seconds, None)?;
+        }
+        if let Ok(open) = fs::read_dir("/proc/self/fd") {
+            let help = "Open files and sockets.";
+            encoder
+                .encode_descriptor("process_open_fds", help, None, MetricType::Gauge)?
+                .encode_gauge(&open.count())?;
+        }
+        Ok(())
     }
 }
 

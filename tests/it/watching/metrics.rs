@@ -27,8 +27,9 @@ pub(super) struct Family {
 
 impl Page {
     pub(super) async fn of(watched: &Watched) -> Self {
-        let answer = soon(watched.request(Method::GET, "/metrics").send()).await;
-        let answer = answer.unwrap();
+        let request = watched.request(Method::GET, "/metrics");
+        let request = request.header("Accept", "application/openmetrics-text;version=1.0.0");
+        let answer = soon(request.send()).await.unwrap();
         assert_eq!(answer.status(), 200);
         assert_eq!(
             answer.headers()["content-type"],
@@ -176,6 +177,45 @@ async fn every_figure_is_right_after_traffic_that_is_known() {
     drop(stream);
     // What is being sent to somebody who never answers is not waited for.
     drop(watched);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_ask_for_openmetrics_gets_the_classic_text_format() {
+    let watched = Watched::open("").await;
+    watched.send("ok").await;
+    let answer = soon(watched.request(Method::GET, "/metrics").send()).await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.headers()["vary"], "accept");
+    let media_type = &answer.headers()["content-type"];
+    assert_eq!(media_type, "text/plain; version=0.0.4; charset=utf-8");
+    let text = soon(answer.text()).await.unwrap();
+    let mut families = BTreeMap::new();
+    for line in text.lines() {
+        if let Some(family) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = family.split_once(' ').unwrap();
+            let told_twice = families.insert(name.to_owned(), kind.to_owned());
+            assert_eq!(told_twice, None, "{line}");
+        } else if let Some(help) = line.strip_prefix("# ") {
+            assert!(help.starts_with("HELP "), "not of this format: {line}");
+        } else {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let family = families.iter().find(|(family, kind)| match kind.as_str() {
+                "counter" | "gauge" => name == family.as_str(),
+                "histogram" => ["_bucket", "_sum", "_count"]
+                    .iter()
+                    .any(|suffix| name.strip_suffix(suffix) == Some(family.as_str())),
+                other => panic!("{other} is not a type of this format"),
+            });
+            assert!(family.is_some(), "of no family: {line}");
+        }
+    }
+    assert_eq!(families["sipost_messages_accepted_total"], "counter");
+    assert_eq!(families["sipost_build_info"], "gauge");
+    assert!(
+        text.contains("\nsipost_messages_accepted_total 1\n"),
+        "{text}"
+    );
+    watched.stop().await;
 }
 
 #[tokio::test]
