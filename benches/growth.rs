@@ -304,6 +304,7 @@ fn configuration(folder: &Path) -> Arc<config::Config> {
         usual_places: Vec::new(),
         text: None,
         variables: Vec::new(),
+        checks_store: false,
     };
     config::load(&sources).expect("a configuration").config
 }

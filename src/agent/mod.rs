@@ -33,6 +33,7 @@ pub use observer::Observer;
 pub use pace::Pace;
 pub use reconnect::Recovery;
 pub use status::Shown;
+pub use tls::Identification;
 pub use tls::TlsError;
 pub use tls::client_config;
 pub use translate::call_id;

@@ -1,81 +1,156 @@
-//! What TLS connections of agents trust, and show.
+//! What TLS connections of this process trust, and show.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use rustls::CertificateError;
 use rustls::ClientConfig;
+use rustls::DigitallySignedStruct;
+use rustls::Error;
 use rustls::RootCertStore;
+use rustls::SignatureScheme;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::danger::ServerCertVerified;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::verify_server_name;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::ServerName;
+use rustls::pki_types::UnixTime;
+use rustls::server::ParsedCertificate;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read, or is no PEM.
-    #[error("{}: {reason}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    /// A certificate that is to be trusted cannot be used.
+    #[error("a certificate that is to be trusted cannot be used: {0}")]
+    Authority(Error),
     /// The certificate and the key do not go together.
     #[error("the client certificate cannot be used: {0}")]
-    ClientCertificate(rustls::Error),
+    ClientCertificate(Error),
     /// The provider has none of the versions TLS needs.
     #[error(transparent)]
-    Versions(rustls::Error),
+    Provider(Error),
 }
 
-/// Trusts the system's roots and those of `ca_file`; shows a certificate when it has one. One
+/// A certificate and those up to its root, with its key.
+pub type Identification = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// Trusts the system's roots and `authorities`; shows a certificate when it has one. One
 /// configuration serves all connections.
 pub fn client_config(
-    ca_file: Option<&Path>,
-    certificate: Option<(&Path, &Path)>,
+    authorities: &[CertificateDer<'static>],
+    own: Option<Identification>,
 ) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
-    // A system without roots can still talk to servers of `ca_file`, or without TLS.
+    // A system without roots can still talk to servers of `authorities`, or without TLS.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = ca_file {
-        for certificate in certificates(path)? {
-            roots
-                .add(certificate)
-                .map_err(|error| in_file(path, error))?;
-        }
+    for certificate in authorities {
+        let added = roots.add(certificate.clone());
+        added.map_err(TlsError::Authority)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(TlsError::Versions)?
-        .with_root_certificates(roots);
-    let config = match certificate {
-        None => builder.with_no_client_auth(),
-        Some((chain, key)) => {
-            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| in_file(key, error))?;
+        .map_err(TlsError::Provider)?;
+    let builder = match authorities.is_empty() {
+        true => builder.with_root_certificates(roots),
+        false => {
+            let by_authority =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+                    .build()
+                    .map_err(|error| TlsError::Provider(Error::General(error.to_string())))?;
+            let listed = authorities.iter().cloned().collect();
+            let verifier = Arc::new(OrListed {
+                by_authority,
+                listed,
+            });
             builder
-                .with_client_auth_cert(certificates(chain)?, key)
-                .map_err(TlsError::ClientCertificate)?
+                .dangerous()
+                .with_custom_certificate_verifier(verifier)
         }
+    };
+    let config = match own {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain, key)
+            .map_err(TlsError::ClientCertificate)?,
     };
     Ok(Arc::new(config))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
-        .map_err(|error| in_file(path, error))?
-        .collect();
-    let found = found.map_err(|error| in_file(path, error))?;
-    match found.is_empty() {
-        true => Err(in_file(path, "no certificate in it")),
-        false => Ok(found),
+/// Takes a certificate that an authority signed, or one that is itself listed.
+///
+/// `openssl req -x509` makes a certificate that is both the server's and its own authority (`CA:TRUE`),
+/// which WebPKI refuses as the certificate of a server. A listed certificate needs no authority: its
+/// dates and its names still count, as with curl.
+#[derive(Debug)]
+struct OrListed {
+    by_authority: Arc<WebPkiServerVerifier>,
+    listed: HashSet<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for OrListed {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.by_authority.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        match verified {
+            Err(error) if is_about_authority(&error) && self.listed.contains(end_entity) => {
+                // WebPKI looks at the dates before it looks for an authority, and at names after.
+                let certificate = ParsedCertificate::try_from(end_entity)?;
+                verify_server_name(&certificate, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.by_authority
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.by_authority
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.by_authority.supported_verify_schemes()
     }
 }
 
-fn in_file(path: &Path, reason: impl std::fmt::Display) -> TlsError {
-    TlsError::File {
-        path: path.to_owned(),
-        reason: reason.to_string(),
+/// Whether all that is wrong with a certificate is who signed it.
+fn is_about_authority(error: &Error) -> bool {
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
+        Error::InvalidCertificate(CertificateError::Other(other)) => matches!(
+            other.0.downcast_ref::<webpki::Error>(),
+            Some(webpki::Error::CaUsedAsEndEntity)
+        ),
+        _ => false,
     }
 }

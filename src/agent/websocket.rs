@@ -34,6 +34,8 @@ pub(super) type Socket = WebSocketStream<Either<TcpStream, Box<TlsStream<TcpStre
 pub struct Server {
     /// `ws:` or `wss:`.
     pub url: url::Url,
+    /// The URL without what may be a password in it, for logs and answers.
+    pub shown: Arc<str>,
     /// Heavier ones are used first.
     pub weight: u32,
 }

@@ -40,10 +40,9 @@ pub(super) fn agent(
     let identity = Arc::new(identity(config, account, number));
     let (handle, commands) = Handle::new(index, identity.clone(), account.in_flight);
     let servers = servers(account);
-    let url: Arc<str> = servers
+    let url = servers
         .first()
-        .map_or("", |server| server.url.as_str())
-        .into();
+        .map_or_else(|| "".into(), |server| server.shown.clone());
     let sip = &config.sip;
     let parts = agent::Parts {
         index,
@@ -97,16 +96,15 @@ pub(super) fn common(
 /// What connections of agents trust and show.
 pub(super) fn tls(config: &Config) -> Result<Arc<ClientConfig>, agent::TlsError> {
     let sip = &config.sip;
-    let certificate = sip
-        .client_certificate
-        .as_ref()
-        .map(|files| (files.certificate.as_path(), files.key.as_path()));
-    agent::client_config(sip.ca_file.as_deref(), certificate)
+    let own = sip.client_certificate.as_ref();
+    let own = own.map(|own| (own.chain.clone(), own.key.clone_key()));
+    agent::client_config(&sip.authorities, own)
 }
 
 fn servers(account: &Account) -> Arc<[agent::Server]> {
     let server = |server: &config::Server| agent::Server {
         url: server.url.clone(),
+        shown: config::masked(server.url.as_str()).into(),
         weight: server.weight,
     };
     account.servers.iter().map(server).collect()

@@ -79,6 +79,17 @@ pub enum AppError {
     Webhooks(#[from] WebhooksError),
 }
 
+impl AppError {
+    /// Whether another configuration would help, and the same one never will.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Tls(_) | Self::Certificate(_) | Self::Tracing(_) => true,
+            Self::Webhooks(error) => error.is_configuration(),
+            Self::Store(..) | Self::Listen(..) => false,
+        }
+    }
+}
+
 /// Bytes of waiting messages kept in memory; of more only their names are.
 const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
 /// Commands that wait for the dispatcher. A client whose command finds no room waits its turn.

@@ -161,13 +161,13 @@ impl Live {
                 ..new.delivery.clone()
             },
             sip: Sip {
-                ca_file: new.sip.ca_file.clone(),
+                authorities: new.sip.authorities.clone(),
                 client_certificate: new.sip.client_certificate.clone(),
                 ..old.sip.clone()
             },
             webhooks: Webhooks {
                 allowed_networks: new.webhooks.allowed_networks.clone(),
-                ca_file: new.webhooks.ca_file.clone(),
+                authorities: new.webhooks.authorities.clone(),
                 timeout: new.webhooks.timeout,
                 ..old.webhooks.clone()
             },

@@ -59,7 +59,7 @@ async fn open_postgres(
         .map_err(|error| AppError::Store("in PostgreSQL".to_owned(), error))?;
     let place = address.to_string();
     let tls = match address.wants_tls() {
-        true => Some(agent::client_config(settings.ca_file.as_deref(), None)?),
+        true => Some(agent::client_config(&settings.authorities, None)?),
         false => None,
     };
     let options = postgres::Options {

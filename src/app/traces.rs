@@ -39,7 +39,7 @@ pub(super) fn watch(
         let traces = None;
         return Ok((Watch { metrics, traces }, None));
     };
-    let tls = agent::client_config(otlp.ca_file.as_deref(), None)?;
+    let tls = agent::client_config(&otlp.authorities, None)?;
     let (instance, told) = (store::replica(config), metrics.clone());
     let (traces, exporter) = Traces::new(otlp, tls, instance, targets, told, clock.clone())?;
     let task = tokio::spawn(exporter.run(stop.clone()));

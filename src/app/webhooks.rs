@@ -38,6 +38,18 @@ pub enum WebhooksError {
     Roster(#[from] RosterError),
 }
 
+impl WebhooksError {
+    /// Whether another configuration would help, and the same one never will.
+    pub(super) fn is_configuration(&self) -> bool {
+        match self {
+            Self::Tls(_) | Self::Client(_) | Self::Key(_) => true,
+            // The encryption key is missing, or another one.
+            Self::Roster(RosterError::Secret(..)) => true,
+            Self::Roster(RosterError::Store(_)) => false,
+        }
+    }
+}
+
 /// Plans and posts while this replica is the one that does, until `stop`.
 pub(super) async fn post(
     webhooks: Webhooks,
@@ -71,7 +83,7 @@ pub(super) fn client(config: &Config) -> Result<Client, WebhooksError> {
     Ok(Client::new(
         Guard::new(webhooks.allowed_networks.clone()),
         SystemResolver,
-        agent::client_config(webhooks.ca_file.as_deref(), None)?,
+        agent::client_config(&webhooks.authorities, None)?,
         webhooks.timeout,
     )?)
 }

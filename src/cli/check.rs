@@ -19,7 +19,10 @@ pub(super) struct Check {
 }
 
 pub(super) fn run(sources: &Sources) -> Result<ExitCode, Failure> {
-    let loaded = config::load(sources)?;
+    let loaded = config::load(&Sources {
+        checks_store: true,
+        ..sources.clone()
+    })?;
     Output::new().line(&summary(&loaded))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -81,7 +81,7 @@ mod tests {
     fn what_was_set_says_where() {
         let text = printed(&format!("[sip]\ntimer_f = \"10s\"\n{ACCOUNT}"));
         assert!(
-            text.contains("\ntimer_f = \"10s\"                                  # sipost.toml\n"),
+            text.contains("\ntimer_f = \"10s\"                                  # sipost.toml:2\n"),
             "{text}"
         );
         assert!(text.contains("\nping_interval = \"25s\"\n"), "{text}");

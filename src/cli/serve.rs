@@ -28,7 +28,11 @@ pub(super) struct Serve {
 
 pub(super) fn run(serve: &Serve) -> Result<ExitCode, Failure> {
     let sources = serve.config.sources();
-    let loaded = config::load(&sources)?;
+    // Not when it is read again: where the store is was decided then.
+    let loaded = config::load(&Sources {
+        checks_store: true,
+        ..sources.clone()
+    })?;
     telemetry::start(&loaded.config.telemetry)
         .map_err(|error| Failure::Trouble(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -57,7 +61,10 @@ async fn until_stopped(sources: Sources, loaded: Loaded) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the gateway does not start");
-            ExitCode::FAILURE
+            match error.is_configuration() {
+                true => ExitCode::from(super::WRONG_CONFIGURATION),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }

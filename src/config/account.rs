@@ -159,7 +159,7 @@ impl Server {
         if !account.has("servers") {
             account.miss("servers", accepted);
         }
-        let tables = account.tables("servers", Some("url"), None);
+        let tables = account.tables("servers", Some("url"), &[]);
         if tables.as_ref().is_some_and(Vec::is_empty) {
             account.wrong("servers", "names no server", accepted);
         }

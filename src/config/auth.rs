@@ -88,7 +88,7 @@ impl Auth {
 
 impl Token {
     fn read_list(section: &mut Section<'_>) -> Vec<Self> {
-        let tables = section.tables("tokens", None, Some("sha256"));
+        let tables = section.tables("tokens", None, &["sha256"]);
         let mut tokens: Vec<Self> = Vec::new();
         for table in tables.unwrap_or_default() {
             let Some(token) = Self::read(table) else {

@@ -72,18 +72,24 @@ pub struct HttpTls {
 
 impl HttpTls {
     fn read(mut section: Section<'_>) -> Option<Self> {
-        let certificate = section.file("certificate_file");
-        let key = section.file("key_file");
-        if certificate.is_some() && key.is_none() {
+        let has = (section.has("certificate_file"), section.has("key_file"));
+        let certificate = section.certificates("certificate_file");
+        let key = section.private_key("key_file");
+        if has == (true, false) {
             section.miss("key_file", "the key that belongs to certificate_file");
         }
-        if key.is_some() && certificate.is_none() {
+        if has == (false, true) {
             section.miss("certificate_file", "the certificate of key_file");
         }
+        let read = certificate.zip(key);
+        if let Some(((_, certificates), (_, key))) = &read {
+            section.check_pair("key_file", certificates, key);
+        }
         section.finish();
+        let ((certificate_file, _), (key_file, _)) = read?;
         Some(Self {
-            certificate_file: certificate?,
-            key_file: key?,
+            certificate_file,
+            key_file,
         })
     }
 }

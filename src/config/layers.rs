@@ -1,32 +1,27 @@
 //! The layers of a configuration: what is compiled in, a file, the environment.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 
 use config::ConfigError;
-use config::FileFormat;
 use config::Map;
 use config::Source;
 use config::Value;
-use config::ValueKind;
 
 use super::mistake::Mistake;
 use super::mistake::Origin;
-
-/// How the names of our environment variables begin.
-pub(super) const PREFIX: &str = "SIPOST__";
+use super::toml_file;
+use super::toml_file::Places;
+use super::variable;
+use super::variable::Known;
 
 /// Every key with its default and its comment.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 /// Where a configuration file is looked for when none is named.
 const USUAL_PLACES: [&str; 2] = ["/etc/sipost/sipost.toml", "config/sipost.toml"];
-
-/// The most accounts that variables can count up to; the layering fills gaps below an index.
-const MAX_INDEX: usize = 9999;
 
 /// Where to read a configuration from.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +34,19 @@ pub struct Sources {
     pub text: Option<String>,
     /// The environment.
     pub variables: Vec<(OsString, OsString)>,
+    /// Whether a store in a file must have its directory, as it must when the gateway starts.
+    pub checks_store: bool,
+}
+
+/// The layers, laid over each other.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    /// The values by section.
+    pub(super) tables: Map<String, Value>,
+    /// Where each table of the file begins; the layering keeps the origins of values only.
+    pub(super) places: Places,
+    /// What cannot be read at all, and was left out.
+    pub(super) mistakes: Vec<Mistake>,
 }
 
 impl Sources {
@@ -49,6 +57,7 @@ impl Sources {
             usual_places: USUAL_PLACES.map(PathBuf::from).to_vec(),
             text: None,
             variables: std::env::vars_os().collect(),
+            checks_store: false,
         }
     }
 
@@ -58,42 +67,44 @@ impl Sources {
         self.file.as_ref().or_else(usual).map(PathBuf::as_path)
     }
 
-    /// Lays the layers over each other. What cannot be read at all is a mistake, and left out.
-    pub(super) fn merge(&self) -> (Map<String, Value>, Vec<Mistake>) {
-        let mut mistakes = Vec::new();
+    /// Lays the layers over each other. `known` are the settings that variables may name.
+    pub(super) fn merge(&self, known: &Known) -> Merged {
+        let mut merged = Merged::default();
         let mut builder = config::Config::builder();
-        builder = builder.add_source(Layer::of_toml(DEFAULTS, &Origin::Default, &mut mistakes));
+        let mistakes = &mut merged.mistakes;
+        let defaults = toml_file::read(DEFAULTS, &|_| Origin::Default.label());
+        builder = builder.add_source(Layer::of(defaults, "the defaults", mistakes).0);
+        if let Some((name, text)) = self.read_file(mistakes) {
+            let label = |line: usize| Origin::File(format!("{name}:{line}")).label();
+            let (layer, places) = Layer::of(toml_file::read(&text, &label), &name, mistakes);
+            builder = builder.add_source(layer);
+            merged.places = places;
+        }
+        for (path, value) in variable::read(&self.variables, known, mistakes) {
+            builder = builder.add_source(Layer(Map::from_iter([(path, value)])));
+        }
+        let built = builder.build().and_then(|built| built.cache.into_table());
+        match built {
+            Ok(tables) => merged.tables = tables,
+            Err(error) => mistakes.push(Mistake::whole("configuration", error.to_string())),
+        }
+        merged
+    }
+
+    /// The name and the text of the file that is read.
+    fn read_file(&self, mistakes: &mut Vec<Mistake>) -> Option<(String, String)> {
         if let Some(text) = &self.text {
-            let origin = Origin::File("sipost.toml".to_owned());
-            builder = builder.add_source(Layer::of_toml(text, &origin, &mut mistakes));
-        } else if let Some(path) = self.chosen_file() {
-            let origin = Origin::File(path.display().to_string());
-            match fs::read_to_string(path) {
-                Ok(text) => {
-                    builder = builder.add_source(Layer::of_toml(&text, &origin, &mut mistakes));
-                }
-                Err(error) => mistakes.push(whole(&origin, format!("cannot be read: {error}"))),
+            return Some(("sipost.toml".to_owned(), text.clone()));
+        }
+        let path = self.chosen_file()?;
+        let name = path.display().to_string();
+        match fs::read_to_string(path) {
+            Ok(text) => Some((name, text)),
+            Err(error) => {
+                mistakes.push(Mistake::whole(&name, format!("cannot be read: {error}")));
+                None
             }
         }
-        for layer in variables(&self.variables, &mut mistakes) {
-            builder = builder.add_source(layer);
-        }
-        let merged = builder.build().and_then(|built| built.cache.into_table());
-        let table = merged.unwrap_or_else(|error| {
-            mistakes.push(whole(&Origin::Default, error.to_string()));
-            Map::new()
-        });
-        (table, mistakes)
-    }
-}
-
-/// A mistake of a whole file or variable.
-fn whole(origin: &Origin, problem: String) -> Mistake {
-    Mistake {
-        path: origin.label(),
-        problem,
-        accepted: String::new(),
-        origin: None,
     }
 }
 
@@ -112,96 +123,18 @@ impl Source for Layer {
 }
 
 impl Layer {
-    fn of_toml(text: &str, origin: &Origin, mistakes: &mut Vec<Mistake>) -> Self {
-        let parsed = config::File::from_str(text, FileFormat::Toml).collect();
-        let table = parsed.unwrap_or_else(|error| {
-            let reason = error.to_string();
-            let problem = format!("is not TOML: {}", reason.trim_end().replace('\n', "\n    "));
-            mistakes.push(whole(origin, problem));
-            Map::new()
-        });
-        let label = origin.label();
-        match relabel(Value::new(None, ValueKind::Table(table)), &label).kind {
-            ValueKind::Table(named) => Self(named),
-            _ => Self(Map::new()),
-        }
-    }
-}
-
-/// The same value, saying where it came from, without the keys that hold an empty text: those count
-/// as not set, and must not hide a weaker layer.
-pub(super) fn relabel(value: Value, label: &String) -> Value {
-    let kind = match value.kind {
-        ValueKind::Table(table) => {
-            let empty = |v: &Value| matches!(&v.kind, ValueKind::String(text) if text.is_empty());
-            let kept = table.into_iter().filter(|(_, v)| !empty(v));
-            ValueKind::Table(kept.map(|(key, v)| (key, relabel(v, label))).collect())
-        }
-        ValueKind::Array(items) => {
-            ValueKind::Array(items.into_iter().map(|item| relabel(item, label)).collect())
-        }
-        scalar => scalar,
-    };
-    Value::new(Some(label), kind)
-}
-
-/// A layer for each of our variables: a variable that goes deeper into a list comes after the one
-/// that sets the list. Empty ones count as not set.
-fn variables(given: &[(OsString, OsString)], mistakes: &mut Vec<Mistake>) -> Vec<Layer> {
-    let mut ours = BTreeMap::new();
-    for (name, value) in given {
-        let Some(path) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
-            continue;
-        };
-        let origin = Origin::Variable(format!("{PREFIX}{path}"));
-        let Some(text) = value.to_str() else {
-            mistakes.push(whole(&origin, "is not UTF-8".to_owned()));
-            continue;
-        };
-        match expression(path) {
-            Some(_) if text.is_empty() => {}
-            Some(expression) => drop(ours.insert(expression, (origin, text))),
-            None => mistakes.push(whole(&origin, "names no setting".to_owned())),
-        }
-    }
-    let layer = |(path, (origin, text)): (String, (Origin, &str))| {
-        let label = origin.label();
-        let value = match path.as_str() {
-            "account" => inline(text).map(|value| relabel(value, &label)),
-            _ => None,
-        };
-        let value = value.unwrap_or_else(|| Value::new(Some(&label), text));
-        Layer(Map::from_iter([(path, value)]))
-    };
-    ours.into_iter().map(layer).collect()
-}
-
-/// `ACCOUNT__0__PASSWORD` as `account[0].password`.
-fn expression(path: &str) -> Option<String> {
-    let mut written = String::new();
-    for segment in path.to_lowercase().split("__") {
-        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if segment.is_empty() || !segment.chars().all(word) {
-            return None;
-        }
-        match segment.parse::<usize>() {
-            Ok(index) if index <= MAX_INDEX && !written.is_empty() => {
-                written.push_str(&format!("[{index}]"));
+    /// A document as a layer, and where its tables begin.
+    fn of(
+        read: Result<toml_file::Document, toml_file::NotToml>,
+        name: &str,
+        mistakes: &mut Vec<Mistake>,
+    ) -> (Self, Places) {
+        match read {
+            Ok(document) => (Self(document.values), document.places),
+            Err(error) => {
+                mistakes.push(error.in_file(name));
+                (Self(Map::new()), Places::new())
             }
-            Ok(_) => return None,
-            Err(_) if written.is_empty() => written.push_str(segment),
-            Err(_) => written.push_str(&format!(".{segment}")),
         }
     }
-    Some(written)
-}
-
-/// A value as TOML writes it in one line: `["a", "b"]`, `{ name = "a" }`.
-pub(super) fn inline(text: &str) -> Option<Value> {
-    let document = format!("value = {text}");
-    let mut parsed = config::File::from_str(&document, FileFormat::Toml)
-        .collect()
-        .ok()?;
-    // A line break would let the text add keys of its own.
-    (parsed.len() == 1).then(|| parsed.remove("value"))?
 }

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Origin {
     /// `config/default.toml`, compiled in.
     Default,
-    /// A file, by its path.
+    /// A line of a file, as `path:line`.
     File(String),
     /// An environment variable, by its name.
     Variable(String),
@@ -20,7 +20,7 @@ impl Origin {
     pub(super) fn of_label(label: Option<&str>) -> Self {
         match label {
             None | Some(Self::DEFAULT) => Self::Default,
-            Some(name) if name.starts_with(super::layers::PREFIX) => {
+            Some(name) if name.starts_with(super::variable::PREFIX) => {
                 Self::Variable(name.to_owned())
             }
             Some(path) => Self::File(path.to_owned()),
@@ -50,15 +50,27 @@ impl fmt::Display for Origin {
 /// One thing that is wrong.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mistake {
-    /// The key's path, such as `account[0].servers[1].url`, or the file or variable that is wrong
-    /// as a whole.
+    /// The key's path, such as `account[0].servers[1].url`, or the file or variable that cannot be
+    /// read at all.
     pub path: String,
     /// What is wrong. Never quotes a secret.
     pub problem: String,
     /// What is taken instead; empty when the problem says it.
     pub accepted: String,
-    /// Where the value came from; `None` when it is missing.
+    /// Where the value came from, or the table that lacks it; `None` when nothing was written.
     pub origin: Option<Origin>,
+}
+
+impl Mistake {
+    /// Of a file or variable that cannot be read at all.
+    pub(super) fn whole(name: &str, problem: String) -> Self {
+        Self {
+            path: name.to_owned(),
+            problem,
+            accepted: String::new(),
+            origin: None,
+        }
+    }
 }
 
 impl fmt::Display for Mistake {

@@ -7,6 +7,7 @@
 mod account;
 mod address;
 mod auth;
+mod certificates;
 mod delivery;
 mod http;
 mod layers;
@@ -20,9 +21,12 @@ mod section;
 mod sip;
 mod store;
 mod telemetry;
+mod toml_file;
 mod twins;
 mod units;
 mod value;
+mod variable;
+mod web_address;
 mod webhooks;
 
 #[cfg(test)]
@@ -39,6 +43,7 @@ pub use address::Registrar;
 pub use auth::Auth;
 pub use auth::Token;
 pub use auth::TokenAccess;
+pub use certificates::Authorities;
 pub use delivery::Delivery;
 pub use http::Http;
 pub use http::HttpTls;
@@ -64,10 +69,13 @@ pub use store::Synchronous;
 pub use telemetry::LogFormat;
 pub use telemetry::Otlp;
 pub use telemetry::Telemetry;
+pub use web_address::is_this_machine;
+pub use web_address::masked;
 pub use webhooks::Webhooks;
 
 use self::report::Report;
 use self::section::Section;
+use self::variable::Known;
 use crate::message::Limits;
 
 /// Everything that can be set, checked.
@@ -106,25 +114,16 @@ pub struct Loaded {
 
 /// Reads the configuration, or finds every mistake in it.
 pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
-    let (mut tables, unreadable) = sources.merge();
-    let report = Report::default();
-    report.mistakes.borrow_mut().extend(unreadable);
-
-    let accounts = tables.remove("account");
-    let mut section = |name: &str| Section::new(name, tables.remove(name), &report);
-    let config = Config {
-        http: Http::read(section("http")),
-        store: Store::read(section("store")),
-        accounts: read_accounts(accounts, &report),
-        sip: Sip::read(section("sip")),
-        delivery: Delivery::read(section("delivery")),
-        webhooks: Webhooks::read(section("webhooks")),
-        retention: Retention::read(section("retention")),
-        telemetry: Telemetry::read(section("telemetry")),
-        sandbox: Sandbox::read(section("sandbox")),
+    let merged = sources.merge(&known_settings());
+    let report = Report {
+        places: merged.places,
+        ..Report::default()
     };
-    Section::of_rest(tables, &report).finish();
-    config.http.auth.check_accounts(&config.accounts, &report);
+    report.mistakes.borrow_mut().extend(merged.mistakes);
+    let config = read(merged.tables, &report);
+    if sources.checks_store {
+        config.store.check(&report);
+    }
 
     let mistakes = report.mistakes.into_inner();
     if !mistakes.is_empty() {
@@ -135,6 +134,36 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
         settings: report.settings.into_inner(),
         file: sources.chosen_file().map(PathBuf::from),
     })
+}
+
+fn read(mut tables: ::config::Map<String, ::config::Value>, report: &Report) -> Config {
+    let accounts = tables.remove("account");
+    let mut section = |name: &str| Section::new(name, tables.remove(name), report);
+    let config = Config {
+        http: Http::read(section("http")),
+        store: Store::read(section("store")),
+        accounts: read_accounts(accounts, report),
+        sip: Sip::read(section("sip")),
+        delivery: Delivery::read(section("delivery")),
+        webhooks: Webhooks::read(section("webhooks")),
+        retention: Retention::read(section("retention")),
+        telemetry: Telemetry::read(section("telemetry")),
+        sandbox: Sandbox::read(section("sandbox")),
+    };
+    Section::of_rest(tables, report).finish();
+    config.http.auth.check_accounts(&config.accounts, report);
+    config
+}
+
+/// Every setting there is, those of an account included: what variables may name.
+fn known_settings() -> Known {
+    let defaults = Sources::default().merge(&Known::default());
+    let report = Report::default();
+    read(defaults.tables, &report);
+    let no_values = ::config::ValueKind::Table(::config::Map::new());
+    let account = ::config::Value::new(None, no_values);
+    Account::read(Section::new("account[0]", Some(account), &report));
+    Known::of(&report.settings.into_inner())
 }
 
 fn read_accounts(value: Option<::config::Value>, report: &Report) -> Vec<Account> {

@@ -2,8 +2,13 @@
 
 use std::cell::RefCell;
 
+use config::Value;
+use config::ValueKind;
+
 use super::mistake::Mistake;
 use super::mistake::Origin;
+use super::toml_file::Places;
+use super::value;
 
 /// One key as it holds: what `sipost config` prints.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -23,9 +28,28 @@ pub struct Setting {
 pub(super) struct Report {
     pub(super) mistakes: RefCell<Vec<Mistake>>,
     pub(super) settings: RefCell<Vec<Setting>>,
+    /// Where the tables of the file begin.
+    pub(super) places: Places,
 }
 
 impl Report {
+    /// Where the value at this path came from. A table that was laid over another one has lost its
+    /// origin, but not that of the values in it.
+    pub(super) fn origin(&self, path: &str, value: &Value) -> Origin {
+        let own = value::origin_of(value);
+        let is_merged = matches!(value.kind, ValueKind::Table(_)) && own == Origin::Default;
+        match is_merged {
+            true => self.place(path).unwrap_or_else(|| strongest(value)),
+            false => own,
+        }
+    }
+
+    /// Where the table of this path begins in the file, if it does.
+    pub(super) fn place(&self, path: &str) -> Option<Origin> {
+        let label = self.places.get(path)?;
+        Some(Origin::of_label(Some(label)))
+    }
+
     /// Notes a mistake.
     pub(super) fn note(&self, path: &str, problem: &str, accepted: &str, origin: Option<Origin>) {
         self.mistakes.borrow_mut().push(Mistake {
@@ -47,6 +71,17 @@ impl Report {
     }
 }
 
+/// The strongest layer that something in this value came from.
+fn strongest(value: &Value) -> Origin {
+    match &value.kind {
+        ValueKind::Table(values) => values.values().map(strongest).max(),
+        ValueKind::Array(items) => items.iter().map(strongest).max(),
+        _ => None,
+    }
+    .unwrap_or(Origin::Default)
+    .max(value::origin_of(value))
+}
+
 /// The path of a key.
 pub(super) fn join(section: &str, key: &str) -> String {
     match section {
@@ -57,6 +92,11 @@ pub(super) fn join(section: &str, key: &str) -> String {
 
 /// The key that was probably meant.
 pub(super) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+    // In short words one wrong letter, or two that changed places, are most of it.
+    let is_next = |other: &&&'k str| strsim::osa_distance(key, other) == 1;
+    if let Some(next) = known.iter().find(is_next) {
+        return Some(next);
+    }
     let alike = |other: &&'k str| (strsim::jaro_winkler(key, other) * 1000.0) as u32;
     let nearest = known.iter().copied().max_by_key(alike)?;
     (alike(&nearest) > 850).then_some(nearest)

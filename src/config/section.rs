@@ -42,6 +42,8 @@ pub(super) struct Section<'a> {
     broken: bool,
     /// Whether its keys are settings of their own; those of a table within a list are not.
     listed: bool,
+    /// Where the table was written; `None` when it was not.
+    origin: Option<Origin>,
     report: &'a Report,
 }
 
@@ -54,11 +56,15 @@ impl<'a> Section<'a> {
             known: BTreeSet::new(),
             broken: false,
             listed: true,
+            origin: None,
             report,
         };
-        let origin = value.as_ref().map(value::origin_of);
+        let origin = value.as_ref().map(|value| report.origin(name, value));
         match value.map(|value| value.kind) {
-            Some(ValueKind::Table(values)) => section.values = values,
+            Some(ValueKind::Table(values)) => {
+                section.values = values;
+                section.origin = origin.filter(|origin| *origin != Origin::Default);
+            }
             None | Some(ValueKind::Nil) => {
                 section.broken = true;
                 section.note(name, "is missing", "", None);
@@ -121,7 +127,7 @@ impl<'a> Section<'a> {
                 Some(near) => format!("there is no such key, perhaps {near} was meant"),
                 None => "there is no such key".to_owned(),
             };
-            let origin = Some(value::origin_of(value));
+            let origin = Some(self.report.origin(&path, value));
             self.note(&path, &problem, &known.join(", "), origin);
         }
     }
@@ -142,7 +148,8 @@ impl<'a> Section<'a> {
     /// Notes that a key is missing.
     pub(super) fn miss(&self, key: &str, accepted: &str) {
         if !self.broken {
-            self.note(&join(&self.name, key), "is missing", accepted, None);
+            let origin = self.origin.clone();
+            self.note(&join(&self.name, key), "is missing", accepted, origin);
         }
     }
 
@@ -212,16 +219,16 @@ impl<'a> Section<'a> {
 
     /// A list of tables, each of which may be written as a text for its key `short`.
     ///
-    /// `None` when the key is not set or holds no list. In what is shown of it, the key `secret` of
-    /// each table is value::masked.
+    /// `None` when the key is not set or holds no list. In what is shown of it, the keys `secrets`
+    /// of each table are masked.
     pub(super) fn tables(
         &mut self,
         key: &'static str,
         short: Option<&str>,
-        secret: Option<&str>,
+        secrets: &[&str],
     ) -> Option<Vec<Self>> {
         let (report, path) = (self.report, join(&self.name, key));
-        let items = self.items(key, secret)?;
+        let items = self.items(key, secrets)?;
         let table = |(index, item): (usize, Value)| {
             let item = match (&item.kind, short) {
                 (ValueKind::String(_), Some(short)) => {
@@ -248,7 +255,7 @@ impl<'a> Section<'a> {
             self.show(key, None, None);
             return None;
         };
-        self.show(key, Some(value::literal(&value, None)), Some(&value));
+        self.show(key, Some(value::literal(&value, &[])), Some(&value));
         let parsed = parse(&value);
         if parsed.is_none() {
             let path = join(&self.name, key);
@@ -276,7 +283,7 @@ impl<'a> Section<'a> {
         parse: impl Fn(&Value) -> Option<T>,
     ) -> Vec<T> {
         let path = join(&self.name, key);
-        let Some(items) = self.items(key, None) else {
+        let Some(items) = self.items(key, &[]) else {
             return Vec::new();
         };
         let mut parsed = Vec::with_capacity(items.len());
@@ -290,7 +297,7 @@ impl<'a> Section<'a> {
     }
 
     /// The items of a list; a variable writes it as TOML or with commas.
-    fn items(&mut self, key: &'static str, secret: Option<&str>) -> Option<Vec<Value>> {
+    fn items(&mut self, key: &'static str, secrets: &[&str]) -> Option<Vec<Value>> {
         let Some(value) = self.take(key) else {
             self.show(key, None, None);
             return None;
@@ -300,14 +307,14 @@ impl<'a> Section<'a> {
         let Some(items) = value::list_of(&value) else {
             let accepted = "a list, such as [\"a\", \"b\"]";
             let from = Some(value::origin_of(&value));
-            match secret {
-                Some(_) => self.note(&path, "is no list", accepted, from),
-                None => self.refuse(&path, &value, accepted),
+            match secrets.is_empty() {
+                false => self.note(&path, "is no list", accepted, from),
+                true => self.refuse(&path, &value, accepted),
             }
             return None;
         };
         let whole = Value::new(Some(&label), ValueKind::Array(items.clone()));
-        self.show(key, Some(value::literal(&whole, secret)), Some(&value));
+        self.show(key, Some(value::literal(&whole, secrets)), Some(&value));
         Some(items)
     }
 
@@ -331,7 +338,7 @@ impl<'a> Section<'a> {
     }
 
     fn refuse(&self, path: &str, value: &Value, accepted: &str) {
-        let problem = format!("{} is not taken", value::literal(value, None));
+        let problem = format!("{} is not taken", value::refused(value));
         self.note(path, &problem, accepted, Some(value::origin_of(value)));
     }
 

@@ -1,9 +1,13 @@
 //! `[sip]`: how agents connect, stay connected and come back.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+
+use super::certificates::Authorities;
 use super::secret::Secret;
 use super::section::Section;
 
@@ -35,8 +39,8 @@ pub struct Sip {
     pub max_message: usize,
     /// The largest SIP message taken from a server, in bytes.
     pub max_frame: usize,
-    /// Certificates (PEM) to trust beside those of the system.
-    pub ca_file: Option<PathBuf>,
+    /// Certificates to trust beside those of the system.
+    pub authorities: Authorities,
     /// What to show servers that ask for a client certificate.
     pub client_certificate: Option<ClientCertificate>,
     /// Name and value of headers of the WebSocket handshake.
@@ -54,13 +58,13 @@ pub enum Keepalive {
     Off,
 }
 
-/// The files of a client certificate, both PEM.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// What is shown to servers that ask who connects.
+#[derive(Clone, Debug)]
 pub struct ClientCertificate {
     /// The certificate and those up to its root.
-    pub certificate: PathBuf,
+    pub chain: Vec<CertificateDer<'static>>,
     /// Its private key.
-    pub key: PathBuf,
+    pub key: Arc<PrivateKeyDer<'static>>,
 }
 
 /// What a message may have at most: from its headers alone to what one HTTP request can bring.
@@ -95,7 +99,7 @@ impl Sip {
             register_rate: section.integer("register_rate", 1..=100_000),
             max_message: section.size("max_message", MAX_MESSAGE),
             max_frame: section.size("max_frame", 4096..=16 << 20),
-            ca_file: section.file("ca_file"),
+            authorities: section.authorities("ca_file"),
             client_certificate: ClientCertificate::read(&mut section),
             upgrade_headers: upgrade_headers(&mut section),
         };
@@ -110,23 +114,23 @@ impl Sip {
 
 impl ClientCertificate {
     fn read(section: &mut Section<'_>) -> Option<Self> {
-        let certificate = section.file("client_cert_file");
-        let key = section.file("client_key_file");
-        match (certificate, key) {
-            (Some(certificate), Some(key)) => Some(Self { certificate, key }),
-            (None, None) => None,
-            (Some(_), None) => {
-                section.miss(
-                    "client_key_file",
-                    "the key that belongs to client_cert_file",
-                );
-                None
-            }
-            (None, Some(_)) => {
-                section.miss("client_cert_file", "the certificate of client_key_file");
-                None
-            }
+        let has = (
+            section.has("client_cert_file"),
+            section.has("client_key_file"),
+        );
+        let certificates = section.certificates("client_cert_file");
+        let key = section.private_key("client_key_file");
+        if has == (true, false) {
+            let accepted = "the key that belongs to client_cert_file";
+            section.miss("client_key_file", accepted);
         }
+        if has == (false, true) {
+            section.miss("client_cert_file", "the certificate of client_key_file");
+        }
+        let ((_, chain), (_, key)) = certificates.zip(key)?;
+        section.check_pair("client_key_file", &chain, &key);
+        let key = Arc::new(key);
+        Some(Self { chain, key })
     }
 }
 

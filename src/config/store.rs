@@ -1,10 +1,15 @@
 //! `[store]`: where messages and events are kept.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::fs::Access;
 use url::Url;
 
+use super::certificates::Authorities;
+use super::report::Report;
+use super::report::Setting;
 use super::secret::Secret;
 use super::section::Section;
 
@@ -21,8 +26,8 @@ pub struct Store {
     pub recent_bytes: usize,
     /// The password for PostgreSQL, when the URL has none.
     pub password: Option<Secret>,
-    /// A file of certificates that PostgreSQL's is checked against, beside the system's.
-    pub ca_file: Option<PathBuf>,
+    /// Certificates that PostgreSQL's is checked against, beside the system's.
+    pub authorities: Authorities,
     /// Connections to PostgreSQL for reading.
     pub connections: u32,
     /// How long what this replica holds stays its own when nothing is heard from it.
@@ -68,7 +73,7 @@ impl Store {
             recent_events: section.integer("recent_events", 0..=10_000_000_u32),
             recent_bytes: section.size("recent_bytes", 0..=16 << 30),
             password: section.secret("password", "password_file"),
-            ca_file: section.file("ca_file"),
+            authorities: section.authorities("ca_file"),
             connections: section.integer("connections", 1..=100_u32),
             lease: section.duration("lease", MIN_LEASE, MAX_LEASE),
             replica: section.text("replica", "a name", |text| Some(text.to_owned())),
@@ -76,12 +81,51 @@ impl Store {
         section.finish();
         store
     }
+
+    /// Notes a place where no store can be opened.
+    ///
+    /// Nothing is opened: to close a database that this process has open would end SQLite's locks.
+    pub(super) fn check(&self, report: &Report) {
+        let Place::Sqlite(path) = &self.place else {
+            return;
+        };
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            Some(_) | None => Path::new("."),
+        };
+        let is_in_file = |setting: &Setting| setting.key == "url_file" && setting.value.is_some();
+        let key = match report.settings.borrow().iter().any(is_in_file) {
+            true => "store.url_file",
+            false => "store.url",
+        };
+        let wrong = |place: &Path, problem: &str| {
+            let problem = format!("{} {problem}", place.display());
+            let accepted = "a path in a directory that is there and can be written to";
+            report.wrong(key, &problem, accepted);
+        };
+        let all = Access::READ_OK | Access::WRITE_OK;
+        match directory.metadata() {
+            Err(error) => wrong(directory, &format!("cannot be used: {error}")),
+            Ok(found) if !found.is_dir() => wrong(directory, "is not a directory"),
+            Ok(_) => match rustix::fs::access(directory, all | Access::EXEC_OK) {
+                Err(error) => wrong(directory, &format!("cannot be written to: {error}")),
+                Ok(()) if path.is_dir() => wrong(path, "is a directory"),
+                Ok(()) if path.exists() => {
+                    if let Err(error) = rustix::fs::access(path, all) {
+                        wrong(path, &format!("cannot be written to: {error}"));
+                    }
+                }
+                Ok(()) => {}
+            },
+        }
+    }
 }
 
 impl Place {
     fn parse(url: &str) -> Option<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let is_usable = Url::parse(url).is_ok_and(|url| url.has_host() && url.path().len() > 1);
+            let is_usable = Url::parse(url).is_ok_and(|url| url.has_host() && url.path().len() > 1)
+                && url.parse::<tokio_postgres::Config>().is_ok();
             return is_usable.then(|| Self::Postgres(Secret::new(url)));
         }
         let path = url.strip_prefix("sqlite://")?;

@@ -1,9 +1,8 @@
 //! `[telemetry]`: what is told of what goes on.
 
-use std::path::PathBuf;
-
 use url::Url;
 
+use super::certificates::Authorities;
 use super::secret::Secret;
 use super::section::Section;
 
@@ -27,8 +26,8 @@ pub struct Otlp {
     pub url: Url,
     /// Name and value of headers.
     pub headers: Vec<(String, Secret)>,
-    /// Certificates (PEM) to trust beside those of the system.
-    pub ca_file: Option<PathBuf>,
+    /// Certificates to trust beside those of the system.
+    pub authorities: Authorities,
     /// The share of the traces begun here that is kept, from 0 to 1.
     pub ratio: f64,
 }
@@ -78,12 +77,12 @@ impl Otlp {
             "\"Name: value\" with the name and value of an HTTP header",
             header,
         );
-        let ca_file = section.file("otlp_ca_file");
+        let authorities = section.authorities("otlp_ca_file");
         let ratio = section.share("trace_ratio");
         Some(Self {
             url: url?,
             headers,
-            ca_file,
+            authorities,
             ratio,
         })
     }

@@ -447,21 +447,143 @@ fn spans_go_below_the_address_of_a_collector() {
     }
 }
 
+fn fixture(name: &str) -> String {
+    format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
 #[test]
 fn a_client_certificate_has_a_key() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("a.pem");
-    fs::write(&file, "").unwrap();
-    let line = |key: &str| format!("{key} = \"{}\"\n", file.display());
-    let (certificate, key) = (line("client_cert_file"), line("client_key_file"));
+    let line = |key: &str, name: &str| format!("{key} = \"{}\"\n", fixture(name));
+    let certificate = line("client_cert_file", "first.pem");
+    let key = line("client_key_file", "first.key");
     let both = sip(&format!("{certificate}{key}")).unwrap();
     assert!(both.client_certificate.is_some());
     is_one(sip(&certificate), "sip.client_key_file: is missing");
     is_one(sip(&key), "sip.client_cert_file: is missing");
-    is_one(
-        sip("ca_file = \"/nowhere\""),
-        "sip.ca_file: the file \"/nowhere\" cannot be read",
+}
+
+#[test]
+fn certificates_and_keys_are_what_they_are_given_as_and_go_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.pem");
+    let text = "-----BEGIN CERTIFICATE-----\ntop-secret!\n-----END CERTIFICATE-----\n";
+    fs::write(&broken, text).unwrap();
+    let broken = broken.display().to_string();
+    let (first, key, second) = (
+        fixture("first.pem"),
+        fixture("first.key"),
+        fixture("second.key"),
     );
+    for (section, certificate_key, key_key) in [
+        ("http.tls", "certificate_file", "key_file"),
+        ("sip", "client_cert_file", "client_key_file"),
+    ] {
+        let read = |certificate: &str, key: &str| {
+            let certificate = format!("{certificate_key} = '{certificate}'");
+            let text = format!("[{section}]\n{certificate}\n{key_key} = '{key}'\n");
+            Config::from_toml(&text).map_err(|mistakes| lines_of(&mistakes))
+        };
+        read(&first, &key).unwrap();
+        let of_certificate = |problem: String| format!("{section}.{certificate_key}: {problem}");
+        let of_key = |problem: String| format!("{section}.{key_key}: {problem}");
+        for (certificate, key, wrong, line) in [
+            (
+                &first,
+                &second,
+                of_key("does not go with the certificate".to_owned()),
+                3,
+            ),
+            (
+                &key,
+                &key,
+                of_certificate(format!("the file {key:?} has no certificate in it")),
+                2,
+            ),
+            (
+                &first,
+                &first,
+                of_key(format!("the file {first:?} has no private key in it")),
+                3,
+            ),
+            (
+                &broken,
+                &key,
+                of_certificate(format!("the file {broken:?} is not")),
+                2,
+            ),
+        ] {
+            let found = read(certificate, key).unwrap_err();
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].starts_with(&wrong), "{wrong}\n{found:?}");
+            let place = format!("(in sipost.toml:{line})");
+            assert!(found[0].ends_with(&place), "{found:?}");
+            assert!(!found[0].contains("top-secret"), "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_file_of_authorities_has_at_least_one_and_each_can_be_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = folder.path().join("none.pem");
+    fs::write(&none, "# nothing yet\n").unwrap();
+    let odd = folder.path().join("odd.pem");
+    let text = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    fs::write(&odd, text).unwrap();
+    let (none, odd) = (none.display().to_string(), odd.display().to_string());
+    for (section, key) in [
+        ("sip", "ca_file"),
+        ("store", "ca_file"),
+        ("webhooks", "ca_file"),
+        ("telemetry", "otlp_ca_file"),
+    ] {
+        let read = |path: &str| {
+            let config = Config::from_toml(&format!("[{section}]\n{key} = '{path}'"));
+            config.map_err(|mistakes| lines_of(&mistakes))
+        };
+        read(&fixture("authority.pem")).unwrap();
+        for (path, problem) in [
+            ("/nowhere", "the file \"/nowhere\" cannot be read"),
+            (&none, "the file"),
+            (&fixture("first.key"), "the file"),
+            (&odd, "a certificate in it cannot be used"),
+        ] {
+            is_one(read(path), &format!("{section}.{key}: {problem}"));
+        }
+    }
+}
+
+#[test]
+fn a_store_in_a_file_has_a_directory_that_can_be_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain");
+    fs::write(&plain, "").unwrap();
+    let check = |path: &std::path::Path| {
+        let sources = Sources {
+            text: Some(format!("[store]\nurl = 'sqlite://{}'", path.display())),
+            checks_store: true,
+            ..Sources::default()
+        };
+        load(&sources).map_err(|mistakes| lines_of(&mistakes))
+    };
+    check(&folder.path().join("new.db")).unwrap();
+    check(&plain).unwrap();
+    assert!(!folder.path().join("new.db").exists());
+    for (path, problem) in [
+        (
+            folder.path().join("missing/new.db"),
+            "cannot be used: No such file",
+        ),
+        (plain.join("new.db"), "is not a directory"),
+        (folder.path().to_owned(), "is a directory"),
+    ] {
+        let found = check(&path).unwrap_err();
+        assert!(found[0].starts_with("store.url: "), "{found:?}");
+        assert!(found[0].contains(problem), "{found:?}");
+        assert!(found[0].ends_with("(in sipost.toml:2)"), "{found:?}");
+    }
+    let found = mistakes("store.url = 'postgres://u@h/d?sslmode=sometimes'");
+    assert_eq!(found.len(), 1, "{found:?}");
 }
 
 #[test]
@@ -546,7 +668,7 @@ fn every_mistake_is_told_at_once_with_its_place() {
     assert!(!found.concat().contains("top-secret"));
     assert_eq!(
         found[5],
-        "sip.keepalive: \"shout\" is not taken; accepted: \"ping\", \"crlf\", \"none\" (in sipost.toml)"
+        "sip.keepalive: \"shout\" is not taken; accepted: \"ping\", \"crlf\", \"none\" (in sipost.toml:8)"
     );
 }
 
@@ -599,7 +721,8 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
         found.unwrap().origin.to_string()
     };
     assert_eq!(origin("sip", "timer_f"), "SIPOST__SIP__TIMER_F");
-    assert_eq!(origin("sip", "ping_interval"), file.display().to_string());
+    let line = format!("{}:3", file.display());
+    assert_eq!(origin("sip", "ping_interval"), line);
     assert_eq!(origin("sip", "pong_timeout"), "default");
     assert_eq!(origin("account[1]", "uri"), "SIPOST__ACCOUNT__1__URI");
 }
@@ -630,6 +753,158 @@ fn a_stronger_layer_decides_between_a_secret_and_its_file() {
     let mut sources = variables(&[("SIPOST__ACCOUNT__0__PASSWORD", "x")]);
     sources.file = Some(file);
     assert!(load(&sources).is_ok());
+}
+
+/// Each line of a file in which something is wrong is named, and so is each variable.
+#[test]
+fn a_mistake_says_in_which_line_or_variable_it_is() {
+    let text = "typo = 1\n[webhook]\n\n[http.tsl]\n[htp]\nlisten = 'x'\n[sip]\n\
+                extra.deep = 1\n[[account]]\nuri = 'sip:a@b.c'\n\
+                servers = [\n  { url = 'wss://a' },\n  { weight = 1 },\n  { url = 'ftp://a' },\n]\n";
+    let mut sources = variables(&[
+        ("SIPOST__HTP__LISTEN", "127.0.0.1:1"),
+        ("SIPOST__SPI__TIMER_F", "10s"),
+        ("SIPOST__ACCOUNT__1__URI", "sip:x@y.z"),
+    ]);
+    sources.text = Some(text.to_owned());
+    let found = lines_of(&load(&sources).unwrap_err());
+    for (start, end) in [
+        ("typo: there is no such key", "(in sipost.toml:1)"),
+        (
+            "webhook: there is no such key, perhaps webhooks",
+            "(in sipost.toml:2)",
+        ),
+        (
+            "http.tsl: there is no such key, perhaps tls",
+            "(in sipost.toml:4)",
+        ),
+        (
+            "htp: there is no such key, perhaps http",
+            "(in sipost.toml:5)",
+        ),
+        (
+            "spi: there is no such key, perhaps sip",
+            "(in $SIPOST__SPI__TIMER_F)",
+        ),
+        ("sip.extra: there is no such key", "(in sipost.toml:8)"),
+        (
+            "account[0].servers[1].url: is missing",
+            "(in sipost.toml:13)",
+        ),
+        ("account[0].servers[2].url: ", "(in sipost.toml:14)"),
+        (
+            "account[1].servers: is missing",
+            "(in $SIPOST__ACCOUNT__1__URI)",
+        ),
+    ] {
+        let told = found.iter().find(|line| line.starts_with(start));
+        let is_there = told.is_some_and(|line| line.ends_with(end));
+        assert!(is_there, "{start} {end}\n{found:#?}");
+    }
+    assert_eq!(found.len(), 9, "{found:#?}");
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_its_line_and_without_its_text() {
+    for (text, line) in [
+        ("[[account]]\npassword = \"top-secret\nuri = 1", 2),
+        ("[[account]]\npassword = top-secret", 2),
+        ("[[account]]\npassword \"top-secret\"", 2),
+        ("[[account]]\npassword = \"top-secret\" top-secret", 2),
+        (
+            "[[account]]\npassword = \"a\"\npassword = \"top-secret\"",
+            3,
+        ),
+        ("[[account]]\n\n  top-secret\n", 3),
+        ("[[account]]\npassword = \"\\q top-secret\"", 2),
+        ("[sip]\ntimer_f = 99999999999999999999", 2),
+        ("[sip]\r\n\r\ntimer_f = top-secret", 3),
+        ("password = [\"top-secret\"", 1),
+        ("[account.top-secret", 1),
+        ("\u{e4}\u{e4}\u{e4}top-secret", 1),
+    ] {
+        let found = mistakes(text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let start = format!("sipost.toml:{line}:");
+        assert!(found[0].starts_with(&start), "{text:?}\n{found:?}");
+        assert!(found[0].contains(": is not TOML: "), "{text:?}\n{found:?}");
+        assert!(!found[0].contains("secret"), "{found:?}");
+        assert!(!found[0].contains('\n'), "{found:?}");
+    }
+    let found = mistakes("[sip]\ntimer_f = \u{e4} 1");
+    assert!(found[0].starts_with("sipost.toml:2:11: "), "{found:?}");
+}
+
+#[test]
+fn a_variable_with_the_wrong_underscores_is_told_the_one_that_was_meant() {
+    for (name, meant) in [
+        ("SIPOST_HTTP_LISTEN", "SIPOST__HTTP__LISTEN"),
+        ("SIPOST__HTTP_LISTEN", "SIPOST__HTTP__LISTEN"),
+        ("SIPOST_HTTP__LISTEN", "SIPOST__HTTP__LISTEN"),
+        ("SIPOST___HTTP__LISTEN", "SIPOST__HTTP__LISTEN"),
+        ("Sipost__Http__Listen", "SIPOST__HTTP__LISTEN"),
+        ("SIPOST_SIP_TIMER_F", "SIPOST__SIP__TIMER_F"),
+        ("SIPOST_STORE_URL_FILE", "SIPOST__STORE__URL_FILE"),
+        ("SIPOST_HTTP_TLS_KEY_FILE", "SIPOST__HTTP__TLS__KEY_FILE"),
+        ("SIPOST_ACCOUNT_0_PASSWORD", "SIPOST__ACCOUNT__0__PASSWORD"),
+        ("SIPOST_ACCOUNT_12_URI", "SIPOST__ACCOUNT__12__URI"),
+    ] {
+        let found = load(&variables(&[(name, "top-secret")])).unwrap_err();
+        let expected = format!("{name}: there is no such variable, {meant} was meant");
+        assert_eq!(lines_of(&found), [expected]);
+        assert!(load(&variables(&[(name, "")])).is_ok());
+    }
+    // What Kubernetes says of a service named sipost or sipost-http, and what is ours.
+    for name in [
+        "SIPOST_SERVICE_HOST",
+        "SIPOST_PORT",
+        "SIPOST_PORT_8080_TCP_ADDR",
+        "SIPOST_HTTP_SERVICE_HOST",
+        "SIPOST_HTTP_PORT",
+        "SIPOST_CONFIG",
+        "SIPOST_URL",
+        "SIPOST_TOKEN",
+        "SIPOSTHTTPLISTEN",
+    ] {
+        assert!(load(&variables(&[(name, "x")])).is_ok(), "{name}");
+    }
+    assert!(load(&variables(&[("SIPOST__sip__timer_f", "10s")])).is_ok());
+}
+
+#[test]
+fn a_file_may_begin_with_a_byte_order_mark_and_end_its_lines_as_windows_does() {
+    let config = Config::from_toml("\u{feff}[sip]\r\ntimer_f = \"10s\"\r\n").unwrap();
+    assert_eq!(config.sip.timer_f, Duration::from_secs(10));
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        fs::write(&file, format!("\u{feff}{text}\r\n")).unwrap();
+        format!("{name} = '{}'\n", file.display())
+    };
+    let url = write("url_file", "sqlite://a.db");
+    let password = write("password_file", "open sesame");
+    let headers = write("upgrade_headers_file", "X-A: b\r\nX-C: d");
+    let hash = write("sha256_file", &"0f".repeat(32)).replace('\n', "");
+    let secret = write("secret_file", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let key = write("encryption_key_file", key);
+    let config = Config::from_toml(&format!(
+        "http.tokens = [{{ name = 'a', {hash} }}]\n[store]\n{url}[sip]\n{headers}\
+         [webhooks]\n{secret}{key}[[account]]\n{LEAST}{password}"
+    ))
+    .unwrap();
+    assert_eq!(config.store.place, Place::Sqlite("a.db".into()));
+    let headers = &config.sip.upgrade_headers;
+    assert_eq!((headers[0].0.as_str(), headers[1].1.expose()), ("X-A", "d"));
+    let password = Credentials::Password(Secret::new("open sesame"));
+    assert_eq!(config.accounts[0].credentials, password);
+    // Nothing but a mark is an empty file.
+    let file = folder.path().join("password_file");
+    fs::write(&file, "\u{feff}\r\n").unwrap();
+    is_one(
+        with(&format!("password_file = '{}'", file.display())),
+        "account[0].password_file: the file",
+    );
 }
 
 #[test]

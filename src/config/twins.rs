@@ -1,7 +1,6 @@
-//! Files, and secrets: each written out or in a file that its twin names.
+//! Secrets: each written out or in a file that its twin names.
 
 use std::fs;
-use std::path::PathBuf;
 
 use config::Value;
 
@@ -12,16 +11,6 @@ use super::section::Section;
 use super::value;
 
 impl Section<'_> {
-    /// The path of a file that can be read, or nothing.
-    pub(super) fn file(&mut self, key: &'static str) -> Option<PathBuf> {
-        let path = self.text(key, "the path of a file", |text| Some(PathBuf::from(text)))?;
-        if let Err(error) = fs::File::open(&path) {
-            let problem = format!("the file {path:?} cannot be read: {error}");
-            self.wrong(key, &problem, "the path of a file");
-        }
-        Some(path)
-    }
-
     /// A secret, or what the file holds that its twin `{key}_file` names.
     pub(super) fn secret(&mut self, key: &'static str, file_key: &'static str) -> Option<Secret> {
         let accepted = "a text of one line";
@@ -38,7 +27,7 @@ impl Section<'_> {
         accepted: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        self.twin_text(key, file_key, |_| value::masked(), accepted, parse)
+        self.twin_text(key, file_key, |_| value::secret(), accepted, parse)
     }
 
     /// A URL that may hold a password, which is all that is masked of it; or what the file holds
@@ -50,7 +39,7 @@ impl Section<'_> {
         accepted: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        let shown = |value: &Value| value::literal(value, None);
+        let shown = |value: &Value| value::literal(value, &[]);
         self.twin_text(key, file_key, shown, accepted, parse)
     }
 
@@ -99,7 +88,7 @@ impl Section<'_> {
         accepted: &str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Vec<T> {
-        let (inline, file) = self.take_twins(key, file_key, |_| value::masked());
+        let (inline, file) = self.take_twins(key, file_key, |_| value::secret());
         let (path, texts, origin) = match (inline, file) {
             (Some(value), _) => {
                 let texts = value::list_of(&value)
@@ -159,7 +148,7 @@ impl Section<'_> {
         self.show(key, inline.as_ref().map(shown), inline.as_ref());
         self.show(
             file_key,
-            file.as_ref().map(|v| value::literal(v, None)),
+            file.as_ref().map(|v| value::literal(v, &[])),
             file.as_ref(),
         );
         (inline, file)
@@ -171,11 +160,14 @@ impl Section<'_> {
             self.note(path, "is not a path", accepted, Some(origin.clone()));
             return None;
         };
-        match fs::read_to_string(file) {
-            // Editors and `echo` end a file with a line break that is not part of the secret.
-            Ok(text) if !text.trim_end_matches(['\r', '\n']).is_empty() => {
-                Some(text.trim_end_matches(['\r', '\n']).to_owned())
-            }
+        // Editors and `echo` end a file with a line break that is not part of the secret, and some
+        // editors begin it with a byte order mark.
+        let secret = |text: String| {
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+            text.trim_end_matches(['\r', '\n']).to_owned()
+        };
+        match fs::read_to_string(file).map(secret) {
+            Ok(secret) if !secret.is_empty() => Some(secret),
             Ok(_) => {
                 let problem = format!("the file {file:?} is empty");
                 self.note(path, &problem, accepted, Some(origin.clone()));

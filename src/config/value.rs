@@ -5,10 +5,12 @@ use std::time::Duration;
 use config::Value;
 use config::ValueKind;
 
-use super::layers;
 use super::mistake::Origin;
 use super::secret::Secret;
+use super::toml_file;
 use super::units;
+use super::web_address::masked;
+use super::web_address::masked_strictly;
 
 pub(super) fn origin_of(value: &Value) -> Origin {
     Origin::of_label(value.origin())
@@ -66,8 +68,7 @@ pub(super) fn list_of(value: &Value) -> Option<Vec<Value>> {
 /// A list as a variable writes it.
 pub(super) fn split(text: &str, label: &String) -> Option<Vec<Value>> {
     if text.trim_start().starts_with('[') {
-        let value = layers::inline(text)?;
-        return match layers::relabel(value, label).kind {
+        return match toml_file::inline(text, label)?.kind {
             ValueKind::Array(items) => Some(items),
             _ => None,
         };
@@ -78,39 +79,45 @@ pub(super) fn split(text: &str, label: &String) -> Option<Vec<Value>> {
     Some(items.collect())
 }
 
-pub(super) fn masked() -> String {
+pub(super) fn secret() -> String {
     format!("\"{}\"", Secret::MASK)
 }
 
-/// A value as TOML writes it; the key `secret` of tables is masked.
-pub(super) fn literal(value: &Value, secret: Option<&str>) -> String {
+/// A value as TOML writes it; the keys `secrets` of tables are masked, and what URLs may hold of one.
+pub(super) fn literal(value: &Value, secrets: &[&str]) -> String {
+    write(value, secrets, masked)
+}
+
+/// A value that is not taken, as TOML writes it. It may be a URL that was mistyped.
+pub(super) fn refused(value: &Value) -> String {
+    write(value, &[], masked_strictly)
+}
+
+fn write(value: &Value, secrets: &[&str], shown: fn(&str) -> String) -> String {
     match &value.kind {
-        ValueKind::String(text) => toml::Value::String(without_user(text)).to_string(),
+        ValueKind::String(text) => toml::Value::String(shown(text)).to_string(),
         ValueKind::Array(items) => {
-            let items: Vec<String> = items.iter().map(|item| literal(item, secret)).collect();
+            let items: Vec<String> = items
+                .iter()
+                .map(|item| write(item, secrets, shown))
+                .collect();
             format!("[{}]", items.join(", "))
         }
         ValueKind::Table(table) => {
             let mut keys: Vec<_> = table.iter().collect();
             keys.sort_by_key(|(key, _)| key.as_str());
-            let pair = |(key, value): (&String, &Value)| match secret {
-                Some(secret) if secret == key => format!("{key} = {}", masked()),
-                _ => format!("{key} = {}", literal(value, secret)),
+            let pair = |(key, value): (&String, &Value)| {
+                let is_secret = secrets.contains(&key.as_str());
+                let shown = if is_secret {
+                    secret()
+                } else {
+                    write(value, secrets, shown)
+                };
+                format!("{key} = {shown}")
             };
             let pairs: Vec<String> = keys.into_iter().map(pair).collect();
             format!("{{ {} }}", pairs.join(", "))
         }
         scalar => scalar.to_string(),
     }
-}
-
-/// A URL without what may be a password in it; any other text as it is.
-fn without_user(text: &str) -> String {
-    if let Some((scheme, rest)) = text.split_once("://") {
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        if let Some(at) = rest[..end].rfind('@') {
-            return format!("{scheme}://{}{}", Secret::MASK, &rest[at..]);
-        }
-    }
-    text.to_owned()
 }

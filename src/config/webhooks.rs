@@ -1,12 +1,12 @@
 //! `[webhooks]`: how events are posted.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ipnet::IpNet;
 
+use super::certificates::Authorities;
 use super::secret::Secret;
 use super::section::Section;
 use super::units;
@@ -19,7 +19,7 @@ pub struct Webhooks {
     /// Encrypts the secrets of standing webhooks in the store: 32 bytes in base64.
     pub encryption_key: Option<Secret>,
     /// Certificates to trust beside those of the system.
-    pub ca_file: Option<PathBuf>,
+    pub authorities: Authorities,
     /// How long an endpoint may take to answer.
     pub timeout: Duration,
     /// How long to wait before each further attempt.
@@ -48,7 +48,7 @@ impl Webhooks {
                 "32 bytes in base64",
                 encryption_key,
             ),
-            ca_file: section.file("ca_file"),
+            authorities: section.authorities("ca_file"),
             timeout: section.duration("timeout", Duration::from_millis(10), 300 * second),
             schedule: section.durations("schedule"),
             concurrency: section.size("concurrency", 1..=10_000),

@@ -23,7 +23,7 @@ impl Agent {
         let Some(server) = self.list.get(at).cloned() else {
             return Phase::Ended;
         };
-        self.shown.connecting_to(server.url.as_str());
+        self.shown.connecting_to(&server.shown);
         let mut dialing = self.open(server);
         loop {
             tokio::select! {

@@ -95,7 +95,7 @@ impl Agent {
             Parting::Done => match line.better.take() {
                 Some((at, socket)) => {
                     if let Some(server) = self.list.get(at) {
-                        self.shown.connecting_to(server.url.as_str());
+                        self.shown.connecting_to(&server.shown);
                     }
                     Phase::Online(socket, at)
                 }

@@ -73,13 +73,14 @@ impl Setup {
     pub(super) fn new(servers: impl IntoIterator<Item = (String, u32)>) -> Self {
         let servers = servers.into_iter().map(|(url, weight)| Server {
             url: url.parse().unwrap(),
+            shown: url.into(),
             weight,
         });
         Self {
             servers: servers.collect(),
             dialing: Dialing {
                 connect_timeout: PATIENCE,
-                tls: watch::channel(agent::client_config(None, None).unwrap()).1,
+                tls: watch::channel(agent::client_config(&[], None).unwrap()).1,
                 headers: Vec::new(),
                 max_frame: 64 * 1024,
             },

@@ -1,7 +1,5 @@
 //! `wss`: whom an agent trusts, and what it shows of itself.
 
-use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rcgen::BasicConstraints;
@@ -18,7 +16,6 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::server::WebPkiClientVerifier;
-use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -29,6 +26,7 @@ use super::stage::Peer;
 use super::stage::Setup;
 use super::stage::Stage;
 use super::stage::soon;
+use crate::agent::Identification;
 use crate::agent::TlsError;
 use crate::agent::client_config;
 use crate::sip::testing::value;
@@ -105,34 +103,23 @@ fn acceptor(own: &Signed, clients: Option<&Authority>) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// Files of the operator.
-struct Files(TempDir);
-
-impl Files {
-    fn new() -> Self {
-        Self(TempDir::new().unwrap())
-    }
-
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.path().join(name);
-        fs::write(&path, text).unwrap();
-        path
-    }
-}
-
 /// An agent that trusts this authority, and shows this certificate.
 fn agent(house: &House, host: &str, trusts: &Authority, shows: Option<&Signed>) -> Stage {
-    let files = Files::new();
-    let authority = files.write("authority.pem", &trusts.pem);
     let own = shows.map(|own| {
-        let certificate = files.write("client.pem", &own.certificate);
-        (certificate, files.write("client.key", &own.key))
+        let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+        (vec![der(&own.certificate)], key)
     });
-    let own = own
-        .as_ref()
-        .map(|(chain, key)| (chain.as_path(), key.as_path()));
+    agent_trusting(house, host, &[der(&trusts.pem)], own)
+}
+
+fn agent_trusting(
+    house: &House,
+    host: &str,
+    trusts: &[CertificateDer<'static>],
+    shows: Option<Identification>,
+) -> Stage {
     let mut setup = Setup::new([(format!("wss://{host}:{}/sip", house.port()), 1)]);
-    setup.dialing.tls = watch::channel(client_config(Some(&authority), own).unwrap()).1;
+    setup.dialing.tls = watch::channel(client_config(trusts, shows).unwrap()).1;
     setup.start()
 }
 
@@ -231,25 +218,68 @@ async fn a_server_that_asks_for_a_client_certificate_is_shown_it() {
     house.accept().await;
 }
 
-#[test]
-fn files_that_hold_no_certificate_are_named() {
-    let files = Files::new();
-    let (authority, other) = (Authority::new(), Authority::new().signs("a"));
-    let own = authority.signs("alice.example");
-    let missing = files.0.path().join("missing.pem");
-    let empty = files.write("empty.pem", "no certificate\n");
-    let certificate = files.write("client.pem", &own.certificate);
-    let wrong_key = files.write("other.key", &other.key);
-
-    for path in [&missing, &empty] {
-        let error = client_config(Some(path), None).unwrap_err();
-        assert!(matches!(&error, TlsError::File { path: named, .. } if named == path));
-        assert!(error.to_string().contains(&path.display().to_string()));
+/// What `openssl req -x509` makes is the certificate of a server and its own authority.
+fn self_signed(name: &str, is_ca: IsCa, year: i32) -> Signed {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.is_ca = is_ca;
+    params.not_before = date_time_ymd(2000, 1, 1);
+    params.not_after = date_time_ymd(year, 1, 1);
+    Signed {
+        certificate: params.self_signed(&key).unwrap().pem(),
+        key: key.serialize_pem(),
     }
-    let pair = Some((certificate.as_path(), empty.as_path()));
-    let error = client_config(None, pair).unwrap_err();
-    assert!(matches!(error, TlsError::File { path, .. } if path == empty));
-    let pair = Some((certificate.as_path(), wrong_key.as_path()));
-    let error = client_config(None, pair).unwrap_err();
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_itself_listed_is_trusted_whoever_signed_it() {
+    let ca = || IsCa::Ca(BasicConstraints::Unconstrained);
+    for own in [
+        self_signed("localhost", ca(), 4000),
+        self_signed("localhost", IsCa::NoCa, 4000),
+        Authority::new().signs("localhost"),
+    ] {
+        let house = House::open().await;
+        let listed = [der(&Authority::new().pem), der(&own.certificate)];
+        let mut stage = agent_trusting(&house, "localhost", &listed, None);
+        let stream = secured(&house, &acceptor(&own, None)).await;
+        Peer::upgrade(stream).await.register().await;
+        stage.up().await;
+    }
+}
+
+/// To be listed replaces the authority, and nothing else.
+#[tokio::test]
+async fn a_listed_certificate_counts_for_its_names_and_its_time_and_its_key_only() {
+    let ca = || IsCa::Ca(BasicConstraints::Unconstrained);
+    let listed = self_signed("localhost", ca(), 4000);
+    let elsewhere = self_signed("elsewhere.example", ca(), 4000);
+    let expired = self_signed("localhost", ca(), 2001);
+    let expired_leaf = self_signed("localhost", IsCa::NoCa, 2001);
+    let twin = self_signed("localhost", ca(), 4000);
+    for (shown, listed, reason) in [
+        (&elsewhere, &elsewhere, "not valid for name"),
+        (&expired, &expired, "expired"),
+        (&expired_leaf, &expired_leaf, "expired"),
+        (&twin, &listed, "CaUsedAsEndEntity"),
+    ] {
+        let house = House::open().await;
+        let stage = agent_trusting(&house, "localhost", &[der(&listed.certificate)], None);
+        let refusing = acceptor(shown, None);
+        let refused = soon(refusing.accept(house.accept().await)).await;
+        assert!(refused.is_err(), "{reason}");
+        stage.told("TLS: ").await;
+        assert!(stage.error().contains(reason), "{}", stage.error());
+    }
+}
+
+#[test]
+fn a_key_that_does_not_go_with_its_certificate_is_refused() {
+    let (own, other) = (
+        self_signed("a", IsCa::NoCa, 4000),
+        self_signed("a", IsCa::NoCa, 4000),
+    );
+    let key = PrivateKeyDer::from_pem_slice(other.key.as_bytes()).unwrap();
+    let error = client_config(&[], Some((vec![der(&own.certificate)], key))).unwrap_err();
     assert!(matches!(error, TlsError::ClientCertificate(_)), "{error}");
 }

@@ -366,13 +366,13 @@ mod tests {
         let settings = Otlp {
             url: url.parse().unwrap(),
             headers: Vec::new(),
-            ca_file: None,
+            authorities: Default::default(),
             ratio: 1.0,
         };
         let metrics = Metrics::new();
         let (traces, exporter) = Traces::new(
             &settings,
-            crate::agent::client_config(None, None).unwrap(),
+            crate::agent::client_config(&[], None).unwrap(),
             "one".to_owned(),
             Targets::Plain,
             metrics.clone(),

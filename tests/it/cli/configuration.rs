@@ -35,10 +35,10 @@ async fn check_tells_every_mistake_and_ends_with_78() {
     let file = file.display();
     for line in [
         format!(
-            "account[0].uri: \"alice\" is not taken; accepted: a SIP URI with a user, such as \"sip:alice@example.com\" (in {file})"
+            "account[0].uri: \"alice\" is not taken; accepted: a SIP URI with a user, such as \"sip:alice@example.com\" (in {file}:6)"
         ),
         format!(
-            "account[0].servers: names no server; accepted: at least one server, such as [{{ url = \"wss://example.com/ws\", weight = 10 }}] (in {file})"
+            "account[0].servers: names no server; accepted: at least one server, such as [{{ url = \"wss://example.com/ws\", weight = 10 }}] (in {file}:8)"
         ),
         "sip.timer_f: \"soon\" is not taken; accepted: a duration".to_owned(),
         "(in $SIPOST__SIP__TIMER_F)".to_owned(),
@@ -117,4 +117,87 @@ async fn help_and_version_end_with_0_and_wrong_usage_with_2() {
         let ended = run(&mut sipost(arguments)).await;
         assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.stderr);
     }
+}
+
+/// What the gateway would stop at is said by `check` first, in the same words and with the same code.
+#[tokio::test]
+async fn check_and_serve_say_no_to_the_same_with_78() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixtures = format!("{}/tests/fixtures/tls", env!("CARGO_MANIFEST_DIR"));
+    let empty = folder.path().join("empty.pem");
+    fs::write(&empty, "").unwrap();
+    let good = folder.path().join("sipost.db").display().to_string();
+    let missing = folder.path().join("missing/sipost.db");
+    let store = |path: &str| format!("store.url = 'sqlite://{path}'\n");
+    for (text, problem) in [
+        (store(&missing.display().to_string()), "store.url: "),
+        (
+            format!("{}sip.ca_file = '{}'", store(&good), empty.display()),
+            "sip.ca_file: ",
+        ),
+        (
+            format!(
+                "{}[http.tls]\ncertificate_file = '{fixtures}/first.key'\nkey_file = '{fixtures}/first.key'",
+                store(&good)
+            ),
+            "http.tls.certificate_file: ",
+        ),
+        (
+            format!(
+                "{}[http.tls]\ncertificate_file = '{fixtures}/first.pem'\nkey_file = '{fixtures}/second.key'",
+                store(&good)
+            ),
+            "http.tls.key_file: ",
+        ),
+        (
+            format!("{}http.listen = 'localhost:80'", store(&good)),
+            "http.listen: ",
+        ),
+    ] {
+        let file = folder.path().join("sipost.toml");
+        fs::write(&file, &text).unwrap();
+        let file = file.display().to_string();
+        let checked = run(&mut sipost(&["check", "--config", &file])).await;
+        let served = run(&mut sipost(&["serve", "--config", &file])).await;
+        assert_eq!(checked.code, Some(78), "{text}\n{}", checked.stderr);
+        assert!(checked.stderr.contains(problem), "{}", checked.stderr);
+        assert!(
+            checked.stderr.contains("sipost.toml:"),
+            "{}",
+            checked.stderr
+        );
+        assert_eq!((served.code, served.stderr), (Some(78), checked.stderr));
+    }
+}
+
+#[tokio::test]
+async fn neither_check_nor_config_prints_what_stands_in_a_broken_line_or_in_a_url() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sipost.toml");
+    fs::write(&file, "[[account]]\npassword = \"open sesame\n").unwrap();
+    for command in ["check", "config", "serve", "health"] {
+        let ended = run(sipost(&[command]).env("SIPOST_CONFIG", &file)).await;
+        assert_eq!(ended.code, Some(78), "{command}: {}", ended.stderr);
+        let told = ended.stderr + &ended.stdout;
+        assert!(told.contains("sipost.toml:2:"), "{command}: {told}");
+        assert!(!told.contains("sesame"), "{command}: {told}");
+    }
+    let servers = "wss://a.example/ws?token=sesame";
+    let ended = run(sipost(&["config"])
+        .env("SIPOST__ACCOUNT__0__URI", "sip:alice@example.com")
+        .env("SIPOST__ACCOUNT__0__SERVERS", servers)
+        .env("SIPOST__STORE__URL", "postgres://u@db/d?password=sesame"))
+    .await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(
+        ended.stdout.contains("wss://a.example/ws?***"),
+        "{}",
+        ended.stdout
+    );
+    assert!(
+        ended.stdout.contains("postgres://***@db/d?***"),
+        "{}",
+        ended.stdout
+    );
+    assert!(!ended.stdout.contains("sesame"), "{}", ended.stdout);
 }
