@@ -1,6 +1,5 @@
 //! A client of a running gateway: what `send` and `tail` talk through.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::lines::printable;
+use crate::config;
+use crate::config::is_this_machine;
 
 /// Where the gateway is, and how to be let in.
 #[derive(Clone, Debug, clap::Args)]
@@ -46,7 +47,7 @@ pub(super) enum Trouble {
     )]
     Unreachable {
         /// Where we looked.
-        url: Url,
+        url: String,
         /// What the system says.
         reason: String,
     },
@@ -60,7 +61,7 @@ pub(super) enum Trouble {
     #[error("what answers at {url} is not sipost: {reason}")]
     Foreign {
         /// Where we looked.
-        url: Url,
+        url: String,
         /// What it did.
         reason: String,
     },
@@ -95,6 +96,9 @@ pub(super) struct Client {
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest answer taken, other than a stream. Ours stay far below.
+const MAX_ANSWER: usize = 4 << 20;
 
 /// How long a stream may say nothing. The gateway's heartbeat comes far sooner.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -133,8 +137,11 @@ impl Client {
             request = request.header("Idempotency-Key", key);
         }
         let response = self.ask(request).await?;
-        let accepted = response.json().await;
-        accepted.map_err(|error| self.foreign(&reason(&error)))
+        let bytes = read(response)
+            .await
+            .map_err(|reason| self.foreign(&reason))?;
+        let accepted = serde_json::from_slice(&bytes);
+        accepted.map_err(|error| self.foreign(&error.to_string()))
     }
 
     /// Opens an event stream; `None` when it has ended for good.
@@ -180,7 +187,7 @@ impl Client {
             request = request.bearer_auth(token);
         }
         let response = request.send().await.map_err(|error| Trouble::Unreachable {
-            url: self.base.clone(),
+            url: shown(&self.base),
             reason: reason(&error),
         })?;
         match response.status() {
@@ -190,7 +197,8 @@ impl Client {
     }
 
     async fn refusal(&self, status: StatusCode, response: Response) -> Trouble {
-        let Ok(problem) = response.json::<Problem>().await else {
+        let bytes = read(response).await.unwrap_or_default();
+        let Ok(problem) = serde_json::from_slice::<Problem>(&bytes) else {
             return self.foreign(&format!("it answers {status}"));
         };
         let sentence = sentence(&problem, status);
@@ -202,10 +210,27 @@ impl Client {
 
     fn foreign(&self, reason: &str) -> Trouble {
         Trouble::Foreign {
-            url: self.base.clone(),
+            url: shown(&self.base),
             reason: printable(reason),
         }
     }
+}
+
+/// The whole body of an answer, if it is one that a gateway would give.
+async fn read(mut response: Response) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
+        if bytes.len() + chunk.len() > MAX_ANSWER {
+            return Err(format!("its answer has more than {MAX_ANSWER} bytes"));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// A URL for people, without what may be a password in it.
+pub(super) fn shown(url: &Url) -> String {
+    config::masked(url.as_str())
 }
 
 /// `The message cannot be sent: /target: …; /ttl: …`
@@ -256,13 +281,6 @@ fn parse_url(text: &str) -> Result<Url, String> {
         true => Ok(url),
         false => Err("an http or https URL, such as http://127.0.0.1:8080".to_owned()),
     }
-}
-
-/// A proxy could not reach what only this machine reaches.
-fn is_this_machine(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// TLS with the provider we have; the system's roots are read only where they are needed.
@@ -342,18 +360,5 @@ mod tests {
             sentence(&Problem::default(), StatusCode::BAD_REQUEST),
             "400 Bad Request"
         );
-    }
-
-    #[test]
-    fn loopback_is_reached_without_a_proxy() {
-        for (url, expected) in [
-            ("http://127.0.0.1:8080", true),
-            ("http://[::1]:8080", true),
-            ("http://localhost", true),
-            ("http://10.0.0.1", false),
-            ("https://localhost.example", false),
-        ] {
-            assert_eq!(is_this_machine(&parse_url(url).unwrap()), expected, "{url}");
-        }
     }
 }

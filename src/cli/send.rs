@@ -11,6 +11,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::Failure;
+use super::client;
 use super::client::Client;
 use super::client::Connection;
 use super::follow::Follower;
@@ -86,7 +87,7 @@ pub(super) async fn run(send: &Send) -> Result<ExitCode, Failure> {
         .post(&message, send.idempotency_key.as_deref())
         .await?;
     let id = accepted["id"].as_str().unwrap_or_default().to_owned();
-    let address = client.at(&format!("/messages/{id}"));
+    let address = client::shown(&client.at(&format!("/messages/{id}")));
     tokio::select! {
         ended = follow(send, client, &accepted, &id) => ended,
         _ = tokio::signal::ctrl_c() => {

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::Failure;
+use super::client;
 use super::client::Client;
 use super::client::Connection;
 use super::follow::Follower;
@@ -73,7 +74,7 @@ async fn follow(tail: &Tail) -> Result<ExitCode, Failure> {
     let mut follower = Follower::new(client, path, tail.query(), since);
     follower.begin().await?;
     if !tail.json {
-        let url = &tail.connection.url;
+        let url = client::shown(&tail.connection.url);
         output::aside(&format!("following {url}; Ctrl-C ends it"));
     }
     let mut lines = Lines::new(TimeZone::system(), super::wall_time(&Clock::system()));

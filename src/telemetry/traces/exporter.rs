@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Otlp;
+use crate::config::is_this_machine;
 use crate::telemetry::Metrics;
 
 /// Spans that wait. Of more the newest are dropped, and counted.
@@ -59,14 +60,17 @@ impl Exporter {
         spans: mpsc::Receiver<SpanData>,
         metrics: Metrics,
     ) -> Result<Self, TracesError> {
-        let client = reqwest::Client::builder()
+        let mut client = reqwest::Client::builder()
             .user_agent(concat!("sipost/", env!("CARGO_PKG_VERSION")))
             // What is meant for the collector, its key above all, is meant for nobody else.
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .timeout(TIMEOUT)
-            .tls_backend_preconfigured(tls.as_ref().clone())
-            .build()?;
+            .tls_backend_preconfigured(tls.as_ref().clone());
+        if is_this_machine(&settings.url) {
+            client = client.no_proxy();
+        }
+        let client = client.build()?;
         let header = |(name, value): &(String, crate::config::Secret)| {
             (name.clone(), value.expose().to_owned())
         };

@@ -183,3 +183,94 @@ async fn a_server_that_is_no_gateway_is_told_so() {
         ended.stderr
     );
 }
+
+/// Answers each connection with this head, and then with a body that goes on until nobody reads.
+async fn endless(head: &'static str, piece: &'static str) -> String {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::io::AsyncWriteExt as _;
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut request = [0; 1024];
+                let _ = connection.read(&mut request).await;
+                let _ = connection.write_all(head.as_bytes()).await;
+                let body = piece.repeat(1024);
+                while connection.write_all(body.as_bytes()).await.is_ok() {}
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_given_up() {
+    let accepted = "HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\n\r\n{\"id\":\"";
+    let refused = "HTTP/1.1 400 Bad Request\r\n\r\n{\"title\":\"";
+    let stream = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: ";
+    for (head, piece, arguments, told) in [
+        (
+            accepted,
+            "xxxxxxxx",
+            &["send", "bob", "Hello"][..],
+            "more than",
+        ),
+        (
+            refused,
+            "xxxxxxxx",
+            &["send", "bob", "Hello"],
+            "400 Bad Request",
+        ),
+        (stream, "xxxxxxxx", &["tail"], "more than"),
+        (stream, "x\ndata: ", &["tail"], "more than"),
+    ] {
+        let url = endless(head, piece).await;
+        let ended = run(sipost(arguments).env("SIPOST_URL", &url)).await;
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains(told),
+            "{arguments:?}: {}",
+            ended.stderr
+        );
+    }
+}
+
+#[tokio::test]
+async fn neither_a_proxy_nor_the_screen_is_told_what_this_machine_is_asked() {
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy_url = format!("http://{}", proxy.local_addr().unwrap());
+    let stream = format!("{SENDING}{SUCCEEDED}");
+    let gateway = Scripted::start([accepted(), Answer::stream(&stream)]).await;
+    let port = gateway.url.rsplit(':').next().unwrap();
+    let url = format!("http://u:sesame@127.0.0.1:{port}");
+    let mut command = sipost(&["send", "bob", "Hello", "--url", &url]);
+    for name in [
+        "HTTP_PROXY",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "all_proxy",
+    ] {
+        command.env(name, &proxy_url);
+    }
+    let ended = run(&mut command).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let asked = tokio::time::timeout(std::time::Duration::ZERO, proxy.accept()).await;
+    assert!(asked.is_err(), "the proxy was asked");
+
+    let nobody = format!("http://u:sesame@{}", proxy.local_addr().unwrap());
+    drop(proxy);
+    for arguments in [&["send", "bob", "Hello"][..], &["tail"]] {
+        let ended = run(sipost(arguments).env("SIPOST_URL", &nobody)).await;
+        assert_eq!(ended.code, Some(2));
+        assert!(
+            ended.stderr.contains("nothing answers at"),
+            "{}",
+            ended.stderr
+        );
+        assert!(!ended.stderr.contains("sesame"), "{}", ended.stderr);
+    }
+}
