@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use reqwest::dns::Addrs;
@@ -126,6 +127,11 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .dns_resolver(guarded)
+            // What RFC 9112 §5 lets a recipient take: folded lines, blanks before a colon, and a
+            // line that is no header at all, which says nothing of the status.
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_ignore_invalid_headers_in_responses(true)
             .connect_timeout(timeout)
             .pool_idle_timeout(IDLE)
             .tls_backend_preconfigured(tls.as_ref().clone())
@@ -200,14 +206,17 @@ async fn read(mut response: reqwest::Response, first: &mut Vec<u8>) {
     }
 }
 
-/// `Retry-After` (RFC 9110 §10.2.3): seconds, or a date.
+/// `Retry-After` (RFC 9110 §10.2.3): seconds, or a date in any of the three forms of §5.6.7.
 fn delay(text: &str, now: Timestamp) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds));
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // A number too large for us is still a number.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
-    let date = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
-    let at = Timestamp::from_millis(date.timestamp().as_millisecond());
-    Some(at.since(now))
+    let at = httpdate::parse_http_date(text).ok()?;
+    let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let millis = i64::try_from(since_epoch.as_millis()).ok()?;
+    Some(Timestamp::from_millis(millis).since(now))
 }
 
 /// Why there is no answer, without the URL, whose query may be a secret.

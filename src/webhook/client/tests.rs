@@ -268,6 +268,98 @@ async fn an_endpoint_that_says_nothing_is_not_waited_for_for_long() {
     );
 }
 
+/// RFC 9110 §15.2 and RFC 9112 §2.2, §4, §5, §6, §8: what servers write that are not careful.
+#[tokio::test]
+async fn an_answer_is_read_as_leniently_as_a_recipient_may() {
+    for (answer, status, first) in [
+        ("HTTP/1.1 200\r\ncontent-length: 0\r\n\r\n", 200, ""),
+        ("HTTP/1.1 200 \r\ncontent-length: 0\r\n\r\n", 200, ""),
+        ("HTTP/1.0 200 OK\r\n\r\nto its end", 200, "to its end"),
+        ("HTTP/1.1 200 OK\ncontent-length: 2\n\nok", 200, "ok"),
+        (
+            "\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+            200,
+            "ok",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nX: a\r\n b\r\ncontent-length: 2\r\n\r\nok",
+            200,
+            "ok",
+        ),
+        ("HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok", 200, "ok"),
+        (
+            "HTTP/1.1 200 OK\r\nno header\r\ncontent-length: 2\r\n\r\nok",
+            200,
+            "ok",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nX: \u{e4}\r\ncontent-length: 2\r\n\r\nok",
+            200,
+            "ok",
+        ),
+        (
+            "HTTP/1.1 200 \u{d6}K\r\ncontent-length: 2\r\n\r\nok",
+            200,
+            "ok",
+        ),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nok",
+            200,
+            "ok",
+        ),
+        (
+            "HTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 None\r\n\r\n",
+            204,
+            "",
+        ),
+        ("HTTP/1.1 204 None\r\ncontent-length: 2\r\n\r\nok", 204, ""),
+        (
+            "HTTP/1.1 204 None\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            204,
+            "",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\ncut",
+            200,
+            "cut",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok",
+            200,
+            "ok",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2;x=y\r\nok\r\n",
+            200,
+            "ok",
+        ),
+        ("HTTP/1.1 599 Odd\r\ncontent-length: 0\r\n\r\n", 599, ""),
+    ] {
+        let receiver = Receiver::start(answer).await;
+        let client = client(Told::new(&[&["127.0.0.1"]]), &["127.0.0.0/8"]);
+        let url = format!("http://app.example:{}/", receiver.port);
+        let expected = Answer::Answered {
+            status,
+            first: first.to_owned(),
+            retry_after: None,
+        };
+        assert_eq!(post(&client, &url).await, expected, "{answer:?}");
+    }
+}
+
+/// Heads without an end are given up, whatever they consist of.
+#[tokio::test]
+async fn an_answer_whose_head_does_not_end_is_none() {
+    for line in ["X: y\r\n", " folded\r\n", "no header\r\n", "X"] {
+        let head = format!("HTTP/1.1 200 OK\r\nX: y\r\n{}", line.repeat(1 << 17));
+        let receiver = Receiver::start(head).await;
+        let client = client(Told::new(&[&["127.0.0.1"]]), &["127.0.0.0/8"]);
+        let url = format!("http://app.example:{}/", receiver.port);
+        let answer = post(&client, &url).await;
+        assert!(matches!(answer, Answer::Silent(_)), "{line:?}: {answer:?}");
+    }
+}
+
 #[test]
 fn retry_after_is_seconds_or_a_date() {
     let now: Timestamp = "2026-11-22T05:00:00.000Z".parse().unwrap();
@@ -277,6 +369,9 @@ fn retry_after_is_seconds_or_a_date() {
         (" 7 ", Some(7)),
         ("Sun, 22 Nov 2026 05:01:30 GMT", Some(90)),
         ("Sun, 22 Nov 2026 04:00:00 GMT", Some(0)),
+        ("Sunday, 22-Nov-26 05:01:30 GMT", Some(90)),
+        ("Sun Nov 22 05:01:30 2026", Some(90)),
+        ("99999999999999999999999", Some(u64::MAX)),
         ("soon", None),
         ("-1", None),
         ("1.5", None),
