@@ -82,9 +82,9 @@ pub fn client_config(
 
 /// Takes a certificate that an authority signed, or one that is itself listed.
 ///
-/// `openssl req -x509` makes a certificate that is both the server's and its own authority (`CA:TRUE`),
-/// which WebPKI refuses as the certificate of a server. A listed certificate needs no authority: its
-/// dates and its names still count, as with curl.
+/// `openssl req -x509` makes a certificate that is both the server's and its own authority
+/// (`CA:TRUE`), which WebPKI refuses as the certificate of a server. A listed certificate needs no
+/// authority: its dates and its names still count, as with curl.
 #[derive(Debug)]
 struct OrListed {
     by_authority: Arc<WebPkiServerVerifier>,

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use super::ConfigFile;
 use super::Failure;
 use super::output::Output;
-use crate::config;
 use crate::config::Auth;
 use crate::config::Loaded;
 use crate::config::Sources;
@@ -19,10 +18,7 @@ pub(super) struct Check {
 }
 
 pub(super) fn run(sources: &Sources) -> Result<ExitCode, Failure> {
-    let loaded = config::load(&Sources {
-        checks_store: true,
-        ..sources.clone()
-    })?;
+    let loaded = super::load_to_start(sources)?;
     Output::new().line(&summary(&loaded))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -25,8 +25,14 @@ use clap::Parser;
 
 use self::client::Trouble;
 use crate::clock::Clock;
+use crate::config as settings;
+use crate::config::Loaded;
+use crate::config::Mistake;
 use crate::config::Mistakes;
+use crate::config::Place;
+use crate::config::Setting;
 use crate::config::Sources;
+use crate::store::postgres;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -138,6 +144,32 @@ fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Sandbox(arguments)) => on_one_thread(sandbox::run(&arguments)),
         None => serve::run(&arguments.serve),
     }
+}
+
+/// Reads a configuration that a gateway can start with. What is read while one runs is not looked at
+/// in this way: where the store is was decided at the start.
+fn load_to_start(sources: &Sources) -> Result<Loaded, Mistakes> {
+    let loaded = settings::load(&Sources {
+        checks_store: true,
+        ..sources.clone()
+    })?;
+    if let Place::Postgres(url) = &loaded.config.store.place
+        && postgres::Address::parse(url.expose(), None).is_err()
+    {
+        let is_url = |setting: &&Setting| {
+            let Setting { section, key, .. } = setting;
+            section == "store" && matches!(key.as_str(), "url" | "url_file")
+        };
+        let mut settings = loaded.settings.iter().filter(is_url);
+        let origin = settings.find(|setting| setting.value.is_some());
+        return Err(Mistakes(vec![Mistake {
+            path: "store.url".to_owned(),
+            problem: "is not taken by PostgreSQL".to_owned(),
+            accepted: "the parameters that its documentation lists".to_owned(),
+            origin: origin.map(|setting| setting.origin.clone()),
+        }]));
+    }
+    Ok(loaded)
 }
 
 fn on_one_thread(

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use super::ConfigFile;
 use super::Failure;
 use crate::app;
-use crate::config;
 use crate::config::Loaded;
 use crate::config::Sources;
 use crate::shutdown::Reloads;
@@ -28,11 +27,7 @@ pub(super) struct Serve {
 
 pub(super) fn run(serve: &Serve) -> Result<ExitCode, Failure> {
     let sources = serve.config.sources();
-    // Not when it is read again: where the store is was decided then.
-    let loaded = config::load(&Sources {
-        checks_store: true,
-        ..sources.clone()
-    })?;
+    let loaded = super::load_to_start(&sources)?;
     telemetry::start(&loaded.config.telemetry)
         .map_err(|error| Failure::Trouble(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

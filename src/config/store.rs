@@ -124,8 +124,7 @@ impl Store {
 impl Place {
     fn parse(url: &str) -> Option<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let is_usable = Url::parse(url).is_ok_and(|url| url.has_host() && url.path().len() > 1)
-                && url.parse::<tokio_postgres::Config>().is_ok();
+            let is_usable = Url::parse(url).is_ok_and(|url| url.has_host() && url.path().len() > 1);
             return is_usable.then(|| Self::Postgres(Secret::new(url)));
         }
         let path = url.strip_prefix("sqlite://")?;

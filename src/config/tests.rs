@@ -582,8 +582,6 @@ fn a_store_in_a_file_has_a_directory_that_can_be_written_to() {
         assert!(found[0].contains(problem), "{found:?}");
         assert!(found[0].ends_with("(in sipost.toml:2)"), "{found:?}");
     }
-    let found = mistakes("store.url = 'postgres://u@h/d?sslmode=sometimes'");
-    assert_eq!(found.len(), 1, "{found:?}");
 }
 
 #[test]

@@ -83,7 +83,7 @@ pub(super) fn secret() -> String {
     format!("\"{}\"", Secret::MASK)
 }
 
-/// A value as TOML writes it; the keys `secrets` of tables are masked, and what URLs may hold of one.
+/// A value as TOML writes it. The keys `secrets` of tables are masked, and the secret parts of URLs.
 pub(super) fn literal(value: &Value, secrets: &[&str]) -> String {
     write(value, secrets, masked)
 }

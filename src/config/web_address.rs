@@ -6,8 +6,8 @@ use url::Url;
 
 use super::secret::Secret;
 
-/// A URL without its user information, query and fragment, any of which may be a password; any other
-/// text as it is.
+/// A URL without its user information, query and fragment, any of which may be a password; any
+/// other text as it is.
 pub fn masked(text: &str) -> String {
     if !text.contains("//") {
         return text.to_owned();
@@ -68,8 +68,8 @@ fn without_password(text: &str) -> String {
     }
 }
 
-/// Whether this URL leads to this machine, whatever a name server says (RFC 6761 §6.3). A proxy could
-/// not reach it, and must not be told what is sent there.
+/// Whether this URL leads to this machine, whatever a name server says (RFC 6761 §6.3). A proxy
+/// could not reach it, and must not be told what is sent there.
 pub fn is_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => {

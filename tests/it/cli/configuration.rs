@@ -132,6 +132,10 @@ async fn check_and_serve_say_no_to_the_same_with_78() {
     for (text, problem) in [
         (store(&missing.display().to_string()), "store.url: "),
         (
+            "store.url = 'postgres://u@h/d?sslmode=sometimes'\n".to_owned(),
+            "store.url: ",
+        ),
+        (
             format!("{}sip.ca_file = '{}'", store(&good), empty.display()),
             "sip.ca_file: ",
         ),
