@@ -109,8 +109,12 @@ async fn a_certificate_that_does_not_fit_its_key_changes_nothing() {
     let other = fixture("second.pem");
     fs::copy(other, gateway.path("http.pem")).unwrap();
     gateway.signal(Signal::HUP);
-    let line = gateway.line("nothing was changed").await;
-    assert!(line.contains("http.pem"), "{line}");
+    let line = gateway.line("the configuration has a mistake").await;
+    assert!(
+        line.contains("http.tls.key_file: does not go with"),
+        "{line}"
+    );
+    gateway.line("nothing was changed").await;
     assert_eq!(shown(&connect(&gateway).await), certificate("first.pem"));
 }
 
@@ -140,7 +144,7 @@ async fn a_certificate_that_is_not_one_is_told_at_the_start() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(ended.status.code(), Some(78));
     let told = String::from_utf8(ended.stderr).unwrap();
     assert!(told.contains("http.pem"), "{told}");
 }

@@ -74,7 +74,7 @@ async fn with_a_key_secrets_lie_encrypted_and_without_it_nothing_starts() {
             .await
             .unwrap()
             .unwrap();
-        assert!(!refused.status.success());
+        assert_eq!(refused.status.code(), Some(78));
         let told = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(told.contains(words), "{told}");
     }
