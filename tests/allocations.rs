@@ -1,7 +1,10 @@
 //! What the fast path costs in allocations: nothing until an answer is handed on, and one for a
-//! request that is written.
+//! request that is written. And what the request of a client may cost.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "allocations/requests.rs"]
+mod requests;
 
 use std::time::Duration;
 use std::time::Instant;

@@ -1,42 +1,41 @@
 //! `POST /messages/batch`: up to a thousand messages, all or none.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use serde::Deserialize;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::Api;
 use super::access::Caller;
 use super::error::ApiError;
 use super::extract;
 use super::json;
-use super::members::MAX_MISTAKES;
 use super::negotiate;
-use super::new_message;
 use super::params::Nothing;
 use super::params::Query;
 use super::post;
 use super::trace::TraceOf;
+use super::value::Shape;
+use super::value::Value;
 use super::view::MessageView;
 use crate::dispatch::Admission;
 use crate::message::Message;
 use crate::message::Trace;
-use crate::message::Violation;
+use crate::message::Violations;
 
 /// Messages in one batch at most.
 const MAX_BATCH: usize = 1_000;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Batch<'a> {
-    #[serde(borrow)]
-    messages: Vec<&'a RawValue>,
-}
+const BATCH: Shape = Shape {
+    noun: "a batch",
+    members: &["messages"],
+    required: &["messages"],
+    null_is_absent: true,
+};
 
 #[derive(Serialize)]
 struct BatchView<'a> {
@@ -57,7 +56,7 @@ pub(super) async fn create(
     let (limit, time) = (settings.max_batch_request, settings.request_timeout);
     let bytes = extract::body(&headers, body, limit, time).await?;
     let messages = messages(&api, &caller, &bytes, trace)?;
-    let key = key.map(|key| post::key(&caller, key, &bytes));
+    let key = key.map(|key| post::key(&caller, &key, &bytes));
     caller.charge(messages.len().saturating_sub(1));
     match api.dispatch.accept(messages, key).await? {
         Admission::Accepted(accepted) => Ok(answer(&accepted)),
@@ -76,31 +75,42 @@ fn messages(
     bytes: &[u8],
     trace: Option<Trace>,
 ) -> Result<Vec<Message>, ApiError> {
-    let batch: Batch<'_> = extract::json(bytes, "")?;
-    let count = batch.messages.len();
-    if !(1..=MAX_BATCH).contains(&count) {
-        let words = format!("1 to {MAX_BATCH} messages, not {count}");
-        return Err(ApiError::invalid("/messages", words));
-    }
     let now = api.clock.now();
-    let mut messages = Vec::with_capacity(count);
-    let mut violations: Vec<Violation> = Vec::new();
-    for (index, raw) in batch.messages.iter().enumerate() {
-        let at = format!("/messages/{index}");
-        let draft = new_message::read(raw.get().as_bytes(), &at)
-            .and_then(|reading| post::draft(api, caller, reading, &at));
-        match draft {
-            Ok(draft) => messages.push(draft.accept(api.new_id(now), now, trace)),
-            Err(ApiError::Invalid(found)) => violations.extend(found),
-            Err(other) => return Err(other),
+    let mut violations = Violations::default();
+    let mut messages = Vec::new();
+    let mut refusal = None;
+    let document = Value::document(bytes)?;
+    document.object(&BATCH, &mut violations, |_, list, violations| {
+        let mut count = 0;
+        let is_list = list.items(
+            "an array of messages",
+            violations,
+            |_, value, violations| {
+                count += 1;
+                if count > MAX_BATCH {
+                    return ControlFlow::Break(());
+                }
+                match post::draft(api, caller, value, violations) {
+                    Ok(draft) => {
+                        messages
+                            .extend(draft.map(|draft| draft.accept(api.new_id(now), now, trace)));
+                        ControlFlow::Continue(())
+                    }
+                    Err(error) => {
+                        refusal = Some(error);
+                        ControlFlow::Break(())
+                    }
+                }
+            },
+        );
+        if is_list && !(1..=MAX_BATCH).contains(&count) {
+            violations.add(list.place(), format_args!("1 to {MAX_BATCH} messages"));
         }
-        if violations.len() >= MAX_MISTAKES {
-            break;
-        }
-    }
-    match violations.is_empty() {
-        true => Ok(messages),
-        false => Err(ApiError::Invalid(violations)),
+    });
+    match refusal {
+        Some(error) => Err(error),
+        None if violations.is_empty() => Ok(messages),
+        None => Err(ApiError::Invalid(violations)),
     }
 }
 

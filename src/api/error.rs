@@ -17,14 +17,15 @@ use super::problem::ProblemType;
 use crate::dispatch::AcceptError;
 use crate::dispatch::CancelError;
 use crate::message::Violation;
+use crate::message::Violations;
 use crate::store::StoreError;
 
 /// Why a request was not granted.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ApiError {
-    /// JSON that says something we do not accept; every violation is listed.
+    /// JSON that says something we do not accept; the violations are listed.
     #[error("{}", sentence(.0))]
-    Invalid(Vec<Violation>),
+    Invalid(Violations),
     /// Not JSON at all.
     #[error("{0}")]
     Malformed(String),
@@ -115,10 +116,7 @@ pub(super) struct FailureCause(pub(super) String);
 impl ApiError {
     /// One violation.
     pub(super) fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::Invalid(vec![Violation {
-            pointer: pointer.into(),
-            detail: detail.into(),
-        }])
+        Self::Invalid(Violations::one(pointer, detail))
     }
 
     #[rustfmt::skip]
@@ -250,8 +248,8 @@ impl ApiError {
     }
 
     fn violations(&self) -> &[Violation] {
-        if let Self::Invalid(errors) = self {
-            errors
+        if let Self::Invalid(violations) = self {
+            violations.told()
         } else {
             &[]
         }
@@ -318,10 +316,14 @@ impl From<CancelError> for ApiError {
     }
 }
 
-fn sentence(violations: &[Violation]) -> String {
-    match violations {
+fn sentence(violations: &Violations) -> String {
+    match violations.told() {
         [one] if one.pointer.is_empty() => one.detail.clone(),
         [one] => format!("{}: {}", one.pointer, one.detail),
+        many if violations.has_more() => format!(
+            "more than {count} members are not accepted; `errors` lists the first {count}",
+            count = many.len()
+        ),
         many => format!(
             "{} members are not accepted; `errors` lists them",
             many.len()

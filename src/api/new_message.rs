@@ -1,264 +1,253 @@
-//! A message as a client writes it in JSON, and everything that keeps it from being one.
+//! A message as a client writes it in JSON.
 
-use std::fmt;
+use std::ops::ControlFlow;
 
-use serde::Deserialize;
-use serde::de::MapAccess;
-use serde::de::SeqAccess;
-use serde::de::Visitor;
-
-use super::error::ApiError;
-use super::extract;
-use super::extract::pointer_token;
-use super::members;
-use crate::message::HeaderLine;
+use super::value::Shape;
+use super::value::Value;
+use crate::message::Header;
+use crate::message::HeaderError;
+use crate::message::HeaderList;
+use crate::message::MAX_METADATA;
 use crate::message::Metadata;
-use crate::message::NewHeader;
 use crate::message::NewMessage;
-use crate::message::Violation;
+use crate::message::Place;
+use crate::message::Violations;
 
-/// A message that was read, as far as it could be.
-#[derive(Debug)]
-pub(super) struct Reading {
-    /// What was read; something harmless stands in for what was not.
-    pub(super) new: NewMessage,
-    /// What could not be read, with pointers into the whole request.
-    pub(super) mistakes: Vec<Violation>,
+const MESSAGE: Shape = Shape {
+    noun: "a message",
+    members: &[
+        "target",
+        "body",
+        "bodyEncoding",
+        "contentType",
+        "extraHeaders",
+        "from",
+        "ttl",
+        "sendAt",
+        "attempts",
+        "onUnknown",
+        "webhook",
+        "metadata",
+    ],
+    required: &["target", "body"],
+    null_is_absent: true,
+};
+
+/// Reads a message as far as it can be read.
+pub(super) fn read(value: Value<'_>, violations: &mut Violations) -> NewMessage {
+    let mut new = NewMessage::default();
+    value.object(&MESSAGE, violations, |name, value, violations| match name {
+        "target" => new.target = value.name(violations),
+        "body" => new.body = value.string(violations),
+        "bodyEncoding" => new.body_encoding = value.string(violations),
+        "contentType" => new.content_type = value.string(violations),
+        "extraHeaders" => new.extra_headers = headers(value, violations),
+        "from" => new.from = value.name(violations),
+        "ttl" => new.ttl = value.whole_number(violations),
+        "sendAt" => new.send_at = value.string(violations),
+        "attempts" => new.attempts = value.whole_number(violations),
+        "onUnknown" => new.on_unknown = value.string(violations),
+        "webhook" => new.webhook = value.name(violations),
+        "metadata" => new.metadata = metadata(value, violations),
+        // The shape has no others.
+        _ => {}
+    });
+    new
 }
 
-/// Reads a message; `at` is its pointer within the request. JSON of another shape is no error yet,
-/// so that its mistakes are told together with those against the rules.
-pub(super) fn read(bytes: &[u8], at: &str) -> Result<Reading, ApiError> {
-    match extract::json::<NewMessageJson>(bytes, at) {
-        Ok(new) => Ok(Reading {
-            new: new.into(),
-            mistakes: Vec::new(),
-        }),
-        // Only now member by member, which finds every mistake and not the first alone.
-        Err(ApiError::Invalid(first)) => Ok(members::read(bytes, at, first)),
-        Err(other) => Err(other),
-    }
-}
-
-/// Whether `pointer` leads to the member of a message that `mistake` leads into, or is about the
-/// whole message, which stands at `at`.
-pub(super) fn is_within(pointer: &str, mistake: &str, at: &str) -> bool {
-    let member = |pointer: &str| {
-        let rest = pointer.strip_prefix(at)?.strip_prefix('/')?;
-        Some(rest.split('/').next().unwrap_or_default().to_owned())
-    };
-    match member(mistake) {
-        Some(wrong) => member(pointer) == Some(wrong),
-        None => true,
-    }
-}
-
-/// The members of `POST /messages`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct NewMessageJson {
-    target: String,
-    body: String,
-    #[serde(default)]
-    body_encoding: Option<String>,
-    #[serde(default)]
-    content_type: Option<String>,
-    #[serde(default)]
-    extra_headers: Option<ExtraHeaders>,
-    #[serde(default)]
-    from: Option<String>,
-    #[serde(default)]
-    ttl: Option<Whole>,
-    #[serde(default)]
-    send_at: Option<String>,
-    #[serde(default)]
-    attempts: Option<Whole>,
-    #[serde(default)]
-    on_unknown: Option<String>,
-    #[serde(default)]
-    webhook: Option<String>,
-    #[serde(default)]
-    metadata: Option<Pairs>,
-}
-
-impl From<NewMessageJson> for NewMessage {
-    fn from(json: NewMessageJson) -> Self {
-        Self {
-            target: json.target,
-            body: json.body,
-            body_encoding: json.body_encoding,
-            content_type: json.content_type,
-            extra_headers: json
-                .extra_headers
-                .map(|headers| headers.0)
-                .unwrap_or_default(),
-            from: json.from,
-            ttl: json.ttl.map(|Whole(number)| number),
-            send_at: json.send_at,
-            attempts: json.attempts.map(|Whole(number)| number),
-            on_unknown: json.on_unknown,
-            webhook: json.webhook,
-            metadata: json.metadata.map(|Pairs(pairs)| pairs).unwrap_or_default(),
+/// Reads one pair more than there may be, and no further.
+fn metadata(value: Value<'_>, violations: &mut Violations) -> Metadata {
+    let mut metadata = Metadata::new();
+    let expected = "an object of strings";
+    value.members(expected, violations, |name, value, violations| {
+        if metadata.contains_key(name) {
+            violations.add(value.place(), "given twice");
+        } else if let Some(text) = value.string(violations) {
+            metadata.insert(name.to_owned(), text);
         }
-    }
-}
-
-/// A whole number from 0. One with a fraction of nothing, as some languages write it, is one too.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Whole(pub(super) u64);
-
-/// The largest whole number up to which `f64` has every one.
-const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
-
-impl<'de> Deserialize<'de> for Whole {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_u64(WholeNumber)
-    }
-}
-
-struct WholeNumber;
-
-impl Visitor<'_> for WholeNumber {
-    type Value = Whole;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a whole number")
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(Whole(value))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
-        if value.fract() == 0.0 && (0.0..=MAX_EXACT).contains(&value) {
-            // Within what both types have.
-            return Ok(Whole(value as u64));
+        match metadata.len() > MAX_METADATA {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         }
-        Err(E::invalid_value(serde::de::Unexpected::Float(value), &self))
-    }
+    });
+    metadata
 }
 
-/// Metadata, each name once.
-#[derive(Debug)]
-pub(super) struct Pairs(pub(super) Metadata);
-
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(NamesOnce)
-    }
-}
-
-struct NamesOnce;
-
-impl<'de> Visitor<'de> for NamesOnce {
-    type Value = Pairs;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of strings")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut pairs = Metadata::new();
-        while let Some((name, value)) = map.next_entry::<String, String>()? {
-            if pairs.contains_key(&name) {
-                let words = format_args!("duplicate field `{name}`");
-                return Err(serde::de::Error::custom(words));
-            }
-            pairs.insert(name, value);
-        }
-        Ok(Pairs(pairs))
-    }
-}
-
-/// Headers, in either of the two ways to write them: `["Name: value", …]` as in JsSIP, or
+/// Reads headers in either of the two ways to write them: `["Name: value", …]` as in JsSIP, or
 /// `{"Name": "value" or ["value", …], …}`.
-#[derive(Debug)]
-pub(super) struct ExtraHeaders(pub(super) Vec<NewHeader>);
-
-/// One value or several, and whether they were written as an array.
-enum Values {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl<'de> Deserialize<'de> for Values {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneOrMany)
+fn headers(value: Value<'_>, violations: &mut Violations) -> HeaderList {
+    let mut headers = HeaderReader {
+        list: HeaderList::default(),
+        given: 0,
+        whole: value.place(),
+    };
+    if value.is_list() {
+        value.items("an array", violations, |_, value, violations| {
+            headers.read(value, Header::parse, violations)
+        });
+        return headers.list;
     }
-}
-
-struct OneOrMany;
-
-impl<'de> Visitor<'de> for OneOrMany {
-    type Value = Values;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string or an array of strings")
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(Values::One(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Self::Value, E> {
-        Ok(Values::One(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = seq.next_element()? {
-            values.push(value);
+    let expected = "an array of \"Name: value\", or an object of name to value or values";
+    value.members(expected, violations, |name, value, violations| {
+        let header = |text: &str| Header::new(name, text);
+        if !value.is_list() {
+            return headers.read(value, header, violations);
         }
-        Ok(Values::Many(values))
-    }
+        let mut flow = ControlFlow::Continue(());
+        value.items("an array", violations, |_, value, violations| {
+            flow = headers.read(value, header, violations);
+            flow
+        });
+        flow
+    });
+    headers.list
 }
 
-impl<'de> Deserialize<'de> for ExtraHeaders {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(EitherWay)
-    }
+/// Reads headers one by one, as many as there may be.
+struct HeaderReader<'a> {
+    list: HeaderList,
+    /// How many were read, those with mistakes too.
+    given: usize,
+    /// Where all of them stand.
+    whole: Place<'a>,
 }
 
-struct EitherWay;
-
-impl<'de> Visitor<'de> for EitherWay {
-    type Value = ExtraHeaders;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of \"Name: value\", or an object of name to value or values")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut headers = Vec::new();
-        while let Some(line) = seq.next_element::<String>()? {
-            let pointer = format!("/extraHeaders/{}", headers.len());
-            headers.push(NewHeader {
-                pointer,
-                line: HeaderLine::Whole(line),
-            });
+impl HeaderReader<'_> {
+    /// Reads a header; breaks when no other is to be read.
+    fn read(
+        &mut self,
+        value: Value<'_>,
+        header: impl FnOnce(&str) -> Result<Header, HeaderError>,
+        violations: &mut Violations,
+    ) -> ControlFlow<()> {
+        self.given += 1;
+        if self.given > HeaderList::MAX {
+            violations.add(self.whole, HeaderError::TooMany);
+            return ControlFlow::Break(());
         }
-        Ok(ExtraHeaders(headers))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut headers = Vec::new();
-        while let Some((name, values)) = map.next_entry::<String, Values>()? {
-            let pointer = format!("/extraHeaders{}", pointer_token(&name));
-            let mut add = |pointer, value| {
-                headers.push(NewHeader {
-                    pointer,
-                    line: HeaderLine::Pair(name.clone(), value),
-                });
-            };
-            match values {
-                Values::One(value) => add(pointer, value),
-                Values::Many(values) => {
-                    for (at, value) in values.into_iter().enumerate() {
-                        add(format!("{pointer}/{at}"), value);
-                    }
+        let Some(text) = value.text(violations) else {
+            return ControlFlow::Continue(());
+        };
+        match header(&text) {
+            Err(error) => violations.add(value.place(), error),
+            Ok(header) => {
+                if let Err(error) = self.list.add(header) {
+                    violations.add(self.whole, error);
+                    return ControlFlow::Break(());
                 }
             }
         }
-        Ok(ExtraHeaders(headers))
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(members: &str) -> (NewMessage, Vec<String>) {
+        let text = format!(r#"{{"target": "a", "body": "", {members}}}"#);
+        let mut violations = Violations::default();
+        let new = read(Value::document(text.as_bytes()).unwrap(), &mut violations);
+        let told = violations.told().iter();
+        (new, told.map(|one| one.pointer.clone()).collect())
+    }
+
+    fn pointers(members: &str) -> Vec<String> {
+        read_text(members).1
+    }
+
+    fn header_list(members: &str) -> Vec<(String, String)> {
+        let (new, mistakes) = read_text(members);
+        assert_eq!(mistakes, Vec::<String>::new());
+        let headers = new.extra_headers.into_headers().into_iter();
+        headers.map(|header| (header.name, header.value)).collect()
+    }
+
+    #[test]
+    fn headers_are_lines_or_an_object_of_names() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let expected = [pair("X-A", "b"), pair("X-C", "d"), pair("X-C", "e")];
+        let lines = r#""extraHeaders": ["X-A: b", "X-C: d", "X-C:e"]"#;
+        assert_eq!(header_list(lines), expected);
+        let names = r#""extraHeaders": {"X-A": "b", "X-C": ["d", "e"]}"#;
+        assert_eq!(header_list(names), expected);
+    }
+
+    #[test]
+    fn every_mistake_in_headers_is_told() {
+        let lines =
+            r#""extraHeaders": ["X-A: b", "Via: x", 1, "none", "X-B: \u0000", "X-C: \ud800"]"#;
+        let places = [
+            "/extraHeaders/1",
+            "/extraHeaders/2",
+            "/extraHeaders/3",
+            "/extraHeaders/4",
+            "/extraHeaders/5",
+        ];
+        assert_eq!(pointers(lines), places);
+        let names = r#""extraHeaders": {"X-A": 1, "Via": "x", "X-B": ["b", {}, "\n"], "X/~": "", "X-C": {}}"#;
+        let places = [
+            "/extraHeaders/X-A",
+            "/extraHeaders/Via",
+            "/extraHeaders/X-B/1",
+            "/extraHeaders/X-B/2",
+            "/extraHeaders/X~1~0",
+            "/extraHeaders/X-C",
+        ];
+        assert_eq!(pointers(names), places);
+        assert_eq!(pointers(r#""extraHeaders": "x""#), ["/extraHeaders"]);
+    }
+
+    #[test]
+    fn headers_are_read_up_to_their_bounds() {
+        let list = |count: usize, item: &str| vec![item; count].join(",");
+        assert_eq!(
+            header_list(&format!(r#""extraHeaders": [{}]"#, list(64, "\"X:\""))).len(),
+            64
+        );
+        for members in [
+            format!(r#""extraHeaders": [{}]"#, list(65, "\"X:\"")),
+            format!(
+                r#""extraHeaders": {{"X": [{}], "Via": ""}}"#,
+                list(65, "\"\"")
+            ),
+            format!(r#""extraHeaders": {{{}}}"#, list(65, "\"X\": \"\"")),
+            format!(
+                r#""extraHeaders": [{}]"#,
+                list(3, &format!("\"X: {}\"", "x".repeat(8_000)))
+            ),
+        ] {
+            assert_eq!(pointers(&members), ["/extraHeaders"]);
+        }
+    }
+
+    #[test]
+    fn metadata_has_each_name_once_and_is_read_up_to_its_bound() {
+        assert_eq!(
+            pointers(r#""metadata": {"a": "1", "a": "2"}"#),
+            ["/metadata/a"]
+        );
+        assert_eq!(
+            pointers(r#""metadata": {"a": 1, "b": null}"#),
+            ["/metadata/a", "/metadata/b"]
+        );
+        assert_eq!(pointers(r#""metadata": []"#), ["/metadata"]);
+        let pairs: Vec<String> = (0..1_000).map(|n| format!(r#""{n}": """#)).collect();
+        let (new, _) = read_text(&format!(r#""metadata": {{{}}}"#, pairs.join(",")));
+        assert_eq!(new.metadata.len(), MAX_METADATA + 1);
+    }
+
+    #[test]
+    fn addresses_have_no_control_characters() {
+        for member in ["from", "webhook"] {
+            let members = format!(r#""{member}": "a\u0000b""#);
+            assert_eq!(pointers(&members), [format!("/{member}")]);
+        }
+        let mut violations = Violations::default();
+        let text = r#"{"target": "a\u0000b", "body": "\u0000"}"#;
+        let new = read(Value::document(text.as_bytes()).unwrap(), &mut violations);
+        assert_eq!(violations.told()[0].pointer, "/target");
+        assert_eq!((new.target, new.body.as_deref()), (None, Some("\0")));
     }
 }

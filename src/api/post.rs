@@ -21,11 +21,11 @@ use super::json;
 use super::negotiate;
 use super::negotiate::Form;
 use super::new_message;
-use super::new_message::Reading;
 use super::params::Nothing;
 use super::params::Query;
 use super::sse;
 use super::trace::TraceOf;
+use super::value::Value;
 use super::view::MessageView;
 use crate::dispatch::Admission;
 use crate::events::Follower;
@@ -34,8 +34,9 @@ use crate::message::Draft;
 use crate::message::EventKind;
 use crate::message::Message;
 use crate::message::MessageId;
+use crate::message::Place;
 use crate::message::Status;
-use crate::message::Violation;
+use crate::message::Violations;
 use crate::store::IdempotencyKey;
 use crate::store::Stored;
 
@@ -75,10 +76,17 @@ pub(super) async fn create(
     let key = negotiate::idempotency_key(&headers)?;
     let (limit, time) = (settings.max_request, settings.request_timeout);
     let bytes = extract::body(&headers, body, limit, time).await?;
-    let reading = new_message::read(&bytes, "")?;
+    let document = Value::document(&bytes)?;
+    if document.is_list() {
+        let words = "a message is an object; POST /messages/batch takes several";
+        return Err(ApiError::invalid("", words));
+    }
+    let mut violations = Violations::default();
+    let draft = draft(&api, &caller, document, &mut violations)?;
+    let draft = draft.ok_or(ApiError::Invalid(violations))?;
     let now = api.clock.now();
-    let message = draft(&api, &caller, reading, "")?.accept(api.new_id(now), now, trace);
-    let key = key.map(|key| self::key(&caller, key, &bytes));
+    let message = draft.accept(api.new_id(now), now, trace);
+    let key = key.map(|key| self::key(&caller, &key, &bytes));
 
     // Before it is handed over, so that none of its events is missed.
     let follower = match answer {
@@ -106,68 +114,49 @@ pub(super) async fn create(
     Ok(response)
 }
 
-/// Checks a message; `at` is its pointer within the request. Every mistake is told: those of
-/// reading, and those against the rules in whatever could be read.
+/// Reads and checks a message. Every mistake is told, up to a bound; there is no draft when there
+/// is any, be it in what was read before.
 pub(super) fn draft(
     api: &Api,
     caller: &Caller,
-    reading: Reading,
-    at: &str,
-) -> Result<Draft, ApiError> {
-    let Reading { mut new, mistakes } = reading;
+    value: Value<'_>,
+    violations: &mut Violations,
+) -> Result<Option<Draft>, ApiError> {
+    let place = value.place();
+    let mut new = new_message::read(value, violations);
     new.from = caller.sender(api, new.from.take())?;
+    let refused = new
+        .webhook
+        .as_deref()
+        .map(|url| api.webhooks.check_url(url));
+    if let Some(Err(refusal)) = refused {
+        violations.add(place.member("webhook"), refusal);
+    }
     let (now, limits) = (api.clock.now(), api.limits.borrow().clone());
-    let webhook = new.webhook.clone();
-    let parsed = Draft::parse(new, &*api.addressing, &limits, now);
-    let draft = match (parsed, mistakes) {
-        (Ok(draft), mistakes) if mistakes.is_empty() => draft,
-        (parsed, mut mistakes) => {
-            let placed = |Violation { pointer, detail }| Violation {
-                pointer: format!("{at}{pointer}"),
-                detail,
-            };
-            for violation in parsed.err().into_iter().flatten().map(placed) {
-                // What stands in for a member that could not be read says nothing of its own.
-                let stands_in = mistakes.iter().any(|mistake| {
-                    new_message::is_within(&violation.pointer, &mistake.pointer, at)
-                });
-                if !stands_in {
-                    mistakes.push(violation);
-                }
-            }
-            return Err(ApiError::Invalid(mistakes));
-        }
-    };
-    check_size(api, &draft, at)?;
-    if let Some(Err(refusal)) = webhook.map(|url| api.webhooks.check_url(&url)) {
-        return Err(ApiError::invalid(
-            format!("{at}/webhook"),
-            refusal.to_string(),
-        ));
+    let draft = Draft::parse(new, &*api.addressing, &limits, now, place, violations);
+    if let Some(draft) = &draft {
+        check_size(api, draft, place)?;
     }
     Ok(draft)
 }
 
 /// Refuses what no server is to be sent: one that closes the connection over it would take what
 /// else is in flight with it.
-fn check_size(api: &Api, draft: &Draft, at: &str) -> Result<(), ApiError> {
+fn check_size(api: &Api, draft: &Draft, place: Place<'_>) -> Result<(), ApiError> {
     let BodyRoom {
         left,
         max_message,
         setting,
     } = draft.body_room(&*api.addressing);
-    let words = match left {
-        Some(left) if draft.body_len() <= left => return Ok(()),
-        Some(left) => format!(
-            "{at}/body: the whole SIP message may have {max_message} bytes ({setting}), and its \
-             headers leave {left} of them for the body, decoded"
-        ),
-        None => format!(
-            "{at}: the whole SIP message may have {max_message} bytes ({setting}), and its headers \
-             leave 0 of them for the body"
-        ),
-    };
-    Err(ApiError::TooLarge(words))
+    if left.is_some_and(|left| draft.body_len() <= left) {
+        return Ok(());
+    }
+    Err(ApiError::TooLarge(format!(
+        "{}: the whole SIP message may have {max_message} bytes ({setting}), and its headers leave \
+         {} of them for the body, decoded",
+        place.member("body"),
+        left.unwrap_or(0),
+    )))
 }
 
 pub(super) fn key(caller: &Caller, key: &str, body: &[u8]) -> IdempotencyKey {

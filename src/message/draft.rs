@@ -15,13 +15,14 @@ use super::addressing::BodyRoom;
 use super::addressing::Recipient;
 use super::header::Header;
 use super::id::MessageId;
-use super::members;
-use super::members::Findings;
 use super::new_message::Limits;
 use super::new_message::NewMessage;
-use super::new_message::Violation;
 use super::time::Timestamp;
 use super::trace::Trace;
+use super::validate;
+use super::validate::Findings;
+use super::violations::Place;
+use super::violations::Violations;
 
 /// A message that can be sent. There is no way to one but [`Draft::parse`].
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -41,7 +42,8 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Checks everything about a message, or lists everything that is wrong with it.
+    /// Checks everything about a message that stands at this place. There is no draft when anything
+    /// is wrong, be it with this message or with what was read before.
     ///
     /// Whether the body fits is not told here but by [`Draft::body_room`], because it has a status
     /// of its own (413); `now` is what `sendAt` is measured against.
@@ -50,46 +52,35 @@ impl Draft {
         addressing: &dyn Addressing,
         limits: &Limits,
         now: Timestamp,
-    ) -> Result<Self, Vec<Violation>> {
-        let mut findings = Findings::default();
-        let recipient = match addressing.resolve(&new.target, new.from.as_deref()) {
-            Ok(recipient) => Some(recipient),
-            Err(AddressError::Target(detail)) => {
-                findings.add("/target", detail);
-                None
-            }
-            Err(AddressError::From(detail)) => {
-                findings.add("/from", detail);
-                None
-            }
-        };
-        let (body, body_encoding) = members::body(new.body, new.body_encoding, &mut findings);
-        let content_type = members::content_type(new.content_type, &mut findings);
-        let extra_headers = members::headers(new.extra_headers, &mut findings);
-        let ttl = members::ttl(new.ttl, limits, &mut findings);
-        let send_at = members::send_at(new.send_at, limits, now, &mut findings);
-        let attempts = members::attempts(new.attempts, limits, &mut findings);
-        let on_unknown = members::on_unknown(new.on_unknown, limits, &mut findings);
-        let webhook = members::webhook(new.webhook, limits, &mut findings);
-        members::check_metadata(&new.metadata, &mut findings);
+        place: Place<'_>,
+        violations: &mut Violations,
+    ) -> Option<Self> {
+        let findings = &mut Findings { place, violations };
+        let recipient = resolve(&new, addressing, findings);
+        let (body, body_encoding) = validate::body(new.body, new.body_encoding, findings);
+        let content_type = validate::content_type(new.content_type, findings);
+        let ttl = validate::ttl(new.ttl, limits, findings);
+        let send_at = validate::send_at(new.send_at, limits, now, findings);
+        let attempts = validate::attempts(new.attempts, limits, findings);
+        let on_unknown = validate::on_unknown(new.on_unknown, limits, findings);
+        let webhook = validate::webhook(new.webhook, limits, findings);
+        validate::check_metadata(&new.metadata, findings);
 
-        match recipient {
-            Some(recipient) if findings.is_empty() => Ok(Self {
-                target: new.target,
-                recipient,
-                body,
-                body_encoding,
-                content_type,
-                extra_headers,
-                ttl,
-                send_at,
-                attempts,
-                on_unknown,
-                webhook,
-                metadata: new.metadata,
-            }),
-            _ => Err(findings.into_violations()),
-        }
+        let (target, recipient) = (new.target?, recipient?);
+        violations.is_empty().then(|| Self {
+            target,
+            recipient,
+            body,
+            body_encoding,
+            content_type,
+            extra_headers: new.extra_headers.into_headers(),
+            ttl,
+            send_at,
+            attempts,
+            on_unknown,
+            webhook,
+            metadata: new.metadata,
+        })
     }
 
     /// The size of the body, decoded, in bytes.
@@ -131,10 +122,33 @@ impl Draft {
     }
 }
 
+/// Whom the message goes to. A sender that is no account does not hide a mistake in the target.
+fn resolve(
+    new: &NewMessage,
+    addressing: &dyn Addressing,
+    findings: &mut Findings<'_>,
+) -> Option<Recipient> {
+    let target = new.target.as_deref()?;
+    let resolved = match addressing.resolve(target, new.from.as_deref()) {
+        Err(AddressError::From(detail)) => {
+            findings.add("from", detail);
+            addressing.resolve(target, None)
+        }
+        resolved => resolved,
+    };
+    match resolved {
+        Ok(recipient) => Some(recipient),
+        Err(AddressError::Target(detail)) => {
+            findings.add("target", detail);
+            None
+        }
+        // Said already: no account is configured.
+        Err(AddressError::From(_)) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::new_message::HeaderLine;
-    use super::super::new_message::NewHeader;
     use super::*;
 
     /// Knows the account `sip:alice@a.example`, and refuses the target `nobody`.
@@ -185,8 +199,8 @@ mod tests {
 
     fn new() -> NewMessage {
         NewMessage {
-            target: "bob".to_owned(),
-            body: "Hello".to_owned(),
+            target: Some("bob".to_owned()),
+            body: Some("Hello".to_owned()),
             ..NewMessage::default()
         }
     }
@@ -194,10 +208,20 @@ mod tests {
     fn parse(change: impl FnOnce(&mut NewMessage)) -> Result<Message, Vec<String>> {
         let mut message = new();
         change(&mut message);
-        match Draft::parse(message, &Book, &limits(), now()) {
-            Ok(draft) => Ok(draft.accept(MessageId::new(uuid::Uuid::from_u128(1)), now(), None)),
-            Err(violations) => Err(violations.into_iter().map(|one| one.pointer).collect()),
-        }
+        let draft = check(message, &limits());
+        draft
+            .map(|draft| draft.accept(MessageId::new(uuid::Uuid::from_u128(1)), now(), None))
+            .map_err(|violations| {
+                let told = violations.told().iter();
+                told.map(|one| one.pointer.clone()).collect()
+            })
+    }
+
+    fn check(message: NewMessage, limits: &Limits) -> Result<Draft, Violations> {
+        let mut violations = Violations::default();
+        let place = Place::Document;
+        let draft = Draft::parse(message, &Book, limits, now(), place, &mut violations);
+        draft.ok_or(violations)
     }
 
     fn refused(change: impl FnOnce(&mut NewMessage)) -> Vec<String> {
@@ -220,31 +244,24 @@ mod tests {
     #[test]
     fn every_mistake_is_told_at_once_with_its_place() {
         let pointers = refused(|new| {
-            new.target = "nobody".to_owned();
-            new.body = "=".to_owned();
+            new.target = Some("nobody".to_owned());
+            new.body = Some("=".to_owned());
             new.body_encoding = Some("base64".to_owned());
             new.content_type = Some("text".to_owned());
-            new.extra_headers = vec![NewHeader {
-                pointer: "/extraHeaders/0".to_owned(),
-                line: HeaderLine::Whole("Via: x".to_owned()),
-            }];
             new.ttl = Some(0);
             new.send_at = Some("soon".to_owned());
             new.attempts = Some(11);
             new.on_unknown = Some("hope".to_owned());
-            new.webhook = Some("ftp://a.example".to_owned());
             new.metadata = Metadata::from([("a/b~".to_owned(), "x".repeat(513))]);
         });
         let places = [
             "/target",
             "/body",
             "/contentType",
-            "/extraHeaders/0",
             "/ttl",
             "/sendAt",
             "/attempts",
             "/onUnknown",
-            "/webhook",
             "/metadata/a~1b~0",
         ];
         assert_eq!(pointers, places);
@@ -263,7 +280,7 @@ mod tests {
     #[test]
     fn base64_is_any_bytes_and_comes_back_as_it_was_written() {
         let message = parse(|new| {
-            new.body = "AP+A".to_owned();
+            new.body = Some("AP+A".to_owned());
             new.body_encoding = Some("base64".to_owned());
         })
         .unwrap();
@@ -271,7 +288,7 @@ mod tests {
         assert_eq!(message.body_text(), "AP+A");
         for broken in ["AP+", "AP-A", "AP+A\n", "===="] {
             let pointers = refused(|new| {
-                new.body = broken.to_owned();
+                new.body = Some(broken.to_owned());
                 new.body_encoding = Some("base64".to_owned());
             });
             assert_eq!(pointers, ["/body"], "{broken}");
@@ -347,36 +364,38 @@ mod tests {
             refused(|new| new.metadata = (0..17).map(pair).collect()),
             ["/metadata"]
         );
-        let header = |n: usize| NewHeader {
-            pointer: format!("/extraHeaders/{n}"),
-            line: HeaderLine::Pair(format!("X-{n}"), "v".to_owned()),
-        };
-        assert!(parse(|new| new.extra_headers = (0..64).map(header).collect()).is_ok());
-        assert_eq!(
-            refused(|new| new.extra_headers = (0..65).map(header).collect()),
-            ["/extraHeaders"]
-        );
     }
 
     #[test]
-    fn a_webhook_is_a_url_without_a_user_and_is_signed() {
-        let hook = |url: &str| parse(|new| new.webhook = Some(url.to_owned()));
-        assert!(hook("https://app.example/hook?x=1").is_ok());
-        for broken in [
-            "app.example",
-            "ftp://a.example/",
-            "https://",
-            "https://u:p@a.example/",
-        ] {
-            assert_eq!(hook(broken).unwrap_err(), ["/webhook"], "{broken}");
+    fn a_sender_that_is_no_account_does_not_hide_a_target_that_is_none() {
+        let pointers = refused(|new| {
+            new.from = Some("sip:eve@a.example".to_owned());
+            new.target = Some("nobody".to_owned());
+        });
+        assert_eq!(pointers, ["/from", "/target"]);
+    }
+
+    #[test]
+    fn the_key_of_metadata_has_no_control_characters() {
+        for key in ["a\0b", "\n", "\u{7f}", "\u{9b}"] {
+            let pair = (key.to_owned(), "v".to_owned());
+            let pointers = refused(|new| new.metadata = Metadata::from([pair]));
+            assert_eq!(pointers, [format!("/metadata/{key}")]);
         }
+    }
+
+    #[test]
+    fn a_webhook_is_signed() {
+        let hook = || NewMessage {
+            webhook: Some("https://app.example/hook?x=1".to_owned()),
+            ..new()
+        };
+        assert!(check(hook(), &limits()).is_ok());
         let unsigned = Limits {
             webhook_secret: false,
             ..limits()
         };
-        let mut message = new();
-        message.webhook = Some("https://app.example/hook".to_owned());
-        let violations = Draft::parse(message, &Book, &unsigned, now()).unwrap_err();
-        assert!(violations[0].detail.contains("webhooks.secret"));
+        let violations = check(hook(), &unsigned).unwrap_err();
+        assert!(violations.told()[0].detail.contains("webhooks.secret"));
     }
 }

@@ -27,6 +27,12 @@ pub enum HeaderError {
     /// The header is longer than [`Header::MAX_LENGTH`].
     #[error("a header may have at most {} bytes", Header::MAX_LENGTH)]
     TooLong,
+    /// There are more than [`HeaderList::MAX`].
+    #[error("at most {} headers", HeaderList::MAX)]
+    TooMany,
+    /// Together they are longer than [`HeaderList::MAX_BYTES`].
+    #[error("at most {} bytes of names and values together", HeaderList::MAX_BYTES)]
+    TooMuch,
 }
 
 /// What the stack writes, with the compact form where there is one (RFC 3261 §7.3.3).
@@ -87,6 +93,38 @@ impl Header {
     }
 }
 
+/// The extra headers of a message. They are bounded while they are added.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderList {
+    headers: Vec<Header>,
+    bytes: usize,
+}
+
+impl HeaderList {
+    /// The most headers.
+    pub const MAX: usize = 64;
+    /// The most bytes of all names and values together.
+    pub const MAX_BYTES: usize = 16 * 1024;
+
+    /// Adds a header that was checked. Nothing can be added after an error.
+    pub fn add(&mut self, header: Header) -> Result<(), HeaderError> {
+        if self.headers.len() == Self::MAX {
+            return Err(HeaderError::TooMany);
+        }
+        self.bytes += header.name.len() + header.value.len();
+        if self.bytes > Self::MAX_BYTES {
+            return Err(HeaderError::TooMuch);
+        }
+        self.headers.push(header);
+        Ok(())
+    }
+
+    /// What was added, in that order.
+    pub fn into_headers(self) -> Vec<Header> {
+        self.headers
+    }
+}
+
 /// RFC 3261 §25.1, `token`.
 pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)
@@ -105,6 +143,24 @@ mod tests {
         );
         assert_eq!(Header::parse("X-Empty:").unwrap().value, "");
         assert_eq!(Header::parse("Subject : Grüße").unwrap().value, "Grüße");
+    }
+
+    #[test]
+    fn a_list_of_headers_is_bounded_by_number_and_by_bytes() {
+        let mut list = HeaderList::default();
+        for number in 0..64 {
+            let header = Header::new(&format!("X-{number}"), "").unwrap();
+            assert_eq!(list.add(header), Ok(()));
+        }
+        let one_more = Header::new("X", "").unwrap();
+        assert_eq!(list.add(one_more), Err(HeaderError::TooMany));
+        assert_eq!(list.into_headers().len(), 64);
+
+        let mut list = HeaderList::default();
+        let half = || Header::new("X-Half", &"x".repeat(8_186)).unwrap();
+        assert_eq!((list.add(half()), list.add(half())), (Ok(()), Ok(())));
+        let shortest = Header::new("X", "").unwrap();
+        assert_eq!(list.add(shortest), Err(HeaderError::TooMuch));
     }
 
     #[test]

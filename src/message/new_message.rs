@@ -4,20 +4,21 @@ use std::time::Duration;
 
 use super::accepted::Metadata;
 use super::accepted::OnUnknown;
+use super::header::HeaderList;
 
-/// What a client asks for, before anything is checked.
+/// What a client asks for, as far as it could be read; what could not is `None`, and was told.
 #[derive(Clone, Debug, Default)]
 pub struct NewMessage {
     /// A user name, or a `sip:`, `sips:` or `tel:` URI.
-    pub target: String,
+    pub target: Option<String>,
     /// The body, as text in `body_encoding`.
-    pub body: String,
+    pub body: Option<String>,
     /// How `body` is written; `None` for UTF-8.
     pub body_encoding: Option<String>,
     /// A media type; `None` for `text/plain`.
     pub content_type: Option<String>,
-    /// `"Name: value"` each, with the JSON pointer of where the client wrote it.
-    pub extra_headers: Vec<NewHeader>,
+    /// Checked one by one while they were read.
+    pub extra_headers: HeaderList,
     /// The account to send as; `None` for any.
     pub from: Option<String>,
     /// Seconds; `None` for the default.
@@ -32,33 +33,6 @@ pub struct NewMessage {
     pub webhook: Option<String>,
     /// Echoed in every event.
     pub metadata: Metadata,
-}
-
-/// A header as the client wrote it.
-#[derive(Clone, Debug)]
-pub struct NewHeader {
-    /// Where in the document, relative to the message: `/extraHeaders/0`.
-    pub pointer: String,
-    /// Name and value, or the whole line when the client wrote one.
-    pub line: HeaderLine,
-}
-
-/// The two ways to write a header.
-#[derive(Clone, Debug)]
-pub enum HeaderLine {
-    /// `"Name: value"`, as in JsSIP.
-    Whole(String),
-    /// A member of an object.
-    Pair(String, String),
-}
-
-/// One thing that is wrong with a message.
-#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
-pub struct Violation {
-    /// A JSON pointer (RFC 6901) into what the client sent.
-    pub pointer: String,
-    /// What is wrong and what is taken, in a sentence.
-    pub detail: String,
 }
 
 /// What the operator allows, and what holds where the client says nothing.

@@ -1,7 +1,7 @@
 //! `/webhooks`: where events are posted by us, and what became of that.
 
 pub(super) mod deliveries;
-mod members;
+mod validate;
 mod view;
 
 use axum::body::Body;
@@ -26,9 +26,6 @@ use super::params::Query;
 use crate::message::EndpointId;
 use crate::store::Endpoint;
 use crate::webhook::CreateError;
-use members::ChangeJson;
-use members::NewEndpointJson;
-use members::RecoverJson;
 use view::AttemptView;
 use view::EndpointView;
 
@@ -48,7 +45,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let bytes = read(&api, &headers, body).await?;
-    let new = extract::json::<NewEndpointJson>(&bytes, "")?.check(&api, &caller)?;
+    let new = validate::new_endpoint(&api, &caller, &bytes)?;
     let created = api.webhooks.create(new).await;
     let (endpoint, secret) = created.map_err(|error| match error {
         CreateError::TooMany => ApiError::TooManyWebhooks(error.to_string()),
@@ -98,7 +95,7 @@ pub(super) async fn change(
 ) -> Result<Response, ApiError> {
     let endpoint = find(&api, &caller, &id).await?;
     let bytes = read(&api, &headers, body).await?;
-    let change = extract::json::<ChangeJson>(&bytes, "")?.check(&api, &caller)?;
+    let change = validate::change(&api, &caller, &bytes)?;
     let changed = api.webhooks.change(endpoint.id, change).await?;
     let changed = changed.ok_or(NO_WEBHOOK)?;
     Ok(json::ok(&EndpointView::of(&changed)))
@@ -166,8 +163,7 @@ pub(super) async fn recover(
 ) -> Result<Response, ApiError> {
     let endpoint = find(&api, &caller, &id).await?;
     let bytes = read(&api, &headers, body).await?;
-    let asked = extract::json::<RecoverJson>(&bytes, "")?;
-    let (since, until) = asked.check(api.clock.now())?;
+    let (since, until) = validate::recovery(&bytes, api.clock.now())?;
     let recovering = api.webhooks.recover(endpoint.id, since, until).await?;
     let recovering = recovering.ok_or(NO_WEBHOOK)?;
     Ok(json::accepted(&EndpointView::of(&recovering)))
