@@ -1,5 +1,6 @@
 //! What a client prefers: an answer, a stream, or to wait.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
@@ -125,17 +126,41 @@ pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
         .map(|wait| wait.min(MAX_WAIT))
 }
 
-/// The client's `Idempotency-Key`, 1 to 255 characters of what a header may carry.
-pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+/// The client's `Idempotency-Key`, 1 to 255 visible ASCII characters: a string of RFC 9651 §3.3.3,
+/// as the draft of the header has it, or bare, as most clients write it. Both are one key.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Cow<'_, str>>, ApiError> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else {
         return Ok(None);
     };
-    let key = value.to_str().unwrap_or_default().trim();
-    let fits = (1..=255).contains(&key.len()) && values.next().is_none();
-    fits.then_some(Some(key)).ok_or(ApiError::Header(
-        "Idempotency-Key: once, 1 to 255 visible ASCII characters",
+    let text = value.to_str().unwrap_or_default().trim();
+    let key = match text.strip_prefix('"') {
+        Some(quoted) => unquote(quoted),
+        None => Some(Cow::Borrowed(text)),
+    };
+    let fits = |key: &str| (1..=255).contains(&key.len()) && !key.contains('\t');
+    let key = key.filter(|key| fits(key) && values.next().is_none());
+    key.map(Some).ok_or(ApiError::Header(
+        "Idempotency-Key: once, 1 to 255 visible ASCII characters, bare or in quotation marks",
     ))
+}
+
+/// What the string says whose opening quotation mark was taken off; `None` when it is none.
+fn unquote(quoted: &str) -> Option<Cow<'_, str>> {
+    let inner = quoted.strip_suffix('"')?;
+    if !inner.contains(['"', '\\']) {
+        return Some(Cow::Borrowed(inner));
+    }
+    let mut text = String::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '"' => return None,
+            '\\' => text.push(chars.next().filter(|char| matches!(char, '"' | '\\'))?),
+            _ => text.push(char),
+        }
+    }
+    Some(Cow::Owned(text))
 }
 
 /// What an event source saw last.
@@ -226,10 +251,37 @@ mod tests {
     }
 
     #[test]
+    fn a_key_in_quotation_marks_is_the_same_key() {
+        let key = |value: &str| {
+            let headers = headers("idempotency-key", value);
+            idempotency_key(&headers)
+                .ok()
+                .flatten()
+                .map(Cow::into_owned)
+        };
+        for (value, expected) in [
+            ("k1", "k1"),
+            (r#""k1""#, "k1"),
+            (r#" "k 1" "#, "k 1"),
+            (r#""a\"b\\c""#, r#"a"b\c"#),
+            (r#"a"b\c"#, r#"a"b\c"#),
+        ] {
+            assert_eq!(key(value).as_deref(), Some(expected), "{value}");
+        }
+        for broken in [
+            r#"""#, r#""a"#, r#""a"b""#, r#""a\""#, r#""a\n""#, r#""a";b"#,
+        ] {
+            assert_eq!(key(broken), None, "{broken}");
+        }
+    }
+
+    #[test]
     fn a_key_is_given_once_and_has_255_characters_at_most() {
         let key = |value: &str| idempotency_key(&headers("idempotency-key", value)).is_ok();
-        assert!(key("a") && key(&"k".repeat(255)));
-        assert!(!key("") && !key("  ") && !key("é") && !key(&"k".repeat(256)));
+        assert!(key("a") && key(&"k".repeat(255)) && key(&format!("\"{}\"", "k".repeat(255))));
+        for value in ["", "  ", "é", "a\tb", "\"a\tb\"", &"k".repeat(256), "\"\""] {
+            assert!(!key(value), "{value:?}");
+        }
         let mut twice = headers("idempotency-key", "a");
         twice.append("idempotency-key", "a".parse().unwrap());
         assert!(idempotency_key(&twice).is_err());

@@ -56,6 +56,27 @@ async fn twenty_clients_with_one_key_make_one_message() {
     gateway.stop().await;
 }
 
+#[tokio::test]
+async fn a_key_in_quotation_marks_is_the_same_and_the_same_body_is_the_same_bytes() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    let message = json!({"target": "bob", "body": "once"});
+    let bare = gateway.http.post_with_key(&message, "k1").await;
+    let quoted = gateway.http.post_with_key(&message, r#""k1""#).await;
+    assert_eq!((bare.status, quoted.status), (202, 202));
+    assert_eq!(id_of(&bare.body), id_of(&quoted.body));
+    assert_eq!(quoted.header("Idempotent-Replayed"), Some("true"));
+
+    let request = gateway.http.request(Method::POST, "/messages");
+    let request = request.header("Idempotency-Key", "k1");
+    let request = request.header("Content-Type", "application/json");
+    let spaced = request.body(r#"{ "target": "bob", "body": "once" }"#);
+    let answer = gateway.http.send(spaced).await;
+    assert_eq!((answer.status, answer.problem()), (422, "key-reused"));
+    gateway.stop().await;
+}
+
 /// Posts with this key until it is answered 202, through however many ends of the gateway: the id,
 /// and whether it was the first answer.
 async fn insist(
