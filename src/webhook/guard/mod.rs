@@ -48,6 +48,9 @@ pub enum UrlRefused {
     /// A fragment is never sent.
     #[error("a URL without a fragment")]
     Fragment,
+    /// It has no address, and never will have.
+    #[error("a URL whose host is an address or a name of DNS (RFC 1035 §2.3.4)")]
+    Host,
     /// Port 0 cannot be connected to.
     #[error("a port from 1 to 65535")]
     Port,
@@ -156,8 +159,19 @@ impl Guard {
         if url.port() == Some(0) {
             return Err(UrlRefused::Port);
         }
+        if url.domain().is_some_and(|name| !is_name(name)) {
+            return Err(UrlRefused::Host);
+        }
+        // What the client makes of it, which is stricter than a URL in places.
+        if http::Uri::try_from(url.as_str()).is_err() {
+            return Err(UrlRefused::Form);
+        }
         self.check_host(&url)?;
-        Ok(url)
+        // The parser leaves some of these out in silence.
+        match text.chars().any(char::is_control) {
+            true => Err(UrlRefused::Form),
+            false => Ok(url),
+        }
     }
 
     /// Whether the host of this URL may be posted to, when it is an address and not a name.
@@ -172,6 +186,18 @@ impl Guard {
             Some(Host::Domain(_)) | None => Ok(()),
         }
     }
+}
+
+/// Whether DNS can have this name: labels of 1 to 63 letters, digits, hyphens and underscores, 253
+/// bytes together. A certificate cannot be for another either.
+fn is_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let is_label = |label: &str| {
+        let bytes = || label.bytes();
+        (1..=63).contains(&label.len())
+            && bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 fn is_localhost(name: &str) -> bool {

@@ -145,6 +145,45 @@ fn what_is_no_url_for_a_webhook_is_refused() {
 }
 
 #[test]
+fn what_can_never_be_posted_to_is_refused() {
+    let long_label = format!("http://{}.example/", "a".repeat(64));
+    let long_name = format!("http://{}example/", "a.".repeat(130));
+    for (text, refusal) in [
+        ("http://{}", UrlRefused::Host),
+        ("https://a*b.example/", UrlRefused::Host),
+        ("https://*.example/", UrlRefused::Host),
+        ("http://a!b/", UrlRefused::Host),
+        ("http://a..example/", UrlRefused::Host),
+        ("http://.example/", UrlRefused::Host),
+        ("http://example../", UrlRefused::Host),
+        ("http://./", UrlRefused::Host),
+        ("http://$(host)/", UrlRefused::Host),
+        (&long_label, UrlRefused::Host),
+        (&long_name, UrlRefused::Host),
+        ("http://a b/", UrlRefused::Form),
+        ("http://app.ex\nample/", UrlRefused::Form),
+        ("https://app.example/\u{0}", UrlRefused::Form),
+        ("https://app.example/\t", UrlRefused::Form),
+        ("\nhttps://app.example/", UrlRefused::Form),
+    ] {
+        let refused = Guard::default().check_url(text);
+        assert_eq!(refused, Err(refusal), "{text:?}");
+    }
+}
+
+#[test]
+fn whatever_is_taken_can_be_posted_to() {
+    let rest = "{}|^`\"<>'[]\\~!$&()*+,;=:@%zz é😀";
+    let url = format!("https://a_b.bücher.example./{rest}?{rest}");
+    let url = Guard::default().check_url(&url).unwrap();
+    assert!(
+        reqwest::Request::try_from(http::Request::post(url.as_str()).body("").unwrap()).is_ok()
+    );
+    let name = rustls_pki_types::ServerName::try_from(url.domain().unwrap_or_default());
+    assert!(name.is_ok());
+}
+
+#[test]
 fn what_is_public_is_taken() {
     let guard = Guard::default();
     for url in [
