@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::PathRejection;
+use axum::http::Uri;
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -24,10 +25,27 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let read = axum::extract::Query::try_from_uri(&parts.uri);
-        read.map(|axum::extract::Query(query)| Self(query))
-            .map_err(|rejection| ApiError::Query(sentence(&rejection.body_text())))
+        read(&parts.uri).map(Self)
     }
+}
+
+fn read<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
+    let query = uri.query().unwrap_or_default();
+    let pairs = || url::form_urlencoded::parse(query.as_bytes());
+    let is_odd = |text: &str| text.chars().any(char::is_control);
+    if let Some((name, _)) = pairs().find(|(name, value)| is_odd(name) || is_odd(value)) {
+        let name: String = name.chars().filter(|char| !char.is_control()).collect();
+        let words = format!("{name}: control characters are not accepted here");
+        return Err(ApiError::Query(words));
+    }
+    // In a form a plus is a blank. Here it begins phone numbers, and no parameter has blanks.
+    let plain = match query.contains('+') {
+        true => Uri::try_from(format!("/?{}", query.replace('+', "%2B"))).ok(),
+        false => None,
+    };
+    let read = axum::extract::Query::try_from_uri(plain.as_ref().unwrap_or(uri));
+    read.map(|axum::extract::Query(query)| query)
+        .map_err(|rejection| ApiError::Query(sentence(&rejection.body_text())))
 }
 
 /// What serde says of a query string, as its writer would put it.
@@ -61,9 +79,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let read: Result<axum::extract::Path<String>, PathRejection> =
             axum::extract::Path::from_request_parts(parts, state).await;
-        // Such as escapes that are no UTF-8: nothing is called that.
-        read.map(|axum::extract::Path(id)| Self(id))
-            .map_err(|_| ApiError::NotFound("nothing has this id"))
+        // Such as escapes that are no UTF-8, and control characters: nothing is called that.
+        read.ok()
+            .filter(|axum::extract::Path(id)| !id.chars().any(char::is_control))
+            .map(|axum::extract::Path(id)| Self(id))
+            .ok_or(ApiError::NotFound("nothing has this id"))
     }
 }
 
@@ -112,4 +132,49 @@ pub(super) fn accounts(
     let unknown = "from: not the address of a configured account";
     let account = account.ok_or_else(|| ApiError::Query(unknown.to_owned()))?;
     Ok(Some([account].into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Asked {
+        target: Option<String>,
+        from: Option<String>,
+    }
+
+    fn ask(query: &str) -> Result<Asked, String> {
+        let uri = format!("/messages?{query}").parse().unwrap();
+        read(&uri).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_plus_is_a_plus() {
+        let asked = ask("target=+49%2030+1&from=sip%3A%2B49@a.example").unwrap();
+        assert_eq!(asked.target.as_deref(), Some("+49 30+1"));
+        assert_eq!(asked.from.as_deref(), Some("sip:+49@a.example"));
+        let mistake = ask("a+b=1").unwrap_err();
+        assert!(
+            mistake.starts_with("a+b: there is no such parameter"),
+            "{mistake}"
+        );
+    }
+
+    #[test]
+    fn control_characters_are_refused_in_names_and_values() {
+        for query in [
+            "target=%00",
+            "target=a%0Ab",
+            "target=%7F",
+            "target=%C2%85",
+            "from=+%09",
+        ] {
+            let name = query.split('=').next().unwrap_or_default();
+            let expected = format!("{name}: control characters are not accepted here");
+            assert_eq!(ask(query).unwrap_err(), expected, "{query}");
+        }
+        assert!(ask("%00target=a").is_err());
+    }
 }

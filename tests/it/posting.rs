@@ -187,6 +187,191 @@ async fn what_is_refused_stores_nothing() {
 }
 
 #[tokio::test]
+async fn only_objects_are_objects() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    let client = &gateway.http;
+    let webhook = client.request(Method::POST, "/webhooks");
+    let webhook = client
+        .send(webhook.json(&json!({"url": "https://app.example/"})))
+        .await;
+    let webhook = format!("/webhooks/{}", id_of(&webhook.body));
+
+    for (method, path, body, pointer) in [
+        (Method::POST, "/messages", json!(["ok", "hi"]), ""),
+        (Method::POST, "/messages", json!("hi"), ""),
+        (Method::POST, "/messages/batch", json!([]), ""),
+        (
+            Method::POST,
+            "/messages/batch",
+            json!({"messages": [{"target": "ok", "body": "hi"}, ["ok", "hi"]]}),
+            "/messages/1",
+        ),
+        (
+            Method::POST,
+            "/messages/batch",
+            json!({"messages": {"target": "ok", "body": "hi"}}),
+            "/messages",
+        ),
+        (
+            Method::POST,
+            "/webhooks",
+            json!(["https://app.example/"]),
+            "",
+        ),
+        (Method::PATCH, &webhook, json!([]), ""),
+        (
+            Method::POST,
+            &format!("{webhook}/recover"),
+            json!(["2026-01-01T00:00:00Z"]),
+            "",
+        ),
+    ] {
+        let answer = client.send(client.request(method, path).json(&body)).await;
+        assert_eq!(answer.status, 422, "{path} {body}: {answer:?}");
+        assert_eq!(
+            answer.body["errors"][0]["pointer"], pointer,
+            "{path} {body}"
+        );
+        let detail = answer.body["errors"][0]["detail"].as_str().unwrap();
+        assert!(!detail.contains("struct"), "{detail}");
+        if path == "/messages" && body.is_array() {
+            assert!(detail.contains("/messages/batch"), "{detail}");
+        }
+    }
+    let list = client.get("/messages").await;
+    assert_eq!(list.body["data"], json!([]));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn more_mistakes_than_a_hundred_are_counted_as_more() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    let client = &gateway.http;
+    let types = vec!["x"; 100_000];
+    let body = json!({"url": "https://app.example/", "types": types});
+    let answer = client
+        .send(client.request(Method::POST, "/webhooks").json(&body))
+        .await;
+    assert_eq!(answer.status, 422);
+    assert_eq!(answer.body["errors"].as_array().unwrap().len(), 100);
+    let detail = answer.body["detail"].as_str().unwrap();
+    assert!(detail.starts_with("more than 100 "), "{detail}");
+
+    let name = "n".repeat(100_000);
+    let headers = json!({name: vec![""; 10_000]});
+    let message = json!({"target": "ok", "body": "x", "extraHeaders": headers});
+    let answer = client.post(&message).await;
+    assert_eq!(answer.status, 422);
+    let pointer = answer.body["errors"][0]["pointer"].as_str().unwrap();
+    assert_eq!(pointer, format!("/extraHeaders/{}…/0", "n".repeat(64)));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn control_characters_are_refused_in_addresses_and_names() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    let client = &gateway.http;
+    for control in ["\0", "\n", "\u{1b}", "\u{7f}", "\u{9b}"] {
+        let odd = format!("a{control}b");
+        for (path, body, pointer) in [
+            (
+                "/messages",
+                json!({"target": odd, "body": ""}),
+                "/target".to_owned(),
+            ),
+            (
+                "/messages",
+                json!({"target": "a", "body": "", "from": odd}),
+                "/from".to_owned(),
+            ),
+            (
+                "/messages",
+                json!({"target": "a", "body": "", "webhook": format!("https://a.example/{odd}")}),
+                "/webhook".to_owned(),
+            ),
+            (
+                "/messages",
+                json!({"target": "a", "body": "", "metadata": {&odd: "x"}}),
+                format!("/metadata/{odd}"),
+            ),
+            (
+                "/messages/batch",
+                json!({"messages": [{"target": odd, "body": ""}]}),
+                "/messages/0/target".to_owned(),
+            ),
+            (
+                "/webhooks",
+                json!({"url": format!("https://a.example/{odd}")}),
+                "/url".to_owned(),
+            ),
+            (
+                "/webhooks",
+                json!({"url": "https://a.example/", "description": odd}),
+                "/description".to_owned(),
+            ),
+            (
+                "/webhooks",
+                json!({"url": "https://a.example/", "from": [odd]}),
+                "/from/0".to_owned(),
+            ),
+        ] {
+            let request = client.request(Method::POST, path).json(&body);
+            let answer = client.send(request).await;
+            assert_eq!(answer.status, 422, "{body}");
+            assert_eq!(answer.body["errors"][0]["pointer"], pointer, "{body}");
+        }
+        let encoded: String = odd.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        for name in ["target", "from", "status", "cursor", "limit"] {
+            let path = format!("/messages?{name}={encoded}");
+            let answer = client.get(&path).await;
+            assert_eq!(
+                (answer.status, answer.problem()),
+                (400, "invalid-query"),
+                "{path}"
+            );
+        }
+    }
+    for path in [
+        "/messages/a%00b",
+        "/agents/a%00b",
+        "/webhooks/%00",
+        "/messages/%C2%9B/events",
+    ] {
+        assert_eq!(client.get(path).await.status, 404, "{path}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_plus_in_the_query_is_a_plus() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    let message = json!({"target": "+1 555 123-45", "body": "x"});
+    let id = id_of(&gateway.http.delivered(&message).await);
+    for target in [
+        "+155512345",
+        "%2B1%20555%20123-45",
+        "sip:+155512345@example.com",
+    ] {
+        let list = gateway
+            .http
+            .get(&format!("/messages?target={target}"))
+            .await;
+        assert_eq!(list.body["data"][0]["id"], *id, "{target}: {list:?}");
+        let events = gateway.http.get(&format!("/events?target={target}")).await;
+        assert_eq!(events.body["data"][0]["messageId"], *id, "{target}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn messages_are_listed_newest_first_in_pages_and_by_what_they_are() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(486)]);
