@@ -30,11 +30,15 @@ pub struct Identity {
     pub extra_headers: Vec<(String, String)>,
 }
 
-/// One attempt, handed to an agent. Its request is written at once.
+/// One attempt, handed to an agent. Its request is written at once, unless it or another one goes
+/// alone.
 #[derive(Debug)]
 pub struct Job {
     /// What the report about it will name.
     pub key: u64,
+    /// It is written when nothing else is in flight on the connection, and nothing else until it
+    /// has ended.
+    pub alone: bool,
     /// What is written, but for what the connection adds.
     pub request: Outgoing,
 }

@@ -107,6 +107,7 @@ pub(super) fn prepare(
         view,
         Job {
             key,
+            alone: false,
             request: outgoing,
         },
     )

@@ -51,10 +51,14 @@ enum Answer {
 }
 
 impl Answer {
-    /// What the headers ask for; a stream only where there is room for one.
-    fn preferred(api: &Api, caller: &Caller, headers: &HeaderMap) -> Result<Self, ApiError> {
-        let wait = negotiate::wait(headers);
-        match (negotiate::form(headers)?, wait) {
+    /// What the client asks for; a stream only where there is room for one.
+    fn preferred(
+        api: &Api,
+        caller: &Caller,
+        form: Form,
+        wait: Option<Duration>,
+    ) -> Result<Self, ApiError> {
+        match (form, wait) {
             (Form::Stream, _) => api.stream_permit(caller).map(Self::Stream),
             (Form::Json, Some(wait)) => Ok(Self::Finished(wait)),
             (Form::Json, None) => Ok(Self::Accepted),
@@ -72,7 +76,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let settings = &api.settings;
-    let answer = Answer::preferred(&api, &caller, &headers)?;
+    let (form, wait) = (negotiate::form(&headers)?, negotiate::wait(&headers));
     let key = negotiate::idempotency_key(&headers)?;
     let (limit, time) = (settings.max_request, settings.request_timeout);
     let bytes = extract::body(&headers, body, limit, time).await?;
@@ -84,6 +88,8 @@ pub(super) async fn create(
     let mut violations = Violations::default();
     let draft = draft(&api, &caller, document, &mut violations)?;
     let draft = draft.ok_or(ApiError::Invalid(violations))?;
+    // Not before the body is here: one that trickles in must not keep others from a stream.
+    let answer = Answer::preferred(&api, &caller, form, wait)?;
     let now = api.clock.now();
     let message = draft.accept(api.new_id(now), now, trace);
     let key = key.map(|key| self::key(&caller, &key, &bytes));

@@ -3,6 +3,7 @@
 //! A [`Pool`] is a plain value that its owner, the dispatcher, asks and tells: who is up, who has
 //! room, who was used longest ago. It owns no task and no lock.
 
+mod caution;
 mod directory;
 mod rate;
 
@@ -12,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::AgentIndex;
+use crate::message::Outcome;
 use crate::message::Timestamp;
+use caution::Caution;
 pub use directory::Directory;
 use rate::Rate;
 
@@ -64,6 +67,7 @@ struct Seat {
     in_flight: u32,
     used: u64,
     up: bool,
+    caution: Caution,
 }
 
 #[derive(Debug)]
@@ -131,6 +135,7 @@ impl Pool {
             in_flight: 0,
             used: 0,
             up: false,
+            caution: Caution::default(),
         };
         if self.seats.insert(agent, seat).is_none() {
             self.accounts[account].seats += 1;
@@ -211,7 +216,19 @@ impl Pool {
     pub fn release(&mut self, agent: AgentIndex) {
         self.change(agent, |seat| {
             seat.in_flight = seat.in_flight.saturating_sub(1);
+            seat.caution.released(seat.in_flight);
         });
+    }
+
+    /// What was taken of this agent last is to be sent alone: it takes no more until all of its
+    /// slots are given back.
+    pub fn isolate(&mut self, agent: AgentIndex) {
+        self.change(agent, |seat| seat.caution.isolate());
+    }
+
+    /// An attempt through this agent ended.
+    pub fn ended(&mut self, agent: AgentIndex, outcome: &Outcome) {
+        self.change(agent, |seat| seat.caution.ended(outcome));
     }
 
     /// Whether an agent that may send for this account is registered.
@@ -319,7 +336,7 @@ impl Pool {
 
 impl Seat {
     fn has_room(&self) -> bool {
-        self.up && self.in_flight < self.capacity
+        self.up && self.in_flight < self.caution.limit(self.capacity)
     }
 
     fn place(&self, agent: AgentIndex) -> Place {
@@ -357,6 +374,7 @@ fn interval(per_second: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Unknown;
 
     const NOW: Timestamp = Timestamp::EPOCH;
 
@@ -467,5 +485,43 @@ mod tests {
         pool.remove_agent(AgentIndex(2));
         pool.release(AgentIndex(2));
         assert_eq!(take(&mut pool, Some(&carol())), Err(Busy::NoAgent));
+    }
+
+    #[test]
+    fn after_a_loss_an_agent_takes_one_message_at_a_time_until_one_ends_otherwise() {
+        let mut pool = pool();
+        for _ in 0..2 {
+            assert_eq!(take(&mut pool, Some(&carol())), Ok(2));
+        }
+        pool.down(AgentIndex(2));
+        for _ in 0..2 {
+            pool.ended(AgentIndex(2), &Outcome::Unknown(Unknown::Disconnected));
+            pool.release(AgentIndex(2));
+        }
+        pool.up(AgentIndex(2));
+        assert_eq!(take(&mut pool, Some(&carol())), Ok(2));
+        assert_eq!(take(&mut pool, Some(&carol())), Err(Busy::Full));
+        pool.ended(AgentIndex(2), &Outcome::NotWritten);
+        pool.release(AgentIndex(2));
+        assert_eq!(take(&mut pool, Some(&carol())), Ok(2));
+        assert_eq!(take(&mut pool, Some(&carol())), Err(Busy::Full));
+        pool.ended(AgentIndex(2), &Outcome::Unknown(Unknown::Silent));
+        pool.release(AgentIndex(2));
+        for _ in 0..2 {
+            assert_eq!(take(&mut pool, Some(&carol())), Ok(2));
+        }
+    }
+
+    #[test]
+    fn an_agent_with_a_message_that_goes_alone_takes_no_other() {
+        let mut pool = pool();
+        for _ in 0..2 {
+            assert_eq!(take(&mut pool, Some(&carol())), Ok(2));
+        }
+        pool.release(AgentIndex(2));
+        pool.isolate(AgentIndex(2));
+        assert_eq!(take(&mut pool, Some(&carol())), Err(Busy::Full));
+        pool.release(AgentIndex(2));
+        assert_eq!(take(&mut pool, Some(&carol())), Ok(2));
     }
 }

@@ -17,6 +17,7 @@ mod harness;
 mod idempotency;
 mod lanes;
 mod limits;
+mod losses;
 mod operating;
 mod outcomes;
 mod posting;

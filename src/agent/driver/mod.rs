@@ -13,6 +13,7 @@
 //! | `online`    | the loop of an open connection                        |
 //! | `reading`   | what comes in through it                              |
 //! | `keepalive` | how its death is noticed                              |
+//! | `turnstile` | what must be sent alone                               |
 //! | `telling`   | what the dispatcher, the status and the log are told  |
 
 mod keepalive;
@@ -20,6 +21,7 @@ mod offline;
 mod online;
 mod reading;
 mod telling;
+mod turnstile;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -49,6 +51,7 @@ use crate::sip::Settings;
 use crate::sip::UserAgent;
 pub use keepalive::Keepalive;
 pub use keepalive::Probe;
+use turnstile::Turnstile;
 
 /// What an agent works with.
 pub struct Parts {
@@ -136,6 +139,7 @@ struct Agent {
     left: bool,
     /// Why the connection is to be given up although it is open.
     forsaken: Option<String>,
+    turnstile: Turnstile,
 }
 
 /// A connection on its way.
@@ -169,6 +173,7 @@ impl Agent {
             moving: false,
             left: false,
             forsaken: None,
+            turnstile: Turnstile::default(),
         }
     }
 

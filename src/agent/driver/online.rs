@@ -71,6 +71,10 @@ impl Agent {
         let mut line = Line::new(socket, server, began);
         let parting = self.work(&mut line).await;
         self.machine.handle_disconnected();
+        // Without a connection they are told not to have been written.
+        for job in self.turnstile.clear() {
+            self.machine.send(clock::now(), job.key, job.request);
+        }
         self.pass_on(&mut Vec::new());
         self.set_up(false);
         // Also answers the farewell of the server (RFC 6455 §5.5.1).
@@ -108,6 +112,7 @@ impl Agent {
     async fn work(&mut self, line: &mut Line) -> Parting {
         let mut commands = Vec::new();
         loop {
+            self.let_through();
             self.pass_on(&mut line.frames);
             if let Err(reason) = line.flush(self.keepalive.timeout).await {
                 return Parting::Lost(reason);
@@ -205,7 +210,11 @@ impl Agent {
     /// Begins to leave the registrar, once nothing is in flight: true when it begins.
     fn leaves(&mut self, line: &mut Line) -> bool {
         let wants = self.stop || self.drain || self.moving;
-        if !wants || line.leave_by.is_some() || self.machine.in_flight() > 0 {
+        if !wants
+            || line.leave_by.is_some()
+            || self.machine.in_flight() > 0
+            || !self.turnstile.is_empty()
+        {
             return false;
         }
         self.set_up(false);
@@ -228,6 +237,15 @@ impl Agent {
         }
     }
 
+    /// Sends what has waited to be alone, or for what was.
+    fn let_through(&mut self) {
+        while self.turnstile.is_closed()
+            && let Some(job) = self.turnstile.pop(self.machine.in_flight())
+        {
+            self.machine.send(clock::now(), job.key, job.request);
+        }
+    }
+
     /// A command while there is a connection.
     fn take_online(&mut self, command: Command) {
         let now = clock::now();
@@ -236,7 +254,11 @@ impl Agent {
                 self.shown
                     .began(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
                 for job in jobs {
-                    self.machine.send(now, job.key, job.request);
+                    if self.turnstile.is_open(&job) {
+                        self.machine.send(now, job.key, job.request);
+                    } else {
+                        self.turnstile.push(job);
+                    }
                 }
             }
             Command::Drain => {

@@ -140,7 +140,11 @@ async fn a_server_that_reads_nothing_is_left_and_every_message_ends_once() {
 fn large(key: u64, size: usize) -> crate::agent::Job {
     let mut request = message_to("sip:bob@example.com", &format!("call-{key}"));
     request.body = vec![b'a'; size].into();
-    crate::agent::Job { key, request }
+    crate::agent::Job {
+        key,
+        alone: false,
+        request,
+    }
 }
 
 #[tokio::test]

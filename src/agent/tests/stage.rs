@@ -173,6 +173,7 @@ impl Stage {
     pub(super) fn send_all(&self, keys: impl IntoIterator<Item = u64>) {
         let job = |key| Job {
             key,
+            alone: false,
             request: message_to("sip:bob@example.com", &format!("call-{key}")),
         };
         self.tell(Command::Send(keys.into_iter().map(job).collect()));

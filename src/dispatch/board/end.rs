@@ -19,6 +19,7 @@ use crate::message::Originator;
 use crate::message::Outcome;
 use crate::message::Timestamp;
 use crate::message::Trace;
+use crate::message::Unknown;
 use crate::message::What;
 use crate::message::retry;
 use crate::message::retry::Situation;
@@ -68,6 +69,11 @@ impl Board {
         };
         self.work.released.push(agent);
         entry.avoid = Some(agent);
+        match outcome {
+            Outcome::Unknown(Unknown::Disconnected) => entry.losses += 1,
+            Outcome::Answered(_) | Outcome::Unknown(Unknown::Silent) => entry.losses = 0,
+            Outcome::NotWritten | Outcome::TooLarge | Outcome::Unknown(Unknown::Died) => {}
+        }
         let ended = entry.ended(message, sent);
         if entry.acceptance == Acceptance::Refused {
             self.leave_lane(message, now);

@@ -93,6 +93,8 @@ pub(super) struct Start {
     /// Its request may be written before its record is durable: should the process end in between,
     /// the message may be sent again.
     pub(super) may_precede_record: bool,
+    /// Nothing else may be in flight on its connection.
+    pub(super) alone: bool,
     pub(super) message: Arc<Message>,
     /// Since when the message could have been sent.
     pub(super) since: Timestamp,
@@ -119,6 +121,8 @@ struct Entry {
     expires_at: Timestamp,
     timer: Option<Timestamp>,
     avoid: Option<AgentIndex>,
+    /// Losses of a connection in a row with this message in flight.
+    losses: u32,
     content: Option<Arc<Message>>,
 }
 
@@ -297,6 +301,7 @@ impl Board {
             expires_at: claimed.expires_at,
             timer: None,
             avoid: None,
+            losses: 0,
             content,
         };
         self.entries.insert(id, entry);

@@ -7,6 +7,7 @@ use super::Acceptance;
 use super::Attempt;
 use super::AttemptKey;
 use super::Board;
+use super::Entry;
 use super::Phase;
 use super::Start;
 use super::size_of_content;
@@ -18,16 +19,29 @@ use crate::message::Timestamp;
 use crate::pool::Busy;
 use crate::pool::Pool;
 
+/// After so many losses of a connection in a row a message is sent alone: it may be what its server
+/// closes the connection for.
+const MAX_LOSSES: u32 = 2;
+
 impl Board {
     /// Starts whatever can start now.
     pub(in crate::dispatch) fn pump(&mut self, pool: &mut Pool, now: Timestamp) -> Vec<Start> {
         let mut starts = Vec::new();
         pool.begin_turn();
         while let Some((group, id)) = self.ready.first() {
-            let avoid = self.entries.get(&id).and_then(|entry| entry.avoid);
+            let entry = self.entries.get(&id);
+            let avoid = entry.and_then(|entry| entry.avoid);
+            let alone = entry.is_some_and(Entry::goes_alone);
+            if alone {
+                // The idlest agent, whatever was chosen last.
+                pool.begin_turn();
+            }
             match pool.take(group.as_ref(), avoid, now) {
                 Ok(slot) => {
                     self.ready.pop(&group);
+                    if alone {
+                        pool.isolate(slot.agent);
+                    }
                     self.give_slot(id, slot.agent, &mut starts);
                 }
                 Err(Busy::Limited(until)) => self.ready.close(group, Some(until)),
@@ -88,6 +102,7 @@ impl Board {
                 (OnUnknown::Resend, Acceptance::Asked | Acceptance::Refused) => false,
                 (OnUnknown::Fail, _) => false,
             },
+            alone: entry.goes_alone(),
             message,
             since,
         });
@@ -157,5 +172,11 @@ impl Board {
         {
             entry.phase = Phase::Sending(agent);
         }
+    }
+}
+
+impl Entry {
+    fn goes_alone(&self) -> bool {
+        self.losses >= MAX_LOSSES
     }
 }

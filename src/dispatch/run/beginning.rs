@@ -78,7 +78,8 @@ impl Dispatcher {
                 self.board.unstarted(key, now);
                 continue;
             };
-            let (request, job) = agent.prepare(key, &start.message, start.attempt, now);
+            let (request, mut job) = agent.prepare(key, &start.message, start.attempt, now);
+            job.alone = start.alone;
             let what = What::Sending { request };
             let teller = teller(agent);
             let record = Record {

@@ -328,6 +328,7 @@ impl Dispatcher {
                         continue;
                     };
                     for (key, outcome) in ended {
+                        self.pool.ended(agent, &outcome);
                         self.end_attempt(key, outcome, Some(&teller), now);
                     }
                 }

@@ -1,0 +1,99 @@
+//! Keeps a message that must go alone apart from the others of its agent.
+//!
+//! | in flight                    | next job goes alone | next job does not |
+//! |------------------------------|---------------------|-------------------|
+//! | nothing                      | is sent             | is sent           |
+//! | others                       | waits               | is sent           |
+//! | one that goes alone          | waits               | waits             |
+//!
+//! Jobs pass in the order in which they came. The pool gives an agent no more jobs after one that
+//! goes alone, so that no more wait here than had a slot before.
+
+use std::collections::VecDeque;
+
+use crate::agent::handle::Job;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Turnstile {
+    waiting: VecDeque<Job>,
+    /// What was sent last goes alone.
+    is_alone: bool,
+}
+
+impl Turnstile {
+    /// Whether a job can be sent at once, whatever is in flight.
+    pub(super) fn is_open(&self, job: &Job) -> bool {
+        !job.alone && !self.is_closed()
+    }
+
+    /// Whether any job has to wait here.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_alone || !self.waiting.is_empty()
+    }
+
+    /// Nothing waits here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn push(&mut self, job: Job) {
+        self.waiting.push_back(job);
+    }
+
+    /// The next job that may be sent beside so many in flight.
+    pub(super) fn pop(&mut self, in_flight: usize) -> Option<Job> {
+        if in_flight == 0 {
+            self.is_alone = false;
+        }
+        let may_pass = match self.waiting.front()?.alone {
+            true => in_flight == 0,
+            false => !self.is_alone,
+        };
+        let job = may_pass.then(|| self.waiting.pop_front()).flatten()?;
+        self.is_alone = job.alone;
+        Some(job)
+    }
+
+    /// Gives back what waits when the connection is gone.
+    pub(super) fn clear(&mut self) -> VecDeque<Job> {
+        self.is_alone = false;
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::testing::message_to;
+
+    fn job(key: u64, alone: bool) -> Job {
+        Job {
+            key,
+            alone,
+            request: message_to("sip:bob@example.com", "a"),
+        }
+    }
+
+    fn pop(turnstile: &mut Turnstile, in_flight: usize) -> Option<u64> {
+        turnstile.pop(in_flight).map(|job| job.key)
+    }
+
+    #[test]
+    fn a_job_that_goes_alone_waits_for_the_others_and_the_others_for_it() {
+        let mut turnstile = Turnstile::default();
+        assert!(turnstile.is_open(&job(0, false)));
+        assert!(!turnstile.is_open(&job(1, true)));
+        turnstile.push(job(1, true));
+        assert!(!turnstile.is_open(&job(2, false)));
+        turnstile.push(job(2, false));
+        turnstile.push(job(3, false));
+        assert_eq!(pop(&mut turnstile, 2), None);
+        assert_eq!(pop(&mut turnstile, 0), Some(1));
+        assert_eq!(pop(&mut turnstile, 1), None);
+        assert_eq!(pop(&mut turnstile, 0), Some(2));
+        assert_eq!(pop(&mut turnstile, 1), Some(3));
+        assert_eq!(pop(&mut turnstile, 2), None);
+        assert!(turnstile.is_empty() && turnstile.is_open(&job(4, false)));
+    }
+}
