@@ -24,5 +24,6 @@ mod posting;
 mod restart;
 mod retention;
 mod schedule;
+mod soak;
 mod watching;
 mod webhooks;

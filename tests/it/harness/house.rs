@@ -131,6 +131,15 @@ impl House {
         }
     }
 
+    /// Writes its configuration, as it is now, where a gateway that was launched reads it again.
+    #[allow(
+        dead_code,
+        reason = "not every test binary that shares this file needs it"
+    )]
+    pub(crate) fn rewrite(&self) {
+        self.file();
+    }
+
     fn file(&self) -> PathBuf {
         let file = self.folder.path().join("sipost.toml");
         fs::write(&file, self.toml()).unwrap();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use rand::RngExt as _;
 use rand::SeedableRng as _;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 use super::Client;
 use super::Event;
@@ -42,6 +44,11 @@ impl Load {
     /// Begins to post and to read. Chance decides who posts what where, and when readers go
     /// elsewhere.
     pub(crate) fn begin(gateways: Vec<Client>, seed: u64) -> Self {
+        Self::begin_paced(gateways, seed, Duration::from_millis(1))
+    }
+
+    /// Begins as [`Self::begin`] does; no writer posts more than one message in this time.
+    pub(crate) fn begin_paced(gateways: Vec<Client>, seed: u64, pace: Duration) -> Self {
         let (gateways, running) = watch::channel(gateways);
         let (last, last_known) = watch::channel(None);
         let scene = Scene {
@@ -50,6 +57,7 @@ impl Load {
             count: Arc::new(watch::Sender::new(0)),
             refused: Arc::new(watch::Sender::new(0)),
             last: last_known,
+            pace,
         };
         let rng = |number: u64| SmallRng::seed_from_u64(seed.wrapping_mul(31) ^ number);
         let writing = (0..WRITERS)
@@ -171,6 +179,7 @@ struct Scene {
     /// Grows with each message that is to be posted again later.
     refused: Arc<watch::Sender<u64>>,
     last: watch::Receiver<Option<u64>>,
+    pace: Duration,
 }
 
 impl Scene {
@@ -180,7 +189,10 @@ impl Scene {
     }
 
     async fn write(self, writer: u64, mut rng: SmallRng) {
+        let mut pace = tokio::time::interval(self.pace);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for number in 0_u64.. {
+            pace.tick().await;
             let may_resend = rng.random_bool(0.6);
             let kind = if may_resend { KINDS[0] } else { KINDS[1] };
             let user = format!("{kind}{writer}-{}", rng.random_range(0..TARGETS));

@@ -202,6 +202,17 @@ impl Peer {
         .await;
     }
 
+    /// Ends every connection without a word.
+    #[allow(
+        dead_code,
+        reason = "not every test binary that shares this file needs it"
+    )]
+    pub(crate) fn cut(&self) {
+        for connection in &self.lock().connections {
+            let _ = connection.send(Order::Cut);
+        }
+    }
+
     /// Gives the newest answer held back for this user.
     pub(crate) fn release(&self, user: &str) {
         let mut state = self.lock();

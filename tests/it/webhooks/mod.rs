@@ -4,7 +4,7 @@ mod addresses;
 mod crash;
 mod delivering;
 mod managing;
-mod receiver;
+pub(crate) mod receiver;
 #[expect(
     clippy::disallowed_methods,
     unreachable_pub,

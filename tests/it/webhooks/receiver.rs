@@ -19,7 +19,7 @@ use crate::harness::PATIENCE;
 
 /// Takes what is posted, notes it, and answers as the test wants.
 #[derive(Clone)]
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     port: u16,
     shared: Arc<Shared>,
 }
@@ -35,15 +35,15 @@ type Answerer = Box<dyn FnMut(&Posted) -> Reply + Send>;
 
 /// What was posted.
 #[derive(Clone, Debug)]
-pub(super) struct Posted {
-    pub(super) uri: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Posted {
+    pub(crate) uri: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// How it is answered.
 #[derive(Clone, Debug)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// With this status and these words.
     Status(u16, &'static str),
     /// Like this, and where to instead.
@@ -53,16 +53,16 @@ pub(super) enum Reply {
 }
 
 impl Posted {
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).unwrap().to_str().unwrap()
     }
 
-    pub(super) fn event(&self) -> Value {
+    pub(crate) fn event(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
     /// Whether a receiver with this secret would take it, by a public implementation.
-    pub(super) fn is_signed_with(&self, secret: &str) -> bool {
+    pub(crate) fn is_signed_with(&self, secret: &str) -> bool {
         let verifier = standardwebhooks::Webhook::new(secret).unwrap();
         verifier.verify(&self.body, &self.headers).is_ok()
     }
@@ -70,11 +70,11 @@ impl Posted {
 
 impl Receiver {
     /// One that takes everything.
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::answering(|_| Reply::Status(200, "thanks")).await
     }
 
-    pub(super) async fn answering(answer: impl FnMut(&Posted) -> Reply + Send + 'static) -> Self {
+    pub(crate) async fn answering(answer: impl FnMut(&Posted) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
@@ -87,33 +87,33 @@ impl Receiver {
         Self { port, shared }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
     /// Answers like this from now on.
-    pub(super) fn answer(&self, answer: impl FnMut(&Posted) -> Reply + Send + 'static) {
+    pub(crate) fn answer(&self, answer: impl FnMut(&Posted) -> Reply + Send + 'static) {
         *self.shared.answer.lock().unwrap() = Box::new(answer);
     }
 
     /// Answers those who are held.
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         self.shared.held.notify_waiters();
     }
 
     /// Everything that was posted until now.
-    pub(super) fn posts(&self) -> Vec<Posted> {
+    pub(crate) fn posts(&self) -> Vec<Posted> {
         self.shared.posts.borrow().clone()
     }
 
     /// Waits until so much was posted.
-    pub(super) async fn posted(&self, count: usize) -> Vec<Posted> {
+    pub(crate) async fn posted(&self, count: usize) -> Vec<Posted> {
         self.wait_for(&format!("{count} posts"), |posts| posts.len() >= count)
             .await
     }
 
     /// Waits until what was posted is as the test wants it.
-    pub(super) async fn wait_for(
+    pub(crate) async fn wait_for(
         &self,
         what: &str,
         is_it: impl Fn(&[Posted]) -> bool,
