@@ -211,7 +211,7 @@ fn looking(bed: &mut Bed) -> Duration {
 fn resuming(bed: &mut Bed) -> Duration {
     let after = bed.events / 4;
     timed(|| {
-        let page = bed.block_on(bed.store.events(after, EventFilter::default(), 100));
+        let page = bed.block_on(bed.store.events(after, EventFilter::default(), 100.into()));
         assert_eq!(page.expect("the store reads").events.len(), 100);
     })
 }

@@ -159,7 +159,9 @@ fn reads(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(100));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let page = bench.store.events(after, EventFilter::default(), 100);
+                let page = bench
+                    .store
+                    .events(after, EventFilter::default(), 100.into());
                 bench.runtime.block_on(page).expect("the store reads")
             });
         });

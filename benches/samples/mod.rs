@@ -96,6 +96,7 @@ pub(crate) fn succeeded(number: u64) -> Record {
         status_code: 200,
         reason_phrase: "OK".to_owned(),
         headers,
+        truncated: false,
     };
     record(number, What::Succeeded { response }, Status::Succeeded)
 }

@@ -200,14 +200,6 @@ pub(super) fn outcome(outcome: SipOutcome) -> Outcome {
 }
 
 fn view(response: Response) -> ResponseView {
-    let bytes = response.headers.iter().map(|(n, v)| n.len() + v.len());
-    let mut headers = HeaderMap::with_capacity(response.headers.len(), bytes.sum());
-    for (name, value) in &response.headers {
-        headers.add(name, value);
-    }
-    ResponseView {
-        status_code: response.status.as_u16(),
-        reason_phrase: response.reason,
-        headers,
-    }
+    let code = response.status.as_u16();
+    ResponseView::cut(code, response.reason, &response.headers)
 }

@@ -21,10 +21,12 @@ use super::params::Id;
 use super::params::Query;
 use super::sse;
 use super::view;
+use crate::events::CHUNK;
 use crate::events::EventId;
 use crate::events::Gap;
 use crate::events::Start;
 use crate::message::EventKind;
+use crate::message::EventKinds;
 use crate::store::EventFilter;
 
 /// What `GET /events` can be asked.
@@ -59,11 +61,7 @@ pub(super) async fn log(
     let form = negotiate::form(&headers)?;
     let filter = filter(&api, &caller, &query)?;
     let limit = params::limit(query.limit.as_deref())?;
-    let after = query.after.as_deref().map(|after| {
-        let words = "after: the id of an event, or \"earliest\"";
-        Start::parse(after).map_err(|_| ApiError::Query(words.to_owned()))
-    });
-    let after = after.transpose()?;
+    let after = params::after(query.after.as_deref())?;
     // The header is newer than the address that the client was given once.
     let seen = negotiate::last_event_id(&headers).or(query.last_event_id);
     let start = seen.map(|seen| Start::resume(&seen)).or(after);
@@ -87,18 +85,12 @@ pub(super) async fn log(
 }
 
 fn filter(api: &Api, caller: &Caller, query: &LogQuery) -> Result<EventFilter, ApiError> {
-    let mut kinds = Vec::new();
-    for word in query.r#type.iter().flat_map(|list| list.split(',')) {
-        let words = "type: sending, deferred, succeeded or failed, several with commas";
-        let kind = EventKind::from_word(word.trim());
-        kinds.push(kind.ok_or_else(|| ApiError::Query(words.to_owned()))?);
-    }
     let message_id = query.message_id.as_deref().map(|id| {
         let words = "messageId: not the id of a message";
         id.parse().map_err(|_| ApiError::Query(words.to_owned()))
     });
     Ok(EventFilter {
-        kinds,
+        kinds: kinds(query.r#type.as_deref())?,
         message_id: message_id.transpose()?,
         uri: params::uri(api, query.target.as_deref())?,
         accounts: params::accounts(api, caller, query.from.as_deref())?,
@@ -106,16 +98,33 @@ fn filter(api: &Api, caller: &Caller, query: &LogQuery) -> Result<EventFilter, A
     })
 }
 
+/// `type=`. A list has as many words as there are types, or is a mistake.
+fn kinds(list: Option<&str>) -> Result<EventKinds, ApiError> {
+    const WORDS: &str = "type: sending, deferred, succeeded or failed, several with commas";
+    let words = list.into_iter().flat_map(|list| list.split(','));
+    let mut count = 0;
+    let kinds = words.map(|word| {
+        count += 1;
+        EventKind::from_word(word.trim()).filter(|_| count <= EventKind::ALL.len())
+    });
+    let kinds: Option<EventKinds> = kinds.collect();
+    kinds.ok_or_else(|| ApiError::Query(WORDS.to_owned()))
+}
+
 /// What `GET /messages/{id}/events` can be asked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct MessageLogQuery {
+    after: Option<String>,
+    limit: Option<String>,
     last_event_id: Option<String>,
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct MessageLogView<'a> {
     data: Vec<&'a RawValue>,
+    next_cursor: Option<EventId>,
 }
 
 /// `GET /messages/{id}/events`: the events of one message, to its end when it is a stream.
@@ -128,30 +137,36 @@ pub(super) async fn of_message(
 ) -> Result<Response, ApiError> {
     let form = negotiate::form(&headers)?;
     let id = messages::parse_id(&id)?;
+    let size = match form {
+        Form::Json => params::limit_or(query.limit.as_deref(), params::MAX_LIMIT)?.into(),
+        Form::Stream => CHUNK,
+    };
+    let after = params::after(query.after.as_deref())?;
+    let epoch = api.feed.epoch();
+    let seen = negotiate::last_event_id(&headers).or(query.last_event_id);
+    let seen = seen.map(|seen| Start::resume(&seen)).or(after);
+    let seen = seen.map_or(0, |start| start.in_epoch(epoch));
     // Before the look, so that what happens meanwhile is not missed.
     let follower = api.feed.follow(id);
-    let mut events = api.store.events_of(id).await?;
-    if events.is_empty() || caller.accounts().is_some() {
-        messages::find(&api, &caller, id).await?;
+    let page = api.store.events_of(id, seen, size).await?;
+    let mut has_seen_the_end = false;
+    if page.events.is_empty() || caller.accounts().is_some() {
+        let stored = messages::find(&api, &caller, id).await?;
+        has_seen_the_end = stored.result.is_some_and(|end| end.seq <= seen);
     }
-    let seen = negotiate::last_event_id(&headers)
-        .or(query.last_event_id)
-        .and_then(|text| text.parse::<EventId>().ok())
-        .filter(|id| id.epoch == api.feed.epoch())
-        .map_or(0, |id| id.seq);
-    let has_ended = events.last().is_some_and(|event| event.kind.is_terminal());
-    events.retain(|event| event.seq > seen);
     match form {
         Form::Json => Ok(json::ok(&MessageLogView {
-            data: events.iter().filter_map(view::raw).collect(),
+            data: page.events.iter().filter_map(view::raw).collect(),
+            next_cursor: page.is_cut.then_some(EventId {
+                epoch,
+                seq: page.scanned_to,
+            }),
         })),
         // Who has seen the end is told to stop asking.
-        Form::Stream if has_ended && events.is_empty() => {
-            Ok(StatusCode::NO_CONTENT.into_response())
-        }
+        Form::Stream if has_seen_the_end => Ok(StatusCode::NO_CONTENT.into_response()),
         Form::Stream => {
             let permit = api.stream_permit(&caller)?;
-            Ok(sse::of_message(&api, follower, events, permit))
+            Ok(sse::of_message(&api, follower, page, permit))
         }
     }
 }

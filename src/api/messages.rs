@@ -115,6 +115,6 @@ pub(super) fn parse_id(id: &str) -> Result<MessageId, ApiError> {
 pub(super) async fn find(api: &Api, caller: &Caller, id: MessageId) -> Result<Stored, ApiError> {
     let stored = api.store.message(id).await?;
     stored
-        .filter(|stored| caller.sees(stored.message.account.as_deref()))
+        .filter(|stored| caller.sees(stored.account.as_deref()))
         .ok_or(NO_MESSAGE)
 }

@@ -12,6 +12,8 @@ use serde::de::DeserializeOwned;
 use super::Api;
 use super::access::Caller;
 use super::error::ApiError;
+use crate::events::Start;
+use crate::store::Accounts;
 
 /// A query string that says only what its reader knows.
 pub(super) struct Query<T>(pub(super) T);
@@ -89,12 +91,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 
 /// How many a page has when the client does not say, and at most.
 const DEFAULT_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 500;
+pub(super) const MAX_LIMIT: usize = 500;
 
 /// `limit=`.
 pub(super) fn limit(given: Option<&str>) -> Result<usize, ApiError> {
+    limit_or(given, DEFAULT_LIMIT)
+}
+
+/// `limit=`, where a page has as many as this when the client does not say.
+pub(super) fn limit_or(given: Option<&str>, default: usize) -> Result<usize, ApiError> {
     let Some(given) = given else {
-        return Ok(DEFAULT_LIMIT);
+        return Ok(default);
     };
     match given.parse() {
         Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
@@ -102,6 +109,15 @@ pub(super) fn limit(given: Option<&str>) -> Result<usize, ApiError> {
             "limit: a number from 1 to {MAX_LIMIT}"
         ))),
     }
+}
+
+/// `after=`.
+pub(super) fn after(given: Option<&str>) -> Result<Option<Start>, ApiError> {
+    let start = given.map(|given| {
+        let words = "after: the id of an event, or \"earliest\"";
+        Start::parse(given).map_err(|_| ApiError::Query(words.to_owned()))
+    });
+    start.transpose()
 }
 
 /// `target=`, normalized as that of a message is.
@@ -121,9 +137,9 @@ pub(super) fn accounts(
     api: &Api,
     caller: &Caller,
     from: Option<&str>,
-) -> Result<Option<Arc<[Arc<str>]>>, ApiError> {
+) -> Result<Option<Accounts>, ApiError> {
     let Some(from) = from else {
-        return Ok(caller.accounts().cloned());
+        return Ok(caller.account_set().cloned());
     };
     let account = api.addressing.account(from);
     if !caller.sees(account.as_deref()) {
@@ -131,7 +147,7 @@ pub(super) fn accounts(
     }
     let unknown = "from: not the address of a configured account";
     let account = account.ok_or_else(|| ApiError::Query(unknown.to_owned()))?;
-    Ok(Some([account].into()))
+    Ok(Some(Arc::new([account].into())))
 }
 
 #[cfg(test)]

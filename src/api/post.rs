@@ -28,6 +28,7 @@ use super::trace::TraceOf;
 use super::value::Value;
 use super::view::MessageView;
 use crate::dispatch::Admission;
+use crate::events::CHUNK;
 use crate::events::Follower;
 use crate::message::BodyRoom;
 use crate::message::Draft;
@@ -37,6 +38,7 @@ use crate::message::MessageId;
 use crate::message::Place;
 use crate::message::Status;
 use crate::message::Violations;
+use crate::store::Events;
 use crate::store::IdempotencyKey;
 use crate::store::Stored;
 
@@ -107,7 +109,7 @@ pub(super) async fn create(
     let message = message.ok_or_else(|| ApiError::Internal("nothing was accepted".to_owned()))?;
     let mut response = match (answer, follower) {
         (Answer::Stream(permit), Some(follower)) => {
-            sse::of_message(&api, follower, Vec::new(), permit)
+            sse::of_message(&api, follower, Events::default(), permit)
         }
         (Answer::Finished(wait), Some(follower)) => {
             wait_for_end(&api, &message, follower, wait).await
@@ -199,7 +201,7 @@ async fn replay(api: &Api, id: Option<&MessageId>, answer: Answer) -> Result<Res
         Answer::Finished(wait) if stored.status.is_final() => finished(api, &stored, wait),
         Answer::Finished(wait) => wait_for_end(api, &stored.message, follower, wait).await,
         Answer::Stream(permit) => {
-            let before = api.store.events_of(id).await?;
+            let before = api.store.events_of(id, 0, CHUNK).await?;
             sse::of_message(api, follower, before, permit)
         }
     };
@@ -232,6 +234,7 @@ async fn wait_for_end(
     };
     let stored = Stored {
         message: message.clone(),
+        account: event.account.clone(),
         status,
         attempt,
         completed_at,

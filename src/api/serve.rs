@@ -43,7 +43,9 @@ pub struct Server {
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What a connection may hold of a request's head, and of an answer that is not taken.
-const MAX_BUFFER: usize = 64 * 1024;
+///
+/// With a chunk of an event stream that is not taken these are 64 KiB.
+const MAX_BUFFER: usize = 48 * 1024;
 
 /// Serves until `stop`, then lets the requests under way end, until `grace` is over.
 pub async fn serve(

@@ -1,7 +1,8 @@
 //! Event streams (`text/event-stream` of the HTML standard).
 //!
 //! A stream is read by the connection that carries it, when that has room: there is no task and no
-//! queue behind it, so a client that takes nothing costs its connection's buffer and one chunk.
+//! queue behind it, so a client that takes nothing costs its connection's buffer, one chunk, and
+//! as much of what happens to the message that it follows.
 //! When it takes nothing for [`STALL`] the stream ends, or its connection does
 //! ([`super::connection`]): it comes back with its `Last-Event-ID`, and has held nobody up.
 
@@ -24,39 +25,38 @@ use tokio_util::sync::CancellationToken;
 
 use super::Api;
 use super::StreamPermit;
+use crate::events::CHUNK;
 use crate::events::EventId;
 use crate::events::Follower;
 use crate::events::Gap;
+use crate::events::Heard;
 use crate::events::Subscription;
+use crate::store::Events;
 use crate::store::Logged;
 use crate::store::Store;
 use crate::store::StoreError;
 
 /// How long a client may take over a chunk.
 const STALL: Duration = Duration::from_secs(20);
-/// Bytes gathered into one chunk, unless its last event alone goes beyond.
-const MAX_CHUNK: usize = 64 * 1024;
 /// How long a client waits before it comes back, in milliseconds.
 const RETRY: u64 = 3_000;
 
-/// The stream of one message: what there was, then what comes, to its terminal event.
+/// The stream of one message: what there was, of which `before` is the first page, then what comes,
+/// to its terminal event.
 pub(super) fn of_message(
     api: &Api,
     follower: Follower,
-    before: Vec<Logged>,
+    before: Events,
     permit: StreamPermit,
 ) -> Response {
-    let seen = before.last().map_or(0, |event| event.seq);
-    let is_over = before.last().is_some_and(|event| event.kind.is_terminal());
-    let store = api.store.clone();
     let source = Source::Message {
         follower,
-        seen,
-        store,
+        seen: before.scanned_to,
+        is_behind: before.is_cut,
+        store: api.store.clone(),
     };
     let mut stream = Stream::new(api, source, permit);
-    stream.waiting = before.into();
-    stream.is_over = is_over;
+    stream.take(Next::of(before.events));
     stream.into_response()
 }
 
@@ -79,6 +79,8 @@ enum Source {
         follower: Follower,
         /// The last event that was taken.
         seen: u64,
+        /// There are events after that one which were not heard of.
+        is_behind: bool,
         /// Where what was not heard of can be read.
         store: Arc<dyn Store>,
     },
@@ -90,6 +92,18 @@ struct Next {
     gap: Option<Gap>,
     events: Vec<Logged>,
     is_last: bool,
+}
+
+impl Next {
+    /// Events of one message.
+    fn of(events: Vec<Logged>) -> Self {
+        let is_last = events.last().is_some_and(|event| event.kind.is_terminal());
+        Self {
+            gap: None,
+            events,
+            is_last,
+        }
+    }
 }
 
 impl Source {
@@ -104,18 +118,28 @@ impl Source {
                     is_last: false,
                 })
             }
-            Self::Message { follower, seen, .. } => loop {
-                let event = follower.next().await.ok_or(StoreError::Closed)?;
-                // What was read from the log before may be heard of again.
-                if event.seq > *seen {
-                    *seen = event.seq;
-                    let is_last = event.kind.is_terminal();
-                    let events = vec![event];
-                    return Ok(Next {
-                        gap: None,
-                        events,
-                        is_last,
-                    });
+            Self::Message {
+                follower,
+                seen,
+                is_behind,
+                store,
+            } => loop {
+                if *is_behind {
+                    let page = store.events_of(follower.id(), *seen, CHUNK).await?;
+                    *seen = page.scanned_to;
+                    *is_behind = page.is_cut;
+                    if !page.events.is_empty() {
+                        return Ok(Next::of(page.events));
+                    }
+                }
+                match follower.next().await.ok_or(StoreError::Closed)? {
+                    Heard::Event(event) if event.seq > *seen => {
+                        *seen = event.seq;
+                        return Ok(Next::of(vec![event]));
+                    }
+                    // It was read from the log before.
+                    Heard::Event(_) => {}
+                    Heard::Missed => *is_behind = true,
                 }
             },
         }
@@ -136,16 +160,11 @@ impl Source {
                 follower,
                 seen,
                 store,
+                ..
             } => {
-                let mut events = store.events_of(follower.id()).await?;
-                events.retain(|event| event.seq > *seen);
-                *seen = events.last().map_or(*seen, |event| event.seq);
-                let is_last = events.last().is_some_and(|event| event.kind.is_terminal());
-                Ok(Next {
-                    gap: None,
-                    events,
-                    is_last,
-                })
+                let page = store.events_of(follower.id(), *seen, CHUNK).await?;
+                *seen = page.scanned_to;
+                Ok(Next::of(page.events))
             }
         }
     }
@@ -257,7 +276,7 @@ impl Stream {
 
     fn gathered(&mut self) -> Bytes {
         let mut chunk = std::mem::take(&mut self.head);
-        while chunk.len() < MAX_CHUNK
+        while chunk.len() < CHUNK.bytes
             && let Some(event) = self.waiting.pop_front()
         {
             put_event(self.epoch, &event, &mut chunk);

@@ -132,6 +132,7 @@ mod tests {
         };
         Stored {
             message: Arc::new(message),
+            account: None,
             status: Status::Queued,
             attempt: 0,
             completed_at: None,

@@ -140,6 +140,7 @@ impl Bench {
             status_code: 200,
             reason_phrase: "OK".to_owned(),
             headers: HeaderMap::default(),
+            truncated: false,
         };
         let answer = Answer {
             response,
@@ -177,7 +178,12 @@ impl Bench {
         let mut committed = self.store.committed();
         loop {
             committed.borrow_and_update();
-            let events = self.store.events_of(message(number, "").id).await.unwrap();
+            let events = self
+                .store
+                .events_of(message(number, "").id, 0, 5_000.into())
+                .await
+                .unwrap()
+                .events;
             if events.len() >= count {
                 return events.iter().map(|event| event.kind).collect();
             }
@@ -265,6 +271,7 @@ fn answered(status_code: u16) -> Outcome {
         status_code,
         reason_phrase: String::new(),
         headers: HeaderMap::default(),
+        truncated: false,
     };
     Outcome::Answered(Answer {
         response,
@@ -288,7 +295,7 @@ async fn told_of(message: Message, outcomes: Vec<Outcome>) -> (Vec<EventKind>, s
     let mut committed = store.committed();
     let events = loop {
         committed.borrow_and_update();
-        let events = store.events_of(id).await.unwrap();
+        let events = store.events_of(id, 0, 5_000.into()).await.unwrap().events;
         let ends = [EventKind::Succeeded, EventKind::Failed];
         if events.iter().any(|event| ends.contains(&event.kind)) {
             break events;
@@ -478,7 +485,12 @@ async fn what_happens_while_the_store_fails_is_told_when_it_is_well_again() {
     assert!(third.is_ok(), "{third:?}");
     let jobs = bench.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(3, "bob").id.to_string());
-    let events = bench.store.events_of(message(1, "bob").id).await.unwrap();
+    let events = bench
+        .store
+        .events_of(message(1, "bob").id, 0, 5_000.into())
+        .await
+        .unwrap()
+        .events;
     let kinds: Vec<_> = events.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, [EventKind::Sending, EventKind::Succeeded]);
     bench.answer(jobs);
@@ -633,7 +645,14 @@ async fn of_what_was_on_its_way_in_a_commit_that_failed_nothing_is_told_and_noth
     for number in [2, 3] {
         let id = message(number, "").id;
         assert!(store.message(id).await.unwrap().is_none());
-        assert!(store.events_of(id).await.unwrap().is_empty());
+        assert!(
+            store
+                .events_of(id, 0, 5_000.into())
+                .await
+                .unwrap()
+                .events
+                .is_empty()
+        );
     }
     assert_eq!(bench.end().await, 0);
 }
@@ -645,7 +664,14 @@ async fn a_job_for_an_agent_that_ended_meanwhile_goes_to_the_next() {
     drop(std::mem::replace(&mut bench.commands, ended));
     let first = bench.dispatch.accept(vec![message(1, "bob")], None).await;
     assert!(first.is_ok());
-    let events = async || bench.store.events_of(message(1, "bob").id).await.unwrap();
+    let events = async || {
+        bench
+            .store
+            .events_of(message(1, "bob").id, 0, 5_000.into())
+            .await
+            .unwrap()
+            .events
+    };
     while events().await.len() < 2 {
         tokio::task::yield_now().await;
     }

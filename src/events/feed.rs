@@ -14,6 +14,7 @@ use super::id::EventIdError;
 use crate::message::MessageId;
 use crate::store::EventFilter;
 use crate::store::Logged;
+use crate::store::PageSize;
 use crate::store::Store;
 use crate::store::StoreError;
 
@@ -43,6 +44,14 @@ impl Start {
     /// What a reader that saw `text` last, or asks for `earliest`, means.
     pub fn resume(text: &str) -> Self {
         Self::parse(text).unwrap_or_else(|_| Self::Unknown(text.chars().take(WORDS).collect()))
+    }
+
+    /// The number of the event that it begins after, in the log of this epoch; 0 for the oldest.
+    pub fn in_epoch(&self, epoch: u64) -> u64 {
+        match self {
+            Self::After(id) if id.epoch == epoch => id.seq,
+            Self::After(_) | Self::Earliest | Self::Now | Self::Unknown(_) => 0,
+        }
     }
 
     /// `earliest`, or the id of an event.
@@ -89,8 +98,15 @@ pub struct Subscription {
     pulse: watch::Receiver<u64>,
 }
 
-/// Events taken from the log at once.
+/// Events taken from the log at once, for those who follow single messages.
 const BATCH: usize = 128;
+
+/// What a stream takes from the log at once: no more than one chunk, so that it holds nothing while
+/// its client takes nothing.
+pub const CHUNK: PageSize = PageSize {
+    rows: 128,
+    bytes: 16 * 1024,
+};
 
 /// How long the log is left alone when it could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -126,7 +142,7 @@ impl Feed {
         limit: usize,
     ) -> Result<Page, StoreError> {
         let (cursor, gap) = self.position(start).await?;
-        let page = self.read(cursor, filter, limit).await?;
+        let page = self.read(cursor, filter, limit.into()).await?;
         Ok(Page {
             gap: gap.or(page.gap),
             ..page
@@ -191,9 +207,9 @@ impl Feed {
         &self,
         after: u64,
         filter: EventFilter,
-        limit: usize,
+        size: PageSize,
     ) -> Result<Page, StoreError> {
-        let page = self.store.events(after, filter, limit).await?;
+        let page = self.store.events(after, filter, size).await?;
         // After the look, so that what was removed before or while we looked is not passed over
         // in silence.
         let forgotten_to = self.store.bounds().await?.forgotten_to;
@@ -271,7 +287,7 @@ impl Feed {
                 return last;
             }
             let everything = EventFilter::default();
-            match self.store.events(cursor, everything, BATCH).await {
+            match self.store.events(cursor, everything, BATCH.into()).await {
                 Ok(page) => {
                     cursor = page.scanned_to.max(cursor);
                     self.following.tell(page.events);
@@ -301,7 +317,7 @@ impl Subscription {
             let gap = self.gap.take();
             let page = self
                 .feed
-                .read(self.cursor, self.filter.clone(), BATCH)
+                .read(self.cursor, self.filter.clone(), CHUNK)
                 .await?;
             let moved = page.next.seq > self.cursor;
             self.cursor = page.next.seq;
@@ -328,7 +344,7 @@ impl Subscription {
             // Before the look, so that what is committed while we look is not missed.
             let last = *self.pulse.borrow_and_update();
             let filter = self.filter.clone();
-            let page = self.feed.read(self.cursor, filter, BATCH).await?;
+            let page = self.feed.read(self.cursor, filter, CHUNK).await?;
             let moved = page.next.seq > self.cursor;
             self.cursor = page.next.seq;
             if page.gap.is_some() || !page.events.is_empty() {

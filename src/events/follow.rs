@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
@@ -28,17 +30,42 @@ pub(super) struct Following {
 struct Place {
     follower: u64,
     interest: Interest,
-    events: mpsc::UnboundedSender<Logged>,
+    heard: mpsc::UnboundedSender<Heard>,
+    waiting: Arc<AtomicUsize>,
+    /// The last it was sent is [`Heard::Missed`].
+    is_missing: bool,
 }
 
-/// Hears the events of one message. A message has few of them, at most two for each attempt and
-/// one more, so what waits here is bounded by `attempts`.
+/// What waits for a follower at most, in bytes, unless it is one event.
+const MAX_WAITING: usize = 16 * 1024;
+
+/// What a follower hears.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// What happened next.
+    Event(Logged),
+    /// More happened than could wait here. The log has it.
+    Missed,
+}
+
+impl Heard {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Event(event) => event.weight(),
+            // Nothing is put behind it.
+            Self::Missed => MAX_WAITING,
+        }
+    }
+}
+
+/// Hears the events of one message. When it takes nothing, what waits for it stays bounded.
 #[derive(Debug)]
 pub struct Follower {
     following: Arc<Following>,
     id: MessageId,
     follower: u64,
-    events: mpsc::UnboundedReceiver<Logged>,
+    heard: mpsc::UnboundedReceiver<Heard>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Following {
@@ -50,7 +77,7 @@ impl Following {
     }
 
     pub(super) fn tell(&self, events: Vec<Logged>) {
-        let by_message = self
+        let mut by_message = self
             .by_message
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -58,20 +85,39 @@ impl Following {
             return;
         }
         for event in events {
-            for place in by_message.get(&event.message_id).into_iter().flatten() {
-                if place.interest == Interest::End && !event.kind.is_terminal() {
-                    continue;
-                }
-                // A follower that is gone takes its place away itself.
-                let _ = place.events.send(event.clone());
+            let places = by_message.get_mut(&event.message_id);
+            for place in places.into_iter().flatten() {
+                place.tell(&event);
             }
         }
     }
 }
 
+impl Place {
+    fn tell(&mut self, event: &Logged) {
+        if self.interest == Interest::End && !event.kind.is_terminal() {
+            return;
+        }
+        let waiting = self.waiting.load(Ordering::Acquire);
+        let heard = if waiting == 0 || waiting + event.weight() <= MAX_WAITING {
+            Heard::Event(event.clone())
+        } else if self.is_missing {
+            // The follower has yet to look at the log, which has this event by now.
+            return;
+        } else {
+            Heard::Missed
+        };
+        self.is_missing = matches!(heard, Heard::Missed);
+        self.waiting.fetch_add(heard.weight(), Ordering::AcqRel);
+        // A follower that is gone takes its place away itself.
+        let _ = self.heard.send(heard);
+    }
+}
+
 impl Follower {
     pub(super) fn new(following: Arc<Following>, id: MessageId, interest: Interest) -> Self {
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, heard) = mpsc::unbounded_channel();
+        let waiting = Arc::<AtomicUsize>::default();
         let follower = {
             let mut by_message = following
                 .by_message
@@ -82,7 +128,9 @@ impl Follower {
             places.push(Place {
                 follower,
                 interest,
-                events: sender,
+                heard: sender,
+                waiting: waiting.clone(),
+                is_missing: false,
             });
             follower
         };
@@ -90,7 +138,8 @@ impl Follower {
             following,
             id,
             follower,
-            events,
+            heard,
+            waiting,
         }
     }
 
@@ -99,15 +148,19 @@ impl Follower {
         self.id
     }
 
-    /// The next event of the message; cancel-safe.
-    pub async fn next(&mut self) -> Option<Logged> {
-        self.events.recv().await
+    /// What happens next to the message; cancel-safe.
+    pub async fn next(&mut self) -> Option<Heard> {
+        let heard = self.heard.recv().await?;
+        self.waiting.fetch_sub(heard.weight(), Ordering::AcqRel);
+        Some(heard)
     }
 
-    /// Waits for the message's end.
+    /// Waits for the message's end. For a follower that hears of nothing else.
     pub async fn terminal(&mut self) -> Option<Logged> {
-        while let Some(event) = self.next().await {
-            if event.kind.is_terminal() {
+        while let Some(heard) = self.next().await {
+            if let Heard::Event(event) = heard
+                && event.kind.is_terminal()
+            {
                 return Some(event);
             }
         }
@@ -128,5 +181,71 @@ impl Drop for Follower {
                 by_message.remove(&self.id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::message::EventKind;
+
+    fn event(seq: u64, kind: EventKind, bytes: usize) -> Logged {
+        Logged {
+            seq,
+            message_id: MessageId::new(Uuid::nil()),
+            kind,
+            uri: "sip:bob@example.com".into(),
+            account: None,
+            webhook: None,
+            json: Bytes::from(vec![b' '; bytes]),
+        }
+    }
+
+    fn follow(following: &Arc<Following>, interest: Interest) -> Follower {
+        Follower::new(following.clone(), MessageId::new(Uuid::nil()), interest)
+    }
+
+    fn take(follower: &mut Follower) -> Vec<Option<u64>> {
+        let mut all = Vec::new();
+        while let Ok(heard) = follower.heard.try_recv() {
+            follower.waiting.fetch_sub(heard.weight(), Ordering::AcqRel);
+            all.push(match heard {
+                Heard::Event(event) => Some(event.seq),
+                Heard::Missed => None,
+            });
+        }
+        all
+    }
+
+    #[test]
+    fn what_waits_for_a_follower_is_bounded_and_it_knows_that_it_missed_something() {
+        let following = Arc::<Following>::default();
+        let mut follower = follow(&following, Interest::Everything);
+        let tell = |seqs: std::ops::RangeInclusive<u64>, bytes| {
+            let events = seqs.map(|seq| event(seq, EventKind::Sending, bytes));
+            following.tell(events.collect());
+        };
+        tell(1..=1_000, 4_000);
+        assert!(follower.waiting.load(Ordering::Acquire) <= 2 * MAX_WAITING);
+        assert_eq!(take(&mut follower), [Some(1), Some(2), Some(3), None]);
+        tell(1_001..=1_002, 10);
+        assert_eq!(take(&mut follower), [Some(1_001), Some(1_002)]);
+        // A single event is heard of whatever it weighs.
+        tell(1_003..=1_005, 2 * MAX_WAITING);
+        assert_eq!(take(&mut follower), [Some(1_003), None]);
+    }
+
+    #[test]
+    fn who_waits_for_the_end_hears_of_nothing_else() {
+        let following = Arc::<Following>::default();
+        let mut follower = follow(&following, Interest::End);
+        let kinds = [EventKind::Sending, EventKind::Deferred, EventKind::Failed];
+        let events = (1..).zip(kinds);
+        let events = events.map(|(seq, kind)| event(seq, kind, 2 * MAX_WAITING));
+        following.tell(events.collect());
+        assert_eq!(take(&mut follower), [Some(3)]);
     }
 }

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use super::accepted::Metadata;
+use super::accepted::metadata_weight;
 use super::cause::Cause;
 use super::cause::Originator;
 use super::header_map::HeaderMap;
@@ -118,6 +119,39 @@ impl EventKind {
     }
 }
 
+/// A set of types: to look whether a type is in it costs the same however it was written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct EventKinds(u8);
+
+impl EventKinds {
+    /// Whether no type is in it.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether this type is in it.
+    pub fn contains(self, kind: EventKind) -> bool {
+        self.0 & Self::bit(kind) != 0
+    }
+
+    /// Every type in it.
+    pub fn iter(self) -> impl Iterator<Item = EventKind> {
+        let all = EventKind::ALL.into_iter();
+        all.filter(move |kind| self.contains(*kind))
+    }
+
+    fn bit(kind: EventKind) -> u8 {
+        1 << kind as u8
+    }
+}
+
+impl FromIterator<EventKind> for EventKinds {
+    fn from_iter<I: IntoIterator<Item = EventKind>>(kinds: I) -> Self {
+        let bits = kinds.into_iter().map(Self::bit);
+        Self(bits.fold(0, |all, bit| all | bit))
+    }
+}
+
 /// The SIP request of an attempt, as the outside sees it. Credentials are never in it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RequestView {
@@ -133,7 +167,8 @@ pub struct RequestView {
     pub headers: HeaderMap,
 }
 
-/// A SIP response, as the outside sees it.
+/// A SIP response, as the outside sees it. Who answers chooses its size, so it is cut: see
+/// [`ResponseView::cut`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ResponseView {
     /// 200 to 699.
@@ -142,9 +177,39 @@ pub struct ResponseView {
     pub reason_phrase: String,
     /// As the peer wrote them.
     pub headers: HeaderMap,
+    /// Whether the peer wrote more than is here.
+    pub truncated: bool,
 }
 
 impl Event {
+    /// How much it is, for every budget: no less than it takes in memory, and no less than its
+    /// JSON.
+    pub fn weight(&self) -> usize {
+        let shared = |text: &Option<Arc<str>>| text.as_deref().map_or(0, str::len);
+        let response = |response: &ResponseView| {
+            json::weight(response.reason_phrase.as_bytes()) + response.headers.weight()
+        };
+        let what = match &self.what {
+            What::Sending { request } => {
+                request.uri.len() + request.call_id.len() + request.headers.weight()
+            }
+            What::Succeeded { response: given } => response(given),
+            What::Deferred {
+                response: given, ..
+            }
+            | What::Failed {
+                response: given, ..
+            } => given.as_ref().map_or(0, response),
+        };
+        size_of::<Self>()
+            + shared(&self.agent)
+            + self.uri.len()
+            + shared(&self.account)
+            + shared(&self.webhook)
+            + metadata_weight(&self.metadata)
+            + what
+    }
+
     /// The type of the event.
     pub fn kind(&self) -> EventKind {
         match self.what {
@@ -276,6 +341,39 @@ impl RequestView {
 }
 
 impl ResponseView {
+    /// What is kept of the headers, and of the reason phrase, in bytes of their JSON.
+    const MAX_HEADERS: usize = 8 * 1024;
+    const MAX_REASON: usize = 1024;
+    /// Headers that are made room for at once: few responses have more.
+    const USUAL: usize = 32;
+
+    /// A response as far as it is kept. Headers that do not fit are left out whole, and the reason
+    /// phrase ends where it has to.
+    pub fn cut(status_code: u16, mut reason_phrase: String, all: &[(String, String)]) -> Self {
+        let kept = json::prefix(&reason_phrase, Self::MAX_REASON).len();
+        let mut truncated = kept < reason_phrase.len();
+        reason_phrase.truncate(kept);
+        let bytes = all.iter().map(|(name, value)| name.len() + value.len());
+        let bytes = bytes.sum::<usize>().min(Self::MAX_HEADERS);
+        let mut headers = HeaderMap::with_capacity(all.len().min(Self::USUAL), bytes);
+        let mut room = Self::MAX_HEADERS;
+        for (name, value) in all {
+            match room.checked_sub(HeaderMap::json_len(name, value)) {
+                Some(left) => {
+                    room = left;
+                    headers.add(name, value);
+                }
+                None => truncated = true,
+            }
+        }
+        Self {
+            status_code,
+            reason_phrase,
+            headers,
+            truncated,
+        }
+    }
+
     fn write_json(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"statusCode\":");
         json::number(out, self.status_code.into());
@@ -283,6 +381,9 @@ impl ResponseView {
         json::string(out, &self.reason_phrase);
         json::member(out, "headers");
         self.headers.write_json(out);
+        if self.truncated {
+            out.extend_from_slice(b",\"truncated\":true");
+        }
         out.push(b'}');
     }
 }
@@ -321,6 +422,7 @@ mod tests {
             status_code: 200,
             reason_phrase: "OK".to_owned(),
             headers,
+            truncated: false,
         };
         assert_eq!(
             json(&event(What::Succeeded { response })),
@@ -348,6 +450,94 @@ mod tests {
         );
         assert_eq!(Event::read_facts(b"{}"), None);
         assert_eq!(Event::read_facts("é".repeat(200).as_bytes()), None);
+    }
+
+    #[test]
+    fn of_a_response_8_kib_of_json_are_kept_and_the_event_says_so() {
+        let control = "\u{1}".repeat(60_000);
+        let many: Vec<(String, String)> = (0..5_000)
+            .map(|number| (format!("X-{number}"), "\u{1}\"".to_owned()))
+            .collect();
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let few = [
+            header("X-First", "1"),
+            header("X-Much", &control),
+            header("X-Last", "2"),
+        ];
+        let of = |response| json(&event(What::Succeeded { response }));
+        let least = of(ResponseView::cut(200, String::new(), &[])).len();
+
+        let small = of(ResponseView::cut(
+            486,
+            "Busy".to_owned(),
+            &[header("A", "b")],
+        ));
+        assert!(small.contains(r#""headers":{"A":["b"]}},"#), "{small}");
+
+        let large = of(ResponseView::cut(486, control, &few));
+        assert!(large.len() <= least + 9 * 1024, "{}", large.len());
+        let headers = r#""headers":{"X-First":["1"],"X-Last":["2"]},"truncated":true}"#;
+        assert!(large.contains(headers), "{large}");
+
+        let numerous = of(ResponseView::cut(486, String::new(), &many));
+        let kept = least + 8 * 1024;
+        assert!(
+            (kept - 64..=kept + 32).contains(&numerous.len()),
+            "{}",
+            numerous.len()
+        );
+        assert!(numerous.contains(r#""truncated":true"#));
+    }
+
+    #[test]
+    fn an_event_weighs_at_least_as_much_as_its_json() {
+        let control = "\u{1}\"".repeat(500);
+        let mut headers = HeaderMap::default();
+        for _ in 0..100 {
+            headers.add("", &control);
+            headers.add("", "");
+        }
+        let response = ResponseView {
+            status_code: 200,
+            reason_phrase: control.clone(),
+            headers: headers.clone(),
+            truncated: false,
+        };
+        let request = RequestView {
+            method: "MESSAGE",
+            uri: "sip:bob@example.com".into(),
+            call_id: "c".repeat(36),
+            cseq: 1,
+            headers,
+        };
+        for what in [
+            What::Sending { request },
+            What::Succeeded {
+                response: response.clone(),
+            },
+            What::Deferred {
+                originator: Originator::Remote,
+                cause: Cause::SipFailureCode,
+                response: Some(response),
+                next_attempt_at: Timestamp::EPOCH,
+            },
+        ] {
+            let mut event = event(what);
+            event.metadata = Metadata::from([(control.clone(), control.clone())]);
+            let (weight, len) = (event.weight(), json(&event).len());
+            assert!(weight >= len, "{weight} {len}");
+        }
+    }
+
+    #[test]
+    fn a_set_of_types_is_what_was_put_into_it() {
+        let kinds: EventKinds = [EventKind::Failed, EventKind::Sending, EventKind::Failed]
+            .into_iter()
+            .collect();
+        let all: Vec<_> = kinds.iter().collect();
+        assert_eq!(all, [EventKind::Sending, EventKind::Failed]);
+        assert!(!kinds.contains(EventKind::Deferred) && !kinds.is_empty());
+        assert!(EventKinds::default().is_empty());
     }
 
     #[test]

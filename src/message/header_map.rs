@@ -1,6 +1,14 @@
 //! Headers of a request or response, as events show them.
 
+use std::collections::HashMap;
+
 use super::json;
+
+/// Headers up to which comparing each name with every other is quicker than a map.
+const FEW: usize = 32;
+
+/// How a text is written as JSON.
+type WriteText = fn(&mut Vec<u8>, &str);
 
 /// Names and values in the order of the wire.
 ///
@@ -48,6 +56,17 @@ impl HeaderMap {
         });
     }
 
+    /// What a header takes in JSON at most.
+    pub(super) fn json_len(name: &str, value: &str) -> usize {
+        const PUNCTUATION: usize = r#""":[""],"#.len();
+        json::weight(name.as_bytes()) + json::weight(value.as_bytes()) + PUNCTUATION
+    }
+
+    /// How much it is, for every budget: no less than in memory, and no less than its JSON.
+    pub(super) fn weight(&self) -> usize {
+        json::weight(self.text.as_bytes()) + self.places.len() * size_of::<Place>()
+    }
+
     /// Every header in the order of the wire.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let places = self.places.iter();
@@ -78,24 +97,57 @@ impl HeaderMap {
     /// Appends `{"Name":["value",…],…}`: the values of one name stand together.
     pub(super) fn write_json(&self, out: &mut Vec<u8>) {
         // As a rule there is nothing to escape anywhere, and one look tells.
-        let write = match json::is_plain(&self.text) {
+        let write: WriteText = match json::is_plain(&self.text) {
             true => json::plain_string,
             false => json::string,
         };
         out.reserve(self.text.len() + 8 * self.places.len());
+        if self.places.len() > FEW {
+            return self.write_many(out, write);
+        }
         let places = self.places.iter().enumerate();
         let firsts = places.filter(|(at, place)| {
             let mut before = self.places.iter().take(*at);
             !before.any(|other| self.same_name(place, other))
         });
         json::list(out, *b"{}", firsts, |out, (at, place)| {
-            write(out, self.name(place));
-            out.push(b':');
             let rest = self.places.iter().skip(at);
             let values = rest.filter(|other| self.same_name(place, other));
-            json::list(out, *b"[]", values, |out, place| {
-                write(out, self.value(place));
-            });
+            self.write_member(out, write, place, values);
+        });
+    }
+
+    /// Among many headers each name is looked up instead of compared with every other.
+    fn write_many(&self, out: &mut Vec<u8>, write: WriteText) {
+        let mut groups: Vec<Vec<&Place>> = Vec::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for place in &self.places {
+            let name = self.name(place).to_ascii_lowercase();
+            let group = *known.entry(name).or_insert(groups.len());
+            match groups.get_mut(group) {
+                Some(group) => group.push(place),
+                None => groups.push(vec![place]),
+            }
+        }
+        let members = groups
+            .iter()
+            .filter_map(|group| Some((*group.first()?, group)));
+        json::list(out, *b"{}", members, |out, (first, group)| {
+            self.write_member(out, write, first, group.iter().copied());
+        });
+    }
+
+    fn write_member<'a>(
+        &self,
+        out: &mut Vec<u8>,
+        write: WriteText,
+        name: &Place,
+        values: impl Iterator<Item = &'a Place>,
+    ) {
+        write(out, self.name(name));
+        out.push(b':');
+        json::list(out, *b"[]", values, |out, place| {
+            write(out, self.value(place));
         });
     }
 }
@@ -118,6 +170,18 @@ mod tests {
         headers().write_json(&mut out);
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, r#"{"X-A":["1",""],"X-B":["2\"2"]}"#);
+        let mut many = HeaderMap::default();
+        for number in 0..FEW {
+            many.add(&format!("X-{number}"), "1");
+            many.add(&format!("x-{number}"), "\"");
+        }
+        let mut out = Vec::new();
+        many.write_json(&mut out);
+        let members: Vec<_> = (0..FEW).map(|n| format!(r#""X-{n}":["1","\""]"#)).collect();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            format!("{{{}}}", members.join(","))
+        );
         let mut none = Vec::new();
         HeaderMap::default().write_json(&mut none);
         assert_eq!(none, b"{}");

@@ -30,6 +30,30 @@ pub(super) fn is_plain(text: &str) -> bool {
     odd == 0
 }
 
+/// What a text takes in JSON at most, without its quotes. In memory it takes no more.
+pub fn weight(text: &[u8]) -> usize {
+    // Without a branch, as in [`is_plain`].
+    let escapes = text.iter().fold(0, |escapes, &byte| {
+        let control = usize::from(byte < 0x20) * (r"\u0000".len() - 1);
+        escapes + control + usize::from(byte == b'"') + usize::from(byte == b'\\')
+    });
+    text.len() + escapes
+}
+
+/// As much from the beginning of a text as weighs at most this.
+pub(super) fn prefix(text: &str, max: usize) -> &str {
+    let mut room = max;
+    let end = text.char_indices().find(|(at, character)| {
+        let bytes = text.get(*at..*at + character.len_utf8());
+        let weight = weight(bytes.unwrap_or_default().as_bytes());
+        let fits = weight <= room;
+        room = room.saturating_sub(weight);
+        !fits
+    });
+    let end = end.map_or(text.len(), |(at, _)| at);
+    text.get(..end).unwrap_or_default()
+}
+
 /// Appends a string, or `null`.
 pub(super) fn optional(out: &mut Vec<u8>, text: Option<&str>) {
     match text {
@@ -86,6 +110,7 @@ mod tests {
             let mut out = Vec::new();
             string(&mut out, text);
             assert_eq!(out, serde_json::to_vec(text).unwrap());
+            assert!(out.len() <= weight(text.as_bytes()) + 2, "{text:?}");
         }
     }
 }

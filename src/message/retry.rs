@@ -201,6 +201,7 @@ mod tests {
             status_code,
             reason_phrase: String::new(),
             headers: HeaderMap::default(),
+            truncated: false,
         };
         Outcome::Answered(Answer {
             response,

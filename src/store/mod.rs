@@ -14,7 +14,9 @@
 
 mod codes;
 mod error;
+mod filter;
 mod observer;
+mod page;
 mod replicas;
 #[cfg(test)]
 pub(crate) mod suite;
@@ -40,7 +42,11 @@ use crate::message::OnUnknown;
 use crate::message::Status;
 use crate::message::Timestamp;
 pub use error::StoreError;
+pub use filter::Accounts;
+pub use filter::EventFilter;
+pub use filter::MessageFilter;
 pub use observer::Observer;
+pub use page::PageSize;
 pub use replicas::Holder;
 pub use replicas::ReplicaStore;
 pub use replicas::Seat;
@@ -111,8 +117,9 @@ pub trait Store: WebhookStore + ReplicaStore + Send + Sync + 'static {
     /// One message and how it stands.
     fn message(&self, id: MessageId) -> Reply<Option<Stored>>;
 
-    /// Messages, newest first, strictly older than `before`. Looks at a bounded number of rows, so
-    /// a page can be shorter than `limit` although more follow: `next` says.
+    /// Messages, newest first, strictly older than `before`. Looks at a bounded number of rows, and
+    /// what it gives has a bounded size, so a page can be shorter than `limit` although more
+    /// follow: `next` says.
     fn messages(
         &self,
         filter: MessageFilter,
@@ -122,10 +129,11 @@ pub trait Store: WebhookStore + ReplicaStore + Send + Sync + 'static {
 
     /// The log strictly after `after`, oldest first, what the filter lets pass. Looks at a bounded
     /// number of rows: `scanned_to` says how far, and is where to go on.
-    fn events(&self, after: u64, filter: EventFilter, limit: usize) -> Reply<Events>;
+    fn events(&self, after: u64, filter: EventFilter, size: PageSize) -> Reply<Events>;
 
-    /// Every event of one message, oldest first.
-    fn events_of(&self, id: MessageId) -> Reply<Vec<Logged>>;
+    /// The events of one message strictly after `after`, oldest first. `is_cut` says whether more
+    /// of them follow what is given.
+    fn events_of(&self, id: MessageId, after: u64, size: PageSize) -> Reply<Events>;
 
     /// How far the log reaches.
     fn bounds(&self) -> Reply<Bounds>;
@@ -246,6 +254,8 @@ pub struct Claimed {
 pub struct Stored {
     /// As it was accepted. The body is empty when it was discarded.
     pub message: Arc<Message>,
+    /// The account that sent it last; before its first attempt the one that must.
+    pub account: Option<Arc<str>>,
     /// Where it stands.
     pub status: Status,
     /// Attempts begun.
@@ -277,7 +287,27 @@ pub struct Logged {
     pub json: Bytes,
 }
 
+impl Stored {
+    /// How much it is on a page: no less than its JSON.
+    pub(in crate::store) fn weight(&self) -> usize {
+        /// What its JSON has besides texts: the names of its members, times and numbers.
+        const FRAME: usize = 1_024;
+        FRAME + self.message.weight() + self.result.as_ref().map_or(0, Logged::weight)
+    }
+}
+
 impl Logged {
+    /// How much it is, for every budget: no less than it takes in memory, and no less than its
+    /// JSON.
+    pub fn weight(&self) -> usize {
+        let shared = |text: &Option<Arc<str>>| text.as_deref().map_or(0, str::len);
+        size_of::<Self>()
+            + self.json.len()
+            + self.uri.len()
+            + shared(&self.account)
+            + shared(&self.webhook)
+    }
+
     /// The attempt the event belongs to, and when it happened, as its JSON says.
     pub fn facts(&self) -> (u32, Option<Timestamp>) {
         if let Some((attempt, time)) = Event::read_facts(&self.json) {
@@ -295,24 +325,6 @@ impl Logged {
     }
 }
 
-/// Which messages to list. Everything `None` lists all.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct MessageFilter {
-    /// Where they stand.
-    pub status: Option<Status>,
-    /// Their normalized target.
-    pub uri: Option<Arc<str>>,
-    /// The accounts they must be for, one of these.
-    pub accounts: Option<Arc<[Arc<str>]>>,
-}
-
-impl MessageFilter {
-    /// Whether messages for this account pass.
-    pub fn admits(&self, account: Option<&str>) -> bool {
-        is_one_of(self.accounts.as_deref(), account)
-    }
-}
-
 /// A page of messages.
 #[derive(Clone, Debug, Default)]
 pub struct Messages {
@@ -322,44 +334,6 @@ pub struct Messages {
     pub next: Option<MessageId>,
 }
 
-/// Which events to read. Everything `None` or empty reads all.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct EventFilter {
-    /// Their types; empty for all.
-    pub kinds: Vec<EventKind>,
-    /// Their message.
-    pub message_id: Option<MessageId>,
-    /// Their normalized target.
-    pub uri: Option<Arc<str>>,
-    /// The accounts that sent or must send the message, one of these.
-    pub accounts: Option<Arc<[Arc<str>]>>,
-    /// Only those of messages that name a webhook of their own.
-    pub has_webhook: bool,
-}
-
-impl EventFilter {
-    /// Whether this event passes.
-    pub fn passes(&self, event: &Logged) -> bool {
-        (self.kinds.is_empty() || self.kinds.contains(&event.kind))
-            && self.message_id.is_none_or(|id| id == event.message_id)
-            && self.uri.as_ref().is_none_or(|uri| *uri == event.uri)
-            && self.admits(event.account.as_deref())
-            && (!self.has_webhook || event.webhook.is_some())
-    }
-
-    /// Whether events of this account pass.
-    pub fn admits(&self, account: Option<&str>) -> bool {
-        is_one_of(self.accounts.as_deref(), account)
-    }
-}
-
-/// Whether `account` is on the list; without a list any is, and none.
-fn is_one_of(accounts: Option<&[Arc<str>]>, account: Option<&str>) -> bool {
-    accounts.is_none_or(|wanted| {
-        account.is_some_and(|account| wanted.iter().any(|one| **one == *account))
-    })
-}
-
 /// A page of the log.
 #[derive(Clone, Debug, Default)]
 pub struct Events {
@@ -367,6 +341,20 @@ pub struct Events {
     pub events: Vec<Logged>,
     /// Everything up to here was looked at. Equal to `after` when nothing follows yet.
     pub scanned_to: u64,
+    /// Whether the page was full before everything was looked at that could be.
+    pub is_cut: bool,
+}
+
+impl Events {
+    /// What the filter lets pass of the events of one message; `last` was durable before they were
+    /// read.
+    pub(in crate::store) fn filtered(mut self, filter: &EventFilter, last: u64) -> Self {
+        if !self.is_cut {
+            self.scanned_to = self.scanned_to.max(last);
+        }
+        self.events.retain(|event| filter.passes(event));
+        self
+    }
 }
 
 /// How far the log reaches.

@@ -11,20 +11,22 @@ use super::Bounds;
 use super::EventFilter;
 use super::Events;
 use super::Logged;
+use super::PageSize;
+use super::page::Filling;
 
 /// How much of the log is kept in memory; whichever is reached first.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct TailSize {
     /// Events.
     pub events: usize,
-    /// Bytes of their JSON.
+    /// Bytes, as [`Logged::weight`] counts them.
     pub bytes: usize,
 }
 
-/// Events a reader passes over in one turn: it holds up the writer meanwhile.
+/// Events a page looks at.
 const SCAN: usize = 4_096;
-/// What a page holds at most, unless its first event alone is larger.
-pub(super) const PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Events a reader passes over at once: it holds up the writer meanwhile.
+const STEP: usize = 256;
 
 /// The newest durable events, and how far the log reaches. What is not here is in the database.
 #[derive(Debug)]
@@ -74,8 +76,23 @@ impl Tail {
     }
 
     /// What follows `after`; `None` when that begins before what is here.
-    pub(super) fn after(&self, after: u64, filter: &EventFilter, limit: usize) -> Option<Events> {
-        self.lock().after(after, filter, limit)
+    pub(super) fn after(&self, after: u64, filter: &EventFilter, size: PageSize) -> Option<Events> {
+        let mut page = Events {
+            events: Vec::new(),
+            scanned_to: after,
+            is_cut: false,
+        };
+        let mut filling = Filling::new(size);
+        for _ in 0..SCAN / STEP {
+            match self.lock().look(&mut page, filter, &mut filling) {
+                Looked::On => {}
+                Looked::Enough => break,
+                // What was looked at before the writer dropped what follows is true all the same.
+                Looked::Dropped if page.scanned_to > after => break,
+                Looked::Dropped => return None,
+            }
+        }
+        Some(page)
     }
 
     /// How far the log reaches.
@@ -97,7 +114,7 @@ impl Ring {
     fn extend(&mut self, events: Vec<Logged>, last: u64) {
         self.bounds.last = last;
         for event in events {
-            self.bytes += event.json.len();
+            self.bytes += event.weight();
             self.events.push_back(event);
         }
         while self.events.len() > self.size.events || self.bytes > self.size.bytes {
@@ -117,35 +134,45 @@ impl Ring {
 
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.events.pop_front() {
-            self.bytes -= oldest.json.len();
+            self.bytes -= oldest.weight();
             self.complete_after = oldest.seq;
         }
     }
 
-    fn after(&self, after: u64, filter: &EventFilter, limit: usize) -> Option<Events> {
-        if after < self.complete_after {
-            return None;
+    /// Looks at the next few events after those of the page.
+    fn look(&self, page: &mut Events, filter: &EventFilter, filling: &mut Filling) -> Looked {
+        if page.scanned_to < self.complete_after {
+            return Looked::Dropped;
         }
-        let begin = self.events.partition_point(|event| event.seq <= after);
-        let mut page = Events {
-            events: Vec::new(),
-            scanned_to: after,
-        };
-        let mut bytes = 0;
-        for event in self.events.range(begin..).take(SCAN) {
-            let passes = filter.passes(event);
-            let is_full = page.events.len() == limit || bytes + event.json.len() > PAGE_BYTES;
-            if passes && is_full && (limit == 0 || !page.events.is_empty()) {
-                break;
-            }
-            page.scanned_to = event.seq;
-            if passes {
-                bytes += event.json.len();
+        let begin = self
+            .events
+            .partition_point(|event| event.seq <= page.scanned_to);
+        for event in self.events.range(begin..).take(STEP) {
+            if filter.passes(event) {
+                if !filling.takes(event.weight()) {
+                    page.is_cut = true;
+                    return Looked::Enough;
+                }
                 page.events.push(event.clone());
             }
+            page.scanned_to = event.seq;
         }
-        Some(page)
+        if self.events.len() > begin + STEP {
+            Looked::On
+        } else {
+            Looked::Enough
+        }
     }
+}
+
+/// What a few events more have come to.
+enum Looked {
+    /// There are more.
+    On,
+    /// There is no more, or the page is full.
+    Enough,
+    /// What follows is not here any more.
+    Dropped,
 }
 
 #[cfg(test)]
@@ -175,7 +202,7 @@ mod tests {
     }
 
     fn page(tail: &Tail, after: u64, limit: usize) -> Option<(Vec<u64>, u64)> {
-        let page = tail.after(after, &EventFilter::default(), limit)?;
+        let page = tail.after(after, &EventFilter::default(), limit.into())?;
         let numbers = page.events.iter().map(|event| event.seq).collect();
         Some((numbers, page.scanned_to))
     }
@@ -194,7 +221,7 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_as_well_as_events() {
-        let tail = tail(0, 100, 6);
+        let tail = tail(0, 100, 3 * event(1).weight());
         tail.publish((1..=9).map(event).collect());
         assert_eq!(page(&tail, 5, 9), None);
         assert_eq!(page(&tail, 6, 9), Some((vec![7, 8, 9], 9)));
@@ -205,11 +232,47 @@ mod tests {
         let tail = tail(0, 10, 1_000);
         tail.publish((1..=4).map(event).collect());
         let filter = EventFilter {
-            kinds: vec![EventKind::Failed],
+            kinds: [EventKind::Failed].into_iter().collect(),
             ..EventFilter::default()
         };
-        let found = tail.after(0, &filter, 10).unwrap();
+        let found = tail.after(0, &filter, 10.into()).unwrap();
         assert_eq!((found.events.len(), found.scanned_to), (0, 4));
+    }
+
+    #[test]
+    fn a_page_is_full_of_bytes_as_well_as_of_events() {
+        let tail = tail(0, 100, 1_000_000);
+        tail.publish((1..=9).map(event).collect());
+        let size = |bytes| PageSize { rows: 100, bytes };
+        let read = |size| tail.after(0, &EventFilter::default(), size).unwrap();
+        let page = read(size(3 * event(1).weight()));
+        assert_eq!(
+            (page.events.len(), page.scanned_to, page.is_cut),
+            (3, 3, true)
+        );
+        let page = read(size(0));
+        assert_eq!(
+            (page.events.len(), page.scanned_to, page.is_cut),
+            (1, 1, true)
+        );
+        let page = read(size(1_000_000));
+        assert_eq!(
+            (page.events.len(), page.scanned_to, page.is_cut),
+            (9, 9, false)
+        );
+    }
+
+    #[test]
+    fn a_page_of_many_steps_misses_nothing() {
+        const EVENTS: usize = 3 * STEP + 5;
+        let tail = tail(0, 10 * SCAN, usize::MAX);
+        tail.publish((1..=EVENTS as u64).map(event).collect());
+        let (numbers, scanned_to) = page(&tail, 1, 10 * EVENTS).unwrap();
+        assert_eq!(numbers, (2..=EVENTS as u64).collect::<Vec<_>>());
+        assert_eq!(scanned_to, EVENTS as u64);
+        tail.publish((EVENTS as u64 + 1..=2 * SCAN as u64).map(event).collect());
+        let (numbers, _) = page(&tail, 0, usize::MAX).unwrap();
+        assert_eq!(numbers.len(), SCAN);
     }
 
     #[test]

@@ -3,6 +3,10 @@
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
+use super::NewDelivery;
+use super::Record;
+use super::Submission;
+
 /// How much a verb writes, near enough to bound what waits and what is written at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::store) struct Weight {
@@ -11,6 +15,31 @@ pub(in crate::store) struct Weight {
 }
 
 impl Weight {
+    /// Of messages to be taken in.
+    pub(in crate::store) fn of_submissions(submissions: &[Submission]) -> Self {
+        let messages = submissions.iter().flat_map(|one| &one.messages);
+        messages.fold(Self::default(), |sum, message| Self {
+            rows: sum.rows + 1,
+            bytes: sum.bytes + message.weight(),
+        })
+    }
+
+    /// Of events to be appended.
+    pub(in crate::store) fn of_records(records: &[Record]) -> Self {
+        Self {
+            rows: records.len(),
+            bytes: records.iter().map(|record| record.event.weight()).sum(),
+        }
+    }
+
+    /// Of deliveries to be kept; each has its event.
+    pub(in crate::store) fn of_deliveries(deliveries: &[NewDelivery]) -> Self {
+        deliveries.iter().fold(Self::SMALL, |sum, delivery| Self {
+            rows: sum.rows + 1,
+            bytes: sum.bytes + delivery.weight(),
+        })
+    }
+
     /// Of what hardly counts.
     pub(in crate::store) const SMALL: Self = Self { rows: 1, bytes: 0 };
 

@@ -131,7 +131,7 @@ impl Planner {
             has_webhook: !known.members.values().any(|member| member.is_enabled()),
             ..EventFilter::default()
         };
-        let page = self.store.events(self.seen, filter, PAGE).await?;
+        let page = self.store.events(self.seen, filter, PAGE.into()).await?;
         let deliveries: Vec<_> = page
             .events
             .iter()

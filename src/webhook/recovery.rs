@@ -32,7 +32,9 @@ pub(super) async fn step(
         return Ok(false);
     };
     let everything = EventFilter::default();
-    let page = store.events(recovery.cursor, everything, PAGE).await?;
+    let page = store
+        .events(recovery.cursor, everything, PAGE.into())
+        .await?;
     // Where nothing follows there is nothing left up to the end.
     let reached = match page.scanned_to > recovery.cursor {
         true => page.scanned_to.min(recovery.end),
@@ -76,7 +78,9 @@ pub(super) async fn begin(
     let (mut low, mut high) = (0, end);
     while high - low > CLOSE {
         let middle = low + (high - low) / 2;
-        let page = store.events(middle, EventFilter::default(), 1).await?;
+        let page = store
+            .events(middle, EventFilter::default(), 1.into())
+            .await?;
         match page.events.first() {
             Some(event) if planner::time_of(event) < early => low = middle,
             Some(_) => high = middle,

@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::Grant;
 use crate::api::Api;
 use crate::api::error::ApiError;
+use crate::store::Accounts;
 
 /// Who calls. [`super::guard`] finds out.
 ///
-/// A caller with accounts of its own sends as these and sees nothing of the others: a message is
-/// its own when its `from` is one of them, and an event when it was sent, or must be, as one of
-/// them. What is not its own is not there.
+/// A caller with accounts of its own sends as these and sees nothing of the others: a message or an
+/// event is its own when it was sent, or must be, as one of them. What is not its own is not there.
 #[derive(Clone, Debug)]
 pub(in crate::api) struct Caller {
     /// `None` for anyone.
@@ -54,10 +54,15 @@ impl Caller {
         self.grant.as_ref()?.token.accounts.as_ref()
     }
 
+    /// The same, to look in.
+    pub(in crate::api) fn account_set(&self) -> Option<&Accounts> {
+        self.grant.as_ref()?.accounts.as_ref()
+    }
+
     /// Whether what belongs to this account is for the caller to see.
     pub(in crate::api) fn sees(&self, account: Option<&str>) -> bool {
-        self.accounts()
-            .is_none_or(|own| account.is_some_and(|account| own.iter().any(|o| **o == *account)))
+        self.account_set()
+            .is_none_or(|own| account.is_some_and(|account| own.contains(account)))
     }
 
     /// The sender of a new message that names this one: for a caller with accounts of its own

@@ -28,6 +28,8 @@ pub(super) use guard::guard;
 use meter::Meter;
 use refusals::Refusals;
 
+use crate::store::Accounts;
+
 /// Who may call, as one reading of the configuration says.
 #[derive(Debug)]
 pub struct Access {
@@ -84,6 +86,8 @@ enum Entry {
 #[derive(Debug)]
 struct Grant {
     token: Token,
+    /// The accounts of the token, to look in.
+    accounts: Option<Accounts>,
     meter: Option<Meter>,
     /// Canceled when the token is taken back, or allows something else from now on.
     revoked: CancellationToken,
@@ -162,6 +166,10 @@ impl Grant {
     fn new(token: Token) -> Self {
         Self {
             meter: token.rate.map(Meter::new),
+            accounts: token
+                .accounts
+                .as_ref()
+                .map(|accounts| Arc::new(accounts.iter().cloned().collect())),
             token,
             revoked: CancellationToken::new(),
         }

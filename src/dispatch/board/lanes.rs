@@ -2,7 +2,6 @@
 
 use super::Board;
 use super::Phase;
-use super::size_of_content;
 use crate::message::MessageId;
 use crate::message::Timestamp;
 
@@ -91,7 +90,7 @@ impl Board {
         self.set_timer(id, None);
         self.leave_schedule(id);
         if let Some(content) = self.entries.remove(&id).and_then(|entry| entry.content) {
-            self.held_bytes = self.held_bytes.saturating_sub(size_of_content(&content));
+            self.held_bytes = self.held_bytes.saturating_sub(content.weight());
         }
     }
 

@@ -221,7 +221,7 @@ impl Board {
         };
         // Whatever is held already: it is in memory anyway, and it cannot be read from the store
         // yet.
-        self.held_bytes += size_of_content(&message);
+        self.held_bytes += message.weight();
         let acceptance = match may_repeat {
             true => Acceptance::Asked,
             false => Acceptance::Offered,
@@ -241,7 +241,7 @@ impl Board {
         match entry.phase {
             Phase::Scheduled | Phase::Queued | Phase::Ready(_) | Phase::Waiting => {
                 if let Some(content) = entry.content.take() {
-                    self.held_bytes = self.held_bytes.saturating_sub(size_of_content(&content));
+                    self.held_bytes = self.held_bytes.saturating_sub(content.weight());
                 }
             }
             Phase::Loading(_) | Phase::Starting(_) | Phase::Sending(_) | Phase::Ending(_) => {}
@@ -376,19 +376,4 @@ impl Board {
     pub(super) fn take_work(&mut self) -> Work {
         std::mem::take(&mut self.work)
     }
-}
-
-/// What a message in memory weighs, in bytes: near enough for a budget.
-fn size_of_content(message: &Message) -> usize {
-    let headers: usize = message
-        .extra_headers
-        .iter()
-        .map(|h| h.name.len() + h.value.len())
-        .sum();
-    let metadata: usize = message
-        .metadata
-        .iter()
-        .map(|(k, v)| k.len() + v.len())
-        .sum();
-    size_of::<Message>() + message.body.len() + message.target.len() + headers + metadata
 }

@@ -390,6 +390,7 @@ impl Life {
             status_code,
             reason_phrase: String::new(),
             headers: HeaderMap::default(),
+            truncated: false,
         };
         Outcome::Answered(Answer {
             response,

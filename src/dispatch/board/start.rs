@@ -10,7 +10,6 @@ use super::Board;
 use super::Entry;
 use super::Phase;
 use super::Start;
-use super::size_of_content;
 use crate::agent::AgentIndex;
 use crate::message::Message;
 use crate::message::MessageId;
@@ -145,7 +144,7 @@ impl Board {
             return starts;
         };
         if entry.content.is_none() {
-            self.held_bytes += size_of_content(&message);
+            self.held_bytes += message.weight();
             entry.content = Some(message.clone());
         }
         match phase {

@@ -122,7 +122,7 @@ impl Dispatcher {
         {
             for message in &request.messages {
                 self.offered.messages += 1;
-                self.offered.bytes += message.body.len();
+                self.offered.bytes += message.weight();
                 self.board
                     .offer(message.clone(), request.key.is_some(), now);
             }

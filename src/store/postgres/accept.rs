@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::connection::Connection;
 use super::record::Known;
+use super::record::KnownMessage;
 use super::rows;
 use super::seats::Seating;
 use crate::message::Message;
@@ -265,7 +266,9 @@ impl Accepted<'_> {
     /// is its own to send, and only with that.
     pub(super) fn make_known(&self, known: &mut Known) {
         for (message, place) in self.messages.iter().zip(&self.places) {
-            known.entry(message.id).or_insert((place.claimed, None));
+            known
+                .entry(message.id)
+                .or_insert_with(|| KnownMessage::new(place.claimed));
         }
     }
 

@@ -13,9 +13,10 @@ use crate::message::MessageId;
 use crate::store::EventFilter;
 use crate::store::Events;
 use crate::store::Logged;
+use crate::store::PageSize;
 use crate::store::StoreError;
 use crate::store::codes;
-use crate::store::tail::PAGE_BYTES;
+use crate::store::page::Filling;
 
 /// Rows a page looks at.
 const SCAN: i64 = 4_096;
@@ -55,11 +56,12 @@ pub(super) async fn events(
     after: u64,
     last: u64,
     filter: &EventFilter,
-    limit: usize,
+    size: PageSize,
     epoch: u64,
 ) -> Result<Events, StoreError> {
     if let Some(id) = filter.message_id {
-        return events_of_one(connection, id, after, last, filter, limit, epoch).await;
+        let page = events_of(connection, id, after, size, epoch).await?;
+        return Ok(page.filtered(filter, last));
     }
     let window = connection
         .prepare(
@@ -82,13 +84,18 @@ pub(super) async fn events(
         return Ok(Events {
             events: Vec::new(),
             scanned_to,
+            is_cut: false,
         });
     };
-    let (events, is_cut) = passing(connection, after_number, reached, filter, limit, epoch).await?;
+    let (events, is_cut) = passing(connection, after_number, reached, filter, size, epoch).await?;
     if is_cut {
         scanned_to = events.last().map_or(after, |event| event.seq);
     }
-    Ok(Events { events, scanned_to })
+    Ok(Events {
+        events,
+        scanned_to,
+        is_cut,
+    })
 }
 
 /// What passes of a stretch of the log, and whether there is more than fits a page.
@@ -97,7 +104,7 @@ async fn passing(
     after: i64,
     reached: i64,
     filter: &EventFilter,
-    limit: usize,
+    size: PageSize,
     epoch: u64,
 ) -> Result<(Vec<Logged>, bool), StoreError> {
     let statement = connection
@@ -110,19 +117,14 @@ async fn passing(
              AND (NOT $6::bool OR e.webhook IS NOT NULL) ORDER BY e.seq LIMIT $7"
         ))
         .await?;
-    let kinds: Vec<i16> = filter
-        .kinds
-        .iter()
-        .copied()
-        .map(codes::kind_number)
-        .collect();
+    let kinds: Vec<i16> = filter.kinds.iter().map(codes::kind_number).collect();
     let kinds = (!kinds.is_empty()).then_some(kinds);
     let uri = filter.uri.as_deref();
     let accounts: Option<Vec<&str>> = filter
         .accounts
         .as_ref()
         .map(|accounts| accounts.iter().map(|account| &**account).collect());
-    let rows_wanted = rows::limit(limit.saturating_add(1));
+    let rows_wanted = rows::limit(size.rows.saturating_add(1));
     let params: [&(dyn ToSql + Sync); 7] = [
         &after,
         &reached,
@@ -134,57 +136,61 @@ async fn passing(
     ];
     let found = connection.client().query_raw(&statement, params).await?;
     let mut found = pin!(found);
-    let (mut events, mut bytes) = (Vec::new(), 0);
+    let (mut events, mut filling) = (Vec::new(), Filling::new(size));
     while let Some(row) = found.try_next().await? {
-        if events.len() == limit || bytes > PAGE_BYTES {
+        let event = rows::logged(&row, 0, epoch)?;
+        if !filling.takes(event.weight()) {
             return Ok((events, true));
         }
-        let event = rows::logged(&row, 0, epoch)?;
-        bytes += event.json.len();
         events.push(event);
     }
     Ok((events, false))
 }
 
-/// One message has few events, and its state knows them: the log need not be searched.
-async fn events_of_one(
-    connection: &Connection,
-    id: MessageId,
-    after: u64,
-    last: u64,
-    filter: &EventFilter,
-    limit: usize,
-    epoch: u64,
-) -> Result<Events, StoreError> {
-    let mut events = events_of(connection, id, epoch).await?;
-    events.retain(|event| event.seq > after && filter.passes(event));
-    let newest = events.last().map_or(after, |event| event.seq);
-    let mut scanned_to = last.max(newest).max(after);
-    if events.len() > limit {
-        events.truncate(limit);
-        scanned_to = events.last().map_or(after, |event| event.seq);
-    }
-    Ok(Events { events, scanned_to })
-}
-
+/// One message has few events, and its state knows them: the log need not be searched. The chain is
+/// followed without what its events say, of which no more is read than a page holds.
 pub(super) async fn events_of(
     connection: &Connection,
     id: MessageId,
+    after: u64,
+    size: PageSize,
     epoch: u64,
-) -> Result<Vec<Logged>, StoreError> {
+) -> Result<Events, StoreError> {
     let statement = connection
         .prepare(concat!(
-            "WITH RECURSIVE chain AS (SELECT e.* FROM states s JOIN events e \
-             ON e.seq = s.last_event WHERE s.id = $1 UNION ALL SELECT e.* FROM chain c \
-             JOIN events e ON e.seq = c.previous) SELECT ",
+            "WITH RECURSIVE chain AS (SELECT e.seq, e.previous, length(e.members) AS length \
+             FROM states s JOIN events e ON e.seq = s.last_event WHERE s.id = $1 \
+             UNION ALL SELECT e.seq, e.previous, length(e.members) FROM chain c \
+             JOIN events e ON e.seq = c.previous WHERE c.previous > $2), \
+             sizes AS (SELECT seq, sum(length) OVER w - length AS before, \
+             row_number() OVER w AS place FROM chain WHERE seq > $2 WINDOW w AS (ORDER BY seq)) \
+             SELECT ",
             event_columns!(),
-            " FROM chain e ORDER BY e.seq"
+            " FROM sizes z JOIN events e ON e.seq = z.seq \
+             WHERE z.before <= $3 OR z.place <= 2 ORDER BY e.seq LIMIT $4"
         ))
         .await?;
-    let id: Uuid = rows::uuid(id);
-    let found = connection.client().query(&statement, &[&id]).await?;
-    found
-        .iter()
-        .map(|row| rows::logged(row, 0, epoch))
-        .collect()
+    let (id, bytes): (Uuid, i64) = (rows::uuid(id), rows::limit(size.bytes));
+    let (after_number, rows_wanted) = (
+        rows::from_seq(after),
+        rows::limit(size.rows.saturating_add(1)),
+    );
+    let params: [&(dyn ToSql + Sync); 4] = [&id, &after_number, &bytes, &rows_wanted];
+    let found = connection.client().query(&statement, &params).await?;
+    let mut page = Events {
+        events: Vec::new(),
+        scanned_to: after,
+        is_cut: false,
+    };
+    let mut filling = Filling::new(size);
+    for row in &found {
+        let event = rows::logged(row, 0, epoch)?;
+        if !filling.takes(event.weight()) {
+            page.is_cut = true;
+            break;
+        }
+        page.scanned_to = event.seq;
+        page.events.push(event);
+    }
+    Ok(page)
 }

@@ -1,8 +1,10 @@
 //! Reading messages.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::TryStreamExt as _;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -19,12 +21,12 @@ use crate::store::Messages;
 use crate::store::StoreError;
 use crate::store::Stored;
 use crate::store::codes;
-use crate::store::tail::PAGE_BYTES;
+use crate::store::page::Filling;
 
 /// Rows a page looks at.
 const SCAN: usize = 2_000;
 
-/// Messages, where they stand, and their terminal events.
+/// Messages, where they stand, and their newest events.
 macro_rules! stored_rows {
     ($condition:literal) => {
         concat!(
@@ -33,7 +35,7 @@ macro_rules! stored_rows {
             ", s.status, s.attempt, s.completed_at, s.not_before, ",
             event_columns!(),
             " FROM states s JOIN messages m ON m.id = s.id LEFT JOIN events e \
-             ON s.completed_at IS NOT NULL AND e.seq = s.last_event WHERE ",
+             ON e.seq = s.last_event WHERE ",
             $condition
         )
     };
@@ -86,7 +88,8 @@ pub(super) async fn messages(
         .prepare(stored_rows!(
             "s.id = ANY($1) AND ($2::int2 IS NULL OR s.status = $2) \
              AND ($3::text IS NULL OR m.uri = $3) \
-             AND ($4::text[] IS NULL OR m.account = ANY($4)) ORDER BY s.id DESC LIMIT $5"
+             AND ($4::text[] IS NULL OR coalesce(e.account, m.account) = ANY($4)) \
+             ORDER BY s.id DESC LIMIT $5"
         ))
         .await?;
     let status = filter.status.map(codes::status_number);
@@ -97,15 +100,16 @@ pub(super) async fn messages(
         .map(|accounts| accounts.iter().map(|account| &**account).collect());
     let wanted = rows::limit(limit.saturating_add(1));
     let params: [&(dyn ToSql + Sync); 5] = [&ids, &status, &uri, &accounts, &wanted];
-    let found = connection.client().query(&statement, &params).await?;
-    let (mut page, mut bytes) = (Messages::default(), 0);
-    for row in &found {
-        if page.messages.len() == limit || bytes > PAGE_BYTES {
+    // Row by row, so that no more of them is in memory than the page holds.
+    let found = connection.client().query_raw(&statement, params).await?;
+    let mut found = pin!(found);
+    let (mut page, mut filling) = (Messages::default(), Filling::new(limit.into()));
+    while let Some(row) = found.try_next().await? {
+        let stored = stored(&row, epoch)?;
+        if !filling.takes(stored.weight()) {
             page.next = page.messages.last().map(|stored| stored.message.id);
             return Ok(page);
         }
-        let stored = stored(row, epoch)?;
-        bytes += stored.message.body.len();
         page.messages.push(stored);
     }
     if looked_at.len() > SCAN {
@@ -149,12 +153,17 @@ async fn window(
 fn stored(row: &Row, epoch: u64) -> Result<Stored, StoreError> {
     let state = rows::MESSAGE_COLUMNS;
     let event = state + 4;
-    let has_ended = row.try_get::<_, Option<i64>>(event)?.is_some();
+    let completed_at = rows::optional_time(row, state + 2)?;
+    let has_ended = completed_at.is_some() && row.try_get::<_, Option<i64>>(event)?.is_some();
+    let message = rows::message(row)?;
+    // The newest event is of the account of the attempt before it.
+    let account = rows::optional_shared(row, event + 4)?.or_else(|| message.account.clone());
     Ok(Stored {
-        message: Arc::new(rows::message(row)?),
+        message: Arc::new(message),
+        account,
         status: codes::status(row.try_get(state)?).ok_or_else(|| rows::strange("status"))?,
         attempt: rows::count(row, state + 1)?,
-        completed_at: rows::optional_time(row, state + 2)?,
+        completed_at,
         not_before: rows::optional_time(row, state + 3)?,
         result: has_ended
             .then(|| rows::logged(row, event, epoch))

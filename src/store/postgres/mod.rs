@@ -48,10 +48,10 @@ use super::Bounds;
 use super::Claimed;
 use super::EventFilter;
 use super::Events;
-use super::Logged;
 use super::MessageFilter;
 use super::Messages;
 use super::Observer;
+use super::PageSize;
 use super::Record;
 use super::Recorded;
 use super::Reply;
@@ -90,7 +90,8 @@ pub struct Options {
     pub replica: String,
     /// How long what this replica holds stays its own when nothing is heard from it.
     pub lease: Duration,
-    /// Sessions for reading; there are two more, for writing and for following the log.
+    /// Sessions for reading; there are three more, for writing, for following the log, and for
+    /// scans of it.
     pub connections: usize,
     /// How much of the log is kept in memory for those who follow it.
     pub tail: TailSize,
@@ -116,10 +117,15 @@ impl Options {
     }
 }
 
+/// Sessions for scans.
+const SCANS: usize = 1;
+
 struct Postgres {
     epoch: u64,
     writer: Writer,
     pool: Pool,
+    /// For what may look at much and find little: nothing else waits behind that.
+    scans: Pool,
     lease: Arc<Lease>,
     shown: Arc<Shown>,
     claimable: watch::Receiver<u64>,
@@ -170,7 +176,8 @@ impl Postgres {
         Ok(Self {
             epoch,
             writer,
-            pool: Pool::new(door, options.connections),
+            pool: Pool::new(door.clone(), options.connections),
+            scans: Pool::new(door, SCANS),
             lease,
             shown,
             claimable: told,
@@ -198,39 +205,20 @@ async fn bounds(connection: &connection::Connection) -> Result<Bounds, StoreErro
     })
 }
 
-/// The parts of a message other than its body, and the JSON of an event, roughly.
-const MESSAGE: usize = 512;
-const EVENT: usize = 1_024;
-
-fn weight_of(submissions: &[Submission]) -> Weight {
-    let messages = submissions.iter().flat_map(|one| &one.messages);
-    messages.fold(Weight::default(), |sum, message| Weight {
-        rows: sum.rows + 1,
-        bytes: sum.bytes + MESSAGE + message.body.len(),
-    })
-}
-
-fn weight_of_records(records: &[Record]) -> Weight {
-    Weight {
-        rows: records.len(),
-        bytes: records.len() * EVENT,
-    }
-}
-
 impl Store for Postgres {
     fn epoch(&self) -> u64 {
         self.epoch
     }
 
     fn accept(&self, submissions: Vec<Submission>) -> Reply<Vec<Verdict>> {
-        let weight = weight_of(&submissions);
+        let weight = Weight::of_submissions(&submissions);
         self.writer.submit(Urgency::New, weight, |answer| {
             Order::Accept(submissions, answer)
         })
     }
 
     fn record(&self, records: Arc<[Record]>) -> Reply<Vec<Recorded>> {
-        let weight = weight_of_records(&records);
+        let weight = Weight::of_records(&records);
         self.writer.submit(Urgency::Ongoing, weight, |answer| {
             Order::Record(records, answer)
         })
@@ -241,11 +229,11 @@ impl Store for Postgres {
         submissions: Vec<Submission>,
         records: Arc<[Record]>,
     ) -> (Reply<Vec<Verdict>>, Reply<Vec<Recorded>>) {
-        let weight = weight_of(&submissions);
+        let weight = Weight::of_submissions(&submissions);
         let (accept, accepted) = self.writer.prepare(Urgency::New, weight, |answer| {
             Order::Accept(submissions, answer)
         });
-        let weight = weight_of_records(&records);
+        let weight = Weight::of_records(&records);
         let (record, recorded) = self.writer.prepare(Urgency::Ongoing, weight, |answer| {
             Order::Record(records, answer)
         });
@@ -279,29 +267,39 @@ impl Store for Postgres {
         limit: usize,
     ) -> Reply<Messages> {
         let epoch = self.epoch;
-        self.pool.run(move |c| async move {
-            messages::messages(&c, &filter, before, limit, epoch).await
-        })
+        let pool = if filter.is_scan() {
+            &self.scans
+        } else {
+            &self.pool
+        };
+        pool.run(
+            move |c| async move { messages::messages(&c, &filter, before, limit, epoch).await },
+        )
     }
 
-    fn events(&self, after: u64, filter: EventFilter, limit: usize) -> Reply<Events> {
-        if let Some(page) = self.shown.tail.after(after, &filter, limit) {
+    fn events(&self, after: u64, filter: EventFilter, size: PageSize) -> Reply<Events> {
+        if let Some(page) = self.shown.tail.after(after, &filter, size) {
             return Box::pin(async { Ok(page) });
         }
         let (epoch, shown) = (self.epoch, self.shown.clone());
-        self.pool.run(move |c| async move {
+        let pool = if filter.is_scan() {
+            &self.scans
+        } else {
+            &self.pool
+        };
+        pool.run(move |c| async move {
             let last = shown.tail.bounds().last;
-            let page = events::events(&c, after, last, &filter, limit, epoch).await?;
+            let page = events::events(&c, after, last, &filter, size, epoch).await?;
             // After the look, so that nobody takes what was removed meanwhile for never there.
             shown.tail.forget(schema::fact(&c, "forgotten_to").await?);
             Ok(page)
         })
     }
 
-    fn events_of(&self, id: MessageId) -> Reply<Vec<Logged>> {
+    fn events_of(&self, id: MessageId, after: u64, size: PageSize) -> Reply<Events> {
         let epoch = self.epoch;
         self.pool
-            .run(move |c| async move { events::events_of(&c, id, epoch).await })
+            .run(move |c| async move { events::events_of(&c, id, after, size, epoch).await })
     }
 
     fn bounds(&self) -> Reply<Bounds> {
@@ -344,6 +342,7 @@ impl Store for Postgres {
 
     fn close(&self) -> Reply<()> {
         self.pool.close();
+        self.scans.close();
         self.follower.abort();
         self.writer
             .submit(Urgency::Ongoing, Weight::default(), Order::Close)

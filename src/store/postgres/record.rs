@@ -14,6 +14,7 @@
 //! after the other; each takes what has gathered meanwhile, so they become fuller.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio_postgres::types::ToSql;
@@ -30,14 +31,37 @@ use crate::store::Recorded;
 use crate::store::StoreError;
 use crate::store::codes;
 
-/// Messages that are there: whether records of each count, and its newest event.
-pub(super) type Known = HashMap<MessageId, (bool, Option<i64>)>;
+/// Messages that are there.
+pub(super) type Known = HashMap<MessageId, KnownMessage>;
+
+/// A message that is there.
+pub(super) struct KnownMessage {
+    /// Whether records of it count.
+    is_open: bool,
+    /// Its newest event.
+    newest: Option<i64>,
+    /// The account of that event; looked for only where a record names none.
+    account: Option<Arc<str>>,
+}
+
+impl KnownMessage {
+    /// A message that nothing was recorded of.
+    pub(super) fn new(is_open: bool) -> Self {
+        Self {
+            is_open,
+            newest: None,
+            account: None,
+        }
+    }
+}
 
 /// Records that count, on their way into the log.
 #[derive(Default)]
 pub(super) struct Appending<'r> {
     is_kept: Vec<bool>,
     kept: Vec<&'r Record>,
+    /// The account of each: what nobody sends any more is still of the one that sent it last.
+    accounts: Vec<Option<Arc<str>>>,
     moves: Moves,
     /// Of each event, the one of the same message before it, when that is in the log.
     previous: Vec<Option<i64>>,
@@ -85,12 +109,25 @@ pub(super) async fn look(
         .collect();
     ids.sort_unstable();
     ids.dedup();
-    let statement = connection.prepare(LOOK).await?;
-    let found = connection.client().query(&statement, &[&ids, &me]).await?;
-    found
+    let nameless: Vec<Uuid> = records
         .iter()
-        .map(|row| Ok((rows::id(row, 0)?, (row.try_get(1)?, row.try_get(2)?))))
-        .collect()
+        .filter(|record| record.event.account.is_none())
+        .map(|record| rows::uuid(record.event.message_id))
+        .collect();
+    let statement = connection.prepare(LOOK).await?;
+    let found = connection
+        .client()
+        .query(&statement, &[&ids, &me, &nameless])
+        .await?;
+    let known = |row: &tokio_postgres::Row| {
+        let message = KnownMessage {
+            is_open: row.try_get(1)?,
+            newest: row.try_get(2)?,
+            account: rows::optional_shared(row, 3)?,
+        };
+        Ok((rows::id(row, 0)?, message))
+    };
+    found.iter().map(known).collect()
 }
 
 impl<'r> Appending<'r> {
@@ -104,7 +141,7 @@ impl<'r> Appending<'r> {
             let known = known.get(&id);
             let is_over = over
                 .entry(id)
-                .or_insert_with(|| known.is_none_or(|(is_open, _)| !is_open));
+                .or_insert_with(|| known.is_none_or(|known| !known.is_open));
             this.is_kept.push(!*is_over);
             if *is_over {
                 continue;
@@ -114,14 +151,22 @@ impl<'r> Appending<'r> {
             let place = rows::limit(this.kept.len());
             let before = newest.insert(id, place);
             this.previous_places.push(before);
-            this.previous.push(
-                known
-                    .and_then(|(_, last)| *last)
-                    .filter(|_| before.is_none()),
-            );
+            let in_log = known.filter(|_| before.is_none());
+            this.previous.push(in_log.and_then(|known| known.newest));
+            let account = record.event.account.clone().or_else(|| match before {
+                Some(before) => this.account_at(before),
+                None => known.and_then(|known| known.account.clone()),
+            });
+            this.accounts.push(account);
         }
         this.moves = moves(&this.kept);
         this
+    }
+
+    /// The account of an event of this batch, counted from 1.
+    fn account_at(&self, place: i64) -> Option<Arc<str>> {
+        let at = usize::try_from(place - 1).ok()?;
+        self.accounts.get(at)?.clone()
     }
 
     /// Whether there is nothing to write.
@@ -162,7 +207,11 @@ impl<'r> Appending<'r> {
                 .map(|e| rows::uuid(e.message_id))
                 .collect::<Vec<_>>(),
             &events().map(|e| &*e.uri).collect::<Vec<_>>(),
-            &events().map(|e| e.account.as_deref()).collect::<Vec<_>>(),
+            &self
+                .accounts
+                .iter()
+                .map(Option::as_deref)
+                .collect::<Vec<_>>(),
             &events().map(|e| e.webhook.as_deref()).collect::<Vec<_>>(),
             &members.iter().map(|bytes| &**bytes).collect::<Vec<_>>(),
         ];
@@ -186,8 +235,9 @@ impl<'r> Appending<'r> {
             false => Recorded::Ended,
         };
         let answers = self.is_kept.into_iter().map(answer).collect();
-        let numbered = (appended.base + 1..).zip(self.kept).zip(&appended.members);
-        let logged = |((seq, record), members): ((u64, &Record), &Bytes)| {
+        let written = self.kept.into_iter().zip(self.accounts);
+        let numbered = (appended.base + 1..).zip(written).zip(&appended.members);
+        let logged = |((seq, (record, account)), members): (Numbered<'_>, &Bytes)| {
             let event = &record.event;
             let mut json = Vec::with_capacity(ID + members.len());
             Event::write_id(epoch, seq, &mut json);
@@ -197,7 +247,7 @@ impl<'r> Appending<'r> {
                 message_id: event.message_id,
                 kind: event.kind(),
                 uri: event.uri.clone(),
-                account: event.account.clone(),
+                account,
                 webhook: event.webhook.clone(),
                 json: json.into(),
             }
@@ -205,6 +255,9 @@ impl<'r> Appending<'r> {
         (answers, numbered.map(logged).collect())
     }
 }
+
+/// A record with its number in the log, and its account.
+type Numbered<'r> = (u64, (&'r Record, Option<Arc<str>>));
 
 /// The JSON of an event after its id.
 fn members(event: &Event) -> Bytes {
@@ -248,7 +301,9 @@ fn moves(kept: &[&Record]) -> Moves {
 /// What is sent together with something else, and so has to be prepared before.
 pub(super) const STATEMENTS: [&str; 2] = [LOOK, APPEND];
 
-const LOOK: &str = "SELECT s.id, s.completed_at IS NULL AND s.owner = $2 AND s.claimed, s.last_event \
+const LOOK: &str = "SELECT s.id, s.completed_at IS NULL AND s.owner = $2 AND s.claimed, s.last_event, \
+     CASE WHEN s.id = ANY($3::uuid[]) THEN (SELECT account FROM events WHERE seq = s.last_event) \
+     END \
      FROM unnest($1::uuid[]) AS u (id) JOIN states s ON s.id = u.id";
 
 /// Bytes of an event's JSON before its members, at most: `{"id":"<epoch>-<seq>"`.

@@ -135,7 +135,7 @@ async fn readers_that_hop_between_four_writing_replicas_see_every_event_once() {
                 }
                 let mut committed = replica.committed();
                 let all = EventFilter::default();
-                let page = replica.events(after, all, 7).await.unwrap();
+                let page = replica.events(after, all, 7.into()).await.unwrap();
                 seen.extend(page.events.iter().map(|event| event.seq));
                 if page.scanned_to == after {
                     committed.wait_for(|last| *last > after).await.unwrap();

@@ -11,7 +11,6 @@ use super::states::State;
 use super::states::States;
 use super::turn::Fresh;
 use super::turn::Turn;
-use super::writer::Weight;
 use crate::message::Message;
 use crate::message::MessageId;
 use crate::message::Status;
@@ -20,17 +19,6 @@ use crate::store::IdempotencyKey;
 use crate::store::StoreError;
 use crate::store::Submission;
 use crate::store::Verdict;
-
-/// The parts of a message other than its body, roughly.
-const OVERHEAD: usize = 512;
-
-pub(super) fn weight(submissions: &[Submission]) -> Weight {
-    let messages = submissions.iter().flat_map(|one| &one.messages);
-    messages.fold(Weight::default(), |sum, message| Weight {
-        rows: sum.rows + 1,
-        bytes: sum.bytes + OVERHEAD + message.body.len(),
-    })
-}
 
 pub(super) fn accept(
     turn: &mut Turn<'_>,

@@ -10,9 +10,9 @@ use super::rows;
 use crate::message::MessageId;
 use crate::store::EventFilter;
 use crate::store::Events;
-use crate::store::Logged;
+use crate::store::PageSize;
 use crate::store::StoreError;
-use crate::store::tail::PAGE_BYTES;
+use crate::store::page::Filling;
 
 /// Rows a page looks at.
 const SCAN: usize = 4_096;
@@ -24,11 +24,12 @@ pub(super) fn events(
     after: u64,
     last: u64,
     filter: &EventFilter,
-    limit: usize,
+    size: PageSize,
     epoch: u64,
 ) -> Result<Events, StoreError> {
     if let Some(id) = filter.message_id {
-        return events_of_one(connection, id, after, last, filter, limit, epoch);
+        let page = events_of(connection, id, after, size, epoch)?;
+        return Ok(page.filtered(filter, last));
     }
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {} FROM events e WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2",
@@ -38,21 +39,20 @@ pub(super) fn events(
     let mut page = Events {
         events: Vec::new(),
         scanned_to: after,
+        is_cut: false,
     };
-    let (mut looked_at, mut bytes) = (0, 0);
+    let (mut looked_at, mut filling) = (0, Filling::new(size));
     while let Some(row) = rows.next()? {
-        let seq = row.get(0)?;
-        let passes = passes(filter, row)?;
-        if passes && (page.events.len() >= limit || bytes > PAGE_BYTES) {
-            return Ok(page);
-        }
-        looked_at += 1;
-        page.scanned_to = seq;
-        if passes {
+        if passes(filter, row)? {
             let event = rows::logged(row, 0, epoch)?;
-            bytes += event.json.len();
+            if !filling.takes(event.weight()) {
+                page.is_cut = true;
+                return Ok(page);
+            }
             page.events.push(event);
         }
+        looked_at += 1;
+        page.scanned_to = row.get(0)?;
     }
     if looked_at < SCAN {
         page.scanned_to = page.scanned_to.max(last);
@@ -61,59 +61,57 @@ pub(super) fn events(
 }
 
 /// One message has few events, and its state knows them: the log need not be searched.
-fn events_of_one(
-    connection: &Connection,
-    id: MessageId,
-    after: u64,
-    last: u64,
-    filter: &EventFilter,
-    limit: usize,
-    epoch: u64,
-) -> Result<Events, StoreError> {
-    let mut events = events_of(connection, id, epoch)?;
-    events.retain(|event| event.seq > after && filter.passes(event));
-    let newest = events.last().map_or(after, |event| event.seq);
-    let mut scanned_to = last.max(newest).max(after);
-    if events.len() > limit {
-        events.truncate(limit);
-        scanned_to = events.last().map_or(after, |event| event.seq);
-    }
-    Ok(Events { events, scanned_to })
-}
-
 pub(super) fn events_of(
     connection: &Connection,
     id: MessageId,
+    after: u64,
+    size: PageSize,
     epoch: u64,
-) -> Result<Vec<Logged>, StoreError> {
+) -> Result<Events, StoreError> {
     // One view of the database, so that nothing is removed between two links of the chain.
     let view = connection.unchecked_transaction()?;
     let newest: Option<Option<u64>> = view
         .prepare_cached("SELECT last_event FROM states WHERE id = ?1")?
         .query_row([id.as_bytes()], |row| row.get(0))
         .optional()?;
+    let chain = chain(&view, newest.flatten(), after)?;
     let mut statement = view.prepare_cached(&format!(
-        "SELECT {}, e.previous FROM events e WHERE e.seq = ?1",
+        "SELECT {} FROM events e WHERE e.seq = ?1",
         rows::LOGGED
     ))?;
-    let mut events = Vec::new();
-    let mut next = newest.flatten();
-    while let Some(seq) = next {
-        let found = statement
-            .query_row([seq], |row| {
-                Ok((rows::logged(row, 0, epoch)?, row.get::<_, Option<u64>>(7)?))
-            })
-            .optional()?;
-        next = found.as_ref().and_then(|(_, previous)| *previous);
-        events.extend(found.map(|(event, _)| event));
+    let mut page = Events {
+        events: Vec::new(),
+        scanned_to: after,
+        is_cut: false,
+    };
+    let mut filling = Filling::new(size);
+    for seq in chain.into_iter().rev() {
+        let event = statement.query_row([seq], |row| rows::logged(row, 0, epoch))?;
+        if !filling.takes(event.weight()) {
+            page.is_cut = true;
+            break;
+        }
+        page.scanned_to = seq;
+        page.events.push(event);
     }
-    events.reverse();
-    Ok(events)
+    Ok(page)
+}
+
+/// The numbers of the events of a message after `after`, newest first.
+fn chain(connection: &Connection, newest: Option<u64>, after: u64) -> Result<Vec<u64>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT previous FROM events WHERE seq = ?1")?;
+    let (mut numbers, mut next) = (Vec::new(), newest);
+    while let Some(seq) = next.filter(|seq| *seq > after) {
+        let found: Option<Option<u64>> = statement.query_row([seq], |row| row.get(0)).optional()?;
+        numbers.extend(found.is_some().then_some(seq));
+        next = found.flatten();
+    }
+    Ok(numbers)
 }
 
 /// [`EventFilter::passes`] on a row, before anything of it is copied.
 fn passes(filter: &EventFilter, row: &Row<'_>) -> Result<bool, Error> {
-    if !filter.kinds.is_empty() && !filter.kinds.contains(&rows::kind(row, 1)?) {
+    if !filter.kinds.is_empty() && !filter.kinds.contains(rows::kind(row, 1)?) {
         return Ok(false);
     }
     if let Some(uri) = &filter.uri

@@ -16,7 +16,7 @@ use crate::store::MessageFilter;
 use crate::store::Messages;
 use crate::store::StoreError;
 use crate::store::Stored;
-use crate::store::tail::PAGE_BYTES;
+use crate::store::page::Filling;
 
 /// Rows a page looks at.
 const SCAN: usize = 2_000;
@@ -73,20 +73,23 @@ pub(super) fn messages(
     let before = before.map_or([u8::MAX; 16], |id| *id.as_bytes());
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![before, SCAN + 1])?;
-    let (mut page, mut looked_at, mut bytes) = (Messages::default(), 0, 0);
-    let mut last = None;
+    let (mut page, mut looked_at) = (Messages::default(), 0);
+    let (mut filling, mut last) = (Filling::new(limit.into()), None);
     while let Some(row) = rows.next()? {
-        if page.messages.len() == limit || looked_at == SCAN || bytes > PAGE_BYTES {
+        if filling.has_all_rows() || looked_at == SCAN {
             page.next = last;
             break;
         }
-        looked_at += 1;
-        last = Some(rows::id(row, 0)?);
         if passes(filter, row)? {
             let stored = stored(row, epoch)?;
-            bytes += stored.message.body.len();
+            if !filling.takes(stored.weight()) {
+                page.next = last;
+                break;
+            }
             page.messages.push(stored);
         }
+        looked_at += 1;
+        last = Some(rows::id(row, 0)?);
     }
     Ok(page)
 }
@@ -105,15 +108,28 @@ fn passes(filter: &MessageFilter, row: &Row<'_>) -> Result<bool, Error> {
     {
         return Ok(false);
     }
-    Ok(filter.accounts.is_none() || filter.admits(row.get_ref(3)?.as_str_or_null()?))
+    Ok(filter.accounts.is_none() || filter.admits(account(row)?))
 }
 
-/// Messages, where they stand, and their terminal events.
+/// The account of the newest event, which is that of the attempt before it; else the one that the
+/// message names.
+fn account<'r>(row: &'r Row<'_>) -> Result<Option<&'r str>, Error> {
+    let newest = row.get_ref(NEWEST_EVENT + 4)?.as_str_or_null()?;
+    match newest {
+        Some(account) => Ok(Some(account)),
+        None => Ok(row.get_ref(3)?.as_str_or_null()?),
+    }
+}
+
+/// Where the columns of the newest event begin in a row of [`select`].
+const NEWEST_EVENT: usize = rows::MESSAGE_COLUMNS + 4;
+
+/// Messages, where they stand, and their newest events.
 fn select(index: &str, condition: &str) -> String {
     format!(
         "SELECT {}, s.status, s.attempt, s.completed_at, s.not_before, {} \
          FROM states s {index} CROSS JOIN messages m ON m.number = s.number \
-         LEFT JOIN events e ON s.completed_at IS NOT NULL AND e.seq = s.last_event \
+         LEFT JOIN events e ON e.seq = s.last_event \
          WHERE {condition}",
         rows::MESSAGE,
         rows::LOGGED
@@ -123,16 +139,17 @@ fn select(index: &str, condition: &str) -> String {
 /// Reads a row of [`select`].
 fn stored(row: &Row<'_>, epoch: u64) -> Result<Stored, Error> {
     let state = rows::MESSAGE_COLUMNS;
-    let event = state + 4;
-    let has_ended = row.get::<_, Option<u64>>(event)?.is_some();
+    let completed_at = rows::optional_time(row, state + 2)?;
+    let has_ended = completed_at.is_some() && row.get::<_, Option<u64>>(NEWEST_EVENT)?.is_some();
     Ok(Stored {
         message: Arc::new(rows::message(row)?),
+        account: account(row)?.map(Into::into),
         status: rows::status(row, state)?,
         attempt: row.get(state + 1)?,
-        completed_at: rows::optional_time(row, state + 2)?,
+        completed_at,
         not_before: rows::optional_time(row, state + 3)?,
         result: has_ended
-            .then(|| rows::logged(row, event, epoch))
+            .then(|| rows::logged(row, NEWEST_EVENT, epoch))
             .transpose()?,
     })
 }

@@ -31,10 +31,10 @@ use super::Bounds;
 use super::Claimed;
 use super::EventFilter;
 use super::Events;
-use super::Logged;
 use super::MessageFilter;
 use super::Messages;
 pub use super::Observer;
+use super::PageSize;
 use super::Record;
 use super::Recorded;
 use super::Reply;
@@ -95,10 +95,16 @@ pub enum Synchronous {
     Normal,
 }
 
+/// Connections for look-ups, and for scans.
+const READERS: usize = 4;
+const SCANS: usize = 2;
+
 struct Sqlite {
     epoch: u64,
     writer: Writer,
     readers: Readers,
+    /// For what may look at much and find little: nothing else waits behind that.
+    scans: Readers,
     tail: Arc<Tail>,
 }
 
@@ -127,7 +133,8 @@ impl Sqlite {
         Ok(Self {
             epoch,
             writer,
-            readers: Readers::new(options.path),
+            readers: Readers::new(options.path.clone(), READERS),
+            scans: Readers::new(options.path, SCANS),
             tail,
         })
     }
@@ -139,13 +146,13 @@ impl Store for Sqlite {
     }
 
     fn accept(&self, submissions: Vec<Submission>) -> Reply<Vec<Verdict>> {
-        let weight = accept::weight(&submissions);
+        let weight = Weight::of_submissions(&submissions);
         self.writer
             .submit(Urgency::New, weight, submissions, accept::accept)
     }
 
     fn record(&self, records: Arc<[Record]>) -> Reply<Vec<Recorded>> {
-        let weight = record::weight(&records);
+        let weight = Weight::of_records(&records);
         self.writer
             .submit(Urgency::Ongoing, weight, records, record::record)
     }
@@ -155,11 +162,11 @@ impl Store for Sqlite {
         submissions: Vec<Submission>,
         records: Arc<[Record]>,
     ) -> (Reply<Vec<Verdict>>, Reply<Vec<Recorded>>) {
-        let weight = accept::weight(&submissions);
+        let weight = Weight::of_submissions(&submissions);
         let (accept, accepted) =
             self.writer
                 .prepare(Urgency::New, weight, submissions, accept::accept);
-        let weight = record::weight(&records);
+        let weight = Weight::of_records(&records);
         let (record, recorded) =
             self.writer
                 .prepare(Urgency::Ongoing, weight, records, record::record);
@@ -191,24 +198,34 @@ impl Store for Sqlite {
         limit: usize,
     ) -> Reply<Messages> {
         let epoch = self.epoch;
-        self.readers
+        let readers = if filter.is_scan() {
+            &self.scans
+        } else {
+            &self.readers
+        };
+        readers
             .read(move |connection| messages::messages(connection, &filter, before, limit, epoch))
     }
 
-    fn events(&self, after: u64, filter: EventFilter, limit: usize) -> Reply<Events> {
-        if let Some(page) = self.tail.after(after, &filter, limit) {
+    fn events(&self, after: u64, filter: EventFilter, size: PageSize) -> Reply<Events> {
+        if let Some(page) = self.tail.after(after, &filter, size) {
             return Box::pin(async { Ok(page) });
         }
         let last = self.tail.bounds().last;
         let epoch = self.epoch;
-        self.readers
-            .read(move |connection| events::events(connection, after, last, &filter, limit, epoch))
+        let readers = if filter.is_scan() {
+            &self.scans
+        } else {
+            &self.readers
+        };
+        readers
+            .read(move |connection| events::events(connection, after, last, &filter, size, epoch))
     }
 
-    fn events_of(&self, id: MessageId) -> Reply<Vec<Logged>> {
+    fn events_of(&self, id: MessageId, after: u64, size: PageSize) -> Reply<Events> {
         let epoch = self.epoch;
         self.readers
-            .read(move |connection| events::events_of(connection, id, epoch))
+            .read(move |connection| events::events_of(connection, id, after, size, epoch))
     }
 
     fn bounds(&self) -> Reply<Bounds> {
@@ -257,6 +274,7 @@ impl Store for Sqlite {
 
     fn close(&self) -> Reply<()> {
         self.readers.close();
+        self.scans.close();
         self.writer.close()
     }
 }

@@ -13,9 +13,6 @@ use super::schema;
 use crate::store::Reply;
 use crate::store::StoreError;
 
-/// Readers at work at the same time.
-const READERS: usize = 4;
-
 #[derive(Clone)]
 pub(super) struct Readers {
     pool: Arc<Pool>,
@@ -28,10 +25,11 @@ struct Pool {
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf) -> Self {
+    /// At most `count` of them, each opened when it is needed.
+    pub(super) fn new(path: PathBuf, count: usize) -> Self {
         let pool = Pool {
             path,
-            permits: Semaphore::new(READERS),
+            permits: Semaphore::new(count),
             idle: Mutex::new(Vec::new()),
         };
         Self {

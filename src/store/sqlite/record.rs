@@ -12,23 +12,12 @@ use super::states::State;
 use super::states::States;
 use super::turn::Fresh;
 use super::turn::Turn;
-use super::writer::Weight;
 use crate::message::ByMessage;
 use crate::message::Event;
 use crate::store::Logged;
 use crate::store::Record;
 use crate::store::Recorded;
 use crate::store::StoreError;
-
-/// The JSON of an event, roughly.
-const OVERHEAD: usize = 1_024;
-
-pub(super) fn weight(records: &[Record]) -> Weight {
-    Weight {
-        rows: records.len(),
-        bytes: records.len() * OVERHEAD,
-    }
-}
 
 pub(super) fn record(
     turn: &mut Turn<'_>,
@@ -111,6 +100,10 @@ fn append(
 ) -> Result<u64, StoreError> {
     let event = &record.event;
     let seq = turn.positions.last_event + 1;
+    let account = match (&event.account, previous) {
+        (None, Some(previous)) => statements.account(previous)?,
+        (account, _) => account.clone(),
+    };
     let json = &mut turn.scratch;
     json.clear();
     Event::write_id(turn.epoch, seq, json);
@@ -122,7 +115,7 @@ fn append(
         rows::kind_number(event.kind()),
         event.message_id.as_bytes(),
         &*event.uri,
-        event.account.as_deref(),
+        account.as_deref(),
         turn.scratch.get(members..).unwrap_or_default(),
         event.webhook.as_deref(),
     ])?;
@@ -132,7 +125,7 @@ fn append(
         message_id: event.message_id,
         kind: event.kind(),
         uri: event.uri.clone(),
-        account: event.account.clone(),
+        account,
         webhook: event.webhook.clone(),
         // As many bytes as it has: it stays in memory for as long as it is new.
         json: Bytes::copy_from_slice(&turn.scratch),
@@ -143,6 +136,7 @@ fn append(
 struct Statements<'c> {
     previous: CachedStatement<'c>,
     event: CachedStatement<'c>,
+    account: CachedStatement<'c>,
 }
 
 impl<'c> Statements<'c> {
@@ -156,7 +150,17 @@ impl<'c> Statements<'c> {
                 "INSERT INTO events (seq, previous, kind, message_id, uri, account, members, \
                  webhook) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?,
+            account: turn.prepare("SELECT account FROM events WHERE seq = ?1")?,
         })
+    }
+
+    /// What nobody sends any more is still of the account that sent it last.
+    fn account(&mut self, previous: u64) -> Result<Option<Arc<str>>, StoreError> {
+        let found = self
+            .account
+            .query_row([previous], |row| rows::optional_shared(row, 0))
+            .optional()?;
+        Ok(found.flatten())
     }
 
     /// The event before this one, if there is one; `None` when the message has ended or is gone.

@@ -425,7 +425,15 @@ fn what_was_answered_is_there_after_kill_9() {
             let stored = store.message(id(*number)).await.unwrap();
             let stored = stored.unwrap_or_else(|| panic!("{number} is gone"));
             assert_eq!(stored.status, Status::Succeeded, "{number}");
-            assert_eq!(store.events_of(id(*number)).await.unwrap().len(), 2);
+            assert_eq!(
+                store
+                    .events_of(id(*number), 0, 5_000.into())
+                    .await
+                    .unwrap()
+                    .events
+                    .len(),
+                2
+            );
         }
         let claimed = store.claim(100_000).await.unwrap();
         assert!(claimed.iter().all(|one| !one.status.is_final()));

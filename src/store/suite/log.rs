@@ -1,11 +1,19 @@
 //! Reading the log: from memory, from the disk, by filter, while writers go on.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
 use super::Bed;
 use super::samples::ALICE;
+use super::samples::PAGE;
 use super::samples::accept;
+use super::samples::at;
+use super::samples::deferred;
 use super::samples::failed;
 use super::samples::finish;
 use super::samples::id;
+use super::samples::large_failure;
 use super::samples::log;
 use super::samples::numbers;
 use super::samples::reopen;
@@ -13,6 +21,8 @@ use super::samples::sending;
 use crate::message::EventKind;
 use crate::store::Bounds;
 use crate::store::EventFilter;
+use crate::store::Logged;
+use crate::store::PageSize;
 use crate::store::Recorded;
 
 pub(crate) async fn the_log_reads_the_same_from_memory_and_from_the_disk(bed: &dyn Bed) {
@@ -40,11 +50,20 @@ pub(crate) async fn the_log_is_read_in_pages(bed: &dyn Bed) {
     accept(&store, 1..=4).await;
     finish(&store, 1..=4).await;
     for _ in ["in memory", "on disk"] {
-        let page = store.events(2, EventFilter::default(), 3).await.unwrap();
+        let page = store
+            .events(2, EventFilter::default(), 3.into())
+            .await
+            .unwrap();
         assert_eq!((numbers(&page.events), page.scanned_to), (vec![3, 4, 5], 5));
-        let page = store.events(6, EventFilter::default(), 3).await.unwrap();
+        let page = store
+            .events(6, EventFilter::default(), 3.into())
+            .await
+            .unwrap();
         assert_eq!((numbers(&page.events), page.scanned_to), (vec![7, 8], 8));
-        let page = store.events(8, EventFilter::default(), 3).await.unwrap();
+        let page = store
+            .events(8, EventFilter::default(), 3.into())
+            .await
+            .unwrap();
         assert_eq!((numbers(&page.events), page.scanned_to), (vec![], 8));
         store = reopen(bed, store).await;
     }
@@ -65,7 +84,9 @@ pub(crate) async fn filters_let_pass_what_they_say(bed: &dyn Bed) {
             (all(), vec![1, 2, 3]),
             (
                 EventFilter {
-                    kinds: vec![EventKind::Succeeded, EventKind::Failed],
+                    kinds: [EventKind::Succeeded, EventKind::Failed]
+                        .into_iter()
+                        .collect(),
                     ..all()
                 },
                 vec![2, 3],
@@ -80,7 +101,7 @@ pub(crate) async fn filters_let_pass_what_they_say(bed: &dyn Bed) {
             (
                 EventFilter {
                     message_id: Some(id(1)),
-                    kinds: vec![EventKind::Failed],
+                    kinds: [EventKind::Failed].into_iter().collect(),
                     ..all()
                 },
                 vec![],
@@ -94,14 +115,14 @@ pub(crate) async fn filters_let_pass_what_they_say(bed: &dyn Bed) {
             ),
             (
                 EventFilter {
-                    accounts: Some([ALICE.into()].into()),
+                    accounts: Some(Arc::new([ALICE.into()].into())),
                     ..all()
                 },
                 vec![1, 2],
             ),
         ];
         for (filter, expected) in cases {
-            let page = store.events(0, filter.clone(), 10).await.unwrap();
+            let page = store.events(0, filter.clone(), 10.into()).await.unwrap();
             assert_eq!(numbers(&page.events), expected, "{filter:?}");
             assert_eq!(page.scanned_to, 3, "{filter:?}");
         }
@@ -128,7 +149,7 @@ pub(crate) async fn a_reader_sees_every_event_once_while_writers_go_on(bed: &dyn
     let (mut committed, mut seen, mut after) = (store.committed(), Vec::new(), 0);
     let expected = WRITERS * MESSAGES * 2;
     while after < expected {
-        let page = store.events(after, EventFilter::default(), 7).await;
+        let page = store.events(after, EventFilter::default(), 7.into()).await;
         let page = page.unwrap();
         seen.extend(numbers(&page.events));
         if page.scanned_to == after {
@@ -149,11 +170,126 @@ pub(crate) async fn an_event_can_be_read_as_soon_as_it_is_told_of(bed: &dyn Bed)
     let answer = store.record(vec![sending(1, 1, 1)].into());
     committed.changed().await.unwrap();
     assert_eq!(*committed.borrow_and_update(), 1);
-    let page = store.events(0, EventFilter::default(), 10).await.unwrap();
+    let page = store
+        .events(0, EventFilter::default(), 10.into())
+        .await
+        .unwrap();
     assert_eq!(numbers(&page.events), [1]);
-    assert_eq!(store.events_of(id(1)).await.unwrap(), page.events);
+    assert_eq!(
+        store
+            .events_of(id(1), 0, 5_000.into())
+            .await
+            .unwrap()
+            .events,
+        page.events
+    );
     assert_eq!(answer.await.unwrap(), [Recorded::Appended(1)]);
     let store = reopen(bed, store).await;
     assert_eq!(*store.committed().borrow(), 1);
+    store.close().await.unwrap();
+}
+
+pub(crate) async fn a_page_of_the_log_stays_below_4_mib(bed: &dyn Bed) {
+    const EVENTS: u64 = 60;
+    let mut store = bed.open();
+    accept(&store, 1..=EVENTS).await;
+    for number in 1..=EVENTS {
+        let record = large_failure(number, 200_000);
+        store.record(vec![record].into()).await.unwrap();
+    }
+    for _ in ["in memory", "on disk"] {
+        let (mut all, mut after, mut pages) = (Vec::new(), 0, 0);
+        while after < EVENTS {
+            let filter = EventFilter::default();
+            let page = store.events(after, filter, 500.into()).await.unwrap();
+            let bytes: usize = page.events.iter().map(|event| event.json.len()).sum();
+            assert!(bytes < PAGE && !page.events.is_empty());
+            assert_eq!(page.is_cut, page.scanned_to < EVENTS);
+            all.extend(numbers(&page.events));
+            after = page.scanned_to;
+            pages += 1;
+        }
+        assert_eq!(all, (1..=EVENTS).collect::<Vec<_>>());
+        assert!(pages > 2, "{pages}");
+        store = reopen(bed, store).await;
+    }
+    store.close().await.unwrap();
+}
+
+pub(crate) async fn the_events_of_one_message_are_read_in_pages(bed: &dyn Bed) {
+    let store = bed.open();
+    accept(&store, 1..=2).await;
+    for attempt in 1..=4 {
+        let began = vec![sending(1, attempt, 9), deferred(1, attempt, 9, at(9))];
+        store.record(began.into()).await.unwrap();
+    }
+    // Number 9, and after another message's.
+    store.record(vec![sending(2, 1, 9)].into()).await.unwrap();
+    let end = large_failure(1, 200_000);
+    store.record(vec![end].into()).await.unwrap();
+    let all: Vec<u64> = (1..=8).chain([10]).collect();
+    for (rows, bytes) in [(1, 1_000_000), (3, 1_000_000), (100, 2_000), (100, 0)] {
+        let size = PageSize { rows, bytes };
+        let (mut found, mut after) = (Vec::new(), 0);
+        loop {
+            let page = store.events_of(id(1), after, size).await.unwrap();
+            let weight: usize = page.events.iter().map(Logged::weight).sum();
+            assert!(page.events.len() == 1 || weight <= bytes, "{size:?}");
+            found.extend(numbers(&page.events));
+            assert_eq!(page.scanned_to, *found.last().unwrap());
+            assert_eq!(page.is_cut, found.len() < all.len(), "{size:?}");
+            after = page.scanned_to;
+            if !page.is_cut {
+                break;
+            }
+        }
+        assert_eq!(found, all, "{size:?}");
+    }
+    let rest = store.events_of(id(1), 10, 9.into()).await.unwrap();
+    assert_eq!(
+        (rest.events.len(), rest.scanned_to, rest.is_cut),
+        (0, 10, false)
+    );
+    let none = store.events_of(id(404), 0, 9.into()).await.unwrap();
+    assert_eq!(
+        (none.events.len(), none.scanned_to, none.is_cut),
+        (0, 0, false)
+    );
+    store.close().await.unwrap();
+}
+
+pub(crate) async fn look_ups_do_not_wait_behind_readers_that_match_nothing(bed: &dyn Bed) {
+    const READERS: usize = 200;
+    let store = bed.open();
+    accept(&store, 1..=500).await;
+    finish(&store, 1..=500).await;
+    // Nothing of it is in memory then.
+    let store = reopen(bed, store).await;
+    let filter = EventFilter {
+        uri: Some("sip:nobody@example.com".into()),
+        ..EventFilter::default()
+    };
+    let finished = AtomicUsize::new(0);
+    let readers = (0..READERS).map(|_| async {
+        let page = store.events(0, filter.clone(), 100.into()).await.unwrap();
+        assert!(page.events.is_empty());
+        finished.fetch_add(1, Ordering::Relaxed);
+    });
+    let readers = futures_util::future::join_all(readers);
+    let look_up = async {
+        assert!(store.message(id(1)).await.unwrap().is_some());
+        let events = store.events_of(id(1), 0, 9.into()).await.unwrap();
+        assert_eq!(events.events.len(), 2);
+        assert_eq!(store.load(vec![id(1)]).await.unwrap().len(), 1);
+        finished.load(Ordering::Relaxed)
+    };
+    let ((), before) = futures_util::future::join(
+        async {
+            readers.await;
+        },
+        look_up,
+    )
+    .await;
+    assert!(before < READERS - 10, "{before}");
     store.close().await.unwrap();
 }

@@ -1,17 +1,25 @@
 //! Reading messages, one by one and as lists.
 
+use std::sync::Arc;
+
 use super::Bed;
 use super::samples::ALICE;
+use super::samples::BOB;
+use super::samples::PAGE;
 use super::samples::accept;
 use super::samples::at;
+use super::samples::deferred;
 use super::samples::failed;
 use super::samples::finish;
 use super::samples::id;
+use super::samples::large_failure;
 use super::samples::listed;
 use super::samples::message;
+use super::samples::reopen;
 use super::samples::sending;
 use super::samples::submission;
 use crate::message::EventKind;
+use crate::message::Header;
 use crate::message::Status;
 use crate::store::MessageFilter;
 
@@ -77,10 +85,10 @@ pub(crate) async fn lists_are_filtered(bed: &dyn Bed) {
         ),
         (
             MessageFilter {
-                accounts: Some([ALICE.into()].into()),
+                accounts: Some(Arc::new([ALICE.into()].into())),
                 ..MessageFilter::default()
             },
-            vec![6],
+            vec![6, 5, 3, 2, 1],
         ),
     ];
     for (filter, expected) in cases {
@@ -91,5 +99,88 @@ pub(crate) async fn lists_are_filtered(bed: &dyn Bed) {
     let page = store.messages(of(Status::Failed), None, 10).await.unwrap();
     let result = page.messages[0].result.as_ref().unwrap();
     assert_eq!((result.seq, result.kind), (5, EventKind::Failed));
+    store.close().await.unwrap();
+}
+
+pub(crate) async fn a_page_of_messages_stays_below_4_mib(bed: &dyn Bed) {
+    const MESSAGES: u64 = 60;
+    const MUCH: usize = 40_000;
+    let store = bed.open();
+    for number in 1..=MESSAGES {
+        let mut large = message(number);
+        let text = "x".repeat(MUCH);
+        match number % 4 {
+            // In JSON this is six times as long.
+            0 => large.body = "\u{1}".repeat(MUCH).into(),
+            1 => large.metadata = [("key".to_owned(), "\"".repeat(MUCH))].into(),
+            2 => large.target = text,
+            _ => {
+                let name = "X-Much".to_owned();
+                large.extra_headers = vec![Header { name, value: text }];
+            }
+        }
+        store.accept(vec![submission(vec![large])]).await.unwrap();
+    }
+    let records: Vec<_> = (1..=MESSAGES).map(|n| large_failure(n, MUCH)).collect();
+    store.record(records.into()).await.unwrap();
+
+    let (mut all, mut before, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let filter = MessageFilter::default();
+        let page = store.messages(filter, before, 500).await.unwrap();
+        let json = page.messages.iter().map(|stored| {
+            let body = stored.message.body_text();
+            let headers = stored.message.extra_headers.iter();
+            let headers = headers.map(|header| header.value.len()).sum::<usize>();
+            let metadata = serde_json::to_vec(&stored.message.metadata).unwrap().len();
+            let body = serde_json::to_vec(&body).unwrap().len();
+            let result = stored.result.as_ref().unwrap().json.len();
+            stored.message.target.len() + body + headers + metadata + result
+        });
+        assert!(json.sum::<usize>() < PAGE);
+        all.extend(page.messages.iter().map(|stored| stored.message.id));
+        pages += 1;
+        match page.next {
+            Some(next) => before = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(all, (1..=MESSAGES).rev().map(id).collect::<Vec<_>>());
+    assert!(pages > 2, "{pages}");
+    store.close().await.unwrap();
+}
+
+pub(crate) async fn a_message_is_listed_by_the_account_that_sent_it(bed: &dyn Bed) {
+    let mut store = bed.open();
+    let mut named = message(5);
+    named.account = Some(BOB.into());
+    accept(&store, 1..=4).await;
+    store.accept(vec![submission(vec![named])]).await.unwrap();
+    // 1 is sent, 2 waits to be sent again, 3 has ended and nobody sent it, 4 was never begun.
+    finish(&store, [1]).await;
+    let mut unsent = failed(3, 0, 9);
+    unsent.event.account = None;
+    let records = vec![sending(2, 1, 9), deferred(2, 1, 9, at(99)), unsent];
+    store.record(records.into()).await.unwrap();
+    let of = |account: &str| MessageFilter {
+        accounts: Some(Arc::new([account.into()].into())),
+        ..MessageFilter::default()
+    };
+    for _ in ["at first", "after a restart"] {
+        for limit in [1, 10] {
+            assert_eq!(listed(&store, &of(ALICE), limit).await, [id(2), id(1)]);
+            assert_eq!(listed(&store, &of(BOB), limit).await, [id(5)]);
+        }
+        for (number, account) in [
+            (1, Some(ALICE)),
+            (2, Some(ALICE)),
+            (3, None),
+            (5, Some(BOB)),
+        ] {
+            let stored = store.message(id(number)).await.unwrap().unwrap();
+            assert_eq!(stored.account.as_deref(), account, "{number}");
+        }
+        store = reopen(bed, store).await;
+    }
     store.close().await.unwrap();
 }

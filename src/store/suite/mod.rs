@@ -49,11 +49,15 @@ macro_rules! store_suite {
             }
             record {
                 events_move_their_message_on
+                an_end_that_nobody_sent_is_of_the_account_that_sent_last
                 nothing_follows_a_terminal_event
             }
             log {
                 the_log_reads_the_same_from_memory_and_from_the_disk
                 the_log_is_read_in_pages
+                a_page_of_the_log_stays_below_4_mib
+                the_events_of_one_message_are_read_in_pages
+                look_ups_do_not_wait_behind_readers_that_match_nothing
                 filters_let_pass_what_they_say
                 a_reader_sees_every_event_once_while_writers_go_on
                 an_event_can_be_read_as_soon_as_it_is_told_of
@@ -66,6 +70,8 @@ macro_rules! store_suite {
                 messages_that_are_gone_are_left_out_of_a_load
                 messages_are_listed_newest_first
                 lists_are_filtered
+                a_page_of_messages_stays_below_4_mib
+                a_message_is_listed_by_the_account_that_sent_it
             }
             retention {
                 purging_takes_what_ended_and_leaves_what_waits
@@ -101,6 +107,8 @@ macro_rules! store_suite {
                 an_endpoint_fails_from_its_first_failure_to_its_next_success
                 a_delivery_can_be_begun_anew
                 deliveries_are_listed_newest_first
+                what_is_due_is_read_in_pages_of_bytes
+                a_page_of_deliveries_stays_below_4_mib
                 what_failed_and_what_was_missed_is_recovered_in_steps
                 recoveries_are_merged
                 deliveries_of_a_deleted_endpoint_go_in_steps

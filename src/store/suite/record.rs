@@ -1,6 +1,9 @@
 //! Recording events, and where their messages stand then.
 
+use std::sync::Arc;
+
 use super::Bed;
+use super::samples::ALICE;
 use super::samples::accept;
 use super::samples::at;
 use super::samples::deferred;
@@ -51,7 +54,11 @@ pub(crate) async fn events_move_their_message_on(bed: &dyn Bed) {
         .unwrap();
     let result = standing((Status::Failed, 2, None, Some(at(6_000)))).await;
 
-    let events = store.events_of(id(1)).await.unwrap();
+    let events = store
+        .events_of(id(1), 0, 5_000.into())
+        .await
+        .unwrap()
+        .events;
     assert_eq!(numbers(&events), [1, 2, 4, 5]);
     assert_eq!(events.last(), result.as_ref());
     let json: serde_json::Value = serde_json::from_slice(&events[3].json).unwrap();
@@ -84,5 +91,34 @@ pub(crate) async fn nothing_follows_a_terminal_event(bed: &dyn Bed) {
     assert_eq!(numbers(&all), [1, 2, 3]);
     let stored = store.message(id(2)).await.unwrap().unwrap();
     assert_eq!((stored.status, stored.attempt), (Status::Failed, 0));
+    store.close().await.unwrap();
+}
+
+pub(crate) async fn an_end_that_nobody_sent_is_of_the_account_that_sent_last(bed: &dyn Bed) {
+    let nameless = |number, attempt| {
+        let mut record = failed(number, attempt, 99);
+        record.event.account = None;
+        record.event.agent = None;
+        record
+    };
+    let store = bed.open();
+    accept(&store, 1..=3).await;
+    let began = vec![sending(1, 1, 10), deferred(1, 1, 20, at(90))];
+    store.record(began.into()).await.unwrap();
+    // The second of these is in one batch with its attempt, and nobody sent the third.
+    let ends = vec![
+        nameless(1, 1),
+        sending(2, 1, 30),
+        nameless(2, 1),
+        nameless(3, 0),
+    ];
+    store.record(ends.into()).await.unwrap();
+    let filter = EventFilter {
+        accounts: Some(Arc::new([ALICE.into()].into())),
+        ..EventFilter::default()
+    };
+    assert_eq!(numbers(&log(&store, 0, &filter).await), [1, 2, 3, 4, 5]);
+    let store = reopen(bed, store).await;
+    assert_eq!(numbers(&log(&store, 0, &filter).await), [1, 2, 3, 4, 5]);
     store.close().await.unwrap();
 }

@@ -43,8 +43,23 @@ pub(crate) async fn purging_takes_what_ended_and_leaves_what_waits(bed: &dyn Bed
         let all = listed(store, &MessageFilter::default(), 10).await;
         assert_eq!(all, [id(6), id(5), id(2)]);
         assert!(store.message(id(1)).await.unwrap().is_none());
-        assert_eq!(store.events_of(id(3)).await.unwrap(), []);
-        assert_eq!(store.events_of(id(2)).await.unwrap().len(), 1);
+        assert_eq!(
+            store
+                .events_of(id(3), 0, 5_000.into())
+                .await
+                .unwrap()
+                .events,
+            []
+        );
+        assert_eq!(
+            store
+                .events_of(id(2), 0, 5_000.into())
+                .await
+                .unwrap()
+                .events
+                .len(),
+            1
+        );
         let kept = log(store, 0, &EventFilter::default()).await;
         assert_eq!(numbers(&kept), [3, 8, 9, 10, 11]);
         let bounds = Bounds {
@@ -72,12 +87,18 @@ pub(crate) async fn numbers_go_on_after_everything_was_purged(bed: &dyn Bed) {
     plan_nothing(&store).await;
     assert_eq!(store.purge(at(100), 10).await.unwrap(), step(3, false));
     let store = reopen(bed, store).await;
-    let page = store.events(2, EventFilter::default(), 10).await.unwrap();
+    let page = store
+        .events(2, EventFilter::default(), 10.into())
+        .await
+        .unwrap();
     assert_eq!((numbers(&page.events), page.scanned_to), (vec![], 6));
     accept(&store, [4]).await;
     let answers = store.record(vec![sending(4, 1, 200)].into()).await.unwrap();
     assert_eq!(answers, [Recorded::Appended(7)]);
-    let page = store.events(0, EventFilter::default(), 10).await.unwrap();
+    let page = store
+        .events(0, EventFilter::default(), 10.into())
+        .await
+        .unwrap();
     assert_eq!((numbers(&page.events), page.scanned_to), (vec![7], 7));
     store.close().await.unwrap();
 }
@@ -163,6 +184,14 @@ pub(crate) async fn a_step_that_meets_no_end_goes_on_behind_what_it_looked_at(be
     assert_eq!(store.discard_bodies(2).await.unwrap(), step(1, false));
     assert_eq!(store.purge(at(5), 2).await.unwrap(), step(1, false));
     assert_eq!(listed(&store, &MessageFilter::default(), 10).await, [id(1)]);
-    assert_eq!(store.events_of(id(1)).await.unwrap().len(), 2_500);
+    assert_eq!(
+        store
+            .events_of(id(1), 0, 5_000.into())
+            .await
+            .unwrap()
+            .events
+            .len(),
+        2_500
+    );
     store.close().await.unwrap();
 }

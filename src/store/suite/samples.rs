@@ -168,11 +168,32 @@ pub(crate) fn failed(number: u64, attempt: u32, time: i64) -> Record {
     }
 }
 
+/// Every page stays below this.
+pub(crate) const PAGE: usize = 4 * 1024 * 1024;
+
+/// The end of a message that nobody sent, whose response has so many bytes.
+pub(crate) fn large_failure(number: u64, bytes: usize) -> Record {
+    let mut headers = HeaderMap::default();
+    headers.add("X-Much", &"x".repeat(bytes));
+    let mut record = failed(number, 0, 9);
+    record.event.what = What::Failed {
+        originator: Originator::Remote,
+        cause: Cause::Busy,
+        response: Some(ResponseView {
+            headers,
+            ..response(486)
+        }),
+        ambiguous: false,
+    };
+    record
+}
+
 pub(crate) fn response(status_code: u16) -> ResponseView {
     ResponseView {
         status_code,
         reason_phrase: "So it is".to_owned(),
         headers: HeaderMap::default(),
+        truncated: false,
     }
 }
 
@@ -196,7 +217,10 @@ pub(crate) async fn reopen(bed: &dyn Bed, store: Arc<dyn Store>) -> Arc<dyn Stor
 pub(crate) async fn log(store: &Arc<dyn Store>, after: u64, filter: &EventFilter) -> Vec<Logged> {
     let (mut all, mut after) = (Vec::new(), after);
     loop {
-        let page = store.events(after, filter.clone(), 100).await.unwrap();
+        let page = store
+            .events(after, filter.clone(), 100.into())
+            .await
+            .unwrap();
         all.extend(page.events);
         if page.scanned_to == after {
             return all;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::Bed;
+use super::samples::PAGE;
 use super::samples::accept;
 use super::samples::at;
 use super::samples::id;
@@ -31,6 +32,7 @@ use crate::store::Endpoint;
 use crate::store::EventFilter;
 use crate::store::Fate;
 use crate::store::NewDelivery;
+use crate::store::PageSize;
 use crate::store::Plan;
 use crate::store::QueueHead;
 use crate::store::Recovery;
@@ -111,7 +113,10 @@ pub(super) fn delivery(queue: &Arc<str>, seq: u64, message: u64) -> NewDelivery 
 }
 
 pub(super) async fn due(store: &Arc<dyn Store>, queue: &Arc<str>, now: i64) -> Vec<u64> {
-    let due = store.due(queue.clone(), at(now), MANY).await.unwrap();
+    let due = store
+        .due(queue.clone(), at(now), MANY.into())
+        .await
+        .unwrap();
     due.deliveries.iter().map(|one| one.key.seq).collect()
 }
 
@@ -327,7 +332,7 @@ pub(crate) async fn the_log_is_planned_once(bed: &dyn Bed) {
     assert!(!store.plan(first).await.unwrap());
     assert_eq!(due(&store, &queue, 0).await, [1, 2]);
     assert_eq!(store.pending_deliveries().await.unwrap(), 2);
-    let found = store.due(queue, at(0), 1).await.unwrap();
+    let found = store.due(queue, at(0), 1.into()).await.unwrap();
     assert_eq!(found.deliveries[0].json, "{\"id\":\"1\"}");
     assert_eq!(found.deliveries[0].tries, 0);
     store.close().await.unwrap();
@@ -403,15 +408,15 @@ pub(crate) async fn what_is_due_is_told_queue_by_queue(bed: &dyn Bed) {
     assert_eq!(heads(Some(&one), 9).await, [second]);
     assert_eq!(heads(Some(&url), 9).await, []);
 
-    let found = store.due(one.clone(), at(500), 9).await.unwrap();
+    let found = store.due(one.clone(), at(500), 9.into()).await.unwrap();
     assert_eq!(found.deliveries.len(), 1);
     assert_eq!(found.deliveries[0].tries, 1);
     assert_eq!(found.next_at, Some(at(800)));
-    let found = store.due(url.clone(), at(0), 9).await.unwrap();
+    let found = store.due(url.clone(), at(0), 9.into()).await.unwrap();
     assert_eq!(found.deliveries[0].url, Some(full));
     assert_eq!(found.next_at, None);
     // When there is more than was asked for, the next is due at once.
-    let found = store.due(one, at(900), 1).await.unwrap();
+    let found = store.due(one, at(900), 1.into()).await.unwrap();
     assert_eq!((found.deliveries.len(), found.next_at), (1, Some(at(800))));
     store.close().await.unwrap();
 }
@@ -501,7 +506,7 @@ pub(crate) async fn a_delivery_can_be_begun_anew(bed: &dyn Bed) {
     assert_eq!((waits.completed_at, waits.attempts.len()), (None, 2));
     settle(&store, &queue, 2, 40, Fate::Delivered).await;
     assert_eq!(due(&store, &queue, 50).await, [1]);
-    let found = store.due(queue.clone(), at(50), 1).await.unwrap();
+    let found = store.due(queue.clone(), at(50), 1.into()).await.unwrap();
     assert_eq!(found.deliveries[0].tries, 0);
     settle(&store, &queue, 1, 50, Fate::Delivered).await;
     assert_eq!(due(&store, &queue, 60).await, [3]);
@@ -679,7 +684,7 @@ pub(crate) async fn events_carry_the_webhook_of_their_message(bed: &dyn Bed) {
         ..EventFilter::default()
     };
     for _ in ["in memory", "on disk"] {
-        let page = store.events(0, filter.clone(), 9).await.unwrap();
+        let page = store.events(0, filter.clone(), 9.into()).await.unwrap();
         let [event] = page.events.as_slice() else {
             panic!("{page:?}");
         };
@@ -708,12 +713,65 @@ pub(crate) async fn what_is_due_carries_the_trace_of_its_message(bed: &dyn Bed) 
     assert!(plan(&store, 2, deliveries.collect()).await);
 
     let store = reopen(bed, store).await;
-    let due = store.due(queue, at(1_000), 10).await.unwrap();
+    let due = store.due(queue, at(1_000), 10.into()).await.unwrap();
     let found: Vec<_> = due
         .deliveries
         .iter()
         .map(|one| (one.message_id, one.trace))
         .collect();
     assert_eq!(found, [(id(1), trace), (id(2), None), (id(3), None)]);
+    store.close().await.unwrap();
+}
+
+pub(crate) async fn what_is_due_is_read_in_pages_of_bytes(bed: &dyn Bed) {
+    let store = bed.open();
+    let queue = create(&store, 1).await;
+    let large = |seq| NewDelivery {
+        json: Bytes::from(vec![b' '; 10_000]),
+        ..delivery(&queue, seq, seq)
+    };
+    assert!(plan(&store, 5, (1..=5).map(large).collect()).await);
+    for (bytes, count) in [(0, 1), (15_000, 1), (25_000, 2), (1_000_000, 5)] {
+        let size = PageSize { rows: 9, bytes };
+        let due = store.due(queue.clone(), at(0), size).await.unwrap();
+        assert_eq!(due.deliveries.len(), count, "{bytes}");
+        assert_eq!(due.next_at, (count < 5).then_some(at(0)), "{bytes}");
+    }
+    store.close().await.unwrap();
+}
+
+pub(crate) async fn a_page_of_deliveries_stays_below_4_mib(bed: &dyn Bed) {
+    const DELIVERIES: u64 = 300;
+    let store = bed.open();
+    let queue = create(&store, 1).await;
+    let deliveries = (1..=DELIVERIES).map(|seq| delivery(&queue, seq, seq));
+    assert!(plan(&store, DELIVERIES, deliveries.collect()).await);
+    for _ in 0..20 {
+        // In JSON this is six times as long.
+        let attempts = (1..=DELIVERIES).map(|seq| {
+            let mut attempted = attempted(&queue, seq, 1, Fate::Again(at(9)));
+            attempted.attempt.answer = "\u{1}".repeat(256);
+            attempted
+        });
+        store.settle(attempts.collect()).await.unwrap();
+    }
+    let (mut all, mut before, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let filter = DeliveryFilter {
+            endpoint: endpoint_id(1),
+            state: None,
+        };
+        let page = store.deliveries(filter, before, 500).await.unwrap();
+        let attempts = page.deliveries.iter().map(|one| one.attempts.len());
+        assert!(attempts.sum::<usize>() * 256 * 6 < PAGE);
+        all.extend(numbers(&page.deliveries));
+        pages += 1;
+        match page.next {
+            Some(next) => before = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(all, (1..=DELIVERIES).rev().collect::<Vec<_>>());
+    assert!(pages > 1, "{pages}");
     store.close().await.unwrap();
 }

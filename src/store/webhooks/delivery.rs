@@ -10,6 +10,7 @@ use crate::message::EventKind;
 use crate::message::MessageId;
 use crate::message::Timestamp;
 use crate::message::Trace;
+use crate::message::json_weight;
 
 /// What follows from a stretch of the log.
 #[derive(Clone, Debug)]
@@ -44,6 +45,14 @@ pub struct NewDelivery {
     /// The whole object, which is posted byte by byte. It is kept here, so that retention cannot
     /// pull it away.
     pub json: Bytes,
+}
+
+impl NewDelivery {
+    /// How much it is, for every budget.
+    pub fn weight(&self) -> usize {
+        let url = self.url.as_deref().map_or(0, str::len);
+        size_of::<Self>() + self.queue.len() + url + self.json.len()
+    }
 }
 
 /// The name of a delivery: an event goes to a queue once.
@@ -88,6 +97,13 @@ pub struct DueDelivery {
     pub message_id: MessageId,
     /// The trace of its message; `None` when it has none, or is gone.
     pub trace: Option<Trace>,
+}
+
+impl DueDelivery {
+    /// How much it is, for every budget.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.url.as_deref().map_or(0, str::len) + self.json.len()
+    }
 }
 
 /// An attempt that ended.
@@ -156,6 +172,20 @@ pub struct Delivery {
     pub completed_at: Option<Timestamp>,
     /// The last [`MAX_ATTEMPTS_KEPT`] attempts, oldest first.
     pub attempts: Vec<Attempt>,
+}
+
+impl Delivery {
+    /// How much it is on a page: no less than its JSON.
+    pub(in crate::store) fn weight(&self) -> usize {
+        /// What JSON has besides texts, of a delivery and of an attempt.
+        const FRAME: usize = 512;
+        const ATTEMPT: usize = 256;
+        let attempts = self.attempts.iter().map(|attempt| {
+            let error = attempt.error.as_deref().unwrap_or_default();
+            ATTEMPT + json_weight(attempt.answer.as_bytes()) + json_weight(error.as_bytes())
+        });
+        FRAME + attempts.sum::<usize>()
+    }
 }
 
 /// Attempts that are kept of each delivery.

@@ -16,6 +16,7 @@ mod endpoint;
 
 use std::sync::Arc;
 
+use super::PageSize;
 use super::Reply;
 use crate::message::EndpointId;
 use crate::message::Timestamp;
@@ -70,7 +71,7 @@ pub trait WebhookStore {
     fn queues(&self, after: Option<Arc<str>>, limit: usize) -> Reply<Vec<QueueHead>>;
 
     /// What a queue has to post at `now`, what waits longest first, then in the order of the log.
-    fn due(&self, queue: Arc<str>, now: Timestamp, limit: usize) -> Reply<Due>;
+    fn due(&self, queue: Arc<str>, now: Timestamp, size: PageSize) -> Reply<Due>;
 
     /// Notes how attempts ended, and makes due what waited for them. One answer for each, in their
     /// order; `None` when the delivery is gone.

@@ -14,6 +14,7 @@
 //! deliveries of each queue are in memory.
 
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::collections::HashSet;
 use std::collections::VecDeque;
 use std::ops::Bound;
@@ -23,21 +24,24 @@ use std::time::Duration;
 use crate::message::Timestamp;
 use crate::store::Due;
 use crate::store::DueDelivery;
+use crate::store::PageSize;
 
 /// Queues known at the same time. Further ones are found again in the store when others are done.
 const MAX_QUEUES: usize = 1_024;
 /// Deliveries of one queue that are read ahead.
 const AHEAD: usize = 32;
-/// Bytes of deliveries in memory above which nothing is read ahead any more.
+/// Bytes of deliveries in memory, those that are being read with them.
 const MAX_LOADED: usize = 16 * 1024 * 1024;
+/// Bytes that one look reads ahead at most, unless it is one delivery.
+const LOOK: usize = 1024 * 1024;
 /// How far ahead of its time a queue is known.
 const HORIZON: Duration = Duration::from_secs(60);
 
 /// What to do next.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Output {
-    /// Read what this queue has to post, at most so many.
-    Look(Arc<str>, usize),
+    /// Read what this queue has to post, at most so much.
+    Look(Arc<str>, PageSize),
     /// Post this.
     Post(DueDelivery),
 }
@@ -63,14 +67,16 @@ pub(super) struct Queues {
     in_flight: usize,
     failing_in_flight: usize,
     loaded: usize,
+    /// Looks under way.
+    looking: usize,
 }
 
 #[derive(Debug)]
 struct Queue {
     /// Read, and not begun.
     waiting: VecDeque<DueDelivery>,
-    /// What is waiting or under way: the store still says that it is due.
-    held: HashSet<u64>,
+    /// What is waiting or under way, and what it weighs: the store still says that it is due.
+    held: HashMap<u64, usize>,
     /// Ended since the look that is under way began, which may still see them as they were.
     ended: HashSet<u64>,
     in_flight: usize,
@@ -85,7 +91,7 @@ impl Queue {
     fn new(look_at: Timestamp) -> Self {
         Self {
             waiting: VecDeque::new(),
-            held: HashSet::new(),
+            held: HashMap::new(),
             ended: HashSet::new(),
             in_flight: 0,
             width: 1,
@@ -116,6 +122,7 @@ impl Queues {
             in_flight: 0,
             failing_in_flight: 0,
             loaded: 0,
+            looking: 0,
         }
     }
 
@@ -138,15 +145,19 @@ impl Queues {
         let Some(known) = self.known.get_mut(queue) else {
             return;
         };
-        known.is_looking = false;
+        if std::mem::take(&mut known.is_looking) {
+            self.looking -= 1;
+        }
         let ended = std::mem::take(&mut known.ended);
         if let Some(next_at) = due.next_at {
             known.look_no_later_than(next_at);
         }
         for delivery in due.deliveries {
             let seq = delivery.key.seq;
-            if !ended.contains(&seq) && known.held.insert(seq) {
-                self.loaded += delivery.json.len();
+            let weight = delivery.weight();
+            if !ended.contains(&seq) && !known.held.contains_key(&seq) {
+                known.held.insert(seq, weight);
+                self.loaded += weight;
                 known.waiting.push_back(delivery);
             }
         }
@@ -155,7 +166,9 @@ impl Queues {
     /// A look has failed; another may succeed then.
     pub(super) fn handle_not_found(&mut self, queue: &Arc<str>, again_at: Timestamp) {
         if let Some(known) = self.known.get_mut(queue) {
-            known.is_looking = false;
+            if std::mem::take(&mut known.is_looking) {
+                self.looking -= 1;
+            }
             known.ended.clear();
             known.look_no_later_than(again_at);
         }
@@ -208,7 +221,7 @@ impl Queues {
             return;
         };
         for delivery in known.waiting.drain(..) {
-            self.loaded = self.loaded.saturating_sub(delivery.json.len());
+            self.loaded = self.loaded.saturating_sub(delivery.weight());
             known.held.remove(&delivery.key.seq);
         }
         known.look_at = None;
@@ -254,7 +267,7 @@ impl Queues {
             && !queue.is_looking
             && queue.in_flight < queue.width
             && queue.look_at.is_some_and(|at| at <= now)
-            && self.loaded < MAX_LOADED
+            && self.loaded + (self.looking + 1) * LOOK <= MAX_LOADED
     }
 
     fn take(&mut self, name: Arc<str>) -> Option<Output> {
@@ -262,12 +275,18 @@ impl Queues {
         let Some(delivery) = queue.waiting.pop_front() else {
             queue.is_looking = true;
             queue.look_at = None;
+            self.looking += 1;
             let ahead = queue.width.saturating_mul(2).min(AHEAD);
-            return Some(Output::Look(name, queue.held.len() + ahead));
+            // What is held is read once more, and let go again.
+            let size = PageSize {
+                rows: queue.held.len() + ahead,
+                bytes: queue.held.values().sum::<usize>() + LOOK,
+            };
+            return Some(Output::Look(name, size));
         };
         queue.in_flight += 1;
         self.in_flight += 1;
-        self.loaded = self.loaded.saturating_sub(delivery.json.len());
+        self.loaded = self.loaded.saturating_sub(delivery.weight());
         if queue.is_failing {
             self.failing_in_flight += 1;
         }

@@ -121,7 +121,7 @@ impl World {
         while let Some(output) = self.queues.poll(at(self.now)) {
             match output {
                 Output::Look(queue, limit) => {
-                    let due = self.due(&queue, limit);
+                    let due = self.due(&queue, limit.rows);
                     let took = self.rng.random_range(0..40);
                     self.looks.push((self.now + took, queue, due));
                 }

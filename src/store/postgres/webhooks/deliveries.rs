@@ -12,6 +12,7 @@ use crate::store::Delivery;
 use crate::store::DeliveryFilter;
 use crate::store::DeliveryKey;
 use crate::store::StoreError;
+use crate::store::page::Filling;
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::rows as common;
 
@@ -54,6 +55,15 @@ pub(super) async fn deliveries(
     let mut attempts = attempts(connection, &numbers).await?;
     for (number, delivery) in numbers.iter().zip(&mut page.deliveries) {
         delivery.attempts = attempts.remove(number).unwrap_or_default();
+    }
+    let mut filling = Filling::new(limit.into());
+    let fitting = page.deliveries.iter();
+    let fitting = fitting
+        .take_while(|delivery| filling.takes(delivery.weight()))
+        .count();
+    if fitting < page.deliveries.len() {
+        page.deliveries.truncate(fitting);
+        page.next = page.deliveries.last().map(|delivery| delivery.seq);
     }
     Ok(page)
 }

@@ -28,6 +28,7 @@ use crate::store::DeliveryKey;
 use crate::store::Due;
 use crate::store::Endpoint;
 use crate::store::Endpoints;
+use crate::store::PageSize;
 use crate::store::Plan;
 use crate::store::QueueHead;
 use crate::store::RecoveryStep;
@@ -122,9 +123,9 @@ impl WebhookStore for Postgres {
             .run(move |c| async move { queues::queues(&c, after.as_deref(), limit).await })
     }
 
-    fn due(&self, queue: Arc<str>, now: Timestamp, limit: usize) -> Reply<Due> {
+    fn due(&self, queue: Arc<str>, now: Timestamp, size: PageSize) -> Reply<Due> {
         self.pool
-            .run(move |c| async move { queues::due(&c, &queue, now, limit).await })
+            .run(move |c| async move { queues::due(&c, &queue, now, size).await })
     }
 
     fn settle(&self, attempts: Vec<Attempted>) -> Reply<Vec<Option<Settled>>> {
@@ -138,8 +139,12 @@ impl WebhookStore for Postgres {
         before: Option<u64>,
         limit: usize,
     ) -> Reply<Deliveries> {
-        self.pool
-            .run(move |c| async move { deliveries::deliveries(&c, filter, before, limit).await })
+        let pool = if filter.state.is_some() {
+            &self.scans
+        } else {
+            &self.pool
+        };
+        pool.run(move |c| async move { deliveries::deliveries(&c, filter, before, limit).await })
     }
 
     fn redeliver(&self, key: DeliveryKey, now: Timestamp) -> Reply<Option<Delivery>> {

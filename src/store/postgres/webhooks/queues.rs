@@ -1,18 +1,22 @@
 //! What is to be posted, queue by queue.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use tokio_postgres::types::ToSql;
 
 use crate::message::Timestamp;
 use crate::store::DeliveryKey;
 use crate::store::Due;
 use crate::store::DueDelivery;
+use crate::store::PageSize;
 use crate::store::QueueHead;
 use crate::store::StoreError;
+use crate::store::page::Filling;
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::rows;
-use crate::store::tail::PAGE_BYTES;
 
 /// Jumps along the index from queue to queue, so that a long queue costs no more than a short one.
 pub(super) async fn queues(
@@ -50,7 +54,7 @@ pub(super) async fn due(
     connection: &Connection,
     queue: &Arc<str>,
     now: Timestamp,
-    limit: usize,
+    size: PageSize,
 ) -> Result<Due, StoreError> {
     let statement = connection
         .prepare(
@@ -59,33 +63,34 @@ pub(super) async fn due(
              WHERE d.next_at IS NOT NULL AND d.queue = $1 ORDER BY d.next_at, d.seq LIMIT $2",
         )
         .await?;
-    let found = connection
-        .client()
-        .query(
-            &statement,
-            &[&&**queue, &rows::limit(limit.saturating_add(1))],
-        )
-        .await?;
-    let (mut due, mut bytes) = (Due::default(), 0);
-    for row in &found {
+    let rows_wanted = rows::limit(size.rows.saturating_add(1));
+    let params: [&(dyn ToSql + Sync); 2] = [&&**queue, &rows_wanted];
+    // Row by row, so that no more of them is in memory than the page holds.
+    let found = connection.client().query_raw(&statement, params).await?;
+    let mut found = pin!(found);
+    let (mut due, mut filling) = (Due::default(), Filling::new(size));
+    while let Some(row) = &found.try_next().await? {
         let next_at = rows::time(row, 4)?;
-        if next_at > now || due.deliveries.len() == limit || bytes > PAGE_BYTES {
+        if next_at > now {
             due.next_at = Some(next_at);
             break;
         }
-        let json: &[u8] = row.try_get(3)?;
-        bytes += json.len();
-        due.deliveries.push(DueDelivery {
+        let delivery = DueDelivery {
             key: DeliveryKey {
                 queue: queue.clone(),
                 seq: rows::to_seq(row.try_get(0)?),
             },
             url: rows::optional_shared(row, 1)?,
             tries: rows::count(row, 2)?,
-            json: Bytes::copy_from_slice(json),
+            json: Bytes::copy_from_slice(row.try_get(3)?),
             message_id: rows::id(row, 5)?,
             trace: rows::trace(row, 6)?,
-        });
+        };
+        if !filling.takes(delivery.weight()) {
+            due.next_at = Some(next_at);
+            break;
+        }
+        due.deliveries.push(delivery);
     }
     Ok(due)
 }

@@ -13,6 +13,7 @@ use crate::store::DeliveryFilter;
 use crate::store::DeliveryKey;
 use crate::store::DeliveryState;
 use crate::store::StoreError;
+use crate::store::page::Filling;
 use crate::store::sqlite::turn::Turn;
 
 /// Rows a page looks at.
@@ -44,19 +45,25 @@ pub(super) fn deliveries(
     let before = before.map_or(i64::MAX, |seq| i64::try_from(seq).unwrap_or(i64::MAX));
     let queue = filter.endpoint.to_string();
     let mut rows = statement.query(params![queue, before, SCAN + 1])?;
-    let (mut page, mut looked_at, mut last) = (Deliveries::default(), 0, None);
+    let (mut page, mut looked_at) = (Deliveries::default(), 0);
+    let (mut filling, mut last) = (Filling::new(limit.into()), None);
     while let Some(row) = rows.next()? {
-        if page.deliveries.len() == limit || looked_at == SCAN {
+        if filling.has_all_rows() || looked_at == SCAN {
             page.next = last;
             break;
         }
         looked_at += 1;
         let (number, mut delivery) = rows::delivery(row)?;
-        last = Some(delivery.seq);
+        let seq = delivery.seq;
         if filter.state.is_none_or(|state| state == delivery.state) {
             delivery.attempts = attempts(&view, number)?;
+            if !filling.takes(delivery.weight()) {
+                page.next = last;
+                break;
+            }
             page.deliveries.push(delivery);
         }
+        last = Some(seq);
     }
     Ok(page)
 }

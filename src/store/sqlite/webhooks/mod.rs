@@ -25,25 +25,13 @@ use crate::store::DeliveryKey;
 use crate::store::Due;
 use crate::store::Endpoint;
 use crate::store::Endpoints;
-use crate::store::NewDelivery;
+use crate::store::PageSize;
 use crate::store::Plan;
 use crate::store::QueueHead;
 use crate::store::RecoveryStep;
 use crate::store::Reply;
 use crate::store::Settled;
 use crate::store::WebhookStore;
-
-/// A delivery without its event, with its places in the indexes.
-const OVERHEAD: usize = 512;
-
-fn weight(deliveries: &[NewDelivery]) -> Weight {
-    deliveries
-        .iter()
-        .fold(Weight::SMALL, |sum, delivery| Weight {
-            rows: sum.rows + 1,
-            bytes: sum.bytes + OVERHEAD + delivery.json.len(),
-        })
-}
 
 impl WebhookStore for Sqlite {
     fn create_endpoint(&self, endpoint: Endpoint, limit: usize) -> Reply<bool> {
@@ -79,7 +67,7 @@ impl WebhookStore for Sqlite {
     }
 
     fn plan(&self, plan: Plan) -> Reply<bool> {
-        let weight = weight(&plan.deliveries);
+        let weight = Weight::of_deliveries(&plan.deliveries);
         self.writer
             .submit(Urgency::Ongoing, weight, plan, plan::plan)
     }
@@ -89,9 +77,9 @@ impl WebhookStore for Sqlite {
             .read(move |connection| queues::queues(connection, after.as_deref(), limit))
     }
 
-    fn due(&self, queue: Arc<str>, now: Timestamp, limit: usize) -> Reply<Due> {
+    fn due(&self, queue: Arc<str>, now: Timestamp, size: PageSize) -> Reply<Due> {
         self.readers
-            .read(move |connection| queues::due(connection, &queue, now, limit))
+            .read(move |connection| queues::due(connection, &queue, now, size))
     }
 
     fn settle(&self, attempts: Vec<Attempted>) -> Reply<Vec<Option<Settled>>> {
@@ -107,8 +95,12 @@ impl WebhookStore for Sqlite {
         before: Option<u64>,
         limit: usize,
     ) -> Reply<Deliveries> {
-        self.readers
-            .read(move |connection| deliveries::deliveries(connection, filter, before, limit))
+        let readers = if filter.state.is_some() {
+            &self.scans
+        } else {
+            &self.readers
+        };
+        readers.read(move |connection| deliveries::deliveries(connection, filter, before, limit))
     }
 
     fn redeliver(&self, key: DeliveryKey, now: Timestamp) -> Reply<Option<Delivery>> {
@@ -121,7 +113,7 @@ impl WebhookStore for Sqlite {
     }
 
     fn recover(&self, step: RecoveryStep) -> Reply<Option<u64>> {
-        let weight = weight(&step.wanted);
+        let weight = Weight::of_deliveries(&step.wanted);
         self.writer
             .submit(Urgency::Ongoing, weight, step, recovery::recover)
     }

@@ -10,10 +10,11 @@ use crate::message::Timestamp;
 use crate::store::DeliveryKey;
 use crate::store::Due;
 use crate::store::DueDelivery;
+use crate::store::PageSize;
 use crate::store::QueueHead;
 use crate::store::StoreError;
+use crate::store::page::Filling;
 use crate::store::sqlite::rows;
-use crate::store::tail::PAGE_BYTES;
 
 /// Jumps along the index from queue to queue, so that a long queue costs no more than a short one.
 pub(super) fn queues(
@@ -49,7 +50,7 @@ pub(super) fn due(
     connection: &Connection,
     queue: &Arc<str>,
     now: Timestamp,
-    limit: usize,
+    size: PageSize,
 ) -> Result<Due, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT d.seq, d.url, d.tries, d.json, d.next_at, d.message_id, m.trace \
@@ -57,27 +58,30 @@ pub(super) fn due(
          LEFT JOIN messages m ON m.number = s.number \
          WHERE d.next_at IS NOT NULL AND d.queue = ?1 ORDER BY d.next_at, d.seq LIMIT ?2",
     )?;
-    let mut rows = statement.query(params![&**queue, limit.saturating_add(1)])?;
-    let (mut due, mut bytes) = (Due::default(), 0);
+    let mut rows = statement.query(params![&**queue, size.rows.saturating_add(1)])?;
+    let (mut due, mut filling) = (Due::default(), Filling::new(size));
     while let Some(row) = rows.next()? {
         let next_at = rows::time(row, 4)?;
-        if next_at > now || due.deliveries.len() == limit || bytes > PAGE_BYTES {
+        if next_at > now {
             due.next_at = Some(next_at);
             break;
         }
-        let json = rows::bytes(row, 3)?;
-        bytes += json.len();
-        due.deliveries.push(DueDelivery {
+        let delivery = DueDelivery {
             key: DeliveryKey {
                 queue: queue.clone(),
                 seq: row.get(0)?,
             },
             url: rows::optional_shared(row, 1)?,
             tries: row.get(2)?,
-            json,
+            json: rows::bytes(row, 3)?,
             message_id: rows::id(row, 5)?,
             trace: rows::trace(row, 6)?,
-        });
+        };
+        if !filling.takes(delivery.weight()) {
+            due.next_at = Some(next_at);
+            break;
+        }
+        due.deliveries.push(delivery);
     }
     Ok(due)
 }
