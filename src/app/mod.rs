@@ -52,6 +52,7 @@ use reload::Live;
 use reload::Reader;
 use sandboxed::sandboxed;
 use share::Sharing;
+pub use store::begin_epoch;
 use store::open_store;
 pub use traces::TracingError;
 pub use webhooks::WebhooksError;

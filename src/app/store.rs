@@ -54,14 +54,8 @@ async fn open_postgres(
     metrics: &Metrics,
 ) -> Result<Arc<dyn Store>, AppError> {
     let settings = &config.store;
-    let password = settings.password.as_ref().map(Secret::expose);
-    let address = postgres::Address::parse(url.expose(), password)
-        .map_err(|error| AppError::Store("in PostgreSQL".to_owned(), error))?;
+    let (address, tls) = reach(config, url)?;
     let place = address.to_string();
-    let tls = match address.wants_tls() {
-        true => Some(agent::client_config(&settings.authorities, None)?),
-        false => None,
-    };
     let options = postgres::Options {
         address,
         tls,
@@ -72,6 +66,30 @@ async fn open_postgres(
         observer: Arc::new(metrics.clone()),
     };
     postgres::open(options, clock.now())
+        .await
+        .map_err(|error| AppError::Store(place, error))
+}
+
+/// Where PostgreSQL is, and how TLS is spoken with it.
+fn reach(config: &Config, url: &Secret) -> Result<(postgres::Address, Tls), AppError> {
+    let settings = &config.store;
+    let password = settings.password.as_ref().map(Secret::expose);
+    let address = postgres::Address::parse(url.expose(), password)
+        .map_err(|error| AppError::Store("in PostgreSQL".to_owned(), error))?;
+    let tls = match address.wants_tls() {
+        true => Some(agent::client_config(&settings.authorities, None)?),
+        false => None,
+    };
+    Ok((address, tls))
+}
+
+type Tls = Option<Arc<rustls::ClientConfig>>;
+
+/// Begins a new epoch in a database that was put back from a dump; gives its number.
+pub async fn begin_epoch(config: &Config, url: &Secret, clock: &Clock) -> Result<u64, AppError> {
+    let (address, tls) = reach(config, url)?;
+    let place = address.to_string();
+    postgres::begin_epoch(address, tls, clock.now())
         .await
         .map_err(|error| AppError::Store(place, error))
 }

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 the message failed, or the gateway ended in trouble; 2 wrong usage, or
 //! nothing to talk to; 78 a wrong configuration (`EX_CONFIG` of sysexits); 130 interrupted.
 
+mod backup;
 mod check;
 mod client;
 mod config;
@@ -10,6 +11,7 @@ mod follow;
 mod health;
 mod lines;
 mod output;
+mod restore;
 mod sandbox;
 mod send;
 mod serve;
@@ -64,6 +66,8 @@ enum Command {
     Config(config::Config),
     Send(send::Send),
     Tail(tail::Tail),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
 }
 
 /// Which configuration file.
@@ -140,6 +144,8 @@ fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Send(send)) => on_one_thread(send::run(&send)),
         Some(Command::Tail(tail)) => on_one_thread(tail::run(&tail)),
         Some(Command::Health(health)) => on_one_thread(health::run(&health)),
+        Some(Command::Backup(backup)) => backup::run(&backup),
+        Some(Command::Restore(restore)) => restore::run(&restore),
         Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Sandbox(arguments)) => on_one_thread(sandbox::run(&arguments)),
         None => serve::run(&arguments.serve),
@@ -172,9 +178,7 @@ fn load_to_start(sources: &Sources) -> Result<Loaded, Mistakes> {
     Ok(loaded)
 }
 
-fn on_one_thread(
-    work: impl Future<Output = Result<ExitCode, Failure>>,
-) -> Result<ExitCode, Failure> {
+fn on_one_thread<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

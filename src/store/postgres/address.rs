@@ -34,8 +34,17 @@ impl Address {
     pub fn wants_tls(&self) -> bool {
         match self.config.get_ssl_mode() {
             SslMode::Disable => false,
-            SslMode::Prefer => !self.config.get_hosts().iter().all(is_here),
+            SslMode::Prefer => !self.is_here(),
             _ => true,
+        }
+    }
+
+    /// Whether every place that may be connected to is on this machine. `hostaddr` is connected to
+    /// in place of any host, a socket too.
+    fn is_here(&self) -> bool {
+        match self.config.get_hostaddrs() {
+            [] => self.config.get_hosts().iter().all(is_here),
+            addresses => addresses.iter().all(|address| address.is_loopback()),
         }
     }
 
@@ -89,6 +98,22 @@ mod tests {
             ("postgres://u@localhost,db.example.com/d", true),
             ("postgres://u@localhost/d?sslmode=require", true),
             ("postgres://u@%2Frun%2Fpostgresql/d", false),
+            ("postgres://u@%2Frun%2Fpostgresql,db.example.com/d", true),
+            ("postgres://u@localhost/d?hostaddr=192.0.2.1", true),
+            (
+                "postgres://u@%2Frun%2Fpostgresql/d?hostaddr=192.0.2.1",
+                true,
+            ),
+            (
+                "postgres://u@localhost,localhost/d?hostaddr=::1,192.0.2.1",
+                true,
+            ),
+            (
+                "postgres://u@localhost,127.0.0.1/d?hostaddr=127.0.0.1,::1",
+                false,
+            ),
+            ("postgres://u@db.example.com/d?hostaddr=127.0.0.1", false),
+            ("postgres://u@localhost/d?host=db.example.com", true),
         ] {
             assert_eq!(address(url).wants_tls(), wants_tls, "{url}");
         }

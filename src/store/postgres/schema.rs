@@ -14,7 +14,7 @@ const MIGRATIONS: &[&str] = &[
 /// Advisory locks of ours: the first of their two keys. "SIPp".
 pub(super) const LOCKS: i32 = 0x5349_5070;
 /// Held while tables are made or changed, so that replicas that start together do it once.
-const MIGRATING: i32 = 1;
+pub(super) const MIGRATING: i32 = 1;
 
 /// Applies what is missing, in one transaction. `now` names the epoch of a new database.
 ///
@@ -56,8 +56,7 @@ async fn apply(connection: &Connection, now: Timestamp) -> Result<(), StoreError
         client.batch_execute(migration).await?;
     }
     if found == 0 {
-        // The epoch names this log: another database, made at another second, has another.
-        let epoch = now.as_millis().div_euclid(1_000).max(1);
+        let epoch = epoch_of(now);
         client
             .execute(
                 "INSERT INTO facts VALUES ('version', 0), ('epoch', $1), ('forgotten_to', 0), \
@@ -79,6 +78,11 @@ async fn apply(connection: &Connection, now: Timestamp) -> Result<(), StoreError
             .await?;
     }
     Ok(())
+}
+
+/// The epoch names a log: another one, begun at another second, has another.
+pub(super) fn epoch_of(now: Timestamp) -> i64 {
+    now.as_millis().div_euclid(1_000).max(1)
 }
 
 /// Reads a number that the database keeps about itself.

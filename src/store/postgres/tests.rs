@@ -7,6 +7,8 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::clock::Clock;
+use crate::message::OnUnknown;
+use crate::message::Status;
 use crate::store::ReplicaStore as _;
 use crate::store::Seat;
 use crate::store::Stranded;
@@ -498,6 +500,69 @@ async fn replicas_that_start_together_make_the_tables_once() {
         .collect();
     epochs.dedup();
     assert_eq!(epochs.len(), 1);
+}
+
+/// As a database is that was put back from a dump: what follows it is up to chance and to us.
+#[tokio::test]
+async fn a_database_that_was_put_back_begins_a_new_epoch_while_nobody_works_on_it() {
+    let database = Database::new();
+    let store: Arc<dyn Store> = database.replica("only", LEASE);
+    let careful = |number| Message {
+        on_unknown: OnUnknown::Fail,
+        ..alone(number)
+    };
+    let later = Message {
+        send_at: Some(at(9_000)),
+        ..careful(3)
+    };
+    let messages = vec![alone(1), careful(2), later];
+    store.accept(vec![submission(messages)]).await.unwrap();
+    store.record(vec![sending(1, 1, 1)].into()).await.unwrap();
+    let event = store.events_of(id(1)).await.unwrap().remove(0);
+    let queue: Arc<str> = "https://app.example/hook".into();
+    let mut delivery = suite::webhooks::delivery(&queue, 1, 1);
+    delivery.json = event.json;
+    assert!(suite::webhooks::plan(&store, 1, vec![delivery]).await);
+    let old = store.epoch();
+
+    let address = || Address::parse(&database.0, None).unwrap();
+    let refused = begin_epoch(address(), None, at(5_000)).await;
+    assert!(matches!(refused, Err(StoreError::Locked(_))), "{refused:?}");
+    store.close().await.unwrap();
+    drop(store);
+    let first = begin_epoch(address(), None, at(0)).await.unwrap();
+    let second = begin_epoch(address(), None, at(5_000)).await.unwrap();
+    assert!(old < first && first < second, "{old} {first} {second}");
+
+    let store: Arc<dyn Store> = database.replica("only", LEASE);
+    assert_eq!(store.epoch(), second);
+    let event = store.events_of(id(1)).await.unwrap().remove(0);
+    let due = store.due(queue, at(10_000), 10).await.unwrap();
+    assert_eq!(due.deliveries[0].json, event.json);
+    let expected = [
+        (id(1), Status::Sending, 1),
+        (id(2), Status::Sending, 1),
+        (id(3), Status::Scheduled, 0),
+    ];
+    let mut claimed = store.claim(10).await.unwrap();
+    claimed.sort_unstable_by_key(|one| one.id);
+    let told: Vec<_> = claimed
+        .iter()
+        .map(|one| (one.id, one.status, one.attempt))
+        .collect();
+    assert_eq!(told, expected);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_store_of_ours_begins_no_epoch() {
+    let database = Database::new();
+    let address = Address::parse(&database.0, None).unwrap();
+    let refused = begin_epoch(address, None, at(0)).await;
+    assert!(
+        matches!(refused, Err(StoreError::Damaged(_))),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

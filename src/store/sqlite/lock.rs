@@ -23,12 +23,14 @@ impl ProcessLock {
     pub(super) fn take(database: &Path) -> Result<Self, StoreError> {
         let mut path = database.as_os_str().to_owned();
         path.push(".lock");
-        let file = File::options()
-            .create(true)
-            .write(true)
-            .truncate(false)
+        let mut options = File::options();
+        options.create(true).write(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options
             .open(&path)
             .map_err(|error| store_error(&error, database))?;
+        make_private(&file);
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked(format!(
@@ -36,6 +38,21 @@ impl ProcessLock {
                 database.display()
             ))),
             Err(TryLockError::Error(error)) => Err(store_error(&error, database)),
+        }
+    }
+}
+
+/// Whoever may open the file may hold the lock, and keep the gateway from its start. One that an
+/// older version made was open to all.
+fn make_private(file: &File) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        if let Ok(found) = file.metadata()
+            && found.permissions().mode() & 0o007 != 0
+        {
+            // When it is somebody else's it stays as it is.
+            let _ = file.set_permissions(std::fs::Permissions::from_mode(0o600));
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod accept;
 mod alone;
+mod backup;
 mod claim;
 mod error;
 mod events;
@@ -49,6 +50,10 @@ use super::tail::Tail;
 use crate::message::Message;
 use crate::message::MessageId;
 use crate::message::Timestamp;
+pub use backup::BackupError;
+pub use backup::Restored;
+pub use backup::backup;
+pub use backup::restore;
 use lock::ProcessLock;
 use readers::Readers;
 use turn::Positions;

@@ -1,6 +1,7 @@
 //! Opens the database as it must be, and brings an older one up to date.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ const MIGRATIONS: &[&str] = &[
 const APPLICATION: i64 = 0x5349_5070;
 
 /// How long a connection waits for another one. Only somebody else's program can be in the way.
-const BUSY: Duration = Duration::from_secs(2);
+pub(super) const BUSY: Duration = Duration::from_secs(2);
 
 /// Pages written to the log before they are moved to the database. Everybody waits meanwhile: 4000
 /// pages took 26 ms where 1000 take 7, and a message was no cheaper for it.
@@ -40,7 +41,9 @@ const READER_CACHE: i32 = -4 * 1024;
 /// Opens the connection that writes, and makes or updates the tables. `now` names the epoch of a
 /// new database.
 pub(super) fn writer(options: &Options, now: Timestamp) -> Result<Connection, StoreError> {
-    make_private(&options.path);
+    // When it cannot be made, SQLite says why.
+    let _ = make_private(&options.path);
+    warn_of_readers(&options.path);
     let mut connection = Connection::open_with_flags(
         &options.path,
         OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -83,13 +86,27 @@ fn check_writable(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// Makes the file of a new database, for nobody else to read: messages and secrets lie in it. What
-/// SQLite puts beside it has the same rights. When it cannot be made, SQLite says why.
-fn make_private(path: &Path) {
+/// SQLite puts beside it has the same rights.
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
     let mut new = File::options();
     new.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut new, 0o600);
-    drop(new.open(path));
+    new.open(path).map(drop)
+}
+
+/// Says that everybody on this machine may read, or write, what was made by other means. It is not
+/// changed: there may be a reason. A group may be one, and a volume of Kubernetes has one.
+fn warn_of_readers(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(path).map(|file| file.permissions().mode());
+        if mode.is_ok_and(|mode| mode & 0o007 != 0) {
+            let path = path.display();
+            tracing::warn!("the store is open to every user of this machine: chmod o= '{path}'*");
+        }
+    }
 }
 
 /// Opens a connection that only reads.
@@ -118,14 +135,29 @@ fn check_owner(connection: &Connection) -> Result<(), StoreError> {
     ))
 }
 
-fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
+/// Refuses what is no store, or one that a newer program wrote.
+pub(super) fn check_known(connection: &Connection) -> Result<(), StoreError> {
+    check_owner(connection)?;
+    match version(connection)? {
+        0 => Err(StoreError::Damaged("the file is no store".to_owned())),
+        _ => Ok(()),
+    }
+}
+
+/// Migrations that were applied; 0 in a new file.
+fn version(connection: &Connection) -> Result<usize, StoreError> {
     let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version > MIGRATIONS.len() {
-        return Err(StoreError::Newer {
+    match version > MIGRATIONS.len() {
+        true => Err(StoreError::Newer {
             found: version,
             known: MIGRATIONS.len(),
-        });
+        }),
+        false => Ok(version),
     }
+}
+
+pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
+    let version = version(connection)?;
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         apply(connection, migration, index + 1, now)?;
     }
@@ -142,8 +174,7 @@ fn apply(
     transaction.execute_batch(migration)?;
     if version == 1 {
         transaction.pragma_update(None, "application_id", APPLICATION)?;
-        // The epoch names this log: another database, made at another second, has another.
-        let epoch = now.as_millis().div_euclid(1_000).max(1);
+        let epoch = epoch_of(now);
         let mut insert = transaction.prepare("INSERT INTO facts VALUES (?1, ?2)")?;
         insert.execute(("epoch", epoch))?;
         for position in ["forgotten_to", "purged_to", "discarded_to"] {
@@ -152,6 +183,12 @@ fn apply(
     }
     transaction.pragma_update(None, "user_version", version)?;
     transaction.commit()
+}
+
+/// The epoch names a log: another one, begun at another second, has another.
+pub(super) fn epoch_of(now: Timestamp) -> u64 {
+    let seconds = now.as_millis().div_euclid(1_000);
+    u64::try_from(seconds).unwrap_or(0).max(1)
 }
 
 /// Reads a number that the database keeps about itself.

@@ -121,12 +121,30 @@ async fn a_new_database_is_for_nobody_else_to_read() {
     let folder = Folder::new();
     let store = folder.open();
     accept(&store, [1]).await;
-    for file in ["sipost.db", "sipost.db-wal", "sipost.db-shm"] {
+    for file in [
+        "sipost.db",
+        "sipost.db-wal",
+        "sipost.db-shm",
+        "sipost.db.lock",
+    ] {
         let file = folder.path().with_file_name(file);
         let mode = fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{}", file.display());
     }
     store.close().await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_lock_that_everybody_could_hold_is_made_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    let lock = folder.path().with_file_name("sipost.db.lock");
+    fs::write(&lock, "").unwrap();
+    fs::set_permissions(&lock, fs::Permissions::from_mode(0o644)).unwrap();
+    folder.open().close().await.unwrap();
+    let mode = fs::metadata(&lock).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ pub(crate) async fn plan_nothing(store: &Arc<dyn Store>) {
     assert!(plan(store, to, Vec::new()).await);
 }
 
-pub(super) async fn plan(store: &Arc<dyn Store>, to: u64, deliveries: Vec<NewDelivery>) -> bool {
+pub(crate) async fn plan(store: &Arc<dyn Store>, to: u64, deliveries: Vec<NewDelivery>) -> bool {
     let plan = Plan {
         from: store.planned_to().await.unwrap(),
         to,
@@ -100,7 +100,7 @@ async fn change(store: &Arc<dyn Store>, change: Change) -> Endpoint {
     changed
 }
 
-pub(super) fn delivery(queue: &Arc<str>, seq: u64, message: u64) -> NewDelivery {
+pub(crate) fn delivery(queue: &Arc<str>, seq: u64, message: u64) -> NewDelivery {
     NewDelivery {
         queue: queue.clone(),
         url: None,

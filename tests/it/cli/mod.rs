@@ -3,6 +3,7 @@
 mod configuration;
 mod scripted;
 mod sending;
+mod storing;
 mod tailing;
 
 use std::process::Output;

@@ -11,6 +11,7 @@ pub(crate) mod receiver;
     reason = "it is an example for a program that has nothing of ours"
 )]
 mod receiving;
+mod restoring;
 mod secrets;
 mod verifying;
 

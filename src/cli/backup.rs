@@ -1,0 +1,46 @@
+//! `sipost backup`: a copy of the store.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::ConfigFile;
+use super::Failure;
+use super::output;
+use super::output::Output;
+use crate::config;
+use crate::config::Place;
+use crate::store::sqlite;
+
+/// Copies the store to a new file, which its owner alone can read; a gateway may be at work.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 copied, 1 it could not be, 2 the store is in PostgreSQL, which has \
+                  pg_dump for this, 78 the configuration is wrong."
+)]
+pub(super) struct Backup {
+    /// The file to make. One that is there already is not touched.
+    file: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+pub(super) fn run(backup: &Backup) -> Result<ExitCode, Failure> {
+    let loaded = config::load(&backup.config.sources())?;
+    let Place::Sqlite(store) = &loaded.config.store.place else {
+        return Err(Failure::Trouble(
+            "the store is in PostgreSQL: copy it with `pg_dump --format=custom`".to_owned(),
+        ));
+    };
+    let file = &backup.file;
+    match sqlite::backup(store, file) {
+        Ok(()) => {
+            let (store, file) = (store.display(), file.display());
+            Output::new().line(&format!("{store} is copied to {file}"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            output::complain(&format!("no copy was made: {error}"));
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `sipost restore`: a store made of a copy.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::ConfigFile;
+use super::Failure;
+use super::output;
+use super::output::Output;
+use crate::app;
+use crate::clock::Clock;
+use crate::config;
+use crate::config::Place;
+use crate::store::sqlite;
+
+/// Makes the store of a copy, which begins a new epoch: no id of an event is given twice. The store
+/// that is there is kept under another name. Refuses while a gateway is at work.
+///
+/// With PostgreSQL: pg_restore first; then this, without a file, begins the new epoch.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 restored, 1 it could not be, 2 FILE is missing, or given with \
+                  PostgreSQL, 78 the configuration is wrong."
+)]
+pub(super) struct Restore {
+    /// What `sipost backup` made. Left out with PostgreSQL.
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+pub(super) fn run(restore: &Restore) -> Result<ExitCode, Failure> {
+    let config = config::load(&restore.config.sources())?.config;
+    let clock = Clock::system();
+    let restored = match (&config.store.place, &restore.file) {
+        (Place::Sqlite(store), Some(file)) => of_copy(store, file, &clock),
+        (Place::Postgres(url), None) => super::on_one_thread(async {
+            Ok(app::begin_epoch(&config, url, &clock)
+                .await
+                .map(|epoch| format!("the database has begun epoch {epoch}"))
+                .map_err(|error| error.to_string()))
+        })?,
+        (Place::Sqlite(_), None) => {
+            return Err(Failure::Trouble("which file is to be put back?".to_owned()));
+        }
+        (Place::Postgres(_), Some(_)) => {
+            return Err(Failure::Trouble(
+                "the store is in PostgreSQL: put it back with `pg_restore --clean`, and then run \
+                 `sipost restore` without a file, so that it begins a new epoch"
+                    .to_owned(),
+            ));
+        }
+    };
+    match restored {
+        Ok(text) => {
+            Output::new().line(&text)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            output::complain(&format!("nothing was restored: {error}"));
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn of_copy(store: &Path, file: &Path, clock: &Clock) -> Result<String, String> {
+    let restored = sqlite::restore(store, file, clock.now()).map_err(|error| error.to_string())?;
+    let (store, file, epoch) = (store.display(), file.display(), restored.epoch);
+    let kept = restored.kept.map(|kept| {
+        let kept = kept.display();
+        format!("; what was there is {kept}")
+    });
+    Ok(format!(
+        "{store} is made of {file}, and has begun epoch {epoch}{}",
+        kept.unwrap_or_default()
+    ))
+}
