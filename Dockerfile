@@ -6,7 +6,9 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,sharing=locked \
-    cargo build --release --locked --bin sipost \
+    cargo build --release --locked --bin sipost --config .cargo/release.toml \
+    && nm -D --undefined-only target/release/sipost > /tmp/symbols \
+    && grep -q '__stack_chk_fail' /tmp/symbols && grep -q '__memcpy_chk' /tmp/symbols \
     && install -D target/release/sipost /out/sipost
 
 FROM debian:bookworm-slim

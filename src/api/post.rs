@@ -140,12 +140,26 @@ pub(super) fn draft(
     if let Some(Err(refusal)) = refused {
         violations.add(place.member("webhook"), refusal);
     }
-    let (now, limits) = (api.clock.now(), api.limits.borrow().clone());
+    let (now, mut limits) = (api.clock.now(), api.limits.borrow().clone());
+    let signer = caller.webhook_signer();
+    limits.webhook_secret |= signer.is_some();
     let draft = Draft::parse(new, &*api.addressing, &limits, now, place, violations);
-    if let Some(draft) = &draft {
-        check_size(api, draft, place)?;
+    let Some(mut draft) = draft else {
+        return Ok(None);
+    };
+    check_size(api, &draft, place)?;
+    if let Some(header) = draft.asserted().filter(|_| caller.accounts().is_some()) {
+        let words = format!(
+            "{} says who sends, and is not for a token with accounts of its own",
+            header.name
+        );
+        violations.add(place.member("extraHeaders"), words);
+        return Ok(None);
     }
-    Ok(draft)
+    if let Some(token) = signer {
+        draft.sign_as(&token);
+    }
+    Ok(Some(draft))
 }
 
 /// Refuses what no server is to be sent: one that closes the connection over it would take what

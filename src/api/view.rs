@@ -16,6 +16,7 @@ use crate::message::MessageId;
 use crate::message::Metadata;
 use crate::message::Status;
 use crate::message::Timestamp;
+use crate::message::webhook;
 use crate::store::Logged;
 use crate::store::Stored;
 
@@ -139,7 +140,7 @@ impl<'a> MessageView<'a> {
             send_at: message.send_at,
             attempts: message.attempts,
             on_unknown: message.on_unknown.as_str(),
-            webhook: message.webhook.as_deref(),
+            webhook: message.webhook.as_deref().map(webhook::url),
             metadata: &message.metadata,
             attempt: 0,
             created_at: message.created_at,

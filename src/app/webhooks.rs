@@ -7,7 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent;
 use crate::clock::Clock;
+use crate::config::Auth;
 use crate::config::Config;
+use crate::config::Token;
 use crate::store::Store;
 use crate::webhook;
 use crate::webhook::Client;
@@ -85,7 +87,22 @@ pub(super) fn client(config: &Config) -> Result<Client, WebhooksError> {
         SystemResolver,
         agent::client_config(&webhooks.authorities, None)?,
         webhooks.timeout,
-    )?)
+    )?
+    .with_secrets(token_secrets(config)))
+}
+
+fn token_secrets(config: &Config) -> webhook::TokenSecrets {
+    let Auth::Tokens(tokens) = &config.http.auth else {
+        return webhook::TokenSecrets::new();
+    };
+    let secrets = |token: &Token| {
+        let secrets = token.webhook_secrets.iter();
+        let parsed: Vec<_> = secrets
+            .filter_map(|secret| SigningSecret::parse(secret.expose()))
+            .collect();
+        (!parsed.is_empty()).then(|| (token.name.clone(), parsed))
+    };
+    tokens.iter().filter_map(secrets).collect()
 }
 
 /// Reads the webhooks of this store; and what posts, which may be replaced.

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use super::Account;
 use super::address::AddressOfRecord;
 use super::report::Report;
+use super::secret::Secret;
 use super::section::Section;
+use super::webhooks::whsec;
 
 /// Who may call.
 #[derive(Clone, Debug)]
@@ -31,6 +33,9 @@ pub struct Token {
     pub access: TokenAccess,
     /// Requests a second, where a batch counts as many as it has messages; `None` for any number.
     pub rate: Option<f64>,
+    /// Sign the events of its messages that name their own webhook, in place of `webhooks.secret`:
+    /// `whsec_…` each; two while receivers change over.
+    pub webhook_secrets: Vec<Secret>,
 }
 
 /// What a token may do.
@@ -88,7 +93,7 @@ impl Auth {
 
 impl Token {
     fn read_list(section: &mut Section<'_>) -> Vec<Self> {
-        let tables = section.tables("tokens", None, &["sha256"]);
+        let tables = section.tables("tokens", None, &["sha256", "webhook_secret"]);
         let mut tokens: Vec<Self> = Vec::new();
         for table in tables.unwrap_or_default() {
             let Some(token) = Self::read(table) else {
@@ -132,6 +137,10 @@ impl Token {
             false => TokenAccess::Full,
         };
         let rate = section.positive("rate");
+        let secrets =
+            "\"whsec_\" and 24 to 64 bytes in base64, or two of them with a blank between";
+        let webhook_secrets =
+            section.secret_text("webhook_secret", "webhook_secret_file", secrets, whsecs);
         section.finish();
         Some(Self {
             name: name?,
@@ -139,6 +148,7 @@ impl Token {
             from: has_from.then_some(from),
             access,
             rate,
+            webhook_secrets: webhook_secrets.unwrap_or_default(),
         })
     }
 }
@@ -146,6 +156,12 @@ impl Token {
 fn name(text: &str) -> Option<String> {
     let fits = text.chars().count() <= MAX_NAME && !text.chars().any(char::is_control);
     fits.then(|| text.to_owned())
+}
+
+fn whsecs(text: &str) -> Option<Vec<Secret>> {
+    let secrets: Vec<&str> = text.split_ascii_whitespace().collect();
+    let parsed: Option<Vec<Secret>> = secrets.iter().map(|secret| whsec(secret)).collect();
+    parsed.filter(|secrets| matches!(secrets.len(), 1 | 2))
 }
 
 /// 64 hexadecimal digits.

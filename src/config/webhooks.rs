@@ -64,7 +64,7 @@ impl Webhooks {
     }
 }
 
-fn whsec(text: &str) -> Option<Secret> {
+pub(super) fn whsec(text: &str) -> Option<Secret> {
     let bytes = BASE64_STANDARD.decode(text.strip_prefix("whsec_")?).ok()?;
     SECRET_LENGTH
         .contains(&bytes.len())

@@ -23,6 +23,7 @@ use super::validate;
 use super::validate::Findings;
 use super::violations::Place;
 use super::violations::Violations;
+use super::webhook;
 
 /// A message that can be sent. There is no way to one but [`Draft::parse`].
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -91,6 +92,19 @@ impl Draft {
     /// How large the body may be.
     pub fn body_room(&self, addressing: &dyn Addressing) -> BodyRoom {
         addressing.body_room(&self.recipient, &self.extra_headers, &self.content_type)
+    }
+
+    /// The first of the extra headers that says who sends ([`Header::is_asserted`]).
+    pub fn asserted(&self) -> Option<&Header> {
+        self.extra_headers
+            .iter()
+            .find(|header| header.is_asserted())
+    }
+
+    /// Has what is posted to its webhook signed with the secret of this token.
+    pub fn sign_as(&mut self, token: &str) {
+        let signed = |url: Arc<str>| webhook::signed_by(&url, token);
+        self.webhook = self.webhook.take().map(signed);
     }
 
     /// The account that must send it; `None` when any may.

@@ -58,7 +58,38 @@ const OWNED: &[(&str, &str)] = &[
     ("Date", ""),
 ];
 
+/// What a server inside a trust domain believes about who sent a request and how it came: who sends
+/// on somebody's behalf could be anybody with it. With the compact form where there is one.
+/// RFC 3325, 7315, 8224 and 4474, 3327, 7044, 5806, 3892, draft-ietf-sip-privacy.
+const ASSERTED: &[(&str, &str)] = &[
+    ("P-Asserted-Identity", ""),
+    ("P-Preferred-Identity", ""),
+    ("Remote-Party-ID", ""),
+    ("Identity", "y"),
+    ("Identity-Info", "n"),
+    ("P-Associated-URI", ""),
+    ("P-Called-Party-ID", ""),
+    ("P-Served-User", ""),
+    ("P-Asserted-Service", ""),
+    ("P-Preferred-Service", ""),
+    ("P-Access-Network-Info", ""),
+    ("P-Visited-Network-ID", ""),
+    ("P-Charging-Vector", ""),
+    ("P-Charging-Function-Addresses", ""),
+    ("Path", ""),
+    ("History-Info", ""),
+    ("Diversion", ""),
+    ("Referred-By", "b"),
+];
+
 impl Header {
+    /// Whether it says who sends, or how the request came, to servers that believe it.
+    pub fn is_asserted(&self) -> bool {
+        ASSERTED.iter().any(|(long, compact)| {
+            self.name.eq_ignore_ascii_case(long) || self.name.eq_ignore_ascii_case(compact)
+        })
+    }
+
     /// The longest header taken, name and value together, in bytes.
     pub const MAX_LENGTH: usize = 8192;
 

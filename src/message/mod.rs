@@ -23,6 +23,7 @@ mod status;
 mod targets;
 mod time;
 mod trace;
+pub mod webhook;
 mod validate;
 mod violations;
 

@@ -26,6 +26,7 @@ pub use client::ClientError;
 pub use client::Lookup;
 pub use client::Resolver;
 pub use client::SystemResolver;
+pub use client::TokenSecrets;
 pub use endpoints::CreateError;
 pub use endpoints::NewEndpoint;
 pub use endpoints::Parts;

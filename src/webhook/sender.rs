@@ -30,6 +30,7 @@ use crate::clock::Clock;
 use crate::message::EndpointId;
 use crate::message::Event;
 use crate::message::Timestamp;
+use crate::message::webhook;
 use crate::store::Attempt;
 use crate::store::Attempted;
 use crate::store::Change;
@@ -228,7 +229,7 @@ impl Sender {
                 let known = self.roster.known();
                 known.members.get(&id).is_some_and(|one| one.is_enabled())
             }
-            Err(_) => self.own_secret.is_some(),
+            Err(_) => self.own_secret.is_some() || !self.client.borrow().secrets().is_empty(),
         }
     }
 
@@ -239,6 +240,9 @@ impl Sender {
         let id = event_id(self.store.epoch(), seq);
         let Some((url, signatures)) = self.envelope(&delivery, &id, at) else {
             return Done::Closed(queue, seq);
+        };
+        let Some(signatures) = signatures else {
+            return self.unsigned(delivery, at).await;
         };
         let part_of = delivery.trace.map(|trace| PartOf {
             trace,
@@ -272,17 +276,58 @@ impl Sender {
         Done::Ended(queue, seq, end)
     }
 
-    /// Where to, and signed with what; `None` when nobody is there.
-    fn envelope(&self, delivery: &DueDelivery, id: &str, at: Timestamp) -> Option<(Url, String)> {
-        if let Some(url) = &delivery.url {
-            let secret = self.own_secret.as_ref()?;
-            return Some((url.parse().ok()?, secret.sign(id, at, &delivery.json)));
+    /// Counts as an attempt that failed: a secret that comes back signs the next one. No other
+    /// secret may sign, because the receiver may be one of somebody else.
+    async fn unsigned(&self, delivery: DueDelivery, at: Timestamp) -> Done {
+        let words = "the token that asked for this has no webhook_secret any more";
+        let answer = Answer::Silent(words.to_owned());
+        let fate = self
+            .schedule
+            .fate(&answer, delivery.tries, at, rand::random());
+        let attempt = Attempt {
+            number: 0,
+            at,
+            took: Duration::ZERO,
+            status: None,
+            answer: String::new(),
+            error: Some(words.to_owned()),
+        };
+        let (queue, seq) = (delivery.key.queue.clone(), delivery.key.seq);
+        let attempted = Attempted {
+            key: delivery.key,
+            attempt,
+            fate,
+        };
+        Done::Ended(queue, seq, self.settle(attempted, at).await)
+    }
+
+    /// Where to, and signed with what; `None` when nobody is there, and no signature when the secret
+    /// is gone that it would be made with.
+    fn envelope(
+        &self,
+        delivery: &DueDelivery,
+        id: &str,
+        at: Timestamp,
+    ) -> Option<(Url, Option<String>)> {
+        if let Some(webhook) = &delivery.url {
+            let url = webhook::url(webhook).parse().ok()?;
+            let sign = |secret: &SigningSecret| secret.sign(id, at, &delivery.json);
+            let Some(token) = webhook::token(webhook) else {
+                return Some((url, Some(sign(self.own_secret.as_ref()?))));
+            };
+            let client = self.client.borrow();
+            let secrets = client.secrets().get(&token);
+            let signatures = secrets.map(|secrets| {
+                let each: Vec<String> = secrets.iter().map(sign).collect();
+                each.join(" ")
+            });
+            return Some((url, signatures));
         }
         let endpoint = delivery.key.queue.parse().ok()?;
         let known = self.roster.known();
         let member = known.members.get(&endpoint)?;
         let url = member.url().filter(|_| member.is_enabled())?.clone();
-        Some((url, member.sign(id, at, &delivery.json)))
+        Some((url, Some(member.sign(id, at, &delivery.json))))
     }
 
     /// What posts now. It is used to the end of a post, also when another takes its place.

@@ -402,6 +402,7 @@ async fn with_tokens(seen: &mut Seen) {
         accounts: None,
         rights,
         rate,
+        signs_webhooks: false,
     };
     let own = Token {
         accounts: Some([Arc::from("sip:alice@example.com")].into()),

@@ -44,6 +44,12 @@ impl Caller {
         named.unwrap_or_else(|| "".into())
     }
 
+    /// The name of the token, when it has a secret of its own for the webhooks of its messages.
+    pub(in crate::api) fn webhook_signer(&self) -> Option<Arc<str>> {
+        let token = &self.grant.as_ref()?.token;
+        token.signs_webhooks.then(|| token.name.clone())
+    }
+
     /// Canceled when what this caller may do has changed.
     pub(in crate::api) fn revoked(&self) -> CancellationToken {
         self.revoked.clone()

@@ -54,6 +54,8 @@ pub struct Token {
     pub rights: Rights,
     /// Requests a second; `None` for any number.
     pub rate: Option<f64>,
+    /// Whether it has a secret of its own for the webhooks of its messages.
+    pub signs_webhooks: bool,
 }
 
 /// What a token may do.
@@ -187,6 +189,7 @@ mod tests {
             accounts: None,
             rights: Rights::Full,
             rate: Some(1.0),
+            signs_webhooks: false,
         }
     }
 

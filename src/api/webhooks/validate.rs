@@ -6,7 +6,6 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::api::Api;
-use crate::api::access::Caller;
 use crate::api::error::ApiError;
 use crate::api::value::Shape;
 use crate::api::value::Value;
@@ -47,15 +46,14 @@ const RECOVERY: Shape = Shape {
 /// Reads the members of `POST /webhooks`.
 pub(super) fn new_endpoint(
     api: &Api,
-    caller: &Caller,
     bytes: &[u8],
 ) -> Result<NewEndpoint, ApiError> {
-    let members = members(api, caller, &NEW, bytes)?;
+    let members = members(api, &NEW, bytes)?;
     // Required, so there is one when nothing is wrong.
     let url = members
         .url
         .ok_or_else(|| ApiError::invalid("/url", "required"))?;
-    let accounts = members.accounts.unwrap_or_else(|| own_accounts(caller));
+    let accounts = members.accounts.unwrap_or_default();
     Ok(NewEndpoint {
         url,
         kinds: members.kinds.unwrap_or_default(),
@@ -66,8 +64,8 @@ pub(super) fn new_endpoint(
 }
 
 /// Reads the members of `PATCH /webhooks/{id}`.
-pub(super) fn change(api: &Api, caller: &Caller, bytes: &[u8]) -> Result<Change, ApiError> {
-    let members = members(api, caller, &CHANGE, bytes)?;
+pub(super) fn change(api: &Api, bytes: &[u8]) -> Result<Change, ApiError> {
+    let members = members(api, &CHANGE, bytes)?;
     let disabled = Disabled {
         because: DisabledBecause::Request,
         at: api.clock.now(),
@@ -121,7 +119,7 @@ struct Members {
 }
 
 /// Reads the members of a webhook, or tells everything that is wrong with them.
-fn members(api: &Api, caller: &Caller, shape: &Shape, bytes: &[u8]) -> Result<Members, ApiError> {
+fn members(api: &Api, shape: &Shape, bytes: &[u8]) -> Result<Members, ApiError> {
     let mut violations = Violations::default();
     let mut members = Members::default();
     let document = Value::document(bytes)?;
@@ -131,7 +129,7 @@ fn members(api: &Api, caller: &Caller, shape: &Shape, bytes: &[u8]) -> Result<Me
         |name, value, violations| match name {
             "url" => members.url = url(api, value, violations),
             "types" => members.kinds = Some(kinds(value, violations)),
-            "from" => members.accounts = Some(accounts(api, caller, value, violations)),
+            "from" => members.accounts = Some(accounts(api, value, violations)),
             "description" => members.description = Some(description(value, violations)),
             // The shape has no others.
             _ => members.enabled = value.boolean(violations),
@@ -176,38 +174,20 @@ fn kinds(value: Value<'_>, violations: &mut Violations) -> Vec<EventKind> {
     kinds
 }
 
-/// For a caller with accounts of its own these, when it names none.
 fn accounts(
     api: &Api,
-    caller: &Caller,
     value: Value<'_>,
     violations: &mut Violations,
 ) -> Vec<Arc<str>> {
     let mut accounts: Vec<Arc<str>> = Vec::new();
-    let mut names_any = false;
     each_of(value, violations, |from, value, violations| {
-        names_any = true;
         match api.addressing.account(from) {
-            Some(account) if !caller.sees(Some(&account)) => {
-                violations.add(value.place(), "the token is not for this account");
-            }
             Some(account) if !accounts.contains(&account) => accounts.push(account),
             Some(_) => {}
             None => violations.add(value.place(), "not the address of a configured account"),
         }
     });
-    match names_any {
-        true => accounts,
-        false => own_accounts(caller),
-    }
-}
-
-/// The accounts of a caller that has some; for others none, which stands for all.
-fn own_accounts(caller: &Caller) -> Vec<Arc<str>> {
-    caller
-        .accounts()
-        .map(|own| own.to_vec())
-        .unwrap_or_default()
+    accounts
 }
 
 fn description(value: Value<'_>, violations: &mut Violations) -> Option<String> {

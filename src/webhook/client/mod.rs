@@ -4,6 +4,7 @@
 //! connection is opened, and one of those that were checked is what is connected to, so a name that
 //! changes its mind in between changes nothing. One address too many refuses them all.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::future::Future;
 use std::io;
@@ -27,6 +28,7 @@ use url::Url;
 use super::guard::AddressRefused;
 use super::guard::Guard;
 use super::observer::PartOf;
+use super::sign::SigningSecret;
 use super::sign::seconds;
 use crate::clock;
 use crate::message::Timestamp;
@@ -72,7 +74,11 @@ pub struct Client {
     http: reqwest::Client,
     guard: Arc<Guard>,
     timeout: Duration,
+    secrets: Arc<TokenSecrets>,
 }
+
+/// What signs what is posted for messages of tokens that have secrets of their own, by their names.
+pub type TokenSecrets = HashMap<String, Vec<SigningSecret>>;
 
 /// An event on its way.
 pub(super) struct Post<'a> {
@@ -141,7 +147,22 @@ impl Client {
             http,
             guard,
             timeout,
+            secrets: Arc::default(),
         })
+    }
+
+    /// The same with these secrets.
+    #[must_use]
+    pub fn with_secrets(self, secrets: TokenSecrets) -> Self {
+        Self {
+            secrets: Arc::new(secrets),
+            ..self
+        }
+    }
+
+    /// The secrets of tokens.
+    pub(super) fn secrets(&self) -> &TokenSecrets {
+        &self.secrets
     }
 
     /// What may be posted to.

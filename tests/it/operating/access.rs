@@ -355,3 +355,41 @@ async fn every_answer_says_what_a_browser_may_make_of_it() {
         assert_eq!(text_of(&response, "access-control-allow-origin"), "");
     }
 }
+
+/// Servers of a trust domain believe what these headers say.
+#[tokio::test]
+async fn a_token_with_accounts_says_nothing_of_who_sends_but_from() {
+    let own = format!(", from = [\"{CAROL}\"]");
+    let tokens = [token("all", "a", ""), token("carol", "c", &own)];
+    let gateway = with_tokens(&tokens, "").await;
+    let send = async |secret: &str, path: &str, body: &Value| {
+        json_of(gateway.post(path).bearer_auth(secret).json(body)).await
+    };
+    for name in [
+        "P-Asserted-Identity",
+        "p-preferred-identity",
+        "Identity",
+        "y",
+        "Path",
+        "Diversion",
+    ] {
+        for headers in [
+            json!({name: "<sip:ceo@example.com>"}),
+            json!([format!("{name}: <sip:ceo@example.com>")]),
+        ] {
+            let mut message = message("bob");
+            message["extraHeaders"] = headers;
+            let (status, refused) = send("c", "/messages", &message).await;
+            assert_eq!(status, 422, "{name}: {refused}");
+            assert_eq!(refused["errors"][0]["pointer"], "/extraHeaders");
+            let batch = json!({"messages": [message]});
+            let (status, refused) = send("c", "/messages/batch", &batch).await;
+            assert_eq!(status, 422, "{name}: {refused}");
+            assert_eq!(refused["errors"][0]["pointer"], "/messages/0/extraHeaders");
+            assert_eq!(send("a", "/messages", &message).await.0, 202, "{name}");
+        }
+    }
+    let mut message = message("bob");
+    message["extraHeaders"] = json!({"X-Identity": "x", "Privacy": "id"});
+    assert_eq!(send("c", "/messages", &message).await.0, 202);
+}

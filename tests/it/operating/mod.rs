@@ -62,10 +62,16 @@ impl Running {
 
     /// Starts one with this file, where another has been.
     pub(super) async fn start_in(folder: TempDir, text: &str) -> Self {
+        Self::start_with(folder, text, &[]).await
+    }
+
+    /// The same with these variables.
+    pub(super) async fn start_with(folder: TempDir, text: &str, env: &[(&str, &str)]) -> Self {
         fs::write(folder.path().join("sipost.toml"), on_any_port(text)).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_sipost"))
             .args(["serve", "--config", "sipost.toml"])
             .env_clear()
+            .envs(env.iter().copied())
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -218,7 +224,7 @@ fn client() -> reqwest::Client {
 }
 
 /// A token as the configuration names it, with whatever else it says of it.
-fn token(name: &str, secret: &str, more: &str) -> String {
+pub(super) fn token(name: &str, secret: &str, more: &str) -> String {
     let hash: String = Sha256::digest(secret)
         .iter()
         .map(|byte| format!("{byte:02x}"))

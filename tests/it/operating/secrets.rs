@@ -121,3 +121,22 @@ async fn targets_are_printed_as_hashes_where_that_is_asked_for() {
         assert_eq!(printed.contains("sip:decline@"), is_plain, "{printed}");
     }
 }
+
+/// What collectors are sent carries a key; a proxy of the environment is not for this machine.
+#[tokio::test]
+async fn spans_for_this_machine_go_past_the_proxy_of_the_environment() {
+    let listen = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (collector, proxy) = (listen().await, listen().await);
+    let proxy_url = format!("http://{}", proxy.local_addr().unwrap());
+    let variables = ["HTTP_PROXY", "http_proxy", "ALL_PROXY"].map(|name| (name, &*proxy_url));
+    let endpoint = collector.local_addr().unwrap();
+    let text = format!("[telemetry]\notlp_endpoint = \"http://{endpoint}\"\n");
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Running::start_with(folder, &text, &variables).await;
+    let posted = gateway.post("/messages").json(&super::message("ok"));
+    assert_eq!(json_of(posted).await.0, 202);
+    let told = tokio::time::timeout(super::PATIENCE, collector.accept()).await;
+    assert!(told.is_ok(), "the collector was not told");
+    let asked = tokio::time::timeout(std::time::Duration::ZERO, proxy.accept()).await;
+    assert!(asked.is_err(), "the proxy was asked");
+}

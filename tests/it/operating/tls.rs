@@ -152,21 +152,23 @@ async fn a_certificate_that_is_not_one_is_told_at_the_start() {
 #[tokio::test]
 async fn health_is_asked_over_tls_and_only_of_the_certificate_that_is_configured() {
     let gateway = with_tls("").await;
-    let health = async || {
+    let health = async |folder: &Path| {
         let address = address(&gateway).to_string();
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_sipost"));
         command
             .args(["health", "--config", "sipost.toml"])
             .env_clear()
             .env("SIPOST__HTTP__LISTEN", address)
-            .current_dir(gateway.folder.path());
+            .current_dir(folder);
         command.output().await.unwrap()
     };
-    let ended = health().await;
+    let ended = health(gateway.folder.path()).await;
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
 
-    // As if another program listened there: the key does not fit, so the gateway does not take it.
-    fs::copy(fixture("second.pem"), gateway.path("http.pem")).unwrap();
-    let ended = health().await;
+    // As if another program listened there.
+    let other = tempfile::tempdir().unwrap();
+    put(other.path(), "second");
+    fs::write(other.path().join("sipost.toml"), FILES).unwrap();
+    let ended = health(other.path()).await;
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
 }

@@ -84,3 +84,73 @@ async fn with_a_key_secrets_lie_encrypted_and_without_it_nothing_starts() {
     let post = receiver.posted(1).await.remove(0);
     assert!(post.is_signed_with(&secret));
 }
+
+/// Who has a token chooses where its messages have events posted to. What a receiver of somebody
+/// else believes must not sign that.
+#[tokio::test]
+async fn the_secret_of_a_token_signs_what_its_messages_have_posted() {
+    use super::super::operating::token;
+
+    const FIRST: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    const SECOND: &str = "whsec_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+    let file = |secrets: Option<&str>| {
+        let own = secrets.map(|secrets| format!(", webhook_secret = \"{secrets}\""));
+        let own = token("own & #1", "o", &own.unwrap_or_default());
+        let tokens = format!("[http]\ntokens = [{own}, {}]\n", token("plain", "p", ""));
+        tokens + &configuration(SOON)
+    };
+    let receiver = Receiver::start().await;
+    let mut gateway = Running::start(&file(Some(FIRST))).await;
+    let send = async |gateway: &Running, secret: &str| {
+        let url = receiver.url("/hook?a=b");
+        let body = json!({"target": "ok", "body": "", "webhook": url});
+        let request = gateway.post("/messages").bearer_auth(secret);
+        let (status, ended) = json_of(request.header("prefer", "wait=30").json(&body)).await;
+        assert_eq!((status, &ended["webhook"]), (200, &json!(url)), "{ended}");
+        let id = ended["id"].as_str().unwrap().to_owned();
+        let posts = receiver
+            .wait_for("two events", |posts| {
+                let of_it = posts.iter().filter(|post| post.event()["messageId"] == *id);
+                of_it.count() >= 2
+            })
+            .await;
+        let of_it = posts
+            .into_iter()
+            .filter(|post| post.event()["messageId"] == *id);
+        of_it.collect::<Vec<_>>()
+    };
+    for post in send(&gateway, "o").await {
+        assert_eq!(post.uri, "/hook?a=b");
+        assert!(post.is_signed_with(FIRST) && !post.is_signed_with(OWN_SECRET));
+    }
+    for post in send(&gateway, "p").await {
+        assert!(post.is_signed_with(OWN_SECRET) && !post.is_signed_with(FIRST));
+    }
+    // While receivers change over both sign.
+    gateway.reload(&file(Some(&format!("{SECOND} {FIRST}"))));
+    gateway.line("the configuration was read again").await;
+    for post in send(&gateway, "o").await {
+        assert!(post.is_signed_with(FIRST) && post.is_signed_with(SECOND));
+    }
+    gateway.reload(&file(Some(SECOND)));
+    gateway.line("the configuration was read again").await;
+    receiver.answer(|_| super::receiver::Reply::Status(500, "later"));
+    let posts = send(&gateway, "o").await;
+    assert!(
+        posts
+            .iter()
+            .all(|post| post.is_signed_with(SECOND) && !post.is_signed_with(FIRST))
+    );
+    // What waits when the secret is taken away is signed with no other.
+    gateway.reload(&file(None));
+    gateway.line("the configuration was read again").await;
+    receiver.answer(|_| super::receiver::Reply::Status(200, "thanks"));
+    let before = receiver.posts().len();
+    let posts = send(&gateway, "o").await;
+    assert!(posts.iter().all(|post| post.is_signed_with(OWN_SECRET)));
+    let others = receiver.posts().split_off(before);
+    let id = posts[0].event()["messageId"].clone();
+    for post in others.iter().filter(|post| post.event()["messageId"] != id) {
+        assert!(post.is_signed_with(SECOND), "{post:?}");
+    }
+}
