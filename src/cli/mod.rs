@@ -152,8 +152,8 @@ fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Reads a configuration that a gateway can start with. What is read while one runs is not looked at
-/// in this way: where the store is was decided at the start.
+/// Reads a configuration that a gateway can start with. What is read while one runs is not looked
+/// at in this way: where the store is was decided at the start.
 fn load_to_start(sources: &Sources) -> Result<Loaded, Mistakes> {
     let loaded = settings::load(&Sources {
         checks_store: true,

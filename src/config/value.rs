@@ -83,7 +83,8 @@ pub(super) fn secret() -> String {
     format!("\"{}\"", Secret::MASK)
 }
 
-/// A value as TOML writes it. The keys `secrets` of tables are masked, and the secret parts of URLs.
+/// A value as TOML writes it. The keys `secrets` of tables are masked, and the secret parts of
+/// URLs.
 pub(super) fn literal(value: &Value, secrets: &[&str]) -> String {
     write(value, secrets, masked)
 }

@@ -9,6 +9,7 @@
 
 mod client;
 mod endpoints;
+mod envelope;
 mod guard;
 mod observer;
 mod planner;

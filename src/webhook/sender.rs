@@ -30,7 +30,6 @@ use crate::clock::Clock;
 use crate::message::EndpointId;
 use crate::message::Event;
 use crate::message::Timestamp;
-use crate::message::webhook;
 use crate::store::Attempt;
 use crate::store::Attempted;
 use crate::store::Change;
@@ -242,7 +241,8 @@ impl Sender {
             return Done::Closed(queue, seq);
         };
         let Some(signatures) = signatures else {
-            return self.unsigned(delivery, at).await;
+            let end = self.settle(self.unsigned(delivery, at), at).await;
+            return Done::Ended(queue, seq, end);
         };
         let part_of = delivery.trace.map(|trace| PartOf {
             trace,
@@ -274,60 +274,6 @@ impl Sender {
         };
         let end = self.settle(attempted, now).await;
         Done::Ended(queue, seq, end)
-    }
-
-    /// Counts as an attempt that failed: a secret that comes back signs the next one. No other
-    /// secret may sign, because the receiver may be one of somebody else.
-    async fn unsigned(&self, delivery: DueDelivery, at: Timestamp) -> Done {
-        let words = "the token that asked for this has no webhook_secret any more";
-        let answer = Answer::Silent(words.to_owned());
-        let fate = self
-            .schedule
-            .fate(&answer, delivery.tries, at, rand::random());
-        let attempt = Attempt {
-            number: 0,
-            at,
-            took: Duration::ZERO,
-            status: None,
-            answer: String::new(),
-            error: Some(words.to_owned()),
-        };
-        let (queue, seq) = (delivery.key.queue.clone(), delivery.key.seq);
-        let attempted = Attempted {
-            key: delivery.key,
-            attempt,
-            fate,
-        };
-        Done::Ended(queue, seq, self.settle(attempted, at).await)
-    }
-
-    /// Where to, and signed with what; `None` when nobody is there, and no signature when the secret
-    /// is gone that it would be made with.
-    fn envelope(
-        &self,
-        delivery: &DueDelivery,
-        id: &str,
-        at: Timestamp,
-    ) -> Option<(Url, Option<String>)> {
-        if let Some(webhook) = &delivery.url {
-            let url = webhook::url(webhook).parse().ok()?;
-            let sign = |secret: &SigningSecret| secret.sign(id, at, &delivery.json);
-            let Some(token) = webhook::token(webhook) else {
-                return Some((url, Some(sign(self.own_secret.as_ref()?))));
-            };
-            let client = self.client.borrow();
-            let secrets = client.secrets().get(&token);
-            let signatures = secrets.map(|secrets| {
-                let each: Vec<String> = secrets.iter().map(sign).collect();
-                each.join(" ")
-            });
-            return Some((url, signatures));
-        }
-        let endpoint = delivery.key.queue.parse().ok()?;
-        let known = self.roster.known();
-        let member = known.members.get(&endpoint)?;
-        let url = member.url().filter(|_| member.is_enabled())?.clone();
-        Some((url, Some(member.sign(id, at, &delivery.json))))
     }
 
     /// What posts now. It is used to the end of a post, also when another takes its place.

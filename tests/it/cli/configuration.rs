@@ -119,7 +119,7 @@ async fn help_and_version_end_with_0_and_wrong_usage_with_2() {
     }
 }
 
-/// What the gateway would stop at is said by `check` first, in the same words and with the same code.
+/// What the gateway would stop at is said by `check` first, with the same words and code.
 #[tokio::test]
 async fn check_and_serve_say_no_to_the_same_with_78() {
     let folder = tempfile::tempdir().unwrap();
