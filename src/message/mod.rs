@@ -23,9 +23,9 @@ mod status;
 mod targets;
 mod time;
 mod trace;
-pub mod webhook;
 mod validate;
 mod violations;
+pub mod webhook;
 
 pub use accepted::BodyEncoding;
 pub use accepted::Message;

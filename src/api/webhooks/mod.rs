@@ -59,10 +59,7 @@ pub(super) async fn create(
 }
 
 /// `GET /webhooks`, oldest first. There are few enough for one page.
-pub(super) async fn list(
-    State(api): State<Api>,
-    _: Query<Nothing>,
-) -> Result<Response, ApiError> {
+pub(super) async fn list(State(api): State<Api>, _: Query<Nothing>) -> Result<Response, ApiError> {
     let endpoints = api.webhooks.list().await?;
     Ok(json::ok(&ListView {
         data: endpoints.iter().map(EndpointView::of).collect(),

@@ -44,10 +44,7 @@ const RECOVERY: Shape = Shape {
 };
 
 /// Reads the members of `POST /webhooks`.
-pub(super) fn new_endpoint(
-    api: &Api,
-    bytes: &[u8],
-) -> Result<NewEndpoint, ApiError> {
+pub(super) fn new_endpoint(api: &Api, bytes: &[u8]) -> Result<NewEndpoint, ApiError> {
     let members = members(api, &NEW, bytes)?;
     // Required, so there is one when nothing is wrong.
     let url = members
@@ -174,11 +171,7 @@ fn kinds(value: Value<'_>, violations: &mut Violations) -> Vec<EventKind> {
     kinds
 }
 
-fn accounts(
-    api: &Api,
-    value: Value<'_>,
-    violations: &mut Violations,
-) -> Vec<Arc<str>> {
+fn accounts(api: &Api, value: Value<'_>, violations: &mut Violations) -> Vec<Arc<str>> {
     let mut accounts: Vec<Arc<str>> = Vec::new();
     each_of(value, violations, |from, value, violations| {
         match api.addressing.account(from) {
