@@ -518,7 +518,8 @@ async fn a_database_that_was_put_back_begins_a_new_epoch_while_nobody_works_on_i
     let messages = vec![alone(1), careful(2), later];
     store.accept(vec![submission(messages)]).await.unwrap();
     store.record(vec![sending(1, 1, 1)].into()).await.unwrap();
-    let event = store.events_of(id(1)).await.unwrap().remove(0);
+    let page = store.events_of(id(1), 0, 9.into()).await.unwrap();
+    let event = page.events[0].clone();
     let queue: Arc<str> = "https://app.example/hook".into();
     let mut delivery = suite::webhooks::delivery(&queue, 1, 1);
     delivery.json = event.json;
@@ -536,8 +537,9 @@ async fn a_database_that_was_put_back_begins_a_new_epoch_while_nobody_works_on_i
 
     let store: Arc<dyn Store> = database.replica("only", LEASE);
     assert_eq!(store.epoch(), second);
-    let event = store.events_of(id(1)).await.unwrap().remove(0);
-    let due = store.due(queue, at(10_000), 10).await.unwrap();
+    let page = store.events_of(id(1), 0, 9.into()).await.unwrap();
+    let event = page.events[0].clone();
+    let due = store.due(queue, at(10_000), 9.into()).await.unwrap();
     assert_eq!(due.deliveries[0].json, event.json);
     let expected = [
         (id(1), Status::Sending, 1),

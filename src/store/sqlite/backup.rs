@@ -516,7 +516,8 @@ mod tests {
         let store = folder.open("a.db");
         accept(&store, [1]).await;
         store.record(vec![sending(1, 1, 1)].into()).await.unwrap();
-        let event = store.events_of(id(1)).await.unwrap().remove(0);
+        let page = store.events_of(id(1), 0, 9.into()).await.unwrap();
+        let event = page.events[0].clone();
         let queue: Arc<str> = "https://app.example/hook".into();
         let mut delivery = webhooks::delivery(&queue, 1, 1);
         delivery.json = event.json;
@@ -525,8 +526,9 @@ mod tests {
         store.close().await.unwrap();
         restore(&path, &copy, at(5_000)).unwrap();
         let store = folder.open("a.db");
-        let event = store.events_of(id(1)).await.unwrap().remove(0);
-        let due = store.due(queue, at(10_000), 10).await.unwrap();
+        let page = store.events_of(id(1), 0, 9.into()).await.unwrap();
+        let event = page.events[0].clone();
+        let due = store.due(queue, at(10_000), 9.into()).await.unwrap();
         assert_eq!(due.deliveries[0].json, event.json);
         let json: serde_json::Value = serde_json::from_slice(&event.json).unwrap();
         assert_eq!(json["id"], format!("{}-{:016}", store.epoch(), 1));
