@@ -58,7 +58,9 @@ pub(super) async fn create(
     let messages = messages(&api, &caller, &bytes, trace)?;
     let key = key.map(|key| post::key(&caller, &key, &bytes));
     caller.charge(messages.len().saturating_sub(1));
-    match api.dispatch.accept(messages, key).await? {
+    let permits = caller.message_permits(messages.len(), settings.max_queued)?;
+    let accepting = api.dispatch.accept_within(messages, key, permits);
+    match accepting.await? {
         Admission::Accepted(accepted) => Ok(answer(&accepted)),
         Admission::Replayed(ids) => {
             let mut response = answer(&api.store.load(ids).await?);

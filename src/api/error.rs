@@ -62,6 +62,9 @@ pub enum ApiError {
     /// The client's token, or its address, has sent as much as it may.
     #[error("more requests than the rate allows")]
     RateLimited(Duration),
+    /// The client's token has as much as it may of what all share.
+    #[error("{0}")]
+    ShareUsed(&'static str),
     /// No such thing.
     #[error("{0}")]
     NotFound(&'static str),
@@ -135,6 +138,7 @@ impl ApiError {
             Self::TwoTokens         => ProblemType::InvalidHeader,
             Self::Forbidden(_)      => ProblemType::Forbidden,
             Self::RateLimited(_)    => ProblemType::RateLimited,
+            Self::ShareUsed(_)      => ProblemType::RateLimited,
             Self::NotFound(_)       => ProblemType::NotFound,
             Self::Method            => ProblemType::MethodNotAllowed,
             Self::TooLate           => ProblemType::TooLate,
@@ -155,7 +159,9 @@ impl ApiError {
             Self::Overloaded(wait) | Self::RateLimited(wait) => Some(*wait),
             Self::Store(StoreError::Rejected(_)) => None,
             Self::Store(error) => Some(error.retry_after()),
-            Self::TooManyStreams | Self::KeyInProgress => Some(Duration::from_secs(1)),
+            Self::TooManyStreams | Self::KeyInProgress | Self::ShareUsed(_) => {
+                Some(Duration::from_secs(1))
+            }
             Self::Stopping => Some(Duration::from_secs(5)),
             Self::Invalid(_)
             | Self::Malformed(_)
@@ -198,6 +204,7 @@ impl ApiError {
             | Self::TwoTokens
             | Self::Forbidden(_)
             | Self::RateLimited(_)
+            | Self::ShareUsed(_)
             | Self::NotFound(_)
             | Self::Method
             | Self::TooLate
@@ -233,6 +240,7 @@ impl ApiError {
             | Self::TooLarge(_)
             | Self::Timeout
             | Self::RateLimited(_)
+            | Self::ShareUsed(_)
             | Self::NotFound(_)
             | Self::Method
             | Self::TooLate

@@ -48,6 +48,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::dispatch::Handle;
+use crate::dispatch::QuotaPermit;
 use crate::events::Feed;
 use crate::message::Addressing;
 use crate::message::Agents;
@@ -124,6 +125,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// How often a quiet stream says that it is alive.
     pub heartbeat: Duration,
+    /// Messages that may wait at once.
+    pub max_queued: usize,
     /// Streams at once.
     pub max_streams: usize,
     /// Whom to believe about where requests come from.
@@ -137,6 +140,7 @@ struct StreamPermit {
     /// Canceled when what the caller may see has changed.
     revoked: CancellationToken,
     _room: OwnedSemaphorePermit,
+    _share: Vec<QuotaPermit>,
 }
 
 /// The parts, and what requests share besides.
@@ -174,10 +178,12 @@ impl Api {
 
     /// Room for one more event stream of this caller.
     fn stream_permit(&self, caller: &Caller) -> Result<StreamPermit, ApiError> {
+        let share = caller.stream_permits(self.settings.max_streams)?;
         let permit = self.0.streams.clone().try_acquire_owned();
         Ok(StreamPermit {
             revoked: caller.revoked(),
             _room: permit.map_err(|_| ApiError::TooManyStreams)?,
+            _share: share,
         })
     }
 }

@@ -102,7 +102,9 @@ pub(super) async fn create(
         Answer::Finished(_) => Some(api.feed.follow_to_end(message.id)),
         Answer::Stream(_) => Some(api.feed.follow(message.id)),
     };
-    let message = match api.dispatch.accept(vec![message], key).await? {
+    let permits = caller.message_permits(1, settings.max_queued)?;
+    let accepting = api.dispatch.accept_within(vec![message], key, permits);
+    let message = match accepting.await? {
         Admission::Accepted(messages) => messages.into_iter().next(),
         Admission::Replayed(ids) => return replay(&api, ids.first(), answer).await,
     };

@@ -35,6 +35,7 @@ fn token(token: &config::Token) -> api::Token {
             config::TokenAccess::Read => api::Rights::Read,
         },
         rate: token.rate,
+        share: token.share,
         signs_webhooks: !token.webhook_secrets.is_empty(),
     }
 }

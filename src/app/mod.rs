@@ -372,6 +372,7 @@ fn api_settings(config: &Config) -> api::Settings {
         max_batch_request: config.http.max_batch_request,
         request_timeout: config.http.request_timeout,
         heartbeat: config.http.heartbeat,
+        max_queued: config.delivery.max_queued,
         max_streams: config.http.max_streams,
         proxies: access::proxies(config),
         origins: access::origins(config),

@@ -33,6 +33,9 @@ pub struct Token {
     pub access: TokenAccess,
     /// Requests a second, where a batch counts as many as it has messages; `None` for any number.
     pub rate: Option<f64>,
+    /// Its share of `delivery.max_queued` and `http.max_streams`, above 0 and at most 1; `None` for
+    /// half of them, or all when it is the only token.
+    pub share: Option<f64>,
     /// Sign the events of its messages that name their own webhook, in place of `webhooks.secret`:
     /// `whsec_…` each; two while receivers change over.
     pub webhook_secrets: Vec<Secret>,
@@ -137,6 +140,14 @@ impl Token {
             false => TokenAccess::Full,
         };
         let rate = section.positive("rate");
+        let share = section.positive("share");
+        if share.is_some_and(|share| share > 1.0) {
+            section.wrong(
+                "share",
+                "is more than all",
+                "a number above 0 and at most 1",
+            );
+        }
         let secrets =
             "\"whsec_\" and 24 to 64 bytes in base64, or two of them with a blank between";
         let webhook_secrets =
@@ -148,6 +159,7 @@ impl Token {
             from: has_from.then_some(from),
             access,
             rate,
+            share,
             webhook_secrets: webhook_secrets.unwrap_or_default(),
         })
     }

@@ -9,6 +9,7 @@ use tokio::time::error::Elapsed;
 
 use super::observer::Standing;
 use super::observer::WaitingFor;
+use super::quota::QuotaPermit;
 use crate::message::Message;
 use crate::message::MessageId;
 use crate::store::IdempotencyKey;
@@ -78,6 +79,9 @@ pub enum Command {
         messages: Vec<Arc<Message>>,
         /// What makes a repeated request the same request.
         key: Option<IdempotencyKey>,
+        /// What each of them holds of its client's share until it ends; empty where there are no
+        /// shares.
+        permits: Vec<QuotaPermit>,
         /// Who waits.
         reply: oneshot::Sender<Result<Admission, AcceptError>>,
     },
@@ -120,11 +124,23 @@ impl Handle {
         messages: Vec<Message>,
         key: Option<IdempotencyKey>,
     ) -> Result<Admission, AcceptError> {
+        self.accept_within(messages, key, Vec::new()).await
+    }
+
+    /// Does what [`Self::accept`] does, for a client with a share: each message holds one of
+    /// `permits` until it has ended.
+    pub async fn accept_within(
+        &self,
+        messages: Vec<Message>,
+        key: Option<IdempotencyKey>,
+        permits: Vec<QuotaPermit>,
+    ) -> Result<Admission, AcceptError> {
         let messages = messages.into_iter().map(Arc::new).collect();
         let (reply, answer) = oneshot::channel();
         let command = Command::Accept {
             messages,
             key,
+            permits,
             reply,
         };
         match self.ask(command, answer).await {

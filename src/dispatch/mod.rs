@@ -3,6 +3,7 @@
 mod board;
 mod handle;
 mod observer;
+mod quota;
 mod ready;
 mod run;
 #[cfg(test)]
@@ -17,6 +18,8 @@ pub use observer::Attempted;
 pub use observer::Observer;
 pub use observer::Standing;
 pub use observer::WaitingFor;
+pub use quota::Quota;
+pub use quota::QuotaPermit;
 pub use run::Parts;
 pub use run::Settings;
 pub use run::run;

@@ -164,6 +164,7 @@ impl Stage {
                 max_batch_request: config.http.max_batch_request,
                 request_timeout: Duration::from_millis(1),
                 heartbeat: config.http.heartbeat,
+                max_queued: config.delivery.max_queued,
                 max_streams: 0,
                 proxies: Proxies::default(),
                 origins: Origins::default(),

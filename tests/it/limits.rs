@@ -1,6 +1,11 @@
 //! What is refused when there is too much: told at once, with when to come back.
 
 use serde_json::json;
+use sha2::Digest as _;
+use sha2::Sha256;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::harness::House;
 use crate::harness::Open;
@@ -172,6 +177,101 @@ async fn as_many_streams_as_may_are_open_and_no_more() {
         {}
     })
     .await;
+    gateway.stop().await;
+}
+
+/// The value of `http.tokens` for tokens that are called as they are.
+fn tokens(names: &[&str]) -> String {
+    let hex = |name: &str| {
+        let digest = Sha256::digest(name);
+        digest
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    let token = |name: &&str| format!("{{ name = '{name}', sha256 = '{}' }}", hex(name));
+    let tokens: Vec<_> = names.iter().map(token).collect();
+    format!("http.tokens = [{}]", tokens.join(", "))
+}
+
+#[tokio::test]
+async fn one_token_takes_no_more_than_its_share_of_the_messages_that_may_wait() {
+    let peer = Peer::start().await;
+    peer.script("bob", [Reply::Held(200), Reply::Status(200)]);
+    let house = House::at(&peer)
+        .with("delivery.max_queued = 4")
+        .with(&tokens(&["a", "b"]));
+    let gateway = house.open().await;
+    let post = |token: &'static str, path: &'static str, body: serde_json::Value| {
+        let request = gateway.http.request(reqwest::Method::POST, path);
+        gateway.http.send(request.bearer_auth(token).json(&body))
+    };
+    let message = || json!({"target": "bob", "body": "x"});
+    let batch = |count| json!({"messages": vec![message(); count]});
+    assert_eq!(post("a", "/messages/batch", batch(2)).await.status, 202);
+    let refused = post("a", "/messages", message()).await;
+    assert_eq!((refused.status, refused.problem()), (429, "rate-limited"));
+    assert_eq!(refused.header("Retry-After"), Some("1"));
+    assert_eq!(post("b", "/messages/batch", batch(3)).await.status, 429);
+    assert_eq!(post("b", "/messages", message()).await.status, 202);
+    assert_eq!(post("b", "/messages", message()).await.status, 202);
+    assert_eq!(post("b", "/messages", message()).await.status, 429);
+
+    // What has ended is no longer counted.
+    peer.wait_for("bob", 1).await;
+    peer.release("bob");
+    crate::harness::soon("there is room again", async {
+        while post("a", "/messages", message()).await.status != 202 {}
+    })
+    .await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_only_token_may_have_all_and_a_share_that_is_set_holds() {
+    let peer = Peer::start().await;
+    let whole = tokens(&["a"]);
+    for (tokens, expected) in [
+        (whole.clone(), [200, 200, 503]),
+        (whole.replace(" }", ", share = 0.5 }"), [200, 429, 429]),
+    ] {
+        let house = House::at(&peer).with("http.max_streams = 2").with(&tokens);
+        let gateway = house.open().await;
+        let mut open = Vec::new();
+        for status in expected {
+            let request = gateway.http.request(reqwest::Method::GET, "/events");
+            let request = request
+                .bearer_auth("a")
+                .header("Accept", "text/event-stream");
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), status);
+            open.push(answer);
+        }
+        drop(open);
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_body_trickles_in_keeps_nobody_from_a_stream() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer).with("http.max_streams = 1");
+    let gateway = house.open().await;
+    let address = gateway.http.address();
+    let mut slow = TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "POST /messages HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Accept: text/event-stream\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n"
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // The handler reads the body now.
+    let mut told = [0; 12];
+    crate::harness::soon("100 Continue", slow.read_exact(&mut told))
+        .await
+        .unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100");
+    let _stream = gateway.http.stream("/events").await;
+    drop(slow);
     gateway.stop().await;
 }
 

@@ -8,8 +8,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Grant;
+use super::Used;
 use crate::api::Api;
 use crate::api::error::ApiError;
+use crate::dispatch::Quota;
+use crate::dispatch::QuotaPermit;
 use crate::store::Accounts;
 
 /// Who calls. [`super::guard`] finds out.
@@ -21,6 +24,8 @@ pub(in crate::api) struct Caller {
     /// `None` for anyone.
     grant: Option<Arc<Grant>>,
     revoked: CancellationToken,
+    /// How much it may have of what all share.
+    share: f64,
 }
 
 impl Caller {
@@ -28,13 +33,15 @@ impl Caller {
         Self {
             grant: None,
             revoked,
+            share: 1.0,
         }
     }
 
-    pub(super) fn known(grant: Arc<Grant>) -> Self {
+    pub(super) fn known(grant: Arc<Grant>, share: f64) -> Self {
         Self {
             revoked: grant.revoked.clone(),
             grant: Some(grant),
+            share,
         }
     }
 
@@ -91,6 +98,42 @@ impl Caller {
                 }
             }
         }
+    }
+
+    /// Room for so many more messages of this caller, of `max_queued` for all. Nothing is counted
+    /// for one that may have them all.
+    pub(in crate::api) fn message_permits(
+        &self,
+        count: usize,
+        max_queued: usize,
+    ) -> Result<Vec<QuotaPermit>, ApiError> {
+        let words = "the token has as many messages waiting as its share of delivery.max_queued";
+        self.permits(|used| &used.messages, count, max_queued, words)
+    }
+
+    /// Room for one more event stream of this caller, of `max_streams` for all.
+    pub(in crate::api) fn stream_permits(
+        &self,
+        max_streams: usize,
+    ) -> Result<Vec<QuotaPermit>, ApiError> {
+        let words = "the token has as many event streams open as its share of http.max_streams";
+        self.permits(|used| &used.streams, 1, max_streams, words)
+    }
+
+    fn permits(
+        &self,
+        quota: impl Fn(&Used) -> &Arc<Quota>,
+        count: usize,
+        max: usize,
+        words: &'static str,
+    ) -> Result<Vec<QuotaPermit>, ApiError> {
+        let Some(grant) = self.grant.as_ref().filter(|_| self.share < 1.0) else {
+            return Ok(Vec::new());
+        };
+        // A share is below one, so that what it is of the maximum is in range.
+        let limit = (max as f64 * self.share).ceil() as usize;
+        let permits = quota(&grant.used).take(count, limit);
+        permits.ok_or(ApiError::ShareUsed(words))
     }
 
     /// Counts what a request turned out to be beyond one.

@@ -78,7 +78,7 @@ pub(in crate::api) async fn guard(
         Some(meter) => meter.take(now).map_err(ApiError::RateLimited),
         None => Ok(()),
     });
-    let caller = Caller::known(grant.clone());
+    let caller = Caller::known(grant.clone(), access.share(&grant));
     let mut response = match admitted {
         Ok(()) => {
             request.extensions_mut().insert(caller.clone());

@@ -23,6 +23,8 @@ use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::dispatch::Quota;
+
 pub(super) use caller::Caller;
 pub(super) use guard::guard;
 use meter::Meter;
@@ -54,6 +56,9 @@ pub struct Token {
     pub rights: Rights,
     /// Requests a second; `None` for any number.
     pub rate: Option<f64>,
+    /// Its share of the messages that may wait and of the streams; `None` for half of them, or all
+    /// when it is the only token.
+    pub share: Option<f64>,
     /// Whether it has a secret of its own for the webhooks of its messages.
     pub signs_webhooks: bool,
 }
@@ -78,6 +83,13 @@ pub struct AccessParts {
     pub refused_rate: u32,
 }
 
+/// What a token has of what all share; it stays when the token changes.
+#[derive(Debug, Default)]
+struct Used {
+    messages: Arc<Quota>,
+    streams: Arc<Quota>,
+}
+
 #[derive(Debug)]
 enum Entry {
     Anyone,
@@ -91,6 +103,7 @@ struct Grant {
     /// The accounts of the token, to look in.
     accounts: Option<Accounts>,
     meter: Option<Meter>,
+    used: Arc<Used>,
     /// Canceled when the token is taken back, or allows something else from now on.
     revoked: CancellationToken,
 }
@@ -112,7 +125,14 @@ impl Access {
     fn after(parts: AccessParts, before: Option<&Self>) -> Self {
         let grant = |token: Token| {
             let same = before.and_then(|before| before.grants().find(|old| old.token == token));
-            same.cloned().unwrap_or_else(|| Arc::new(Grant::new(token)))
+            same.cloned().unwrap_or_else(|| {
+                let namesake = before.and_then(|before| {
+                    let mut grants = before.grants();
+                    grants.find(|old| old.token.name == token.name)
+                });
+                let used = namesake.map(|old| old.used.clone());
+                Arc::new(Grant::new(token, used.unwrap_or_default()))
+            })
         };
         let entry = match parts.tokens {
             None => Entry::Anyone,
@@ -140,6 +160,12 @@ impl Access {
         }
     }
 
+    /// How much of what all share a token may have.
+    fn share(&self, grant: &Grant) -> f64 {
+        let is_only = self.grants().nth(1).is_none();
+        grant.token.share.unwrap_or(if is_only { 1.0 } else { 0.5 })
+    }
+
     fn takes_anyone(&self) -> bool {
         matches!(self.entry, Entry::Anyone)
     }
@@ -165,8 +191,9 @@ impl Access {
 }
 
 impl Grant {
-    fn new(token: Token) -> Self {
+    fn new(token: Token, used: Arc<Used>) -> Self {
         Self {
+            used,
             meter: token.rate.map(Meter::new),
             accounts: token
                 .accounts
@@ -189,6 +216,7 @@ mod tests {
             accounts: None,
             rights: Rights::Full,
             rate: Some(1.0),
+            share: None,
             signs_webhooks: false,
         }
     }

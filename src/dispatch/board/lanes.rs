@@ -2,6 +2,7 @@
 
 use super::Board;
 use super::Phase;
+use super::QuotaPermit;
 use crate::message::MessageId;
 use crate::message::Timestamp;
 
@@ -85,10 +86,20 @@ impl Board {
         }
     }
 
+    /// Keeps what this message holds of its client's share until it is forgotten.
+    pub(in crate::dispatch) fn hold(&mut self, id: MessageId, permit: QuotaPermit) {
+        if self.entries.contains_key(&id) {
+            self.permits.insert(id, permit);
+        }
+    }
+
     /// Forgets a message that has ended.
     pub(super) fn forget(&mut self, id: MessageId) {
         self.set_timer(id, None);
         self.leave_schedule(id);
+        if !self.permits.is_empty() {
+            self.permits.remove(&id);
+        }
         if let Some(content) = self.entries.remove(&id).and_then(|entry| entry.content) {
             self.held_bytes = self.held_bytes.saturating_sub(content.weight());
         }

@@ -31,6 +31,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::quota::QuotaPermit;
 use super::ready::Ready;
 use crate::agent::AgentIndex;
 use crate::message::ByMessage;
@@ -55,6 +56,8 @@ pub(super) type AttemptKey = u64;
 #[derive(Debug)]
 pub(super) struct Board {
     entries: ByMessage<Entry>,
+    /// Of clients that have a share of the room.
+    permits: ByMessage<QuotaPermit>,
     lanes: HashMap<Arc<str>, VecDeque<MessageId>>,
     ready: Ready,
     ages: Ages,
@@ -176,6 +179,7 @@ impl Board {
     pub(super) fn new(backoff: Backoff, max_held_bytes: usize) -> Self {
         Self {
             entries: ByMessage::default(),
+            permits: ByMessage::default(),
             lanes: HashMap::new(),
             ready: Ready::default(),
             ages: Ages::default(),

@@ -12,6 +12,7 @@ use super::super::handle::Admission;
 use super::super::handle::CancelError;
 use super::super::handle::Command;
 use super::super::observer::WaitingFor;
+use super::super::quota::QuotaPermit;
 use super::Dispatcher;
 use crate::message::Message;
 use crate::message::MessageId;
@@ -43,6 +44,7 @@ impl Offered {
 pub(super) struct Request {
     pub(super) messages: Vec<Arc<Message>>,
     pub(super) key: Option<IdempotencyKey>,
+    pub(super) permits: Vec<QuotaPermit>,
     pub(super) reply: oneshot::Sender<Result<Admission, AcceptError>>,
 }
 
@@ -53,10 +55,12 @@ impl Dispatcher {
                 Command::Accept {
                     messages,
                     key,
+                    permits,
                     reply,
                 } => self.admit(Request {
                     messages,
                     key,
+                    permits,
                     reply,
                 }),
                 Command::Cancel { id, reply } => self.cancel(id, reply),
@@ -118,13 +122,16 @@ impl Dispatcher {
     /// is not known yet: the board is told by [`Self::answer_requests`].
     pub(super) fn offer_incoming(&mut self, now: Timestamp) {
         while self.offered.has_room()
-            && let Some(request) = self.incoming.pop_front()
+            && let Some(mut request) = self.incoming.pop_front()
         {
             for message in &request.messages {
                 self.offered.messages += 1;
                 self.offered.bytes += message.weight();
                 self.board
                     .offer(message.clone(), request.key.is_some(), now);
+                if let Some(permit) = request.permits.pop() {
+                    self.board.hold(message.id, permit);
+                }
             }
             self.admitted -= request.messages.len();
             self.offered.requests.push(request);
@@ -149,6 +156,7 @@ impl Dispatcher {
                 messages,
                 key,
                 reply,
+                ..
             } = request;
             if let Some(key) = &key {
                 self.keys.remove(key);
