@@ -330,6 +330,7 @@ fn router_in(folder: &std::path::Path) -> Router {
             request_timeout: Duration::from_secs(60),
             heartbeat: config.http.heartbeat,
             max_streams: 0,
+            max_queued: config.delivery.max_queued,
             proxies: Proxies::default(),
             origins: Origins::default(),
         },

@@ -404,6 +404,7 @@ async fn with_tokens(seen: &mut Seen) {
         rights,
         rate,
         signs_webhooks: false,
+        share: None,
     };
     let own = Token {
         accounts: Some([Arc::from("sip:alice@example.com")].into()),
