@@ -12,11 +12,13 @@
 //! | `"Alice" <sip:alice@b.com>`                    | what stands between the brackets            |
 //! | `im:`, `xmpp:`, `mailto:`, `http:` …           | refused: SIP does not go there              |
 //!
-//! Blanks around it are dropped. A domain name in any script becomes its A-labels (RFC 5890).
+//! Blanks around it are dropped. Blanks, dashes and invisible characters of every kind are left out
+//! of numbers; a name with a blank or an invisible character is refused (`visible`). A domain name in any script becomes its A-labels (RFC 5890).
 //! What a URI says about the request rather than about the recipient, its headers and its
 //! `method`, is left out (RFC 3261 §19.1.5 and §8.1.1.1 keep both out of the Request-URI).
 
 mod telephone;
+mod visible;
 
 use std::borrow::Cow;
 
@@ -26,6 +28,7 @@ use super::uri::Scheme;
 use super::uri::Uri;
 use super::uri::UriError;
 use super::uri::escape;
+use visible::refuse_invisible;
 
 /// Why a target cannot be sent to.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -54,6 +57,13 @@ pub enum TargetError {
     /// A `tel:` URI without a number.
     #[error("a tel: target must be a phone number, such as tel:+15551234")]
     NotANumber,
+    /// A blank, a control character or an invisible one where a name stands.
+    #[error(
+        "the target has a blank or an invisible character in a name, U+{:04X}: leave it out, \
+         or write a blank that belongs to the name as %20",
+        u32::from(*.0)
+    )]
+    Invisible(char),
     /// A `<` or `>` without the other.
     #[error("the angle brackets of the target do not enclose a URI")]
     Brackets,
@@ -202,7 +212,7 @@ fn of_user(
 fn host_and_params(domain: &str) -> Result<(Cow<'_, str>, String), TargetError> {
     let (domain, _headers) = domain.split_once('?').unwrap_or((domain, ""));
     let (hostport, params) = match domain.split_once(';') {
-        Some((hostport, params)) => (hostport, about_the_recipient(params)),
+        Some((hostport, params)) => (hostport, about_the_recipient(params)?),
         None => (domain, String::new()),
     };
     Ok((a_labels(hostport)?, params))
@@ -243,39 +253,41 @@ fn user_of(written: Written, userinfo: &str) -> Result<String, TargetError> {
 
 /// In a URI a `;` may mean something to the recipient's domain and stays as it is; in a bare name
 /// it is a character like any other.
-fn push_part(out: &mut String, written: Written, part: &str) -> Result<(), UriError> {
+fn push_part(out: &mut String, written: Written, part: &str) -> Result<(), TargetError> {
+    refuse_invisible(part)?;
     match written {
-        Written::Uri(_) => escape::push(out, part, escape::in_user),
+        Written::Uri(_) => escape::push(out, part, escape::in_user)?,
         Written::Bare | Written::Telephone => {
             let bytes = escape::try_unescape(part)?;
             escape::push_bytes(out, &bytes, |byte| b"+?/".contains(&byte));
-            Ok(())
         }
     }
+    Ok(())
 }
 
 /// Parameters without `method`; of several with one name the last.
-fn about_the_recipient(params: &str) -> String {
-    let name = |param: &str| {
-        param
-            .split('=')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase()
-    };
-    let all: Vec<&str> = params.split(';').collect();
-    let mut out = String::with_capacity(params.len() + 1);
-    for (index, param) in all.iter().enumerate() {
+fn about_the_recipient(params: &str) -> Result<String, TargetError> {
+    let mut kept: Vec<(&str, &str)> = Vec::with_capacity(Uri::MAX_PARAMETERS);
+    for (index, param) in params.split(';').enumerate() {
+        if index == Uri::MAX_PARAMETERS {
+            return Err(UriError::TooMany.into());
+        }
+        let name = param.split('=').next().unwrap_or_default();
         // One without a name is kept for the parser to refuse.
-        let given_again = all[index + 1..]
-            .iter()
-            .any(|later| name(later) == name(param));
-        if param.is_empty() || !(given_again || name(param) == "method") {
+        if !param.is_empty() {
+            kept.retain(|(given, _)| !given.eq_ignore_ascii_case(name));
+        }
+        kept.push((name, param));
+    }
+    let mut out = String::with_capacity(params.len() + 1);
+    for (name, param) in kept {
+        if !name.eq_ignore_ascii_case("method") {
             out.push(';');
             out.push_str(param);
         }
     }
-    out
+    refuse_invisible(&out)?;
+    Ok(out)
 }
 
 /// The host in ASCII. The dot at the end of a fully qualified name is refused: few registrars
@@ -288,6 +300,7 @@ fn a_labels(hostport: &str) -> Result<Cow<'_, str>, TargetError> {
     if host.ends_with('.') {
         return Err(UriError::Host.into());
     }
+    refuse_invisible(hostport)?;
     if host.is_ascii() {
         return Ok(Cow::Borrowed(hostport));
     }
@@ -314,7 +327,8 @@ impl From<UriError> for TargetError {
             | UriError::Host
             | UriError::Port
             | UriError::Parameter
-            | UriError::Header => Self::Uri(error),
+            | UriError::Header
+            | UriError::TooMany => Self::Uri(error),
         }
     }
 }

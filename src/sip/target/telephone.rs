@@ -3,6 +3,9 @@
 use super::TargetError;
 use super::assemble;
 use super::host_and_params;
+use super::visible::is_dash;
+use super::visible::is_invisible;
+use super::visible::refuse_invisible;
 use crate::sip::uri::Scheme;
 use crate::sip::uri::Uri;
 use crate::sip::uri::UriError;
@@ -18,16 +21,14 @@ pub(super) fn without_separators(user: &[u8]) -> Option<String> {
     (only_digits && !user.is_empty()).then_some(number)
 }
 
-/// RFC 3966 §3, `visual-separator`, and what a copied number has besides: blanks and the hyphens
-/// and dashes of typography.
+/// RFC 3966 §3, `visual-separator`, and what a copied number has besides: blanks, dashes and
+/// invisible characters of every kind. A control character other than a tab is no accident of
+/// copying: it stays, and is refused.
 fn is_separator(char: char) -> bool {
-    matches!(
-        char,
-        '-' | '.' | '(' | ')' | ' ' | '\t' | '\u{a0}' | '\u{2000}'..='\u{200b}'
-    ) || matches!(
-        char,
-        '\u{2010}'..='\u{2015}' | '\u{202f}' | '\u{205f}' | '\u{3000}'
-    )
+    match char {
+        '.' | '(' | ')' | '\t' => true,
+        _ => is_dash(char) || is_invisible(char) && !char.is_control(),
+    }
 }
 
 /// Turns what follows `tel:` into a SIP URI at the host of `account`, or at the host that follows
@@ -76,7 +77,10 @@ fn digits_of(number: &str) -> Result<String, TargetError> {
 /// `isub`, `phone-context`, then the others by name (RFC 3966 §3, RFC 3261 §19.1.6).
 fn push_params(user: &mut String, params: &str) -> Result<(), TargetError> {
     let mut all = Vec::new();
-    for param in params.split(';') {
+    for (index, param) in params.split(';').enumerate() {
+        if index == Uri::MAX_PARAMETERS {
+            return Err(UriError::TooMany.into());
+        }
         let (name, value) = match param.split_once('=') {
             Some((name, value)) => (name.to_ascii_lowercase(), Some(value)),
             None => (param.to_ascii_lowercase(), None),
@@ -114,6 +118,7 @@ fn value_of(name: &str, value: &str) -> Result<String, TargetError> {
     if is_number {
         return digits_of(value);
     }
+    refuse_invisible(value)?;
     let bytes = escape::try_unescape(value)?;
     let value = String::from_utf8(bytes).map_err(|_| UriError::Parameter)?;
     // A parameter's value is compared without regard to case (RFC 3966 §4).

@@ -87,6 +87,9 @@ pub enum UriError {
     /// One without a name or without a value.
     #[error("a header in the URI is not name=value")]
     Header,
+    /// More parameters, or more headers, than [`Uri::MAX_PARAMETERS`].
+    #[error("the URI has more than {} parameters or headers", Uri::MAX_PARAMETERS)]
+    TooMany,
 }
 
 /// A place in the text; the length bound makes it fit.
@@ -100,6 +103,10 @@ impl Uri {
     /// How many bytes a URI has at most, as it is given and as it is written. RFC 3261 sets no
     /// bound; real ones stay far below this.
     pub const MAX_LENGTH: usize = 1024;
+
+    /// How many parameters a URI has at most, and how many headers: comparing two URIs looks each
+    /// of them up among the others.
+    pub const MAX_PARAMETERS: usize = 32;
 
     /// Reads one; nothing may stand around it.
     pub fn parse(text: &str) -> Result<Self, UriError> {

@@ -172,6 +172,18 @@ fn n15_a_uri_has_a_length_bound_before_and_after_escaping() {
 }
 
 #[test]
+fn a_uri_has_32_parameters_and_32_headers_at_most() {
+    let params = |count| format!("sip:a@b{}", ";x=1".repeat(count));
+    let headers = |count: usize| format!("sip:a@b?x=1{}", "&x=1".repeat(count - 1));
+    for text in [params(32), headers(32)] {
+        assert_eq!(written(&text), text);
+    }
+    for text in [params(33), headers(33), params(250), headers(250)] {
+        assert_eq!(refusal(&text), UriError::TooMany, "{text}");
+    }
+}
+
+#[test]
 fn p4_the_equivalent_pairs_of_rfc_3261_19_1_4_are_equivalent() {
     for (one, other) in [
         (

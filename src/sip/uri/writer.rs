@@ -64,6 +64,9 @@ impl Writer {
         self.text.push(';');
         let start = self.position();
         for (index, param) in params.split(';').enumerate() {
+            if index == Uri::MAX_PARAMETERS {
+                return Err(UriError::TooMany);
+            }
             if index > 0 {
                 self.text.push(';');
             }
@@ -87,6 +90,9 @@ impl Writer {
         self.text.push('?');
         let start = self.position();
         for (index, header) in headers.split('&').enumerate() {
+            if index == Uri::MAX_PARAMETERS {
+                return Err(UriError::TooMany);
+            }
             if index > 0 {
                 self.text.push('&');
             }
