@@ -14,6 +14,7 @@ mod status;
 mod tests;
 mod tls;
 mod translate;
+mod upgrade;
 mod websocket;
 
 pub use addressing::Accounts;

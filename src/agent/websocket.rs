@@ -13,13 +13,14 @@ use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_util::either::Either;
 
+use super::upgrade;
+use super::upgrade::UpgradeError;
 use crate::sip::Transport;
 
 /// The largest header of a frame that a client writes (RFC 6455 §5.2). A server's buffer holds it
@@ -74,24 +75,16 @@ pub(super) enum DialError {
     #[error("TLS: {0}")]
     Tls(std::io::Error),
     #[error("{0}")]
-    Upgrade(Box<WsError>),
+    Upgrade(UpgradeError),
 }
-
-/// The longest `Retry-After` of a refused upgrade that is believed.
-const LONGEST_REFUSAL: Duration = Duration::from_secs(3_600);
 
 impl DialError {
     /// When a server that refused the upgrade wants to be asked again (RFC 9110 §10.2.3).
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        let Self::Upgrade(error) = self else {
-            return None;
-        };
-        let WsError::Http(response) = error.as_ref() else {
-            return None;
-        };
-        let value = response.headers().get(http::header::RETRY_AFTER)?;
-        let seconds = value.to_str().ok()?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds).min(LONGEST_REFUSAL))
+        match self {
+            Self::Upgrade(error) => error.retry_after(),
+            Self::Timeout(_) | Self::Url | Self::Tcp(_) | Self::Tls(_) => None,
+        }
     }
 }
 
@@ -128,7 +121,7 @@ async fn open(server: &Server, dialing: &Dialing) -> Result<Socket, DialError> {
         .await
         .map_err(DialError::Tcp)?;
     tcp.set_nodelay(true).map_err(DialError::Tcp)?;
-    let stream = match transport(server) {
+    let mut stream = match transport(server) {
         Transport::Ws => Either::Left(tcp),
         Transport::Wss => {
             let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::Url)?;
@@ -137,31 +130,16 @@ async fn open(server: &Server, dialing: &Dialing) -> Result<Socket, DialError> {
             Either::Right(Box::new(tls))
         }
     };
-    upgrade(server, dialing, stream)
+    let early = upgrade::upgrade(&mut stream, &server.url, &dialing.headers)
         .await
-        .map_err(|error| DialError::Upgrade(Box::new(error)))
-}
-
-/// RFC 7118 §4: the subprotocol `sip` is offered, and must be taken.
-async fn upgrade(
-    server: &Server,
-    dialing: &Dialing,
-    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
-) -> Result<Socket, WsError> {
-    let mut request = server.url.as_str().into_client_request()?;
-    let headers = request.headers_mut();
-    headers.insert("Sec-WebSocket-Protocol", HeaderValue::from_static("sip"));
-    for (name, value) in &dialing.headers {
-        headers.append(name.clone(), value.clone());
-    }
+        .map_err(DialError::Upgrade)?;
     let mut config = WebSocketConfig::default();
     config.read_buffer_size = READ_BUFFER;
     config.write_buffer_size = WRITE_BUFFER;
     config.max_write_buffer_size = MAX_WRITE_BUFFER;
     config.max_message_size = Some(dialing.max_frame);
     config.max_frame_size = Some(dialing.max_frame);
-    let (socket, _) = client_async_with_config(request, stream, Some(config)).await?;
-    Ok(socket)
+    Ok(Socket::from_partially_read(stream, early, Role::Client, Some(config)).await)
 }
 
 /// Writes frames one after the other and flushes once.

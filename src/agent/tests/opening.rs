@@ -3,13 +3,18 @@
 use std::time::Duration;
 use std::time::Instant;
 
+use futures_util::StreamExt as _;
 use http::HeaderName;
 use http::HeaderValue;
 use tokio::io::AsyncWriteExt as _;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::stage::House;
 use super::stage::NEVER;
+use super::stage::Peer;
 use super::stage::Setup;
 use super::stage::read_head;
 use crate::clock;
@@ -52,7 +57,7 @@ fn switching(head: &str, more: &str) -> String {
 async fn w1_a_server_that_does_not_take_the_subprotocol_is_not_used() {
     for more in ["", "Sec-WebSocket-Protocol: xmpp\r\n"] {
         let error = comes_back_after(|head| switching(head, more)).await;
-        assert!(error.contains("SubProtocol"), "{error}");
+        assert!(error.contains("subprotocol"), "{error}");
     }
 }
 
@@ -90,6 +95,40 @@ async fn w1_the_upgrade_offers_sip_and_carries_the_headers_of_the_operator() {
     }
 }
 
+/// As OpenSIPS does (`require_origin` of its `proto_ws`).
+#[tokio::test]
+async fn w1_a_server_that_demands_an_origin_is_given_that_of_its_own_page() {
+    let house = House::open().await;
+    let mut stage = Setup::at(&house).start();
+    let mut stream = house.accept().await;
+    let head = read_head(&mut stream).await;
+    let origin = format!("\r\nOrigin: http://127.0.0.1:{}\r\n", house.port());
+    assert!(head.contains(&origin), "the answer is 400 without: {head}");
+    let answer = switching(&head, "Sec-WebSocket-Protocol: sip\r\n").replace(
+        "Connection: Upgrade",
+        "Connection: keep-alive\r\nconnection: upgrade",
+    );
+    // The first frame comes in the same segment as the answer, and is not lost: a ping.
+    let mut bytes = answer.into_bytes();
+    bytes.extend_from_slice(&[0x89, 0x01, b'x']);
+    stream.write_all(&bytes).await.unwrap();
+    let mut peer = Peer {
+        socket: WebSocketStream::from_raw_socket(stream, Role::Server, None).await,
+    };
+    let mut has_pong = false;
+    let register = loop {
+        match peer.socket.next().await.unwrap().unwrap() {
+            Message::Pong(bytes) => has_pong |= &bytes[..] == b"x",
+            Message::Text(text) => break text.as_str().to_owned(),
+            other => panic!("{other:?}"),
+        }
+    };
+    peer.grant(&register).await;
+    stage.up().await;
+    peer.works_for(&mut stage).await;
+    assert!(has_pong);
+}
+
 #[tokio::test]
 async fn an_upgrade_that_is_refused_is_told_with_its_status_and_tried_again() {
     for status in [
@@ -119,7 +158,7 @@ async fn what_is_no_answer_to_an_upgrade_is_told_and_tried_again() {
     }
     let wrong_key = |head: &str| switching(head, "").replace(&accept_key(head), "AAAA");
     let error = comes_back_after(wrong_key).await;
-    assert!(error.contains("Key"), "{error}");
+    assert!(error.contains("Sec-WebSocket-Accept"), "{error}");
 }
 
 /// A header that never ends is not gathered for ever.
