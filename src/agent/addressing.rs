@@ -163,6 +163,22 @@ mod tests {
     }
 
     #[test]
+    fn an_account_that_says_it_is_a_number_is_found_with_and_without_that() {
+        let uri = "sip:+4930@a.example;user=phone";
+        let accounts = Accounts::new([Sender {
+            uri: Uri::parse(uri).unwrap(),
+            max_message: 3_000,
+            setting: "sip.max_message",
+            reserved: 1_000,
+        }]);
+        for from in [uri, "sip:+4930@a.example"] {
+            let recipient = accounts.resolve("bob", Some(from)).unwrap();
+            assert_eq!(recipient.account.as_deref(), Some(uri));
+            assert_eq!(&*recipient.uri, "sip:bob@a.example");
+        }
+    }
+
+    #[test]
     fn from_is_an_account_in_any_spelling_or_refused() {
         assert!(
             accounts()

@@ -13,7 +13,7 @@ use crate::config::PageOrigin;
 /// What the configuration says of who may call.
 pub(super) fn access(config: &Config) -> api::AccessParts {
     let tokens = match &config.http.auth {
-        Auth::Tokens(tokens) => Some(tokens.iter().map(token).collect()),
+        Auth::Tokens(tokens) => Some(tokens.iter().map(|own| token(config, own)).collect()),
         Auth::Loopback | Auth::Anyone => None,
     };
     api::AccessParts {
@@ -23,9 +23,19 @@ pub(super) fn access(config: &Config) -> api::AccessParts {
     }
 }
 
-fn token(token: &config::Token) -> api::Token {
+fn token(config: &Config, token: &config::Token) -> api::Token {
+    // As the account spells it: that is what messages carry.
+    let named = |from: &config::AddressOfRecord| {
+        let mut accounts = config.accounts.iter().map(|account| &account.uri);
+        Arc::from(
+            accounts
+                .find(|uri| uri.is_same(from))
+                .unwrap_or(from)
+                .as_str(),
+        )
+    };
     let own = token.from.as_ref();
-    let accounts = own.map(|own| own.iter().map(|uri| Arc::from(uri.as_str())).collect());
+    let accounts = own.map(|own| own.iter().map(named).collect());
     api::Token {
         name: token.name.as_str().into(),
         sha256: token.sha256,

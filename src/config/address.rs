@@ -5,16 +5,22 @@ use std::fmt;
 use crate::sip::uri::Scheme;
 use crate::sip::uri::Uri;
 
-/// A `sip:` URI with a user, and nothing that would leak into requests: no password, no
-/// parameters, no headers.
+/// A `sip:` URI with a user, and nothing that would leak into requests: no password, no headers,
+/// and no parameters but `user=phone`, which some registrars want in From and To of a number.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct AddressOfRecord(Uri);
 
 impl AddressOfRecord {
-    /// Reads `sip:user@host[:port]`; as in JsSIP the scheme may be left out.
+    /// Reads `sip:user@host[:port][;user=phone]`; as in JsSIP the scheme may be left out.
     pub fn parse(text: &str) -> Option<Self> {
-        let uri = plain(text)?;
-        uri.user().is_some().then_some(Self(uri))
+        let uri = bare(text)?;
+        let fits = uri.params().all(|param| param == ("user", Some("phone")));
+        (fits && uri.params().count() <= 1 && uri.user().is_some()).then_some(Self(uri))
+    }
+
+    /// Whether both are the same address, whether or not one says that it is a number.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.address_of_record() == other.0.address_of_record()
     }
 
     /// The URI.
@@ -58,8 +64,8 @@ pub struct Registrar(Uri);
 impl Registrar {
     /// Reads `sip:host[:port]`; the scheme may be left out.
     pub fn parse(text: &str) -> Option<Self> {
-        let uri = plain(text)?;
-        uri.user().is_none().then_some(Self(uri))
+        let uri = bare(text)?;
+        (uri.params().next().is_none() && uri.user().is_none()).then_some(Self(uri))
     }
 
     /// The registrar of an address where none is configured: its domain.
@@ -84,8 +90,8 @@ impl fmt::Debug for Registrar {
     }
 }
 
-/// A URI of user, host and port only.
-fn plain(text: &str) -> Option<Uri> {
+/// A `sip:` URI without password and headers.
+fn bare(text: &str) -> Option<Uri> {
     let has_scheme = |scheme: &str| {
         let start = text.get(..scheme.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
@@ -95,11 +101,9 @@ fn plain(text: &str) -> Option<Uri> {
         false => Uri::parse(&format!("sip:{text}")),
     };
     let uri = uri.ok()?;
-    let bare = uri.scheme() == Scheme::Sip
-        && uri.password().is_none()
-        && uri.params().next().is_none()
-        && uri.headers().next().is_none();
-    bare.then_some(uri)
+    let fits =
+        uri.scheme() == Scheme::Sip && uri.password().is_none() && uri.headers().next().is_none();
+    fits.then_some(uri)
 }
 
 #[cfg(test)]
@@ -121,6 +125,28 @@ mod tests {
         ] {
             assert!(AddressOfRecord::parse(text).is_some(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_of_record_may_say_that_it_is_a_number() {
+        let address = AddressOfRecord::parse("sip:+4930@example.com;User=Phone").unwrap();
+        assert_eq!(address.as_str(), "sip:+4930@example.com;user=phone");
+        assert_eq!(
+            (address.user(), address.domain()),
+            ("+4930".to_owned(), "example.com")
+        );
+        assert_eq!(Registrar::of(&address).as_str(), "sip:example.com");
+        let plain = AddressOfRecord::parse("sip:+4930@example.com").unwrap();
+        assert!(address.is_same(&plain) && plain != address);
+        for text in [
+            "sip:+4930@example.com;user=ip",
+            "sip:+4930@example.com;user",
+            "sip:+4930@example.com;user=phone;lr",
+            "sip:+4930@example.com;user=phone;user=phone",
+        ] {
+            assert_eq!(AddressOfRecord::parse(text), None, "{text}");
+        }
+        assert_eq!(Registrar::parse("sip:example.com;user=phone"), None);
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Auth {
         };
         for (index, token) in tokens.iter().enumerate() {
             for from in token.from.iter().flatten() {
-                if !accounts.iter().any(|account| account.uri == *from) {
+                if !accounts.iter().any(|account| account.uri.is_same(from)) {
                     let problem = format!("{from} is not a configured account");
                     let path = format!("http.tokens[{index}].from");
                     report.note(&path, &problem, "the uri of an [[account]]", None);

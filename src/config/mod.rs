@@ -174,7 +174,7 @@ fn read_accounts(value: Option<::config::Value>, report: &Report) -> Vec<Account
         let Some(account) = Account::read(section) else {
             continue;
         };
-        if accounts.iter().any(|other| other.uri == account.uri) {
+        if accounts.iter().any(|other| other.uri.is_same(&account.uri)) {
             let problem = "another account has this address";
             report.wrong(&format!("{name}.uri"), problem, "an address of its own");
         }
