@@ -66,7 +66,10 @@ fn request_of_900_bytes() -> Vec<u8> {
 /// With a nonce that is known: what every message costs where the server challenges.
 fn signing(criterion: &mut Criterion) {
     for algorithm in ["MD5", "SHA-256"] {
-        let mut authenticator = Authenticator::new(Some(Credentials::password("alice", "secret")));
+        let mut authenticator = Authenticator::new(
+            Some(Credentials::password("alice", "secret")),
+            "example.com",
+        );
         let signed = Signed {
             method: "MESSAGE",
             uri: "sip:bob@example.com",
@@ -193,6 +196,7 @@ fn settings() -> Settings {
         via_host: "0f1e2d3c4b5a.invalid".to_owned(),
         instance_id: "00000000-0000-4000-8000-000000000001".to_owned(),
         reg_id: 1,
+        outbound: true,
         registration: Policy {
             expires: Duration::from_secs(600),
             retry_min: Duration::from_secs(2),

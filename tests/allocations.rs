@@ -23,6 +23,8 @@ use sipost::sip::UserAgent;
 use sipost::sip::parse;
 use sipost::sip::parse::Limits;
 use sipost::sip::registration::Policy;
+use sipost::sip::target::normalize;
+use sipost::sip::uri::Uri;
 
 #[test]
 fn an_answer_is_read_and_matched_without_allocating() {
@@ -63,6 +65,25 @@ fn a_request_is_written_with_one_allocation_and_kept_with_another() {
     let cost = measure(|| agent.send(now, 1, request));
     // The frame, and the box in which the request waits for a challenge.
     assert_eq!(cost.count_total, 2);
+}
+
+#[test]
+fn a_target_costs_what_its_length_says_however_many_parameters_it_has() {
+    let account = Uri::parse("sip:gateway@b.com").unwrap();
+    let cost = |params: usize| {
+        let target = format!("sip:a@b.com{}", ";p=1".repeat(params));
+        measure(|| drop(normalize(&target, &account))).count_total
+    };
+    let distinct = |params: usize| {
+        let names: String = (0..params).map(|n| format!(";p{n}")).collect();
+        let target = format!("sip:a@b.com{names}");
+        measure(|| drop(normalize(&target, &account))).count_total
+    };
+    assert!(distinct(32) <= distinct(1) + 32, "{}", distinct(32));
+    assert!(cost(32) <= cost(1), "{}", cost(32));
+    // Refused before more of them is looked at.
+    assert!(cost(240) <= 1, "{}", cost(240));
+    assert!(distinct(200) <= 1, "{}", distinct(200));
 }
 
 #[test]
@@ -158,6 +179,7 @@ fn settings() -> Settings {
         via_host: "count.invalid".to_owned(),
         instance_id: "00000000-0000-4000-8000-000000000001".to_owned(),
         reg_id: 1,
+        outbound: true,
         registration: Policy {
             expires: Duration::from_secs(600),
             retry_min: Duration::from_secs(2),

@@ -150,6 +150,7 @@ fn settings() -> Settings {
         via_host: "torture.invalid".to_owned(),
         instance_id: "00000000-0000-4000-8000-000000000001".to_owned(),
         reg_id: 1,
+        outbound: true,
         registration: Policy {
             expires: Duration::from_secs(600),
             retry_min: Duration::from_secs(2),

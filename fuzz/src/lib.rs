@@ -62,11 +62,14 @@ pub fn uri(text: &[u8]) {
 
 /// Answers a challenge, again and again: what is written is one line for each realm.
 pub fn challenge(value: &[u8]) {
-    let mut authenticator = Authenticator::new(Some(Credentials::password("alice", "secret")));
+    let mut authenticator = Authenticator::new(
+        Some(Credentials::password("alice", "secret")),
+        "example.com",
+    );
     let signed = Signed {
-        method: "MESSAGE",
-        uri: "sip:bob@example.com",
-        body: b"hello",
+        method: "REGISTER",
+        uri: "sip:example.com",
+        body: b"",
     };
     let mut rounds = Rounds::default();
     let values: Vec<_> = value.split(|byte| *byte == b'\n').collect();

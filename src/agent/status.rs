@@ -30,6 +30,7 @@ struct Slow {
     state: AgentState,
     since: Timestamp,
     registered_until: Option<Timestamp>,
+    next_attempt_at: Option<Timestamp>,
     last_error: Option<String>,
 }
 
@@ -41,6 +42,7 @@ impl Shown {
             state: AgentState::Connecting,
             since: now,
             registered_until: None,
+            next_attempt_at: None,
             last_error: None,
         };
         Self {
@@ -63,6 +65,7 @@ impl Shown {
             state: slow.state,
             since: slow.since,
             registered_until: slow.registered_until,
+            next_attempt_at: slow.next_attempt_at,
             in_flight: self.in_flight.load(Ordering::Relaxed),
             sent: self.sent.load(Ordering::Relaxed),
             succeeded: self.succeeded.load(Ordering::Relaxed),
@@ -92,6 +95,7 @@ impl Shown {
             if state != AgentState::Registered && state != AgentState::Draining {
                 slow.registered_until = None;
             }
+            slow.next_attempt_at = None;
         });
     }
 
@@ -105,6 +109,10 @@ impl Shown {
 
     pub(super) fn registered_until(&self, until: Timestamp) {
         self.change(|slow| slow.registered_until = Some(until));
+    }
+
+    pub(super) fn next_attempt_at(&self, at: Timestamp) {
+        self.change(|slow| slow.next_attempt_at = Some(at));
     }
 
     pub(super) fn failed_with(&self, error: impl Into<String>) {

@@ -157,8 +157,12 @@ fn settings(
     let username = account.authorization_user.as_str();
     let credentials = match &account.credentials {
         config::Credentials::None => None,
-        config::Credentials::Password(password) => {
-            Some(Credentials::password(username, password.expose()))
+        config::Credentials::Password { password, realm } => {
+            let credentials = Credentials::password(username, password.expose());
+            Some(match realm {
+                Some(realm) => credentials.only_for(realm.as_str()),
+                None => credentials.also_for(&account.realms),
+            })
         }
         // The configuration has checked its digits.
         config::Credentials::Ha1 { ha1, realm } => {
@@ -173,6 +177,7 @@ fn settings(
         via_host: format!("{:012x}.invalid", rand::random::<u64>() >> 16),
         instance_id: agent::instance_id(epoch, &identity.account, number),
         reg_id: 1,
+        outbound: account.outbound,
         registration: Policy {
             expires: account.register_expires,
             retry_min: config.sip.recovery_min,

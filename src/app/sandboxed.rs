@@ -49,7 +49,12 @@ fn sandbox_account(config: &Config, url: &str) -> Option<Account> {
         uri,
         display_name: None,
         authorization_user: user.to_owned(),
-        credentials: config::Credentials::Password(password),
+        credentials: config::Credentials::Password {
+            password,
+            realm: None,
+        },
+        realms: Vec::new(),
+        outbound: true,
         connections: config.sandbox.agents,
         servers: vec![server],
         register_expires: Duration::from_secs(600),

@@ -20,6 +20,10 @@ pub struct Account {
     pub authorization_user: String,
     /// What digest authentication is answered with.
     pub credentials: Credentials,
+    /// Realms that are answered besides the registrar's and the domain.
+    pub realms: Vec<String>,
+    /// Whether agents register with outbound (RFC 5626).
+    pub outbound: bool,
     /// Registered user agents of this account.
     pub connections: u32,
     /// Where they connect to. Never empty.
@@ -43,8 +47,13 @@ pub struct Account {
 pub enum Credentials {
     /// Nothing: a challenge cannot be answered.
     None,
-    /// The password, for any realm.
-    Password(Secret),
+    /// The password, for one realm or for each that may be answered.
+    Password {
+        /// As it is typed.
+        password: Secret,
+        /// Byte for byte as the challenge says it.
+        realm: Option<String>,
+    },
     /// The hash of user name, realm and password, for this realm only.
     Ha1 {
         /// 32 hexadecimal digits (MD5) or 64 (SHA-256, SHA-512-256), in lower case.
@@ -85,6 +94,7 @@ impl Account {
         let display_name = section.text("display_name", "a text of one line", one_line);
         let authorization_user = section.text("authorization_user", "a text of one line", one_line);
         let credentials = Credentials::read(&mut section);
+        let realms = realms(&mut section, &credentials);
         let connections = or_default(&mut section, "connections", 1, 1..=10_000);
         let servers = Server::read_list(&mut section);
         let register_expires = match section.has("register_expires") {
@@ -94,6 +104,10 @@ impl Account {
         let accepted = "a SIP URI without a user, such as \"sip:example.com\"";
         let registrar = section.text("registrar", accepted, Registrar::parse);
         let extra_headers = extra_headers(&mut section);
+        let outbound = match section.has("outbound") {
+            true => section.flag("outbound"),
+            false => section.default("outbound", "true", true),
+        };
         let rate = section.positive("rate");
         let in_flight = or_default(&mut section, "in_flight", 64, 1..=100_000);
         let max_message = section
@@ -106,6 +120,8 @@ impl Account {
             display_name,
             authorization_user: authorization_user.unwrap_or_else(|| uri.user()),
             credentials,
+            realms,
+            outbound,
             connections,
             servers,
             register_expires,
@@ -133,18 +149,14 @@ impl Credentials {
                 section.wrong("ha1", "password is set as well", "one of them");
                 Self::None
             }
-            (Some(_), None, Some(_)) => {
-                section.wrong("realm", "goes with ha1 only", "no realm beside a password");
-                Self::None
-            }
-            (Some(password), None, None) => Self::Password(password),
+            (Some(password), None, realm) => Self::Password { password, realm },
             (None, Some(ha1), Some(realm)) => Self::Ha1 { ha1, realm },
             (None, Some(_), None) => {
                 section.miss("realm", "the realm that ha1 was made for");
                 Self::None
             }
             (None, None, Some(_)) => {
-                section.wrong("realm", "goes with ha1 only", "ha1 beside it, or no realm");
+                section.wrong("realm", "needs a secret", "password or ha1 beside it");
                 Self::None
             }
             (None, None, None) => Self::None,
@@ -197,6 +209,25 @@ fn or_default(
 
 fn one_line(text: &str) -> Option<String> {
     (!text.chars().any(char::is_control)).then(|| text.to_owned())
+}
+
+/// Realms are few: a challenge is compared with each.
+const MAX_REALMS: usize = 16;
+
+fn realms(section: &mut Section<'_>, credentials: &Credentials) -> Vec<String> {
+    let accepted = "at most 16 texts of one line, and none beside realm";
+    let realms = section.texts("realms", accepted, one_line);
+    if realms.len() > MAX_REALMS {
+        section.wrong("realms", "has too many", accepted);
+    }
+    let names_one = matches!(
+        credentials,
+        Credentials::Ha1 { .. } | Credentials::Password { realm: Some(_), .. }
+    );
+    if names_one && !realms.is_empty() {
+        section.wrong("realms", "realm is set, and is the only one", accepted);
+    }
+    realms
 }
 
 fn extra_headers(section: &mut Section<'_>) -> Vec<Header> {

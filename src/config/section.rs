@@ -187,6 +187,12 @@ impl<'a> Section<'a> {
         read.unwrap_or_else(|| words[0].1)
     }
 
+    /// Yes or no; what is neither counts as no.
+    pub(super) fn flag(&mut self, key: &'static str) -> bool {
+        let read = self.required(key, "true or false", value::flag);
+        read.unwrap_or_default()
+    }
+
     /// A text that `parse` takes, or nothing.
     pub(super) fn text<T>(
         &mut self,

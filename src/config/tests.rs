@@ -187,7 +187,7 @@ fn display_name_is_one_line() {
 #[test]
 fn password_is_a_secret_or_a_file() {
     let credentials = |line: &str| with(line).unwrap().credentials;
-    let Credentials::Password(password) = credentials("password = \"se cret\"") else {
+    let Credentials::Password { password, .. } = credentials("password = \"se cret\"") else {
         panic!("no password");
     };
     assert_eq!(password.expose(), "se cret");
@@ -202,7 +202,7 @@ fn password_is_a_secret_or_a_file() {
     let file = folder.path().join("password");
     fs::write(&file, "from a file\r\n").unwrap();
     let line = format!("password_file = \"{}\"", file.display());
-    let Credentials::Password(password) = credentials(&line) else {
+    let Credentials::Password { password, .. } = credentials(&line) else {
         panic!("no password");
     };
     assert_eq!(password.expose(), "from a file");
@@ -236,7 +236,7 @@ fn ha1_needs_the_realm_it_was_made_for() {
     );
     is_one(
         with("realm = \"example.com\""),
-        "account[0].realm: goes with ha1 only",
+        "account[0].realm: needs a secret",
     );
     is_one(
         with("ha1 = \"secret\"\n"),
@@ -248,6 +248,30 @@ fn ha1_needs_the_realm_it_was_made_for() {
     ));
     let both = format!("{ha1}\nrealm = \"a\"\npassword = \"x\"");
     is_one(with(&both), "account[0].ha1: password is set as well");
+}
+
+#[test]
+fn a_password_may_be_for_one_realm_or_for_more_than_the_registrar_s() {
+    let one = with("password = \"x\"\nrealm = \"asterisk\"").unwrap();
+    let Credentials::Password { realm, .. } = one.credentials else {
+        panic!("no password");
+    };
+    assert_eq!(realm.as_deref(), Some("asterisk"));
+    let more = with("password = \"x\"\nrealms = [\"a\", \"b\"]").unwrap();
+    assert_eq!(more.realms, ["a", "b"]);
+    is_one(
+        with("password = \"x\"\nrealm = \"a\"\nrealms = [\"b\"]"),
+        "account[0].realms: realm is set",
+    );
+    let many = format!("password = \"x\"\nrealms = [{}]", "\"a\",".repeat(17));
+    is_one(with(&many), "account[0].realms: has too many");
+}
+
+#[test]
+fn outbound_is_a_flag() {
+    assert!(with("").unwrap().outbound);
+    assert!(!with("outbound = false").unwrap().outbound);
+    is_one(with("outbound = \"no\""), "account[0].outbound:");
 }
 
 #[test]
@@ -705,7 +729,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
     assert_eq!(config.accounts[0].servers.len(), 2);
     assert_eq!(config.accounts[0].rate, Some(50.0));
     assert!(
-        matches!(&config.accounts[0].credentials, Credentials::Password(p) if p.expose() == "[a, b]")
+        matches!(&config.accounts[0].credentials, Credentials::Password { password: p, .. } if p.expose() == "[a, b]")
     );
     assert_eq!(config.accounts[1].servers[0].weight, 3);
     assert_eq!(config.webhooks.schedule, [1, 2].map(Duration::from_secs));
@@ -894,7 +918,10 @@ fn a_file_may_begin_with_a_byte_order_mark_and_end_its_lines_as_windows_does() {
     assert_eq!(config.store.place, Place::Sqlite("a.db".into()));
     let headers = &config.sip.upgrade_headers;
     assert_eq!((headers[0].0.as_str(), headers[1].1.expose()), ("X-A", "d"));
-    let password = Credentials::Password(Secret::new("open sesame"));
+    let password = Credentials::Password {
+        password: Secret::new("open sesame"),
+        realm: None,
+    };
     assert_eq!(config.accounts[0].credentials, password);
     // Nothing but a mark is an empty file.
     let file = folder.path().join("password_file");

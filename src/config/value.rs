@@ -35,6 +35,14 @@ pub(super) fn text_of(value: &Value) -> Option<&str> {
     }
 }
 
+pub(super) fn flag(value: &Value) -> Option<bool> {
+    match &value.kind {
+        ValueKind::Boolean(flag) => Some(*flag),
+        ValueKind::String(text) if is_variable(value) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
 pub(super) fn whole_number(value: &Value) -> Option<u64> {
     match &value.kind {
         ValueKind::I64(number) => u64::try_from(*number).ok(),

@@ -20,6 +20,9 @@ pub struct AgentStatus {
     pub since: Timestamp,
     /// When its registration ends unless refreshed; `None` when it is not registered.
     pub registered_until: Option<Timestamp>,
+    /// When it tries again; `None` unless it backs off.
+    #[serde(default)]
+    pub next_attempt_at: Option<Timestamp>,
     /// Requests written and not answered yet.
     pub in_flight: u32,
     /// Attempts handed to it since start.

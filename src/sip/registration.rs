@@ -175,6 +175,20 @@ impl Registration {
         };
     }
 
+    /// The REGISTER was refused for something that the next one leaves out.
+    pub fn ask_again(&mut self, now: Instant) {
+        self.pending = false;
+        self.ask_now(now);
+    }
+
+    /// When it asks again after a refusal; `None` while it does not wait for that.
+    pub fn waits_until(&self) -> Option<Instant> {
+        match self.state {
+            State::Waiting { ask_at } => Some(ask_at),
+            State::Held { .. } | State::Offline | State::Asking | State::Leaving => None,
+        }
+    }
+
     /// Leaves, until the next connection; whoever asked for it writes the REGISTER that says so
     /// (RFC 3261 §10.2.2).
     pub fn leave(&mut self) {

@@ -41,6 +41,8 @@ impl StatusCode {
     pub const LOOP_DETECTED: Self = Self(482);
     /// 483
     pub const TOO_MANY_HOPS: Self = Self(483);
+    /// 439: the REGISTER asked for outbound, and the first hop does not know it (RFC 5626 §11.6).
+    pub const FIRST_HOP_LACKS_OUTBOUND_SUPPORT: Self = Self(439);
     /// 486
     pub const BUSY_HERE: Self = Self(486);
     /// 500

@@ -235,6 +235,7 @@ impl Agents for Gone {
             state: AgentState::Stopped,
             since: self.0.now(),
             registered_until: None,
+            next_attempt_at: None,
             in_flight: 0,
             sent: 0,
             succeeded: 0,

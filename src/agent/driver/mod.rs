@@ -26,6 +26,7 @@ mod turnstile;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -129,6 +130,8 @@ struct Agent {
     clock: Clock,
     rng: StdRng,
     failures: u32,
+    /// When the next try follows, as it is shown.
+    retry_at: Option<Instant>,
     /// Whether the dispatcher was told that this agent takes jobs.
     is_up: bool,
     drain: bool,
@@ -167,6 +170,7 @@ impl Agent {
             clock: parts.clock,
             rng,
             failures: 0,
+            retry_at: None,
             is_up: false,
             drain: false,
             stop: false,

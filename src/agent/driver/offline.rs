@@ -62,11 +62,12 @@ impl Agent {
     /// Stays away for a while, and for as long as this at least.
     pub(super) async fn stay_away(&mut self, at_least: Duration) -> Phase {
         self.failures = self.failures.saturating_add(1);
-        self.shown.enter(AgentState::Backoff, self.clock.now());
         self.observer.reconnecting();
         let wait = self.recovery.wait(self.failures, self.rng.random());
         let wait = wait.max(at_least);
-        let until = tokio::time::Instant::now() + wait;
+        let until = clock::now() + wait;
+        self.show_backoff(until);
+        let until = tokio::time::Instant::from(until);
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(until) => return Phase::Connecting,

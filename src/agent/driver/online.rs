@@ -55,6 +55,7 @@ enum Parting {
 
 impl Agent {
     pub(super) async fn online(&mut self, socket: Box<Socket>, server: usize) -> Phase {
+        self.retry_at = None;
         self.shown.enter(AgentState::Registering, self.clock.now());
         self.left = false;
         self.forsaken = None;

@@ -2,6 +2,7 @@
 //! trouble.
 
 use std::time::Duration;
+use std::time::Instant;
 
 use tokio_tungstenite::tungstenite::Message;
 
@@ -15,6 +16,7 @@ use crate::message::Outcome;
 use crate::sip::Event;
 use crate::sip::Output;
 use crate::sip::Response;
+use crate::sip::StatusCode;
 
 impl Agent {
     /// Takes everything the machine says: frames to write, and news for the dispatcher.
@@ -52,13 +54,31 @@ impl Agent {
                 self.set_up(self.takes_jobs());
             }
             Event::Unregistered => self.set_up(false),
-            Event::RegistrationFailed { response, retry_at } => {
+            Event::RegistrationFailed {
+                response,
+                refusal,
+                was_signed,
+                retry_at,
+            } => {
                 let wait = retry_at.saturating_duration_since(clock::now());
-                let error = registration_failure(response.as_ref(), wait);
+                let mut error = registration_failure(response.as_ref(), wait);
+                if let Some(refusal) = refusal {
+                    error = format!("{error}: {refusal}");
+                } else if was_signed && is_forbidden(response.as_ref()) {
+                    error.push_str(": the credentials were shown and refused");
+                }
                 match self.is_forsaken_by(response.as_ref()) {
                     true => self.forsaken = Some(error),
                     false => self.fail(&error),
                 }
+            }
+            Event::ChallengeRefused(refusal) => {
+                let error = format!("a message was not sent: {refusal}");
+                let status = self.shown.status();
+                if status.last_error.as_deref() != Some(&error) {
+                    tracing::warn!(agent.id = %status.id, error, "challenge refused");
+                }
+                self.shown.failed_with(error);
             }
             Event::Left => {
                 self.left = true;
@@ -101,14 +121,28 @@ impl Agent {
         !self.drain && !self.stop && !self.moving
     }
 
-    pub(super) fn show_state(&self) {
+    pub(super) fn show_state(&mut self) {
         let state = match (self.drain || self.stop, self.machine.is_registered()) {
             (true, _) => AgentState::Draining,
             (false, true) => AgentState::Registered,
-            (false, false) => AgentState::Registering,
+            (false, false) => match self.machine.waits_until() {
+                Some(retry_at) => return self.show_backoff(retry_at),
+                None => AgentState::Registering,
+            },
         };
+        self.retry_at = None;
         if self.shown.state() != state {
             self.shown.enter(state, self.clock.now());
+        }
+    }
+
+    /// Shows that the next try follows then.
+    pub(super) fn show_backoff(&mut self, retry_at: Instant) {
+        if self.retry_at.replace(retry_at) != Some(retry_at) {
+            let now = self.clock.now();
+            let wait = retry_at.saturating_duration_since(clock::now());
+            self.shown.enter(AgentState::Backoff, now);
+            self.shown.next_attempt_at(now.plus(wait));
         }
     }
 
@@ -136,6 +170,11 @@ fn registration_failure(response: Option<&Response>, wait: Duration) -> String {
         }
         None => "the registrar does not answer".to_owned(),
     }
+}
+
+/// What some registrars answer to a wrong password, in place of another challenge.
+fn is_forbidden(response: Option<&Response>) -> bool {
+    response.is_some_and(|response| response.status == StatusCode::FORBIDDEN)
 }
 
 fn is_success(outcome: &Outcome) -> bool {

@@ -10,6 +10,7 @@ use super::stage::Peer;
 use super::stage::Setup;
 use super::stage::Stage;
 use crate::clock;
+use crate::message::AgentState;
 use crate::sip::testing::value;
 
 /// Connected, with the first REGISTER.
@@ -152,6 +153,38 @@ async fn a13_a_registrar_that_is_never_content_with_our_credentials_is_no_storm(
     }
     assert!(in_a_row > 1);
     assert!(stage.error().contains("401"), "{}", stage.error());
+}
+
+#[tokio::test]
+async fn an_agent_that_was_refused_backs_off_and_says_until_when_and_why() {
+    let (_house, stage, mut peer, register) = asking(|_| {}).await;
+    let challenge = |nonce: u32| {
+        format!("WWW-Authenticate: Digest realm=\"example.com\", nonce=\"{nonce}\"\r\n")
+    };
+    peer.answer(&register, "401 Unauthorized", &challenge(1))
+        .await;
+    let register = peer.request_of("REGISTER").await;
+    assert_eq!(stage.status().state, AgentState::Registering);
+    peer.answer(
+        &register,
+        "401 Unauthorized",
+        &format!("{}Retry-After: 3600\r\n", challenge(2)),
+    )
+    .await;
+    stage.told("the credentials were shown and refused").await;
+    stage.state(AgentState::Backoff).await;
+    let status = stage.status();
+    let next = status.next_attempt_at.expect("a time");
+    assert!(next > status.since.plus(Duration::from_secs(3_000)));
+}
+
+#[tokio::test]
+async fn an_agent_without_credentials_says_so() {
+    let (_house, stage, mut peer, register) =
+        asking(|setup| setup.settings.credentials = None).await;
+    let challenge = "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"1\"\r\n";
+    peer.answer(&register, "401 Unauthorized", challenge).await;
+    stage.told("the account has none").await;
 }
 
 /// A refresh that is refused takes nothing away that still holds.

@@ -38,6 +38,7 @@ use crate::agent::Report;
 use crate::agent::Server;
 use crate::agent::Shown;
 use crate::clock::Clock;
+use crate::message::AgentState;
 use crate::message::AgentStatus;
 use crate::message::Outcome;
 use crate::sip;
@@ -246,6 +247,16 @@ impl Stage {
             }
         };
         soon(told).await;
+    }
+
+    /// Waits until it shows this state.
+    pub(super) async fn state(&self, state: AgentState) {
+        let shown = async {
+            while self.status().state != state {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(shown).await;
     }
 
     /// What it tells the operator about its last failure.

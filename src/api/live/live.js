@@ -89,6 +89,10 @@
         const name = cell(make("strong", agent.id), make("small", agent.account), make("small", agent.server));
         const state = cell(badge(agent.state, STATE[agent.state] || "warn"));
         if (agent.lastError && agent.state !== "registered") state.append(make("small", agent.lastError, "bad"));
+        if (agent.nextAttemptAt) {
+          const wait = (Date.parse(agent.nextAttemptAt) - Date.now()) / 1000;
+          state.append(make("small", "again in " + duration(Math.max(0, wait))));
+        }
         const since = duration((Date.now() - Date.parse(agent.since)) / 1000);
         row.append(name, state, numeric(agent.inFlight), numeric(agent.succeeded), numeric(agent.failed), cell(since));
         return row;

@@ -451,6 +451,7 @@ fn a_user_agent_of_ours_registers_and_pays_for_one_challenge_only() {
         max_message: 16_384,
         instance_id: "1".to_owned(),
         reg_id: 1,
+        outbound: true,
         registration: Policy {
             expires: Duration::from_secs(600),
             retry_min: Duration::from_secs(2),

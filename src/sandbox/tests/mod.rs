@@ -77,7 +77,7 @@ impl Signer {
     fn new(user: &str, password: &str) -> Self {
         let credentials = Credentials::password(user, password);
         Self {
-            authenticator: Authenticator::new(Some(credentials)),
+            authenticator: Authenticator::new(Some(credentials), "sandbox.test"),
             rounds: Rounds::default(),
         }
     }

@@ -20,6 +20,9 @@
 //! their nonces without a word. Whatever a server says, a request is signed a bounded number of
 //! times.
 //!
+//! Which realms are answered at all is said in `realms`: nothing is remembered of the others, and so
+//! nothing is signed ahead for them.
+//!
 //! Signed ahead is what falls into the same protection space. For a proxy that is every request
 //! (RFC 3261 §22.3), for a server those to the same host, and registrations on their own:
 //! registrars are seldom the same server as the one that takes messages, and their answers are
@@ -31,6 +34,7 @@ use super::challenge::Challenge;
 use super::choice::Choice;
 use super::credentials::Credentials;
 use super::params;
+use super::realms::Realms;
 use super::response;
 use super::response::Once;
 use super::response::Signed;
@@ -43,10 +47,14 @@ const MAX_SPACES: usize = 16;
 /// How many HA1 are remembered.
 const MAX_HA1: usize = 16;
 
+/// How many characters of a peer's realm are told.
+const MAX_SHOWN: usize = 64;
+
 /// Signs the requests of one user agent.
 #[derive(Debug)]
 pub struct Authenticator {
     credentials: Option<Credentials>,
+    realms: Realms,
     /// The one used last is the last.
     spaces: Vec<Space>,
     ha1: Vec<(Hash, Vec<u8>, Hex)>,
@@ -55,7 +63,7 @@ pub struct Authenticator {
 }
 
 /// Why a challenge is not answered: the request has failed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// The user agent has no credentials.
     #[error("the server asks for credentials, and the account has none")]
@@ -69,12 +77,34 @@ pub enum Refusal {
     /// The credentials are for another realm or another hash function.
     #[error("the server asks for credentials of another realm or algorithm")]
     ForeignRealm,
+    /// Neither the registrar nor the configuration has named the realm.
+    #[error(
+        "the realm \"{realm}\" asks for credentials: it is neither the registrar's nor the \
+         account's domain, nor in the account's realms"
+    )]
+    UntrustedRealm {
+        /// Its beginning.
+        realm: String,
+    },
+    /// The realm has used a stronger one before.
+    #[error("the realm asks for a weaker algorithm than it has used before")]
+    Weaker,
     /// They were sent and did not convince.
-    #[error("the server refuses the credentials")]
+    #[error("the credentials were shown and refused: the password or the user name is wrong")]
     Rejected,
     /// Challenged over and over.
     #[error("the server never stops asking for credentials")]
     TooManyRounds,
+}
+
+impl Refusal {
+    pub(super) fn untrusted(realm: &[u8]) -> Self {
+        let realm = String::from_utf8_lossy(realm);
+        let shown = realm.chars().filter(|char| !char.is_control());
+        Self::UntrustedRealm {
+            realm: shown.take(MAX_SHOWN).collect(),
+        }
+    }
 }
 
 /// Where credentials are valid (RFC 3261 §22.1: a realm, and who asks).
@@ -105,10 +135,11 @@ struct Space {
 }
 
 impl Authenticator {
-    /// A user agent with these credentials, or with none.
-    pub fn new(credentials: Option<Credentials>) -> Self {
+    /// A user agent of this domain with these credentials, or with none.
+    pub fn new(credentials: Option<Credentials>, domain: &str) -> Self {
         Self {
             credentials,
+            realms: Realms::new(domain),
             spaces: Vec::new(),
             ha1: Vec::new(),
             next_id: 0,
@@ -133,14 +164,18 @@ impl Authenticator {
         if !rounds.begin() {
             return Err(Refusal::TooManyRounds);
         }
+        let check =
+            |challenge: &Challenge| self.realms.check(credentials, signed.method, challenge);
         let mut choice = Choice::default();
         for value in server {
-            choice.consider(credentials, &scope_of_server(signed), value);
+            choice.consider(&scope_of_server(signed), value, check);
         }
         for value in proxy {
-            choice.consider(credentials, &Scope::Proxy, value);
+            choice.consider(&Scope::Proxy, value, check);
         }
         for (scope, challenge) in choice.finish()? {
+            self.realms.learn(signed.method, &challenge);
+            self.forget_weaker(&challenge);
             self.answer(rounds, scope, challenge)?;
         }
         Ok(())
@@ -187,6 +222,14 @@ impl Authenticator {
                 space.write(credentials, &ha1, signed, cnonce, out);
             }
         }
+    }
+
+    /// What is signed ahead for this realm is signed no more weakly than it asks for now.
+    fn forget_weaker(&mut self, challenge: &Challenge) {
+        self.spaces.retain(|space| {
+            space.challenge.realm != challenge.realm
+                || space.challenge.algorithm.hash >= challenge.algorithm.hash
+        });
     }
 
     fn answer(

@@ -5,28 +5,41 @@ use super::authenticator::Scope;
 use super::challenge;
 use super::challenge::Asked;
 use super::challenge::Challenge;
-use super::credentials::Credentials;
+
+/// How many challenges of a response are looked at.
+const MAX_CHALLENGES: usize = 16;
 
 /// The strongest challenge of each realm that can be answered.
 #[derive(Default)]
 pub(super) struct Choice {
     best: Vec<(Scope, Challenge)>,
-    unsupported: bool,
-    foreign: bool,
+    considered: usize,
+    /// Why the others are not answered; of several reasons the one that says most.
+    refusal: Option<Refusal>,
 }
 
 impl Choice {
-    /// Takes the challenges of a header value into account.
-    pub(super) fn consider(&mut self, credentials: &Credentials, scope: &Scope, value: &[u8]) {
+    /// Takes the challenges of a header value into account; `check` says which may be answered.
+    pub(super) fn consider(
+        &mut self,
+        scope: &Scope,
+        value: &[u8],
+        check: impl Fn(&Challenge) -> Result<(), Refusal>,
+    ) {
         for asked in challenge::parse(value) {
-            let Asked::Digest(challenge) = asked else {
-                self.unsupported = true;
-                continue;
+            self.considered += 1;
+            if self.considered > MAX_CHALLENGES {
+                return;
+            }
+            let challenge = match asked {
+                Asked::Digest(challenge) => challenge,
+                Asked::Unknown => {
+                    self.refuse(Refusal::Unsupported);
+                    continue;
+                }
             };
-            let answerable = credentials.is_for(&challenge.realm)
-                && credentials.can_hash(challenge.algorithm.hash);
-            if !answerable {
-                self.foreign = true;
+            if let Err(refusal) = check(&challenge) {
+                self.refuse(refusal);
                 continue;
             }
             let same = self
@@ -44,13 +57,17 @@ impl Choice {
         }
     }
 
+    fn refuse(&mut self, refusal: Refusal) {
+        if matches!(self.refusal, None | Some(Refusal::Unsupported)) {
+            self.refusal = Some(refusal);
+        }
+    }
+
     /// What is to be answered.
     pub(super) fn finish(self) -> Result<Vec<(Scope, Challenge)>, Refusal> {
-        match (self.best.is_empty(), self.foreign, self.unsupported) {
-            (false, _, _) => Ok(self.best),
-            (true, true, _) => Err(Refusal::ForeignRealm),
-            (true, false, true) => Err(Refusal::Unsupported),
-            (true, false, false) => Err(Refusal::NoChallenge),
+        match self.best.is_empty() {
+            false => Ok(self.best),
+            true => Err(self.refusal.unwrap_or(Refusal::NoChallenge)),
         }
     }
 }

@@ -12,6 +12,8 @@ pub struct Credentials {
     username: String,
     /// The only realm that is answered, if there is one.
     realm: Option<String>,
+    /// Realms that are answered besides those of the registrar and the domain.
+    also: Vec<String>,
     secret: Secret,
 }
 
@@ -28,12 +30,13 @@ enum Secret {
 pub struct Ha1Error;
 
 impl Credentials {
-    /// With a password, which answers any realm.
+    /// With a password, which answers any realm that may be answered.
     pub fn password(username: impl Into<String>, password: impl Into<String>) -> Self {
         let secret = Secret::Password(password.into());
         Self {
             username: username.into(),
             realm: None,
+            also: Vec::new(),
             secret,
         }
     }
@@ -53,16 +56,25 @@ impl Credentials {
         Ok(Self {
             username: username.into(),
             realm: Some(realm.into()),
+            also: Vec::new(),
             secret,
         })
     }
 
-    /// Answers this realm only. Without it whoever can challenge us, a recipient among them, may
-    /// collect answers and guess at the password.
+    /// Answers this realm only, whoever names it.
     #[must_use]
     pub fn only_for(self, realm: impl Into<String>) -> Self {
         Self {
             realm: Some(realm.into()),
+            ..self
+        }
+    }
+
+    /// Answers these realms too when a request other than REGISTER is challenged for them.
+    #[must_use]
+    pub fn also_for(self, realms: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            also: realms.into_iter().map(Into::into).collect(),
             ..self
         }
     }
@@ -77,6 +89,12 @@ impl Credentials {
         self.realm
             .as_ref()
             .is_none_or(|only| only.as_bytes() == realm)
+    }
+
+    /// Whether this realm was configured.
+    pub(super) fn names(&self, realm: &[u8]) -> bool {
+        let mut named = self.realm.iter().chain(&self.also);
+        named.any(|named| named.as_bytes() == realm)
     }
 
     /// Whether a challenge with this hash function can be answered.

@@ -7,6 +7,7 @@
 //! | `response`      | the formula                                                             |
 //! | `credentials`   | who we are                                                              |
 //! | `challenge`     | what a server asks                                                      |
+//! | `realms`        | which realms are answered, and how well at least                        |
 //! | `choice`        | which of several challenges is answered                                 |
 //! | `rounds`        | what one request has been through                                       |
 //! | `authenticator` | the client: answers challenges, and signs ahead of the next one         |
@@ -22,6 +23,7 @@ mod choice;
 mod credentials;
 mod guard;
 mod params;
+mod realms;
 mod response;
 mod rounds;
 

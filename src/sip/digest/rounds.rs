@@ -34,7 +34,7 @@ impl Rounds {
     }
 
     /// Whether the request is signed for anybody.
-    pub(super) fn has_signatures(&self) -> bool {
+    pub(in crate::sip) fn has_signatures(&self) -> bool {
         self.signatures.iter().any(Option::is_some)
     }
 

@@ -11,7 +11,26 @@ use super::*;
 const PASSWORD: &str = "wonderland 🐇";
 
 fn alice() -> Authenticator {
-    Authenticator::new(Some(Credentials::password("alice", PASSWORD)))
+    answering(Credentials::password("alice", PASSWORD))
+}
+
+/// A user agent that the realms of these tests belong to.
+fn answering(credentials: Credentials) -> Authenticator {
+    let realms = [
+        "r",
+        "r é",
+        "one",
+        "two",
+        "three",
+        "s",
+        "p",
+        "a b",
+        "a \"b\", \\c",
+        "testrealm@host.com",
+        "http-auth@example.org",
+        "api@example.org",
+    ];
+    Authenticator::new(Some(credentials.also_for(realms)), "example.com")
 }
 
 fn message() -> Signed<'static> {
@@ -103,7 +122,7 @@ fn response_of(
     signed: Signed<'_>,
     cnonce: &str,
 ) -> String {
-    let mut authenticator = Authenticator::new(Some(credentials));
+    let mut authenticator = answering(credentials);
     let mut request = Request::signing(&mut authenticator, signed);
     request.server(&[challenge]).unwrap();
     let mut out = Vec::new();
@@ -185,8 +204,7 @@ fn a2_the_examples_of_rfc_7616_3_9_1_are_answered() {
 /// With the values of erratum 4897: the printed ones were made with a truncated SHA-512.
 #[test]
 fn a2_the_example_of_rfc_7616_3_9_2_is_answered_with_a_hashed_user_name() {
-    let mut authenticator =
-        Authenticator::new(Some(Credentials::password("Jäsøn Doe", "Secret, or not?")));
+    let mut authenticator = answering(Credentials::password("Jäsøn Doe", "Secret, or not?"));
     let signed = Signed {
         method: "GET",
         uri: "/doe.json",
@@ -519,7 +537,7 @@ fn a8_odd_spellings_of_a_challenge_say_the_same() {
 
 #[test]
 fn a9_quotes_and_backslashes_in_realm_and_user_name_survive() {
-    let mut authenticator = Authenticator::new(Some(Credentials::password(r#"al"i\ce"#, PASSWORD)));
+    let mut authenticator = answering(Credentials::password(r#"al"i\ce"#, PASSWORD));
     let mut request = Request::new(&mut authenticator);
     let challenge = r#"Digest realm="a \"b\", \\c", nonce="n", qop="auth", opaque="""#;
     request.server(&[challenge]).unwrap();
@@ -581,7 +599,7 @@ fn a12_what_is_no_digest_challenge_is_refused_at_once() {
         assert_eq!(request.server(&values), Err(refusal), "{values:?}");
         assert!(request.lines().is_empty());
     }
-    let mut nobody = Authenticator::new(None);
+    let mut nobody = Authenticator::new(None, "example.com");
     let mut request = Request::new(&mut nobody);
     let challenge = r#"Digest realm="r", nonce="n""#;
     assert_eq!(request.server(&[challenge]), Err(Refusal::NoCredentials));
@@ -592,7 +610,7 @@ fn a12_an_ha1_answers_its_realm_and_hash_only() {
     let hex = response::ha1(Hash::Md5, b"alice", b"r", PASSWORD.as_bytes());
     let ha1 = std::str::from_utf8(hex.as_bytes()).unwrap();
     let credentials = Credentials::ha1("alice", "r", &ha1.to_uppercase()).unwrap();
-    let mut authenticator = Authenticator::new(Some(credentials));
+    let mut authenticator = answering(credentials);
     let mut request = Request::new(&mut authenticator);
     let sha = r#"Digest realm="r", nonce="1", algorithm=SHA-256"#;
     let elsewhere = r#"Digest realm="x", nonce="2", algorithm=MD5"#;
@@ -625,7 +643,11 @@ fn a13_no_request_is_challenged_for_ever_and_nothing_grows() {
     assert_eq!(outcomes.last(), Some(&Err(Refusal::TooManyRounds)));
 
     for realm in 0..100 {
-        let mut request = Request::new(&mut authenticator);
+        let register = Signed {
+            method: "REGISTER",
+            ..message()
+        };
+        let mut request = Request::signing(&mut authenticator, register);
         request
             .proxy(&[&format!(r#"Digest realm="{realm}", nonce="n""#)])
             .unwrap();
@@ -635,6 +657,117 @@ fn a13_no_request_is_challenged_for_ever_and_nothing_grows() {
             "{lines:?}"
         );
     }
+}
+
+fn register() -> Signed<'static> {
+    Signed {
+        method: "REGISTER",
+        uri: "sip:example.com",
+        body: b"",
+    }
+}
+
+fn stranger() -> Authenticator {
+    Authenticator::new(
+        Some(Credentials::password("alice", PASSWORD)),
+        "example.com",
+    )
+}
+
+#[test]
+fn a15_a_message_is_not_signed_for_a_realm_that_only_its_way_has_named() {
+    let mut authenticator = stranger();
+    let mallory = r#"Digest realm="mallory", nonce="chosen", algorithm=MD5"#;
+    let refused = Err(Refusal::UntrustedRealm {
+        realm: "mallory".to_owned(),
+    });
+    for _ in 0..2 {
+        let mut request = Request::new(&mut authenticator);
+        assert_eq!(request.server(&[mallory]), refused);
+        assert_eq!(request.proxy(&[mallory]), refused);
+        assert!(request.lines().is_empty());
+    }
+    // Beside one that may be answered it is left out.
+    let mut request = Request::new(&mut authenticator);
+    let ours = r#"Digest realm="Example.COM", nonce="n""#;
+    request.server(&[mallory, ours]).unwrap();
+    assert!(request.line().contains("realm=\"Example.COM\""));
+    assert_eq!(Request::new(&mut authenticator).lines().len(), 1);
+    let long = format!(r#"Digest realm="{}", nonce="n""#, "x".repeat(2000));
+    let refusal = Request::new(&mut authenticator).server(&[&long]);
+    assert!(refusal.unwrap_err().to_string().len() < 300);
+}
+
+#[test]
+fn a15_the_registrar_s_realm_the_domain_and_those_configured_are_answered() {
+    let challenge = |realm: &str| format!(r#"Digest realm="{realm}", nonce="n""#);
+    let mut authenticator = stranger();
+    let is_refused = |authenticator: &mut Authenticator, realm: &str| {
+        Request::new(authenticator)
+            .server(&[&challenge(realm)])
+            .is_err()
+    };
+    assert!(is_refused(&mut authenticator, "asterisk"));
+    Request::signing(&mut authenticator, register())
+        .server(&[&challenge("asterisk")])
+        .unwrap();
+    assert!(!is_refused(&mut authenticator, "asterisk"));
+    assert!(is_refused(&mut authenticator, "Asterisk"));
+    assert!(!is_refused(&mut authenticator, "example.com"));
+    assert!(is_refused(&mut authenticator, "example.com.evil"));
+
+    let credentials = Credentials::password("alice", PASSWORD).also_for(["edge"]);
+    let mut authenticator = Authenticator::new(Some(credentials), "example.com");
+    assert!(!is_refused(&mut authenticator, "edge"));
+    let credentials = Credentials::password("alice", PASSWORD).only_for("edge");
+    let mut authenticator = Authenticator::new(Some(credentials), "example.com");
+    assert!(!is_refused(&mut authenticator, "edge"));
+    assert!(is_refused(&mut authenticator, "example.com"));
+    let register = Request::signing(&mut authenticator, register()).server(&[&challenge("x")]);
+    assert_eq!(register, Err(Refusal::ForeignRealm));
+}
+
+#[test]
+fn a16_no_algorithm_is_weaker_than_the_realm_has_used() {
+    let challenge = |algorithm: &str| {
+        format!(r#"Digest realm="example.com", nonce="{algorithm}", algorithm={algorithm}"#)
+    };
+    let mut authenticator = stranger();
+    let mut early = Request::new(&mut authenticator);
+    early.server(&[&challenge("MD5")]).unwrap();
+    Request::signing(&mut authenticator, register())
+        .server(&[&challenge("MD5"), &challenge("SHA-256")])
+        .unwrap();
+    // What was signed ahead with the weaker one is not any more.
+    assert!(Request::new(&mut authenticator).lines().is_empty());
+    let mut request = Request::new(&mut authenticator);
+    for weak in [challenge("MD5"), challenge("MD5-sess")] {
+        assert_eq!(request.server(&[&weak]), Err(Refusal::Weaker));
+        assert_eq!(request.proxy(&[&weak]), Err(Refusal::Weaker));
+    }
+    assert!(request.lines().is_empty());
+    let mut request = Request::new(&mut authenticator);
+    request.server(&[&challenge("SHA-512-256")]).unwrap();
+    let weaker = Request::new(&mut authenticator).server(&[&challenge("SHA-256")]);
+    assert_eq!(weaker, Err(Refusal::Weaker));
+    // The registrar may go back: what it asks for is what the realm uses.
+    Request::signing(&mut authenticator, register())
+        .server(&[&challenge("MD5")])
+        .unwrap();
+    let mut request = Request::new(&mut authenticator);
+    assert_eq!(request.server(&[&challenge("MD5")]), Ok(()));
+}
+
+#[test]
+fn challenges_beyond_sixteen_in_one_response_are_not_looked_at() {
+    let mut authenticator = stranger();
+    let ours = r#"Digest realm="example.com", nonce="n""#;
+    let many = vec![r#"Digest realm="x", nonce="n""#; 16];
+    let first: Vec<&str> = std::iter::once(ours).chain(many.clone()).collect();
+    let last: Vec<&str> = many.into_iter().chain([ours]).collect();
+    assert_eq!(Request::new(&mut authenticator).server(&first), Ok(()));
+    let mut authenticator = stranger();
+    assert!(Request::new(&mut authenticator).server(&last).is_err());
 }
 
 #[test]

@@ -43,6 +43,7 @@ pub(crate) fn settings() -> Settings {
         via_host: "desk.invalid".to_owned(),
         instance_id: "00000000-0000-4000-8000-000000000001".to_owned(),
         reg_id: 1,
+        outbound: true,
         registration: Policy {
             expires: Duration::from_secs(600),
             retry_min: Duration::from_secs(2),
@@ -51,7 +52,9 @@ pub(crate) fn settings() -> Settings {
         user_agent: "sipost/test".to_owned(),
         extra_headers: Vec::new(),
         accepts: Vec::new(),
-        credentials: Some(Credentials::password("alice", "wonderland")),
+        credentials: Some(
+            Credentials::password("alice", "wonderland").also_for(["proxy", "server"]),
+        ),
         max_message: 1 << 20,
         timer_f: TIMER_F,
         limits: Limits::default(),
@@ -213,9 +216,12 @@ impl Desk {
         std::mem::take(&mut self.events)
     }
 
-    /// The one outcome there was, with its key.
+    /// The one outcome there was, with its key; before it may stand why a challenge was refused.
     pub(in crate::sip) fn outcome(&mut self) -> (u64, Outcome) {
-        match self.event() {
+        let mut events = self.events();
+        events.retain(|event| !matches!(event, Event::ChallengeRefused(_)));
+        assert_eq!(events.len(), 1, "{events:#?}");
+        match events.remove(0) {
             Event::Ended { key, outcome } => (key, outcome),
             other => panic!("{other:?}"),
         }

@@ -322,6 +322,7 @@ impl World {
                 Output::Event(
                     Event::Registered { .. }
                     | Event::Unregistered
+                    | Event::ChallengeRefused(_)
                     | Event::RegistrationFailed { .. },
                 ) => {}
             }

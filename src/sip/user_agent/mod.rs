@@ -37,6 +37,7 @@ use self::exchange::Exchanges;
 use self::exchange::Purpose;
 use super::StatusCode;
 use super::digest::Authenticator;
+use super::digest::Refusal;
 use super::digest::Rounds;
 use super::digest::Signed;
 use super::outgoing::Outgoing;
@@ -62,6 +63,8 @@ pub struct UserAgent {
     registration: Registration,
     register_call_id: String,
     register_cseq: u32,
+    /// Whether the server knows outbound, as far as is known.
+    outbound: bool,
     /// What the registrar wants requests to go through (RFC 3608).
     service_route: Vec<String>,
     authenticator: Authenticator,
@@ -79,8 +82,9 @@ impl UserAgent {
             registration: Registration::new(settings.registration),
             register_call_id: call_id,
             register_cseq: 0,
+            outbound: settings.outbound,
             service_route: Vec::new(),
-            authenticator: Authenticator::new(settings.credentials.clone()),
+            authenticator: Authenticator::new(settings.credentials.clone(), settings.domain()),
             exchanges: Exchanges::default(),
             inbound: ServerTransactions::default(),
             outputs: VecDeque::new(),
@@ -127,6 +131,12 @@ impl UserAgent {
     /// for how long, does not count there.
     pub fn handle_other_server(&mut self) {
         self.registration.handle_other_server();
+        self.outbound = self.settings.outbound;
+    }
+
+    /// Until when it stays away from a registrar that refused it; `None` when it does not.
+    pub fn waits_until(&self) -> Option<Instant> {
+        self.registration.waits_until()
     }
 
     /// The connection is gone, and every open transaction with it.
@@ -227,49 +237,64 @@ impl UserAgent {
         mut exchange: Exchange,
         message: &Message<'_>,
     ) {
-        if self.answers_challenge(status, &mut exchange, message) {
-            let cseq = match exchange.purpose {
-                Purpose::Message(_) => exchange.cseq + 1,
-                Purpose::Register | Purpose::Leave => self.next_register_cseq(),
-            };
-            let (purpose, rounds) = (exchange.purpose, exchange.rounds);
-            let is_written = self.write(now, purpose, cseq, rounds, exchange.request);
-            // A request that becomes too large by its credentials has been refused without them.
-            if let (false, Purpose::Message(key)) = (is_written, purpose) {
-                self.end(key, Outcome::Answered(Response::of(message)));
+        let refusal = match self.answer_challenge(status, &mut exchange, message) {
+            Some(Ok(())) => {
+                let cseq = match exchange.purpose {
+                    Purpose::Message(_) => exchange.cseq + 1,
+                    Purpose::Register | Purpose::Leave => self.next_register_cseq(),
+                };
+                let (purpose, rounds) = (exchange.purpose, exchange.rounds);
+                let is_written = self.write(now, purpose, cseq, rounds, exchange.request);
+                // A request that becomes too large by its credentials has been refused without them.
+                if let (false, Purpose::Message(key)) = (is_written, purpose) {
+                    self.end(key, Outcome::Answered(Response::of(message)));
+                }
+                return;
             }
-            return;
-        }
+            Some(Err(refusal)) => Some(refusal),
+            None => None,
+        };
         self.authenticator.handle_info(
             &exchange.rounds,
             message.all("Authentication-Info"),
             message.all("Proxy-Authentication-Info"),
         );
         match exchange.purpose {
-            Purpose::Message(key) => self.end(key, Outcome::Answered(Response::of(message))),
-            Purpose::Register => self.registered(now, status, message),
+            Purpose::Message(key) => {
+                let told = refusal.map(Event::ChallengeRefused).map(Output::Event);
+                self.outputs.extend(told);
+                self.end(key, Outcome::Answered(Response::of(message)));
+            }
+            Purpose::Register => {
+                let answer = register::Answer {
+                    message,
+                    refusal,
+                    was_signed: exchange.rounds.has_signatures(),
+                };
+                self.registered(now, status, answer);
+            }
             Purpose::Leave => self.outputs.push_back(Output::Event(Event::Left)),
         }
     }
 
-    /// Whether a response is a challenge that is worth another round (RFC 3261 §22).
-    fn answers_challenge(
+    /// Answers a challenge that is worth another round (RFC 3261 §22); `None` when the response is
+    /// none.
+    fn answer_challenge(
         &mut self,
         status: StatusCode,
         exchange: &mut Exchange,
         message: &Message<'_>,
-    ) -> bool {
+    ) -> Option<Result<(), Refusal>> {
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {}
-            _ => return false,
+            _ => return None,
         }
-        let answered = self.authenticator.handle_challenge(
+        Some(self.authenticator.handle_challenge(
             &mut exchange.rounds,
             signed(&exchange.request),
             message.all("WWW-Authenticate"),
             message.all("Proxy-Authenticate"),
-        );
-        answered.is_ok()
+        ))
     }
 
     /// Writes a request in a transaction of its own. Timer F begins with each first write

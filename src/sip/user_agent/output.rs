@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::sip::Response;
+use crate::sip::digest::Refusal;
 use crate::sip::respond::Received;
 
 /// What a user agent says.
@@ -28,9 +29,16 @@ pub enum Event {
     RegistrationFailed {
         /// What the registrar said; `None` when it said nothing.
         response: Option<Response>,
+        /// Why its challenge was not answered; `None` when it was none.
+        refusal: Option<Refusal>,
+        /// Whether the request showed credentials.
+        was_signed: bool,
         /// When the next try follows.
         retry_at: Instant,
     },
+    /// The challenge of a request other than REGISTER was not answered, for this reason. How the
+    /// request ended is told next.
+    ChallengeRefused(Refusal),
     /// A request that was handed to [`UserAgent::send`](super::UserAgent::send) is over. Each is
     /// told exactly once.
     Ended {

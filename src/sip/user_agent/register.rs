@@ -13,6 +13,7 @@ use super::exchange::Purpose;
 use crate::sip::Outgoing;
 use crate::sip::Response;
 use crate::sip::StatusCode;
+use crate::sip::digest;
 use crate::sip::digest::Rounds;
 use crate::sip::headers::Contact;
 use crate::sip::headers::NameAddr;
@@ -30,6 +31,15 @@ const LONGEST_GRANT: Duration = Duration::from_secs(7 * 86_400);
 
 /// Entries of a Service-Route that are kept: more hops than that no message needs.
 const MAX_ROUTES: usize = 16;
+
+/// The final answer to a REGISTER.
+pub(super) struct Answer<'a, 'm> {
+    pub message: &'a Message<'m>,
+    /// Why its challenge was not answered.
+    pub refusal: Option<digest::Refusal>,
+    /// Whether the REGISTER showed credentials.
+    pub was_signed: bool,
+}
 
 impl UserAgent {
     /// Registers anew at once.
@@ -81,22 +91,27 @@ impl UserAgent {
 
     fn register_head(&self, from_tag: &str, expires: u64) -> Vec<u8> {
         let settings = &self.settings;
+        let (reg_id, supported) = match self.outbound {
+            true => (format!("reg-id={};", settings.reg_id), "path, outbound"),
+            false => (String::new(), "path"),
+        };
         let mut head = Vec::with_capacity(768);
         // Writing to memory cannot fail.
         let _ = write!(
             head,
             "Max-Forwards: 70\r\nTo: <{aor}>\r\nFrom: {from};tag={from_tag}\r\n\
              Call-ID: {call_id}\r\n\
-             Contact: <sip:{user}@{host};transport=ws>;reg-id={reg_id};\
+             Contact: <sip:{user}@{host};transport=ws>;{reg_id}\
              +sip.instance=\"<urn:uuid:{instance}>\";expires={expires}\r\n\
-             Expires: {expires}\r\nAllow: {allow}\r\nSupported: path, outbound\r\n\
+             Expires: {expires}\r\nAllow: {allow}\r\nSupported: {supported}\r\n\
              User-Agent: {agent}\r\n",
             aor = settings.aor,
             from = settings.from,
             call_id = self.register_call_id,
             user = settings.contact_user,
             host = settings.via_host,
-            reg_id = settings.reg_id,
+            reg_id = reg_id,
+            supported = supported,
             instance = settings.instance_id,
             allow = respond::allow(settings),
             agent = settings.user_agent,
@@ -108,8 +123,15 @@ impl UserAgent {
     }
 
     /// What the registrar's final answer means.
-    pub(super) fn registered(&mut self, now: Instant, status: StatusCode, message: &Message<'_>) {
+    pub(super) fn registered(&mut self, now: Instant, status: StatusCode, answer: Answer<'_, '_>) {
+        let message = answer.message;
         let jitter = self.rng.random();
+        if status == StatusCode::FIRST_HOP_LACKS_OUTBOUND_SUPPORT && self.outbound {
+            // RFC 5626 §4.2.1: register again without it.
+            self.outbound = false;
+            self.registration.ask_again(now);
+            return self.register_if_due(now);
+        }
         let change = if status.is_success() {
             let granted = self.granted(message);
             if !granted.is_zero() {
@@ -126,7 +148,7 @@ impl UserAgent {
             self.registration.handle_refused(now, refusal, jitter)
         };
         if let Some(change) = change {
-            self.tell(change, Some(message));
+            self.tell(change, Some(answer));
         }
         self.register_if_due(now);
     }
@@ -173,9 +195,11 @@ impl UserAgent {
         .min(LONGEST_GRANT)
     }
 
-    pub(super) fn tell(&mut self, change: Change, message: Option<&Message<'_>>) {
+    pub(super) fn tell(&mut self, change: Change, answer: Option<Answer<'_, '_>>) {
         let failed = |retry_at| Event::RegistrationFailed {
-            response: message.map(Response::of),
+            response: answer.as_ref().map(|answer| Response::of(answer.message)),
+            was_signed: answer.as_ref().is_some_and(|answer| answer.was_signed),
+            refusal: answer.and_then(|answer| answer.refusal),
             retry_at,
         };
         let events = match change {

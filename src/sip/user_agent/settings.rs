@@ -23,6 +23,8 @@ pub struct Settings {
     pub instance_id: String,
     /// Which of the instance's flows this is, from 1 (RFC 5626 §4.2).
     pub reg_id: u32,
+    /// Whether it registers with outbound (RFC 5626) at first.
+    pub outbound: bool,
     /// How it registers.
     pub registration: Policy,
     /// The User-Agent header.
@@ -43,6 +45,17 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The host of our address of record.
+    pub(super) fn domain(&self) -> &str {
+        let (_, rest) = self.aor.split_once(':').unwrap_or_default();
+        let hostport = rest.rsplit_once('@').map_or(rest, |(_, hostport)| hostport);
+        let end = match hostport.starts_with('[') {
+            true => hostport.find(']').map_or(hostport.len(), |at| at + 1),
+            false => hostport.find([':', ';']).unwrap_or(hostport.len()),
+        };
+        &hostport[..end]
+    }
+
     /// Whether this is the user of our address of record or of our Contact. The host of a
     /// Request-URI says nothing: a registrar may write its own, or our invalid one.
     pub(crate) fn is_user(&self, user: &str) -> bool {

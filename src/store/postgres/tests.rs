@@ -680,6 +680,7 @@ async fn replicas_tell_each_other_of_their_agents_and_pass_on_what_those_are_ask
         state: AgentState::Registered,
         since: at(1),
         registered_until: Some(at(2)),
+        next_attempt_at: None,
         in_flight: 3,
         sent: 4,
         succeeded: 5,

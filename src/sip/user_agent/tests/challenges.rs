@@ -3,6 +3,7 @@
 use crate::sip::Event;
 use crate::sip::Outcome;
 use crate::sip::Settings;
+use crate::sip::digest::Refusal;
 use crate::sip::testing::Desk;
 use crate::sip::testing::message_to;
 use crate::sip::testing::reply;
@@ -125,8 +126,53 @@ fn a_challenged_register_counts_on_and_a_refused_password_is_no_storm() {
     assert!(desk.frames().is_empty());
     assert!(matches!(
         desk.event(),
-        Event::RegistrationFailed { response: Some(response), .. } if response.status.as_u16() == 401
+        Event::RegistrationFailed { response: Some(response), refusal: Some(Refusal::Rejected), was_signed: true, .. }
+            if response.status.as_u16() == 401
     ));
+}
+
+#[test]
+fn a_wrong_password_is_told_from_a_missing_one() {
+    let nobody = Settings {
+        credentials: None,
+        ..settings()
+    };
+    let (mut desk, register) = Desk::connected(nobody);
+    desk.hears(reply(&register, "401 Unauthorized", SERVER));
+    assert!(matches!(
+        desk.event(),
+        Event::RegistrationFailed {
+            refusal: Some(Refusal::NoCredentials),
+            was_signed: false,
+            ..
+        }
+    ));
+    let (mut desk, register) = Desk::connected(settings());
+    let signed = desk.answers(reply(&register, "401 Unauthorized", SERVER));
+    desk.hears(reply(&signed, "403 Forbidden", ""));
+    assert!(matches!(
+        desk.event(),
+        Event::RegistrationFailed {
+            refusal: None,
+            was_signed: true,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a15_a_challenge_of_a_stranger_on_the_way_is_not_answered_and_why_is_told() {
+    let mut desk = Desk::registered();
+    let first = desk.sends(1, message_to("sip:bob@example.com", "a"));
+    let challenge = "WWW-Authenticate: Digest realm=\"mallory\", nonce=\"chosen\"\r\n";
+    desk.hears(reply(&first, "401 Unauthorized", challenge));
+    let told = desk.events();
+    let [Event::ChallengeRefused(refusal), Event::Ended { .. }] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert!(refusal.to_string().contains("\"mallory\""), "{refusal}");
+    let next = desk.sends(2, message_to("sip:bob@example.com", "b"));
+    assert!(!next.contains("Authorization"), "{next}");
 }
 
 #[test]

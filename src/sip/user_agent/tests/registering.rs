@@ -238,6 +238,36 @@ fn r5_a_registrar_without_outbound_is_understood_too() {
 }
 
 #[test]
+fn r14_a_first_hop_without_outbound_is_registered_with_without_it() {
+    let (mut desk, first) = Desk::connected(settings());
+    assert!(value(&first, "Supported").contains("outbound"));
+    let lacking = "439 First Hop Lacks Outbound Support";
+    let second = desk.answers(reply(&first, lacking, ""));
+    assert_eq!(value(&second, "Supported"), "path");
+    assert!(!value(&second, "Contact").contains("reg-id"), "{second}");
+    let contact = format!("Contact: {};expires=60\r\n", value(&second, "Contact"));
+    desk.hears(reply(&second, "200 OK", &contact));
+    registered_until(&mut desk);
+    // Who says so again is refused like any other, and is no storm.
+    let (mut desk, first) = Desk::connected(settings());
+    let second = desk.answers(reply(&first, lacking, ""));
+    desk.hears(reply(&second, lacking, ""));
+    assert!(retry_at(&mut desk) > desk.now && desk.frames().is_empty());
+    assert!(desk.agent.waits_until().is_some());
+}
+
+#[test]
+fn r14_outbound_can_be_left_out_from_the_start() {
+    let (_, register) = Desk::connected(Settings {
+        outbound: false,
+        ..settings()
+    });
+    assert_eq!(value(&register, "Supported"), "path");
+    let contact = value(&register, "Contact");
+    assert!(!contact.contains("reg-id") && contact.contains("+sip.instance="));
+}
+
+#[test]
 fn r6_a_200_that_does_not_list_us_is_a_failure_that_is_told_and_retried() {
     for contacts in [
         "",
