@@ -20,8 +20,8 @@
 //! their nonces without a word. Whatever a server says, a request is signed a bounded number of
 //! times.
 //!
-//! Which realms are answered at all is said in `realms`: nothing is remembered of the others, and so
-//! nothing is signed ahead for them.
+//! Which realms are answered at all is said in `realms`: nothing is remembered of the others, and
+//! so nothing is signed ahead for them.
 //!
 //! Signed ahead is what falls into the same protection space. For a proxy that is every request
 //! (RFC 3261 §22.3), for a server those to the same host, and registrations on their own:
@@ -35,6 +35,7 @@ use super::choice::Choice;
 use super::credentials::Credentials;
 use super::params;
 use super::realms::Realms;
+use super::refusal::Refusal;
 use super::response;
 use super::response::Once;
 use super::response::Signed;
@@ -47,9 +48,6 @@ const MAX_SPACES: usize = 16;
 /// How many HA1 are remembered.
 const MAX_HA1: usize = 16;
 
-/// How many characters of a peer's realm are told.
-const MAX_SHOWN: usize = 64;
-
 /// Signs the requests of one user agent.
 #[derive(Debug)]
 pub struct Authenticator {
@@ -60,51 +58,6 @@ pub struct Authenticator {
     ha1: Vec<(Hash, Vec<u8>, Hex)>,
     /// The next id of a space.
     next_id: u32,
-}
-
-/// Why a challenge is not answered: the request has failed.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Refusal {
-    /// The user agent has no credentials.
-    #[error("the server asks for credentials, and the account has none")]
-    NoCredentials,
-    /// The response has no challenge at all.
-    #[error("the server asks for credentials without a challenge")]
-    NoChallenge,
-    /// None of the schemes, algorithms and protections on offer is known.
-    #[error("the server asks for no digest that is known")]
-    Unsupported,
-    /// The credentials are for another realm or another hash function.
-    #[error("the server asks for credentials of another realm or algorithm")]
-    ForeignRealm,
-    /// Neither the registrar nor the configuration has named the realm.
-    #[error(
-        "the realm \"{realm}\" asks for credentials: it is neither the registrar's nor the \
-         account's domain, nor in the account's realms"
-    )]
-    UntrustedRealm {
-        /// Its beginning.
-        realm: String,
-    },
-    /// The realm has used a stronger one before.
-    #[error("the realm asks for a weaker algorithm than it has used before")]
-    Weaker,
-    /// They were sent and did not convince.
-    #[error("the credentials were shown and refused: the password or the user name is wrong")]
-    Rejected,
-    /// Challenged over and over.
-    #[error("the server never stops asking for credentials")]
-    TooManyRounds,
-}
-
-impl Refusal {
-    pub(super) fn untrusted(realm: &[u8]) -> Self {
-        let realm = String::from_utf8_lossy(realm);
-        let shown = realm.chars().filter(|char| !char.is_control());
-        Self::UntrustedRealm {
-            realm: shown.take(MAX_SHOWN).collect(),
-        }
-    }
 }
 
 /// Where credentials are valid (RFC 3261 §22.1: a realm, and who asks).

@@ -1,10 +1,10 @@
 //! Which of several challenges is answered (RFC 8760 §2.4).
 
-use super::authenticator::Refusal;
 use super::authenticator::Scope;
 use super::challenge;
 use super::challenge::Asked;
 use super::challenge::Challenge;
+use super::refusal::Refusal;
 
 /// How many challenges of a response are looked at.
 const MAX_CHALLENGES: usize = 16;

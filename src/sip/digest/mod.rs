@@ -8,6 +8,7 @@
 //! | `credentials`   | who we are                                                              |
 //! | `challenge`     | what a server asks                                                      |
 //! | `realms`        | which realms are answered, and how well at least                        |
+//! | `refusal`       | why a challenge is not answered                                         |
 //! | `choice`        | which of several challenges is answered                                 |
 //! | `rounds`        | what one request has been through                                       |
 //! | `authenticator` | the client: answers challenges, and signs ahead of the next one         |
@@ -24,6 +25,7 @@ mod credentials;
 mod guard;
 mod params;
 mod realms;
+mod refusal;
 mod response;
 mod rounds;
 
@@ -31,13 +33,13 @@ pub use algorithm::Algorithm;
 pub use algorithm::Hash;
 pub use algorithm::Hex;
 pub use authenticator::Authenticator;
-pub use authenticator::Refusal;
 pub use challenge::Challenge;
 pub use challenge::Qop;
 pub use credentials::Credentials;
 pub use credentials::Ha1Error;
 pub use guard::Denial;
 pub use guard::Guard;
+pub use refusal::Refusal;
 pub use response::Signed;
 pub use rounds::Rounds;
 

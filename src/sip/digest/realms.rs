@@ -15,9 +15,9 @@
 //! server.
 
 use super::algorithm::Hash;
-use super::authenticator::Refusal;
 use super::challenge::Challenge;
 use super::credentials::Credentials;
+use super::refusal::Refusal;
 
 /// How many realms are known; the one known for longest is forgotten.
 const MAX_KNOWN: usize = 32;

@@ -245,7 +245,7 @@ impl UserAgent {
                 };
                 let (purpose, rounds) = (exchange.purpose, exchange.rounds);
                 let is_written = self.write(now, purpose, cseq, rounds, exchange.request);
-                // A request that becomes too large by its credentials has been refused without them.
+                // One that becomes too large by its credentials has been refused without them.
                 if let (false, Purpose::Message(key)) = (is_written, purpose) {
                     self.end(key, Outcome::Answered(Response::of(message)));
                 }
