@@ -5,6 +5,7 @@ use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::Method;
 use axum::http::header;
+use tower_http::cors::AllowHeaders;
 use tower_http::cors::AllowOrigin;
 use tower_http::cors::CorsLayer;
 
@@ -30,16 +31,6 @@ pub(super) fn cors(origins: &Origins) -> Option<CorsLayer> {
         Origins::Listed(origins) => AllowOrigin::list(origins.iter().cloned()),
         Origins::Any => AllowOrigin::any(),
     };
-    let asked = [
-        header::ACCEPT,
-        header::AUTHORIZATION,
-        header::CONTENT_TYPE,
-        HeaderName::from_static("idempotency-key"),
-        HeaderName::from_static("last-event-id"),
-        HeaderName::from_static("prefer"),
-        HeaderName::from_static("traceparent"),
-        HeaderName::from_static("x-request-id"),
-    ];
     let told = [
         header::LOCATION,
         header::RETRY_AFTER,
@@ -50,11 +41,12 @@ pub(super) fn cors(origins: &Origins) -> Option<CorsLayer> {
         HeaderName::from_static("ratelimit-policy"),
         HeaderName::from_static("x-request-id"),
     ];
-    // No credentials of the browser: tokens are shown by the page itself.
+    // No credentials of the browser: tokens are shown by the page itself. So no header makes a
+    // request more than a program could send, and those of every client library pass.
     let layer = CorsLayer::new()
         .allow_origin(origin)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
-        .allow_headers(asked)
+        .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(told)
         .max_age(REMEMBER);
     Some(layer)
@@ -67,7 +59,7 @@ const OF_PAGES: &str = "default-src 'none'; script-src 'self'; style-src 'self' 
 /// What is no page does nothing at all.
 const OF_THE_REST: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Says on every answer what a browser may make of it.
+/// Says on every answer what a browser, and a cache, may make of it.
 pub(super) fn protect(headers: &mut HeaderMap) {
     let is_page = headers
         .get(header::CONTENT_TYPE)
@@ -78,6 +70,8 @@ pub(super) fn protect(headers: &mut HeaderMap) {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
+        // Messages are for who asked, and figures for now: no cache keeps them.
+        (header::CACHE_CONTROL, "no-store"),
     ] {
         // What a handler says is more exact.
         headers

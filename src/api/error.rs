@@ -59,6 +59,15 @@ pub enum ApiError {
     /// The client's token is not for this.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// A page of another origin asks for a change.
+    #[error("a page of another origin may change nothing here, unless http.cors_origins lists it")]
+    CrossOrigin,
+    /// The request is for a host that is not known to be this gateway.
+    #[error(
+        "while no token is configured, only loopback names and addresses are answered, and the \
+         names in http.hosts"
+    )]
+    Misdirected,
     /// The client's token, or its address, has sent as much as it may.
     #[error("more requests than the rate allows")]
     RateLimited(Duration),
@@ -137,6 +146,8 @@ impl ApiError {
             Self::UnknownToken      => ProblemType::Unauthorized,
             Self::TwoTokens         => ProblemType::InvalidHeader,
             Self::Forbidden(_)      => ProblemType::Forbidden,
+            Self::CrossOrigin       => ProblemType::CrossOrigin,
+            Self::Misdirected       => ProblemType::Misdirected,
             Self::RateLimited(_)    => ProblemType::RateLimited,
             Self::ShareUsed(_)      => ProblemType::RateLimited,
             Self::NotFound(_)       => ProblemType::NotFound,
@@ -175,6 +186,8 @@ impl ApiError {
             | Self::UnknownToken
             | Self::TwoTokens
             | Self::Forbidden(_)
+            | Self::CrossOrigin
+            | Self::Misdirected
             | Self::NotFound(_)
             | Self::Method
             | Self::TooLate
@@ -203,6 +216,8 @@ impl ApiError {
             | Self::UnknownToken
             | Self::TwoTokens
             | Self::Forbidden(_)
+            | Self::CrossOrigin
+            | Self::Misdirected
             | Self::RateLimited(_)
             | Self::ShareUsed(_)
             | Self::NotFound(_)
@@ -239,6 +254,8 @@ impl ApiError {
             | Self::NotAcceptable(_)
             | Self::TooLarge(_)
             | Self::Timeout
+            | Self::CrossOrigin
+            | Self::Misdirected
             | Self::RateLimited(_)
             | Self::ShareUsed(_)
             | Self::NotFound(_)

@@ -48,7 +48,7 @@ fn without_mark(bytes: Bytes) -> Bytes {
     }
 }
 
-/// Refuses bodies of another type. Without the header a body is taken for JSON.
+/// Refuses bodies of another type. A request without the header has no body ([`super::origin`]).
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let encoded = headers.get(header::CONTENT_ENCODING);
     if encoded.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {

@@ -70,7 +70,7 @@ pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: 
         client: client_trace,
         trace,
     });
-    log(&told, &response);
+    log(&api, &told, &response);
     browser::protect(response.headers_mut());
     response.headers_mut().insert(REQUEST_ID, id);
     response
@@ -105,9 +105,9 @@ struct Told<'a> {
     trace: Option<Trace>,
 }
 
-/// One line for each request: at `warn` when a reason of ours kept it from being granted, else at
-/// `debug`. Never a body, a query or a header but the request's id.
-fn log(told: &Told<'_>, response: &Response) {
+/// One line for each request: at `warn` when a reason of ours kept it from being granted, at `info`
+/// when a reason of the client's did, as long as those are few, else at `debug`. Never a body, a query or a header but the request's id.
+fn log(api: &Api, told: &Told<'_>, response: &Response) {
     let (id, method) = (told.id.to_str().unwrap_or_default(), told.method);
     let route = told.route.map_or("-", MatchedPath::as_str);
     let client = told.client.map(|ClientAddress(client)| display(client));
@@ -121,6 +121,9 @@ fn log(told: &Told<'_>, response: &Response) {
     match cause.map(|FailureCause(cause)| cause) {
         Some(cause) if status.is_server_error() => {
             tracing::warn!(request.id = id, %method, route, status = code, client, caller, duration_ms, trace.id = trace, cause, "not granted");
+        }
+        Some(cause) if api.0.refused_lines.take(Instant::now()).is_ok() => {
+            tracing::info!(request.id = id, %method, route, status = code, client, caller, duration_ms, trace.id = trace, cause, "refused");
         }
         Some(cause) => {
             tracing::debug!(request.id = id, %method, route, status = code, client, caller, duration_ms, trace.id = trace, cause, "refused");

@@ -21,6 +21,7 @@ mod negotiate;
 mod new_message;
 mod observer;
 mod openapi;
+mod origin;
 mod params;
 mod peer;
 mod post;
@@ -59,6 +60,8 @@ use crate::store::Store;
 use crate::webhook::Webhooks;
 
 use access::Caller;
+use access::Meter;
+use health::StoreCheck;
 
 pub use access::Access;
 pub use access::AccessParts;
@@ -70,6 +73,7 @@ pub use observer::Answered;
 pub use observer::MetricsFormat;
 pub use observer::Observer;
 pub use observer::Readings;
+pub use origin::Hosts;
 pub use peer::Proxies;
 pub use peer::ProxyHeader;
 pub use problem::ProblemType;
@@ -143,11 +147,17 @@ struct StreamPermit {
     _share: Vec<QuotaPermit>,
 }
 
+/// Lines a second about requests that were refused; the others are told at `debug`.
+const REFUSED_LINES: f64 = 10.0;
+
 /// The parts, and what requests share besides.
 struct Shared {
     parts: Parts,
     streams: Arc<Semaphore>,
     ids: Mutex<ContextV7>,
+    store_check: StoreCheck,
+    /// Bounds the lines about requests that were refused.
+    refused_lines: Meter,
 }
 
 impl Api {
@@ -158,6 +168,8 @@ impl Api {
             parts,
             streams,
             ids: Mutex::new(ContextV7::new()),
+            store_check: StoreCheck::default(),
+            refused_lines: Meter::new(REFUSED_LINES),
         }))
     }
 

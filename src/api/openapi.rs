@@ -17,7 +17,11 @@ pub(super) const YAML: &str = include_str!("../../openapi.yaml");
 
 /// `GET /openapi.yaml`.
 pub(super) async fn yaml() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/yaml")], YAML)
+    let headers = [
+        (header::CONTENT_TYPE, "application/yaml"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, YAML)
 }
 
 /// `GET /openapi.json`: the same document, in the same order.
@@ -29,8 +33,11 @@ pub(super) async fn as_json() -> Result<Response, ApiError> {
     });
     match &*JSON {
         Ok(text) => {
-            let json = [(header::CONTENT_TYPE, "application/json")];
-            Ok((json, text.as_str()).into_response())
+            let headers = [
+                (header::CONTENT_TYPE, "application/json"),
+                (header::CACHE_CONTROL, "no-cache"),
+            ];
+            Ok((headers, text.as_str()).into_response())
         }
         Err(error) => Err(ApiError::Internal(error.clone())),
     }

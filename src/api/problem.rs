@@ -15,6 +15,8 @@ pub enum ProblemType {
     Unauthorized,
     /// The token is not for this.
     Forbidden,
+    /// A page of another origin asks for a change.
+    CrossOrigin,
     /// No such thing.
     NotFound,
     /// The path has other methods.
@@ -33,6 +35,8 @@ pub enum ProblemType {
     TooLarge,
     /// The body is of a type we do not read.
     UnsupportedType,
+    /// The request is for another host.
+    Misdirected,
     /// JSON that says something we do not accept.
     InvalidMessage,
     /// The Idempotency-Key belongs to another request.
@@ -61,12 +65,13 @@ struct Row {
 
 impl ProblemType {
     /// Every kind, by status.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::MalformedBody,
         Self::InvalidQuery,
         Self::InvalidHeader,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::CrossOrigin,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -76,6 +81,7 @@ impl ProblemType {
         Self::TooManyWebhooks,
         Self::TooLarge,
         Self::UnsupportedType,
+        Self::Misdirected,
         Self::InvalidMessage,
         Self::KeyReused,
         Self::RateLimited,
@@ -100,6 +106,8 @@ impl ProblemType {
                 "Send `Authorization: Bearer` and a token that the operator gave you. WWW-Authenticate says what was wrong (RFC 6750)."),
             Self::Forbidden => (S::FORBIDDEN, "forbidden", "The token is not for this",
                 "`detail` says what the token is limited to. Another request will do, or another token."),
+            Self::CrossOrigin => (S::FORBIDDEN, "cross-origin", "A page of another origin may change nothing",
+                "The operator lists the origins of pages that may in `http.cors_origins`. Programs send neither Origin nor Sec-Fetch-Site."),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is no such thing",
                 "It never was, or is not kept any more: finished messages are removed after a time the operator sets."),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method",
@@ -118,6 +126,8 @@ impl ProblemType {
                 "`detail` says which limit was passed. Nothing was taken in."),
             Self::UnsupportedType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-type", "The body is of a type that is not read",
                 "Send JSON, not compressed, with Content-Type: application/json."),
+            Self::Misdirected => (S::MISDIRECTED_REQUEST, "misdirected", "The request is for another host",
+                "Use a loopback name or address. The operator lists other names of the gateway in `http.hosts`, or configures tokens."),
             Self::InvalidMessage => (S::UNPROCESSABLE_ENTITY, "invalid-message", "The request says something that is not accepted",
                 "`errors` lists every mistake with a JSON pointer (RFC 6901). Nothing was taken in."),
             Self::KeyReused => (S::UNPROCESSABLE_ENTITY, "key-reused", "The Idempotency-Key belongs to another request",

@@ -20,6 +20,10 @@ pub(super) fn access(config: &Config) -> api::AccessParts {
         tokens,
         open_metrics: config.http.open_metrics,
         refused_rate: config.http.refused_rate,
+        hosts: api::Hosts {
+            names: config.http.hosts.clone(),
+            any_address: !config.http.listen.ip().is_loopback(),
+        },
     }
 }
 

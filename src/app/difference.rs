@@ -24,6 +24,7 @@ pub(super) struct Difference {
 /// What changes while the gateway runs, but for accounts and tokens, which are told by name.
 const LIVE: &[&str] = &[
     "http.auth",
+    "http.hosts",
     "http.metrics_auth",
     "http.refused_rate",
     "http.tls.certificate_file",

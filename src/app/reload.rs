@@ -148,6 +148,7 @@ impl Live {
                 auth: new.http.auth.clone(),
                 open_metrics: new.http.open_metrics,
                 refused_rate: new.http.refused_rate,
+                hosts: new.http.hosts.clone(),
                 // Whether there is TLS at all was decided at the start.
                 tls: match (&old.http.tls, &new.http.tls) {
                     (Some(_), Some(new)) => Some(new.clone()),

@@ -17,6 +17,8 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Who may call.
     pub auth: Auth,
+    /// The names, in lower case, that the gateway is called by while no token is configured.
+    pub hosts: Vec<String>,
     /// The networks of proxies that are believed about where a request comes from.
     pub trusted_proxies: Vec<IpNet>,
     /// Where these proxies write it.
@@ -116,6 +118,16 @@ impl Origin {
     }
 }
 
+/// Reads a name or an address, without a port.
+fn parse_host(text: &str) -> Option<String> {
+    let host = url::Host::parse(text.strip_suffix('.').unwrap_or(text)).ok()?;
+    Some(match host {
+        url::Host::Ipv6(address) => address.to_string(),
+        url::Host::Domain(_) | url::Host::Ipv4(_) => host.to_string(),
+    })
+}
+
+const HOST: &str = "a host name or an address without a port, such as \"gateway.lan\"";
 const ORIGIN: &str = "an origin such as \"https://app.example\", or \"*\"";
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -127,6 +139,7 @@ impl Http {
         let http = Self {
             listen,
             auth: Auth::read(&mut section, listen),
+            hosts: section.texts("hosts", HOST, parse_host),
             trusted_proxies: section.texts("trusted_proxies", units::NETWORK, units::parse_network),
             proxy_header: section.word("proxy_header", &PROXY_HEADERS),
             cors_origins: section.texts("cors_origins", ORIGIN, Origin::parse),

@@ -1,5 +1,6 @@
 //! One SIP WebSocket (RFC 7118), from the upgrade to its end.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use tokio_tungstenite::tungstenite::handshake::server::ErrorResponse;
 use tokio_tungstenite::tungstenite::handshake::server::Request;
 use tokio_tungstenite::tungstenite::handshake::server::Response;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use url::Url;
 
 use super::ConnectionId;
 use super::server::Outgoing;
@@ -65,11 +67,14 @@ async fn serve(
     mut outbox: mpsc::Receiver<Outgoing>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
+    let local = stream.local_addr()?.ip();
+    #[expect(clippy::result_large_err, reason = "the signature is the library's")]
+    let upgrade_here = |request: &Request, response| upgrade(local, request, response);
     // Boxed: the handshake's state is large, and a connection keeps room for it all its life
     // otherwise.
     let upgrade = Box::pin(accept_hdr_async_with_config(
         stream,
-        only_sip,
+        upgrade_here,
         Some(config()),
     ));
     let mut socket = tokio::time::timeout(HANDSHAKE, upgrade).await??;
@@ -158,9 +163,18 @@ fn config() -> WebSocketConfig {
     config
 }
 
-/// RFC 7118 §4: a client has to offer the subprotocol `sip`, and is told that it is spoken.
+/// RFC 7118 §4: a client has to offer the subprotocol `sip`, and is told that it is spoken. Pages of
+/// other origins are refused (RFC 6455 §10.2): anyone may register here, and a page could use that.
 #[expect(clippy::result_large_err, reason = "the signature is the library's")]
-fn only_sip(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+fn upgrade(
+    local: IpAddr,
+    request: &Request,
+    mut response: Response,
+) -> Result<Response, ErrorResponse> {
+    if !is_own_origin(local, request.headers()) {
+        let words = "this server takes no page of another origin\n";
+        return Err(refusal(http::StatusCode::FORBIDDEN, words));
+    }
     let offered = request.headers().get_all("Sec-WebSocket-Protocol");
     let mut offered = offered.iter().filter_map(|value| value.to_str().ok());
     if !offered.any(|value| {
@@ -168,11 +182,47 @@ fn only_sip(request: &Request, mut response: Response) -> Result<Response, Error
             .split(',')
             .any(|one| one.trim().eq_ignore_ascii_case("sip"))
     }) {
-        let mut refusal = ErrorResponse::new(Some("this server speaks sip only\n".to_owned()));
-        *refusal.status_mut() = http::StatusCode::BAD_REQUEST;
-        return Err(refusal);
+        let words = "this server speaks sip only\n";
+        return Err(refusal(http::StatusCode::BAD_REQUEST, words));
     }
     let sip = http::HeaderValue::from_static("sip");
     response.headers_mut().insert("Sec-WebSocket-Protocol", sip);
     Ok(response)
+}
+
+fn refusal(status: http::StatusCode, words: &str) -> ErrorResponse {
+    let mut refusal = ErrorResponse::new(Some(words.to_owned()));
+    *refusal.status_mut() = status;
+    refusal
+}
+
+/// Whether the handshake comes from no page, or from an origin that is this server's. On loopback
+/// the host must be a loopback one too: another name was pointed here (DNS rebinding).
+fn is_own_origin(local: IpAddr, headers: &http::HeaderMap) -> bool {
+    let mut origins = headers.get_all(http::header::ORIGIN).iter();
+    let Some(origin) = origins.next() else {
+        return true;
+    };
+    let text = |value: &http::HeaderValue| value.to_str().map(str::to_owned).ok();
+    let page = text(origin).and_then(|origin| Url::parse(&origin).ok());
+    let (Some(page), None) = (page, origins.next()) else {
+        return false;
+    };
+    // Read with the page's scheme, so that a port that is left out is the same.
+    let host = headers.get(http::header::HOST).and_then(text);
+    let own = host.and_then(|host| Url::parse(&format!("{}://{host}/", page.scheme())).ok());
+    own.is_some_and(|own| {
+        let is_web = matches!(page.scheme(), "http" | "https");
+        let is_reachable = !local.to_canonical().is_loopback() || is_loopback(&own);
+        is_web && is_reachable && own.origin() == page.origin()
+    })
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => IpAddr::from(address).to_canonical().is_loopback(),
+        None => false,
+    }
 }

@@ -54,6 +54,26 @@ async fn any_other_method_is_answered_as_the_document_says() {
 }
 
 #[tokio::test]
+async fn every_path_refuses_pages_of_others_and_hosts_of_others() {
+    let stage = Stage::new();
+    for path in PATHS {
+        let path = filled(path);
+        let page = [("sec-fetch-site", "cross-site")];
+        for method in [Method::POST, Method::PATCH, Method::DELETE, Method::PUT] {
+            let answer = stage.call(method, &path, &page, "").await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
+            answer.must_be_as_told(&DOCUMENT["components"]["responses"]["CrossOrigin"]);
+        }
+        for method in [Method::GET, Method::POST] {
+            let rebound = [("host", "evil.example")];
+            let answer = stage.call(method, &path, &rebound, "").await;
+            assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST, "{path}");
+            answer.must_be_as_told(&DOCUMENT["components"]["responses"]["Misdirected"]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_at_no_path_is_not_found() {
     let stage = Stage::new();
     for path in ["/message", "/messages/", "/messages/x/y", "//messages"] {

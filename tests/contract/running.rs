@@ -185,7 +185,8 @@ async fn messages_that_are_taken_in(house: &House, seen: &mut Seen) -> String {
 
 async fn messages_that_are_not(house: &House, seen: &mut Seen) {
     let least = json!({"target": "ok", "body": ""});
-    let answer = house.call(Method::POST, "/messages", &[], "{").await;
+    let json = [("content-type", "application/json")];
+    let answer = house.call(Method::POST, "/messages", &json, "{").await;
     seen.note("sendMessage", 400, &answer);
     let key = [("idempotency-key", "")];
     let answer = house.post("/messages", &key, &least).await;
@@ -200,6 +201,8 @@ async fn messages_that_are_not(house: &House, seen: &mut Seen) {
     seen.note("sendMessage", 413, &answer);
     let text = [("content-type", "text/plain")];
     let answer = house.call(Method::POST, "/messages", &text, "Hello!").await;
+    seen.note("sendMessage", 415, &answer);
+    let answer = house.call(Method::POST, "/messages", &[], "{}").await;
     seen.note("sendMessage", 415, &answer);
     let wrong = json!({"target": "", "body": "", "metadata": {"a": 1}, "tll": 3});
     let answer = house.post("/messages", &[], &wrong).await;
@@ -228,7 +231,8 @@ async fn batches(house: &House, seen: &mut Seen) {
         )
         .await;
     seen.note("sendBatch", 422, &answer);
-    let answer = house.call(Method::POST, path, &[], "nonsense").await;
+    let json = [("content-type", "application/json")];
+    let answer = house.call(Method::POST, path, &json, "nonsense").await;
     seen.note("sendBatch", 400, &answer);
     let large = json!({"messages": [{"target": "ok", "body": "x".repeat(65_537)}]});
     seen.note("sendBatch", 413, &house.post(path, &[], &large).await);

@@ -16,6 +16,7 @@ use sipost::agent::Sender;
 use sipost::api::Access;
 use sipost::api::AccessParts;
 use sipost::api::Api;
+use sipost::api::Hosts;
 use sipost::api::Origins;
 use sipost::api::Parts;
 use sipost::api::Proxies;
@@ -127,6 +128,7 @@ impl Stage {
             tokens,
             open_metrics: false,
             refused_rate: 1_000,
+            hosts: Hosts::default(),
         });
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::system();
@@ -189,6 +191,11 @@ impl Stage {
         body: impl Into<Body>,
     ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in [("host", "localhost"), ("content-type", "application/json")] {
+            if !headers.iter().any(|(given, _)| *given == name) {
+                request = request.header(name, value);
+            }
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -20,6 +20,7 @@ use super::Rights;
 use super::bearer;
 use crate::api::Api;
 use crate::api::error::ApiError;
+use crate::api::origin;
 use crate::api::peer::ClientAddress;
 
 /// Given to anyone: whether we live, and how we are called. Nothing here tells of messages.
@@ -56,6 +57,10 @@ pub(in crate::api) async fn guard(
     next: Next,
 ) -> Response {
     let access = api.access.borrow().clone();
+    let hosts = access.takes_anyone().then_some(&access.hosts);
+    if let Err(error) = origin::check(&request, hosts, &api.settings.origins) {
+        return error.into_response();
+    }
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map(MatchedPath::as_str);
     let is_open =

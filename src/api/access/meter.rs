@@ -15,7 +15,7 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// A bucket: a second's worth of requests at most, and one at least.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub(in crate::api) struct Meter {
     rate: f64,
     size: f64,
     state: Mutex<State>,
@@ -30,7 +30,7 @@ struct State {
 
 impl Meter {
     /// A full bucket.
-    pub(super) fn new(rate: f64) -> Self {
+    pub(in crate::api) fn new(rate: f64) -> Self {
         let size = rate.ceil().max(1.0);
         let state = State {
             level: size,
@@ -44,7 +44,7 @@ impl Meter {
     }
 
     /// Takes a request in, or says how long it is too early.
-    pub(super) fn take(&self, now: Instant) -> Result<(), Duration> {
+    pub(in crate::api) fn take(&self, now: Instant) -> Result<(), Duration> {
         self.with(now, |level| {
             if *level >= 1.0 {
                 *level -= 1.0;

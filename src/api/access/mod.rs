@@ -27,9 +27,10 @@ use crate::dispatch::Quota;
 
 pub(super) use caller::Caller;
 pub(super) use guard::guard;
-use meter::Meter;
+pub(super) use meter::Meter;
 use refusals::Refusals;
 
+use super::origin::Hosts;
 use crate::store::Accounts;
 
 /// Who may call, as one reading of the configuration says.
@@ -37,7 +38,9 @@ use crate::store::Accounts;
 pub struct Access {
     entry: Entry,
     open_metrics: bool,
-    refusals: Refusals,
+    hosts: Hosts,
+    /// Outlives a reload, so that a reload forgets nobody who guesses.
+    refusals: Arc<Refusals>,
     /// Canceled when those who call without a token may not any more.
     anyone: CancellationToken,
 }
@@ -81,6 +84,8 @@ pub struct AccessParts {
     pub open_metrics: bool,
     /// Requests a second that one address may send without a known token.
     pub refused_rate: u32,
+    /// What a request may be for while no token is asked for.
+    pub hosts: Hosts,
 }
 
 /// What a token has of what all share; it stays when the token changes.
@@ -141,10 +146,14 @@ impl Access {
         let anyone = before
             .filter(|before| before.takes_anyone())
             .map_or_else(CancellationToken::new, |before| before.anyone.clone());
+        let refusals = before.map(|before| &before.refusals);
+        let refusals = refusals.filter(|same| same.is_of_rate(parts.refused_rate));
+        let refusals = refusals.cloned();
         Self {
             entry,
             open_metrics: parts.open_metrics,
-            refusals: Refusals::new(parts.refused_rate),
+            hosts: parts.hosts,
+            refusals: refusals.unwrap_or_else(|| Arc::new(Refusals::new(parts.refused_rate))),
             anyone,
         }
     }
@@ -226,6 +235,7 @@ mod tests {
             tokens,
             open_metrics: false,
             refused_rate: 1,
+            hosts: Hosts::default(),
         }
     }
 
@@ -263,6 +273,22 @@ mod tests {
             old.find(b"1").unwrap()
         ));
         assert!(now.find(b"3").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_forgets_nobody_who_guesses() {
+        let tokens = || Some(vec![token("a", "1")]);
+        let (sender, _) = watch::channel(Arc::new(Access::new(parts(tokens()))));
+        let count = || {
+            let now = tokio::time::Instant::now();
+            sender.borrow().refusals.count([192, 0, 2, 1].into(), now)
+        };
+        assert!(count().is_ok() && count().is_err());
+        Access::replace(&sender, parts(Some(vec![token("b", "2")])));
+        assert!(count().is_err());
+        Access::replace(&sender, parts(None));
+        Access::replace(&sender, parts(tokens()));
+        assert!(count().is_err());
     }
 
     #[test]

@@ -43,6 +43,10 @@ impl Refusals {
         }
     }
 
+    pub(super) fn is_of_rate(&self, rate: u32) -> bool {
+        self.rate.total_cmp(&f64::from(rate)).is_eq()
+    }
+
     /// Counts one from this address, or says how long it is too early.
     pub(super) fn count(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
         let network = network(address);

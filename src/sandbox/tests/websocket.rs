@@ -72,6 +72,40 @@ fn message_to(user: &str) -> String {
 }
 
 #[tokio::test]
+async fn no_page_of_another_origin_is_taken() {
+    let running = start(open()).await;
+    let address = running
+        .url
+        .trim_start_matches("ws://")
+        .trim_end_matches('/');
+    let connect = async |host: &str, origins: &[&str]| {
+        let mut request = running.url.as_str().into_client_request().unwrap();
+        let headers = request.headers_mut();
+        headers.insert("Sec-WebSocket-Protocol", "sip".parse().unwrap());
+        headers.insert("Host", host.parse().unwrap());
+        for origin in origins {
+            headers.append("Origin", origin.parse().unwrap());
+        }
+        match connect_async(request).await {
+            Ok(_) => 101,
+            Err(tungstenite::Error::Http(answer)) => answer.status().as_u16(),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let own = format!("http://{address}");
+    assert_eq!(connect(address, &[]).await, 101);
+    assert_eq!(connect(address, &[&own]).await, 101);
+    let other = ["http://127.0.0.1:1", "http://evil.example", "null", ""];
+    for origin in other {
+        assert_eq!(connect(address, &[origin]).await, 403, "{origin}");
+    }
+    assert_eq!(connect(address, &[&own, &own]).await, 403);
+    // A name that was pointed here.
+    let rebound = "http://evil.example";
+    assert_eq!(connect("evil.example", &[rebound]).await, 403);
+}
+
+#[tokio::test]
 async fn two_users_register_and_one_sends_the_other_a_message() {
     let running = start(Options::default()).await;
     let mut clients = Vec::new();

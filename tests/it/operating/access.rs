@@ -5,6 +5,9 @@ use reqwest::Response;
 use reqwest::header;
 use serde_json::Value;
 use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::Running;
 use super::json_of;
@@ -392,4 +395,160 @@ async fn a_token_with_accounts_says_nothing_of_who_sends_but_from() {
     let mut message = message("bob");
     message["extraHeaders"] = json!({"X-Identity": "x", "Privacy": "id"});
     assert_eq!(send("c", "/messages", &message).await.0, 202);
+}
+
+#[tokio::test]
+async fn only_pages_of_ours_and_of_listed_origins_change_something() {
+    let more = "cors_origins = [\"https://app.example\"]";
+    let gateway = with_tokens(&[token("backend", "b", "")], more).await;
+    let post = async |lines: &[(&'static str, &str)]| {
+        let mut request = gateway.post("/messages").bearer_auth("b");
+        for (name, value) in lines {
+            request = request.header(*name, *value);
+        }
+        json_of(request.json(&message("bob"))).await
+    };
+    let own = gateway.url.as_str();
+    for lines in [
+        &[][..],
+        &[("origin", own)],
+        &[("sec-fetch-site", "same-origin"), ("origin", own)],
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "https://app.example"),
+        ],
+    ] {
+        assert_eq!(post(lines).await.0, 202, "{lines:?}");
+    }
+    for lines in [
+        &[("origin", "https://evil.example")][..],
+        &[("origin", "null")],
+        &[("sec-fetch-site", "same-site"), ("origin", own)],
+    ] {
+        let (status, problem) = post(lines).await;
+        let kind = (status, problem["type"].as_str().unwrap());
+        assert_eq!(kind, (403, "/problems/cross-origin"), "{lines:?}");
+    }
+    let typeless = gateway.post("/messages").bearer_auth("b").body("{}");
+    assert_eq!(json_of(typeless).await.0, 415);
+}
+
+/// The status of an answer to a head that is written as it is.
+async fn status_of(gateway: &Running, head: &str) -> u16 {
+    let address = gateway.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    std::str::from_utf8(&answer[9..]).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn without_tokens_a_name_that_was_pointed_here_reads_nothing_until_it_is_listed() {
+    let listed = "[http]\nhosts = [\"gateway.lan\"]\n";
+    let mut gateway = Running::start(listed).await;
+    let get = async |gateway: &Running, host: &str| {
+        let lines = host.split_terminator(' ').map(|h| format!("Host: {h}\r\n"));
+        let lines: String = lines.collect();
+        status_of(gateway, &format!("GET /messages HTTP/1.1\r\n{lines}\r\n")).await
+    };
+    for host in ["localhost", "127.0.0.1:8080", "[::1]", "gateway.lan:80"] {
+        assert_eq!(get(&gateway, host).await, 200, "{host}");
+    }
+    for (host, status) in [
+        ("rebound.example", 421),
+        ("10.0.0.1", 421),
+        ("", 400),
+        ("localhost localhost", 400),
+        ("a@localhost", 400),
+    ] {
+        assert_eq!(get(&gateway, host).await, status, "{host}");
+    }
+
+    gateway.reload("[http]\nhosts = [\"rebound.example\"]\n");
+    gateway.line("the configuration was read again").await;
+    assert_eq!(get(&gateway, "rebound.example").await, 200);
+    assert_eq!(get(&gateway, "gateway.lan").await, 421);
+
+    // With tokens the name is of no use.
+    let gateway = with_tokens(&[token("backend", "b", "")], "").await;
+    assert_eq!(get(&gateway, "any.example").await, 401);
+}
+
+#[tokio::test]
+async fn preflights_pass_with_the_headers_that_clients_send() {
+    let gateway = with_tokens(&[], "cors_origins = [\"https://app.example\"]").await;
+    for asked in [
+        "cache-control,last-event-id",
+        "authorization,content-type,idempotency-key,prefer",
+        "traceparent,tracestate,x-request-id,x-requested-with",
+    ] {
+        let request = gateway.request(Method::OPTIONS, "/events");
+        let request = request
+            .header(header::ORIGIN, "https://app.example")
+            .header(header::ACCESS_CONTROL_REQUEST_METHOD, "GET")
+            .header(header::ACCESS_CONTROL_REQUEST_HEADERS, asked);
+        let answer = request.send().await.unwrap();
+        assert_eq!(text_of(&answer, "access-control-allow-headers"), asked);
+    }
+}
+
+#[tokio::test]
+async fn no_cache_keeps_an_answer() {
+    let gateway = with_tokens(&[], "").await;
+    for (path, policy) in [
+        ("/messages", "no-store"),
+        ("/messages/x", "no-store"),
+        ("/nowhere", "no-store"),
+        ("/agents", "no-store"),
+        ("/readyz", "no-store"),
+        ("/metrics", "no-store"),
+        ("/", "no-cache"),
+        ("/docs", "no-cache"),
+        ("/openapi.json", "no-cache"),
+        ("/openapi.yaml", "no-cache"),
+    ] {
+        let answer = gateway.get(path).send().await.unwrap();
+        assert_eq!(text_of(&answer, "cache-control"), policy, "{path}");
+    }
+    let posted = gateway.post("/messages").json(&message("bob"));
+    let posted = posted.send().await.unwrap();
+    assert_eq!(text_of(&posted, "cache-control"), "no-store");
+    let stream = gateway.get("/events").header("accept", "text/event-stream");
+    let stream = stream.send().await.unwrap();
+    assert_eq!(text_of(&stream, "cache-control"), "no-cache");
+}
+
+#[tokio::test]
+async fn a_refused_request_is_found_in_the_log_by_its_id() {
+    let mut gateway = with_tokens(&[], "").await;
+    let request = gateway.get("/messages?nonsense=1");
+    let refused = request.header("x-request-id", "order-42").send().await;
+    let refused = refused.unwrap();
+    assert_eq!(refused.status(), 400);
+    assert_eq!(text_of(&refused, "x-request-id"), "order-42");
+    let line = gateway.line("order-42").await;
+    assert!(
+        line.contains("\"INFO\"") && line.contains("refused"),
+        "{line}"
+    );
+    // One that is made is as good as one that is given.
+    let refused = gateway.get("/nowhere").send().await.unwrap();
+    let id = text_of(&refused, "x-request-id").to_owned();
+    gateway.line(&id).await;
+}
+
+#[tokio::test]
+async fn however_many_are_refused_the_log_gets_a_few_lines_a_second() {
+    let mut gateway = with_tokens(&[], "").await;
+    let begun = sipost::clock::now();
+    for _ in 0..500 {
+        let refused = gateway.get("/nowhere").send().await.unwrap();
+        assert_eq!(refused.status(), 404);
+    }
+    let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
+    gateway.signal(rustix::process::Signal::TERM);
+    assert_eq!(gateway.ended().await, Some(0));
+    let lines = gateway.output().matches("\"refused\"").count();
+    assert!((1..=10 * (seconds + 2)).contains(&lines), "{lines}");
 }
