@@ -51,14 +51,13 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let settings = &api.settings;
     let key = negotiate::idempotency_key(&headers)?;
-    let (limit, time) = (settings.max_batch_request, settings.request_timeout);
-    let bytes = extract::body(&headers, body, limit, time).await?;
+    let bytes = extract::body(&api, &headers, body, api.settings.max_batch_request).await?;
     let messages = messages(&api, &caller, &bytes, trace)?;
     let key = key.map(|key| post::key(&caller, &key, &bytes));
+    drop(bytes);
     caller.charge(messages.len().saturating_sub(1));
-    let permits = caller.message_permits(messages.len(), settings.max_queued)?;
+    let permits = caller.message_permits(messages.len(), api.settings.max_queued)?;
     let accepting = api.dispatch.accept_within(messages, key, permits);
     match accepting.await? {
         Admission::Accepted(accepted) => Ok(answer(&accepted)),

@@ -1,8 +1,9 @@
 //! A client's connection, and how long it may take over what is its turn to do.
 //!
-//! hyper times how long a connection may be idle. Two more limits are kept here, where the bytes
-//! pass: a head that has begun must be complete in time, and a client must go on taking what it is
-//! sent. Whoever breaks one is cut off, and has cost a buffer meanwhile.
+//! hyper times how long a connection may be idle between requests. More limits are kept here, where
+//! the bytes pass: the first head must come in time, a later one that has begun must be complete in
+//! time, and a client must go on taking what it is sent. Whoever breaks one is cut off, and has
+//! cost a buffer meanwhile.
 
 use std::future::Future;
 use std::io;
@@ -30,6 +31,7 @@ use tokio::time::Sleep;
 use tower::Service as _;
 
 use super::peer::Peer;
+use super::places::Place;
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -64,12 +66,14 @@ pub(super) struct Answering {
     router: Router,
     peer: Peer,
     turns: Arc<Turns>,
+    place: Arc<Place>,
 }
 
 /// A stream that is timed, and what answers the requests on it.
 pub(super) fn timed<S>(
     stream: S,
     peer: Peer,
+    place: Arc<Place>,
     router: Router,
     patience: Patience,
 ) -> (Timed<S>, Answering) {
@@ -78,12 +82,15 @@ pub(super) fn timed<S>(
         router,
         peer,
         turns: turns.clone(),
+        place,
     };
+    // The first byte is due like the rest of its head: a connection that asks nothing has no place.
+    let deadline = Box::pin(tokio::time::sleep(patience.head));
     let timed = Timed {
         stream,
         patience,
         turns,
-        head: None,
+        head: Some((deadline, 0)),
         write: None,
     };
     (timed, answering)
@@ -196,8 +203,12 @@ impl hyper::service::Service<Request<Incoming>> for Answering {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
+        if !self.place.begin() {
+            // The connection is being cut: the client may ask again over another one.
+            return Box::pin(std::future::pending());
+        }
         self.turns.begun.fetch_add(1, Ordering::Relaxed);
-        let turn = Turn(self.turns.clone());
+        let turn = Turn(self.turns.clone(), self.place.clone());
         // A router is always ready.
         let answer = self.router.clone().call(request);
         Box::pin(async move {
@@ -208,11 +219,12 @@ impl hyper::service::Service<Request<Incoming>> for Answering {
 }
 
 /// Ends when the answer was given, or is not wanted any more.
-struct Turn(Arc<Turns>);
+struct Turn(Arc<Turns>, Arc<Place>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Ordering::Relaxed);
+        self.1.end();
     }
 }
 
@@ -249,6 +261,8 @@ mod tests {
     use tokio::io::DuplexStream;
     use tokio::time::Instant;
 
+    use super::super::places::PlaceLimits;
+    use super::super::places::Places;
     use super::*;
 
     const PATIENCE: Patience = Patience {
@@ -259,16 +273,22 @@ mod tests {
     const ROOM: usize = 1_000;
 
     /// Our side of a connection, and the client's.
-    fn connection() -> (Timed<DuplexStream>, DuplexStream) {
+    async fn connection() -> (Timed<DuplexStream>, DuplexStream) {
+        let places = Places::new(PlaceLimits {
+            total: 1,
+            per_address: 1,
+            proxies: Vec::new(),
+        });
+        let seat = places.enter([127, 0, 0, 1].into()).await.unwrap();
         let (ours, clients) = tokio::io::duplex(ROOM);
         let peer = Peer(([127, 0, 0, 1], 1).into());
-        let (timed, _) = timed(ours, peer, Router::new(), PATIENCE);
+        let (timed, _) = timed(ours, peer, seat.place.clone(), Router::new(), PATIENCE);
         (timed, clients)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_cut_off_when_patience_is_over() {
-        let (mut ours, _client) = connection();
+        let (mut ours, _client) = connection().await;
         let begun = Instant::now();
         let error = ours.write_all(&[0; ROOM + 1]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -277,7 +297,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_a_little_now_and_then_is_not() {
-        let (mut ours, mut client) = connection();
+        let (mut ours, mut client) = connection().await;
         let taking = tokio::spawn(async move {
             let mut taken = 0;
             while taken < 10 * ROOM {
@@ -290,8 +310,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_first_byte_must_come_in_time() {
+        let (mut ours, _client) = connection().await;
+        let begun = Instant::now();
+        let error = ours.read(&mut [0; ROOM]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(begun.elapsed(), PATIENCE.head);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_head_that_has_begun_must_be_complete_in_time() {
-        let (mut ours, mut client) = connection();
+        let (mut ours, mut client) = connection().await;
         client.write_all(b"GET / HT").await.unwrap();
         let begun = Instant::now();
         assert_eq!(ours.read(&mut [0; ROOM]).await.unwrap(), 8);

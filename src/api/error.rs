@@ -92,6 +92,9 @@ pub enum ApiError {
     /// As many messages wait as may.
     #[error("as many messages wait as may")]
     Overloaded(Duration),
+    /// As many bytes of bodies are in memory as may.
+    #[error("as many bytes of requests are under way as may")]
+    TooManyBytes,
     /// As many streams are open as may.
     #[error("as many event streams are open as may")]
     TooManyStreams,
@@ -156,6 +159,7 @@ impl ApiError {
             Self::KeyInProgress     => ProblemType::KeyInProgress,
             Self::KeyReused         => ProblemType::KeyReused,
             Self::Overloaded(_)     => ProblemType::Overloaded,
+            Self::TooManyBytes      => ProblemType::Overloaded,
             Self::TooManyStreams    => ProblemType::TooManyStreams,
             Self::TooManyWebhooks(_) => ProblemType::TooManyWebhooks,
             Self::Stopping          => ProblemType::Stopping,
@@ -170,9 +174,10 @@ impl ApiError {
             Self::Overloaded(wait) | Self::RateLimited(wait) => Some(*wait),
             Self::Store(StoreError::Rejected(_)) => None,
             Self::Store(error) => Some(error.retry_after()),
-            Self::TooManyStreams | Self::KeyInProgress | Self::ShareUsed(_) => {
-                Some(Duration::from_secs(1))
-            }
+            Self::TooManyBytes
+            | Self::TooManyStreams
+            | Self::KeyInProgress
+            | Self::ShareUsed(_) => Some(Duration::from_secs(1)),
             Self::Stopping => Some(Duration::from_secs(5)),
             Self::Invalid(_)
             | Self::Malformed(_)
@@ -226,6 +231,7 @@ impl ApiError {
             | Self::KeyInProgress
             | Self::KeyReused
             | Self::Overloaded(_)
+            | Self::TooManyBytes
             | Self::TooManyStreams
             | Self::TooManyWebhooks(_)
             | Self::Stopping => Some(self.to_string()),
@@ -264,6 +270,7 @@ impl ApiError {
             | Self::KeyInProgress
             | Self::KeyReused
             | Self::Overloaded(_)
+            | Self::TooManyBytes
             | Self::TooManyStreams
             | Self::TooManyWebhooks(_)
             | Self::Stopping

@@ -1,42 +1,97 @@
 //! Bodies, as they arrive. [`super::value`] reads what they say.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::body::Bytes;
-use axum::body::to_bytes;
+use axum::body::HttpBody as _;
 use axum::http::HeaderMap;
 use axum::http::header;
+use bytes::BytesMut;
+use http_body_util::BodyExt as _;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
 
+use super::Api;
 use super::error::ApiError;
 
-/// Reads a body of at most `limit` bytes that says it is JSON, within `time`. Whether it is JSON
-/// is told by [`super::value`].
+/// Bytes of each body that are taken without room for them being left: connections bound those.
+/// So however much is under way, a message comes through.
+const SMALL: usize = 16 * 1024;
+
+/// A body in memory; its room is given back when it is dropped.
+pub(super) struct Received {
+    bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl std::ops::Deref for Received {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Reads a body of at most `limit` bytes that says it is JSON, while there is room for what
+/// arrives. Whether it is JSON is told by [`super::value`].
 pub(super) async fn body(
+    api: &Api,
     headers: &HeaderMap,
     body: Body,
     limit: usize,
-    time: Duration,
-) -> Result<Bytes, ApiError> {
+) -> Result<Received, ApiError> {
     check_type(headers)?;
     let stated = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse::<usize>().ok());
-    let too_large = || ApiError::TooLarge(format!("a request has at most {limit} bytes here"));
     if stated.is_some_and(|stated| stated > limit) {
-        return Err(too_large());
+        return Err(too_large(limit));
     }
-    let arrived = tokio::time::timeout(time, to_bytes(body, limit)).await;
-    let bytes = arrived.map_err(|_| ApiError::Timeout)?;
-    bytes.map(without_mark).map_err(|error| {
-        let over = std::error::Error::source(&error)
-            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-        if over {
-            too_large()
-        } else {
-            ApiError::Malformed("the body ended before it was complete".to_owned())
+    let read = read(body, limit, &api.0.bodies);
+    let arrived = tokio::time::timeout(api.settings.request_timeout, read).await;
+    arrived.map_err(|_| ApiError::Timeout)?
+}
+
+fn too_large(limit: usize) -> ApiError {
+    ApiError::TooLarge(format!("a request has at most {limit} bytes here"))
+}
+
+async fn read(mut body: Body, limit: usize, free: &Arc<Semaphore>) -> Result<Received, ApiError> {
+    let mut room: Option<OwnedSemaphorePermit> = None;
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame
+            .map_err(|_| ApiError::Malformed("the body ended before it was complete".to_owned()))?;
+        let Ok(chunk) = frame.into_data() else {
+            continue;
+        };
+        let size = whole.len().saturating_add(chunk.len());
+        if size > limit {
+            return Err(too_large(limit));
         }
+        let held = room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = size.saturating_sub(SMALL).saturating_sub(held);
+        if more > 0 {
+            let more = u32::try_from(more).map_err(|_| too_large(limit))?;
+            let more = free.clone().try_acquire_many_owned(more);
+            let more = more.map_err(|_| ApiError::TooManyBytes)?;
+            match &mut room {
+                Some(room) => room.merge(more),
+                None => room = Some(more),
+            }
+        }
+        // As a rule a body comes at once, and nothing is copied.
+        if whole.is_empty() && body.is_end_stream() {
+            let bytes = without_mark(chunk);
+            return Ok(Received { bytes, _room: room });
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(Received {
+        bytes: without_mark(whole.freeze()),
+        _room: room,
     })
 }
 
@@ -89,6 +144,39 @@ mod tests {
         ] {
             assert_eq!(without_mark(Bytes::from(written)), read.as_bytes());
         }
+    }
+
+    fn of_chunks(chunks: usize, bytes: usize) -> Body {
+        let chunk = Bytes::from(vec![b' '; bytes]);
+        let chunks = (0..chunks).map(move |_| Ok::<_, std::convert::Infallible>(chunk.clone()));
+        Body::from_stream(futures_util::stream::iter(chunks))
+    }
+
+    #[tokio::test]
+    async fn what_is_in_memory_of_all_bodies_is_bounded_and_given_back() {
+        let free = Arc::new(Semaphore::new(2 * SMALL));
+        let read = async |chunks, bytes| read(of_chunks(chunks, bytes), 64 * SMALL, &free).await;
+        let one = read(2, SMALL).await.unwrap();
+        assert_eq!((one.len(), free.available_permits()), (2 * SMALL, SMALL));
+        let two = read(20, SMALL / 10).await.unwrap();
+        assert!(free.available_permits() < SMALL / 4);
+        // What breaks off for want of room gives back what it had.
+        let before = free.available_permits();
+        assert!(matches!(read(64, SMALL).await, Err(ApiError::TooManyBytes)));
+        assert_eq!(free.available_permits(), before);
+        // A message comes through all the same.
+        assert_eq!(read(1, SMALL).await.unwrap().len(), SMALL);
+        drop((one, two));
+        assert_eq!(free.available_permits(), 2 * SMALL);
+    }
+
+    #[tokio::test]
+    async fn a_body_is_left_at_its_limit() {
+        let free = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        let endless = of_chunks(usize::MAX, 1_000);
+        let refused = read(endless, 100_000, &free).await;
+        assert!(matches!(refused, Err(ApiError::TooLarge(_))));
+        assert_eq!(free.available_permits(), Semaphore::MAX_PERMITS);
     }
 
     #[test]

@@ -106,7 +106,8 @@ struct Told<'a> {
 }
 
 /// One line for each request: at `warn` when a reason of ours kept it from being granted, at `info`
-/// when a reason of the client's did, as long as those are few, else at `debug`. Never a body, a query or a header but the request's id.
+/// when a reason of the client's did, as long as those are few, else at `debug`. Never a body, a
+/// query or a header but the request's id.
 fn log(api: &Api, told: &Told<'_>, response: &Response) {
     let (id, method) = (told.id.to_str().unwrap_or_default(), told.method);
     let route = told.route.map_or("-", MatchedPath::as_str);

@@ -24,6 +24,7 @@ mod openapi;
 mod origin;
 mod params;
 mod peer;
+mod places;
 mod post;
 mod problem;
 mod router;
@@ -76,6 +77,7 @@ pub use observer::Readings;
 pub use origin::Hosts;
 pub use peer::Proxies;
 pub use peer::ProxyHeader;
+pub use places::PlaceLimits;
 pub use problem::ProblemType;
 pub use router::PATHS;
 pub use router::router;
@@ -125,6 +127,8 @@ pub struct Settings {
     pub max_request: usize,
     /// The largest batch, in bytes.
     pub max_batch_request: usize,
+    /// Bytes of bodies in memory at once, over all clients.
+    pub max_bodies: usize,
     /// How long a client may take over the body of a request.
     pub request_timeout: Duration,
     /// How often a quiet stream says that it is alive.
@@ -154,6 +158,8 @@ const REFUSED_LINES: f64 = 10.0;
 struct Shared {
     parts: Parts,
     streams: Arc<Semaphore>,
+    /// Bytes of bodies that may still come into memory.
+    bodies: Arc<Semaphore>,
     ids: Mutex<ContextV7>,
     store_check: StoreCheck,
     /// Bounds the lines about requests that were refused.
@@ -163,10 +169,18 @@ struct Shared {
 impl Api {
     /// The handlers' view of these parts.
     pub fn new(parts: Parts) -> Self {
+        let settings = &parts.settings;
+        // The largest request there may be comes through when it is alone.
+        let bodies = settings.max_bodies;
+        let bodies = bodies
+            .max(settings.max_request)
+            .max(settings.max_batch_request);
+        let bodies = Arc::new(Semaphore::new(bodies.min(Semaphore::MAX_PERMITS)));
         let streams = Arc::new(Semaphore::new(parts.settings.max_streams));
         Self(Arc::new(Shared {
             parts,
             streams,
+            bodies,
             ids: Mutex::new(ContextV7::new()),
             store_check: StoreCheck::default(),
             refused_lines: Meter::new(REFUSED_LINES),

@@ -2,7 +2,7 @@
 //!
 //! A browser lets any page send requests to this machine. What a page of another origin asks for
 //! must change nothing, and a page whose name was pointed at this machine (DNS rebinding) must read
-//! nothing. A request without `Sec-Fetch-Site` and `Origin` comes from no browser's page and passes.
+//! nothing. A request without `Sec-Fetch-Site` and `Origin` comes from no page, and passes.
 //!
 //! | request                                                     | answer |
 //! |-------------------------------------------------------------|--------|

@@ -1,6 +1,7 @@
 //! Where a request comes from: the address of the connection, or what a trusted proxy says.
 
 use std::net::IpAddr;
+use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 
 use axum::http::HeaderMap;
@@ -96,6 +97,17 @@ fn address(text: &str) -> Option<IpAddr> {
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     let address = text.parse().ok().or_else(with_port).or_else(bracketed)?;
     Some(IpAddr::to_canonical(&address))
+}
+
+/// The address, as one client has it: a host has a whole /64 of IPv6 to come from.
+pub(super) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
 }
 
 #[cfg(test)]

@@ -77,11 +77,9 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let settings = &api.settings;
     let (form, wait) = (negotiate::form(&headers)?, negotiate::wait(&headers));
     let key = negotiate::idempotency_key(&headers)?;
-    let (limit, time) = (settings.max_request, settings.request_timeout);
-    let bytes = extract::body(&headers, body, limit, time).await?;
+    let bytes = extract::body(&api, &headers, body, api.settings.max_request).await?;
     let document = Value::document(&bytes)?;
     if document.is_list() {
         let words = "a message is an object; POST /messages/batch takes several";
@@ -95,6 +93,7 @@ pub(super) async fn create(
     let now = api.clock.now();
     let message = draft.accept(api.new_id(now), now, trace);
     let key = key.map(|key| self::key(&caller, &key, &bytes));
+    drop(bytes);
 
     // Before it is handed over, so that none of its events is missed.
     let follower = match answer {
@@ -102,7 +101,7 @@ pub(super) async fn create(
         Answer::Finished(_) => Some(api.feed.follow_to_end(message.id)),
         Answer::Stream(_) => Some(api.feed.follow(message.id)),
     };
-    let permits = caller.message_permits(1, settings.max_queued)?;
+    let permits = caller.message_permits(1, api.settings.max_queued)?;
     let accepting = api.dispatch.accept_within(vec![message], key, permits);
     let message = match accepting.await? {
         Admission::Accepted(messages) => messages.into_iter().next(),

@@ -11,8 +11,8 @@ use hyper_util::server::graceful::Watcher;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,9 @@ use super::connection::Answering;
 use super::connection::Patience;
 use super::connection::Timed;
 use super::peer::Peer;
+use super::places::Place;
+use super::places::PlaceLimits;
+use super::places::Places;
 use super::tls;
 
 /// How connections are treated.
@@ -35,12 +38,16 @@ pub struct Server {
     pub idle_timeout: Duration,
     /// How long a client may take nothing of what it is sent.
     pub write_timeout: Duration,
-    /// Connections at once; more wait to be accepted.
-    pub max_connections: usize,
+    /// Connections at once.
+    pub places: PlaceLimits,
 }
 
-/// How long to stay away from a listener that fails, as it does when there are no descriptors left.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long to stay away from a listener that fails, as it does when there are no descriptors left:
+/// longer each time.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How often the log is told that it fails.
+const TELL: Duration = Duration::from_secs(60);
 
 /// What a connection may hold of a request's head, and of an answer that is not taken.
 ///
@@ -55,20 +62,30 @@ pub async fn serve(
     stop: CancellationToken,
     grace: CancellationToken,
 ) {
-    let permits = Arc::new(Semaphore::new(server.max_connections));
+    let places = Places::new(server.places.clone());
+    let mut door = Door {
+        listener,
+        last_told: None,
+    };
     let graceful = GracefulShutdown::new();
     loop {
         let next = async {
-            let permit = permits.clone().acquire_owned().await;
-            (permit, accept(&listener).await)
+            let (stream, peer) = door.accept(&places).await;
+            let seat = places.enter(peer.0.ip()).await;
+            (seat, stream, peer)
         };
-        let (permit, (stream, peer)) = tokio::select! {
+        let (seat, stream, peer) = tokio::select! {
             next = next => next,
             () = stop.cancelled() => break,
+        };
+        let Some(seat) = seat else {
+            tracing::debug!(client = %peer.0.ip(), "refused a connection: its address has as many as it may");
+            continue;
         };
         let serving = serve_one(
             stream,
             peer,
+            seat.place.clone(),
             router.clone(),
             server.clone(),
             graceful.watcher(),
@@ -78,11 +95,14 @@ pub async fn serve(
             tokio::select! {
                 () = serving => {}
                 () = grace.cancelled() => {}
+                () = seat.place.cut() => {
+                    tracing::debug!(client = %peer.0.ip(), "closed an idle connection: all places are taken");
+                }
             }
-            drop(permit);
+            drop(seat);
         });
     }
-    drop(listener);
+    drop(door);
     tokio::select! {
         () = graceful.shutdown() => {}
         () = grace.cancelled() => {}
@@ -94,6 +114,7 @@ pub async fn serve(
 async fn serve_one(
     stream: TcpStream,
     peer: Peer,
+    place: Arc<Place>,
     router: Router,
     server: Server,
     watcher: Watcher,
@@ -112,21 +133,40 @@ async fn serve_one(
         },
     };
     let ended = watcher
-        .watch(connection(stream, peer, router, &server))
+        .watch(connection(stream, peer, place, router, &server))
         .await;
     if let Err(error) = ended {
         tracing::debug!(%error, client = %peer.0.ip(), "a connection ended");
     }
 }
 
-async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, address)) => return (stream, Peer(address)),
-            Err(error) => {
-                tracing::warn!(%error, "a connection cannot be accepted");
-                tokio::time::sleep(PAUSE).await;
+/// Where connections come in.
+struct Door {
+    listener: TcpListener,
+    /// When the log was last told that none can be accepted.
+    last_told: Option<Instant>,
+}
+
+impl Door {
+    async fn accept(&mut self, places: &Places) -> (TcpStream, Peer) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, address)) => return (stream, Peer(address)),
+                Err(error) => self.tell(&error),
             }
+            // Most likely there is no descriptor left; one of an idle connection will do.
+            places.cut_longest_idle();
+            tokio::time::sleep(pause).await;
+            pause = PAUSE_MAX.min(pause * 2);
+        }
+    }
+
+    fn tell(&mut self, error: &std::io::Error) {
+        let now = Instant::now();
+        if self.last_told.is_none_or(|last| now - last >= TELL) {
+            self.last_told = Some(now);
+            tracing::warn!(%error, "failed to accept connections; trying again");
         }
     }
 }
@@ -134,12 +174,18 @@ async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
 type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 type Connection = hyper::server::conn::http1::Connection<TokioIo<Timed<Stream>>, Answering>;
 
-fn connection(stream: Stream, peer: Peer, router: Router, server: &Server) -> Connection {
+fn connection(
+    stream: Stream,
+    peer: Peer,
+    place: Arc<Place>,
+    router: Router,
+    server: &Server,
+) -> Connection {
     let patience = Patience {
         head: server.header_timeout,
         write: server.write_timeout,
     };
-    let (stream, answering) = connection::timed(stream, peer, router, patience);
+    let (stream, answering) = connection::timed(stream, peer, place, router, patience);
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         // It counts from the answer before, so it is the limit of being idle.

@@ -7,6 +7,7 @@ mod access;
 mod agents;
 mod certificates;
 mod crew;
+mod descriptors;
 mod difference;
 mod reload;
 mod sandboxed;
@@ -137,6 +138,7 @@ pub async fn run(
     mut reloads: Reloads,
     shutdown: Shutdown,
 ) -> Result<(), AppError> {
+    descriptors::raise();
     let mut gateway = Gateway::start(&loaded.config, Clock::system()).await?;
     let mut reader = Reader::new(sources, loaded);
     let scheme = gateway.live.tls.as_ref().map_or("http", |_| "https");
@@ -362,7 +364,11 @@ fn server(live: &Live) -> api::Server {
         header_timeout: config.http.header_timeout,
         idle_timeout: config.http.idle_timeout,
         write_timeout: WRITE_TIMEOUT,
-        max_connections: config.http.max_connections,
+        places: api::PlaceLimits {
+            total: descriptors::max_connections(config),
+            per_address: config.http.max_connections_per_address,
+            proxies: config.http.trusted_proxies.clone(),
+        },
     }
 }
 
@@ -370,6 +376,7 @@ fn api_settings(config: &Config) -> api::Settings {
     api::Settings {
         max_request: config.http.max_request,
         max_batch_request: config.http.max_batch_request,
+        max_bodies: config.http.max_bodies,
         request_timeout: config.http.request_timeout,
         heartbeat: config.http.heartbeat,
         max_queued: config.delivery.max_queued,

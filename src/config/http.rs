@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::auth::Auth;
 use super::section::Section;
 use super::units;
+use super::value;
 
 /// How clients are served.
 #[derive(Clone, Debug)]
@@ -36,7 +37,9 @@ pub struct Http {
     pub max_request: usize,
     /// The largest batch of messages, in bytes.
     pub max_batch_request: usize,
-    /// How long a client may take to send its headers.
+    /// Bytes of bodies in memory at once, over all clients.
+    pub max_bodies: usize,
+    /// How long a client may take to send its first byte, and the headers of a request.
     pub header_timeout: Duration,
     /// How long a client may take to send its whole request.
     pub request_timeout: Duration,
@@ -44,6 +47,8 @@ pub struct Http {
     pub idle_timeout: Duration,
     /// Connections at once.
     pub max_connections: usize,
+    /// Connections of one address at once.
+    pub max_connections_per_address: usize,
     /// Event streams at once.
     pub max_streams: usize,
     /// How often a comment keeps an idle event stream alive.
@@ -127,6 +132,7 @@ fn parse_host(text: &str) -> Option<String> {
     })
 }
 
+const COUNT: &str = "a number, at least 1";
 const HOST: &str = "a host name or an address without a port, such as \"gateway.lan\"";
 const ORIGIN: &str = "an origin such as \"https://app.example\", or \"*\"";
 const SECOND: Duration = Duration::from_secs(1);
@@ -136,6 +142,11 @@ const MIB: usize = 1 << 20;
 impl Http {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let listen = section.address("listen");
+        let max_connections = section.size("max_connections", 1..=1_000_000);
+        let per_address = section.optional("max_connections_per_address", COUNT, |value| {
+            let count = usize::try_from(value::whole_number(value)?).ok();
+            count.filter(|count| *count > 0)
+        });
         let http = Self {
             listen,
             auth: Auth::read(&mut section, listen),
@@ -147,10 +158,12 @@ impl Http {
             refused_rate: section.integer("refused_rate", 1..=100_000),
             max_request: section.size("max_request", 1024..=64 * MIB),
             max_batch_request: section.size("max_batch_request", 1024..=512 * MIB),
+            max_bodies: section.size("max_bodies", 1024..=1024 * MIB),
             header_timeout: section.duration("header_timeout", SECOND, HOUR),
             request_timeout: section.duration("request_timeout", SECOND, HOUR),
             idle_timeout: section.duration("idle_timeout", SECOND, 24 * HOUR),
-            max_connections: section.size("max_connections", 1..=1_000_000),
+            max_connections,
+            max_connections_per_address: per_address.unwrap_or_else(|| max_connections.div_ceil(2)),
             max_streams: section.size("max_streams", 0..=1_000_000),
             heartbeat: section.duration("heartbeat", SECOND, HOUR),
             // The last: its keys stand in a table after this one.

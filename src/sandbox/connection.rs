@@ -163,8 +163,8 @@ fn config() -> WebSocketConfig {
     config
 }
 
-/// RFC 7118 §4: a client has to offer the subprotocol `sip`, and is told that it is spoken. Pages of
-/// other origins are refused (RFC 6455 §10.2): anyone may register here, and a page could use that.
+/// RFC 7118 §4: a client has to offer the subprotocol `sip`, and is told that it is spoken. Pages
+/// of other origins are refused (RFC 6455 §10.2): anyone may register here, and a page could use it.
 #[expect(clippy::result_large_err, reason = "the signature is the library's")]
 fn upgrade(
     local: IpAddr,

@@ -14,6 +14,7 @@ use sipost::agent::Sender;
 use sipost::api::Access;
 use sipost::api::AccessParts;
 use sipost::api::Api;
+use sipost::api::Hosts;
 use sipost::api::Origins;
 use sipost::api::Parts;
 use sipost::api::Proxies;
@@ -252,6 +253,7 @@ impl Gateway {
         let request = Request::builder()
             .method(method)
             .uri(path)
+            .header("host", "localhost")
             .header("content-type", "application/json")
             .body(Body::from(body))
             .unwrap();
@@ -306,6 +308,7 @@ fn router_in(folder: &std::path::Path) -> Router {
         tokens: None,
         open_metrics: false,
         refused_rate: 1_000,
+        hosts: Hosts::default(),
     });
     router(Api::new(Parts {
         store: store.clone(),
@@ -327,6 +330,7 @@ fn router_in(folder: &std::path::Path) -> Router {
         settings: Settings {
             max_request: config.http.max_request,
             max_batch_request: config.http.max_batch_request,
+            max_bodies: config.http.max_bodies,
             request_timeout: Duration::from_secs(60),
             heartbeat: config.http.heartbeat,
             max_streams: 0,

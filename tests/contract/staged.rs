@@ -164,6 +164,7 @@ impl Stage {
             settings: Settings {
                 max_request: config.http.max_request,
                 max_batch_request: config.http.max_batch_request,
+                max_bodies: config.http.max_bodies,
                 request_timeout: Duration::from_millis(1),
                 heartbeat: config.http.heartbeat,
                 max_queued: config.delivery.max_queued,

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::net::Ipv6Addr;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::meter::Meter;
+use crate::api::peer::network;
 
 /// Addresses remembered at once. When there is no room for another, the new ones share one
 /// allowance until some are forgotten.
@@ -66,17 +66,6 @@ impl Refusals {
         });
         seen.last = now;
         seen.meter.take(now)
-    }
-}
-
-/// A host has a whole /64 of IPv6 to come from.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

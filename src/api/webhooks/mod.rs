@@ -12,7 +12,6 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
-use bytes::Bytes;
 use serde::Serialize;
 
 use super::Api;
@@ -156,15 +155,8 @@ pub(super) async fn recover(
     Ok(json::accepted(&EndpointView::of(&recovering)))
 }
 
-async fn read(api: &Api, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    let settings = &api.settings;
-    extract::body(
-        headers,
-        body,
-        settings.max_request,
-        settings.request_timeout,
-    )
-    .await
+async fn read(api: &Api, headers: &HeaderMap, body: Body) -> Result<extract::Received, ApiError> {
+    extract::body(api, headers, body, api.settings.max_request).await
 }
 
 /// The webhook of this id. Webhooks concern the whole gateway: whoever may see one may see all, and

@@ -67,8 +67,26 @@ impl Running {
 
     /// The same with these variables.
     pub(super) async fn start_with(folder: TempDir, text: &str, env: &[(&str, &str)]) -> Self {
+        let program = Command::new(env!("CARGO_BIN_EXE_sipost"));
+        Self::start_as(program, folder, text, env).await
+    }
+
+    /// Starts one with these limits of file descriptors, as `soft:hard`.
+    async fn start_within(descriptors: &str, text: &str) -> Self {
+        let mut program = Command::new("prlimit");
+        program.arg(format!("--nofile={descriptors}"));
+        program.arg(env!("CARGO_BIN_EXE_sipost"));
+        Self::start_as(program, tempfile::tempdir().unwrap(), text, &[]).await
+    }
+
+    async fn start_as(
+        mut program: Command,
+        folder: TempDir,
+        text: &str,
+        env: &[(&str, &str)],
+    ) -> Self {
         fs::write(folder.path().join("sipost.toml"), on_any_port(text)).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sipost"))
+        let mut child = program
             .args(["serve", "--config", "sipost.toml"])
             .env_clear()
             .envs(env.iter().copied())
@@ -135,8 +153,11 @@ impl Running {
     }
 
     pub(super) fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.child.id().unwrap()).unwrap();
-        rustix::process::kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+        rustix::process::kill_process(self.pid(), signal).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap()).unwrap()
     }
 
     /// Waits for its end, which somebody asked for; its exit code.

@@ -34,6 +34,8 @@ pub(super) struct Browser {
 impl Browser {
     /// Starts one and opens this address.
     pub(super) async fn open(url: &str) -> Self {
+        // A name that leads here, as DNS rebinding makes one.
+        let rebound = "--host-resolver-rules=MAP rebound.example 127.0.0.1";
         let profile = tempfile::tempdir().unwrap();
         let mut child = Command::new("chromium")
             .args(["--headless=new", "--no-sandbox", "--disable-gpu"])
@@ -45,7 +47,7 @@ impl Browser {
             .args(["--disable-background-networking", "--disable-sync"])
             .args(["--remote-debugging-port=0", "--window-size=1280,1000"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
-            .arg("about:blank")
+            .args([rebound, "about:blank"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -1,6 +1,7 @@
 //! The page at `/` in a real browser: Debian's Chromium, without a window.
 
 mod browser;
+mod foreign;
 
 use std::fs;
 use std::path::Path;

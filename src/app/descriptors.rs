@@ -1,0 +1,87 @@
+//! File descriptors: as many as the system gives, and enough of them kept for what is not a client.
+//!
+//! A connection of a client is refused or waits; a server that agents cannot reach, or a webhook
+//! that is not posted to, would be the fault of others.
+
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::getrlimit;
+use rustix::process::setrlimit;
+
+use crate::config::Config;
+use crate::config::Place;
+
+/// The runtime, the log, the listener, look-ups of names, and files that are read again.
+const FIXED: usize = 32;
+/// A SQLite file with its log and its index, for the writer and each reader.
+const SQLITE: usize = 32;
+/// An agent has two connections for a moment when it changes its server.
+const OF_AGENT: usize = 2;
+
+/// Raises the limit of this process to the most it may have.
+pub(super) fn raise() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "failed to raise the limit of file descriptors");
+    }
+}
+
+/// The connections of clients that there are descriptors for, beside what else needs some.
+pub(super) fn max_connections(config: &Config) -> usize {
+    let wanted = config.http.max_connections;
+    let limit = getrlimit(Resource::Nofile).current;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    let limit = limit.unwrap_or(usize::MAX);
+    let given = wanted.min(left_for_clients(limit, reserve(config)));
+    if given < wanted {
+        tracing::warn!(
+            descriptors = limit,
+            connections = given,
+            "http.max_connections is more than there are file descriptors for (ulimit -Hn)"
+        );
+    }
+    given
+}
+
+/// What the gateway needs for itself.
+fn reserve(config: &Config) -> usize {
+    let agents = config.accounts.iter().map(|account| account.connections);
+    let agents = agents.fold(0_usize, |sum, count| {
+        sum.saturating_add(usize::try_from(count).unwrap_or(usize::MAX))
+    });
+    let store = match &config.store.place {
+        Place::Sqlite(_) => SQLITE,
+        // A connection to cancel with besides, for each.
+        Place::Postgres(_) => 2 * (config.store.connections as usize + 2),
+    };
+    // A post under way, and its connection that is kept for the next.
+    let posts = 2 * config.webhooks.concurrency;
+    FIXED + store + posts + agents.saturating_mul(OF_AGENT)
+}
+
+/// The reserve takes half of few descriptors at most: clients need some too.
+fn left_for_clients(limit: usize, reserve: usize) -> usize {
+    limit.saturating_sub(reserve.min(limit / 2)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_gateway_needs_is_kept_and_clients_get_the_rest() {
+        assert_eq!(left_for_clients(1_000, 200), 800);
+        assert_eq!(left_for_clients(256, 200), 128);
+        assert_eq!(left_for_clients(0, 200), 1);
+        let config = Config::from_toml("").unwrap();
+        assert!(reserve(&config) > config.webhooks.concurrency);
+        assert_eq!(left_for_clients(usize::MAX, 1), usize::MAX - 1);
+    }
+}
