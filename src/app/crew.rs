@@ -100,6 +100,9 @@ impl Crew {
         while self.tasks.try_join_next().is_some() {}
         let mut moves = Moves::default();
         self.leaving.retain(|left| !left.ended.is_cancelled());
+        let accounts = config.accounts.iter();
+        let accounts = accounts.map(|account| account.uri.as_str().into());
+        self.directory.arrange(accounts.collect());
         let leaving = self.dismiss(config);
         for account in &config.accounts {
             for number in 1..=account.connections {

@@ -1,5 +1,6 @@
 //! The agents as the outside sees and operates them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -20,6 +21,8 @@ use crate::message::Agents;
 #[derive(Debug, Default)]
 pub struct Directory {
     agents: RwLock<Vec<Entry>>,
+    /// The accounts, in the order of the configuration.
+    accounts: RwLock<Vec<Arc<str>>>,
     elsewhere: Mutex<Elsewhere>,
     replica: Option<Arc<str>>,
 }
@@ -46,7 +49,15 @@ impl Directory {
         }
     }
 
-    /// Adds an agent after the others.
+    /// Lists agents in the order of these accounts, and those of one account by number.
+    pub fn arrange(&self, accounts: Vec<Arc<str>>) {
+        *self
+            .accounts
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = accounts;
+    }
+
+    /// Adds an agent.
     pub fn add(&self, handle: Handle, shown: Arc<Shown>) {
         self.change(|agents| agents.push((handle, shown)));
     }
@@ -105,6 +116,22 @@ impl Directory {
         }
     }
 
+    /// Brings agents into the order in which they are listed. It does not depend on when each was
+    /// started: a reload keeps it.
+    fn sort(&self, agents: &mut [AgentStatus]) {
+        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
+        let ranks: HashMap<&str, usize> = accounts
+            .iter()
+            .enumerate()
+            .map(|(rank, account)| (&**account, rank))
+            .collect();
+        // An id ends with the number of the agent: the shorter one has the smaller number.
+        agents.sort_by_cached_key(|agent| {
+            let rank = ranks.get(&*agent.account).copied().unwrap_or(usize::MAX);
+            (rank, agent.id.len(), agent.id.clone())
+        });
+    }
+
     fn elsewhere(&self) -> MutexGuard<'_, Elsewhere> {
         self.elsewhere
             .lock()
@@ -143,7 +170,10 @@ fn find<'a>(agents: &'a [Entry], id: &str) -> Option<&'a Entry> {
 
 impl Agents for Directory {
     fn list(&self) -> Vec<AgentStatus> {
-        self.read(|agents| agents.iter().map(|agent| self.status(agent)).collect())
+        let mut agents: Vec<_> =
+            self.read(|agents| agents.iter().map(|agent| self.status(agent)).collect());
+        self.sort(&mut agents);
+        agents
     }
 
     fn list_all(&self) -> Vec<AgentStatus> {
@@ -155,6 +185,7 @@ impl Agents for Directory {
             .filter(|other| !all.iter().any(|agent| agent.id == other.id))
             .collect();
         all.extend(others);
+        self.sort(&mut all);
         all
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use sipost::sandbox;
 
 use super::PATIENCE;
@@ -47,6 +48,43 @@ async fn agents_that_stay_are_not_disturbed_and_the_others_come_and_go() {
     new["from"] = format!("sip:bob@{}", sandbox::DOMAIN).into();
     let refused = gateway.post("/messages").json(&new);
     assert_eq!(json_of(refused).await.0, 422);
+}
+
+#[tokio::test]
+async fn agents_are_listed_in_the_order_of_the_configuration_after_a_reload_too() {
+    let server = sip_server(&[]).await.0;
+    let alice = |settings| account("alice", &server, settings);
+    let (bob, carol) = (account("bob", &server, ""), account("carol", &server, ""));
+    let gateway = Running::start(&format!("{}{bob}", alice("connections = 2"))).await;
+    gateway
+        .agents(listed(&["alice-1", "alice-2", "bob-1"]))
+        .await;
+
+    let (more, less) = (alice("connections = 11"), alice(""));
+    let elevens = (1..=11).map(|number| format!("alice-{number}"));
+    let ids: Vec<String> = ["carol-1".to_owned()]
+        .into_iter()
+        .chain(elevens)
+        .chain(["bob-1".to_owned()])
+        .collect();
+    gateway.reload(&format!("{carol}{more}{bob}"));
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    gateway.agents(listed(&ids)).await;
+    gateway.reload(&format!("{bob}{less}{carol}"));
+    gateway
+        .agents(listed(&["bob-1", "alice-1", "carol-1"]))
+        .await;
+}
+
+/// Whether these agents are listed, in this order.
+fn listed(ids: &[&str]) -> impl Fn(&[Value]) -> bool {
+    let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+    move |agents| {
+        agents
+            .iter()
+            .map(|agent| agent["id"].as_str().unwrap())
+            .eq(&ids)
+    }
 }
 
 #[tokio::test]
