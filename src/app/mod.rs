@@ -32,7 +32,6 @@ use crate::agent;
 use crate::api;
 use crate::api::Api;
 use crate::clock::Clock;
-use crate::config;
 use crate::config::Config;
 use crate::config::Loaded;
 use crate::config::Sources;
@@ -184,7 +183,7 @@ impl Gateway {
         let (dispatch, commands) = dispatch::Handle::new(INBOX);
         let parts = dispatch::Parts {
             store: store.clone(),
-            accounts: rates(&config),
+            accounts: Vec::new(),
             reports: told,
             drain: ends.draining.clone(),
             clock: clock.clone(),
@@ -316,12 +315,6 @@ fn api(
         draining: ends.draining.clone(),
         closing: ends.closing.clone(),
     })
-}
-
-/// The messages a second that each account may send.
-fn rates(config: &Config) -> Vec<(Arc<str>, Option<f64>)> {
-    let rate = |account: &config::Account| (account.uri.as_str().into(), account.rate);
-    config.accounts.iter().map(rate).collect()
 }
 
 fn dispatch_settings(config: &Config, targets: Targets) -> dispatch::Settings {

@@ -15,7 +15,6 @@ use super::certificates;
 use super::crew::Crew;
 use super::crew::Moves;
 use super::difference::Difference;
-use super::rates;
 use super::webhooks;
 use super::webhooks::WebhooksError;
 use crate::agent;
@@ -117,7 +116,6 @@ impl Live {
         Access::replace(&self.access, access::access(&next));
         self.limits.send_replace(next.limits());
         self.accounts.replace(agents::senders(&next));
-        self.dispatch.set_rates(rates(&next)).await;
         self.crew.trust(tls);
         self.posts.send_replace(client);
         if let (Some(side), Some(shown), Some(files)) = (&self.tls, shown, &next.http.tls) {

@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::crew;
 use super::crew::Crew;
-use super::rates;
+use crate::config::Account;
 use crate::config::Config;
 use crate::dispatch;
 use crate::message::Agents as _;
@@ -26,6 +26,8 @@ pub(super) struct Sharing {
     /// How long it goes on without them once its lease is over.
     patience: Duration,
     granted: Vec<Seat>,
+    /// What the dispatcher was told last.
+    rates: Rates,
 }
 
 impl Sharing {
@@ -41,6 +43,7 @@ impl Sharing {
             agreed: Instant::now(),
             patience: lease * 2,
             granted: Vec::new(),
+            rates: Rates::new(),
         }
     }
 
@@ -52,42 +55,46 @@ impl Sharing {
         }
     }
 
-    /// Agrees with the other replicas on who runs what, and begins and ends agents accordingly.
+    /// Agrees with the other replicas on who runs what, begins and ends agents accordingly, and
+    /// sets what the accounts may send from here.
     pub(super) async fn agree(
         &mut self,
         crew: &mut Crew,
         config: &Config,
         dispatch: &dispatch::Handle,
     ) {
-        if self.interval.is_none() {
-            crew.follow(config);
-            return;
-        }
-        let wanted = crew::wanted(config);
-        let granted = match self.store.seats(wanted, crew.held()).await {
-            Ok(granted) => {
-                self.agreed = Instant::now();
-                granted
+        let is_shared = self.interval.is_some();
+        let mut is_agreed = false;
+        if is_shared {
+            match self.store.seats(crew::wanted(config), crew.held()).await {
+                Ok(granted) => {
+                    (self.agreed, self.granted) = (Instant::now(), granted);
+                    is_agreed = true;
+                }
+                Err(error) => self.without(&error),
             }
-            Err(error) => match self.without(&error) {
-                Some(granted) => granted,
-                None => return,
-            },
-        };
-        crew.grant(granted.iter().cloned());
-        crew.follow(config);
-        if granted != self.granted {
-            dispatch.set_rates(shares(config, &granted)).await;
-            self.granted = granted;
+            crew.grant(self.granted.iter().cloned());
         }
-        self.tell(crew).await;
+        // Before an agent begins that would send at a rate of before.
+        let granted = is_shared.then_some(&*self.granted);
+        let rates = rates(config, granted);
+        if rates != self.rates {
+            dispatch.set_rates(rates.clone()).await;
+            self.rates = rates;
+        }
+        crew.follow(config);
+        if is_agreed {
+            self.tell(crew).await;
+        }
     }
 
     /// What to run while the others cannot be heard of: the same for a while, then nothing, because
     /// they may have taken it over.
-    fn without(&self, error: &StoreError) -> Option<Vec<Seat>> {
+    fn without(&mut self, error: &StoreError) {
         tracing::debug!(%error, "the agents cannot be shared out now");
-        (self.agreed.elapsed() >= self.patience).then(Vec::new)
+        if self.agreed.elapsed() >= self.patience {
+            self.granted.clear();
+        }
     }
 
     async fn tell(&self, crew: &Crew) {
@@ -105,25 +112,26 @@ impl Sharing {
     }
 }
 
-/// What each account may send from here: as much of its rate as this replica has of its agents.
-fn shares(config: &Config, granted: &[Seat]) -> Vec<(Arc<str>, Option<f64>)> {
+/// Messages a second by account; `None` for any number.
+type Rates = Vec<(Arc<str>, Option<f64>)>;
+
+/// What each account may send from here: as much of its rate as this replica has of its agents,
+/// and all of it when there are no others (`granted` is `None`). Without an agent nothing is sent,
+/// so the least share stands for none.
+fn rates(config: &Config, granted: Option<&[Seat]>) -> Rates {
     let mut here: HashMap<&str, u32> = HashMap::new();
-    for seat in granted {
+    for seat in granted.unwrap_or_default() {
         *here.entry(&seat.account).or_default() += 1;
     }
-    let all: HashMap<&str, u32> = config
-        .accounts
-        .iter()
-        .map(|account| (account.uri.as_str(), account.connections))
-        .collect();
-    let share = |(account, rate): (Arc<str>, Option<f64>)| {
-        let agents = here.get(&*account).copied().unwrap_or(0);
-        let of = all.get(&*account).copied().unwrap_or(1).max(1);
-        let rate = match agents {
-            0 => rate,
-            agents => rate.map(|rate| rate * f64::from(agents) / f64::from(of)),
+    let rate = |account: &Account| {
+        let uri = account.uri.as_str();
+        let agents = here.get(uri).copied().unwrap_or_default().max(1);
+        let all = account.connections.max(1);
+        let share = match granted {
+            Some(_) => f64::from(agents.min(all)) / f64::from(all),
+            None => 1.0,
         };
-        (account, rate)
+        (uri.into(), account.rate.map(|rate| rate * share))
     };
-    rates(config).into_iter().map(share).collect()
+    config.accounts.iter().map(rate).collect()
 }

@@ -80,7 +80,8 @@ pub struct Standing {
 pub enum WaitingFor {
     /// Its `sendAt`.
     Schedule(Timestamp),
-    /// The messages to the same target that were accepted before it.
+    /// The messages to the same target that go before it: those of its `from` that were accepted
+    /// earlier, and the one that is being sent.
     Lane {
         /// How many they are.
         before: usize,

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::message::MessageId;
-use crate::message::Timestamp;
 
 /// The account that must send; `None` when any may.
 pub(super) type Group = Option<Arc<str>>;
@@ -21,7 +21,7 @@ pub(super) struct Ready {
     /// Groups that may get a slot, by the place of their first.
     open: BTreeSet<(u64, Group)>,
     /// When closed groups open by themselves.
-    timers: BTreeSet<(Timestamp, Group)>,
+    timers: BTreeSet<(Instant, Group)>,
     next: u64,
 }
 
@@ -82,16 +82,14 @@ impl Ready {
         }
     }
 
-    /// Heads of the groups that `is_lost`, at most so many.
-    pub(super) fn lost(&self, is_lost: impl Fn(&Group) -> bool, limit: usize) -> Vec<MessageId> {
-        let lost = self.groups.iter().filter(|(group, _)| is_lost(group));
+    /// Heads of the groups that `is_lost`.
+    pub(super) fn lost(&self, is_lost: impl Fn(&Group) -> bool) -> impl Iterator<Item = MessageId> {
+        let lost = self.groups.iter().filter(move |(group, _)| is_lost(group));
         lost.flat_map(|(_, waiting)| waiting.heads.values().copied())
-            .take(limit)
-            .collect()
     }
 
     /// There is no slot for this group, until `until` if that is known.
-    pub(super) fn close(&mut self, group: Group, until: Option<Timestamp>) {
+    pub(super) fn close(&mut self, group: Group, until: Option<Instant>) {
         if let Some(until) = until {
             self.timers.insert((until, group.clone()));
         }
@@ -120,7 +118,7 @@ impl Ready {
     }
 
     /// Opens the groups whose time has come.
-    pub(super) fn open_due(&mut self, now: Timestamp) {
+    pub(super) fn open_due(&mut self, now: Instant) {
         while let Some((time, _)) = self.timers.first()
             && *time <= now
             && let Some((_, group)) = self.timers.pop_first()
@@ -130,7 +128,7 @@ impl Ready {
     }
 
     /// When the next group opens by itself.
-    pub(super) fn deadline(&self) -> Option<Timestamp> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         self.timers.first().map(|(time, _)| *time)
     }
 }

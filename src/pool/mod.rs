@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use crate::agent::AgentIndex;
 use crate::message::Outcome;
-use crate::message::Timestamp;
 use caution::Caution;
 pub use directory::Directory;
 use rate::Rate;
@@ -35,7 +35,7 @@ pub enum Busy {
     /// Every such agent has as many open transactions as it may.
     Full,
     /// The account has sent as much as its rate allows, until then.
-    Limited(Timestamp),
+    Limited(Instant),
 }
 
 /// The agents that can be chosen, and how busy they are.
@@ -105,16 +105,18 @@ impl Pool {
     /// Makes an account known, or changes it: how many messages a second it may send, `None` for
     /// any number. An account is never forgotten: without agents it costs nothing.
     pub fn add_account(&mut self, uri: &Arc<str>, rate: Option<f64>) {
-        let rate = rate.map(Rate::new);
         match self.by_uri.get(uri) {
-            Some(&known) => self.accounts[known].rate = rate,
+            Some(&known) => match (&mut self.accounts[known].rate, rate) {
+                (Some(known), Some(rate)) => known.set(rate),
+                (known, rate) => *known = rate.map(Rate::new),
+            },
             None => {
                 self.by_uri.insert(uri.clone(), self.accounts.len());
                 self.accounts.push(Account {
                     free: BTreeSet::new(),
                     seats: 0,
                     up: 0,
-                    rate,
+                    rate: rate.map(Rate::new),
                 });
             }
         }
@@ -183,7 +185,7 @@ impl Pool {
         &mut self,
         account: Option<&Arc<str>>,
         avoid: Option<AgentIndex>,
-        now: Timestamp,
+        now: Instant,
     ) -> Result<Slot, Busy> {
         let agent = match (self.goes_on(account, avoid, now), account) {
             (Some(agent), _) => agent,
@@ -243,7 +245,7 @@ impl Pool {
     }
 
     /// Why there is no slot for this account, or for any when `None`; `None` when there is one.
-    pub fn busy(&self, account: Option<&Arc<str>>, now: Timestamp) -> Option<Busy> {
+    pub fn busy(&self, account: Option<&Arc<str>>, now: Instant) -> Option<Busy> {
         let choice = match account {
             Some(uri) => match self.by_uri.get(uri) {
                 Some(&account) => self.choose_of(&self.accounts[account], None, now),
@@ -259,7 +261,7 @@ impl Pool {
         &self,
         account: Option<&Arc<str>>,
         avoid: Option<AgentIndex>,
-        now: Timestamp,
+        now: Instant,
     ) -> Option<AgentIndex> {
         let agent = self.bunch.filter(|bunch| bunch.room > 0)?.agent;
         let seat = self.seats.get(&agent)?;
@@ -275,7 +277,7 @@ impl Pool {
         &self,
         account: &Account,
         avoid: Option<AgentIndex>,
-        now: Timestamp,
+        now: Instant,
     ) -> Result<AgentIndex, Busy> {
         if account.up == 0 {
             return Err(Busy::NoAgent);
@@ -286,8 +288,8 @@ impl Pool {
         first_but(account.free.iter(), avoid).ok_or(Busy::Full)
     }
 
-    fn choose_any(&self, avoid: Option<AgentIndex>, now: Timestamp) -> Result<AgentIndex, Busy> {
-        let mut limited: Option<Timestamp> = None;
+    fn choose_any(&self, avoid: Option<AgentIndex>, now: Instant) -> Result<AgentIndex, Busy> {
+        let mut limited: Option<Instant> = None;
         let ready = self.free.iter().take(MAX_STEPS).filter(|place| {
             let until = self
                 .seats
@@ -349,7 +351,7 @@ impl Seat {
 }
 
 impl Account {
-    fn limited_until(&self, now: Timestamp) -> Option<Timestamp> {
+    fn limited_until(&self, now: Instant) -> Option<Instant> {
         self.rate.as_ref().and_then(|rate| rate.limited_until(now))
     }
 }
@@ -374,9 +376,8 @@ fn interval(per_second: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
     use crate::message::Unknown;
-
-    const NOW: Timestamp = Timestamp::EPOCH;
 
     fn alice() -> Arc<str> {
         "sip:alice@example.com".into()
@@ -399,7 +400,8 @@ mod tests {
     }
 
     fn take(pool: &mut Pool, account: Option<&Arc<str>>) -> Result<u32, Busy> {
-        pool.take(account, None, NOW).map(|slot| slot.agent.0)
+        pool.take(account, None, clock::now())
+            .map(|slot| slot.agent.0)
     }
 
     #[test]
@@ -432,7 +434,11 @@ mod tests {
         assert_eq!(chosen, bunched);
         // Others are asked for, or to be avoided.
         assert_eq!(take(&mut pool, Some(&alice())), Ok(3));
-        let another = pool.take(None, Some(AgentIndex(3)), NOW).unwrap().agent.0;
+        let another = pool
+            .take(None, Some(AgentIndex(3)), clock::now())
+            .unwrap()
+            .agent
+            .0;
         assert_eq!(another, 4);
         pool.begin_turn();
         assert_eq!(take(&mut pool, None), Ok(4));
@@ -462,19 +468,35 @@ mod tests {
     fn another_agent_is_preferred_after_a_failure_but_not_insisted_on() {
         let mut pool = pool();
         let avoid = Some(AgentIndex(0));
-        assert_eq!(pool.take(Some(&alice()), avoid, NOW).unwrap().agent.0, 1);
+        assert_eq!(
+            pool.take(Some(&alice()), avoid, clock::now())
+                .unwrap()
+                .agent
+                .0,
+            1
+        );
         pool.down(AgentIndex(1));
-        assert_eq!(pool.take(Some(&alice()), avoid, NOW).unwrap().agent.0, 0);
+        assert_eq!(
+            pool.take(Some(&alice()), avoid, clock::now())
+                .unwrap()
+                .agent
+                .0,
+            0
+        );
     }
 
     #[test]
     fn a_rate_holds_an_account_back_and_not_the_others() {
-        let mut pool = pool();
+        let (mut pool, now) = (pool(), clock::now());
         pool.add_account(&alice(), Some(1.0));
-        assert_eq!(take(&mut pool, Some(&alice())), Ok(0));
-        let second = NOW.plus(Duration::from_secs(1));
-        assert_eq!(take(&mut pool, Some(&alice())), Err(Busy::Limited(second)));
-        assert_eq!(take(&mut pool, None), Ok(2));
+        let second = now + Duration::from_secs(1);
+        let mut take = |account: Option<Arc<str>>| {
+            let slot = pool.take(account.as_ref(), None, now);
+            slot.map(|slot| slot.agent.0)
+        };
+        assert_eq!(take(Some(alice())), Ok(0));
+        assert_eq!(take(Some(alice())), Err(Busy::Limited(second)));
+        assert_eq!(take(None), Ok(2));
         assert!(pool.take(Some(&alice()), None, second).is_ok());
     }
 

@@ -39,10 +39,13 @@ impl Board {
             return;
         };
         match entry.phase {
-            Phase::Loading(agent) | Phase::Starting(agent) | Phase::Sending(agent) => {
-                self.work.released.push(agent);
-                self.attempts.retain(|_, attempt| attempt.message != id);
+            Phase::Loading(agent) | Phase::Starting(agent) => {
+                let (key, uri) = (entry.key, entry.uri.clone());
+                self.attempts.remove(&key);
+                self.free(agent, &uri, now);
             }
+            // What is on its way cannot be called back.
+            Phase::Sending(_) => return self.give_up(id, now),
             Phase::Scheduled
             | Phase::Queued
             | Phase::Ready(_)

@@ -9,6 +9,7 @@ use super::Board;
 use super::Cancel;
 use super::End;
 use super::Entry;
+use super::FRESH;
 use super::Phase;
 use super::Teller;
 use super::tell::event;
@@ -40,13 +41,79 @@ pub(in crate::dispatch) struct Ended {
 impl Board {
     /// The store knows the message as ended: somebody else saw to it.
     pub(in crate::dispatch) fn superseded(&mut self, key: AttemptKey, now: Timestamp) {
-        let Some(id) = self.attempts.remove(&key).map(|attempt| attempt.message) else {
+        let Some(attempt) = self.attempts.get(&key) else {
             return;
         };
-        if let Some(entry) = self.entries.get(&id)
-            && let Phase::Starting(agent) | Phase::Sending(agent) = entry.phase
+        let id = attempt.message;
+        let phase = self.entries.get(&id).map(|entry| entry.phase);
+        match phase {
+            Some(Phase::Sending(_)) => self.give_up(id, now),
+            Some(Phase::Starting(_)) => {
+                if let Some(attempt) = self.attempts.remove(&key) {
+                    self.free(attempt.agent, &attempt.uri, now);
+                }
+                self.leave_lane(id, now);
+                self.forget(id);
+            }
+            Some(
+                Phase::Scheduled
+                | Phase::Queued
+                | Phase::Ready(_)
+                | Phase::Loading(_)
+                | Phase::Waiting
+                | Phase::Ending(_),
+            )
+            | None => {}
+        }
+    }
+
+    /// Gives timers to attempts that are no longer young.
+    pub(super) fn time_attempts(&mut self) {
+        while let Some(&(begun, key)) = self.fresh.front() {
+            let attempt = self.attempts.get(&key);
+            if attempt.is_some() && begun + FRESH > self.steady {
+                break;
+            }
+            self.fresh.pop_front();
+            let id = attempt.map(|attempt| attempt.message);
+            if let Some(id) = id
+                && let Some(entry) = self.entries.get(&id)
+                && entry.key == key
+            {
+                let expires_at = entry.expires_at;
+                self.set_timer(id, Some(expires_at));
+            }
+        }
+    }
+
+    /// The time of a message is over while it is sent. `teller` is told in the event.
+    pub(super) fn expire(&mut self, id: MessageId, teller: Option<&Teller>, now: Timestamp) {
+        let Some(entry) = self.entries.get(&id) else {
+            return;
+        };
+        if let Some(message) = &entry.content
+            && entry.acceptance != Acceptance::Refused
         {
-            self.work.released.push(agent);
+            let what = What::Failed {
+                originator: Originator::System,
+                cause: Cause::Expires,
+                response: None,
+                ambiguous: true,
+            };
+            let event = event(message, entry.attempt, teller, what, now);
+            self.work.records.push(record(event, None));
+        }
+        self.give_up(id, now);
+    }
+
+    /// Forgets a message that is being sent. Its attempt keeps its slot and its target until the
+    /// transaction is over.
+    pub(super) fn give_up(&mut self, id: MessageId, now: Timestamp) {
+        if let Some(entry) = self.entries.get(&id)
+            && let Some(attempt) = self.attempts.get_mut(&entry.key)
+        {
+            attempt.given_up = Some(entry.ended(id, attempt.sent));
+            self.given_up += 1;
         }
         self.leave_lane(id, now);
         self.forget(id);
@@ -62,12 +129,15 @@ impl Board {
         now: Timestamp,
         jitter: f64,
     ) -> Option<Ended> {
-        let Attempt { message, sent } = self.attempts.remove(&key)?;
+        let attempt = self.attempts.remove(&key)?;
+        let Attempt { message, agent, .. } = attempt;
+        self.free(agent, &attempt.uri, now);
+        if attempt.given_up.is_some() {
+            self.given_up -= 1;
+            return attempt.given_up;
+        }
+        let sent = attempt.sent;
         let entry = self.entries.get_mut(&message)?;
-        let (Phase::Starting(agent) | Phase::Sending(agent)) = entry.phase else {
-            return None;
-        };
-        self.work.released.push(agent);
         entry.avoid = Some(agent);
         match outcome {
             Outcome::Unknown(Unknown::Disconnected) => entry.losses += 1,
@@ -120,10 +190,10 @@ impl Board {
             Some(time) => {
                 entry.not_before = Some(time);
                 entry.phase = Phase::Queued;
-                let (uri, expires_at) = (entry.uri.clone(), entry.expires_at);
+                let (lane, expires_at) = (entry.lane(), entry.expires_at);
                 let is_head = self
                     .lanes
-                    .get(&uri)
+                    .get(&lane)
                     .is_some_and(|lane| lane.front() == Some(&id));
                 if is_head {
                     self.become_head(id, now);

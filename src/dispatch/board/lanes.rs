@@ -1,8 +1,12 @@
 //! Where a message stands: in its lane, among the heads that are ready, on a timer.
 
 use super::Board;
+use super::End;
+use super::Entry;
+use super::Lane;
 use super::Phase;
 use super::QuotaPermit;
+use crate::agent::AgentIndex;
 use crate::message::MessageId;
 use crate::message::Timestamp;
 
@@ -13,7 +17,7 @@ impl Board {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
-        let lane = self.lanes.entry(entry.uri.clone()).or_default();
+        let lane = self.lanes.entry(entry.lane()).or_default();
         lane.push_back(id);
         if lane.len() == 1 {
             self.become_head(id, now);
@@ -39,10 +43,38 @@ impl Board {
                 let until = time.min(entry.expires_at);
                 self.set_timer(id, Some(until));
             }
-            _ => {
+            _ if !self.busy.contains_key(&entry.uri) => {
                 let place = self.ready.push(entry.account.clone(), id);
                 entry.phase = Phase::Ready(place);
                 self.untimed.push(id);
+            }
+            _ => drop(self.wait_for_target(id)),
+        }
+    }
+
+    /// Lets a head wait as long as its target has a request in flight; `false` when it has none.
+    pub(super) fn wait_for_target(&mut self, id: MessageId) -> bool {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return false;
+        };
+        let Some(heads) = self.busy.get_mut(&entry.uri) else {
+            return false;
+        };
+        heads.push(id);
+        entry.phase = Phase::Queued;
+        let expires_at = entry.expires_at;
+        self.set_timer(id, Some(expires_at));
+        true
+    }
+
+    /// Gives back what an attempt had: its slot, and its target to the heads that wait for it.
+    pub(super) fn free(&mut self, agent: AgentIndex, uri: &str, now: Timestamp) {
+        self.work.released.push(agent);
+        for id in self.busy.remove(uri).unwrap_or_default() {
+            // Those that have ended, or are about to, are not queued any more.
+            let phase = self.entries.get(&id).map(|entry| entry.phase);
+            if phase == Some(Phase::Queued) {
+                self.become_head(id, now);
             }
         }
     }
@@ -52,8 +84,8 @@ impl Board {
         let Some(entry) = self.entries.get(&id) else {
             return;
         };
-        let uri = entry.uri.clone();
-        let Some(lane) = self.lanes.get_mut(&uri) else {
+        let name = entry.lane();
+        let Some(lane) = self.lanes.get_mut(&name) else {
             return;
         };
         let Some(at) = lane.iter().position(|other| *other == id) else {
@@ -61,8 +93,13 @@ impl Board {
         };
         lane.remove(at);
         let next = lane.front().copied();
+        if at == 0
+            && let Some(heads) = self.busy.get_mut(&name.0)
+        {
+            heads.retain(|head| *head != id);
+        }
         match next {
-            None => drop(self.lanes.remove(&uri)),
+            None => drop(self.lanes.remove(&name)),
             Some(next) if at == 0 => {
                 self.set_timer(next, None);
                 self.become_head(next, now);
@@ -100,7 +137,13 @@ impl Board {
         if !self.permits.is_empty() {
             self.permits.remove(&id);
         }
-        if let Some(content) = self.entries.remove(&id).and_then(|entry| entry.content) {
+        let Some(entry) = self.entries.remove(&id) else {
+            return;
+        };
+        if entry.phase == Phase::Ending(End::Canceled) {
+            self.work.forgotten.push(id);
+        }
+        if let Some(content) = entry.content {
             self.held_bytes = self.held_bytes.saturating_sub(content.weight());
         }
     }
@@ -123,5 +166,11 @@ impl Board {
             entry.timer = Some(time);
             self.timers.insert((time, id));
         }
+    }
+}
+
+impl Entry {
+    pub(super) fn lane(&self) -> Lane {
+        (self.uri.clone(), self.account.clone())
     }
 }

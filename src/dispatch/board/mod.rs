@@ -1,19 +1,29 @@
 //! Which message is where: the lanes, and who waits for what.
 //!
-//! A lane holds the messages to one target in the order of their acceptance, and only its head is
-//! ever in flight (RFC 3428 §8). The board is a plain value: time, slots and contents come from
-//! outside, and what is to be done goes out through [`Board::take_work`] and [`Board::pump`].
+//! A lane holds the messages of one `from` to one target in the order of their acceptance, and only
+//! its head is ever sent. Messages without `from` have a lane of their own at each target. A target
+//! has at most one request in flight (RFC 3428 §8), whichever lane it comes from: its other heads
+//! wait for that one, and for nothing else of another lane. The board is a plain value: time, slots
+//! and contents come from outside, and what is to be done goes out through [`Board::take_work`] and
+//! [`Board::pump`].
 //!
 //! | phase     | where                           | leaves when                              |
 //! |-----------|---------------------------------|------------------------------------------|
 //! | Scheduled | in no lane                      | `sendAt` comes: to the end of its lane   |
 //! | Queued    | in its lane, behind the head    | it becomes the head                      |
+//! | Queued    | head, its target is busy        | what is in flight has ended              |
 //! | Ready     | head, waits for a slot          | the pool has one, or its time is over    |
-//! | Loading   | head, has a slot                | its content was read from the store      |
-//! | Starting  | head, has a slot                | its request may be written               |
-//! | Sending   | head, has a slot                | the attempt has an outcome               |
+//! | Loading   | head, has a slot and its target | its content was read from the store      |
+//! | Starting  | head, has a slot and its target | its request may be written               |
+//! | Sending   | head, has a slot and its target | the attempt has an outcome, or the       |
+//! |           |                                 | message's time is over                   |
 //! | Waiting   | head, deferred                  | the next attempt is due                  |
 //! | Ending    | where it was                    | its content was read, so its end is told |
+//!
+//! A message whose time is over while it is sent ends at once, ambiguous. Its attempt goes on
+//! without it: slot and target stay taken until a final response, Timer F or the loss of the
+//! connection, because RFC 3428 §8 allows the next request to a target only when the transaction
+//! before it is over. Whatever the response, nothing more is told of the message.
 
 mod again;
 mod end;
@@ -24,16 +34,20 @@ mod standing;
 mod start;
 mod stranded;
 mod tell;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 
 use super::quota::QuotaPermit;
 use super::ready::Ready;
 use crate::agent::AgentIndex;
+use crate::clock;
 use crate::message::ByMessage;
 use crate::message::Message;
 use crate::message::MessageId;
@@ -58,7 +72,9 @@ pub(super) struct Board {
     entries: ByMessage<Entry>,
     /// Of clients that have a share of the room.
     permits: ByMessage<QuotaPermit>,
-    lanes: HashMap<Arc<str>, VecDeque<MessageId>>,
+    lanes: HashMap<Lane, VecDeque<MessageId>>,
+    /// Targets with a request in flight, and the heads of lanes that wait for its end.
+    busy: HashMap<Arc<str>, Vec<MessageId>>,
     ready: Ready,
     ages: Ages,
     /// Messages whose `sendAt` has not come.
@@ -66,6 +82,13 @@ pub(super) struct Board {
     timers: BTreeSet<(Timestamp, MessageId)>,
     attempts: HashMap<AttemptKey, Attempt>,
     next_key: AttemptKey,
+    /// How many attempts go on although their message has ended.
+    given_up: usize,
+    /// Attempts that have no timer yet: most end before they need one.
+    fresh: VecDeque<(Instant, AttemptKey)>,
+    /// Now, as of the last [`Board::handle_timeout`], by both clocks.
+    now: Timestamp,
+    steady: Instant,
     /// Heads that became ready and have no timer yet: most are taken at once and never need one.
     untimed: Vec<MessageId>,
     work: Work,
@@ -85,6 +108,8 @@ pub(super) struct Work {
     pub(super) released: Vec<AgentIndex>,
     /// Attempts that were under way when the process that made them ended.
     pub(super) died: Vec<Ended>,
+    /// Canceled, and forgotten since. Those of which no end is told are gone from the store.
+    pub(super) forgotten: Vec<MessageId>,
 }
 
 /// An attempt that may begin: to be recorded, and to be handed to its agent.
@@ -107,8 +132,12 @@ pub(super) struct Start {
 #[derive(Debug)]
 struct Attempt {
     message: MessageId,
+    uri: Arc<str>,
+    agent: AgentIndex,
     /// When its agent was given it.
     sent: Option<Instant>,
+    /// What is told of its outcome when the message has ended before it.
+    given_up: Option<Ended>,
 }
 
 #[derive(Debug)]
@@ -127,7 +156,16 @@ struct Entry {
     /// Losses of a connection in a row with this message in flight.
     losses: u32,
     content: Option<Arc<Message>>,
+    /// Its last attempt.
+    key: AttemptKey,
 }
+
+/// A target, and the `from` of the messages to it; `None` for those that any account may send.
+type Lane = (Arc<str>, Option<Arc<str>>);
+
+/// An attempt that has not ended after so long is given a timer, or at once if its message has less
+/// time left.
+const FRESH: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
@@ -181,12 +219,17 @@ impl Board {
             entries: ByMessage::default(),
             permits: ByMessage::default(),
             lanes: HashMap::new(),
+            busy: HashMap::new(),
             ready: Ready::default(),
             ages: Ages::default(),
             scheduled: 0,
             timers: BTreeSet::new(),
             attempts: HashMap::new(),
             next_key: 0,
+            given_up: 0,
+            fresh: VecDeque::new(),
+            now: Timestamp::EPOCH,
+            steady: clock::now(),
             untimed: Vec::new(),
             work: Work::default(),
             held_bytes: 0,
@@ -200,9 +243,9 @@ impl Board {
         self.entries.len()
     }
 
-    /// How many attempts are under way.
+    /// How many messages are being sent.
     pub(super) fn in_flight(&self) -> usize {
-        self.attempts.len()
+        self.attempts.len() - self.given_up
     }
 
     /// Takes a message that is being accepted: it may begin, and whether it stays is told by
@@ -307,6 +350,7 @@ impl Board {
             avoid: None,
             losses: 0,
             content,
+            key: 0,
         };
         self.entries.insert(id, entry);
         match status {
@@ -325,18 +369,33 @@ impl Board {
         }
     }
 
-    /// The earliest time at which [`Board::handle_timeout`] has something to do.
+    /// The earliest time at which a message wants something of [`Board::handle_timeout`]. It is on
+    /// the wall, because the times of messages are kept over restarts, and told to clients.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        let first = self.timers.first().map(|(time, _)| *time);
-        match (first, self.ready.deadline()) {
+        self.timers.first().map(|(time, _)| *time)
+    }
+
+    /// The same for what does not outlive the process: an account's rate, and a young attempt.
+    pub(super) fn steady_deadline(&self) -> Option<Instant> {
+        let fresh = self.fresh.front().map(|(begun, _)| *begun + FRESH);
+        match (fresh, self.ready.deadline()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
     }
 
-    /// Lets time pass until `now`.
-    pub(super) fn handle_timeout(&mut self, pool: &Pool, now: Timestamp, jitter: f64) {
-        self.ready.open_due(now);
+    /// Lets time pass until `now`, which the other clock calls `steady`.
+    pub(super) fn handle_timeout(
+        &mut self,
+        pool: &Pool,
+        tellers: impl Fn(AgentIndex) -> Option<Teller>,
+        now: Timestamp,
+        steady: Instant,
+        jitter: f64,
+    ) {
+        (self.now, self.steady) = (now, steady);
+        self.ready.open_due(steady);
+        self.time_attempts();
         while let Some(&(time, id)) = self.timers.first() {
             if time > now {
                 break;
@@ -346,6 +405,20 @@ impl Board {
                 continue;
             };
             if entry.expires_at <= now {
+                match entry.phase {
+                    // Whether it is written is decided when that is durable, see `lapsed`.
+                    Phase::Starting(_) => continue,
+                    Phase::Sending(agent) => {
+                        self.expire(id, tellers(agent).as_ref(), now);
+                        continue;
+                    }
+                    Phase::Scheduled
+                    | Phase::Queued
+                    | Phase::Ready(_)
+                    | Phase::Loading(_)
+                    | Phase::Waiting
+                    | Phase::Ending(_) => {}
+                }
                 let end = if pool.is_up(entry.account.as_ref()) {
                     End::Expired
                 } else {

@@ -1,7 +1,9 @@
 //! The board through whole lives: time, chance, agents that come and go, a store that fails, and
 //! ends of the process and of its lease, all drawn from a seed. Whatever happens, these hold:
 //!
-//! * No target has two requests in flight, and none that waited longer is overtaken.
+//! * No target has two requests in flight, and none that waited longer in its lane is overtaken.
+//! * A head waits only for what it needs: its time, a slot, or what is in flight to its target.
+//! * No message is being sent when its time is over.
 //! * What may not be sent twice is written when its record is durable, and what was asked for with
 //!   a key when it is known not to have been asked for before.
 //! * Every message that was taken in ends exactly once, and nothing is told of it afterwards.
@@ -68,6 +70,8 @@ struct Offer {
 struct Life {
     rng: SmallRng,
     now: Timestamp,
+    /// The same moment on the clock that only goes forward.
+    steady: Instant,
     board: Board,
     pool: Pool,
     store: BTreeMap<MessageId, Kept>,
@@ -83,8 +87,8 @@ struct Life {
     loads: Vec<MessageId>,
     flights: HashMap<AttemptKey, Flight>,
     up: HashSet<AgentIndex>,
-    /// The newest message on the way to each target that was not scheduled.
-    newest: HashMap<Arc<str>, MessageId>,
+    /// The newest message on its way in each lane that was not scheduled.
+    newest: HashMap<Lane, MessageId>,
 }
 
 impl Life {
@@ -92,6 +96,7 @@ impl Life {
         Self {
             rng: SmallRng::seed_from_u64(seed),
             now: Timestamp::from_millis(1_800_000_000_000),
+            steady: clock::now(),
             board: Self::board(),
             pool: Self::new_pool(),
             store: BTreeMap::new(),
@@ -151,7 +156,9 @@ impl Life {
     /// What the dispatcher does each time it is woken.
     fn turn(&mut self) {
         let jitter = self.rng.random();
-        self.board.handle_timeout(&self.pool, self.now, jitter);
+        self.board
+            .handle_timeout(&self.pool, |_| None, self.now, self.steady, jitter);
+        self.check_times();
         self.collect();
         while self.handed_in < MESSAGES && self.rng.random_bool(0.2) {
             let message = Arc::new(self.message());
@@ -164,14 +171,39 @@ impl Life {
             });
         }
         if !self.is_failing {
-            let starts = self.board.pump(&mut self.pool, self.now);
+            let starts = self.board.pump(&mut self.pool, self.steady);
             self.begin(starts);
             self.collect();
+            self.check_none_is_held_up();
         }
         // A commit takes its time: attempts end, and others begin, while one is under way.
         if self.rng.random_bool(0.5) {
             self.commit();
             self.collect();
+        }
+    }
+
+    /// Nothing that could begin waits after the board was pumped.
+    fn check_none_is_held_up(&self) {
+        for ((uri, account), lane) in &self.board.lanes {
+            let head = &self.board.entries[&lane[0]];
+            if self.board.busy.contains_key(uri) {
+                continue;
+            }
+            let has_slot = self.pool.busy(account.as_ref(), self.steady).is_none();
+            match head.phase {
+                Phase::Ready(_) => assert!(!has_slot, "held up although there is a slot"),
+                Phase::Waiting => assert!(head.not_before.is_some_and(|time| time > self.now)),
+                Phase::Ending(_) => {}
+                phase => panic!("{phase:?} although nothing is in flight"),
+            }
+        }
+    }
+
+    fn check_times(&self) {
+        for entry in self.board.entries.values() {
+            let is_sent = matches!(entry.phase, Phase::Sending(_));
+            assert!(!is_sent || entry.expires_at > self.now, "sent for too long");
         }
     }
 
@@ -292,7 +324,9 @@ impl Life {
             self.keep(&record);
             if let Some((key, agent)) = follows {
                 let message = self.store[&id].message.clone();
-                self.transmit(key, message, agent);
+                if !self.board.lapsed(key, self.now) {
+                    self.transmit(key, message, agent);
+                }
             }
         }
     }
@@ -354,7 +388,8 @@ impl Life {
         let to_same = |flight: &Flight| flight.message.uri == message.uri;
         assert!(!self.flights.values().any(to_same), "two in flight");
         if message.send_at.is_none() {
-            let newest = self.newest.entry(message.uri.clone()).or_insert(id);
+            let lane = (message.uri.clone(), message.account.clone());
+            let newest = self.newest.entry(lane).or_insert(id);
             assert!(id >= *newest, "overtaken");
             *newest = id;
         }
@@ -430,7 +465,9 @@ impl Life {
         for id in std::mem::take(&mut self.loads) {
             let message = self.store[&id].message.clone();
             let jitter = self.rng.random();
-            let starts = self.board.loaded(id, Some(message), self.now, jitter);
+            let starts = self
+                .board
+                .loaded(id, Some(message), !self.is_failing, self.now, jitter);
             if self.rng.random_bool(0.1) {
                 // The agent that was to send it has ended meanwhile.
                 for start in starts {
@@ -484,8 +521,6 @@ impl Life {
                 kept.status = Status::Queued;
                 kept.deaths += 1;
                 kept.not_before = Some(self.now.plus(Duration::from_millis(700)));
-                let id = kept.message.id;
-                self.flights.retain(|_, flight| flight.message.id != id);
             }
         }
         self.claim_all();
@@ -516,7 +551,11 @@ impl Life {
             .board
             .deadline()
             .map_or(most, |time| time.since(self.now));
-        self.now = self.now.plus(next.min(most));
+        let steady = self.board.steady_deadline();
+        let steady = steady.map_or(most, |at| at.saturating_duration_since(self.steady));
+        let passed = next.min(steady).min(most);
+        self.now = self.now.plus(passed);
+        self.steady += passed;
     }
 
     fn is_over(&self) -> bool {
@@ -524,7 +563,7 @@ impl Life {
         self.handed_in == MESSAGES
             && self.offered.is_empty()
             && self.gathered.is_empty()
-            && self.board.in_flight() == 0
+            && self.flights.is_empty()
             && self.store.values().all(has_ended)
     }
 
@@ -536,8 +575,10 @@ impl Life {
             (0, 0, 0)
         );
         assert!(board.lanes.is_empty() && board.timers.is_empty());
+        assert!(board.busy.is_empty() && board.attempts.is_empty());
+        assert_eq!(board.given_up, 0);
         assert!(board.ready.first().is_none() && self.flights.is_empty());
-        let much_later = self.now.plus(Duration::from_secs(3_600));
+        let much_later = self.steady + Duration::from_secs(3_600);
         for agent in 0..AGENTS {
             self.pool.up(AgentIndex(agent));
         }

@@ -1,6 +1,7 @@
 //! What can be said of the messages that wait: how many, since when, and what for.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use super::super::observer::Standing;
 use super::super::observer::WaitingFor;
@@ -76,7 +77,7 @@ impl Board {
                 | Phase::Ending(_) => false,
             })
         });
-        let sending = self.attempts.len();
+        let sending = self.in_flight();
         Standing {
             scheduled: self.scheduled,
             queued: self.entries.len().saturating_sub(self.scheduled + sending),
@@ -91,19 +92,31 @@ impl Board {
         id: MessageId,
         pool: &Pool,
         now: Timestamp,
+        steady: Instant,
     ) -> Option<WaitingFor> {
         let entry = self.entries.get(&id)?;
         match entry.phase {
             Phase::Scheduled => entry.not_before.map(WaitingFor::Schedule),
             Phase::Waiting => entry.not_before.map(WaitingFor::Retry),
             Phase::Queued => {
-                let lane = self.lanes.get(&entry.uri)?;
-                let before = lane.iter().position(|other| *other == id)?;
+                let lane = self.lanes.get(&entry.lane())?;
+                let behind = lane.iter().position(|other| *other == id)?;
+                let head = self.entries.get(lane.front()?)?;
+                let is_sent = matches!(
+                    head.phase,
+                    Phase::Loading(_) | Phase::Starting(_) | Phase::Sending(_)
+                );
+                // One of another lane is in flight.
+                let is_blocked = !is_sent && self.busy.contains_key(&entry.uri);
+                let before = behind + usize::from(is_blocked);
                 Some(WaitingFor::Lane { before })
             }
-            Phase::Ready(_) => match pool.busy(entry.account.as_ref(), now) {
+            Phase::Ready(_) => match pool.busy(entry.account.as_ref(), steady) {
                 Some(Busy::NoAgent) => Some(WaitingFor::Agent(entry.account.clone())),
-                Some(Busy::Limited(until)) => Some(WaitingFor::Rate(until)),
+                Some(Busy::Limited(until)) => {
+                    let wait = until.saturating_duration_since(steady);
+                    Some(WaitingFor::Rate(now.plus(wait)))
+                }
                 // With room in the pool it is this message's turn within the moment.
                 Some(Busy::Full) | None => Some(WaitingFor::Slot),
             },

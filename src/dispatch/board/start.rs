@@ -7,7 +7,9 @@ use super::Acceptance;
 use super::Attempt;
 use super::AttemptKey;
 use super::Board;
+use super::End;
 use super::Entry;
+use super::FRESH;
 use super::Phase;
 use super::Start;
 use crate::agent::AgentIndex;
@@ -24,10 +26,14 @@ const MAX_LOSSES: u32 = 2;
 
 impl Board {
     /// Starts whatever can start now.
-    pub(in crate::dispatch) fn pump(&mut self, pool: &mut Pool, now: Timestamp) -> Vec<Start> {
+    pub(in crate::dispatch) fn pump(&mut self, pool: &mut Pool, steady: Instant) -> Vec<Start> {
         let mut starts = Vec::new();
         pool.begin_turn();
         while let Some((group, id)) = self.ready.first() {
+            if self.wait_for_target(id) {
+                self.ready.pop(&group);
+                continue;
+            }
             let entry = self.entries.get(&id);
             let avoid = entry.and_then(|entry| entry.avoid);
             let alone = entry.is_some_and(Entry::goes_alone);
@@ -35,7 +41,7 @@ impl Board {
                 // The idlest agent, whatever was chosen last.
                 pool.begin_turn();
             }
-            match pool.take(group.as_ref(), avoid, now) {
+            match pool.take(group.as_ref(), avoid, steady) {
                 Ok(slot) => {
                     self.ready.pop(&group);
                     if alone {
@@ -63,6 +69,7 @@ impl Board {
             self.work.released.push(agent);
             return;
         };
+        self.busy.insert(entry.uri.clone(), Vec::new());
         match entry.content.clone() {
             Some(message) => self.start(id, agent, message, starts),
             None => {
@@ -87,9 +94,13 @@ impl Board {
         let made_at = id.made_at();
         let since = entry.not_before.take().unwrap_or(made_at).max(made_at);
         self.next_key += 1;
+        entry.key = self.next_key;
         let attempt = Attempt {
             message: id,
+            uri: entry.uri.clone(),
+            agent,
             sent: None,
+            given_up: None,
         };
         self.attempts.insert(self.next_key, attempt);
         starts.push(Start {
@@ -105,28 +116,54 @@ impl Board {
             message,
             since,
         });
+        let expires_at = entry.expires_at;
+        if expires_at.since(self.now) < FRESH {
+            self.set_timer(id, Some(expires_at));
+        } else {
+            self.fresh.push_back((self.steady, self.next_key));
+        }
     }
 
     /// An attempt that may begin does not: its agent is gone. The message waits for another.
     pub(in crate::dispatch) fn unstarted(&mut self, key: AttemptKey, now: Timestamp) {
-        let Some(id) = self.attempts.remove(&key).map(|attempt| attempt.message) else {
+        let Some(attempt) = self.attempts.remove(&key) else {
             return;
         };
-        let Some(entry) = self.entries.get_mut(&id) else {
-            return;
-        };
-        if let Phase::Starting(agent) = entry.phase {
+        self.free(attempt.agent, &attempt.uri, now);
+        let id = attempt.message;
+        if let Some(entry) = self.entries.get_mut(&id)
+            && let Phase::Starting(_) = entry.phase
+        {
             entry.attempt -= 1;
-            self.work.released.push(agent);
             self.become_head(id, now);
         }
     }
 
-    /// Takes contents that were asked for; `None` for a message that is gone from the store.
+    /// Whether the message's time was over before its request could be written: then it ends, and
+    /// nothing is to be written.
+    pub(in crate::dispatch) fn lapsed(&mut self, key: AttemptKey, now: Timestamp) -> bool {
+        let Some(id) = self.attempts.get(&key).map(|attempt| attempt.message) else {
+            return false;
+        };
+        let is_over =
+            |entry: &Entry| entry.expires_at <= now && matches!(entry.phase, Phase::Starting(_));
+        if !self.entries.get(&id).is_some_and(is_over) {
+            return false;
+        }
+        if let Some(attempt) = self.attempts.remove(&key) {
+            self.free(attempt.agent, &attempt.uri, now);
+        }
+        self.end(id, End::Expired, now, 0.0);
+        true
+    }
+
+    /// Takes contents that were asked for; `None` for a message that is gone from the store. Unless
+    /// attempts `may_begin`, a message that was to be sent waits for its turn again.
     pub(in crate::dispatch) fn loaded(
         &mut self,
         id: MessageId,
         message: Option<Arc<Message>>,
+        may_begin: bool,
         now: Timestamp,
         jitter: f64,
     ) -> Vec<Start> {
@@ -134,10 +171,10 @@ impl Board {
         let Some(entry) = self.entries.get_mut(&id) else {
             return starts;
         };
-        let phase = entry.phase;
+        let (phase, uri, expires_at) = (entry.phase, entry.uri.clone(), entry.expires_at);
         let Some(message) = message else {
             if let Phase::Loading(agent) = phase {
-                self.work.released.push(agent);
+                self.free(agent, &uri, now);
             }
             self.leave_lane(id, now);
             self.forget(id);
@@ -148,6 +185,14 @@ impl Board {
             entry.content = Some(message.clone());
         }
         match phase {
+            Phase::Loading(agent) if expires_at <= now => {
+                self.free(agent, &uri, now);
+                self.end(id, End::Expired, now, jitter);
+            }
+            Phase::Loading(agent) if !may_begin => {
+                self.free(agent, &uri, now);
+                self.become_head(id, now);
+            }
             Phase::Loading(agent) => self.start(id, agent, message, &mut starts),
             Phase::Ending(end) => self.tell_end(id, end, now, jitter),
             Phase::Scheduled

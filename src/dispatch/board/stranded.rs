@@ -10,19 +10,19 @@ use crate::pool::Pool;
 use crate::store::Stranded;
 
 impl Board {
-    /// Lanes whose head is ready, and no agent that may send it is here; at most so many.
+    /// Targets with a lane whose head is ready, and no agent that may send it is here; at most so
+    /// many. Those with a request in flight stay, for whoever has a target sends to it.
     pub(in crate::dispatch) fn stranded(&self, pool: &Pool, limit: usize) -> Vec<Stranded> {
-        let lost = self
-            .ready
-            .lost(|account| !pool.has_agent(account.as_ref()), limit);
+        let lost = self.ready.lost(|account| !pool.has_agent(account.as_ref()));
         let stranded = |id: MessageId| {
             let entry = self.entries.get(&id)?;
-            Some(Stranded {
+            let is_free = !self.busy.contains_key(&entry.uri);
+            is_free.then(|| Stranded {
                 uri: entry.uri.clone(),
                 account: entry.account.clone(),
             })
         };
-        lost.into_iter().filter_map(stranded).collect()
+        lost.filter_map(stranded).take(limit).collect()
     }
 
     /// Forgets every message to these targets: another replica has them now.
@@ -36,20 +36,17 @@ impl Board {
             .collect();
         for id in theirs {
             self.leave_ready(id);
-            let phase = self.entries.get(&id).map(|entry| entry.phase);
-            match phase {
-                Some(Phase::Scheduled | Phase::Queued | Phase::Ready(_) | Phase::Waiting) => {
+            let Some(entry) = self.entries.get(&id) else {
+                continue;
+            };
+            self.lanes.remove(&entry.lane());
+            match entry.phase {
+                Phase::Scheduled | Phase::Queued | Phase::Ready(_) | Phase::Waiting => {
                     self.forget(id);
                 }
                 // Its end is on its way to the log.
-                Some(
-                    Phase::Loading(_) | Phase::Starting(_) | Phase::Sending(_) | Phase::Ending(_),
-                )
-                | None => {}
+                Phase::Loading(_) | Phase::Starting(_) | Phase::Sending(_) | Phase::Ending(_) => {}
             }
-        }
-        for uri in uris {
-            self.lanes.remove(uri);
         }
     }
 }

@@ -14,6 +14,7 @@ use super::super::handle::Command;
 use super::super::observer::WaitingFor;
 use super::super::quota::QuotaPermit;
 use super::Dispatcher;
+use crate::clock;
 use crate::message::Message;
 use crate::message::MessageId;
 use crate::message::Timestamp;
@@ -74,7 +75,7 @@ impl Dispatcher {
 
     fn waiting_for(&self, id: MessageId) -> Option<WaitingFor> {
         let now = self.clock.now();
-        let waiting = self.board.waiting_for(id, &self.pool, now)?;
+        let waiting = self.board.waiting_for(id, &self.pool, now, clock::now())?;
         match waiting {
             WaitingFor::Slot | WaitingFor::Store if self.failing.is_some() => {
                 Some(WaitingFor::Store)
@@ -202,16 +203,23 @@ impl Dispatcher {
             Cancel::TooLate => drop(reply.send(Err(CancelError::TooLate))),
             // Answered when the record of its end is durable.
             Cancel::Canceled => drop(self.canceling.insert(id, reply)),
-            Cancel::Unknown => {
-                let answer = self.store.message(id);
-                tokio::spawn(async move {
-                    drop(reply.send(match answer.await {
-                        Ok(Some(_)) => Err(CancelError::TooLate),
-                        Ok(None) => Err(CancelError::NotFound),
-                        Err(error) => Err(CancelError::Store(error)),
-                    }));
-                });
-            }
+            Cancel::Unknown => self.refuse_to_cancel(id, reply),
         }
+    }
+
+    /// Tells a client what there is of a message that is not here.
+    pub(super) fn refuse_to_cancel(
+        &self,
+        id: MessageId,
+        reply: oneshot::Sender<Result<(), CancelError>>,
+    ) {
+        let answer = self.store.message(id);
+        tokio::spawn(async move {
+            drop(reply.send(match answer.await {
+                Ok(Some(_)) => Err(CancelError::TooLate),
+                Ok(None) => Err(CancelError::NotFound),
+                Err(error) => Err(CancelError::Store(error)),
+            }));
+        });
     }
 }

@@ -37,7 +37,7 @@ impl Dispatcher {
         let Some(Loading { ids, .. }) = self.loading.take() else {
             return;
         };
-        let now = self.clock.now();
+        let (now, may_begin) = (self.clock.now(), self.may_begin());
         match result {
             Ok(messages) => {
                 let mut by_id: HashMap<MessageId, Arc<Message>> = messages
@@ -46,7 +46,8 @@ impl Dispatcher {
                     .collect();
                 for id in ids {
                     let jitter = self.jitter();
-                    let starts = self.board.loaded(id, by_id.remove(&id), now, jitter);
+                    let message = by_id.remove(&id);
+                    let starts = self.board.loaded(id, message, may_begin, now, jitter);
                     self.begin(starts, now);
                 }
             }

@@ -22,6 +22,7 @@ use std::collections::HashSet;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use rand::RngExt as _;
 use rand::SeedableRng as _;
@@ -241,12 +242,13 @@ impl Dispatcher {
         }
         let now = self.clock.now();
         let jitter = self.jitter();
-        self.board.handle_timeout(&self.pool, now, jitter);
+        let tellers = |agent| self.agents.get(&agent).map(teller);
+        self.board
+            .handle_timeout(&self.pool, tellers, now, clock::now(), jitter);
         self.collect();
         self.offer_incoming(now);
-        // While the store fails nothing new begins: it could not be recorded.
-        if !self.draining && self.failing.is_none() {
-            let starts = self.board.pump(&mut self.pool, now);
+        if self.may_begin() {
+            let starts = self.board.pump(&mut self.pool, clock::now());
             self.begin(starts, now);
             self.collect();
         }
@@ -256,6 +258,11 @@ impl Dispatcher {
             }
             self.load_wanted();
         }
+    }
+
+    /// Whether attempts may begin. While the store fails they could not be recorded.
+    pub(super) fn may_begin(&self) -> bool {
+        !self.draining && self.failing.is_none()
     }
 
     /// Whether what has gathered waits a moment for more.
@@ -282,6 +289,11 @@ impl Dispatcher {
             };
             self.gathered
                 .push((record, waiting.map_or(After::Nothing, After::Canceled)));
+        }
+        for id in work.forgotten {
+            if let Some(reply) = self.canceling.remove(&id) {
+                self.refuse_to_cancel(id, reply);
+            }
         }
         for ended in work.died {
             let code = Outcome::Unknown(Unknown::Died).code();
@@ -372,10 +384,15 @@ impl Dispatcher {
         } else {
             load
         };
-        let linger = self.lingering.until().map_or(MAX_SLEEP, |until| {
-            until.saturating_duration_since(clock::now())
-        });
-        board.min(retry).min(load).min(linger).min(MAX_SLEEP)
+        let until = |moment: Option<Instant>| {
+            moment.map_or(MAX_SLEEP, |moment| {
+                moment.saturating_duration_since(clock::now())
+            })
+        };
+        let linger = until(self.lingering.until());
+        let steady = until(self.board.steady_deadline());
+        let least = board.min(steady).min(retry).min(load).min(linger);
+        least.min(MAX_SLEEP)
     }
 
     fn jitter(&mut self) -> f64 {

@@ -154,6 +154,8 @@ impl Dispatcher {
             }
             match (after, answer) {
                 (After::Nothing, _) => {}
+                (After::Transmit { job, .. }, Recorded::Appended(_))
+                    if self.board.lapsed(job.key, now) => {}
                 (After::Transmit { agent, job, since }, Recorded::Appended(_)) => {
                     self.observer.begun(&record.event, since, given);
                     self.board.sending(job.key, given);

@@ -1,0 +1,286 @@
+//! Single rules of the board, each by itself.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::super::observer::WaitingFor;
+use super::*;
+use crate::message::Answer;
+use crate::message::BodyEncoding;
+use crate::message::Cause;
+use crate::message::HeaderMap;
+use crate::message::Metadata;
+use crate::message::Originator;
+use crate::message::Outcome;
+use crate::message::ResponseView;
+use crate::message::What;
+
+const ALICE: &str = "sip:alice@example.com";
+const CAROL: &str = "sip:carol@example.com";
+const SECOND: Duration = Duration::from_secs(1);
+
+fn on_the_wall() -> Timestamp {
+    Timestamp::from_millis(1_800_000_000_000)
+}
+
+struct Fixture {
+    board: Board,
+    pool: Pool,
+    start: Instant,
+}
+
+impl Fixture {
+    /// An agent of alice and one of carol; carol's is registered.
+    fn new() -> Self {
+        let backoff = Backoff {
+            min: SECOND,
+            max: SECOND,
+        };
+        let mut pool = Pool::new();
+        for (index, account) in [(0, ALICE), (1, CAROL)] {
+            pool.add_agent(AgentIndex(index), &account.into(), 10);
+        }
+        pool.up(AgentIndex(1));
+        Self {
+            board: Board::new(backoff, 1_000_000),
+            pool,
+            start: clock::now(),
+        }
+    }
+
+    /// A message to bob that lives for three seconds is taken in.
+    fn offer(&mut self, number: u64, account: Option<&str>) -> MessageId {
+        let message = message(number, account);
+        let id = message.id;
+        self.board.offer(Arc::new(message), false, on_the_wall());
+        self.board.confirm(id);
+        id
+    }
+
+    /// What begins so long after the start, by the number of its message.
+    fn begun(&mut self, after: Duration) -> Vec<(u64, AttemptKey)> {
+        let (now, steady) = (on_the_wall().plus(after), self.start + after);
+        let tellers = |_| None;
+        self.board
+            .handle_timeout(&self.pool, tellers, now, steady, 0.0);
+        let starts = self.board.pump(&mut self.pool, steady);
+        let begun = starts.into_iter().map(|start| {
+            self.board.sending(start.key, steady);
+            let number = start.message.id.as_u128() & u128::from(u32::MAX);
+            (u64::try_from(number).unwrap(), start.key)
+        });
+        begun.collect()
+    }
+
+    fn answer(&mut self, key: AttemptKey, after: Duration) -> Option<Ended> {
+        let response = ResponseView {
+            status_code: 200,
+            reason_phrase: String::new(),
+            headers: HeaderMap::default(),
+        };
+        let outcome = Outcome::Answered(Answer {
+            response,
+            retry_after: None,
+        });
+        let ended = self
+            .board
+            .ended(key, outcome, None, on_the_wall().plus(after), 0.0);
+        self.records_settled();
+        ended
+    }
+
+    fn records_settled(&mut self) -> Vec<What> {
+        let work = self.board.take_work();
+        for agent in work.released {
+            self.pool.release(agent);
+            self.board.slot_freed(&ALICE.into());
+            self.board.slot_freed(&CAROL.into());
+        }
+        let records = work.records.into_iter();
+        records.map(|record| record.event.what).collect()
+    }
+}
+
+fn message(number: u64, account: Option<&str>) -> Message {
+    Message {
+        id: MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number)),
+        target: String::new(),
+        uri: "sip:bob@example.com".into(),
+        account: account.map(Into::into),
+        body: Bytes::new(),
+        body_encoding: BodyEncoding::Utf8,
+        content_type: String::new(),
+        extra_headers: Vec::new(),
+        ttl: 3 * SECOND,
+        send_at: None,
+        attempts: 3,
+        on_unknown: OnUnknown::Resend,
+        webhook: None,
+        metadata: Metadata::new(),
+        trace: None,
+        created_at: on_the_wall(),
+        expires_at: on_the_wall().plus(3 * SECOND),
+    }
+}
+
+#[test]
+fn a_message_of_an_account_without_an_agent_holds_up_no_other_account() {
+    let mut fixture = Fixture::new();
+    fixture.offer(1, Some(ALICE));
+    fixture.offer(2, Some(CAROL));
+    fixture.offer(3, None);
+    let begun = fixture.begun(Duration::ZERO);
+    let [(2, key)] = begun[..] else {
+        panic!("{begun:?}");
+    };
+    assert!(fixture.answer(key, Duration::ZERO).is_some());
+    let begun = fixture.begun(Duration::ZERO);
+    assert!(matches!(begun[..], [(3, _)]), "{begun:?}");
+}
+
+#[test]
+fn a_head_whose_target_is_busy_says_that_it_waits_for_one() {
+    let mut fixture = Fixture::new();
+    fixture.offer(1, Some(CAROL));
+    let waiting = fixture.offer(2, None);
+    assert_eq!(fixture.begun(Duration::ZERO).len(), 1);
+    let (pool, start) = (&fixture.pool, fixture.start);
+    assert_eq!(
+        fixture
+            .board
+            .waiting_for(waiting, pool, on_the_wall(), start),
+        Some(WaitingFor::Lane { before: 1 })
+    );
+}
+
+#[test]
+fn a_message_that_is_sent_when_its_time_is_over_ends_and_its_target_stays_busy() {
+    let mut fixture = Fixture::new();
+    fixture.offer(1, Some(CAROL));
+    let [(1, key)] = fixture.begun(Duration::ZERO)[..] else {
+        panic!("nothing began");
+    };
+    fixture.records_settled();
+    assert!(fixture.begun(2 * SECOND).is_empty());
+    assert!(fixture.records_settled().is_empty());
+    assert!(fixture.board.deadline() == Some(on_the_wall().plus(3 * SECOND)));
+
+    assert!(fixture.begun(3 * SECOND).is_empty());
+    let told = fixture.records_settled();
+    assert!(
+        matches!(
+            told[..],
+            [What::Failed {
+                originator: Originator::System,
+                cause: Cause::Expires,
+                response: None,
+                ambiguous: true,
+            }]
+        ),
+        "{told:?}"
+    );
+    assert_eq!((fixture.board.len(), fixture.board.in_flight()), (0, 0));
+
+    // The transaction is still open, so the next to this target waits.
+    let next = Message {
+        expires_at: on_the_wall().plus(60 * SECOND),
+        ..message(2, Some(CAROL))
+    };
+    fixture.board.offer(Arc::new(next), false, on_the_wall());
+    assert!(fixture.begun(4 * SECOND).is_empty());
+    let late = fixture.answer(key, 5 * SECOND).unwrap();
+    assert_eq!(late.attempt, 1);
+    assert!(fixture.records_settled().is_empty());
+    assert_eq!(fixture.begun(5 * SECOND).len(), 1);
+}
+
+#[test]
+fn an_attempt_that_is_not_written_before_its_message_expires_never_is() {
+    let mut fixture = Fixture::new();
+    fixture.offer(1, Some(CAROL));
+    let starts = fixture.board.pump(&mut fixture.pool, fixture.start);
+    let key = starts[0].key;
+    assert!(!fixture.board.lapsed(key, on_the_wall().plus(2 * SECOND)));
+    assert!(fixture.board.lapsed(key, on_the_wall().plus(3 * SECOND)));
+    let told = fixture.records_settled();
+    assert!(
+        matches!(
+            told[..],
+            [What::Failed {
+                cause: Cause::Expires,
+                ambiguous: false,
+                ..
+            }]
+        ),
+        "{told:?}"
+    );
+    assert!(fixture.board.busy.is_empty() && fixture.board.attempts.is_empty());
+}
+
+#[test]
+fn a_rate_does_not_wait_for_a_wall_clock_that_was_set_back() {
+    let mut fixture = Fixture::new();
+    fixture.pool.add_account(&CAROL.into(), Some(1.0));
+    fixture.offer(1, Some(CAROL));
+    let [(1, key)] = fixture.begun(Duration::ZERO)[..] else {
+        panic!("nothing began");
+    };
+    fixture.answer(key, Duration::ZERO);
+    fixture.offer(2, Some(CAROL));
+    assert!(fixture.begun(Duration::ZERO).is_empty());
+    let (hour_ago, steady) = (
+        Timestamp::from_millis(on_the_wall().as_millis() - 3_600_000),
+        fixture.start + SECOND,
+    );
+    assert_eq!(fixture.board.steady_deadline(), Some(steady));
+    let (board, pool) = (&mut fixture.board, &mut fixture.pool);
+    board.handle_timeout(pool, |_| None, hour_ago, steady, 0.0);
+    assert_eq!(board.pump(pool, steady).len(), 1);
+}
+
+#[test]
+fn contents_that_are_read_when_nothing_may_begin_wait_for_their_turn_again() {
+    let mut fixture = Fixture::new();
+    fixture.board.max_held_bytes = 0;
+    let id = fixture.offer(1, Some(CAROL));
+    assert!(fixture.begun(Duration::ZERO).is_empty());
+    assert_eq!(fixture.board.take_work().loads, [id]);
+    let content = Some(Arc::new(message(1, Some(CAROL))));
+    let starts = fixture.board.loaded(id, content, false, on_the_wall(), 0.0);
+    assert!(starts.is_empty() && fixture.board.in_flight() == 0);
+    fixture.records_settled();
+    assert_eq!(fixture.begun(Duration::ZERO).len(), 1);
+}
+
+#[test]
+fn a_canceled_message_that_is_gone_from_the_store_is_told_as_forgotten() {
+    let mut fixture = Fixture::new();
+    fixture.board.max_held_bytes = 0;
+    let id = fixture.offer(1, Some(ALICE));
+    assert_eq!(fixture.board.cancel(id, on_the_wall()), Cancel::Canceled);
+    assert_eq!(fixture.board.take_work().loads, [id]);
+    fixture.board.loaded(id, None, true, on_the_wall(), 0.0);
+    assert_eq!(fixture.board.take_work().forgotten, [id]);
+    assert_eq!(fixture.board.len(), 0);
+}
+
+#[test]
+fn a_target_with_a_request_in_flight_is_not_handed_over() {
+    let mut fixture = Fixture::new();
+    fixture.offer(1, Some(CAROL));
+    let [(1, key)] = fixture.begun(Duration::ZERO)[..] else {
+        panic!("nothing began");
+    };
+    fixture.pool.remove_agent(AgentIndex(0));
+    fixture.offer(2, Some(ALICE));
+    fixture.begun(Duration::ZERO);
+    assert!(fixture.board.stranded(&fixture.pool, 10).is_empty());
+    fixture.answer(key, Duration::ZERO);
+    fixture.begun(Duration::ZERO);
+    let stranded = fixture.board.stranded(&fixture.pool, 10);
+    assert_eq!(stranded.len(), 1);
+    fixture.board.abandon(&[stranded[0].uri.clone()]);
+    assert!(fixture.board.lanes.is_empty() && fixture.board.len() == 0);
+}
