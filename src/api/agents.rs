@@ -1,5 +1,7 @@
 //! `/agents`: the pool, as it stands.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
@@ -78,5 +80,7 @@ fn told(api: &Api, id: &str, result: Result<(), AgentError>) -> Result<Response,
         }
         Err(AgentError::NotFound) => Err(NO_AGENT),
         Err(AgentError::Stopped) => Err(ApiError::Stopping),
+        // They are passed on twice a second.
+        Err(AgentError::Overloaded) => Err(ApiError::Overloaded(Duration::from_secs(1))),
     }
 }

@@ -120,6 +120,9 @@ pub enum AgentError {
     /// The agent has ended.
     #[error("the agent has ended")]
     Stopped,
+    /// As many orders as may wait to be passed on to other replicas.
+    #[error("too many orders wait for agents of other replicas")]
+    Overloaded,
 }
 
 /// The agents, for whoever shows or operates them.

@@ -103,7 +103,7 @@ impl Directory {
         let agent = elsewhere.agents.iter().find(|agent| *agent.id == *id);
         let id = agent.ok_or(AgentError::NotFound)?.id.clone();
         if elsewhere.orders.len() >= MAX_ORDERS {
-            return Err(AgentError::Stopped);
+            return Err(AgentError::Overloaded);
         }
         elsewhere.orders.push((id, order));
         Ok(())
