@@ -1,6 +1,7 @@
 //! What can be said of the messages that wait: how many, since when, and what for.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 use std::time::Instant;
 
 use super::super::observer::Standing;
@@ -21,6 +22,9 @@ use crate::pool::Pool;
 pub(super) struct Ages {
     order: VecDeque<(Timestamp, MessageId)>,
 }
+
+/// The clock on the wall counts milliseconds.
+const ROUNDING: Duration = Duration::from_millis(1);
 
 /// Entries kept before it is worth while to look for those that have ended.
 const SLACK: usize = 1_024;
@@ -114,7 +118,8 @@ impl Board {
             Phase::Ready(_) => match pool.busy(entry.account.as_ref(), steady) {
                 Some(Busy::NoAgent) => Some(WaitingFor::Agent(entry.account.clone())),
                 Some(Busy::Limited(until)) => {
-                    let wait = until.saturating_duration_since(steady);
+                    // Whole milliseconds, and never too early.
+                    let wait = until.saturating_duration_since(steady) + ROUNDING;
                     Some(WaitingFor::Rate(now.plus(wait)))
                 }
                 // With room in the pool it is this message's turn within the moment.

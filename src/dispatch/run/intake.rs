@@ -74,8 +74,10 @@ impl Dispatcher {
     }
 
     fn waiting_for(&self, id: MessageId) -> Option<WaitingFor> {
+        // In this order, so that no time is told that is too early.
+        let steady = clock::now();
         let now = self.clock.now();
-        let waiting = self.board.waiting_for(id, &self.pool, now, clock::now())?;
+        let waiting = self.board.waiting_for(id, &self.pool, now, steady)?;
         match waiting {
             WaitingFor::Slot | WaitingFor::Store if self.failing.is_some() => {
                 Some(WaitingFor::Store)
