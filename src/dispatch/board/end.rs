@@ -9,7 +9,6 @@ use super::Board;
 use super::Cancel;
 use super::End;
 use super::Entry;
-use super::FRESH;
 use super::Phase;
 use super::Teller;
 use super::tell::event;
@@ -64,25 +63,6 @@ impl Board {
                 | Phase::Ending(_),
             )
             | None => {}
-        }
-    }
-
-    /// Gives timers to attempts that are no longer young.
-    pub(super) fn time_attempts(&mut self) {
-        while let Some(&(begun, key)) = self.fresh.front() {
-            let attempt = self.attempts.get(&key);
-            if attempt.is_some() && begun + FRESH > self.steady {
-                break;
-            }
-            self.fresh.pop_front();
-            let id = attempt.map(|attempt| attempt.message);
-            if let Some(id) = id
-                && let Some(entry) = self.entries.get(&id)
-                && entry.key == key
-            {
-                let expires_at = entry.expires_at;
-                self.set_timer(id, Some(expires_at));
-            }
         }
     }
 

@@ -36,6 +36,7 @@ mod stranded;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -55,7 +56,6 @@ use crate::message::OnUnknown;
 use crate::message::Status;
 use crate::message::Timestamp;
 use crate::message::retry::Backoff;
-use crate::pool::Pool;
 use crate::store::Claimed;
 use crate::store::Record;
 pub(super) use end::Ended;
@@ -366,80 +366,6 @@ impl Board {
             }
             Status::Scheduled | Status::Queued => self.enqueue(id, now),
             Status::Succeeded | Status::Failed => self.forget(id),
-        }
-    }
-
-    /// The earliest time at which a message wants something of [`Board::handle_timeout`]. It is on
-    /// the wall, because the times of messages are kept over restarts, and told to clients.
-    pub(super) fn deadline(&self) -> Option<Timestamp> {
-        self.timers.first().map(|(time, _)| *time)
-    }
-
-    /// The same for what does not outlive the process: an account's rate, and a young attempt.
-    pub(super) fn steady_deadline(&self) -> Option<Instant> {
-        let fresh = self.fresh.front().map(|(begun, _)| *begun + FRESH);
-        match (fresh, self.ready.deadline()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
-    }
-
-    /// Lets time pass until `now`, which the other clock calls `steady`.
-    pub(super) fn handle_timeout(
-        &mut self,
-        pool: &Pool,
-        tellers: impl Fn(AgentIndex) -> Option<Teller>,
-        now: Timestamp,
-        steady: Instant,
-        jitter: f64,
-    ) {
-        (self.now, self.steady) = (now, steady);
-        self.ready.open_due(steady);
-        self.time_attempts();
-        while let Some(&(time, id)) = self.timers.first() {
-            if time > now {
-                break;
-            }
-            self.set_timer(id, None);
-            let Some(entry) = self.entries.get(&id) else {
-                continue;
-            };
-            if entry.expires_at <= now {
-                match entry.phase {
-                    // Whether it is written is decided when that is durable, see `lapsed`.
-                    Phase::Starting(_) => continue,
-                    Phase::Sending(agent) => {
-                        self.expire(id, tellers(agent).as_ref(), now);
-                        continue;
-                    }
-                    Phase::Scheduled
-                    | Phase::Queued
-                    | Phase::Ready(_)
-                    | Phase::Loading(_)
-                    | Phase::Waiting
-                    | Phase::Ending(_) => {}
-                }
-                let end = if pool.is_up(entry.account.as_ref()) {
-                    End::Expired
-                } else {
-                    End::NobodyRegistered
-                };
-                self.end(id, end, now, jitter);
-                continue;
-            }
-            match entry.phase {
-                Phase::Scheduled => {
-                    self.scheduled -= 1;
-                    self.enqueue(id, now);
-                }
-                Phase::Waiting => self.become_head(id, now),
-                Phase::Queued
-                | Phase::Ready(_)
-                | Phase::Loading(_)
-                | Phase::Starting(_)
-                | Phase::Sending(_)
-                | Phase::Ending(_) => {}
-            }
         }
     }
 

@@ -33,6 +33,7 @@ use crate::message::RequestView;
 use crate::message::ResponseView;
 use crate::message::Unknown;
 use crate::message::What;
+use crate::pool::Pool;
 
 /// Lives simulated by one run of the test.
 const SEEDS: u64 = 300;

@@ -16,6 +16,7 @@ use crate::message::Originator;
 use crate::message::Outcome;
 use crate::message::ResponseView;
 use crate::message::What;
+use crate::pool::Pool;
 
 const ALICE: &str = "sip:alice@example.com";
 const CAROL: &str = "sip:carol@example.com";

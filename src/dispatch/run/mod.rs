@@ -10,6 +10,7 @@
 mod beginning;
 mod claiming;
 mod commit;
+mod deadline;
 mod intake;
 mod lingering;
 mod loading;
@@ -22,7 +23,6 @@ use std::collections::HashSet;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::Instant;
 
 use rand::RngExt as _;
 use rand::SeedableRng as _;
@@ -65,8 +65,6 @@ use recording::Failing;
 
 /// Commands and reports taken in at once.
 const TURN: usize = 1024;
-/// The longest sleep: the clock on the wall may have been set meanwhile.
-const MAX_SLEEP: Duration = Duration::from_secs(30);
 
 /// Runs the dispatcher until it is drained.
 pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
@@ -360,39 +358,6 @@ impl Dispatcher {
             && self.offered.requests.is_empty()
             && self.committing.is_none()
             && self.failing.is_none()
-    }
-
-    fn time_to_deadline(&self) -> Duration {
-        let now = self.clock.now();
-        let board = self
-            .board
-            .deadline()
-            .map_or(MAX_SLEEP, |time| time.since(now));
-        let retry = self.failing.as_ref().map_or(MAX_SLEEP, |failing| {
-            failing
-                .retry_at
-                .saturating_duration_since(tokio::time::Instant::now())
-        });
-        let load = match self.to_load.is_empty() {
-            true => MAX_SLEEP,
-            false => self
-                .load_after
-                .saturating_duration_since(tokio::time::Instant::now()),
-        };
-        let load = if self.loading.is_some() {
-            MAX_SLEEP
-        } else {
-            load
-        };
-        let until = |moment: Option<Instant>| {
-            moment.map_or(MAX_SLEEP, |moment| {
-                moment.saturating_duration_since(clock::now())
-            })
-        };
-        let linger = until(self.lingering.until());
-        let steady = until(self.board.steady_deadline());
-        let least = board.min(steady).min(retry).min(load).min(linger);
-        least.min(MAX_SLEEP)
     }
 
     fn jitter(&mut self) -> f64 {
