@@ -80,6 +80,7 @@ impl Fixture {
             status_code: 200,
             reason_phrase: String::new(),
             headers: HeaderMap::default(),
+            truncated: false,
         };
         let outcome = Outcome::Answered(Answer {
             response,
