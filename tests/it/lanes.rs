@@ -143,3 +143,64 @@ async fn under_load_no_target_ever_has_two_in_flight_and_none_is_overtaken() {
     }
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_message_that_waits_for_the_dead_server_of_its_account_holds_up_no_other_account() {
+    let peer = Peer::start().await;
+    let dead = "[[account]]\nuri = 'sip:dead@example.com'\nservers = ['ws://127.0.0.1:1']";
+    let gateway = House::at(&peer).with_account(dead).open().await;
+    peer.registered(1).await;
+    let from = |from: &str, body: &str| json!({"from": from, "target": "bob", "body": body});
+    let waits = gateway
+        .http
+        .accepted(&from("sip:dead@example.com", "waits"))
+        .await;
+    for message in [
+        from("sip:alice@example.com", "named"),
+        json!({"target": "bob", "body": "any"}),
+    ] {
+        assert_eq!(
+            gateway.http.delivered(&message).await["status"],
+            "succeeded"
+        );
+    }
+    let bodies: Vec<_> = peer.got("bob").into_iter().map(|got| got.body).collect();
+    assert_eq!(bodies, ["named", "any"]);
+    assert_eq!(
+        gateway.http.get(&format!("/messages/{waits}")).await.body["status"],
+        "queued"
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_ends_with_its_ttl_while_it_is_sent_and_the_next_waits_for_the_transaction() {
+    let peer = Peer::start().await;
+    peer.script("bob", [Reply::Held(200)]);
+    let gateway = House::at(&peer).open().await;
+    let short = json!({"target": "bob", "body": "short", "ttl": 1});
+    let short = gateway.http.accepted(&short).await;
+    let next = json!({"target": "bob", "body": "next"});
+    let next = gateway.http.accepted(&next).await;
+    let ended = gateway.http.finished(&short).await;
+    assert_eq!(ended["status"], "failed");
+    let result = &ended["result"];
+    assert_eq!(
+        (
+            &result["cause"],
+            &result["originator"],
+            &result["ambiguous"]
+        ),
+        (&json!("Expires"), &json!("system"), &json!(true))
+    );
+    assert_eq!(peer.got("bob").len(), 1, "its transaction is still open");
+    peer.release("bob");
+    peer.wait_for("bob", 2).await;
+    peer.release("bob");
+    assert_eq!(gateway.http.finished(&next).await["status"], "succeeded");
+    assert_eq!(
+        gateway.http.get(&format!("/messages/{short}")).await.body["status"],
+        "failed"
+    );
+    gateway.stop().await;
+}
