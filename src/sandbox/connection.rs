@@ -164,7 +164,7 @@ fn config() -> WebSocketConfig {
 }
 
 /// RFC 7118 §4: a client has to offer the subprotocol `sip`, and is told that it is spoken. Pages
-/// of other origins are refused (RFC 6455 §10.2): anyone may register here, and a page could use it.
+/// of other origins are refused (RFC 6455 §10.2): a page could use what anyone may register.
 #[expect(clippy::result_large_err, reason = "the signature is the library's")]
 fn upgrade(
     local: IpAddr,
