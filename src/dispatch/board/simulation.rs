@@ -486,7 +486,10 @@ impl Life {
             return;
         }
         let id = ids[self.rng.random_range(0..ids.len())];
-        let is_flying = self.flights.values().any(|flight| flight.message.id == id);
+        // But for an attempt of before the lease was lost: the message is not its any more.
+        let is_flying = self.flights.iter().any(|(key, flight)| {
+            flight.message.id == id && self.board.attempts[key].given_up.is_none()
+        });
         let canceled = self.board.cancel(id, self.now);
         assert!(canceled != Cancel::Canceled || !is_flying);
     }
