@@ -97,8 +97,11 @@ const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
 const INBOX: usize = 4_096;
 /// How long an HTTP client may take nothing of what it is sent.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long agents may take to unregister, once their last request has ended.
-const LEAVE_GRACE: Duration = Duration::from_secs(3);
+/// How long each step of a stop may take once the last request has ended: unregistering, posting
+/// to webhooks, closing streams, handing over spans.
+const STEP: Duration = Duration::from_secs(3);
+/// How long all that follows `delivery.shutdown_grace` may take, closing the store included.
+const AFTER_GRACE: Duration = Duration::from_secs(10);
 
 /// A gateway at work.
 pub struct Gateway {
@@ -246,7 +249,9 @@ impl Gateway {
     /// last of all.
     pub async fn stop(mut self) {
         let grace = self.live.config.delivery.shutdown_grace;
-        let begun = Instant::now();
+        let grace_over = Instant::now() + grace;
+        let end = grace_over + AFTER_GRACE;
+        let within = |limit: Duration| limit.min(end.saturating_duration_since(Instant::now()));
         self.ends.draining.cancel();
         if tokio::time::timeout(grace, &mut self.dispatcher)
             .await
@@ -255,18 +260,19 @@ impl Gateway {
             tracing::warn!("requests are still open; they are taken up at the next start");
             self.dispatcher.abort();
         }
-        self.live.crew.leave(LEAVE_GRACE).await;
+        self.live.crew.leave(within(STEP)).await;
         // What the last messages led to was given its chance meanwhile; the rest is in the store.
         self.ends.posting.cancel();
-        let left = grace.saturating_sub(begun.elapsed()).max(LEAVE_GRACE);
-        if tokio::time::timeout(left, &mut self.posting).await.is_err() {
+        let left = grace_over.saturating_duration_since(Instant::now());
+        let posting = tokio::time::timeout(within(left.max(STEP)), &mut self.posting);
+        if posting.await.is_err() {
             tracing::warn!(
                 "posts to webhooks are still open; they are made again at the next start"
             );
             self.posting.abort();
         }
         self.ends.closing.cancel();
-        if tokio::time::timeout(LEAVE_GRACE, &mut self.server)
+        if tokio::time::timeout(within(STEP), &mut self.server)
             .await
             .is_err()
         {
@@ -274,11 +280,17 @@ impl Gateway {
             self.server.abort();
         }
         if let Some(tracing) = self.tracing {
-            traces::hand_over(tracing, &self.ends.tracing, LEAVE_GRACE).await;
+            traces::hand_over(tracing, &self.ends.tracing, within(STEP)).await;
         }
-        self.background.shutdown().await;
-        if let Err(error) = self.store.close().await {
-            tracing::warn!(%error, "the store did not close");
+        let closing = async {
+            self.background.shutdown().await;
+            self.store.close().await
+        };
+        // A disk that hangs must not hold the process: what was answered is durable already.
+        match tokio::time::timeout(within(AFTER_GRACE), closing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the store did not close"),
+            Err(_) => tracing::warn!("the store did not close in time"),
         }
     }
 }
