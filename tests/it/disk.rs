@@ -259,6 +259,11 @@ async fn a_disk_that_stays_full_is_told_of_once_in_the_log() {
     gateway.stop().await;
 }
 
+/// Takes messages as large as [`large`].
+fn roomy(house: House) -> House {
+    house.with("sip.max_message = 65536")
+}
+
 /// A message that takes sixteen pages of the store.
 fn large(number: u32) -> Value {
     let body = format!("{number} {}", "x".repeat(60_000));
@@ -304,7 +309,7 @@ fn numbers_got(peer: &Peer) -> Vec<u32> {
 async fn a_disk_that_is_full_refuses_and_loses_nothing_and_recovers_when_there_is_room() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let house = House::at(&peer).with_disk(8 * 1024 * 1024).await;
+    let house = roomy(House::at(&peer)).with_disk(8 * 1024 * 1024).await;
     let gateway = house.launch().await;
     let bob = json!({"target": "bob", "body": "x"});
     let open = gateway.http.accepted(&bob).await;
@@ -348,7 +353,7 @@ async fn a_disk_that_is_full_refuses_and_loses_nothing_and_recovers_when_there_i
 async fn killed_while_the_disk_is_full_it_has_what_it_accepted() {
     let peer = Peer::start().await;
     peer.answer_registers(503);
-    let house = House::at(&peer).with_disk(8 * 1024 * 1024).await;
+    let house = roomy(House::at(&peer)).with_disk(8 * 1024 * 1024).await;
     let gateway = house.launch().await;
     house.disk().fill();
     let (accepted, _) = fill_the_store(&gateway).await;
