@@ -137,16 +137,17 @@ impl Places {
         let latest = millis(self.begun.elapsed().saturating_sub(FLUSH));
         let taken = self.taken();
         loop {
-            let places = taken.places.values().filter(|place| fits(place));
-            let states = places.map(|place| (place.state.load(Ordering::Relaxed), place));
-            let (mut is_cut, mut longest) = (false, None::<(u64, &Arc<Place>)>);
-            for (state, place) in states {
+            let (mut is_cut, mut longest) = (false, None::<(u64, u64, &Arc<Place>)>);
+            for (id, place) in taken.places.iter().filter(|(_, place)| fits(place)) {
+                let state = place.state.load(Ordering::Relaxed);
                 is_cut |= state == CUT;
-                if state <= latest && longest.is_none_or(|(least, _)| state < least) {
-                    longest = Some((state, place));
+                // Of those that became idle in one millisecond the oldest goes first.
+                let is_longer = |(least, oldest, _)| (state, *id) < (least, oldest);
+                if state <= latest && longest.is_none_or(is_longer) {
+                    longest = Some((state, *id, place));
                 }
             }
-            let Some((state, place)) = longest.filter(|_| !is_cut) else {
+            let Some((state, _, place)) = longest.filter(|_| !is_cut) else {
                 return is_cut;
             };
             // A request may have begun meanwhile.
@@ -247,6 +248,20 @@ mod tests {
 
     fn is_cut(seat: &Seat) -> bool {
         seat.place.cut.is_cancelled()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_those_that_came_at_once_the_first_goes() {
+        let places = places(8, 8);
+        let mut silent = Vec::new();
+        for _ in 0..8 {
+            silent.push(enter(&places, LOOPBACK).await);
+        }
+        let mut next = Box::pin(places.enter(LOOPBACK.into()));
+        assert!(next.as_mut().now_or_never().is_none());
+        let cut: Vec<_> = silent.iter().map(is_cut).collect();
+        assert_eq!(cut.iter().position(|cut| *cut), Some(0));
+        assert_eq!(cut.iter().filter(|cut| **cut).count(), 1);
     }
 
     #[tokio::test(start_paused = true)]
