@@ -55,7 +55,8 @@ pub async fn run(places: &Places, readers: u32, events: u32, seconds: f64) -> Re
     let mut tasks = JoinSet::new();
     for _ in 0..readers {
         let mut stream = TcpStream::connect(gateway.address()).await?;
-        let request = "GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n";
+        let request =
+            "GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n";
         stream.write_all(request.as_bytes()).await?;
         tasks.spawn_local(read(stream, window.clone()));
     }
