@@ -2,9 +2,7 @@
 //!
 //! Both can follow tokio's clock, so a test that pauses it has both in its hand.
 
-use std::time::Duration;
-use std::time::Instant;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::message::Timestamp;
 

@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::Bodies;
-use crate::config::Retention;
-use crate::store::Store;
-use crate::store::StoreError;
+use crate::config::{Bodies, Retention};
+use crate::store::{Store, StoreError};
 
 /// Messages, deliveries or keys let go of in one step, at most.
 const STEP: usize = 200;
@@ -57,8 +55,7 @@ mod tests {
     use super::*;
     use crate::store::sqlite;
     use crate::store::suite::samples;
-    use crate::store::suite::samples::at;
-    use crate::store::suite::samples::id;
+    use crate::store::suite::samples::{at, id};
     use crate::store::suite::webhooks::plan_nothing;
 
     /// A step says that the next is to follow until all that is old is gone, not only while it

@@ -1,15 +1,9 @@
 //! Targets and senders, as SIP understands them: what a draft is checked against.
 
-use std::sync::Arc;
-use std::sync::PoisonError;
-use std::sync::RwLock;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::translate;
-use crate::message::AddressError;
-use crate::message::Addressing;
-use crate::message::BodyRoom;
-use crate::message::Header;
-use crate::message::Recipient;
+use crate::message::{AddressError, Addressing, BodyRoom, Header, Recipient};
 use crate::sip::target;
 use crate::sip::uri::Uri;
 

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::translate;
-use crate::message::Message;
-use crate::message::Outcome;
-use crate::message::RequestView;
-use crate::message::Timestamp;
+use crate::message::{Message, Outcome, RequestView, Timestamp};
 use crate::sip::Outgoing;
 
 /// Where an agent stands among all agents of this process.

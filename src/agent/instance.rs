@@ -1,7 +1,6 @@
 //! The instance id of an agent (RFC 5626 §4.1): the same after every restart.
 
-use sha2::Digest as _;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use uuid::Builder;
 
 /// A UUID made from what stays: the store's epoch, the account, and the agent's number in it. A

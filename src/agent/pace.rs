@@ -1,8 +1,7 @@
 //! How fast agents come: connections begun in a second, over all agents, so that a start or the
 //! return of a registrar is a stream and not a burst.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;

@@ -1,7 +1,6 @@
 //! Which server comes next, and how long to stay away first.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How long to stay away after connections that failed.
 #[derive(Clone, Copy, Debug)]

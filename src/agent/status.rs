@@ -1,16 +1,10 @@
 //! What an agent shows of itself while it works.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::handle::Identity;
-use crate::message::AgentState;
-use crate::message::AgentStatus;
-use crate::message::Timestamp;
+use crate::message::{AgentState, AgentStatus, Timestamp};
 
 /// Written by one agent, read by whoever asks. The counters change with every message and need no
 /// lock; the rest changes with the connection.

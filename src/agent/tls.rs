@@ -3,22 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use rustls::CertificateError;
-use rustls::ClientConfig;
-use rustls::DigitallySignedStruct;
-use rustls::Error;
-use rustls::RootCertStore;
-use rustls::SignatureScheme;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::client::danger::ServerCertVerified;
-use rustls::client::danger::ServerCertVerifier;
-use rustls::client::verify_server_name;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::ServerName;
-use rustls::pki_types::UnixTime;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]

@@ -1,21 +1,12 @@
 //! The border between our words and SIP's: a message becomes a request here, a response an
 //! outcome. No other file knows both.
 
-use super::handle::Identity;
-use super::handle::Job;
-use crate::message::Answer;
-use crate::message::Header;
-use crate::message::HeaderMap;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::Outcome;
-use crate::message::RequestView;
-use crate::message::ResponseView;
-use crate::message::Timestamp;
-use crate::message::Unknown;
-use crate::sip::Outcome as SipOutcome;
-use crate::sip::Outgoing;
-use crate::sip::Response;
+use super::handle::{Identity, Job};
+use crate::message::{
+    Answer, Header, HeaderMap, Message, MessageId, Outcome, RequestView, ResponseView, Timestamp,
+    Unknown,
+};
+use crate::sip::{Outcome as SipOutcome, Outgoing, Response};
 
 /// RFC 3261 §8.1.1.6.
 const MAX_FORWARDS: &str = "70";

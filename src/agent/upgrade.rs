@@ -12,16 +12,10 @@
 
 use std::time::Duration;
 
-use http::HeaderName;
-use http::HeaderValue;
-use http::StatusCode;
 use http::header;
-use httparse::Header;
-use httparse::Status;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncReadExt as _;
-use tokio::io::AsyncWrite;
-use tokio::io::AsyncWriteExt as _;
+use http::{HeaderName, HeaderValue, StatusCode};
+use httparse::{Header, Status};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 

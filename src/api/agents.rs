@@ -6,15 +6,11 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::Api;
 use super::access::Caller;
 use super::error::ApiError;
-use super::json;
-use super::params::Id;
-use super::params::Nothing;
-use super::params::Query;
-use crate::message::AgentError;
-use crate::message::AgentStatus;
+use super::params::{Id, Nothing, Query};
+use super::{Api, json};
+use crate::message::{AgentError, AgentStatus};
 
 #[derive(Serialize)]
 struct AgentsView {

@@ -9,23 +9,15 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::Api;
 use super::access::Caller;
 use super::error::ApiError;
-use super::extract;
-use super::json;
-use super::negotiate;
-use super::params::Nothing;
-use super::params::Query;
-use super::post;
+use super::params::{Nothing, Query};
 use super::trace::TraceOf;
-use super::value::Shape;
-use super::value::Value;
+use super::value::{Shape, Value};
 use super::view::MessageView;
+use super::{Api, extract, json, negotiate, post};
 use crate::dispatch::Admission;
-use crate::message::Message;
-use crate::message::Trace;
-use crate::message::Violations;
+use crate::message::{Message, Trace, Violations};
 
 /// Messages in one batch at most.
 const MAX_BATCH: usize = 1_000;

@@ -1,13 +1,7 @@
 //! What browsers are told: what a page of ours may do, and which pages of others may call.
 
-use axum::http::HeaderMap;
-use axum::http::HeaderName;
-use axum::http::HeaderValue;
-use axum::http::Method;
-use axum::http::header;
-use tower_http::cors::AllowHeaders;
-use tower_http::cors::AllowOrigin;
-use tower_http::cors::CorsLayer;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 /// The origins of pages that may call.
 #[derive(Clone, Debug, Default)]

@@ -7,17 +7,13 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::HeaderValue;
-use axum::http::header;
-use axum::response::IntoResponse;
-use axum::response::Response;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::problem::ProblemType;
-use crate::dispatch::AcceptError;
-use crate::dispatch::CancelError;
-use crate::message::Violation;
-use crate::message::Violations;
+use crate::dispatch::{AcceptError, CancelError};
+use crate::message::{Violation, Violations};
 use crate::store::StoreError;
 
 /// Why a request was not granted.

@@ -1,32 +1,18 @@
 //! `/events` and `/messages/{id}/events`: the log, as a stream or in pages.
 
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::http::StatusCode;
-use axum::response::IntoResponse as _;
-use axum::response::Response;
-use serde::Deserialize;
-use serde::Serialize;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Api;
 use super::access::Caller;
 use super::error::ApiError;
-use super::json;
-use super::messages;
-use super::negotiate;
 use super::negotiate::Form;
-use super::params;
-use super::params::Id;
-use super::params::Query;
-use super::sse;
-use super::view;
-use crate::events::CHUNK;
-use crate::events::EventId;
-use crate::events::Gap;
-use crate::events::Start;
-use crate::message::EventKind;
-use crate::message::EventKinds;
+use super::params::{Id, Query};
+use super::{Api, json, messages, negotiate, params, sse, view};
+use crate::events::{CHUNK, EventId, Gap, Start};
+use crate::message::{EventKind, EventKinds};
 use crate::store::EventFilter;
 
 /// What `GET /events` can be asked.

@@ -2,15 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::body::Bytes;
-use axum::body::HttpBody as _;
-use axum::http::HeaderMap;
-use axum::http::header;
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use http_body_util::BodyExt as _;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Api;
 use super::error::ApiError;

@@ -1,15 +1,12 @@
 //! `/livez` and `/readyz`, for whoever decides whether to send work here.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::IntoResponse as _;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::future::Shared;
+use futures_util::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
 use super::Api;
@@ -76,8 +73,7 @@ impl StoreCheck {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::AtomicU32;
-    use std::sync::atomic::Ordering;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
 

@@ -2,23 +2,16 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::Api;
 use super::access::Caller;
 use super::error::ApiError;
-use super::json;
-use super::params;
-use super::params::Id;
-use super::params::Nothing;
-use super::params::Query;
+use super::params::{Id, Nothing, Query};
 use super::view::MessageView;
 use super::waiting::Waiting;
-use crate::message::MessageId;
-use crate::message::Status;
-use crate::store::MessageFilter;
-use crate::store::Stored;
+use super::{Api, json, params};
+use crate::message::{MessageId, Status};
+use crate::store::{MessageFilter, Stored};
 
 /// `GET /messages/{id}`.
 pub(super) async fn show(

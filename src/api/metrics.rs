@@ -3,17 +3,12 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::http::HeaderValue;
-use axum::http::header;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 
-use super::Api;
-use super::negotiate;
-use super::observer::MetricsFormat;
-use super::observer::Readings;
-use super::params::Nothing;
-use super::params::Query;
+use super::observer::{MetricsFormat, Readings};
+use super::params::{Nothing, Query};
+use super::{Api, negotiate};
 
 /// Every metric, in the format that the client prefers.
 pub(super) async fn metrics(

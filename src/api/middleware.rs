@@ -4,28 +4,18 @@ use std::any::Any;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use axum::extract::MatchedPath;
-use axum::extract::Request;
-use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::http::HeaderName;
-use axum::http::HeaderValue;
-use axum::http::Method;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
-use axum::response::IntoResponse as _;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use tokio::time::Instant;
 use tracing::field::display;
 
-use super::Api;
 use super::access::Caller;
-use super::browser;
-use super::error::ApiError;
-use super::error::FailureCause;
+use super::error::{ApiError, FailureCause};
 use super::observer::Answered;
-use super::peer::ClientAddress;
-use super::peer::Peer;
-use super::trace;
+use super::peer::{ClientAddress, Peer};
+use super::{Api, browser, trace};
 use crate::message::Trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

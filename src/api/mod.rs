@@ -37,46 +37,29 @@ mod view;
 mod waiting;
 mod webhooks;
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::Semaphore;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
-use uuid::ContextV7;
-use uuid::Uuid;
+use uuid::{ContextV7, Uuid};
 
 use crate::clock::Clock;
-use crate::dispatch::Handle;
-use crate::dispatch::QuotaPermit;
+use crate::dispatch::{Handle, QuotaPermit};
 use crate::events::Feed;
-use crate::message::Addressing;
-use crate::message::Agents;
-use crate::message::Limits;
-use crate::message::MessageId;
-use crate::message::Timestamp;
+use crate::message::{Addressing, Agents, Limits, MessageId, Timestamp};
 use crate::store::Store;
 use crate::webhook::Webhooks;
 
-use access::Caller;
-use access::Meter;
+use access::{Caller, Meter};
 use health::StoreCheck;
 
-pub use access::Access;
-pub use access::AccessParts;
-pub use access::Rights;
-pub use access::Token;
+pub use access::{Access, AccessParts, Rights, Token};
 pub use browser::Origins;
 pub use error::ApiError;
-pub use observer::Answered;
-pub use observer::MetricsFormat;
-pub use observer::Observer;
-pub use observer::Readings;
+pub use observer::{Answered, MetricsFormat, Observer, Readings};
 pub use origin::Hosts;
-pub use peer::Proxies;
-pub use peer::ProxyHeader;
+pub use peer::{Proxies, ProxyHeader};
 pub use places::PlaceLimits;
 pub use problem::ProblemType;
 pub use router::PATHS;

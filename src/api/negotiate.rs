@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::http::HeaderMap;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 
 use super::error::ApiError;
 use super::observer::MetricsFormat;

@@ -2,16 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use super::value::Shape;
-use super::value::Value;
-use crate::message::Header;
-use crate::message::HeaderError;
-use crate::message::HeaderList;
-use crate::message::MAX_METADATA;
-use crate::message::Metadata;
-use crate::message::NewMessage;
-use crate::message::Place;
-use crate::message::Violations;
+use super::value::{Shape, Value};
+use crate::message::{
+    Header, HeaderError, HeaderList, MAX_METADATA, Metadata, NewMessage, Place, Violations,
+};
 
 const MESSAGE: Shape = Shape {
     noun: "a message",

@@ -1,15 +1,11 @@
 //! Who wants to know what clients ask for, and writes down the figures of `GET /metrics`.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::http::Method;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 
 use crate::dispatch::Standing;
-use crate::message::AgentState;
-use crate::message::Timestamp;
-use crate::message::Trace;
+use crate::message::{AgentState, Timestamp, Trace};
 
 /// Told of every answer. Called with every request, so it must neither block nor be slow.
 pub trait Observer: Send + Sync {

@@ -3,8 +3,7 @@
 use std::sync::LazyLock;
 
 use axum::http::header;
-use axum::response::IntoResponse;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::error::ApiError;

@@ -15,11 +15,7 @@ use std::net::IpAddr;
 
 use axum::body::HttpBody as _;
 use axum::extract::Request;
-use axum::http::HeaderMap;
-use axum::http::HeaderName;
-use axum::http::HeaderValue;
-use axum::http::Method;
-use axum::http::header;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::browser::Origins;
 use super::error::ApiError;

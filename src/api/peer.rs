@@ -1,12 +1,8 @@
 //! Where a request comes from: the address of the connection, or what a trusted proxy says.
 
-use std::net::IpAddr;
-use std::net::Ipv6Addr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use axum::http::HeaderMap;
-use axum::http::HeaderName;
-use axum::http::header;
+use axum::http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 
 /// The other end of the connection.

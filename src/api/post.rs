@@ -5,42 +5,22 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::http::HeaderValue;
-use axum::http::header;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use sha2::Digest as _;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
-use super::Api;
-use super::StreamPermit;
 use super::access::Caller;
 use super::error::ApiError;
-use super::extract;
-use super::json;
-use super::negotiate;
 use super::negotiate::Form;
-use super::new_message;
-use super::params::Nothing;
-use super::params::Query;
-use super::sse;
+use super::params::{Nothing, Query};
 use super::trace::TraceOf;
 use super::value::Value;
 use super::view::MessageView;
+use super::{Api, StreamPermit, extract, json, negotiate, new_message, sse};
 use crate::dispatch::Admission;
-use crate::events::CHUNK;
-use crate::events::Follower;
-use crate::message::BodyRoom;
-use crate::message::Draft;
-use crate::message::EventKind;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::Place;
-use crate::message::Status;
-use crate::message::Violations;
-use crate::store::Events;
-use crate::store::IdempotencyKey;
-use crate::store::Stored;
+use crate::events::{CHUNK, Follower};
+use crate::message::{BodyRoom, Draft, EventKind, Message, MessageId, Place, Status, Violations};
+use crate::store::{Events, IdempotencyKey, Stored};
 
 /// How the client wants to be answered.
 enum Answer {

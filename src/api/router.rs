@@ -1,34 +1,19 @@
 //! Every path, and what every request goes through, on one screen.
 
 use axum::Router;
-use axum::http::Method;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse as _;
-use axum::response::Response;
-use axum::routing::MethodRouter;
-use axum::routing::get;
-use axum::routing::post;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get, post};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::Api;
-use super::access;
-use super::agents;
-use super::batch;
-use super::browser;
-use super::docs;
 use super::error::ApiError;
-use super::events;
-use super::health;
-use super::live;
-use super::messages;
-use super::metrics;
-use super::middleware;
-use super::openapi;
-use super::post as new;
-use super::webhooks;
 use super::webhooks::deliveries;
+use super::{
+    Api, access, agents, batch, browser, docs, events, health, live, messages, metrics, middleware,
+    openapi, post as new, webhooks,
+};
 
 macro_rules! routes {
     ($($path:literal => $methods:expr,)*) => {

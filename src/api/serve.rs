@@ -4,28 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::TokioIo;
-use hyper_util::rt::TokioTimer;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::server::graceful::Watcher;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 
-use super::connection;
-use super::connection::Answering;
-use super::connection::Patience;
-use super::connection::Timed;
+use super::connection::{Answering, Patience, Timed};
 use super::peer::Peer;
-use super::places::Place;
-use super::places::PlaceLimits;
-use super::places::Places;
-use super::tls;
+use super::places::{Place, PlaceLimits, Places};
+use super::{connection, tls};
 
 /// How connections are treated.
 #[derive(Clone, Debug)]

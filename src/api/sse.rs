@@ -12,29 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::HeaderValue;
-use axum::http::header;
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use bytes::BufMut as _;
-use bytes::Bytes;
-use bytes::BytesMut;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::stream;
 use rand::RngExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Api;
-use super::StreamPermit;
-use crate::events::CHUNK;
-use crate::events::EventId;
-use crate::events::Follower;
-use crate::events::Gap;
-use crate::events::Heard;
-use crate::events::Subscription;
-use crate::store::Events;
-use crate::store::Logged;
-use crate::store::Store;
-use crate::store::StoreError;
+use super::{Api, StreamPermit};
+use crate::events::{CHUNK, EventId, Follower, Gap, Heard, Subscription};
+use crate::store::{Events, Logged, Store, StoreError};
 
 /// How long a client may take over a chunk.
 const STALL: Duration = Duration::from_secs(20);

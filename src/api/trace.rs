@@ -29,8 +29,7 @@ impl<S: Sync> FromRequestParts<S> for TraceOf {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderName;
-    use axum::http::HeaderValue;
+    use axum::http::{HeaderName, HeaderValue};
 
     use super::*;
 

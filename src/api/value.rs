@@ -9,17 +9,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::ControlFlow;
 
-use serde::Deserialize;
-use serde::Deserializer as _;
-use serde::de::MapAccess;
-use serde::de::SeqAccess;
-use serde::de::Visitor;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer as _};
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
 use super::error::ApiError;
-use crate::message::Place;
-use crate::message::Violations;
+use crate::message::{Place, Violations};
 
 /// How near a name must be to one that exists to be taken for it: 1 is the same.
 const NEAR: f64 = 0.8;

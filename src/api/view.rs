@@ -3,22 +3,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Serialize;
-use serde::Serializer;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::waiting::Waiting;
-use super::waiting::WaitingView;
-use crate::message::BodyEncoding;
-use crate::message::Header;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::Metadata;
-use crate::message::Status;
-use crate::message::Timestamp;
-use crate::message::webhook;
-use crate::store::Logged;
-use crate::store::Stored;
+use super::waiting::{Waiting, WaitingView};
+use crate::message::{
+    BodyEncoding, Header, Message, MessageId, Metadata, Status, Timestamp, webhook,
+};
+use crate::store::{Logged, Stored};
 
 /// What an answer takes, as a rule: a message with its result.
 const USUAL: usize = 2048;

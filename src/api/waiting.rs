@@ -5,10 +5,8 @@ use serde::Serialize;
 use super::Api;
 use super::error::ApiError;
 use crate::dispatch::WaitingFor;
-use crate::message::Status;
-use crate::message::Timestamp;
-use crate::store::Holder;
-use crate::store::Stored;
+use crate::message::{Status, Timestamp};
+use crate::store::{Holder, Stored};
 
 /// What a message waits for, as far as this replica can tell.
 #[derive(Debug)]
@@ -99,11 +97,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::message::BodyEncoding;
-    use crate::message::Message;
-    use crate::message::MessageId;
-    use crate::message::Metadata;
-    use crate::message::OnUnknown;
+    use crate::message::{BodyEncoding, Message, MessageId, Metadata, OnUnknown};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(seconds * 1_000)

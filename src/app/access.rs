@@ -6,9 +6,7 @@ use http::HeaderValue;
 
 use crate::api;
 use crate::config;
-use crate::config::Auth;
-use crate::config::Config;
-use crate::config::PageOrigin;
+use crate::config::{Auth, Config, PageOrigin};
 
 /// What the configuration says of who may call.
 pub(super) fn access(config: &Config) -> api::AccessParts {

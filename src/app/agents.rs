@@ -2,28 +2,18 @@
 
 use std::sync::Arc;
 
-use http::HeaderName;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use rustls::ClientConfig;
-use tokio::sync::mpsc;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::crew::Common;
 use crate::agent;
-use crate::agent::AgentIndex;
-use crate::agent::Dialing;
-use crate::agent::Handle;
-use crate::agent::Identity;
-use crate::agent::Keepalive;
-use crate::agent::Pace;
-use crate::agent::Probe;
-use crate::agent::Recovery;
-use crate::agent::Report;
-use crate::agent::Shown;
+use crate::agent::{
+    AgentIndex, Dialing, Handle, Identity, Keepalive, Pace, Probe, Recovery, Report, Shown,
+};
 use crate::clock::Clock;
 use crate::config;
-use crate::config::Account;
-use crate::config::Config;
+use crate::config::{Account, Config};
 use crate::sip;
 use crate::sip::digest::Credentials;
 use crate::sip::registration::Policy;

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
 use tokio::sync::watch;
@@ -70,13 +69,9 @@ mod tests {
     use std::fs::File;
     use std::os::unix::fs::symlink;
 
-    use rustls::ClientConfig;
-    use rustls::ClientConnection;
-    use rustls::RootCertStore;
-    use rustls::ServerConnection;
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::ServerName;
     use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
     use tempfile::TempDir;
     use tokio::task::JoinHandle;
     use tokio::time::Instant;

@@ -5,22 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use tokio::sync::mpsc;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::agents;
 use crate::agent;
-use crate::agent::AgentIndex;
-use crate::agent::Command;
-use crate::agent::Dialing;
-use crate::agent::Handle;
-use crate::agent::Pace;
-use crate::agent::Report;
+use crate::agent::{AgentIndex, Command, Dialing, Handle, Pace, Report};
 use crate::clock::Clock;
-use crate::config::Account;
-use crate::config::Config;
+use crate::config::{Account, Config};
 use crate::pool::Directory;
 use crate::store::Seat;
 

@@ -3,13 +3,9 @@
 //! A connection of a client is refused or waits; a server that agents cannot reach, or a webhook
 //! that is not posted to, would be the fault of others.
 
-use rustix::process::Resource;
-use rustix::process::Rlimit;
-use rustix::process::getrlimit;
-use rustix::process::setrlimit;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::Config;
-use crate::config::Place;
+use crate::config::{Config, Place};
 
 /// The runtime, the log, the listener, look-ups of names, and files that are read again.
 const FIXED: usize = 32;

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::crew::Moves;
-use crate::config::Auth;
-use crate::config::Config;
-use crate::config::Loaded;
-use crate::config::Token;
+use crate::config::{Auth, Config, Loaded, Token};
 
 /// What differs, by the names of settings and tokens. Never a value.
 #[derive(Debug, Default, Eq, PartialEq)]

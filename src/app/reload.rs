@@ -9,29 +9,17 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
-use super::access;
-use super::agents;
-use super::certificates;
-use super::crew::Crew;
-use super::crew::Moves;
+use super::crew::{Crew, Moves};
 use super::difference::Difference;
-use super::webhooks;
 use super::webhooks::WebhooksError;
+use super::{access, agents, certificates, webhooks};
 use crate::agent;
 use crate::agent::Accounts;
-use crate::api::Access;
-use crate::api::CertificateError;
+use crate::api::{Access, CertificateError};
 use crate::config;
-use crate::config::Account;
-use crate::config::Auth;
-use crate::config::Config;
-use crate::config::Delivery;
-use crate::config::Http;
-use crate::config::HttpTls;
-use crate::config::Loaded;
-use crate::config::Sip;
-use crate::config::Sources;
-use crate::config::Webhooks;
+use crate::config::{
+    Account, Auth, Config, Delivery, Http, HttpTls, Loaded, Sip, Sources, Webhooks,
+};
 use crate::dispatch;
 use crate::message::Limits;
 use crate::webhook;

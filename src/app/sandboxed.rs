@@ -6,8 +6,7 @@ use tokio::task::JoinSet;
 
 use super::AppError;
 use crate::config;
-use crate::config::Account;
-use crate::config::Config;
+use crate::config::{Account, Config};
 use crate::sandbox;
 use crate::sandbox::Sandbox;
 

@@ -4,18 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::crew;
 use super::crew::Crew;
-use crate::config::Account;
-use crate::config::Config;
+use crate::config::{Account, Config};
 use crate::dispatch;
 use crate::message::Agents as _;
-use crate::store::Seat;
-use crate::store::Store;
-use crate::store::StoreError;
+use crate::store::{Seat, Store, StoreError};
 
 /// When the replicas agree, and since when they could not.
 pub(super) struct Sharing {

@@ -7,13 +7,9 @@ use super::AppError;
 use crate::agent;
 use crate::clock::Clock;
 use crate::config;
-use crate::config::Config;
-use crate::config::Secret;
+use crate::config::{Config, Secret};
 use crate::store;
-use crate::store::Store;
-use crate::store::StoreError;
-use crate::store::postgres;
-use crate::store::sqlite;
+use crate::store::{Store, StoreError, postgres, sqlite};
 use crate::telemetry::Metrics;
 
 /// Opens the store.

@@ -10,10 +10,7 @@ use crate::agent;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::message::Targets;
-use crate::telemetry::Metrics;
-use crate::telemetry::Traces;
-use crate::telemetry::TracesError;
-use crate::telemetry::Watch;
+use crate::telemetry::{Metrics, Traces, TracesError, Watch};
 
 /// Why spans cannot be handed over.
 #[derive(Debug, thiserror::Error)]

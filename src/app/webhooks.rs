@@ -7,21 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent;
 use crate::clock::Clock;
-use crate::config::Auth;
-use crate::config::Config;
-use crate::config::Token;
+use crate::config::{Auth, Config, Token};
 use crate::store::Store;
 use crate::webhook;
-use crate::webhook::Client;
-use crate::webhook::ClientError;
-use crate::webhook::Guard;
-use crate::webhook::KeyError;
-use crate::webhook::RosterError;
-use crate::webhook::Schedule;
-use crate::webhook::SigningSecret;
-use crate::webhook::SystemResolver;
-use crate::webhook::Vault;
-use crate::webhook::Webhooks;
+use crate::webhook::{
+    Client, ClientError, Guard, KeyError, RosterError, Schedule, SigningSecret, SystemResolver,
+    Vault, Webhooks,
+};
 
 /// Why webhooks cannot be posted.
 #[derive(Debug, thiserror::Error)]

@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::ConfigFile;
-use super::Failure;
-use super::output;
 use super::output::Output;
+use super::{ConfigFile, Failure, output};
 use crate::config;
 use crate::config::Place;
 use crate::store::sqlite;

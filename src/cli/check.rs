@@ -2,12 +2,9 @@
 
 use std::process::ExitCode;
 
-use super::ConfigFile;
-use super::Failure;
 use super::output::Output;
-use crate::config::Auth;
-use crate::config::Loaded;
-use crate::config::Sources;
+use super::{ConfigFile, Failure};
+use crate::config::{Auth, Loaded, Sources};
 
 /// Reads the configuration and tells every mistake at once.
 #[derive(Clone, Debug, clap::Args)]

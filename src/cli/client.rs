@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Response;
-use reqwest::StatusCode;
 use reqwest::header;
+use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;

@@ -2,13 +2,10 @@
 
 use std::process::ExitCode;
 
-use super::ConfigFile;
-use super::Failure;
 use super::output::Output;
+use super::{ConfigFile, Failure};
 use crate::config;
-use crate::config::Origin;
-use crate::config::Setting;
-use crate::config::Sources;
+use crate::config::{Origin, Setting, Sources};
 
 /// Prints the configuration that holds and where each value came from, secrets masked.
 #[derive(Clone, Debug, clap::Args)]

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use reqwest::Response;
 
-use super::client::Client;
-use super::client::Trouble;
-use super::sse::Reader;
-use super::sse::ServerSentEvent;
+use super::client::{Client, Trouble};
+use super::sse::{Reader, ServerSentEvent};
 
 /// An event stream over as many connections as it takes.
 #[derive(Debug)]

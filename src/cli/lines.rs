@@ -9,12 +9,10 @@
 //! (`anstream`: no terminal, `NO_COLOR`, `CLICOLOR_FORCE`). What peers and clients wrote never
 //! reaches the terminal with control characters.
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 
-use anstyle::AnsiColor;
-use anstyle::Style;
+use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;

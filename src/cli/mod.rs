@@ -28,12 +28,7 @@ use clap::Parser;
 use self::client::Trouble;
 use crate::clock::Clock;
 use crate::config as settings;
-use crate::config::Loaded;
-use crate::config::Mistake;
-use crate::config::Mistakes;
-use crate::config::Place;
-use crate::config::Setting;
-use crate::config::Sources;
+use crate::config::{Loaded, Mistake, Mistakes, Place, Setting, Sources};
 use crate::store::postgres;
 
 const EXAMPLES: &str = "\

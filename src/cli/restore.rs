@@ -1,13 +1,10 @@
 //! `sipost restore`: a store made of a copy.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::ConfigFile;
-use super::Failure;
-use super::output;
 use super::output::Output;
+use super::{ConfigFile, Failure, output};
 use crate::app;
 use crate::clock::Clock;
 use crate::config;

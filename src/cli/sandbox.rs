@@ -5,8 +5,7 @@ use std::process::ExitCode;
 
 use super::Failure;
 use super::output::Output;
-use crate::sandbox::DOMAIN;
-use crate::sandbox::Options;
+use crate::sandbox::{DOMAIN, Options};
 use crate::shutdown::Shutdown;
 
 /// Runs the sandbox SIP server: a WebSocket registrar and proxy to try things out with.

@@ -6,20 +6,14 @@ use std::process::ExitCode;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::tz::TimeZone;
-use serde_json::Map;
-use serde_json::Value;
 use serde_json::json;
+use serde_json::{Map, Value};
 
-use super::Failure;
-use super::client;
-use super::client::Client;
-use super::client::Connection;
-use super::follow::Follower;
-use super::follow::Step;
-use super::lines::Lines;
-use super::lines::Seen;
-use super::output;
+use super::client::{Client, Connection};
+use super::follow::{Follower, Step};
+use super::lines::{Lines, Seen};
 use super::output::Output;
+use super::{Failure, client, output};
 use crate::clock::Clock;
 
 const EXAMPLES: &str = "\

@@ -2,13 +2,10 @@
 
 use std::process::ExitCode;
 
-use super::ConfigFile;
-use super::Failure;
+use super::{ConfigFile, Failure};
 use crate::app;
-use crate::config::Loaded;
-use crate::config::Sources;
-use crate::shutdown::Reloads;
-use crate::shutdown::Shutdown;
+use crate::config::{Loaded, Sources};
+use crate::shutdown::{Reloads, Shutdown};
 use crate::telemetry;
 
 /// Runs the gateway until it is told to stop.

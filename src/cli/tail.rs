@@ -5,18 +5,12 @@ use std::process::ExitCode;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::Failure;
-use super::client;
-use super::client::Client;
-use super::client::Connection;
-use super::follow::Follower;
-use super::follow::Step;
-use super::lines::Gap;
-use super::lines::Lines;
-use super::lines::Seen;
-use super::output;
+use super::client::{Client, Connection};
+use super::follow::{Follower, Step};
+use super::lines::{Gap, Lines, Seen};
 use super::output::Output;
 use super::sse::ServerSentEvent;
+use super::{Failure, client, output};
 use crate::clock::Clock;
 use crate::message::EventKind;
 

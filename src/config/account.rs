@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::address::AddressOfRecord;
-use super::address::Registrar;
+use super::address::{AddressOfRecord, Registrar};
 use super::secret::Secret;
 use super::section::Section;
 use super::sip::MAX_MESSAGE;

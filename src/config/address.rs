@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use crate::sip::uri::Scheme;
-use crate::sip::uri::Uri;
+use crate::sip::uri::{Scheme, Uri};
 
 /// A `sip:` URI with a user, and nothing that would leak into requests: no password, no headers,
 /// and no parameters but `user=phone`, which some registrars want in From and To of a number.

@@ -8,8 +8,7 @@ use ipnet::IpNet;
 
 use super::auth::Auth;
 use super::section::Section;
-use super::units;
-use super::value;
+use super::{units, value};
 
 /// How clients are served.
 #[derive(Clone, Debug)]

@@ -2,20 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use config::ConfigError;
-use config::Map;
-use config::Source;
-use config::Value;
+use config::{ConfigError, Map, Source, Value};
 
-use super::mistake::Mistake;
-use super::mistake::Origin;
-use super::toml_file;
+use super::mistake::{Mistake, Origin};
 use super::toml_file::Places;
-use super::variable;
 use super::variable::Known;
+use super::{toml_file, variable};
 
 /// Every key with its default and its comment.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");

@@ -3,12 +3,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use config::Value;
-use config::ValueKind;
+use config::{Value, ValueKind};
 
 use super::section::Section;
-use super::units;
-use super::value;
+use super::{units, value};
 
 impl Section<'_> {
     /// A whole number.

@@ -2,11 +2,9 @@
 
 use std::cell::RefCell;
 
-use config::Value;
-use config::ValueKind;
+use config::{Value, ValueKind};
 
-use super::mistake::Mistake;
-use super::mistake::Origin;
+use super::mistake::{Mistake, Origin};
 use super::toml_file::Places;
 use super::value;
 

@@ -4,20 +4,13 @@
 //! that all mistakes are told at once. [`super::load`] throws such a configuration away.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use config::Map;
-use config::Value;
-use config::ValueKind;
+use config::{Map, Value, ValueKind};
 
 use super::mistake::Origin;
-use super::report;
-use super::report::Report;
-use super::report::Setting;
-use super::report::join;
-use super::value;
+use super::report::{Report, Setting, join};
+use super::{report, value};
 
 /// The sections, and the list of accounts.
 const SECTIONS: [&str; 9] = [

@@ -1,15 +1,13 @@
 //! `[store]`: where messages and events are kept.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::Access;
 use url::Url;
 
 use super::certificates::Authorities;
-use super::report::Report;
-use super::report::Setting;
+use super::report::{Report, Setting};
 use super::secret::Secret;
 use super::section::Section;
 

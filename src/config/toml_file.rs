@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use config::Map;
-use config::Value;
+use config::{Map, Value};
 use toml::Spanned;
-use toml::de::DeString;
-use toml::de::DeTable;
-use toml::de::DeValue;
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::mistake::Mistake;
 use super::report::join;

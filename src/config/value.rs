@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use config::Value;
-use config::ValueKind;
+use config::{Value, ValueKind};
 
 use super::mistake::Origin;
 use super::secret::Secret;
-use super::toml_file;
-use super::units;
-use super::web_address::masked;
-use super::web_address::masked_strictly;
+use super::web_address::{masked, masked_strictly};
+use super::{toml_file, units};
 
 pub(super) fn origin_of(value: &Value) -> Origin {
     Origin::of_label(value.origin())

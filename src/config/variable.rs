@@ -5,8 +5,7 @@ use std::ffi::OsString;
 
 use config::Value;
 
-use super::mistake::Mistake;
-use super::mistake::Origin;
+use super::mistake::{Mistake, Origin};
 use super::report::Setting;
 use super::toml_file;
 

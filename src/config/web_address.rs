@@ -1,8 +1,6 @@
 //! URLs of the configuration: what of them may be shown, and whether they lead to this machine.
 
-use url::Host;
-use url::Position;
-use url::Url;
+use url::{Host, Position, Url};
 
 use super::secret::Secret;
 

@@ -3,17 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::error::Elapsed;
 
-use super::observer::Standing;
-use super::observer::WaitingFor;
+use super::observer::{Standing, WaitingFor};
 use super::quota::QuotaPermit;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::store::IdempotencyKey;
-use crate::store::StoreError;
+use crate::message::{Message, MessageId};
+use crate::store::{IdempotencyKey, StoreError};
 
 /// The way in to the dispatcher. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -9,17 +9,8 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use handle::AcceptError;
-pub use handle::Admission;
-pub use handle::CancelError;
-pub use handle::Command;
-pub use handle::Handle;
-pub use observer::Attempted;
-pub use observer::Observer;
-pub use observer::Standing;
-pub use observer::WaitingFor;
-pub use quota::Quota;
-pub use quota::QuotaPermit;
-pub use run::Parts;
-pub use run::Settings;
+pub use handle::{AcceptError, Admission, CancelError, Command, Handle};
+pub use observer::{Attempted, Observer, Standing, WaitingFor};
+pub use quota::{Quota, QuotaPermit};
 pub use run::run;
+pub use run::{Parts, Settings};

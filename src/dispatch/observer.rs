@@ -1,13 +1,9 @@
 //! Who wants to know how messages fare, and what can be said of those that wait.
 
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::message::Event;
-use crate::message::MessageId;
-use crate::message::Timestamp;
-use crate::message::Trace;
+use crate::message::{Event, MessageId, Timestamp, Trace};
 
 /// Told of everything that is counted. Called by the dispatcher's task with every message, so it
 /// must neither block nor be slow.

@@ -1,8 +1,7 @@
 //! How much one client has of what all share.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How much one client has.
 #[derive(Debug, Default)]

@@ -4,9 +4,7 @@
 //! pool had no slot for is closed, and not asked about again before a slot is freed or its rate
 //! allows; so a thousand waiting messages of a silent account cost the others nothing.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -1,7 +1,6 @@
 //! The dispatcher over a real store, with agents that the test plays.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,38 +10,16 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::AcceptError;
-use super::Admission;
-use super::Handle;
-use super::Parts;
-use super::Settings;
-use super::Standing;
-use super::WaitingFor;
+use super::{AcceptError, Admission, Handle, Parts, Settings, Standing, WaitingFor};
 use crate::agent;
-use crate::agent::AgentIndex;
-use crate::agent::Identity;
-use crate::agent::Job;
-use crate::agent::Report;
+use crate::agent::{AgentIndex, Identity, Job, Report};
 use crate::clock::Clock;
-use crate::message::Answer;
-use crate::message::BodyEncoding;
-use crate::message::EventKind;
-use crate::message::HeaderMap;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::Metadata;
-use crate::message::OnUnknown;
-use crate::message::Outcome;
-use crate::message::ResponseView;
-use crate::message::Status;
-use crate::message::Targets;
-use crate::message::Timestamp;
-use crate::message::Unknown;
 use crate::message::retry::Backoff;
-use crate::store::IdempotencyKey;
-use crate::store::Store;
-use crate::store::StoreError;
-use crate::store::sqlite;
+use crate::message::{
+    Answer, BodyEncoding, EventKind, HeaderMap, Message, MessageId, Metadata, OnUnknown, Outcome,
+    ResponseView, Status, Targets, Timestamp, Unknown,
+};
+use crate::store::{IdempotencyKey, Store, StoreError, sqlite};
 
 const NOW: Timestamp = Timestamp::EPOCH;
 const AGENT: AgentIndex = AgentIndex(0);
@@ -310,10 +287,7 @@ async fn told_of(message: Message, outcomes: Vec<Outcome>) -> (Vec<EventKind>, s
 /// One `sending` for each attempt; `deferred` between them; and one end, the last.
 #[tokio::test]
 async fn e1_and_e6_each_attempt_is_told_and_the_end_is_told_once_and_last() {
-    use EventKind::Deferred;
-    use EventKind::Failed;
-    use EventKind::Sending;
-    use EventKind::Succeeded;
+    use EventKind::{Deferred, Failed, Sending, Succeeded};
 
     let lost = || Outcome::Unknown(Unknown::Disconnected);
     let silent = || Outcome::Unknown(Unknown::Silent);

@@ -6,17 +6,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::follow::Follower;
-use super::follow::Following;
-use super::follow::Interest;
-use super::id::EventId;
-use super::id::EventIdError;
+use super::follow::{Follower, Following, Interest};
+use super::id::{EventId, EventIdError};
 use crate::message::MessageId;
-use crate::store::EventFilter;
-use crate::store::Logged;
-use crate::store::PageSize;
-use crate::store::Store;
-use crate::store::StoreError;
+use crate::store::{EventFilter, Logged, PageSize, Store, StoreError};
 
 /// The log, for whoever wants to follow it. Cheap to clone.
 #[derive(Clone)]

@@ -8,13 +8,6 @@ mod feed;
 mod follow;
 mod id;
 
-pub use feed::CHUNK;
-pub use feed::Feed;
-pub use feed::Gap;
-pub use feed::Page;
-pub use feed::Start;
-pub use feed::Subscription;
-pub use follow::Follower;
-pub use follow::Heard;
-pub use id::EventId;
-pub use id::EventIdError;
+pub use feed::{CHUNK, Feed, Gap, Page, Start, Subscription};
+pub use follow::{Follower, Heard};
+pub use id::{EventId, EventIdError};

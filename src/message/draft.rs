@@ -5,25 +5,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::accepted::BodyEncoding;
-use super::accepted::Message;
-use super::accepted::Metadata;
-use super::accepted::OnUnknown;
-use super::addressing::AddressError;
-use super::addressing::Addressing;
-use super::addressing::BodyRoom;
-use super::addressing::Recipient;
+use super::accepted::{BodyEncoding, Message, Metadata, OnUnknown};
+use super::addressing::{AddressError, Addressing, BodyRoom, Recipient};
 use super::header::Header;
 use super::id::MessageId;
-use super::new_message::Limits;
-use super::new_message::NewMessage;
+use super::new_message::{Limits, NewMessage};
 use super::time::Timestamp;
 use super::trace::Trace;
-use super::validate;
 use super::validate::Findings;
-use super::violations::Place;
-use super::violations::Violations;
-use super::webhook;
+use super::violations::{Place, Violations};
+use super::{validate, webhook};
 
 /// A message that can be sent. There is no way to one but [`Draft::parse`].
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::accepted::Metadata;
-use super::accepted::OnUnknown;
+use super::accepted::{Metadata, OnUnknown};
 use super::header::HeaderList;
 
 /// What a client asks for, as far as it could be read; what could not is `None`, and was told.

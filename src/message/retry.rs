@@ -18,13 +18,9 @@
 use std::time::Duration;
 
 use super::accepted::OnUnknown;
-use super::cause::Cause;
-use super::cause::Originator;
-use super::event::ResponseView;
-use super::event::What;
-use super::outcome::Answer;
-use super::outcome::Outcome;
-use super::outcome::Unknown;
+use super::cause::{Cause, Originator};
+use super::event::{ResponseView, What};
+use super::outcome::{Answer, Outcome, Unknown};
 use super::time::Timestamp;
 
 /// How long to stay away between attempts.

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use hmac::Hmac;
-use hmac::KeyInit as _;
-use hmac::Mac as _;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 /// Whether the log may say whom messages are for.

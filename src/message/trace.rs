@@ -1,8 +1,7 @@
 //! Where something stands in a trace that goes through several programs: W3C Trace Context.
 
 use std::fmt;
-use std::num::NonZeroU64;
-use std::num::NonZeroU128;
+use std::num::{NonZeroU64, NonZeroU128};
 
 use super::id::MessageId;
 

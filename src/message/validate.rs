@@ -8,14 +8,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
-use super::accepted::BodyEncoding;
-use super::accepted::Metadata;
-use super::accepted::OnUnknown;
+use super::accepted::{BodyEncoding, Metadata, OnUnknown};
 use super::media_type::is_media_type;
 use super::new_message::Limits;
 use super::time::Timestamp;
-use super::violations::Place;
-use super::violations::Violations;
+use super::violations::{Place, Violations};
 
 /// The most metadata pairs.
 pub const MAX_METADATA: usize = 16;

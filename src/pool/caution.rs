@@ -8,8 +8,7 @@
 //! | a message ended in another way since         | as many as it has room for             |
 //! | a message that must go alone took a slot     | no more, until all of its slots are free |
 
-use crate::message::Outcome;
-use crate::message::Unknown;
+use crate::message::{Outcome, Unknown};
 
 /// See the module.
 #[derive(Clone, Copy, Debug, Default)]

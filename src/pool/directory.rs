@@ -1,20 +1,10 @@
 //! The agents as the outside sees and operates them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::RwLock;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::agent::AgentIndex;
-use crate::agent::Command;
-use crate::agent::Handle;
-use crate::agent::Shown;
-use crate::message::AgentError;
-use crate::message::AgentOrder;
-use crate::message::AgentStatus;
-use crate::message::Agents;
+use crate::agent::{AgentIndex, Command, Handle, Shown};
+use crate::message::{AgentError, AgentOrder, AgentStatus, Agents};
 
 /// Every agent of this process, and what others tell of theirs. Agents come and go; who asks sees
 /// those there are.

@@ -7,11 +7,9 @@ mod caution;
 mod directory;
 mod rate;
 
-use std::collections::BTreeSet;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::agent::AgentIndex;
 use crate::message::Outcome;

@@ -1,8 +1,7 @@
 //! How many messages a second an account may send: the generic cell rate algorithm, on the clock
 //! that only goes forward, so that setting the clock on the wall holds nothing back.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::interval;
 

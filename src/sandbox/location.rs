@@ -1,9 +1,7 @@
 //! Who is registered, and on which connection (RFC 3261 §10.3, RFC 5626 §6).
 
-use std::collections::HashMap;
-use std::collections::HashSet;
-use std::time::Duration;
-use std::time::Instant;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use crate::sip::headers::Contact;
 use crate::sip::headers::params::param;

@@ -43,8 +43,7 @@ mod write;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::net::IpAddr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -58,12 +57,9 @@ use tokio::sync::mpsc;
 use crate::clock;
 
 use connection::Arrived;
-use server::Outbox;
-use server::Outgoing;
-use server::Server;
+use server::{Outbox, Outgoing, Server};
 
-pub use behaviour::Answer;
-pub use behaviour::Behaviour;
+pub use behaviour::{Answer, Behaviour};
 
 /// The domain of a sandbox, unless its options say otherwise. No resolver will ever find it
 /// (RFC 6761 §6.4).

@@ -1,22 +1,17 @@
 //! Requests that are on their way to somebody, and answers that take their time.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
-use std::time::Duration;
-use std::time::Instant;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 use crate::sip::StatusCode;
 use crate::sip::headers::Via;
 use crate::sip::parse::Message;
 
-use super::ConnectionId;
 use super::location::Binding;
-use super::request::Reply;
-use super::request::Request;
-use super::server::Outbox;
-use super::server::Outgoing;
-use super::write;
+use super::request::{Reply, Request};
+use super::server::{Outbox, Outgoing};
 use super::write::Passage;
+use super::{ConnectionId, write};
 
 /// RFC 3261 §8.1.1.7, and what makes our branches ours.
 const BRANCH: &str = "z9hG4bK-sandbox-";

@@ -1,19 +1,13 @@
 //! REGISTER (RFC 3261 §10.3, RFC 5626 §6).
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::sip::StatusCode;
 use crate::sip::headers::Contact;
-use crate::sip::parse;
 use crate::sip::uri::Uri;
+use crate::sip::{StatusCode, parse};
 
-use super::location::Binding;
-use super::location::Unbound;
-use super::request::Reply;
-use super::request::Request;
-use super::request::address;
-use super::request::plain;
+use super::location::{Binding, Unbound};
+use super::request::{Reply, Request, address, plain};
 use super::server::Server;
 
 /// How long a binding lives that says nothing about it (RFC 3261 §10.3 step 7).

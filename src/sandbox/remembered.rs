@@ -1,7 +1,6 @@
 //! What the server remembers of the past, within bounds.
 
-use std::collections::HashSet;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// Texts in one set at most.
 const MAX_REMEMBERED: usize = 10_000;

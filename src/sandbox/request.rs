@@ -2,13 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::sip::StatusCode;
-use crate::sip::headers::CSeq;
-use crate::sip::headers::NameAddr;
-use crate::sip::parse;
-use crate::sip::parse::Flaw;
-use crate::sip::parse::Message;
+use crate::sip::headers::{CSeq, NameAddr};
+use crate::sip::parse::{Flaw, Message};
 use crate::sip::uri::Uri;
+use crate::sip::{StatusCode, parse};
 
 use super::ConnectionId;
 

@@ -21,41 +21,22 @@
 //! | to anybody else                                             | 404                          |
 
 use std::net::IpAddr;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use crate::sip::StatusCode;
-use crate::sip::digest::Algorithm;
-use crate::sip::digest::Denial;
-use crate::sip::digest::Guard;
-use crate::sip::digest::Hash;
-use crate::sip::digest::Signed;
+use crate::sip::digest::{Algorithm, Denial, Guard, Hash, Signed};
 use crate::sip::headers::CSeq;
-use crate::sip::parse;
-use crate::sip::parse::Limits;
-use crate::sip::parse::Message;
-use crate::sip::parse::StartLine;
-use crate::sip::uri::AnyUri;
-use crate::sip::uri::Uri;
+use crate::sip::parse::{Limits, Message, StartLine};
+use crate::sip::uri::{AnyUri, Uri};
+use crate::sip::{StatusCode, parse};
 
-use super::Behaviour;
-use super::ConnectionId;
-use super::Options;
-use super::Received;
 use super::location::Location;
-use super::password_of;
 use super::proxy::Proxy;
 use super::remembered::Remembered;
-use super::request::Reply;
-use super::request::Request;
-use super::request::address;
-use super::request::allow;
-use super::request::check;
-use super::request::plain;
-use super::write;
+use super::request::{Reply, Request, address, allow, check, plain};
+use super::{Behaviour, ConnectionId, Options, Received, password_of, write};
 
 /// How often expired bindings are swept out.
 const SWEEP: Duration = Duration::from_secs(30);

@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use crate::sip::StatusCode;
 use crate::sip::headers::NameAddr;
 use crate::sip::headers::params::find_outside;
-use crate::sip::parse::Message;
-use crate::sip::parse::StartLine;
+use crate::sip::parse::{Message, StartLine};
 use crate::sip::uri::Uri;
 
 /// What the sandbox calls itself in Server.

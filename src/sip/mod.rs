@@ -32,14 +32,8 @@ mod user_agent;
 mod write;
 
 pub use outgoing::Outgoing;
-pub use respond::Answer;
-pub use respond::Received;
+pub use respond::{Answer, Received};
 pub use response::Response;
 pub use server::AnswerError;
 pub use status::StatusCode;
-pub use user_agent::Event;
-pub use user_agent::Outcome;
-pub use user_agent::Output;
-pub use user_agent::Settings;
-pub use user_agent::Transport;
-pub use user_agent::UserAgent;
+pub use user_agent::{Event, Outcome, Output, Settings, Transport, UserAgent};

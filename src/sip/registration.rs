@@ -17,8 +17,7 @@
 //! [`LEAST_INTERVAL`] except to adopt a longer expiry that the registrar demands, three times in a
 //! row at most.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::status::StatusCode;
 

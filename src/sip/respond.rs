@@ -19,16 +19,11 @@
 
 use std::borrow::Cow;
 
-use super::StatusCode;
-use super::headers::CSeq;
-use super::headers::NameAddr;
-use super::parse;
-use super::parse::Flaw;
-use super::parse::Message;
-use super::uri::AnyUri;
-use super::uri::UriError;
+use super::headers::{CSeq, NameAddr};
+use super::parse::{Flaw, Message};
+use super::uri::{AnyUri, UriError};
 use super::user_agent::Settings;
-use super::write;
+use super::{StatusCode, parse, write};
 
 /// A MESSAGE that somebody is to answer.
 #[derive(Clone, Debug, Eq, PartialEq)]

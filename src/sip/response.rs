@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use super::StatusCode;
 use super::headers::retry_after;
-use super::parse;
-use super::parse::Message;
-use super::parse::StartLine;
+use super::parse::{Message, StartLine};
+use super::{StatusCode, parse};
 
 /// A final response.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -11,23 +11,17 @@
 //! for its answer, a new one is told to come back later.
 
 use std::collections::VecDeque;
-use std::hash::DefaultHasher;
-use std::hash::Hash as _;
-use std::hash::Hasher as _;
-use std::time::Duration;
-use std::time::Instant;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use super::StatusCode;
 use super::headers::CSeq;
 use super::parse::Message;
-use super::respond;
-use super::respond::Answer;
-use super::respond::Decision;
-use super::respond::Received;
+use super::respond::{Answer, Decision, Received};
 use super::user_agent::Settings;
+use super::{StatusCode, respond};
 
 /// How long an answer is kept for a retransmission.
 const KEPT: Duration = Duration::from_secs(32);

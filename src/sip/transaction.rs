@@ -10,8 +10,7 @@
 //! Without K, Completed lasts no time at all, so there is no such state: who owns the transaction
 //! forgets it when it is over, and a second final response finds nobody.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::status::StatusCode;
 

@@ -1,12 +1,6 @@
 //! Our words as the small numbers that both backends keep, and back.
 
-use crate::message::BodyEncoding;
-use crate::message::EventKind;
-use crate::message::Header;
-use crate::message::Metadata;
-use crate::message::OnUnknown;
-use crate::message::Status;
-use crate::message::Trace;
+use crate::message::{BodyEncoding, EventKind, Header, Metadata, OnUnknown, Status, Trace};
 
 pub(super) fn status_number(status: Status) -> i16 {
     match status {

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Logged;
-use crate::message::EventKinds;
-use crate::message::MessageId;
-use crate::message::Status;
+use crate::message::{EventKinds, MessageId, Status};
 
 /// Accounts that are looked for: each row is compared with all of them, however many they are.
 pub type Accounts = Arc<BTreeSet<Arc<str>>>;

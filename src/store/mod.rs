@@ -34,48 +34,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::message::Event;
-use crate::message::EventKind;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::OnUnknown;
-use crate::message::Status;
-use crate::message::Timestamp;
+use crate::message::{Event, EventKind, Message, MessageId, OnUnknown, Status, Timestamp};
 pub use error::StoreError;
-pub use filter::Accounts;
-pub use filter::EventFilter;
-pub use filter::MessageFilter;
+pub use filter::{Accounts, EventFilter, MessageFilter};
 pub use observer::Observer;
 pub use page::PageSize;
-pub use replicas::Holder;
-pub use replicas::ReplicaStore;
-pub use replicas::Seat;
-pub use replicas::Shared;
-pub use replicas::Stranded;
+pub use replicas::{Holder, ReplicaStore, Seat, Shared, Stranded};
 pub use tail::TailSize;
-pub use webhooks::Attempt;
-pub use webhooks::Attempted;
-pub use webhooks::Change;
-pub use webhooks::Deliveries;
-pub use webhooks::Delivery;
-pub use webhooks::DeliveryFilter;
-pub use webhooks::DeliveryKey;
-pub use webhooks::DeliveryState;
-pub use webhooks::Disabled;
-pub use webhooks::DisabledBecause;
-pub use webhooks::Due;
-pub use webhooks::DueDelivery;
-pub use webhooks::Endpoint;
-pub use webhooks::Endpoints;
-pub use webhooks::Fate;
-pub use webhooks::MAX_ATTEMPTS_KEPT;
-pub use webhooks::NewDelivery;
-pub use webhooks::Plan;
-pub use webhooks::QueueHead;
-pub use webhooks::Recovery;
-pub use webhooks::RecoveryStep;
-pub use webhooks::Settled;
-pub use webhooks::WebhookStore;
+pub use webhooks::{
+    Attempt, Attempted, Change, Deliveries, Delivery, DeliveryFilter, DeliveryKey, DeliveryState,
+    Disabled, DisabledBecause, Due, DueDelivery, Endpoint, Endpoints, Fate, MAX_ATTEMPTS_KEPT,
+    NewDelivery, Plan, QueueHead, Recovery, RecoveryStep, Settled, WebhookStore,
+};
 
 /// The answer to a verb; ready when it is durable, for verbs that write.
 pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;

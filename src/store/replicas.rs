@@ -6,10 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Reply;
-use crate::message::AgentOrder;
-use crate::message::AgentStatus;
-use crate::message::MessageId;
-use crate::message::Timestamp;
+use crate::message::{AgentOrder, AgentStatus, MessageId, Timestamp};
 
 /// What a store does for replicas that share it. Where there can be only one, everything is its
 /// own.

@@ -1,18 +1,12 @@
 //! The newest part of the log, in memory: who follows the log reads no SQL.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::Bounds;
-use super::EventFilter;
-use super::Events;
-use super::Logged;
-use super::PageSize;
 use super::page::Filling;
+use super::{Bounds, EventFilter, Events, Logged, PageSize};
 
 /// How much of the log is kept in memory; whichever is reached first.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -178,8 +172,7 @@ enum Looked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::EventKind;
-    use crate::message::MessageId;
+    use crate::message::{EventKind, MessageId};
 
     fn event(seq: u64) -> Logged {
         Logged {

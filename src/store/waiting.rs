@@ -1,11 +1,8 @@
 //! What waits to become durable, and how much of it may.
 
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::NewDelivery;
-use super::Record;
-use super::Submission;
+use super::{NewDelivery, Record, Submission};
 
 /// How much a verb writes, near enough to bound what waits and what is written at once.
 #[derive(Clone, Copy, Debug, Default)]

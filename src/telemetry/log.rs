@@ -12,8 +12,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 
 use super::pretty::Pretty;
 use crate::clock::Clock;
-use crate::config::LogFormat;
-use crate::config::Telemetry;
+use crate::config::{LogFormat, Telemetry};
 
 /// Why nothing can be told.
 #[derive(Debug, thiserror::Error)]
@@ -108,8 +107,7 @@ impl FormatTime for Wall {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use super::*;
     use crate::config::Secret;

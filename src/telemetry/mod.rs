@@ -21,7 +21,5 @@ mod watch;
 pub use log::TelemetryError;
 pub use log::start;
 pub use metrics::Metrics;
-pub use traces::Exporter;
-pub use traces::Traces;
-pub use traces::TracesError;
+pub use traces::{Exporter, Traces, TracesError};
 pub use watch::Watch;

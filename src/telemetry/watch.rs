@@ -1,22 +1,17 @@
 //! What stands behind the observers of the rooms that are both counted and traced.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Method;
 
-use super::Metrics;
-use super::Traces;
+use super::{Metrics, Traces};
 use crate::api;
 use crate::api::Answered;
 use crate::dispatch;
 use crate::dispatch::Attempted;
-use crate::message::Event;
-use crate::message::Timestamp;
-use crate::message::Trace;
+use crate::message::{Event, Timestamp, Trace};
 use crate::webhook;
-use crate::webhook::PartOf;
-use crate::webhook::Posted;
+use crate::webhook::{PartOf, Posted};
 
 /// The figures, and the traces where there are any. Cheap to clone.
 #[derive(Clone)]

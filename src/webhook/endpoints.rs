@@ -4,40 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
-use tokio::sync::mpsc;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
-use super::client::Client;
-use super::client::Post;
+use super::client::{Client, Post};
 use super::guard::UrlRefused;
 use super::observer::Observer;
-use super::planner;
-use super::recovery;
-use super::roster::Roster;
-use super::roster::RosterError;
+use super::roster::{Roster, RosterError};
 use super::schedule::Schedule;
-use super::sender;
 use super::sender::Sender;
 use super::sign::SigningSecret;
 use super::vault::Vault;
+use super::{planner, recovery, sender};
 use crate::clock::Clock;
-use crate::message::EndpointId;
-use crate::message::EventKind;
-use crate::message::Timestamp;
-use crate::store::Attempt;
-use crate::store::Change;
-use crate::store::Deliveries;
-use crate::store::Delivery;
-use crate::store::DeliveryFilter;
-use crate::store::DeliveryKey;
-use crate::store::Disabled;
-use crate::store::Endpoint;
-use crate::store::Store;
-use crate::store::StoreError;
+use crate::message::{EndpointId, EventKind, Timestamp};
+use crate::store::{
+    Attempt, Change, Deliveries, Delivery, DeliveryFilter, DeliveryKey, Disabled, Endpoint, Store,
+    StoreError,
+};
 
 /// Endpoints at the same time.
 const MAX_ENDPOINTS: usize = 1_000;

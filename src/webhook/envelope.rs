@@ -7,11 +7,8 @@ use url::Url;
 use super::client::Answer;
 use super::sender::Sender;
 use super::sign::SigningSecret;
-use crate::message::Timestamp;
-use crate::message::webhook;
-use crate::store::Attempt;
-use crate::store::Attempted;
-use crate::store::DueDelivery;
+use crate::message::{Timestamp, webhook};
+use crate::store::{Attempt, Attempted, DueDelivery};
 
 impl Sender {
     /// Where to, and signed with what; `None` when nobody is there, and no signature when the

@@ -5,8 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::client::Answer;
-use crate::message::MessageId;
-use crate::message::Trace;
+use crate::message::{MessageId, Trace};
 
 /// Who wants to know how posts go.
 pub trait Observer: Send + Sync {

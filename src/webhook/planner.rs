@@ -10,16 +10,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::recovery;
-use super::roster::Known;
-use super::roster::Roster;
+use super::roster::{Known, Roster};
 use crate::clock::Clock;
 use crate::message::Timestamp;
-use crate::store::EventFilter;
-use crate::store::Logged;
-use crate::store::NewDelivery;
-use crate::store::Plan;
-use crate::store::Store;
-use crate::store::StoreError;
+use crate::store::{EventFilter, Logged, NewDelivery, Plan, Store, StoreError};
 
 /// Events looked at in one step.
 const PAGE: usize = 512;

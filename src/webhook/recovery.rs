@@ -7,11 +7,7 @@ use tokio::sync::mpsc;
 use super::planner;
 use super::roster::Roster;
 use crate::message::Timestamp;
-use crate::store::EventFilter;
-use crate::store::Recovery;
-use crate::store::RecoveryStep;
-use crate::store::Store;
-use crate::store::StoreError;
+use crate::store::{EventFilter, Recovery, RecoveryStep, Store, StoreError};
 
 /// Events looked at, and deliveries begun anew, in one step.
 const PAGE: usize = 512;

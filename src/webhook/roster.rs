@@ -7,15 +7,9 @@ use tokio::sync::watch;
 use url::Url;
 
 use super::sign::SigningSecret;
-use super::vault::Vault;
-use super::vault::VaultError;
-use crate::message::EndpointId;
-use crate::message::Timestamp;
-use crate::store::Endpoint;
-use crate::store::Endpoints;
-use crate::store::Logged;
-use crate::store::Store;
-use crate::store::StoreError;
+use super::vault::{Vault, VaultError};
+use crate::message::{EndpointId, Timestamp};
+use crate::store::{Endpoint, Endpoints, Logged, Store, StoreError};
 
 /// Why the endpoints are not known.
 #[derive(Debug, thiserror::Error)]

@@ -7,40 +7,24 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::mpsc;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::client::Answer;
-use super::client::Client;
-use super::client::Post;
-use super::observer::Observer;
-use super::observer::PartOf;
-use super::observer::Posted;
-use super::queues::End;
-use super::queues::Output;
-use super::queues::Queues;
+use super::client::{Answer, Client, Post};
+use super::observer::{Observer, PartOf, Posted};
+use super::queues::{End, Output, Queues};
 use super::roster::Roster;
 use super::schedule::Schedule;
 use super::sign::SigningSecret;
 use crate::clock;
 use crate::clock::Clock;
-use crate::message::EndpointId;
-use crate::message::Event;
-use crate::message::Timestamp;
-use crate::store::Attempt;
-use crate::store::Attempted;
-use crate::store::Change;
-use crate::store::Disabled;
-use crate::store::DisabledBecause;
-use crate::store::Due;
-use crate::store::DueDelivery;
-use crate::store::Fate;
-use crate::store::QueueHead;
-use crate::store::Store;
-use crate::store::StoreError;
+use crate::message::{EndpointId, Event, Timestamp};
+use crate::store::{
+    Attempt, Attempted, Change, Disabled, DisabledBecause, Due, DueDelivery, Fate, QueueHead,
+    Store, StoreError,
+};
 
 /// How often the store is looked through for queues that nobody told of.
 const SWEEP: Duration = Duration::from_secs(1);

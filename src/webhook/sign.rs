@@ -4,9 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hmac::Hmac;
-use hmac::KeyInit as _;
-use hmac::Mac as _;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand::RngExt as _;
 use sha2::Sha256;
 

@@ -8,12 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use rand::RngExt as _;
-use ring::aead::AES_256_GCM;
-use ring::aead::Aad;
-use ring::aead::LessSafeKey;
-use ring::aead::NONCE_LEN;
-use ring::aead::Nonce;
-use ring::aead::UnboundKey;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
 use super::sign::SigningSecret;
 use crate::message::EndpointId;

@@ -1,7 +1,6 @@
 //! How a connection is kept alive, and how its death is noticed.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_tungstenite::tungstenite::Message;
 

@@ -25,33 +25,22 @@ mod turnstile;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use super::handle::AgentIndex;
-use super::handle::Command;
-use super::handle::Report;
+use super::handle::{AgentIndex, Command, Report};
 use super::observer::Observer;
 use super::pace::Pace;
-use super::reconnect::Recovery;
-use super::reconnect::Servers;
+use super::reconnect::{Recovery, Servers};
 use super::status::Shown;
-use super::websocket::DialError;
-use super::websocket::Dialing;
-use super::websocket::Server;
-use super::websocket::Socket;
+use super::websocket::{DialError, Dialing, Server, Socket};
 use crate::clock::Clock;
-use crate::message::AgentState;
-use crate::message::Outcome;
-use crate::sip::Settings;
-use crate::sip::UserAgent;
-pub use keepalive::Keepalive;
-pub use keepalive::Probe;
+use crate::message::{AgentState, Outcome};
+use crate::sip::{Settings, UserAgent};
+pub use keepalive::{Keepalive, Probe};
 use turnstile::Turnstile;
 
 /// What an agent works with.

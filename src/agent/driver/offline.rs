@@ -4,16 +4,12 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 
-use super::Agent;
-use super::Opening;
-use super::Phase;
-use crate::agent::handle::Command;
-use crate::agent::handle::Report;
+use super::{Agent, Opening, Phase};
+use crate::agent::handle::{Command, Report};
 use crate::agent::websocket;
 use crate::agent::websocket::Server;
 use crate::clock;
-use crate::message::AgentState;
-use crate::message::Outcome;
+use crate::message::{AgentState, Outcome};
 
 impl Agent {
     pub(super) async fn connect(&mut self) -> Phase {

@@ -1,22 +1,18 @@
 //! An agent with a connection: the loop that everything it does goes through.
 
 use std::future::pending;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::Agent;
-use super::Opening;
-use super::Phase;
 use super::reading::Turn;
+use super::{Agent, Opening, Phase};
 use crate::agent::handle::Command;
 use crate::agent::websocket;
-use crate::agent::websocket::DialError;
-use crate::agent::websocket::Socket;
+use crate::agent::websocket::{DialError, Socket};
 use crate::clock;
 use crate::message::AgentState;
 use crate::sip::Transport;

@@ -1,8 +1,6 @@
 //! What an agent hears on its connection.
 
-use futures_util::FutureExt as _;
-use futures_util::Stream;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::Agent;

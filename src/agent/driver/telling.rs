@@ -1,22 +1,16 @@
 //! What an agent tells: the dispatcher of jobs, whoever looks of its state, the operator of
 //! trouble.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_tungstenite::tungstenite::Message;
 
 use super::Agent;
 use crate::agent::handle::Report;
-use crate::agent::translate;
-use crate::agent::websocket;
+use crate::agent::{translate, websocket};
 use crate::clock;
-use crate::message::AgentState;
-use crate::message::Outcome;
-use crate::sip::Event;
-use crate::sip::Output;
-use crate::sip::Response;
-use crate::sip::StatusCode;
+use crate::message::{AgentState, Outcome};
+use crate::sip::{Event, Output, Response, StatusCode};
 
 impl Agent {
     /// Takes everything the machine says: frames to write, and news for the dispatcher.

@@ -4,16 +4,10 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::stage::House;
-use super::stage::Peer;
-use super::stage::Setup;
-use super::stage::Stage;
+use super::stage::{House, Peer, Setup, Stage};
 use crate::agent::Command;
-use crate::message::Outcome;
-use crate::message::Unknown;
-use crate::sip::testing::reply;
-use crate::sip::testing::status;
-use crate::sip::testing::value;
+use crate::message::{Outcome, Unknown};
+use crate::sip::testing::{reply, status, value};
 
 async fn registered(house: &House) -> (Stage, Peer<TcpStream>) {
     let mut stage = Setup::at(house).start();

@@ -8,16 +8,10 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use super::stage::House;
-use super::stage::NEVER;
-use super::stage::Peer;
-use super::stage::Setup;
-use super::stage::Stage;
-use crate::agent::Keepalive;
-use crate::agent::Probe;
+use super::stage::{House, NEVER, Peer, Setup, Stage};
+use crate::agent::{Keepalive, Probe};
 use crate::clock;
-use crate::message::Outcome;
-use crate::message::Unknown;
+use crate::message::{Outcome, Unknown};
 use crate::sip::testing::message_to;
 
 const LOST: Outcome = Outcome::Unknown(Unknown::Disconnected);

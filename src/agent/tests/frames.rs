@@ -1,21 +1,14 @@
 //! Servers that misbehave in frames.
 
-use futures_util::FutureExt as _;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::OpCode;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use super::stage::House;
-use super::stage::Peer;
-use super::stage::Setup;
-use super::stage::Stage;
-use super::stage::soon;
-use crate::sip::testing::reply;
-use crate::sip::testing::status;
+use super::stage::{House, Peer, Setup, Stage, soon};
+use crate::sip::testing::{reply, status};
 
 async fn registered() -> (House, Stage, Peer<TcpStream>) {
     let house = House::open().await;

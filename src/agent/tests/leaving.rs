@@ -1,10 +1,8 @@
 //! Agents that are drained and stopped.
 
-use super::stage::House;
-use super::stage::Setup;
+use super::stage::{House, Setup};
 use crate::agent::Command;
-use crate::message::AgentState;
-use crate::message::Outcome;
+use crate::message::{AgentState, Outcome};
 use crate::sip::testing::value;
 
 #[tokio::test]

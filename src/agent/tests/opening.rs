@@ -1,22 +1,16 @@
 //! Servers that misbehave before there is a WebSocket.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use http::HeaderName;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use tokio::io::AsyncWriteExt as _;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::stage::House;
-use super::stage::NEVER;
-use super::stage::Peer;
-use super::stage::Setup;
-use super::stage::read_head;
+use super::stage::{House, NEVER, Peer, Setup, read_head};
 use crate::clock;
 use crate::message::Outcome;
 

@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::stage::House;
-use super::stage::NEVER;
-use super::stage::Peer;
-use super::stage::Setup;
-use super::stage::Stage;
+use super::stage::{House, NEVER, Peer, Setup, Stage};
 use crate::clock;
 use crate::message::AgentState;
 use crate::sip::testing::value;

@@ -2,12 +2,8 @@
 
 use std::time::Duration;
 
-use super::stage::House;
-use super::stage::Peer;
-use super::stage::Setup;
-use super::stage::Stage;
-use crate::message::Outcome;
-use crate::message::Unknown;
+use super::stage::{House, Peer, Setup, Stage};
+use crate::message::{Outcome, Unknown};
 use crate::sip::testing::value;
 
 /// A heavy server and a light one.

@@ -4,49 +4,28 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::SinkExt as _;
-use futures_util::StreamExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use http::HeaderValue;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncReadExt as _;
-use tokio::io::AsyncWrite;
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::server::ErrorResponse;
-use tokio_tungstenite::tungstenite::handshake::server::Request;
-use tokio_tungstenite::tungstenite::handshake::server::Response;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 
 use crate::agent;
-use crate::agent::AgentIndex;
-use crate::agent::Command;
-use crate::agent::Dialing;
-use crate::agent::Handle;
-use crate::agent::Identity;
-use crate::agent::Job;
-use crate::agent::Keepalive;
-use crate::agent::Pace;
-use crate::agent::Probe;
-use crate::agent::Recovery;
-use crate::agent::Report;
-use crate::agent::Server;
-use crate::agent::Shown;
+use crate::agent::{
+    AgentIndex, Command, Dialing, Handle, Identity, Job, Keepalive, Pace, Probe, Recovery, Report,
+    Server, Shown,
+};
 use crate::clock::Clock;
-use crate::message::AgentState;
-use crate::message::AgentStatus;
-use crate::message::Outcome;
+use crate::message::{AgentState, AgentStatus, Outcome};
 use crate::sip;
 use crate::sip::registration::Policy;
-use crate::sip::testing::message_to;
-use crate::sip::testing::reply;
-use crate::sip::testing::settings;
-use crate::sip::testing::value;
+use crate::sip::testing::{message_to, reply, settings, value};
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,33 +2,21 @@
 
 use std::sync::Arc;
 
-use rcgen::BasicConstraints;
-use rcgen::CertificateParams;
-use rcgen::DnType;
-use rcgen::IsCa;
-use rcgen::Issuer;
-use rcgen::KeyPair;
-use rcgen::PublicKeyData as _;
 use rcgen::date_time_ymd;
-use rustls::RootCertStore;
-use rustls::ServerConfig;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::PrivateKeyDer;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData as _,
+};
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::stage::House;
-use super::stage::Peer;
-use super::stage::Setup;
-use super::stage::Stage;
-use super::stage::soon;
-use crate::agent::Identification;
-use crate::agent::TlsError;
-use crate::agent::client_config;
+use super::stage::{House, Peer, Setup, Stage, soon};
+use crate::agent::{Identification, TlsError, client_config};
 use crate::sip::testing::value;
 
 /// Who signs certificates.

@@ -1,7 +1,6 @@
 //! The token that a request shows (RFC 6750 §2.1).
 
-use axum::http::HeaderMap;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 
 use crate::api::error::ApiError;
 

@@ -7,12 +7,10 @@ use axum::http::request::Parts;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Grant;
-use super::Used;
+use super::{Grant, Used};
 use crate::api::Api;
 use crate::api::error::ApiError;
-use crate::dispatch::Quota;
-use crate::dispatch::QuotaPermit;
+use crate::dispatch::{Quota, QuotaPermit};
 use crate::store::Accounts;
 
 /// Who calls. [`super::guard`] finds out.

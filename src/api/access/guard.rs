@@ -1,27 +1,18 @@
 //! Lets requests pass, or not. What is not on a list here is for those with a token.
 
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use axum::extract::MatchedPath;
-use axum::extract::Request;
-use axum::extract::State;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
-use axum::response::IntoResponse as _;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use tokio::time::Instant;
 
-use super::Access;
-use super::Caller;
-use super::Grant;
-use super::Rights;
-use super::bearer;
-use crate::api::Api;
+use super::{Access, Caller, Grant, Rights, bearer};
 use crate::api::error::ApiError;
-use crate::api::origin;
 use crate::api::peer::ClientAddress;
+use crate::api::{Api, origin};
 
 /// Given to anyone: whether we live, and how we are called. Nothing here tells of messages.
 pub(in crate::api) const OPEN: &[&str] = &[

@@ -1,12 +1,9 @@
 //! How many requests a second a token may send: a bucket that fills at this rate.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::http::HeaderMap;
-use axum::http::HeaderName;
-use axum::http::HeaderValue;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 /// The fields of draft-ietf-httpapi-ratelimit-headers-10.

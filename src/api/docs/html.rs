@@ -1,7 +1,6 @@
 //! Reading the document, and writing text that a browser takes for nothing but text.
 
-use pulldown_cmark::Event;
-use pulldown_cmark::Parser;
+use pulldown_cmark::{Event, Parser};
 use serde_yaml_ng::Value;
 
 /// Text as HTML.

@@ -12,13 +12,11 @@ mod schema;
 use std::sync::LazyLock;
 
 use axum::http::header;
-use axum::response::IntoResponse as _;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_yaml_ng::Value;
-use sha2::Digest as _;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use super::error::ApiError;
 use super::openapi;

@@ -4,14 +4,8 @@ use std::fmt::Write as _;
 
 use serde_yaml_ng::Value;
 
-use super::example;
-use super::html::escape;
-use super::html::items;
-use super::html::markdown;
-use super::html::members;
-use super::html::resolve;
-use super::html::text;
-use super::schema;
+use super::html::{escape, items, markdown, members, resolve, text};
+use super::{example, schema};
 
 /// A call of the document.
 pub(super) struct Call<'a> {

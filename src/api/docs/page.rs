@@ -5,14 +5,9 @@ use std::fmt::Write as _;
 
 use serde_yaml_ng::Value;
 
-use super::example;
-use super::html::escape;
-use super::html::items;
-use super::html::markdown;
-use super::html::members;
-use super::html::text;
+use super::html::{escape, items, markdown, members, text};
 use super::operation::Call;
-use super::schema;
+use super::{example, schema};
 use crate::api::problem::ProblemType;
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];

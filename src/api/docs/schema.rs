@@ -4,12 +4,7 @@ use std::fmt::Write as _;
 
 use serde_yaml_ng::Value;
 
-use super::html::escape;
-use super::html::items;
-use super::html::markdown;
-use super::html::members;
-use super::html::resolve;
-use super::html::text;
+use super::html::{escape, items, markdown, members, resolve, text};
 
 /// What a value is, in a few words: `array of Message`, `string or null`.
 pub(super) fn kind(schema: &Value) -> String {

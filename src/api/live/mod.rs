@@ -6,15 +6,12 @@
 use std::sync::LazyLock;
 
 use axum::http::header;
-use axum::response::IntoResponse as _;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use sha2::Digest as _;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
-use super::params::Nothing;
-use super::params::Query;
+use super::params::{Nothing, Query};
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");

@@ -1,23 +1,16 @@
 //! `/webhooks/{id}/deliveries`: what goes and went to a webhook.
 
-use axum::extract::Path;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::Response;
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::find;
 use super::view::DeliveryView;
-use crate::api::Api;
 use crate::api::error::ApiError;
-use crate::api::json;
-use crate::api::params;
-use crate::api::params::Id;
-use crate::api::params::Nothing;
-use crate::api::params::Query;
+use crate::api::params::{Id, Nothing, Query};
+use crate::api::{Api, json, params};
 use crate::events::EventId;
-use crate::store::DeliveryFilter;
-use crate::store::DeliveryState;
+use crate::store::{DeliveryFilter, DeliveryState};
 
 /// What `GET /webhooks/{id}/deliveries` can be asked.
 #[derive(Deserialize)]

@@ -6,26 +6,17 @@ mod view;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::http::HeaderValue;
-use axum::http::StatusCode;
-use axum::http::header;
-use axum::response::IntoResponse as _;
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
-use super::Api;
 use super::error::ApiError;
-use super::extract;
-use super::json;
-use super::params::Id;
-use super::params::Nothing;
-use super::params::Query;
+use super::params::{Id, Nothing, Query};
+use super::{Api, extract, json};
 use crate::message::EndpointId;
 use crate::store::Endpoint;
 use crate::webhook::CreateError;
-use view::AttemptView;
-use view::EndpointView;
+use view::{AttemptView, EndpointView};
 
 const NO_WEBHOOK: ApiError = ApiError::NotFound("no webhook has this id");
 

@@ -7,14 +7,9 @@ use url::Url;
 
 use crate::api::Api;
 use crate::api::error::ApiError;
-use crate::api::value::Shape;
-use crate::api::value::Value;
-use crate::message::EventKind;
-use crate::message::Timestamp;
-use crate::message::Violations;
-use crate::store::Change;
-use crate::store::Disabled;
-use crate::store::DisabledBecause;
+use crate::api::value::{Shape, Value};
+use crate::message::{EventKind, Timestamp, Violations};
+use crate::store::{Change, Disabled, DisabledBecause};
 use crate::webhook::NewEndpoint;
 
 /// The longest description, in bytes.

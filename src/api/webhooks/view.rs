@@ -5,15 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::api::Api;
-use crate::message::EndpointId;
-use crate::message::EventKind;
-use crate::message::MessageId;
-use crate::message::Timestamp;
-use crate::store::Attempt;
-use crate::store::Delivery;
-use crate::store::Disabled;
-use crate::store::DisabledBecause;
-use crate::store::Endpoint;
+use crate::message::{EndpointId, EventKind, MessageId, Timestamp};
+use crate::store::{Attempt, Delivery, Disabled, DisabledBecause, Endpoint};
 
 /// A webhook as every answer shows it; the secret only where it is new.
 #[derive(Serialize)]

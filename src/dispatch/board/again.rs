@@ -1,12 +1,8 @@
 //! A message that is claimed although it is here: this replica had lost its lease, and with it the
 //! message, and has it again.
 
-use super::Board;
-use super::End;
-use super::Phase;
-use crate::message::MessageId;
-use crate::message::Status;
-use crate::message::Timestamp;
+use super::{Board, End, Phase};
+use crate::message::{MessageId, Status, Timestamp};
 use crate::store::Claimed;
 
 impl Board {

@@ -2,27 +2,12 @@
 
 use std::time::Instant;
 
-use super::Acceptance;
-use super::Attempt;
-use super::AttemptKey;
-use super::Board;
-use super::Cancel;
-use super::End;
-use super::Entry;
-use super::Phase;
-use super::Teller;
-use super::tell::event;
-use super::tell::record;
-use crate::message::Cause;
-use crate::message::MessageId;
-use crate::message::Originator;
-use crate::message::Outcome;
-use crate::message::Timestamp;
-use crate::message::Trace;
-use crate::message::Unknown;
-use crate::message::What;
-use crate::message::retry;
+use super::tell::{event, record};
+use super::{Acceptance, Attempt, AttemptKey, Board, Cancel, End, Entry, Phase, Teller};
 use crate::message::retry::Situation;
+use crate::message::{
+    Cause, MessageId, Originator, Outcome, Timestamp, Trace, Unknown, What, retry,
+};
 
 /// An attempt that ended, as far as the board knows it.
 #[derive(Clone, Copy, Debug)]

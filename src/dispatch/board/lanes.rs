@@ -1,14 +1,8 @@
 //! Where a message stands: in its lane, among the heads that are ready, on a timer.
 
-use super::Board;
-use super::End;
-use super::Entry;
-use super::Lane;
-use super::Phase;
-use super::QuotaPermit;
+use super::{Board, End, Entry, Lane, Phase, QuotaPermit};
 use crate::agent::AgentIndex;
-use crate::message::MessageId;
-use crate::message::Timestamp;
+use crate::message::{MessageId, Timestamp};
 
 impl Board {
     /// Puts a message at the end of its lane.

@@ -10,29 +10,20 @@
 //! * Its events are `sending`, `deferred` by turns; attempts are bounded.
 //! * When all have ended the board is empty, and every slot was given back.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rand::RngExt as _;
-use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
 
 use super::tell::record;
 use super::*;
 use crate::clock;
-use crate::message::Answer;
-use crate::message::BodyEncoding;
-use crate::message::HeaderMap;
-use crate::message::Metadata;
-use crate::message::Outcome;
-use crate::message::RequestView;
-use crate::message::ResponseView;
-use crate::message::Unknown;
-use crate::message::What;
+use crate::message::{
+    Answer, BodyEncoding, HeaderMap, Metadata, Outcome, RequestView, ResponseView, Unknown, What,
+};
 use crate::pool::Pool;
 
 /// Lives simulated by one run of the test.

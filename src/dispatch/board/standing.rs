@@ -1,18 +1,12 @@
 //! What can be said of the messages that wait: how many, since when, and what for.
 
 use std::collections::VecDeque;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::super::observer::Standing;
-use super::super::observer::WaitingFor;
-use super::Board;
-use super::Entry;
-use super::Phase;
-use crate::message::MessageId;
-use crate::message::Timestamp;
-use crate::pool::Busy;
-use crate::pool::Pool;
+use super::super::observer::{Standing, WaitingFor};
+use super::{Board, Entry, Phase};
+use crate::message::{MessageId, Timestamp};
+use crate::pool::{Busy, Pool};
 
 /// Messages in the order in which their waiting began.
 ///

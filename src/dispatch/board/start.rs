@@ -3,22 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Acceptance;
-use super::Attempt;
-use super::AttemptKey;
-use super::Board;
-use super::End;
-use super::Entry;
-use super::FRESH;
-use super::Phase;
-use super::Start;
+use super::{Acceptance, Attempt, AttemptKey, Board, End, Entry, FRESH, Phase, Start};
 use crate::agent::AgentIndex;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::OnUnknown;
-use crate::message::Timestamp;
-use crate::pool::Busy;
-use crate::pool::Pool;
+use crate::message::{Message, MessageId, OnUnknown, Timestamp};
+use crate::pool::{Busy, Pool};
 
 /// After so many losses of a connection in a row a message is sent alone: it may be what its server
 /// closes the connection for.

@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::Board;
-use super::Phase;
+use super::{Board, Phase};
 use crate::message::MessageId;
 use crate::pool::Pool;
 use crate::store::Stranded;

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::message::Event;
-use crate::message::Message;
-use crate::message::Status;
-use crate::message::Timestamp;
-use crate::message::What;
+use crate::message::{Event, Message, Status, Timestamp, What};
 use crate::store::Record;
 
 /// Who made an attempt, as its events say.

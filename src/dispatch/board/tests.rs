@@ -7,15 +7,9 @@ use uuid::Uuid;
 
 use super::super::observer::WaitingFor;
 use super::*;
-use crate::message::Answer;
-use crate::message::BodyEncoding;
-use crate::message::Cause;
-use crate::message::HeaderMap;
-use crate::message::Metadata;
-use crate::message::Originator;
-use crate::message::Outcome;
-use crate::message::ResponseView;
-use crate::message::What;
+use crate::message::{
+    Answer, BodyEncoding, Cause, HeaderMap, Metadata, Originator, Outcome, ResponseView, What,
+};
 use crate::pool::Pool;
 
 const ALICE: &str = "sip:alice@example.com";

@@ -2,11 +2,7 @@
 
 use std::time::Instant;
 
-use super::Board;
-use super::End;
-use super::FRESH;
-use super::Phase;
-use super::Teller;
+use super::{Board, End, FRESH, Phase, Teller};
 use crate::agent::AgentIndex;
 use crate::message::Timestamp;
 use crate::pool::Pool;

@@ -14,21 +14,15 @@
 //! has a message that nobody was told was taken in, and the client, told of an error, sends it
 //! again.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::super::board::Start;
-use super::super::board::event;
-use super::Dispatcher;
+use super::super::board::{Start, event};
 use super::recording::After;
-use super::teller;
-use crate::agent::AgentIndex;
-use crate::agent::Job;
+use super::{Dispatcher, teller};
+use crate::agent::{AgentIndex, Job};
 use crate::clock;
-use crate::message::Status;
-use crate::message::Timestamp;
-use crate::message::What;
+use crate::message::{Status, Timestamp, What};
 use crate::store::Record;
 
 /// Targets to which a message has ended that the store still knows as open. Should the process end

@@ -3,13 +3,11 @@
 use std::future::pending;
 
 use tokio::sync::watch;
-use tokio::time::Interval;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::Dispatcher;
-use super::recording::RETRY_MAX;
-use super::recording::RETRY_MIN;
+use super::recording::{RETRY_MAX, RETRY_MIN};
 use crate::store::Store;
 
 /// Messages asked for at once, when taking over those of before a restart.

@@ -6,15 +6,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::Dispatcher;
-use super::intake::Offered;
-use super::intake::Request;
+use super::intake::{Offered, Request};
 use super::recording::Batch;
 use crate::clock;
-use crate::store::Recorded;
-use crate::store::Reply;
-use crate::store::StoreError;
-use crate::store::Submission;
-use crate::store::Verdict;
+use crate::store::{Recorded, Reply, StoreError, Submission, Verdict};
 
 /// On its way to the disk.
 pub(super) struct Committing {

@@ -1,7 +1,6 @@
 //! When the loop has something to do although nothing arrives.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Dispatcher;
 use crate::clock;

@@ -7,20 +7,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::super::board::Cancel;
-use super::super::handle::AcceptError;
-use super::super::handle::Admission;
-use super::super::handle::CancelError;
-use super::super::handle::Command;
+use super::super::handle::{AcceptError, Admission, CancelError, Command};
 use super::super::observer::WaitingFor;
 use super::super::quota::QuotaPermit;
 use super::Dispatcher;
 use crate::clock;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::Timestamp;
-use crate::store::IdempotencyKey;
-use crate::store::StoreError;
-use crate::store::Verdict;
+use crate::message::{Message, MessageId, Timestamp};
+use crate::store::{IdempotencyKey, StoreError, Verdict};
 
 /// Taken in by one commit at most, beside what is recorded: what a client waits for is not to wait
 /// behind a thousand large batches. One request is always taken.

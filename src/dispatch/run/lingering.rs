@@ -16,8 +16,7 @@
 //! |                                                    | commits take                         |
 
 use std::collections::HashSet;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::board::AttemptKey;
 

@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 use super::Dispatcher;
 use super::recording::RETRY_MAX;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::store::Reply;
-use crate::store::StoreError;
+use crate::message::{Message, MessageId};
+use crate::store::{Reply, StoreError};
 
 /// Contents read at once.
 const LOAD: usize = 256;

@@ -1,30 +1,20 @@
 //! What the log is told: the records of the next commit, what follows from each when it is durable,
 //! and those that the store did not take, kept and tried again.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::super::board::AttemptKey;
-use super::super::board::Ended;
-use super::super::board::Teller;
+use super::super::board::{AttemptKey, Ended, Teller};
 use super::super::handle::CancelError;
 use super::super::observer::Attempted;
-use super::Dispatcher;
-use super::telling;
-use crate::agent::AgentIndex;
-use crate::agent::Command as AgentCommand;
-use crate::agent::Job;
+use super::{Dispatcher, telling};
+use crate::agent::{AgentIndex, Command as AgentCommand, Job};
 use crate::clock;
-use crate::message::MessageId;
-use crate::message::Outcome;
-use crate::message::Timestamp;
-use crate::store::Record;
-use crate::store::Recorded;
-use crate::store::StoreError;
+use crate::message::{MessageId, Outcome, Timestamp};
+use crate::store::{Record, Recorded, StoreError};
 
 /// How long after a failed commit it is tried again, at first and at most.
 pub(super) const RETRY_MIN: Duration = Duration::from_millis(100);

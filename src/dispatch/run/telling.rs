@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use tracing::field::display;
 
-use crate::message::Event;
-use crate::message::Targets;
-use crate::message::What;
+use crate::message::{Event, Targets, What};
 
 /// Tells of an event. Messages that fail are for whoever watches, the rest for who looks closer.
 /// `took` is from the acceptance of the message.

@@ -6,14 +6,8 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::*;
-use crate::sip::Event;
-use crate::sip::Outcome;
-use crate::sip::Outgoing as SipOutgoing;
-use crate::sip::Output;
-use crate::sip::Settings;
-use crate::sip::Transport;
-use crate::sip::UserAgent;
 use crate::sip::registration::Policy;
+use crate::sip::{Event, Outcome, Outgoing as SipOutgoing, Output, Settings, Transport, UserAgent};
 
 /// A server and its connections, in time that the test moves.
 struct Room {

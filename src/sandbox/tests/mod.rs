@@ -4,14 +4,9 @@
 mod machine;
 mod websocket;
 
-use crate::sip::digest::Authenticator;
-use crate::sip::digest::Credentials;
-use crate::sip::digest::Rounds;
-use crate::sip::digest::Signed;
+use crate::sip::digest::{Authenticator, Credentials, Rounds, Signed};
 use crate::sip::parse;
-use crate::sip::parse::Limits;
-use crate::sip::parse::Message;
-use crate::sip::parse::StartLine;
+use crate::sip::parse::{Limits, Message, StartLine};
 
 /// A request of `user`, with these header lines besides the usual ones.
 fn request(method: &str, uri: &str, user: &str, headers: &str, body: &str) -> String {

@@ -1,9 +1,7 @@
 //! Hash functions, and the two ways digest uses each.
 
-use md5::Digest;
-use md5::Md5;
-use sha2::Sha256;
-use sha2::Sha512_256;
+use md5::{Digest, Md5};
+use sha2::{Sha256, Sha512_256};
 
 /// A hash function of RFC 7616 §3.3, the weakest first.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

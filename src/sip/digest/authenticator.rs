@@ -28,19 +28,15 @@
 //! registrars are seldom the same server as the one that takes messages, and their answers are
 //! nothing to show to recipients.
 
-use super::algorithm::Hash;
-use super::algorithm::Hex;
+use super::algorithm::{Hash, Hex};
 use super::challenge::Challenge;
 use super::choice::Choice;
 use super::credentials::Credentials;
-use super::params;
 use super::realms::Realms;
 use super::refusal::Refusal;
-use super::response;
-use super::response::Once;
-use super::response::Signed;
-use super::rounds::Rounds;
-use super::rounds::Signature;
+use super::response::{Once, Signed};
+use super::rounds::{Rounds, Signature};
+use super::{params, response};
 
 /// How many protection spaces are remembered; the one unused for longest is forgotten.
 const MAX_SPACES: usize = 16;

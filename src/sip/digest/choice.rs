@@ -2,8 +2,7 @@
 
 use super::authenticator::Scope;
 use super::challenge;
-use super::challenge::Asked;
-use super::challenge::Challenge;
+use super::challenge::{Asked, Challenge};
 use super::refusal::Refusal;
 
 /// How many challenges of a response are looked at.

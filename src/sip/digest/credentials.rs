@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::algorithm::Hash;
-use super::algorithm::Hex;
+use super::algorithm::{Hash, Hex};
 use super::response;
 
 /// A user name and what proves it.

@@ -5,24 +5,17 @@
 //! to notice when an answer is sent twice within a nonce's lifetime (RFC 7616 §5.4 leaves that to
 //! the server).
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use hmac::Hmac;
-use hmac::KeyInit;
-use hmac::Mac;
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::algorithm::Algorithm;
-use super::algorithm::Hash;
-use super::algorithm::Hex;
+use super::algorithm::{Algorithm, Hash, Hex};
 use super::challenge::Qop;
-use super::params;
 use super::params::Params;
-use super::response;
-use super::response::Once;
-use super::response::Signed;
+use super::response::{Once, Signed};
+use super::{params, response};
 use crate::sip::uri::Uri;
 
 /// Guards one realm.

@@ -1,8 +1,6 @@
 //! The formula of RFC 7616 §3.4.1.
 
-use super::algorithm::Algorithm;
-use super::algorithm::Hash;
-use super::algorithm::Hex;
+use super::algorithm::{Algorithm, Hash, Hex};
 use super::challenge::Qop;
 
 /// What of a request is signed.

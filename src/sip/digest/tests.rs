@@ -1,7 +1,6 @@
 //! Digest authentication, case by case: the catalogue, the examples of the RFCs, and a server.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 

@@ -1,8 +1,7 @@
 //! Contact (RFC 3261 §20.10), as a registrar lists bindings.
 
 use super::name_addr::NameAddr;
-use super::params::param;
-use super::params::split;
+use super::params::{param, split};
 
 /// One binding.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

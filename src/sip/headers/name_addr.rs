@@ -1,7 +1,6 @@
 //! `"Name" <uri>;params`, as From, To, Contact, Route and others have it (RFC 3261 §20.10).
 
-use super::params::find_outside;
-use super::params::param;
+use super::params::{find_outside, param};
 
 /// An address with its parameters.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,9 +1,6 @@
 //! Via (RFC 3261 §20.42): where the answer goes, and whose it is.
 
-use super::params::find_byte_outside;
-use super::params::last_param;
-use super::params::param;
-use super::params::split;
+use super::params::{find_byte_outside, last_param, param, split};
 
 /// The topmost entry of a Via line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

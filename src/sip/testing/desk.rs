@@ -1,27 +1,18 @@
 //! One user agent, a clock that the test moves, and somebody who reads what it writes.
 
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use crate::sip::Event;
-use crate::sip::Outcome;
-use crate::sip::Outgoing;
-use crate::sip::Output;
-use crate::sip::Response;
-use crate::sip::Settings;
-use crate::sip::Transport;
-use crate::sip::UserAgent;
 use crate::sip::digest::Credentials;
-use crate::sip::parse;
-use crate::sip::parse::Limits;
-use crate::sip::parse::Message;
-use crate::sip::parse::StartLine;
+use crate::sip::parse::{Limits, Message, StartLine};
 use crate::sip::registration::Policy;
 use crate::sip::transaction::TIMER_F;
+use crate::sip::{
+    Event, Outcome, Outgoing, Output, Response, Settings, Transport, UserAgent, parse,
+};
 
 const REGISTRAR: &str = "sip:example.com";
 

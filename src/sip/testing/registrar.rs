@@ -1,15 +1,12 @@
 //! A registrar and proxy that does everything a bad one was ever seen to do, by the dice.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::sip::parse;
-use crate::sip::parse::Limits;
-use crate::sip::parse::Message;
-use crate::sip::parse::StartLine;
+use crate::sip::parse::{Limits, Message, StartLine};
 
 /// Says for which Call-ID an answer was meant.
 pub(super) const MEANT_FOR: &str = "X-Meant-For";

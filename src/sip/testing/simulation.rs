@@ -8,32 +8,19 @@
 //!
 //! `SIPOST_SEED=7 cargo test --lib sip::testing::simulation` repeats the one world of seed 7.
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rand::RngExt as _;
-use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
-use super::desk::epoch;
-use super::desk::message_to;
-use super::desk::settings;
-use super::registrar::MEANT_FOR;
-use super::registrar::Registrar;
-use super::wire::Pipe;
-use super::wire::Weather;
-use crate::sip::Answer;
-use crate::sip::Event;
-use crate::sip::Outcome;
-use crate::sip::Output;
-use crate::sip::Settings;
-use crate::sip::StatusCode;
-use crate::sip::Transport;
-use crate::sip::UserAgent;
-use crate::sip::parse;
+use super::desk::{epoch, message_to, settings};
+use super::registrar::{MEANT_FOR, Registrar};
+use super::wire::{Pipe, Weather};
+use crate::sip::{
+    Answer, Event, Outcome, Output, Settings, StatusCode, Transport, UserAgent, parse,
+};
 
 const SEEDS: u64 = 1_000;
 const AGENTS: usize = 3;

@@ -1,8 +1,7 @@
 //! Hosts and ports (RFC 3261 §25.1, `hostport`).
 
 // From `core`, since nothing here can open a socket.
-use core::net::Ipv4Addr;
-use core::net::Ipv6Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::UriError;
 

@@ -1,12 +1,6 @@
 //! Writes a URI in its canonical form, part by part.
 
-use super::Scheme;
-use super::Span;
-use super::Uri;
-use super::UriError;
-use super::escape;
-use super::host;
-use super::split_at_char;
+use super::{Scheme, Span, Uri, UriError, escape, host, split_at_char};
 
 /// The canonical text while it grows.
 pub(super) struct Writer {

@@ -1,22 +1,15 @@
 //! Requests on their way: which there are, whose an answer is, and who has waited for too long.
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
-use std::hash::BuildHasherDefault;
-use std::hash::Hasher;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Instant;
 
-use crate::sip::Outgoing;
-use crate::sip::StatusCode;
 use crate::sip::digest::Rounds;
-use crate::sip::headers::CSeq;
 use crate::sip::headers::params::last_param;
-use crate::sip::headers::via;
+use crate::sip::headers::{CSeq, via};
 use crate::sip::parse::Message;
-use crate::sip::transaction::ClientTransaction;
-use crate::sip::transaction::End;
-use crate::sip::transaction::Next;
-use crate::sip::write;
+use crate::sip::transaction::{ClientTransaction, End, Next};
+use crate::sip::{Outgoing, StatusCode, write};
 
 /// RFC 3261 §8.1.1.7: what a branch begins with.
 const MAGIC_COOKIE: &[u8; 7] = b"z9hG4bK";

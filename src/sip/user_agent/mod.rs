@@ -25,33 +25,19 @@ use std::time::Instant;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-pub use output::Event;
-pub use output::Outcome;
-pub use output::Output;
-pub use settings::Settings;
-pub use settings::Transport;
+pub use output::{Event, Outcome, Output};
+pub use settings::{Settings, Transport};
 
-use self::exchange::Branch;
-use self::exchange::Exchange;
-use self::exchange::Exchanges;
-use self::exchange::Purpose;
-use super::StatusCode;
-use super::digest::Authenticator;
-use super::digest::Refusal;
-use super::digest::Rounds;
-use super::digest::Signed;
+use self::exchange::{Branch, Exchange, Exchanges, Purpose};
+use super::digest::{Authenticator, Refusal, Rounds, Signed};
 use super::outgoing::Outgoing;
-use super::parse;
-use super::parse::Message;
-use super::parse::StartLine;
+use super::parse::{Message, StartLine};
 use super::registration::Registration;
 use super::respond::Answer;
 use super::response::Response;
-use super::server::AnswerError;
-use super::server::Reaction;
-use super::server::ServerTransactions;
+use super::server::{AnswerError, Reaction, ServerTransactions};
 use super::transaction::ClientTransaction;
-use super::write;
+use super::{StatusCode, parse, write};
 
 /// See the module.
 #[derive(Debug)]

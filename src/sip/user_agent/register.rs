@@ -1,30 +1,18 @@
 //! How a user agent registers: RFC 3261 §10.2, RFC 5626 §4.2, RFC 3327, RFC 3608.
 
 use std::io::Write as _;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 
-use super::Event;
-use super::Output;
-use super::UserAgent;
 use super::exchange::Purpose;
-use crate::sip::Outgoing;
-use crate::sip::Response;
-use crate::sip::StatusCode;
-use crate::sip::digest;
+use super::{Event, Output, UserAgent};
 use crate::sip::digest::Rounds;
-use crate::sip::headers::Contact;
-use crate::sip::headers::NameAddr;
-use crate::sip::headers::params::find_outside;
-use crate::sip::headers::params::split;
-use crate::sip::headers::retry_after;
-use crate::sip::parse;
+use crate::sip::headers::params::{find_outside, split};
+use crate::sip::headers::{Contact, NameAddr, retry_after};
 use crate::sip::parse::Message;
-use crate::sip::registration::Change;
-use crate::sip::registration::Refusal;
-use crate::sip::respond;
+use crate::sip::registration::{Change, Refusal};
+use crate::sip::{Outgoing, Response, StatusCode, digest, parse, respond};
 
 /// The longest registration believed: what a registrar grants beyond it is refreshed all the same.
 const LONGEST_GRANT: Duration = Duration::from_secs(7 * 86_400);

@@ -8,27 +8,18 @@
 //! nothing and so can be asked together with the transaction's beginning, and [`Accepted::insert`],
 //! together with what follows it.
 
-use std::collections::BTreeSet;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::connection::Connection;
-use super::record::Known;
-use super::record::KnownMessage;
+use super::record::{Known, KnownMessage};
 use super::rows;
 use super::seats::Seating;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::Status;
-use crate::message::Timestamp;
-use crate::store::IdempotencyKey;
-use crate::store::StoreError;
-use crate::store::Submission;
-use crate::store::Verdict;
-use crate::store::codes;
+use crate::message::{Message, MessageId, Status, Timestamp};
+use crate::store::{IdempotencyKey, StoreError, Submission, Verdict, codes};
 
 /// What becomes of submissions, and who has to be told.
 #[derive(Debug, Default)]

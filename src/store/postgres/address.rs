@@ -3,8 +3,7 @@
 use std::fmt;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::Host;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 
 use crate::store::StoreError;
 

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use super::connection::Connection;
 use super::rows;
-use crate::message::AgentOrder;
-use crate::message::AgentStatus;
-use crate::store::Shared;
-use crate::store::StoreError;
+use crate::message::{AgentOrder, AgentStatus};
+use crate::store::{Shared, StoreError};
 
 pub(super) async fn share(
     connection: &Connection,

@@ -11,9 +11,7 @@ use super::lease::Lease;
 use super::rows;
 use super::schema::LOCKS;
 use super::seats::Seating;
-use crate::store::Claimed;
-use crate::store::StoreError;
-use crate::store::Stranded;
+use crate::store::{Claimed, StoreError, Stranded};
 
 /// Held while somebody takes over.
 const TAKING_OVER: i32 = 2;

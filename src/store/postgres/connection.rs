@@ -2,20 +2,13 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio_postgres::AsyncMessage;
-use tokio_postgres::Client;
-use tokio_postgres::Config;
-use tokio_postgres::NoTls;
-use tokio_postgres::Statement;
 use tokio_postgres::config::SslMode;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::Address;

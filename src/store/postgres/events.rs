@@ -10,13 +10,8 @@ use super::connection::Connection;
 use super::rows;
 use super::rows::event_columns;
 use crate::message::MessageId;
-use crate::store::EventFilter;
-use crate::store::Events;
-use crate::store::Logged;
-use crate::store::PageSize;
-use crate::store::StoreError;
-use crate::store::codes;
 use crate::store::page::Filling;
+use crate::store::{EventFilter, Events, Logged, PageSize, StoreError, codes};
 
 /// Rows a page looks at.
 const SCAN: i64 = 4_096;

@@ -4,26 +4,17 @@
 //! appended is read when they say so, and every so often in case nobody did: their word is a hint,
 //! and looking is the guarantee.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::sync::mpsc;
-use tokio::sync::watch;
+use tokio::sync::{Notify, mpsc, watch};
 
-use super::claim;
-use super::connection::Connection;
-use super::connection::Door;
-use super::connection::Notified;
-use super::events;
+use super::connection::{Connection, Door, Notified};
 use super::lease::Lease;
-use super::schema;
+use super::{claim, events, schema};
 use crate::clock;
-use crate::store::Logged;
-use crate::store::StoreError;
 use crate::store::tail::Tail;
+use crate::store::{Logged, StoreError};
 
 /// How often the log is looked at although nobody said that there is something.
 const POLL: Duration = Duration::from_millis(500);

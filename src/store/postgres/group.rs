@@ -5,17 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::webhooks::Outcome;
-use super::webhooks::Verb;
-use crate::store::Claimed;
-use crate::store::Logged;
-use crate::store::Record;
-use crate::store::Recorded;
-use crate::store::StoreError;
-use crate::store::Stranded;
-use crate::store::Submission;
-use crate::store::Verdict;
+use super::webhooks::{Outcome, Verb};
 use crate::store::waiting::Weight;
+use crate::store::{Claimed, Logged, Record, Recorded, StoreError, Stranded, Submission, Verdict};
 
 /// Who waits for the answer.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;

@@ -4,22 +4,16 @@
 //! it cannot reach the database, loses what it holds to the others: they fence its number and take
 //! over. Its own clock tells it first: a lease counts from before it was asked for.
 
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio_postgres::Row;
 
 use super::connection::Connection;
 use super::rows;
 use crate::clock;
-use crate::message::MessageId;
-use crate::message::Status;
-use crate::store::Holder;
-use crate::store::StoreError;
-use crate::store::codes;
+use crate::message::{MessageId, Status};
+use crate::store::{Holder, StoreError, codes};
 
 /// What this replica may do, and for how long.
 #[derive(Debug)]

@@ -11,17 +11,10 @@ use uuid::Uuid;
 
 use super::connection::Connection;
 use super::rows;
-use super::rows::event_columns;
-use super::rows::message_columns;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::Status;
-use crate::store::MessageFilter;
-use crate::store::Messages;
-use crate::store::StoreError;
-use crate::store::Stored;
-use crate::store::codes;
+use super::rows::{event_columns, message_columns};
+use crate::message::{Message, MessageId, Status};
 use crate::store::page::Filling;
+use crate::store::{MessageFilter, Messages, StoreError, Stored, codes};
 
 /// Rows a page looks at.
 const SCAN: usize = 2_000;

@@ -45,34 +45,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::Bounds;
-use super::Claimed;
-use super::EventFilter;
-use super::Events;
-use super::MessageFilter;
-use super::Messages;
-use super::Observer;
-use super::PageSize;
-use super::Record;
-use super::Recorded;
-use super::Reply;
-use super::Step;
-use super::Store;
-use super::StoreError;
-use super::Stored;
-use super::Submission;
-use super::TailSize;
-use super::Verdict;
 use super::tail::Tail;
-use super::waiting::Urgency;
-use super::waiting::Weight;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::Timestamp;
+use super::waiting::{Urgency, Weight};
+use super::{
+    Bounds, Claimed, EventFilter, Events, MessageFilter, Messages, Observer, PageSize, Record,
+    Recorded, Reply, Step, Store, StoreError, Stored, Submission, TailSize, Verdict,
+};
+use crate::message::{Message, MessageId, Timestamp};
 pub use address::Address;
 use connection::Door;
-use follow::Follower;
-use follow::Shown;
+use follow::{Follower, Shown};
 use group::Order;
 use lease::Lease;
 use pool::Pool;

@@ -1,18 +1,13 @@
 //! Sessions for everything but the writer: each used by one query at a time.
 
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::connection::Connection;
-use super::connection::Door;
-use crate::store::Reply;
-use crate::store::StoreError;
+use super::connection::{Connection, Door};
+use crate::store::{Reply, StoreError};
 
 /// How long a query may wait for its turn. A hundred of them in the queue of a busy pool take
 /// less; when they do not, the database is not really there.

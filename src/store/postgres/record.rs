@@ -22,14 +22,8 @@ use uuid::Uuid;
 
 use super::connection::Connection;
 use super::rows;
-use crate::message::Event;
-use crate::message::MessageId;
-use crate::message::Timestamp;
-use crate::store::Logged;
-use crate::store::Record;
-use crate::store::Recorded;
-use crate::store::StoreError;
-use crate::store::codes;
+use crate::message::{Event, MessageId, Timestamp};
+use crate::store::{Logged, Record, Recorded, StoreError, codes};
 
 /// Messages that are there.
 pub(super) type Known = HashMap<MessageId, KnownMessage>;

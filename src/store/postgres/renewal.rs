@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Address;
-use super::connection::Connection;
-use super::connection::Door;
-use super::schema;
+use super::connection::{Connection, Door};
+use super::{Address, schema};
 use crate::message::Timestamp;
 use crate::store::StoreError;
 

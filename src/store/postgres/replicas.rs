@@ -5,22 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::Order;
-use super::Postgres;
-use super::Urgency;
-use super::Weight;
-use super::agents;
-use super::lease;
-use super::seats;
-use crate::message::AgentOrder;
-use crate::message::AgentStatus;
-use crate::message::MessageId;
-use crate::store::Holder;
-use crate::store::ReplicaStore;
-use crate::store::Reply;
-use crate::store::Seat;
-use crate::store::Shared;
-use crate::store::Stranded;
+use super::{Order, Postgres, Urgency, Weight, agents, lease, seats};
+use crate::message::{AgentOrder, AgentStatus, MessageId};
+use crate::store::{Holder, ReplicaStore, Reply, Seat, Shared, Stranded};
 
 /// How often the replicas agree on their agents at least.
 const AGREEING: Duration = Duration::from_secs(2);

@@ -7,12 +7,10 @@
 use uuid::Uuid;
 
 use super::connection::Connection;
-use super::rows;
-use super::schema;
 use super::schema::LOCKS;
+use super::{rows, schema};
 use crate::message::Timestamp;
-use crate::store::Step;
-use crate::store::StoreError;
+use crate::store::{Step, StoreError};
 
 /// Held while somebody removes what is old.
 const REMOVING: i32 = 3;

@@ -4,20 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sha2::Digest as _;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::message::Event;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::Timestamp;
-use crate::message::Trace;
-use crate::store::Claimed;
-use crate::store::Logged;
-use crate::store::StoreError;
-use crate::store::codes;
+use crate::message::{Event, Message, MessageId, Timestamp, Trace};
+use crate::store::{Claimed, Logged, StoreError, codes};
 
 /// The columns that [`message`] reads, in its order, of the row `m` in `messages`.
 macro_rules! message_columns {

@@ -1,22 +1,16 @@
 //! Which replica runs which agent, and so which replica a message goes to.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_postgres::Row;
 
 use super::connection::Connection;
 use super::lease::Lease;
-use super::rows;
 use super::schema::LOCKS;
-use super::share;
 use super::share::Place;
-use crate::store::Seat;
-use crate::store::StoreError;
+use super::{rows, share};
+use crate::store::{Seat, StoreError};
 
 /// Held while somebody takes or leaves seats.
 const SEATING: i32 = 4;

@@ -3,14 +3,10 @@
 //! The cluster listens on a socket in a folder of its own and ends with the process, in whatever
 //! way that ends: the shell that started it waits for the end of its input.
 
-use std::io::BufRead as _;
-use std::io::BufReader;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Starts a cluster and ends it when there is nobody at the other end any more. Told a line, it
 /// does that to the cluster: `restart`, or how to stop.

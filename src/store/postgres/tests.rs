@@ -1,27 +1,17 @@
 //! What only PostgreSQL has: replicas, leases, and a database that can go away.
 
-use std::sync::OnceLock;
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 
 use tokio::runtime::Runtime;
 
 use super::*;
 use crate::clock::Clock;
-use crate::message::OnUnknown;
-use crate::message::Status;
-use crate::store::ReplicaStore as _;
-use crate::store::Seat;
-use crate::store::Stranded;
-use crate::store::suite;
+use crate::message::{OnUnknown, Status};
 use crate::store::suite::Bed;
-use crate::store::suite::samples::accept;
-use crate::store::suite::samples::at;
-use crate::store::suite::samples::id;
-use crate::store::suite::samples::keyed;
-use crate::store::suite::samples::message;
-use crate::store::suite::samples::sending;
-use crate::store::suite::samples::submission;
-use crate::store::suite::samples::succeeded;
+use crate::store::suite::samples::{
+    accept, at, id, keyed, message, sending, submission, succeeded,
+};
+use crate::store::{ReplicaStore as _, Seat, Stranded, suite};
 
 /// Long enough that no busy machine lets it lapse by chance.
 const LEASE: Duration = Duration::from_secs(60);
@@ -665,9 +655,7 @@ async fn a_message_goes_to_a_replica_that_has_its_account() {
 
 #[tokio::test]
 async fn replicas_tell_each_other_of_their_agents_and_pass_on_what_those_are_asked_for() {
-    use crate::message::AgentOrder;
-    use crate::message::AgentState;
-    use crate::message::AgentStatus;
+    use crate::message::{AgentOrder, AgentState, AgentStatus};
     let database = Database::new();
     let (one, two) = (
         database.replica("one", LEASE),

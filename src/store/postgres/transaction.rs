@@ -8,22 +8,14 @@
 
 use std::sync::Arc;
 
-use super::accept;
 use super::accept::Taken;
-use super::claim;
 use super::connection::Connection;
-use super::group::Done;
-use super::group::Group;
+use super::group::{Done, Group};
 use super::lease::Lease;
-use super::record;
-use super::record::Appending;
-use super::record::Known;
+use super::record::{Appending, Known};
 use super::seats::Seating;
-use crate::store::Record;
-use crate::store::Recorded;
-use crate::store::StoreError;
-use crate::store::Submission;
-use crate::store::Verdict;
+use super::{accept, claim, record};
+use crate::store::{Record, Recorded, StoreError, Submission, Verdict};
 
 const NAME: &str = "SELECT pg_current_xact_id()::text";
 const NOTIFY: &str = "SELECT pg_notify(u.channel, u.number) \

@@ -6,29 +6,18 @@
 //! then the database is asked, as soon as it is back, before anyone is answered.
 
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use super::Observer;
-use super::connection::Connection;
-use super::connection::Door;
-use super::error;
+use super::connection::{Connection, Door};
 use super::follow::Shown;
-use super::group::Answer;
-use super::group::Done;
-use super::group::Group;
-use super::group::Order;
-use super::transaction::Desk;
-use super::transaction::Failure;
+use super::group::{Answer, Done, Group, Order};
+use super::transaction::{Desk, Failure};
+use super::{Observer, error};
 use crate::clock;
-use crate::store::Reply;
-use crate::store::StoreError;
-use crate::store::waiting::Urgency;
-use crate::store::waiting::Waiting;
-use crate::store::waiting::Weight;
+use crate::store::waiting::{Urgency, Waiting, Weight};
+use crate::store::{Reply, StoreError};
 
 /// How long a database that cannot be reached is left alone; who asks meanwhile is told at once.
 const PAUSE: Duration = Duration::from_millis(250);

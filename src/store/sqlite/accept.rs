@@ -2,23 +2,14 @@
 
 use std::sync::Arc;
 
-use rusqlite::CachedStatement;
-use rusqlite::OptionalExtension as _;
 use rusqlite::params;
+use rusqlite::{CachedStatement, OptionalExtension as _};
 
 use super::rows;
-use super::states::State;
-use super::states::States;
-use super::turn::Fresh;
-use super::turn::Turn;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::Status;
-use crate::message::Timestamp;
-use crate::store::IdempotencyKey;
-use crate::store::StoreError;
-use crate::store::Submission;
-use crate::store::Verdict;
+use super::states::{State, States};
+use super::turn::{Fresh, Turn};
+use crate::message::{Message, MessageId, Status, Timestamp};
+use crate::store::{IdempotencyKey, StoreError, Submission, Verdict};
 
 pub(super) fn accept(
     turn: &mut Turn<'_>,

@@ -6,15 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Sqlite;
-use crate::message::AgentOrder;
-use crate::message::AgentStatus;
-use crate::message::MessageId;
-use crate::store::Holder;
-use crate::store::ReplicaStore;
-use crate::store::Reply;
-use crate::store::Seat;
-use crate::store::Shared;
-use crate::store::Stranded;
+use crate::message::{AgentOrder, AgentStatus, MessageId};
+use crate::store::{Holder, ReplicaStore, Reply, Seat, Shared, Stranded};
 
 impl ReplicaStore for Sqlite {
     fn agreeing(&self) -> Option<Duration> {

@@ -8,12 +8,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::fs::File;
 use std::io;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
-use rusqlite::OpenFlags;
 use rusqlite::params;
+use rusqlite::{Connection, OpenFlags};
 
 use super::lock::ProcessLock;
 use super::schema;
@@ -295,22 +293,13 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::message::Message;
-    use crate::message::OnUnknown;
-    use crate::message::Status;
-    use crate::store::Claimed;
-    use crate::store::Store;
-    use crate::store::sqlite;
+    use crate::message::{Message, OnUnknown, Status};
     use crate::store::sqlite::Options;
-    use crate::store::suite::samples::accept;
-    use crate::store::suite::samples::at;
-    use crate::store::suite::samples::deferred;
-    use crate::store::suite::samples::id;
-    use crate::store::suite::samples::message;
-    use crate::store::suite::samples::sending;
-    use crate::store::suite::samples::submission;
-    use crate::store::suite::samples::succeeded;
+    use crate::store::suite::samples::{
+        accept, at, deferred, id, message, sending, submission, succeeded,
+    };
     use crate::store::suite::webhooks;
+    use crate::store::{Claimed, Store, sqlite};
 
     struct Folder(tempfile::TempDir);
 

@@ -4,8 +4,7 @@ use rusqlite::params;
 
 use super::rows;
 use super::turn::Turn;
-use crate::store::Claimed;
-use crate::store::StoreError;
+use crate::store::{Claimed, StoreError};
 
 /// Hands out what was there, unfinished, when the store was opened. What came later belongs to
 /// this process already, and no other has the database open.

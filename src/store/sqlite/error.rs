@@ -1,8 +1,7 @@
 //! What SQLite's errors mean for whoever asked.
 
-use rusqlite::Error;
-use rusqlite::ErrorCode;
 use rusqlite::ffi;
+use rusqlite::{Error, ErrorCode};
 
 use crate::store::StoreError;
 

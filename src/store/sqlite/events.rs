@@ -1,18 +1,12 @@
 //! Reading the log, where it is no longer in memory.
 
-use rusqlite::Connection;
-use rusqlite::Error;
-use rusqlite::OptionalExtension as _;
-use rusqlite::Row;
 use rusqlite::params;
+use rusqlite::{Connection, Error, OptionalExtension as _, Row};
 
 use super::rows;
 use crate::message::MessageId;
-use crate::store::EventFilter;
-use crate::store::Events;
-use crate::store::PageSize;
-use crate::store::StoreError;
 use crate::store::page::Filling;
+use crate::store::{EventFilter, Events, PageSize, StoreError};
 
 /// Rows a page looks at.
 const SCAN: usize = 4_096;

@@ -1,7 +1,6 @@
 //! One process per database.
 
-use std::fs::File;
-use std::fs::TryLockError;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 

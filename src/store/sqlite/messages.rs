@@ -2,21 +2,13 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
-use rusqlite::Error;
-use rusqlite::OptionalExtension as _;
-use rusqlite::Row;
 use rusqlite::params;
+use rusqlite::{Connection, Error, OptionalExtension as _, Row};
 
 use super::rows;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::Status;
-use crate::store::MessageFilter;
-use crate::store::Messages;
-use crate::store::StoreError;
-use crate::store::Stored;
+use crate::message::{Message, MessageId, Status};
 use crate::store::page::Filling;
+use crate::store::{MessageFilter, Messages, StoreError, Stored};
 
 /// Rows a page looks at.
 const SCAN: usize = 2_000;

@@ -28,38 +28,20 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::Bounds;
-use super::Claimed;
-use super::EventFilter;
-use super::Events;
-use super::MessageFilter;
-use super::Messages;
 pub use super::Observer;
-use super::PageSize;
-use super::Record;
-use super::Recorded;
-use super::Reply;
-use super::Step;
-use super::Store;
-use super::StoreError;
-use super::Stored;
-use super::Submission;
-use super::TailSize;
-use super::Verdict;
 use super::tail::Tail;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::Timestamp;
-pub use backup::BackupError;
-pub use backup::Restored;
+use super::{
+    Bounds, Claimed, EventFilter, Events, MessageFilter, Messages, PageSize, Record, Recorded,
+    Reply, Step, Store, StoreError, Stored, Submission, TailSize, Verdict,
+};
+use crate::message::{Message, MessageId, Timestamp};
 pub use backup::backup;
 pub use backup::restore;
+pub use backup::{BackupError, Restored};
 use lock::ProcessLock;
 use readers::Readers;
 use turn::Positions;
-use writer::Urgency;
-use writer::Weight;
-use writer::Writer;
+use writer::{Urgency, Weight, Writer};
 
 /// How a database is opened.
 #[derive(Clone)]

@@ -1,17 +1,13 @@
 //! Connections that only read: a few, each used by one query at a time.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::schema;
-use crate::store::Reply;
-use crate::store::StoreError;
+use crate::store::{Reply, StoreError};
 
 #[derive(Clone)]
 pub(super) struct Readers {

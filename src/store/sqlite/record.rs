@@ -3,21 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rusqlite::CachedStatement;
-use rusqlite::OptionalExtension as _;
 use rusqlite::params;
+use rusqlite::{CachedStatement, OptionalExtension as _};
 
 use super::rows;
-use super::states::State;
-use super::states::States;
-use super::turn::Fresh;
-use super::turn::Turn;
-use crate::message::ByMessage;
-use crate::message::Event;
-use crate::store::Logged;
-use crate::store::Record;
-use crate::store::Recorded;
-use crate::store::StoreError;
+use super::states::{State, States};
+use super::turn::{Fresh, Turn};
+use crate::message::{ByMessage, Event};
+use crate::store::{Logged, Record, Recorded, StoreError};
 
 pub(super) fn record(
     turn: &mut Turn<'_>,

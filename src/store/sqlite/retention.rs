@@ -7,12 +7,10 @@
 use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 
-use super::rows;
-use super::schema;
 use super::turn::Turn;
+use super::{rows, schema};
 use crate::message::Timestamp;
-use crate::store::Step;
-use crate::store::StoreError;
+use crate::store::{Step, StoreError};
 
 /// Events looked at for each message wanted: most messages have two.
 const SCAN_PER_MESSAGE: usize = 4;

@@ -4,27 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rusqlite::Error;
-use rusqlite::Row;
 use rusqlite::types::Type;
+use rusqlite::{Error, Row};
 
-use crate::message::BodyEncoding;
-use crate::message::Event;
-use crate::message::EventKind;
-use crate::message::Header;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::Metadata;
-use crate::message::OnUnknown;
-use crate::message::Status;
-use crate::message::Timestamp;
-use crate::message::Trace;
-use crate::store::Claimed;
-use crate::store::Logged;
-use crate::store::codes;
-pub(super) use crate::store::codes::headers_text;
-pub(super) use crate::store::codes::metadata_text;
-pub(super) use crate::store::codes::trace_text;
+use crate::message::{
+    BodyEncoding, Event, EventKind, Header, Message, MessageId, Metadata, OnUnknown, Status,
+    Timestamp, Trace,
+};
+pub(super) use crate::store::codes::{headers_text, metadata_text, trace_text};
+use crate::store::{Claimed, Logged, codes};
 
 /// The columns that [`message`] reads, in its order: `s` is the row in `states`, `m` that in
 /// `messages`.

@@ -5,12 +5,9 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
-use rusqlite::Error;
-use rusqlite::OpenFlags;
+use rusqlite::{Connection, Error, OpenFlags};
 
-use super::Options;
-use super::Synchronous;
+use super::{Options, Synchronous};
 use crate::message::Timestamp;
 use crate::store::StoreError;
 

@@ -5,9 +5,7 @@ use rusqlite::params;
 
 use super::rows;
 use super::turn::Turn;
-use crate::message::MessageId;
-use crate::message::Status;
-use crate::message::Timestamp;
+use crate::message::{MessageId, Status, Timestamp};
 use crate::store::StoreError;
 
 /// Where a message stands.

@@ -1,12 +1,9 @@
 //! What only SQLite has: files, and everything that can be wrong with them.
 
 use std::fs;
-use std::io::BufRead as _;
-use std::io::BufReader;
-use std::process::Command;
-use std::process::Stdio;
-use std::sync::Mutex;
-use std::sync::mpsc;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -15,13 +12,7 @@ use super::*;
 use crate::message::Status;
 use crate::store::suite;
 use crate::store::suite::Bed;
-use crate::store::suite::samples::accept;
-use crate::store::suite::samples::at;
-use crate::store::suite::samples::id;
-use crate::store::suite::samples::message;
-use crate::store::suite::samples::sending;
-use crate::store::suite::samples::submission;
-use crate::store::suite::samples::succeeded;
+use crate::store::suite::samples::{accept, at, id, message, sending, submission, succeeded};
 
 struct Folder(tempfile::TempDir);
 

@@ -1,17 +1,11 @@
 //! One transaction of the writer.
 
-use rusqlite::CachedStatement;
-use rusqlite::Connection;
+use rusqlite::{CachedStatement, Connection};
 
 use super::schema;
-use super::states::State;
-use super::states::States;
-use crate::message::ByMessage;
-use crate::message::MessageId;
-use crate::message::Status;
-use crate::store::Bounds;
-use crate::store::Logged;
-use crate::store::StoreError;
+use super::states::{State, States};
+use crate::message::{ByMessage, MessageId, Status};
+use crate::store::{Bounds, Logged, StoreError};
 
 /// What a verb that writes works with: the open transaction, and what follows from its commit.
 pub(super) struct Turn<'c> {

@@ -8,23 +8,19 @@
 //! What a verb writes is in a file of its own, as a function from a [`Turn`] and its input to its
 //! answer. A new verb is such a function, and nothing here changes.
 
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::Observer;
 use super::lock::ProcessLock;
-use super::turn::Positions;
-use super::turn::Turn;
+use super::turn::{Positions, Turn};
 use crate::clock;
-use crate::store::Reply;
-use crate::store::StoreError;
 use crate::store::tail::Tail;
-pub(super) use crate::store::waiting::Urgency;
 use crate::store::waiting::Waiting;
-pub(super) use crate::store::waiting::Weight;
+pub(super) use crate::store::waiting::{Urgency, Weight};
+use crate::store::{Reply, StoreError};
 
 /// The way in to the writer.
 pub(super) struct Writer {

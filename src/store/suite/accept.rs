@@ -7,29 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Bed;
-use super::samples::ALICE;
-use super::samples::accept;
-use super::samples::at;
-use super::samples::failed;
-use super::samples::finish;
-use super::samples::id;
-use super::samples::keyed;
-use super::samples::listed;
-use super::samples::message;
-use super::samples::reopen;
-use super::samples::sending;
-use super::samples::submission;
-use super::samples::succeeded;
-use crate::message::BodyEncoding;
-use crate::message::Header;
-use crate::message::Message;
-use crate::message::OnUnknown;
-use crate::message::Status;
-use crate::message::Trace;
-use crate::store::MessageFilter;
-use crate::store::Recorded;
-use crate::store::Store;
-use crate::store::Verdict;
+use super::samples::{
+    ALICE, accept, at, failed, finish, id, keyed, listed, message, reopen, sending, submission,
+    succeeded,
+};
+use crate::message::{BodyEncoding, Header, Message, OnUnknown, Status, Trace};
+use crate::store::{MessageFilter, Recorded, Store, Verdict};
 
 pub(crate) async fn a_message_is_read_back_whole(bed: &dyn Bed) {
     let store = bed.open();

@@ -1,19 +1,10 @@
 //! Taking over what was left behind.
 
 use super::Bed;
-use super::samples::ALICE;
-use super::samples::accept;
-use super::samples::at;
-use super::samples::deferred;
-use super::samples::finish;
-use super::samples::id;
-use super::samples::message;
-use super::samples::reopen;
-use super::samples::sending;
-use super::samples::submission;
-use crate::message::Message;
-use crate::message::OnUnknown;
-use crate::message::Status;
+use super::samples::{
+    ALICE, accept, at, deferred, finish, id, message, reopen, sending, submission,
+};
+use crate::message::{Message, OnUnknown, Status};
 use crate::store::Verdict;
 
 pub(crate) async fn what_was_left_is_handed_out_once_oldest_first(bed: &dyn Bed) {

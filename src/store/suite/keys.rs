@@ -1,14 +1,8 @@
 //! Idempotency keys: what makes a repeated request the same request.
 
 use super::Bed;
-use super::samples::at;
-use super::samples::id;
-use super::samples::keyed;
-use super::samples::listed;
-use super::samples::message;
-use super::samples::reopen;
-use crate::store::MessageFilter;
-use crate::store::Verdict;
+use super::samples::{at, id, keyed, listed, message, reopen};
+use crate::store::{MessageFilter, Verdict};
 
 pub(crate) async fn a_key_makes_a_repeated_request_the_same_request(bed: &dyn Bed) {
     let store = bed.open();

@@ -3,12 +3,8 @@
 use std::collections::HashSet;
 
 use super::Bed;
-use super::samples::id;
-use super::samples::message;
-use super::samples::reopen;
-use super::samples::submission;
-use crate::store::StoreError;
-use crate::store::Verdict;
+use super::samples::{id, message, reopen, submission};
+use crate::store::{StoreError, Verdict};
 
 pub(crate) async fn an_epoch_lasts(bed: &dyn Bed) {
     let store = bed.open();

@@ -1,29 +1,15 @@
 //! Reading the log: from memory, from the disk, by filter, while writers go on.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Bed;
-use super::samples::ALICE;
-use super::samples::PAGE;
-use super::samples::accept;
-use super::samples::at;
-use super::samples::deferred;
-use super::samples::failed;
-use super::samples::finish;
-use super::samples::id;
-use super::samples::large_failure;
-use super::samples::log;
-use super::samples::numbers;
-use super::samples::reopen;
-use super::samples::sending;
+use super::samples::{
+    ALICE, PAGE, accept, at, deferred, failed, finish, id, large_failure, log, numbers, reopen,
+    sending,
+};
 use crate::message::EventKind;
-use crate::store::Bounds;
-use crate::store::EventFilter;
-use crate::store::Logged;
-use crate::store::PageSize;
-use crate::store::Recorded;
+use crate::store::{Bounds, EventFilter, Logged, PageSize, Recorded};
 
 pub(crate) async fn the_log_reads_the_same_from_memory_and_from_the_disk(bed: &dyn Bed) {
     let store = bed.open();

@@ -3,24 +3,11 @@
 use std::sync::Arc;
 
 use super::Bed;
-use super::samples::ALICE;
-use super::samples::BOB;
-use super::samples::PAGE;
-use super::samples::accept;
-use super::samples::at;
-use super::samples::deferred;
-use super::samples::failed;
-use super::samples::finish;
-use super::samples::id;
-use super::samples::large_failure;
-use super::samples::listed;
-use super::samples::message;
-use super::samples::reopen;
-use super::samples::sending;
-use super::samples::submission;
-use crate::message::EventKind;
-use crate::message::Header;
-use crate::message::Status;
+use super::samples::{
+    ALICE, BOB, PAGE, accept, at, deferred, failed, finish, id, large_failure, listed, message,
+    reopen, sending, submission,
+};
+use crate::message::{EventKind, Header, Status};
 use crate::store::MessageFilter;
 
 pub(crate) async fn messages_that_are_gone_are_left_out_of_a_load(bed: &dyn Bed) {

@@ -3,24 +3,12 @@
 use std::sync::Arc;
 
 use super::Bed;
-use super::samples::accept;
-use super::samples::at;
-use super::samples::deferred;
-use super::samples::failed;
-use super::samples::id;
-use super::samples::listed;
-use super::samples::log;
-use super::samples::numbers;
-use super::samples::reopen;
-use super::samples::sending;
-use super::samples::succeeded;
+use super::samples::{
+    accept, at, deferred, failed, id, listed, log, numbers, reopen, sending, succeeded,
+};
 use super::webhooks::plan_nothing;
 use crate::message::Status;
-use crate::store::Bounds;
-use crate::store::EventFilter;
-use crate::store::MessageFilter;
-use crate::store::Recorded;
-use crate::store::Store;
+use crate::store::{Bounds, EventFilter, MessageFilter, Recorded, Store};
 
 /// What a store should know, kept in the plainest way.
 #[derive(Default)]
@@ -138,8 +126,7 @@ impl Model {
 }
 
 pub(crate) async fn random_histories_agree_with_a_model(bed: &dyn Bed) {
-    use rand::RngExt as _;
-    use rand::SeedableRng as _;
+    use rand::{RngExt as _, SeedableRng as _};
     let mut rng = rand::rngs::SmallRng::seed_from_u64(0x5150);
     let mut store = bed.open();
     let mut model = Model::default();

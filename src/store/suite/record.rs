@@ -3,22 +3,11 @@
 use std::sync::Arc;
 
 use super::Bed;
-use super::samples::ALICE;
-use super::samples::accept;
-use super::samples::at;
-use super::samples::deferred;
-use super::samples::failed;
-use super::samples::finish;
-use super::samples::id;
-use super::samples::log;
-use super::samples::numbers;
-use super::samples::reopen;
-use super::samples::sending;
-use super::samples::succeeded;
-use crate::message::Status;
-use crate::message::Timestamp;
-use crate::store::EventFilter;
-use crate::store::Recorded;
+use super::samples::{
+    ALICE, accept, at, deferred, failed, finish, id, log, numbers, reopen, sending, succeeded,
+};
+use crate::message::{Status, Timestamp};
+use crate::store::{EventFilter, Recorded};
 
 pub(crate) async fn events_move_their_message_on(bed: &dyn Bed) {
     let store = bed.open();

@@ -3,31 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Bed;
-use super::REFUSED;
-use super::samples::accept;
-use super::samples::id;
-use super::samples::keyed;
-use super::samples::log;
-use super::samples::message;
-use super::samples::numbers;
-use super::samples::sending;
-use super::samples::submission;
-use super::samples::succeeded;
-use super::webhooks::delivery;
-use super::webhooks::due;
-use super::webhooks::endpoint;
-use super::webhooks::plan;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::store::EventFilter;
-use crate::store::Record;
-use crate::store::Recorded;
-use crate::store::Reply;
-use crate::store::Store;
-use crate::store::StoreError;
-use crate::store::Submission;
-use crate::store::Verdict;
+use super::samples::{accept, id, keyed, log, message, numbers, sending, submission, succeeded};
+use super::webhooks::{delivery, due, endpoint, plan};
+use super::{Bed, REFUSED};
+use crate::message::{Message, MessageId};
+use crate::store::{EventFilter, Record, Recorded, Reply, Store, StoreError, Submission, Verdict};
 
 fn refused(number: u64) -> Message {
     Message {

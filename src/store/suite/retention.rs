@@ -3,25 +3,11 @@
 use std::sync::Arc;
 
 use super::Bed;
-use super::samples::accept;
-use super::samples::at;
-use super::samples::deferred;
-use super::samples::finish;
-use super::samples::id;
-use super::samples::listed;
-use super::samples::log;
-use super::samples::numbers;
-use super::samples::reopen;
-use super::samples::sending;
-use super::samples::succeeded;
+use super::samples::{
+    accept, at, deferred, finish, id, listed, log, numbers, reopen, sending, succeeded,
+};
 use super::webhooks::plan_nothing;
-use crate::store::Bounds;
-use crate::store::EventFilter;
-use crate::store::MessageFilter;
-use crate::store::Recorded;
-use crate::store::Step;
-use crate::store::Store;
-use crate::store::Stored;
+use crate::store::{Bounds, EventFilter, MessageFilter, Recorded, Step, Store, Stored};
 
 fn step(messages: usize, goes_on: bool) -> Step {
     Step { messages, goes_on }

@@ -7,29 +7,14 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::Bed;
-use crate::message::BodyEncoding;
-use crate::message::Cause;
-use crate::message::Event;
-use crate::message::HeaderMap;
-use crate::message::Message;
-use crate::message::MessageId;
-use crate::message::Metadata;
-use crate::message::OnUnknown;
-use crate::message::Originator;
-use crate::message::RequestView;
-use crate::message::ResponseView;
-use crate::message::Status;
-use crate::message::Timestamp;
-use crate::message::What;
-use crate::store::EventFilter;
-use crate::store::IdempotencyKey;
-use crate::store::Logged;
-use crate::store::MessageFilter;
-use crate::store::Record;
-use crate::store::Recorded;
-use crate::store::Store;
-use crate::store::Submission;
-use crate::store::Verdict;
+use crate::message::{
+    BodyEncoding, Cause, Event, HeaderMap, Message, MessageId, Metadata, OnUnknown, Originator,
+    RequestView, ResponseView, Status, Timestamp, What,
+};
+use crate::store::{
+    EventFilter, IdempotencyKey, Logged, MessageFilter, Record, Recorded, Store, Submission,
+    Verdict,
+};
 
 pub(crate) const BOB: &str = "sip:bob@example.com";
 pub(crate) const ALICE: &str = "sip:alice@example.com";

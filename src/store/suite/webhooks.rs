@@ -7,37 +7,13 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::Bed;
-use super::samples::PAGE;
-use super::samples::accept;
-use super::samples::at;
-use super::samples::id;
-use super::samples::message;
-use super::samples::reopen;
-use super::samples::sending;
-use super::samples::submission;
-use super::samples::succeeded;
-use crate::message::EndpointId;
-use crate::message::EventKind;
-use crate::message::Trace;
-use crate::store::Attempt;
-use crate::store::Attempted;
-use crate::store::Change;
-use crate::store::Delivery;
-use crate::store::DeliveryFilter;
-use crate::store::DeliveryKey;
-use crate::store::DeliveryState;
-use crate::store::Disabled;
-use crate::store::DisabledBecause;
-use crate::store::Endpoint;
-use crate::store::EventFilter;
-use crate::store::Fate;
-use crate::store::NewDelivery;
-use crate::store::PageSize;
-use crate::store::Plan;
-use crate::store::QueueHead;
-use crate::store::Recovery;
-use crate::store::RecoveryStep;
-use crate::store::Store;
+use super::samples::{PAGE, accept, at, id, message, reopen, sending, submission, succeeded};
+use crate::message::{EndpointId, EventKind, Trace};
+use crate::store::{
+    Attempt, Attempted, Change, Delivery, DeliveryFilter, DeliveryKey, DeliveryState, Disabled,
+    DisabledBecause, Endpoint, EventFilter, Fate, NewDelivery, PageSize, Plan, QueueHead, Recovery,
+    RecoveryStep, Store,
+};
 
 const MANY: usize = 100;
 

@@ -5,12 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::message::EndpointId;
-use crate::message::EventKind;
-use crate::message::MessageId;
-use crate::message::Timestamp;
-use crate::message::Trace;
-use crate::message::json_weight;
+use crate::message::{EndpointId, EventKind, MessageId, Timestamp, Trace, json_weight};
 
 /// What follows from a stretch of the log.
 #[derive(Clone, Debug)]

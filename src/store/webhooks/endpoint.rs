@@ -5,9 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::NewDelivery;
-use crate::message::EndpointId;
-use crate::message::EventKind;
-use crate::message::Timestamp;
+use crate::message::{EndpointId, EventKind, Timestamp};
 
 /// A standing webhook.
 #[derive(Clone, Debug, Eq, PartialEq)]

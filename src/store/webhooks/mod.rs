@@ -16,32 +16,15 @@ mod endpoint;
 
 use std::sync::Arc;
 
-use super::PageSize;
-use super::Reply;
-use crate::message::EndpointId;
-use crate::message::Timestamp;
-pub use delivery::Attempt;
-pub use delivery::Attempted;
-pub use delivery::Deliveries;
-pub use delivery::Delivery;
-pub use delivery::DeliveryFilter;
-pub use delivery::DeliveryKey;
-pub use delivery::DeliveryState;
-pub use delivery::Due;
-pub use delivery::DueDelivery;
-pub use delivery::Fate;
-pub use delivery::MAX_ATTEMPTS_KEPT;
-pub use delivery::NewDelivery;
-pub use delivery::Plan;
-pub use delivery::QueueHead;
-pub use delivery::Settled;
-pub use endpoint::Change;
-pub use endpoint::Disabled;
-pub use endpoint::DisabledBecause;
-pub use endpoint::Endpoint;
-pub use endpoint::Endpoints;
-pub use endpoint::Recovery;
-pub use endpoint::RecoveryStep;
+use super::{PageSize, Reply};
+use crate::message::{EndpointId, Timestamp};
+pub use delivery::{
+    Attempt, Attempted, Deliveries, Delivery, DeliveryFilter, DeliveryKey, DeliveryState, Due,
+    DueDelivery, Fate, MAX_ATTEMPTS_KEPT, NewDelivery, Plan, QueueHead, Settled,
+};
+pub use endpoint::{
+    Change, Disabled, DisabledBecause, Endpoint, Endpoints, Recovery, RecoveryStep,
+};
 
 /// What a store does for webhooks. All verbs that write are transactions of their own.
 pub trait WebhookStore {

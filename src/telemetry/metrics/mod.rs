@@ -25,9 +25,10 @@ use crate::dispatch::{self, Attempted};
 use crate::message::{AgentState, Cause, Event, What};
 use crate::store::{self, StoreError};
 use crate::webhook::{self, Answer, Posted};
+use labels::failed;
 use labels::{
     BATCH_BUCKETS, COMMIT_BUCKETS, Code, Finished, MESSAGE_BUCKETS, OutcomeLabel, REQUEST_BUCKETS,
-    Request, Route, SUCCEEDED, State, TRANSACTION_BUCKETS, failed,
+    Request, Route, SUCCEEDED, State, TRANSACTION_BUCKETS,
 };
 
 /// Every metric of this process. Cheap to clone.

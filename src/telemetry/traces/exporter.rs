@@ -5,20 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry_otlp::ExporterBuildError;
-use opentelemetry_otlp::Protocol;
-use opentelemetry_otlp::WithExportConfig as _;
-use opentelemetry_otlp::WithHttpConfig as _;
+use opentelemetry_otlp::{
+    ExporterBuildError, Protocol, WithExportConfig as _, WithHttpConfig as _,
+};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SpanData;
-use opentelemetry_sdk::trace::SpanExporter as _;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Otlp;
-use crate::config::is_this_machine;
+use crate::config::{Otlp, is_this_machine};
 use crate::telemetry::Metrics;
 
 /// Spans that wait. Of more the newest are dropped, and counted.

@@ -19,15 +19,11 @@ mod exporter;
 mod span;
 
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use http::Method;
-use opentelemetry::InstrumentationScope;
-use opentelemetry::KeyValue;
-use opentelemetry::Value;
 use opentelemetry::trace::SpanKind;
+use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
@@ -38,22 +34,10 @@ use crate::clock;
 use crate::clock::Clock;
 use crate::config::Otlp;
 use crate::dispatch::Attempted;
-use crate::message::Event;
-use crate::message::MessageId;
-use crate::message::SpanId;
-use crate::message::Step;
-use crate::message::Targets;
-use crate::message::Timestamp;
-use crate::message::Trace;
-use crate::message::TraceId;
-use crate::message::What;
-use crate::webhook::Answer;
-use crate::webhook::PartOf;
-use crate::webhook::Posted;
-pub use exporter::Exporter;
-pub use exporter::TracesError;
-use span::Parent;
-use span::Span;
+use crate::message::{Event, MessageId, SpanId, Step, Targets, Timestamp, Trace, TraceId, What};
+use crate::webhook::{Answer, PartOf, Posted};
+pub use exporter::{Exporter, TracesError};
+use span::{Parent, Span};
 
 /// Tells of messages as spans. Cheap to clone.
 #[derive(Clone)]

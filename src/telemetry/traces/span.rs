@@ -3,19 +3,11 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use opentelemetry::InstrumentationScope;
-use opentelemetry::KeyValue;
-use opentelemetry::trace::SpanContext;
-use opentelemetry::trace::SpanKind;
-use opentelemetry::trace::Status;
-use opentelemetry::trace::TraceFlags;
-use opentelemetry::trace::TraceState;
-use opentelemetry_sdk::trace::SpanData;
-use opentelemetry_sdk::trace::SpanEvents;
-use opentelemetry_sdk::trace::SpanLinks;
+use opentelemetry::trace::{SpanContext, SpanKind, Status, TraceFlags, TraceState};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use crate::message::SpanId;
-use crate::message::Trace;
+use crate::message::{SpanId, Trace};
 
 /// Something that took its time.
 pub(super) struct Span {

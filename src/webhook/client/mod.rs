@@ -8,31 +8,22 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use reqwest::dns::Addrs;
-use reqwest::dns::Name;
-use reqwest::dns::Resolve;
-use reqwest::dns::Resolving;
-use reqwest::header::CONTENT_TYPE;
-use reqwest::header::RETRY_AFTER;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use rustls::ClientConfig;
 use url::Url;
 
-use super::guard::AddressRefused;
-use super::guard::Guard;
+use super::guard::{AddressRefused, Guard};
 use super::observer::PartOf;
-use super::sign::SigningSecret;
-use super::sign::seconds;
+use super::sign::{SigningSecret, seconds};
 use crate::clock;
-use crate::message::Timestamp;
-use crate::message::Trace;
+use crate::message::{Timestamp, Trace};
 
 /// What is kept of an answer, in bytes.
 const FIRST_BYTES: usize = 256;

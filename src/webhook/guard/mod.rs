@@ -9,15 +9,10 @@
 //! unstable, and `ip_network` does not know the entries of recent years. `ipnet` does the
 //! arithmetic.
 
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
-use ipnet::Ipv4Net;
-use ipnet::Ipv6Net;
-use url::Host;
-use url::Url;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use url::{Host, Url};
 
 /// The longest URL, in bytes.
 const MAX_URL: usize = 2_048;

@@ -13,18 +13,13 @@
 //! So one bad endpoint delays nobody. What is not due waits in the store, and of what is due a few
 //! deliveries of each queue are in memory.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
-use std::collections::HashSet;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::message::Timestamp;
-use crate::store::Due;
-use crate::store::DueDelivery;
-use crate::store::PageSize;
+use crate::store::{Due, DueDelivery, PageSize};
 
 /// Queues known at the same time. Further ones are found again in the store when others are done.
 const MAX_QUEUES: usize = 1_024;

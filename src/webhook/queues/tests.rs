@@ -1,13 +1,11 @@
 //! The machine in a small world: a store in memory, endpoints that are well, slow, or dead, and a
 //! clock that jumps from one thing to the next.
 
-use std::collections::BTreeSet;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
-use rand::RngExt as _;
-use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
 
 use super::*;

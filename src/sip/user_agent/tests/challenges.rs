@@ -1,14 +1,8 @@
 //! Challenges, as the wire sees them. The formulas are tested in `digest`.
 
-use crate::sip::Event;
-use crate::sip::Outcome;
-use crate::sip::Settings;
 use crate::sip::digest::Refusal;
-use crate::sip::testing::Desk;
-use crate::sip::testing::message_to;
-use crate::sip::testing::reply;
-use crate::sip::testing::settings;
-use crate::sip::testing::value;
+use crate::sip::testing::{Desk, message_to, reply, settings, value};
+use crate::sip::{Event, Outcome, Settings};
 
 const PROXY: &str =
     "Proxy-Authenticate: Digest realm=\"proxy\", nonce=\"n1\", qop=\"auth\", algorithm=SHA-256\r\n";

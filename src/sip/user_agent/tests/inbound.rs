@@ -2,19 +2,8 @@
 
 use std::time::Duration;
 
-use crate::sip::Answer;
-use crate::sip::AnswerError;
-use crate::sip::Event;
-use crate::sip::Outcome;
-use crate::sip::Received;
-use crate::sip::Settings;
-use crate::sip::StatusCode;
-use crate::sip::testing::Desk;
-use crate::sip::testing::message_to;
-use crate::sip::testing::reply;
-use crate::sip::testing::settings;
-use crate::sip::testing::status;
-use crate::sip::testing::value;
+use crate::sip::testing::{Desk, message_to, reply, settings, status, value};
+use crate::sip::{Answer, AnswerError, Event, Outcome, Received, Settings, StatusCode};
 
 const ALICE: &str = "sip:alice@example.com";
 

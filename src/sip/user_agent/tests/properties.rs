@@ -3,12 +3,8 @@
 use proptest::prelude::*;
 
 use crate::sip::parse;
-use crate::sip::parse::Limits;
-use crate::sip::parse::StartLine;
-use crate::sip::testing::Desk;
-use crate::sip::testing::message_to;
-use crate::sip::testing::reply;
-use crate::sip::testing::value;
+use crate::sip::parse::{Limits, StartLine};
+use crate::sip::testing::{Desk, message_to, reply, value};
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]

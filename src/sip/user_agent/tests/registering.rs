@@ -1,16 +1,9 @@
 //! A user agent and its registrar.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::sip::Event;
-use crate::sip::Settings;
-use crate::sip::Transport;
-use crate::sip::testing::Desk;
-use crate::sip::testing::message_to;
-use crate::sip::testing::reply;
-use crate::sip::testing::settings;
-use crate::sip::testing::value;
+use crate::sip::testing::{Desk, message_to, reply, settings, value};
+use crate::sip::{Event, Settings, Transport};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

@@ -3,16 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::sip::Event;
-use crate::sip::Outcome;
-use crate::sip::Settings;
-use crate::sip::parse;
 use crate::sip::parse::Limits;
-use crate::sip::testing::Desk;
-use crate::sip::testing::message_to;
-use crate::sip::testing::reply;
-use crate::sip::testing::settings;
-use crate::sip::testing::value;
+use crate::sip::testing::{Desk, message_to, reply, settings, value};
+use crate::sip::{Event, Outcome, Settings, parse};
 
 fn count(frame: &str, name: &'static str) -> usize {
     let message = parse::parse(frame.as_bytes(), Limits::default()).unwrap();

@@ -1,9 +1,7 @@
 //! Whose an answer is, whatever it looks like.
 
 use crate::sip::Outcome;
-use crate::sip::testing::Desk;
-use crate::sip::testing::message_to;
-use crate::sip::testing::reply;
+use crate::sip::testing::{Desk, message_to, reply};
 
 fn sent() -> (Desk, String) {
     let mut desk = Desk::registered();

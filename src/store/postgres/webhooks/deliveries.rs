@@ -6,15 +6,10 @@ use super::rows;
 use super::rows::delivery_columns;
 use super::settle::release;
 use crate::message::Timestamp;
-use crate::store::Attempt;
-use crate::store::Deliveries;
-use crate::store::Delivery;
-use crate::store::DeliveryFilter;
-use crate::store::DeliveryKey;
-use crate::store::StoreError;
 use crate::store::page::Filling;
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::rows as common;
+use crate::store::{Attempt, Deliveries, Delivery, DeliveryFilter, DeliveryKey, StoreError};
 
 pub(super) async fn deliveries(
     connection: &Connection,

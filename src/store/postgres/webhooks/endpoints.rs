@@ -4,16 +4,10 @@ use tokio_postgres::types::ToSql;
 
 use super::rows;
 use super::rows::endpoint_columns;
-use crate::message::EndpointId;
-use crate::message::Timestamp;
-use crate::store::Change;
-use crate::store::Endpoint;
-use crate::store::Endpoints;
-use crate::store::StoreError;
-use crate::store::codes;
+use crate::message::{EndpointId, Timestamp};
 use crate::store::postgres::connection::Connection;
-use crate::store::postgres::rows as common;
-use crate::store::postgres::schema;
+use crate::store::postgres::{rows as common, schema};
+use crate::store::{Change, Endpoint, Endpoints, StoreError, codes};
 
 /// Locks the endpoints for this transaction, and says how far the log reaches.
 async fn begin(connection: &Connection) -> Result<u64, StoreError> {

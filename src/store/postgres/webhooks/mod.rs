@@ -10,32 +10,14 @@ mod settle;
 
 use std::sync::Arc;
 
-use super::Order;
-use super::Postgres;
-use super::Urgency;
-use super::Weight;
 use super::connection::Connection;
 use super::group::Answer;
-use super::schema;
-use crate::message::EndpointId;
-use crate::message::Timestamp;
-use crate::store::Attempted;
-use crate::store::Change;
-use crate::store::Deliveries;
-use crate::store::Delivery;
-use crate::store::DeliveryFilter;
-use crate::store::DeliveryKey;
-use crate::store::Due;
-use crate::store::Endpoint;
-use crate::store::Endpoints;
-use crate::store::PageSize;
-use crate::store::Plan;
-use crate::store::QueueHead;
-use crate::store::RecoveryStep;
-use crate::store::Reply;
-use crate::store::Settled;
-use crate::store::StoreError;
-use crate::store::WebhookStore;
+use super::{Order, Postgres, Urgency, Weight, schema};
+use crate::message::{EndpointId, Timestamp};
+use crate::store::{
+    Attempted, Change, Deliveries, Delivery, DeliveryFilter, DeliveryKey, Due, Endpoint, Endpoints,
+    PageSize, Plan, QueueHead, RecoveryStep, Reply, Settled, StoreError, WebhookStore,
+};
 
 /// What is about the log's order too, so the writer does it, by itself.
 pub(super) enum Verb {

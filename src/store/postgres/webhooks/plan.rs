@@ -4,13 +4,10 @@ use futures_util::future::try_join_all;
 use tokio_postgres::Statement;
 
 use crate::message::Timestamp;
-use crate::store::NewDelivery;
-use crate::store::Plan;
-use crate::store::StoreError;
-use crate::store::codes;
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::rows;
 use crate::store::postgres::schema::LOCKS;
+use crate::store::{NewDelivery, Plan, StoreError, codes};
 
 /// Statements that are on their way at the same time.
 const PIPELINED: usize = 25;

@@ -8,15 +8,10 @@ use futures_util::TryStreamExt as _;
 use tokio_postgres::types::ToSql;
 
 use crate::message::Timestamp;
-use crate::store::DeliveryKey;
-use crate::store::Due;
-use crate::store::DueDelivery;
-use crate::store::PageSize;
-use crate::store::QueueHead;
-use crate::store::StoreError;
 use crate::store::page::Filling;
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::rows;
+use crate::store::{DeliveryKey, Due, DueDelivery, PageSize, QueueHead, StoreError};
 
 /// Jumps along the index from queue to queue, so that a long queue costs no more than a short one.
 pub(super) async fn queues(

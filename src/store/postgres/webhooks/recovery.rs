@@ -1,15 +1,11 @@
 //! Sending again what failed or was missed.
 
-use super::endpoints;
-use super::plan;
-use super::rows;
 use super::settle::release;
+use super::{endpoints, plan, rows};
 use crate::message::MessageId;
-use crate::store::Recovery;
-use crate::store::RecoveryStep;
-use crate::store::StoreError;
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::rows as common;
+use crate::store::{Recovery, RecoveryStep, StoreError};
 
 pub(super) async fn recover(
     connection: &Connection,

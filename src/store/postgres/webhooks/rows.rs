@@ -7,17 +7,12 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::message::EndpointId;
-use crate::store::Attempt;
-use crate::store::Delivery;
-use crate::store::DeliveryState;
-use crate::store::Disabled;
-use crate::store::DisabledBecause;
-use crate::store::Endpoint;
-use crate::store::Recovery;
-use crate::store::StoreError;
-use crate::store::codes;
 use crate::store::postgres::rows;
 use crate::store::postgres::rows::strange;
+use crate::store::{
+    Attempt, Delivery, DeliveryState, Disabled, DisabledBecause, Endpoint, Recovery, StoreError,
+    codes,
+};
 
 /// The columns that [`endpoint`] reads, in its order.
 macro_rules! endpoint_columns {

@@ -1,19 +1,11 @@
 //! How attempts ended, and what follows.
 
-use crate::message::EndpointId;
-use crate::message::MessageId;
-use crate::message::Timestamp;
-use crate::store::Attempted;
-use crate::store::DeliveryState;
-use crate::store::Fate;
-use crate::store::MAX_ATTEMPTS_KEPT;
-use crate::store::Settled;
-use crate::store::StoreError;
+use crate::message::{EndpointId, MessageId, Timestamp};
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::rows as common;
+use crate::store::{Attempted, DeliveryState, Fate, MAX_ATTEMPTS_KEPT, Settled, StoreError};
 
-use super::plan;
-use super::rows;
+use super::{plan, rows};
 
 pub(super) async fn settle(
     connection: &Connection,

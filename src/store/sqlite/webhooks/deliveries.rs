@@ -1,20 +1,14 @@
 //! Deliveries as their endpoint's owner sees them, and letting go of them.
 
-use rusqlite::Connection;
-use rusqlite::OptionalExtension as _;
 use rusqlite::params;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::rows;
 use super::settle::RELEASE;
 use crate::message::Timestamp;
-use crate::store::Deliveries;
-use crate::store::Delivery;
-use crate::store::DeliveryFilter;
-use crate::store::DeliveryKey;
-use crate::store::DeliveryState;
-use crate::store::StoreError;
 use crate::store::page::Filling;
 use crate::store::sqlite::turn::Turn;
+use crate::store::{Deliveries, Delivery, DeliveryFilter, DeliveryKey, DeliveryState, StoreError};
 
 /// Rows a page looks at.
 const SCAN: usize = 4_096;

@@ -1,18 +1,13 @@
 //! Standing endpoints.
 
-use rusqlite::Connection;
-use rusqlite::OptionalExtension as _;
 use rusqlite::params;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::rows;
-use crate::message::EndpointId;
-use crate::message::Timestamp;
-use crate::store::Change;
-use crate::store::Endpoint;
-use crate::store::Endpoints;
-use crate::store::StoreError;
+use crate::message::{EndpointId, Timestamp};
 use crate::store::sqlite::schema;
 use crate::store::sqlite::turn::Turn;
+use crate::store::{Change, Endpoint, Endpoints, StoreError};
 
 pub(super) fn create(
     turn: &mut Turn<'_>,

@@ -4,12 +4,10 @@ use rusqlite::CachedStatement;
 use rusqlite::params;
 
 use crate::message::Timestamp;
-use crate::store::NewDelivery;
-use crate::store::Plan;
-use crate::store::StoreError;
 use crate::store::sqlite::rows::kind_number;
 use crate::store::sqlite::schema;
 use crate::store::sqlite::turn::Turn;
+use crate::store::{NewDelivery, Plan, StoreError};
 
 pub(super) fn plan(turn: &mut Turn<'_>, plan: &Plan) -> Result<bool, StoreError> {
     let planned_to = schema::fact(turn.connection, "planned_to")?;

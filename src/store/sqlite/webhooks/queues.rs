@@ -2,19 +2,13 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
-use rusqlite::OptionalExtension as _;
 use rusqlite::params;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::message::Timestamp;
-use crate::store::DeliveryKey;
-use crate::store::Due;
-use crate::store::DueDelivery;
-use crate::store::PageSize;
-use crate::store::QueueHead;
-use crate::store::StoreError;
 use crate::store::page::Filling;
 use crate::store::sqlite::rows;
+use crate::store::{DeliveryKey, Due, DueDelivery, PageSize, QueueHead, StoreError};
 
 /// Jumps along the index from queue to queue, so that a long queue costs no more than a short one.
 pub(super) fn queues(

@@ -5,9 +5,8 @@ use rusqlite::params;
 use super::endpoints;
 use super::plan::Insert;
 use super::settle::RELEASE;
-use crate::store::RecoveryStep;
-use crate::store::StoreError;
 use crate::store::sqlite::turn::Turn;
+use crate::store::{RecoveryStep, StoreError};
 
 pub(super) fn recover(turn: &mut Turn<'_>, step: &RecoveryStep) -> Result<Option<u64>, StoreError> {
     let recovery = endpoints::find(turn, step.endpoint)?.and_then(|endpoint| endpoint.recovery);

@@ -4,19 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rusqlite::Error;
-use rusqlite::Row;
+use rusqlite::{Error, Row};
 
-use crate::message::EndpointId;
-use crate::message::EventKind;
-use crate::store::Attempt;
-use crate::store::Delivery;
-use crate::store::DeliveryState;
-use crate::store::Disabled;
-use crate::store::DisabledBecause;
-use crate::store::Endpoint;
-use crate::store::Recovery;
+use crate::message::{EndpointId, EventKind};
 use crate::store::sqlite::rows;
+use crate::store::{
+    Attempt, Delivery, DeliveryState, Disabled, DisabledBecause, Endpoint, Recovery,
+};
 
 /// The columns that [`endpoint`] reads, in its order.
 pub(super) const ENDPOINT: &str = "id, url, kinds, accounts, description, disabled_because, \

@@ -2,21 +2,14 @@
 
 use std::sync::Arc;
 
-use rusqlite::CachedStatement;
-use rusqlite::OptionalExtension as _;
 use rusqlite::params;
+use rusqlite::{CachedStatement, OptionalExtension as _};
 
 use super::rows;
-use crate::message::EndpointId;
-use crate::message::Timestamp;
-use crate::store::Attempted;
-use crate::store::DeliveryState;
-use crate::store::Fate;
-use crate::store::MAX_ATTEMPTS_KEPT;
-use crate::store::Settled;
-use crate::store::StoreError;
+use crate::message::{EndpointId, Timestamp};
 use crate::store::sqlite::rows::optional_time;
 use crate::store::sqlite::turn::Turn;
+use crate::store::{Attempted, DeliveryState, Fate, MAX_ATTEMPTS_KEPT, Settled, StoreError};
 
 pub(super) fn settle(
     turn: &mut Turn<'_>,
