@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::fleet::Fleet;
 use crate::harness::Client;
+use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
 use crate::harness::soon;
@@ -53,6 +54,31 @@ async fn the_replica_that_has_a_message_says_what_it_waits_for_and_another_one_w
             assert_eq!(http.finished(id).await["status"], "succeeded");
             assert_eq!(waiting_for(http, id).await, Value::Null);
         }
+    }
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_waits_for_the_dead_server_of_its_account_holds_up_no_other_account() {
+    let peer = Peer::start().await;
+    let dead = "[[account]]\nuri = 'sip:dead@example.com'\nservers = ['ws://127.0.0.1:1']";
+    // The only agent of alice is at one of the replicas; the dead account has none at either.
+    let setting = |house: House| house.with_agents(1).with_account(dead);
+    let mut fleet = Fleet::start(2, &postgres::database(), &peer, setting).await;
+    peer.registered(1).await;
+
+    for (has_lane, target) in [(0, "bob"), (1, "carol")] {
+        let from = |account: &str| json!({"from": account, "target": target, "body": account});
+        let waits = fleet.gateway(has_lane);
+        let waits = waits.accepted(&from("sip:dead@example.com")).await;
+        for gateway in fleet.gateways() {
+            let sent = gateway.delivered(&from("sip:alice@example.com")).await;
+            assert_eq!(sent["status"], "succeeded");
+        }
+        let message = format!("/messages/{waits}");
+        let message = fleet.gateway(has_lane).get(&message).await.body;
+        assert_eq!(message["status"], "queued");
+        assert_eq!(peer.got(target).len(), 2);
     }
     fleet.end().await;
 }
