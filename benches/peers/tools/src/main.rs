@@ -38,13 +38,15 @@ use crate::peers::Places;
 use crate::report::Report;
 use crate::report::Row;
 
-/// What the command line says.
+/// The options of the command line.
 struct Options {
     rounds: usize,
     seconds: f64,
     clients: Vec<usize>,
     /// How the names of the gateways to measure begin; all of them when it is empty.
     gateways: Vec<String>,
+    /// Another build of sipost, to be measured as `before`.
+    before: Option<PathBuf>,
     json: PathBuf,
 }
 
@@ -59,6 +61,7 @@ impl Options {
             seconds: 4.0,
             clients: clients.to_vec(),
             gateways: Vec::new(),
+            before: None,
             json: PathBuf::from(json),
         };
         while let Some(name) = arguments.next() {
@@ -73,8 +76,11 @@ impl Options {
                     options.clients = numbers.collect::<Result<_, _>>()?;
                 }
                 "--gateways" => options.gateways = value.split(',').map(str::to_owned).collect(),
+                "--before" => options.before = Some(PathBuf::from(value)),
                 "--json" => options.json = PathBuf::from(value),
-                _ => bail!("{name} is none of --rounds, --seconds, --clients, --gateways, --json"),
+                _ => bail!(
+                    "{name} is none of --rounds, --seconds, --clients, --gateways, --before, --json"
+                ),
             }
         }
         Ok(options)
@@ -145,6 +151,9 @@ async fn compare(options: &Options, places: Places) -> Result<()> {
     let mut gateways = Vec::new();
     for server in &servers {
         gateways.extend(peers::gateways(&places, server, &options.gateways).await?);
+        if let Some(program) = &options.before {
+            gateways.push(peers::before(&places, server, program).await?);
+        }
     }
 
     let mut report = Report::default();
@@ -173,6 +182,9 @@ async fn compare(options: &Options, places: Places) -> Result<()> {
 
     let rows = report.rows();
     println!("{}\n{}", report::table(&rows), report::ratios(&rows));
+    if options.before.is_some() {
+        println!("{}", report::ratios_to_before(&rows));
+    }
     let machine = machine(&[("node", "--version"), ("kamailio", "-v")]);
     println!("{machine}");
     keep(options, &machine, &rows)

@@ -181,12 +181,26 @@ pub async fn gateways(places: &Places, server: &Server, wanted: &[String]) -> Re
     Ok(gateways)
 }
 
-/// sipost as it comes: SQLite, every commit on the disk before it counts.
+/// sipost with its defaults: SQLite, every commit on the disk before it counts.
 async fn sipost(places: &Places, server: &Server) -> Result<Gateway> {
-    let name = format!("sipost-{}", server.name);
-    let peer = start_sipost(places, &server.peer.url(), &name, 8, "").await?;
+    sipost_of(places, server, "sipost", &places.programs.join("sipost")).await
+}
+
+/// Another build of sipost, with the same configuration.
+pub async fn before(places: &Places, server: &Server, program: &Path) -> Result<Gateway> {
+    sipost_of(places, server, "before", program).await
+}
+
+async fn sipost_of(
+    places: &Places,
+    server: &Server,
+    name: &'static str,
+    program: &Path,
+) -> Result<Gateway> {
+    let folder = format!("{name}-{}", server.name);
+    let peer = start_program(program, places, &server.peer.url(), &folder, 8, "").await?;
     Ok(Gateway {
-        name: "sipost",
+        name,
         server: server.name,
         conversation: with_sipost(std::slice::from_ref(&peer)),
         peer,
@@ -213,6 +227,18 @@ pub fn with_sipost(replicas: &[Peer]) -> Rc<Conversation> {
 /// Starts sipost in front of this SIP server with so many agents of one account, in a folder of
 /// this name. `more` is added to its configuration.
 pub async fn start_sipost(
+    places: &Places,
+    url: &str,
+    name: &str,
+    agents: u32,
+    more: &str,
+) -> Result<Peer> {
+    let program = places.programs.join("sipost");
+    start_program(&program, places, url, name, agents, more).await
+}
+
+async fn start_program(
+    program: &Path,
     places: &Places,
     url: &str,
     name: &str,
@@ -246,7 +272,7 @@ pub async fn start_sipost(
         "#
     );
     fs::write(&config, text)?;
-    let mut command = Command::new(places.programs.join("sipost"));
+    let mut command = Command::new(program);
     command.args(["serve".as_ref(), "--config".as_ref(), config.as_os_str()]);
     // One line for each of ten thousand agents is not what is measured.
     command.env("SIPOST__TELEMETRY__LOG_LEVEL", "info,sipost::agent=warn");

@@ -145,3 +145,29 @@ pub fn ratios(rows: &[Row]) -> String {
     }
     text
 }
+
+/// sipost beside the build that was named with `--before`, in Markdown.
+pub fn ratios_to_before(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "| server | clients | messages/s: sipost ÷ before | CPU ÷ | p50 ÷ | p99 ÷ |\n\
+         |---|--:|--:|--:|--:|--:|\n",
+    );
+    for after in rows.iter().filter(|row| row.gateway == "sipost") {
+        let before = rows.iter().find(|row| {
+            row.gateway == "before" && row.server == after.server && row.clients == after.clients
+        });
+        let Some(before) = before else { continue };
+        writeln!(
+            text,
+            "| {} | {} | {:.2} | {:.2} | {:.2} | {:.2} |",
+            after.server,
+            after.clients,
+            after.messages_per_second / before.messages_per_second,
+            after.cpu_ms_per_1000 / before.cpu_ms_per_1000,
+            after.p50_ms / before.p50_ms,
+            after.p99_ms / before.p99_ms,
+        )
+        .expect("writing to a String does not fail");
+    }
+    text
+}
