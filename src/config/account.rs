@@ -87,31 +87,29 @@ impl Account {
     }
 
     /// Reads an account; `None` when something it cannot do without is missing or wrong.
-    pub(super) fn read(mut section: Section<'_>) -> Option<Self> {
+    pub(super) fn read(section: Section<'_>) -> Option<Self> {
+        let mut section = section.or([
+            ("connections", 1.into()),
+            ("register_expires", "10m".into()),
+            ("outbound", true.into()),
+            ("in_flight", 64.into()),
+        ]);
         let accepted = "a SIP URI with a user, such as \"sip:alice@example.com\"";
         let uri = section.required_text("uri", accepted, AddressOfRecord::parse);
         let display_name = section.text("display_name", "a text of one line", one_line);
         let authorization_user = section.text("authorization_user", "a text of one line", one_line);
         let credentials = Credentials::read(&mut section);
         let realms = realms(&mut section, &credentials);
-        let connections = or_default(&mut section, "connections", 1, 1..=10_000);
+        let connections = section.integer("connections", 1..=10_000);
         let servers = Server::read_list(&mut section);
-        let register_expires = match section.has("register_expires") {
-            true => section.duration("register_expires", 10 * SECOND, WEEK),
-            false => section.default("register_expires", "\"10m\"", 600 * SECOND),
-        };
+        let register_expires = section.duration("register_expires", 10 * SECOND, WEEK);
         let accepted = "a SIP URI without a user, such as \"sip:example.com\"";
         let registrar = section.text("registrar", accepted, Registrar::parse);
         let extra_headers = extra_headers(&mut section);
-        let outbound = match section.has("outbound") {
-            true => section.flag("outbound"),
-            false => section.default("outbound", "true", true),
-        };
+        let outbound = section.flag("outbound");
         let rate = section.positive("rate");
-        let in_flight = or_default(&mut section, "in_flight", 64, 1..=100_000);
-        let max_message = section
-            .has("max_message")
-            .then(|| section.size("max_message", MAX_MESSAGE));
+        let in_flight = section.integer("in_flight", 1..=100_000);
+        let max_message = section.optional_size("max_message", MAX_MESSAGE);
         section.finish();
 
         let uri = uri?;
@@ -136,9 +134,9 @@ impl Account {
 
 impl Credentials {
     fn read(section: &mut Section<'_>) -> Self {
-        let password = section.secret("password", "password_file");
+        let password = section.secret("password", "a text of one line", password);
         let accepted = "32 hexadecimal digits (MD5) or 64 (SHA-256, SHA-512-256)";
-        let ha1 = section.secret_text("ha1", "ha1_file", accepted, |text| {
+        let ha1 = section.secret("ha1", accepted, |text| {
             let fits = matches!(text.len(), 32 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
             fits.then(|| Secret::new(text.to_ascii_lowercase()))
         });
@@ -178,10 +176,11 @@ impl Server {
         tables.into_iter().filter_map(Self::read).collect()
     }
 
-    fn read(mut section: Section<'_>) -> Option<Self> {
+    fn read(section: Section<'_>) -> Option<Self> {
+        let mut section = section.or([("weight", 0.into())]);
         let accepted = "a ws or wss URL with a host, without user name and fragment";
         let url = section.required_text("url", accepted, websocket_url);
-        let weight = or_default(&mut section, "weight", 0, 0..=65_535);
+        let weight = section.integer("weight", 0..=65_535);
         section.finish();
         Some(Self { url: url?, weight })
     }
@@ -192,18 +191,9 @@ impl Server {
     }
 }
 
-/// A number whose default is written beside the account, because a table that repeats has no place
-/// in the compiled-in file.
-fn or_default(
-    section: &mut Section<'_>,
-    key: &'static str,
-    default: u32,
-    range: std::ops::RangeInclusive<u32>,
-) -> u32 {
-    match section.has(key) {
-        true => section.integer(key, range),
-        false => section.default(key, &default.to_string(), default),
-    }
+/// A text of one line.
+pub(super) fn password(text: &str) -> Option<Secret> {
+    (!text.contains(['\r', '\n', '\0'])).then(|| Secret::new(text))
 }
 
 fn one_line(text: &str) -> Option<String> {

@@ -118,27 +118,21 @@ impl Token {
         tokens
     }
 
-    fn read(mut section: Section<'_>) -> Option<Self> {
+    fn read(section: Section<'_>) -> Option<Self> {
+        let mut section = section.or([("access", "full".into())]);
         let named = "a text of one line, of at most 64 characters";
         let name = section.required_text("name", named, name);
         let accepted = "the SHA-256 of the token, 64 hexadecimal digits";
-        if !section.has("sha256") && !section.has("sha256_file") {
-            section.miss("sha256", accepted);
-        }
-        let sha256 = section.secret_text("sha256", "sha256_file", accepted, sha256);
+        section.require_secret("sha256", accepted);
+        let sha256 = section.secret("sha256", accepted, sha256);
         let has_from = section.has("from");
         let accounts = "the addresses of configured accounts, such as [\"sip:alice@example.com\"]";
         let from = section.texts("from", accounts, AddressOfRecord::parse);
         if has_from && from.is_empty() {
             section.wrong("from", "names no account", accounts);
         }
-        let access = match section.has("access") {
-            true => section.word(
-                "access",
-                &[("full", TokenAccess::Full), ("read", TokenAccess::Read)],
-            ),
-            false => TokenAccess::Full,
-        };
+        let access = [("full", TokenAccess::Full), ("read", TokenAccess::Read)];
+        let access = section.word("access", &access);
         let rate = section.positive("rate");
         let share = section.positive("share");
         if share.is_some_and(|share| share > 1.0) {
@@ -150,8 +144,7 @@ impl Token {
         }
         let secrets =
             "\"whsec_\" and 24 to 64 bytes in base64, or two of them with a blank between";
-        let webhook_secrets =
-            section.secret_text("webhook_secret", "webhook_secret_file", secrets, whsecs);
+        let webhook_secrets = section.secret("webhook_secret", secrets, whsecs);
         section.finish();
         Some(Self {
             name: name?,

@@ -18,7 +18,7 @@ const FILE: &str = "the path of a file";
 
 impl Section<'_> {
     /// The certificates in the file that this key names; none when it is not set.
-    pub(super) fn authorities(&mut self, key: &'static str) -> Authorities {
+    pub(super) fn authorities(&mut self, key: &str) -> Authorities {
         let Some((_, certificates)) = self.certificates(key) else {
             return Authorities::default();
         };
@@ -34,7 +34,7 @@ impl Section<'_> {
     /// The path of a file with certificates, ours first, and what is in it.
     pub(super) fn certificates(
         &mut self,
-        key: &'static str,
+        key: &str,
     ) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
         self.pem_file(key, "certificate", |text| {
             let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
@@ -43,10 +43,7 @@ impl Section<'_> {
     }
 
     /// The path of a file with a private key, and the key.
-    pub(super) fn private_key(
-        &mut self,
-        key: &'static str,
-    ) -> Option<(PathBuf, PrivateKeyDer<'static>)> {
+    pub(super) fn private_key(&mut self, key: &str) -> Option<(PathBuf, PrivateKeyDer<'static>)> {
         self.pem_file(
             key,
             "private key",
@@ -60,7 +57,7 @@ impl Section<'_> {
     /// Notes a key that does not belong to the first of these certificates.
     pub(super) fn check_pair(
         &self,
-        key: &'static str,
+        key: &str,
         certificates: &[CertificateDer<'static>],
         private: &PrivateKeyDer<'static>,
     ) {
@@ -74,7 +71,7 @@ impl Section<'_> {
 
     fn pem_file<T>(
         &mut self,
-        key: &'static str,
+        key: &str,
         what: &str,
         read: impl FnOnce(&[u8]) -> Result<Option<T>, pem::Error>,
     ) -> Option<(PathBuf, T)> {

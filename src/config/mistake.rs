@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// How the names of our environment variables begin.
+pub(super) const VARIABLE_PREFIX: &str = "SIPOST__";
+
 /// Where a value came from.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Origin {
@@ -20,9 +23,7 @@ impl Origin {
     pub(super) fn of_label(label: Option<&str>) -> Self {
         match label {
             None | Some(Self::DEFAULT) => Self::Default,
-            Some(name) if name.starts_with(super::variable::PREFIX) => {
-                Self::Variable(name.to_owned())
-            }
+            Some(name) if name.starts_with(VARIABLE_PREFIX) => Self::Variable(name.to_owned()),
             Some(path) => Self::File(path.to_owned()),
         }
     }
@@ -107,3 +108,11 @@ impl fmt::Display for Mistakes {
 }
 
 impl std::error::Error for Mistakes {}
+
+/// The path of a key.
+pub(super) fn join(section: &str, key: &str) -> String {
+    match section {
+        "" => key.to_owned(),
+        section => format!("{section}.{key}"),
+    }
+}

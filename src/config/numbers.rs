@@ -10,7 +10,7 @@ use super::{units, value};
 
 impl Section<'_> {
     /// A whole number.
-    pub(super) fn integer<T>(&mut self, key: &'static str, range: RangeInclusive<T>) -> T
+    pub(super) fn integer<T>(&mut self, key: &str, range: RangeInclusive<T>) -> T
     where
         T: TryFrom<u64> + Into<u64> + Copy,
     {
@@ -25,7 +25,7 @@ impl Section<'_> {
     }
 
     /// A number above zero, or nothing.
-    pub(super) fn positive(&mut self, key: &'static str) -> Option<f64> {
+    pub(super) fn positive(&mut self, key: &str) -> Option<f64> {
         let fits = |number: &f64| number.is_finite() && *number > 0.0;
         self.optional(key, "a number above 0", |value| {
             number_of(value).filter(fits)
@@ -33,7 +33,7 @@ impl Section<'_> {
     }
 
     /// A share of a whole.
-    pub(super) fn share(&mut self, key: &'static str) -> f64 {
+    pub(super) fn share(&mut self, key: &str) -> f64 {
         let fits = |number: &f64| (0.0..=1.0).contains(number);
         self.required(key, "a number from 0 to 1", |value| {
             number_of(value).filter(fits)
@@ -42,7 +42,7 @@ impl Section<'_> {
     }
 
     /// A duration within these bounds.
-    pub(super) fn duration(&mut self, key: &'static str, min: Duration, max: Duration) -> Duration {
+    pub(super) fn duration(&mut self, key: &str, min: Duration, max: Duration) -> Duration {
         let accepted = format!(
             "{}, from {} to {}",
             units::DURATION,
@@ -57,23 +57,31 @@ impl Section<'_> {
     }
 
     /// Durations in a row.
-    pub(super) fn durations(&mut self, key: &'static str) -> Vec<Duration> {
+    pub(super) fn durations(&mut self, key: &str) -> Vec<Duration> {
         self.each(key, units::DURATION, value::duration_of)
     }
 
     /// A number of bytes within these bounds.
-    pub(super) fn size(&mut self, key: &'static str, range: RangeInclusive<usize>) -> usize {
-        let (min, max) = (*range.start(), *range.end());
-        let accepted = format!("{}, from {min} to {max}", units::SIZE);
-        let parse = |value: &Value| {
+    pub(super) fn size(&mut self, key: &str, range: RangeInclusive<usize>) -> usize {
+        let min = *range.start();
+        self.optional_size(key, range).unwrap_or(min)
+    }
+
+    /// A number of bytes within these bounds, or nothing.
+    pub(super) fn optional_size(
+        &mut self,
+        key: &str,
+        range: RangeInclusive<usize>,
+    ) -> Option<usize> {
+        let accepted = format!("{}, from {} to {}", units::SIZE, range.start(), range.end());
+        self.optional(key, &accepted, |value| {
             let number = match &value.kind {
                 ValueKind::String(text) => units::parse_size(text)?,
                 _ => value::whole_number(value)?,
             };
             let number = usize::try_from(number).ok()?;
             range.contains(&number).then_some(number)
-        };
-        self.required(key, &accepted, parse).unwrap_or(min)
+        })
     }
 }
 

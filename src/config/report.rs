@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use config::{Value, ValueKind};
 
-use super::mistake::{Mistake, Origin};
+use super::mistake::{Mistake, Origin, join};
 use super::toml_file::Places;
 use super::value;
 
@@ -78,14 +78,6 @@ fn strongest(value: &Value) -> Origin {
     }
     .unwrap_or(Origin::Default)
     .max(value::origin_of(value))
-}
-
-/// The path of a key.
-pub(super) fn join(section: &str, key: &str) -> String {
-    match section {
-        "" => key.to_owned(),
-        section => format!("{section}.{key}"),
-    }
 }
 
 /// The key that was probably meant.

@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use config::{Map, Value, ValueKind};
 
-use super::mistake::Origin;
-use super::report::{Report, Setting, join};
+use super::mistake::{Origin, join};
+use super::report::{Report, Setting};
 use super::{report, value};
 
 /// The sections, and the list of accounts.
@@ -30,7 +30,7 @@ const SECTIONS: [&str; 9] = [
 pub(super) struct Section<'a> {
     name: String,
     values: Map<String, Value>,
-    known: BTreeSet<&'static str>,
+    known: BTreeSet<String>,
     /// The table itself is missing or no table: then its keys are not missed as well.
     broken: bool,
     /// Whether its keys are settings of their own; those of a table within a list are not.
@@ -74,7 +74,7 @@ impl<'a> Section<'a> {
     pub(super) fn of_rest(values: Map<String, Value>, report: &'a Report) -> Self {
         let whole = Value::new(None, ValueKind::Table(values));
         let mut section = Self::new("", Some(whole), report);
-        section.known = SECTIONS.into_iter().collect();
+        section.known = SECTIONS.map(str::to_owned).into();
         section
     }
 
@@ -98,10 +98,21 @@ impl<'a> Section<'a> {
     }
 
     /// Begins to read a table within this one, which may be missing.
-    pub(super) fn table(&mut self, key: &'static str) -> Self {
+    pub(super) fn table(&mut self, key: &str) -> Self {
         let empty = || Value::new(None, ValueKind::Table(Map::new()));
         let value = self.take(key).unwrap_or_else(empty);
         Self::new(&join(&self.name, key), Some(value), self.report)
+    }
+
+    /// Sets what is not set. Tables of a list have their defaults here: the compiled-in file has no
+    /// place for them.
+    pub(super) fn or<const N: usize>(mut self, defaults: [(&str, ValueKind); N]) -> Self {
+        for (key, value) in defaults {
+            if !self.has(key) {
+                self.values.insert(key.to_owned(), Value::new(None, value));
+            }
+        }
+        self
     }
 
     /// Where this table stands, such as `account[0]`.
@@ -111,7 +122,7 @@ impl<'a> Section<'a> {
 
     /// Notes what nobody asked for.
     pub(super) fn finish(self) {
-        let known: Vec<&str> = self.known.iter().copied().collect();
+        let known: Vec<&str> = self.known.iter().map(String::as_str).collect();
         let mut unknown: Vec<_> = self.values.iter().collect();
         unknown.sort_by_key(|(key, _)| key.as_str());
         for (key, value) in unknown {
@@ -130,14 +141,6 @@ impl<'a> Section<'a> {
         self.report.wrong(&join(&self.name, key), problem, accepted);
     }
 
-    /// Shows the default of a key that is not set, and takes it.
-    pub(super) fn default<T>(&mut self, key: &'static str, shown: &str, value: T) -> T {
-        self.known.insert(key);
-        self.values.remove(key);
-        self.show(key, Some(shown.to_owned()), None);
-        value
-    }
-
     /// Notes that a key is missing.
     pub(super) fn miss(&self, key: &str, accepted: &str) {
         if !self.broken {
@@ -154,7 +157,7 @@ impl<'a> Section<'a> {
     }
 
     /// An IP address with a port.
-    pub(super) fn address(&mut self, key: &'static str) -> SocketAddr {
+    pub(super) fn address(&mut self, key: &str) -> SocketAddr {
         let accepted = "an IP address with a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"";
         let parse = |value: &Value| value::text_of(value)?.parse().ok();
         let fallback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -162,11 +165,7 @@ impl<'a> Section<'a> {
     }
 
     /// One of these words. `words` is not empty, and its first stands in for a mistake.
-    pub(super) fn word<T: Copy, const N: usize>(
-        &mut self,
-        key: &'static str,
-        words: &[(&str, T); N],
-    ) -> T {
+    pub(super) fn word<T: Copy, const N: usize>(&mut self, key: &str, words: &[(&str, T); N]) -> T {
         let accepted: Vec<String> = words
             .iter()
             .map(|(word, _)| format!("\"{word}\""))
@@ -181,7 +180,7 @@ impl<'a> Section<'a> {
     }
 
     /// Yes or no; what is neither counts as no.
-    pub(super) fn flag(&mut self, key: &'static str) -> bool {
+    pub(super) fn flag(&mut self, key: &str) -> bool {
         let read = self.required(key, "true or false", value::flag);
         read.unwrap_or_default()
     }
@@ -189,7 +188,7 @@ impl<'a> Section<'a> {
     /// A text that `parse` takes, or nothing.
     pub(super) fn text<T>(
         &mut self,
-        key: &'static str,
+        key: &str,
         accepted: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
@@ -199,7 +198,7 @@ impl<'a> Section<'a> {
     /// A text that must be there and that `parse` takes; `None` when it was a mistake.
     pub(super) fn required_text<T>(
         &mut self,
-        key: &'static str,
+        key: &str,
         accepted: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
@@ -209,7 +208,7 @@ impl<'a> Section<'a> {
     /// A list of texts that `parse` takes.
     pub(super) fn texts<T>(
         &mut self,
-        key: &'static str,
+        key: &str,
         accepted: &str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Vec<T> {
@@ -222,7 +221,7 @@ impl<'a> Section<'a> {
     /// of each table are masked.
     pub(super) fn tables(
         &mut self,
-        key: &'static str,
+        key: &str,
         short: Option<&str>,
         secrets: &[&str],
     ) -> Option<Vec<Self>> {
@@ -246,7 +245,7 @@ impl<'a> Section<'a> {
 
     pub(super) fn optional<T>(
         &mut self,
-        key: &'static str,
+        key: &str,
         accepted: &str,
         parse: impl FnOnce(&Value) -> Option<T>,
     ) -> Option<T> {
@@ -265,7 +264,7 @@ impl<'a> Section<'a> {
 
     pub(super) fn required<T>(
         &mut self,
-        key: &'static str,
+        key: &str,
         accepted: &str,
         parse: impl FnOnce(&Value) -> Option<T>,
     ) -> Option<T> {
@@ -277,7 +276,7 @@ impl<'a> Section<'a> {
 
     pub(super) fn each<T>(
         &mut self,
-        key: &'static str,
+        key: &str,
         accepted: &str,
         parse: impl Fn(&Value) -> Option<T>,
     ) -> Vec<T> {
@@ -296,7 +295,7 @@ impl<'a> Section<'a> {
     }
 
     /// The items of a list; a variable writes it as TOML or with commas.
-    fn items(&mut self, key: &'static str, secrets: &[&str]) -> Option<Vec<Value>> {
+    fn items(&mut self, key: &str, secrets: &[&str]) -> Option<Vec<Value>> {
         let Some(value) = self.take(key) else {
             self.show(key, None, None);
             return None;
@@ -318,8 +317,8 @@ impl<'a> Section<'a> {
     }
 
     /// Takes a value out. A null and an empty text count as not set.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Value> {
-        self.known.insert(key);
+    pub(super) fn take(&mut self, key: &str) -> Option<Value> {
+        self.known.insert(key.to_owned());
         self.values
             .remove(key)
             .filter(|value| !value::is_empty(value))

@@ -134,9 +134,8 @@ impl ClientCertificate {
 }
 
 fn upgrade_headers(section: &mut Section<'_>) -> Vec<(String, Secret)> {
-    section.secret_texts(
+    section.secrets(
         "upgrade_headers",
-        "upgrade_headers_file",
         "\"Name: value\" with the name and value of an HTTP header that the handshake does not own",
         upgrade_header,
     )

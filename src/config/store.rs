@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::fs::Access;
 use url::Url;
 
+use super::account::password;
 use super::certificates::Authorities;
 use super::report::{Report, Setting};
 use super::secret::Secret;
@@ -60,17 +61,15 @@ impl Store {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let accepted = "sqlite:// and a path, such as \"sqlite://sipost.db\", \
                         or postgres://user@host/database";
-        if !section.has("url") && !section.has("url_file") {
-            section.miss("url", accepted);
-        }
-        let place = section.secret_url("url", "url_file", accepted, Place::parse);
+        section.require_secret("url", accepted);
+        let place = section.secret_url("url", accepted, Place::parse);
         let synchronous = [("full", Synchronous::Full), ("normal", Synchronous::Normal)];
         let store = Self {
             place: place.unwrap_or_else(|| Place::Sqlite(PathBuf::new())),
             synchronous: section.word("synchronous", &synchronous),
             recent_events: section.integer("recent_events", 0..=10_000_000_u32),
             recent_bytes: section.size("recent_bytes", 0..=16 << 30),
-            password: section.secret("password", "password_file"),
+            password: section.secret("password", "a text of one line", password),
             authorities: section.authorities("ca_file"),
             connections: section.integer("connections", 1..=100_u32),
             lease: section.duration("lease", MIN_LEASE, MAX_LEASE),

@@ -71,9 +71,8 @@ impl Otlp {
         let accepted = "an http or https URL without user, query and fragment, such as \
                         \"http://127.0.0.1:4318\"";
         let url = section.text("otlp_endpoint", accepted, traces_url);
-        let headers = section.secret_texts(
+        let headers = section.secrets(
             "otlp_headers",
-            "otlp_headers_file",
             "\"Name: value\" with the name and value of an HTTP header",
             header,
         );

@@ -7,8 +7,7 @@ use config::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::mistake::Mistake;
-use super::report::join;
+use super::mistake::{Mistake, join};
 
 /// Where each table begins: its path, such as `http.tls`, and a label of the layering.
 pub(super) type Places = BTreeMap<String, String>;

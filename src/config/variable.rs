@@ -5,12 +5,9 @@ use std::ffi::OsString;
 
 use config::Value;
 
-use super::mistake::{Mistake, Origin};
+use super::mistake::{Mistake, Origin, VARIABLE_PREFIX};
 use super::report::Setting;
 use super::toml_file;
-
-/// How the names of our environment variables begin.
-pub(super) const PREFIX: &str = "SIPOST__";
 
 /// The most accounts that variables can count up to; the layering fills gaps below an index.
 const MAX_INDEX: usize = 9999;
@@ -26,7 +23,7 @@ impl Known {
     pub(super) fn of(settings: &[Setting]) -> Self {
         let name = |setting: &Setting| {
             let section = setting.section.replace(['[', '.'], "__").replace(']', "");
-            format!("{PREFIX}{section}__{}", setting.key).to_uppercase()
+            format!("{VARIABLE_PREFIX}{section}__{}", setting.key).to_uppercase()
         };
         let names = settings.iter().map(name);
         Self {
@@ -44,7 +41,7 @@ impl Known {
         for index in indexes {
             meant = meant.replacen("__0__", &format!("__{index}__"), 1);
         }
-        let is_right = name.starts_with(PREFIX) && name.to_uppercase() == meant;
+        let is_right = name.starts_with(VARIABLE_PREFIX) && name.to_uppercase() == meant;
         (!is_right).then_some(meant)
     }
 }
@@ -83,7 +80,7 @@ pub(super) fn read(
             mistakes.push(Mistake::whole(name, problem));
             continue;
         }
-        let Some(path) = name.strip_prefix(PREFIX) else {
+        let Some(path) = name.strip_prefix(VARIABLE_PREFIX) else {
             continue;
         };
         let Some(text) = value.to_str() else {

@@ -41,13 +41,8 @@ impl Webhooks {
         let day = Duration::from_secs(86_400);
         let secret = "\"whsec_\" and 24 to 64 bytes in base64";
         let webhooks = Self {
-            secret: section.secret_text("secret", "secret_file", secret, whsec),
-            encryption_key: section.secret_text(
-                "encryption_key",
-                "encryption_key_file",
-                "32 bytes in base64",
-                encryption_key,
-            ),
+            secret: section.secret("secret", secret, whsec),
+            encryption_key: section.secret("encryption_key", "32 bytes in base64", encryption_key),
             authorities: section.authorities("ca_file"),
             timeout: section.duration("timeout", Duration::from_millis(10), 300 * second),
             schedule: section.durations("schedule"),
