@@ -4,17 +4,15 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use bytes::Bytes;
 use sipost::clock::Clock;
-use sipost::message::BodyEncoding;
+use sipost::message::Contents;
 use sipost::message::Event;
 use sipost::message::HeaderMap;
 use sipost::message::Message;
 use sipost::message::MessageId;
 use sipost::message::Metadata;
-use sipost::message::OnUnknown;
 use sipost::message::RequestView;
 use sipost::message::ResponseView;
 use sipost::message::Status;
@@ -33,25 +31,13 @@ pub(crate) fn begun() -> Timestamp {
 
 /// A message of 400 bytes to one of a thousand targets; higher numbers sort later.
 pub(crate) fn message(number: u64) -> Message {
-    Message {
-        id: id(number),
+    let contents = Contents {
         target: format!("user{}", number % 1_000),
         uri: uri(number),
-        account: None,
         body: Bytes::from(vec![b'x'; 400]),
-        body_encoding: BodyEncoding::Utf8,
-        content_type: "text/plain".to_owned(),
-        extra_headers: Vec::new(),
-        ttl: Duration::from_secs(3_600),
-        send_at: None,
-        attempts: 3,
-        on_unknown: OnUnknown::Resend,
-        webhook: None,
-        metadata: Metadata::new(),
-        trace: None,
-        created_at: begun(),
-        expires_at: begun().plus(Duration::from_secs(3_600)),
-    }
+        ..Contents::default()
+    };
+    contents.accept(id(number), begun(), None)
 }
 
 /// The id of that message.

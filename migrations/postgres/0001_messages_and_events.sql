@@ -60,27 +60,19 @@ CREATE TABLE agent_orders (
 
 -- Messages as they were accepted. Written once; later only the body may go.
 CREATE TABLE messages (
-    id            uuid     NOT NULL PRIMARY KEY,
-    target        text     NOT NULL,
-    uri           text     NOT NULL,
-    account       text,
-    content_type  text     NOT NULL,
-    ttl           bigint   NOT NULL,
-    send_at       bigint,
-    attempts      integer  NOT NULL,
+    id         uuid     NOT NULL PRIMARY KEY,
+    uri        text     NOT NULL,
+    account    text,
+    send_at    bigint,
+    attempts   integer  NOT NULL,
     -- 0 resend, 1 fail
-    on_unknown    smallint NOT NULL,
-    webhook       text,
-    created_at    bigint   NOT NULL,
-    expires_at    bigint   NOT NULL,
-    -- JSON, [[name, value], …]; NULL for none
-    extra_headers text,
-    -- JSON, {key: value, …}; NULL for none
-    metadata      text,
-    -- 0 utf-8, 1 base64
-    body_encoding smallint NOT NULL,
+    on_unknown smallint NOT NULL,
+    -- JSON: the members that no statement looks at.
+    contents   text     NOT NULL,
     -- NULL when discarded.
-    body          bytea
+    body       bytea,
+    created_at bigint   NOT NULL,
+    expires_at bigint   NOT NULL
 );
 
 -- Where each message stands: the one row of a message that changes, so it is kept small, and

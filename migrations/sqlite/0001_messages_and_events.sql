@@ -17,27 +17,19 @@ CREATE TABLE facts (
 -- Messages as they were accepted. Written once; later only the body may go.
 CREATE TABLE messages (
     -- In the order of acceptance.
-    number        INTEGER PRIMARY KEY,
-    target        TEXT    NOT NULL,
-    uri           TEXT    NOT NULL,
-    account       TEXT,
-    content_type  TEXT    NOT NULL,
-    ttl           INTEGER NOT NULL,
-    send_at       INTEGER,
-    attempts      INTEGER NOT NULL,
+    number     INTEGER PRIMARY KEY,
+    uri        TEXT    NOT NULL,
+    account    TEXT,
+    send_at    INTEGER,
+    attempts   INTEGER NOT NULL,
     -- 0 resend, 1 fail
-    on_unknown    INTEGER NOT NULL,
-    webhook       TEXT,
-    created_at    INTEGER NOT NULL,
-    expires_at    INTEGER NOT NULL,
-    -- JSON, [[name, value], …]; NULL for none
-    extra_headers TEXT,
-    -- JSON, {key: value, …}; NULL for none
-    metadata      TEXT,
-    -- 0 utf-8, 1 base64
-    body_encoding INTEGER NOT NULL,
+    on_unknown INTEGER NOT NULL,
+    -- JSON: the members that no statement looks at.
+    contents   TEXT    NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
     -- Last, so that nothing else has to be looked for behind a long one. NULL when discarded.
-    body          BLOB
+    body       BLOB
 ) STRICT;
 
 -- Where each message stands: the one row of a message that changes, so it is kept small.

@@ -1,9 +1,9 @@
-//! Targets and senders, as SIP understands them: what a draft is checked against.
+//! Targets and senders, as SIP understands them: what a new message is checked against.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::translate;
-use crate::message::{AddressError, Addressing, BodyRoom, Header, Recipient};
+use crate::message::{AddressError, BodyRoom, Contents, Recipient};
 use crate::sip::target;
 use crate::sip::uri::Uri;
 
@@ -42,6 +42,58 @@ impl Accounts {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = named(senders);
     }
 
+    /// Normalizes `target`; `from`, when given, must be a configured account. A bare user name
+    /// takes the domain of `from`, else that of the first account.
+    pub fn resolve(&self, target: &str, from: Option<&str>) -> Result<Recipient, AddressError> {
+        let known = self.known();
+        let account = match from {
+            Some(from) => Some(find(&known, from).ok_or_else(|| {
+                AddressError::From("not the address of a configured account".to_owned())
+            })?),
+            None => None,
+        };
+        let (_, lender) = account
+            .or_else(|| known.first())
+            .ok_or_else(|| AddressError::From("no account is configured".to_owned()))?;
+        let uri = target::normalize(target, &lender.uri)
+            .map_err(|error| AddressError::Target(error.to_string()))?;
+        let account = account.map(|(name, _)| name.clone());
+        Ok(Recipient {
+            uri: uri.as_str().into(),
+            account,
+        })
+    }
+
+    /// How large the body of this message may be; where any account may send it, for the one with
+    /// the least room.
+    pub fn body_room(&self, contents: &Contents) -> BodyRoom {
+        let known = self.known();
+        let of_account = contents
+            .account
+            .as_ref()
+            .and_then(|account| known.iter().find(|(name, _)| name == account));
+        let sender = of_account.or_else(|| known.iter().min_by_key(|(_, sender)| sender.room()));
+        let Some((_, sender)) = sender else {
+            // Accounts that are gone since the recipient was resolved send nothing.
+            return BodyRoom {
+                left: None,
+                max_message: 0,
+                setting: "account",
+            };
+        };
+        let head = translate::head_len(contents);
+        BodyRoom {
+            left: sender.room().checked_sub(head),
+            max_message: sender.max_message,
+            setting: sender.setting,
+        }
+    }
+
+    /// The account of this address, in the spelling of the configuration.
+    pub fn account(&self, from: &str) -> Option<Arc<str>> {
+        find(&self.known(), from).map(|(name, _)| name.clone())
+    }
+
     fn known(&self) -> Arc<[Known]> {
         self.known
             .read()
@@ -69,58 +121,10 @@ fn find<'a>(known: &'a [Known], from: &str) -> Option<&'a Known> {
         .find(|(_, known)| known.uri.address_of_record() == wanted)
 }
 
-impl Addressing for Accounts {
-    fn resolve(&self, target: &str, from: Option<&str>) -> Result<Recipient, AddressError> {
-        let known = self.known();
-        let account = match from {
-            Some(from) => Some(find(&known, from).ok_or_else(|| {
-                AddressError::From("not the address of a configured account".to_owned())
-            })?),
-            None => None,
-        };
-        let (_, lender) = account
-            .or_else(|| known.first())
-            .ok_or_else(|| AddressError::From("no account is configured".to_owned()))?;
-        let uri = target::normalize(target, &lender.uri)
-            .map_err(|error| AddressError::Target(error.to_string()))?;
-        let account = account.map(|(name, _)| name.clone());
-        Ok(Recipient {
-            uri: uri.as_str().into(),
-            account,
-        })
-    }
-
-    fn body_room(&self, recipient: &Recipient, headers: &[Header], content_type: &str) -> BodyRoom {
-        let known = self.known();
-        let of_account = recipient
-            .account
-            .as_ref()
-            .and_then(|account| known.iter().find(|(name, _)| name == account));
-        let sender = of_account.or_else(|| known.iter().min_by_key(|(_, sender)| sender.room()));
-        let Some((_, sender)) = sender else {
-            // Accounts that are gone since the recipient was resolved send nothing.
-            return BodyRoom {
-                left: None,
-                max_message: 0,
-                setting: "account",
-            };
-        };
-        let head = translate::head_len(&recipient.uri, headers, content_type);
-        BodyRoom {
-            left: sender.room().checked_sub(head),
-            max_message: sender.max_message,
-            setting: sender.setting,
-        }
-    }
-
-    fn account(&self, from: &str) -> Option<Arc<str>> {
-        find(&self.known(), from).map(|(name, _)| name.clone())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Header;
 
     fn accounts() -> Accounts {
         let sender = |uri, max_message| Sender {
@@ -193,7 +197,13 @@ mod tests {
     fn a_body_has_the_room_of_the_account_that_sends_it_else_the_least_of_all() {
         let room = |from, headers: &[Header]| {
             let recipient = accounts().resolve("bob@b.example", from).unwrap();
-            accounts().body_room(&recipient, headers, "text/plain").left
+            let contents = Contents {
+                uri: recipient.uri,
+                account: recipient.account,
+                extra_headers: headers.to_vec(),
+                ..Contents::default()
+            };
+            accounts().body_room(&contents).left
         };
         // Four times the URI, and the line of the type.
         let head = 4 * "sip:bob@b.example".len() + "Content-Type: text/plain\r\n".len();

@@ -3,7 +3,7 @@
 
 use super::handle::{Identity, Job};
 use crate::message::{
-    Answer, Header, HeaderMap, Message, MessageId, Outcome, RequestView, ResponseView, Timestamp,
+    Answer, Contents, HeaderMap, Message, MessageId, Outcome, RequestView, ResponseView, Timestamp,
     Unknown,
 };
 use crate::sip::{Outcome as SipOutcome, Outgoing, Response};
@@ -47,11 +47,11 @@ pub fn reserved(identity: &Identity) -> usize {
 }
 
 /// What of a request's bytes the headers of its message are.
-pub(super) fn head_len(uri: &str, headers: &[Header], content_type: &str) -> usize {
-    let lines = headers.iter();
+pub(super) fn head_len(contents: &Contents) -> usize {
+    let lines = contents.extra_headers.iter();
     let extra: usize = lines.map(|h| line_len(&h.name, &h.value)).sum();
     // The first line, To, and the credentials for a server and for a recipient.
-    4 * uri.len() + extra + line_len("Content-Type", content_type)
+    4 * contents.uri.len() + extra + line_len("Content-Type", &contents.content_type)
 }
 
 fn line_len(name: &str, value: &str) -> usize {
@@ -76,20 +76,20 @@ pub(super) fn prepare(
     let mut headers = headers(identity, message, &call_id, &from_tag, now);
     let head = lines(&headers);
     headers.add_parts("CSeq", &[&cseq.to_string(), " MESSAGE"]);
-    headers.add("Content-Length", &message.body.len().to_string());
+    headers.add("Content-Length", &message.contents.body.len().to_string());
 
     let outgoing = Outgoing {
         method: "MESSAGE",
-        uri: message.uri.clone(),
+        uri: message.contents.uri.clone(),
         call_id: call_id.clone(),
         from_tag,
         cseq,
         head,
-        body: message.body.clone(),
+        body: message.contents.body.clone(),
     };
     let view = RequestView {
         method: "MESSAGE",
-        uri: message.uri.clone(),
+        uri: message.contents.uri.clone(),
         call_id,
         cseq,
         headers,
@@ -117,10 +117,10 @@ fn headers(
     from_tag: &str,
     now: Timestamp,
 ) -> HeaderMap {
-    let count = 12 + identity.extra_headers.len() + message.extra_headers.len();
+    let count = 12 + identity.extra_headers.len() + message.contents.extra_headers.len();
     let mut headers = HeaderMap::with_capacity(count, USUAL_HEAD);
     headers.add("Max-Forwards", MAX_FORWARDS);
-    headers.add_parts("To", &["<", &message.uri, ">"]);
+    headers.add_parts("To", &["<", &message.contents.uri, ">"]);
     headers.add_parts("From", &[&identity.from, ";tag=", from_tag]);
     headers.add("Call-ID", call_id);
     headers.add("Date", &now.to_sip_date());
@@ -131,12 +131,12 @@ fn headers(
     for (name, value) in &identity.extra_headers {
         headers.add(name, value);
     }
-    for header in &message.extra_headers {
+    for header in &message.contents.extra_headers {
         headers.add(&header.name, &header.value);
     }
     // RFC 3261 §20.15: an empty body has no type.
-    if !message.body.is_empty() {
-        headers.add("Content-Type", &message.content_type);
+    if !message.contents.body.is_empty() {
+        headers.add("Content-Type", &message.contents.content_type);
     }
     headers
 }

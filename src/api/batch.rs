@@ -17,7 +17,7 @@ use super::value::{Shape, Value};
 use super::view::MessageView;
 use super::{Api, extract, json, negotiate, post};
 use crate::dispatch::Admission;
-use crate::message::{Message, Trace, Violations};
+use crate::message::{Contents, Message, Trace, Violations};
 
 /// Messages in one batch at most.
 const MAX_BATCH: usize = 1_000;
@@ -83,10 +83,11 @@ fn messages(
                 if count > MAX_BATCH {
                     return ControlFlow::Break(());
                 }
-                match post::draft(api, caller, value, violations) {
-                    Ok(draft) => {
-                        messages
-                            .extend(draft.map(|draft| draft.accept(api.new_id(now), now, trace)));
+                match post::contents(api, caller, value, violations) {
+                    Ok(contents) => {
+                        let accept =
+                            |contents: Contents| contents.accept(api.new_id(now), now, trace);
+                        messages.extend(contents.map(accept));
                         ControlFlow::Continue(())
                     }
                     Err(error) => {

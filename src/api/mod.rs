@@ -45,9 +45,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::{ContextV7, Uuid};
 
 use crate::clock::Clock;
-use crate::dispatch::{Handle, QuotaPermit};
+use crate::dispatch::{Accounts, Handle, QuotaPermit};
 use crate::events::Feed;
-use crate::message::{Addressing, Agents, Limits, MessageId, Timestamp};
+use crate::message::{Agents, Limits, MessageId, Timestamp};
 use crate::store::Store;
 use crate::webhook::Webhooks;
 
@@ -84,7 +84,7 @@ pub struct Parts {
     /// What is posted to whom.
     pub webhooks: Webhooks,
     /// What targets and senders are checked against.
-    pub addressing: Arc<dyn Addressing>,
+    pub accounts: Arc<Accounts>,
     /// The agents.
     pub agents: Arc<dyn Agents>,
     /// Told of every answer.

@@ -1,10 +1,13 @@
 //! A message as a client writes it in JSON.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::value::{Shape, Value};
 use crate::message::{
-    Header, HeaderError, HeaderList, MAX_METADATA, Metadata, NewMessage, Place, Violations,
+    BodyEncoding, Contents, Header, HeaderError, HeaderList, Limits, MAX_METADATA, Metadata,
+    OnUnknown, Place, Timestamp, Violations, check_metadata, is_media_type, webhook,
 };
 
 const MESSAGE: Shape = Shape {
@@ -27,26 +30,113 @@ const MESSAGE: Shape = Shape {
     null_is_absent: true,
 };
 
-/// Reads a message as far as it can be read.
-pub(super) fn read(value: Value<'_>, violations: &mut Violations) -> NewMessage {
-    let mut new = NewMessage::default();
+/// What the members of a message are checked against.
+pub(super) struct Rules<'a> {
+    pub(super) limits: &'a Limits,
+    pub(super) now: Timestamp,
+    /// The token whose secret signs the message's webhook, if it has one of its own.
+    pub(super) signer: Option<Arc<str>>,
+    /// Says why events cannot be posted to a URL.
+    pub(super) refuse_url: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// A message that was read, before its recipient is known.
+pub(super) struct Unaddressed {
+    pub(super) contents: Contents,
+    /// `None` when there is none that could be read: that was told.
+    pub(super) target: Option<String>,
+    pub(super) from: Option<String>,
+}
+
+/// Reads and checks a message. Every mistake is told, up to a bound; a member with a mistake has
+/// its default.
+pub(super) fn read(
+    value: Value<'_>,
+    rules: &Rules<'_>,
+    violations: &mut Violations,
+) -> Unaddressed {
+    let limits = rules.limits;
+    let mut contents = limits.defaults();
+    let (mut target, mut from, mut body) = (None, None, String::new());
     value.object(&MESSAGE, violations, |name, value, violations| match name {
-        "target" => new.target = value.name(violations),
-        "body" => new.body = value.string(violations),
-        "bodyEncoding" => new.body_encoding = value.string(violations),
-        "contentType" => new.content_type = value.string(violations),
-        "extraHeaders" => new.extra_headers = headers(value, violations),
-        "from" => new.from = value.name(violations),
-        "ttl" => new.ttl = value.whole_number(violations),
-        "sendAt" => new.send_at = value.string(violations),
-        "attempts" => new.attempts = value.whole_number(violations),
-        "onUnknown" => new.on_unknown = value.string(violations),
-        "webhook" => new.webhook = value.name(violations),
-        "metadata" => new.metadata = metadata(value, violations),
+        "target" => target = value.name(violations),
+        "body" => body = value.string(violations).unwrap_or_default(),
+        "bodyEncoding" => {
+            let words = "\"utf-8\" or \"base64\"";
+            let read = value.text_as(violations, |text| {
+                BodyEncoding::from_word(text).ok_or(words)
+            });
+            replace(&mut contents.body_encoding, read);
+        }
+        "contentType" => replace(&mut contents.content_type, content_type(value, violations)),
+        "extraHeaders" => contents.extra_headers = headers(value, violations),
+        "from" => from = value.name(violations),
+        "ttl" => {
+            let read = value.number_as(violations, |seconds| limits.ttl(seconds));
+            replace(&mut contents.ttl, read);
+        }
+        "sendAt" => {
+            contents.send_at = value.text_as(violations, |text| limits.send_at(text, rules.now));
+        }
+        "attempts" => {
+            let read = value.number_as(violations, |attempts| limits.attempts(attempts));
+            replace(&mut contents.attempts, read);
+        }
+        "onUnknown" => {
+            let words = "\"resend\" or \"fail\"";
+            let read = value.text_as(violations, |text| OnUnknown::from_word(text).ok_or(words));
+            replace(&mut contents.on_unknown, read);
+        }
+        "webhook" => contents.webhook = webhook(value, rules, violations),
+        "metadata" => contents.metadata = metadata(value, violations),
         // The shape has no others.
         _ => {}
     });
-    new
+    // Its encoding may stand behind it.
+    match contents.body_encoding.decode(body) {
+        Ok(body) => contents.body = body,
+        Err(error) => {
+            let detail = format_args!("not base64 (RFC 4648 §4): {error}");
+            violations.add(value.place().member("body"), detail);
+        }
+    }
+    Unaddressed {
+        contents,
+        target,
+        from,
+    }
+}
+
+fn replace<T>(default: &mut T, read: Option<T>) {
+    if let Some(read) = read {
+        *default = read;
+    }
+}
+
+fn content_type(value: Value<'_>, violations: &mut Violations) -> Option<Cow<'static, str>> {
+    let text = value.string(violations)?;
+    if !is_media_type(&text) {
+        let detail = "a media type such as text/plain;charset=utf-8 (RFC 3261 §20.15)";
+        violations.add(value.place(), detail);
+    }
+    Some(text.into())
+}
+
+/// Reads where the message's events are posted, and keeps whose secret signs them.
+fn webhook(value: Value<'_>, rules: &Rules<'_>, violations: &mut Violations) -> Option<Arc<str>> {
+    let url = value.name(violations)?;
+    if let Some(refusal) = (rules.refuse_url)(&url) {
+        violations.add(value.place(), refusal);
+    }
+    match &rules.signer {
+        Some(token) => return Some(webhook::signed_by(&url, token)),
+        None if rules.limits.webhook_secret => {}
+        None => violations.add(
+            value.place(),
+            "webhooks.secret (or webhooks.secret_file) is not configured, and nothing is posted unsigned",
+        ),
+    }
+    Some(url.into())
 }
 
 /// Reads one pair more than there may be, and no further.
@@ -64,12 +154,13 @@ fn metadata(value: Value<'_>, violations: &mut Violations) -> Metadata {
             false => ControlFlow::Continue(()),
         }
     });
+    check_metadata(&metadata, value.place(), violations);
     metadata
 }
 
 /// Reads headers in either of the two ways to write them: `["Name: value", …]` as in JsSIP, or
 /// `{"Name": "value" or ["value", …], …}`.
-fn headers(value: Value<'_>, violations: &mut Violations) -> HeaderList {
+fn headers(value: Value<'_>, violations: &mut Violations) -> Vec<Header> {
     let mut headers = HeaderReader {
         list: HeaderList::default(),
         given: 0,
@@ -79,7 +170,7 @@ fn headers(value: Value<'_>, violations: &mut Violations) -> HeaderList {
         value.items("an array", violations, |_, value, violations| {
             headers.read(value, Header::parse, violations)
         });
-        return headers.list;
+        return headers.list.into_headers();
     }
     let expected = "an array of \"Name: value\", or an object of name to value or values";
     value.members(expected, violations, |name, value, violations| {
@@ -94,7 +185,7 @@ fn headers(value: Value<'_>, violations: &mut Violations) -> HeaderList {
         });
         flow
     });
-    headers.list
+    headers.list.into_headers()
 }
 
 /// Reads headers one by one, as many as there may be.
@@ -137,14 +228,53 @@ impl HeaderReader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    fn read_text(members: &str) -> (NewMessage, Vec<String>) {
-        let text = format!(r#"{{"target": "a", "body": "", {members}}}"#);
+    use super::*;
+    use crate::message::{Message, MessageId, Violation};
+
+    fn now() -> Timestamp {
+        "2026-11-22T05:00:00.000Z".parse().unwrap()
+    }
+
+    fn limits() -> Limits {
+        Limits {
+            ttl: Duration::from_secs(3_600),
+            max_ttl: Duration::from_secs(86_400),
+            max_schedule: Duration::from_secs(30 * 86_400),
+            attempts: 3,
+            max_attempts: 10,
+            on_unknown: OnUnknown::Resend,
+            webhook_secret: true,
+        }
+    }
+
+    fn read_document(text: &str, limits: &Limits) -> (Unaddressed, Vec<Violation>) {
         let mut violations = Violations::default();
-        let new = read(Value::document(text.as_bytes()).unwrap(), &mut violations);
-        let told = violations.told().iter();
-        (new, told.map(|one| one.pointer.clone()).collect())
+        let rules = Rules {
+            limits,
+            now: now(),
+            signer: None,
+            refuse_url: &|_| None,
+        };
+        let document = Value::document(text.as_bytes()).unwrap();
+        let read = read(document, &rules, &mut violations);
+        (read, violations.told().to_vec())
+    }
+
+    fn read_text(members: &str) -> (Contents, Vec<String>) {
+        let text = format!(r#"{{"target": "a", {members}, "body": ""}}"#);
+        let (read, told) = read_document(&text, &limits());
+        (
+            read.contents,
+            told.into_iter().map(|one| one.pointer).collect(),
+        )
+    }
+
+    fn accepted(members: &str) -> Message {
+        let (contents, mistakes) = read_text(members);
+        assert_eq!(mistakes, Vec::<String>::new(), "{members}");
+        contents.accept(MessageId::new(uuid::Uuid::nil()), now(), None)
     }
 
     fn pointers(members: &str) -> Vec<String> {
@@ -152,9 +282,7 @@ mod tests {
     }
 
     fn header_list(members: &str) -> Vec<(String, String)> {
-        let (new, mistakes) = read_text(members);
-        assert_eq!(mistakes, Vec::<String>::new());
-        let headers = new.extra_headers.into_headers().into_iter();
+        let headers = accepted(members).contents.extra_headers.into_iter();
         headers.map(|header| (header.name, header.value)).collect()
     }
 
@@ -238,10 +366,150 @@ mod tests {
             let members = format!(r#""{member}": "a\u0000b""#);
             assert_eq!(pointers(&members), [format!("/{member}")]);
         }
-        let mut violations = Violations::default();
         let text = r#"{"target": "a\u0000b", "body": "\u0000"}"#;
-        let new = read(Value::document(text.as_bytes()).unwrap(), &mut violations);
-        assert_eq!(violations.told()[0].pointer, "/target");
-        assert_eq!((new.target, new.body.as_deref()), (None, Some("\0")));
+        let (read, told) = read_document(text, &limits());
+        assert_eq!(told[0].pointer, "/target");
+        assert_eq!((read.target, &*read.contents.body), (None, &b"\0"[..]));
+    }
+
+    #[test]
+    fn what_a_client_does_not_say_has_a_default() {
+        let message = accepted(r#""from": null"#);
+        let contents = message.contents;
+        assert_eq!(contents.content_type, "text/plain");
+        assert_eq!(contents.ttl, Duration::from_secs(3_600));
+        assert_eq!(message.expires_at, now().plus(contents.ttl));
+        assert_eq!(
+            (contents.attempts, contents.on_unknown),
+            (3, OnUnknown::Resend)
+        );
+        assert_eq!((contents.send_at, contents.account), (None, None));
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once_with_its_place() {
+        let text = format!(
+            r#"{{"target": "bob", "contentType": "text", "ttl": 0, "sendAt": "soon",
+                "attempts": 11, "onUnknown": "hope", "metadata": {{"a/b~": "{}"}},
+                "body": "=", "bodyEncoding": "base64"}}"#,
+            "x".repeat(513)
+        );
+        let (_, told) = read_document(&text, &limits());
+        let pointers: Vec<_> = told.iter().map(|one| &*one.pointer).collect();
+        let places = [
+            "/contentType",
+            "/ttl",
+            "/sendAt",
+            "/attempts",
+            "/onUnknown",
+            "/metadata/a~1b~0",
+            "/body",
+        ];
+        assert_eq!(pointers, places);
+    }
+
+    #[test]
+    fn base64_is_any_bytes_and_comes_back_as_it_was_written() {
+        let read = |body: &str| {
+            let members = format!(r#""target": "a", "body": "{body}", "bodyEncoding": "base64""#);
+            read_document(&format!("{{{members}}}"), &limits())
+        };
+        let (Unaddressed { contents, .. }, told) = read("AP+A");
+        assert_eq!(told, []);
+        assert_eq!(&*contents.body, [0x00, 0xff, 0x80]);
+        assert_eq!(contents.body_text(), "AP+A");
+        for broken in ["AP+", "AP-A", "AP+A\\n", "===="] {
+            let (_, told) = read(broken);
+            assert_eq!(told[0].pointer, "/body", "{broken}");
+        }
+        assert_eq!(pointers(r#""bodyEncoding": "utf8""#), ["/bodyEncoding"]);
+    }
+
+    #[test]
+    fn m4_a_media_type_is_checked_and_kept_as_it_is() {
+        let member = |text: &str| format!(r#""contentType": {}"#, serde_json::json!(text));
+        for fits in [
+            "text/plain",
+            "text/plain;charset=utf-8",
+            "text/plain; charset=\"utf-8\"",
+            "application/im-iscomposing+xml",
+            "multipart/mixed;boundary=\"a;b\\\"c\"",
+            "application/x.y-z",
+        ] {
+            assert_eq!(accepted(&member(fits)).contents.content_type, fits);
+        }
+        for broken in [
+            "",
+            "text",
+            "text/",
+            "/plain",
+            "text/plain;",
+            "text/plain;charset",
+            "text/plain;=x",
+            "text/plain;charset=\"x",
+            "te xt/plain",
+            "text/plain\r\nX: y",
+            " text/plain",
+            "*/é",
+        ] {
+            assert_eq!(pointers(&member(broken)), ["/contentType"], "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn times_lie_within_what_the_operator_allows() {
+        let later = "2026-12-20T18:00:00Z";
+        let message = accepted(&format!(r#""sendAt": "{later}""#));
+        assert_eq!(
+            message.expires_at,
+            later
+                .parse::<Timestamp>()
+                .unwrap()
+                .plus(message.contents.ttl)
+        );
+        // One that is over already is sent now.
+        let past = accepted(r#""sendAt": "2020-01-01T00:00:00Z""#);
+        assert_eq!(past.expires_at, now().plus(past.contents.ttl));
+        assert_eq!(pointers(r#""sendAt": "2027-01-24T00:00:00Z""#), ["/sendAt"]);
+        accepted(r#""ttl": 86400"#);
+        for ttl in [0, 86_401, u64::MAX] {
+            assert_eq!(pointers(&format!(r#""ttl": {ttl}"#)), ["/ttl"], "{ttl}");
+        }
+    }
+
+    #[test]
+    fn attempts_and_metadata_are_bounded() {
+        accepted(r#""attempts": 10"#);
+        for attempts in [0, 11, u64::MAX] {
+            let member = format!(r#""attempts": {attempts}"#);
+            assert_eq!(pointers(&member), ["/attempts"]);
+        }
+        let pairs = |count| {
+            let pairs: Vec<_> = (0..count).map(|n| format!(r#""k{n}": "v""#)).collect();
+            format!(r#""metadata": {{{}}}"#, pairs.join(","))
+        };
+        accepted(&pairs(16));
+        assert_eq!(pointers(&pairs(17)), ["/metadata"]);
+    }
+
+    #[test]
+    fn the_key_of_metadata_has_no_control_characters() {
+        for key in ["a\0b", "\n", "\u{7f}", "\u{9b}"] {
+            let metadata = serde_json::json!({ key: "v" });
+            let pointers = pointers(&format!(r#""metadata": {metadata}"#));
+            assert_eq!(pointers, [format!("/metadata/{key}")]);
+        }
+    }
+
+    #[test]
+    fn a_webhook_is_signed() {
+        let text = r#"{"target": "a", "body": "", "webhook": "https://app.example/hook?x=1"}"#;
+        assert_eq!(read_document(text, &limits()).1, []);
+        let unsigned = Limits {
+            webhook_secret: false,
+            ..limits()
+        };
+        let (_, told) = read_document(text, &unsigned);
+        assert!(told[0].detail.contains("webhooks.secret"));
     }
 }

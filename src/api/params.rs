@@ -123,7 +123,7 @@ pub(super) fn after(given: Option<&str>) -> Result<Option<Start>, ApiError> {
 /// `target=`, normalized as that of a message is.
 pub(super) fn uri(api: &Api, target: Option<&str>) -> Result<Option<Arc<str>>, ApiError> {
     let resolve = |target| {
-        let recipient = api.addressing.resolve(target, None);
+        let recipient = api.accounts.resolve(target, None);
         recipient
             .map(|recipient| recipient.uri)
             .map_err(|error| ApiError::Query(format!("target: {error}")))
@@ -141,7 +141,7 @@ pub(super) fn accounts(
     let Some(from) = from else {
         return Ok(caller.account_set().cloned());
     };
-    let account = api.addressing.account(from);
+    let account = api.accounts.account(from);
     if !caller.sees(account.as_deref()) {
         return Err(ApiError::Forbidden("the token is not for this account"));
     }

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::access::Caller;
 use super::error::ApiError;
 use super::negotiate::Form;
+use super::new_message::{Rules, Unaddressed};
 use super::params::{Nothing, Query};
 use super::trace::TraceOf;
 use super::value::Value;
@@ -19,7 +20,10 @@ use super::view::MessageView;
 use super::{Api, StreamPermit, extract, json, negotiate, new_message, sse};
 use crate::dispatch::Admission;
 use crate::events::{CHUNK, Follower};
-use crate::message::{BodyRoom, Draft, EventKind, Message, MessageId, Place, Status, Violations};
+use crate::message::{
+    AddressError, BodyRoom, Contents, EventKind, Message, MessageId, Place, Recipient, Status,
+    Violations,
+};
 use crate::store::{Events, IdempotencyKey, Stored};
 
 /// How the client wants to be answered.
@@ -66,12 +70,12 @@ pub(super) async fn create(
         return Err(ApiError::invalid("", words));
     }
     let mut violations = Violations::default();
-    let draft = draft(&api, &caller, document, &mut violations)?;
-    let draft = draft.ok_or(ApiError::Invalid(violations))?;
+    let contents = contents(&api, &caller, document, &mut violations)?;
+    let contents = contents.ok_or(ApiError::Invalid(violations))?;
     // Not before the body is here: one that trickles in must not keep others from a stream.
     let answer = Answer::preferred(&api, &caller, form, wait)?;
     let now = api.clock.now();
-    let message = draft.accept(api.new_id(now), now, trace);
+    let message = contents.accept(api.new_id(now), now, trace);
     let key = key.map(|key| self::key(&caller, &key, &bytes));
     drop(bytes);
 
@@ -103,33 +107,48 @@ pub(super) async fn create(
     Ok(response)
 }
 
-/// Reads and checks a message. Every mistake is told, up to a bound; there is no draft when there
-/// is any, be it in what was read before.
-pub(super) fn draft(
+/// Reads and checks a message. Every mistake is told, up to a bound; there are no contents when
+/// there is any, be it in what was read before.
+pub(super) fn contents(
     api: &Api,
     caller: &Caller,
     value: Value<'_>,
     violations: &mut Violations,
-) -> Result<Option<Draft>, ApiError> {
+) -> Result<Option<Contents>, ApiError> {
     let place = value.place();
-    let mut new = new_message::read(value, violations);
-    new.from = caller.sender(api, new.from.take())?;
-    let refused = new
-        .webhook
-        .as_deref()
-        .map(|url| api.webhooks.check_url(url));
-    if let Some(Err(refusal)) = refused {
-        violations.add(place.member("webhook"), refusal);
-    }
-    let (now, mut limits) = (api.clock.now(), api.limits.borrow().clone());
-    let signer = caller.webhook_signer();
-    limits.webhook_secret |= signer.is_some();
-    let draft = Draft::parse(new, &*api.addressing, &limits, now, place, violations);
-    let Some(mut draft) = draft else {
+    let limits = api.limits.borrow().clone();
+    let refuse_url = |url: &str| {
+        let checked = api.webhooks.check_url(url);
+        checked.err().map(|refusal| refusal.to_string())
+    };
+    let rules = Rules {
+        limits: &limits,
+        now: api.clock.now(),
+        signer: caller.webhook_signer(),
+        refuse_url: &refuse_url,
+    };
+    let Unaddressed {
+        mut contents,
+        target,
+        from,
+    } = new_message::read(value, &rules, violations);
+    let from = caller.sender(api, from)?;
+    let Some(target) = target else {
         return Ok(None);
     };
-    check_size(api, &draft, place)?;
-    if let Some(header) = draft.asserted().filter(|_| caller.accounts().is_some()) {
+    if let Some(recipient) = recipient(api, &target, from.as_deref(), place, violations) {
+        contents.uri = recipient.uri;
+        contents.account = recipient.account;
+    }
+    contents.target = target;
+    if !violations.is_empty() {
+        return Ok(None);
+    }
+    check_size(api, &contents, place)?;
+    let mut headers = contents.extra_headers.iter();
+    if caller.accounts().is_some()
+        && let Some(header) = headers.find(|header| header.is_asserted())
+    {
         let words = format!(
             "{} says who sends, and is not for a token with accounts of its own",
             header.name
@@ -137,21 +156,44 @@ pub(super) fn draft(
         violations.add(place.member("extraHeaders"), words);
         return Ok(None);
     }
-    if let Some(token) = signer {
-        draft.sign_as(&token);
+    Ok(Some(contents))
+}
+
+/// Whom the message goes to. A sender that is no account does not hide a mistake in the target.
+fn recipient(
+    api: &Api,
+    target: &str,
+    from: Option<&str>,
+    place: Place<'_>,
+    violations: &mut Violations,
+) -> Option<Recipient> {
+    let resolved = match api.accounts.resolve(target, from) {
+        Err(AddressError::From(detail)) => {
+            violations.add(place.member("from"), detail);
+            api.accounts.resolve(target, None)
+        }
+        resolved => resolved,
+    };
+    match resolved {
+        Ok(recipient) => Some(recipient),
+        Err(AddressError::Target(detail)) => {
+            violations.add(place.member("target"), detail);
+            None
+        }
+        // Said already: no account is configured.
+        Err(AddressError::From(_)) => None,
     }
-    Ok(Some(draft))
 }
 
 /// Refuses what no server is to be sent: one that closes the connection over it would take what
 /// else is in flight with it.
-fn check_size(api: &Api, draft: &Draft, place: Place<'_>) -> Result<(), ApiError> {
+fn check_size(api: &Api, contents: &Contents, place: Place<'_>) -> Result<(), ApiError> {
     let BodyRoom {
         left,
         max_message,
         setting,
-    } = draft.body_room(&*api.addressing);
-    if left.is_some_and(|left| draft.body_len() <= left) {
+    } = api.accounts.body_room(contents);
+    if left.is_some_and(|left| contents.body.len() <= left) {
         return Ok(());
     }
     Err(ApiError::TooLarge(format!(

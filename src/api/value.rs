@@ -134,6 +134,36 @@ impl<'a> Value<'a> {
         number
     }
 
+    /// A string that `parse` takes.
+    pub(super) fn text_as<T, E: fmt::Display>(
+        self,
+        violations: &mut Violations,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.text(violations)?;
+        self.checked(parse(&text), violations)
+    }
+
+    /// A whole number that `check` takes.
+    pub(super) fn number_as<T, E: fmt::Display>(
+        self,
+        violations: &mut Violations,
+        check: impl FnOnce(u64) -> Result<T, E>,
+    ) -> Option<T> {
+        let number = self.whole_number(violations)?;
+        self.checked(check(number), violations)
+    }
+
+    fn checked<T, E: fmt::Display>(
+        self,
+        result: Result<T, E>,
+        violations: &mut Violations,
+    ) -> Option<T> {
+        result
+            .map_err(|error| violations.add(self.place, error))
+            .ok()
+    }
+
     /// `true` or `false`.
     pub(super) fn boolean(self, violations: &mut Violations) -> Option<bool> {
         match self.kind() {

@@ -7,9 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::waiting::{Waiting, WaitingView};
-use crate::message::{
-    BodyEncoding, Header, Message, MessageId, Metadata, Status, Timestamp, webhook,
-};
+use crate::message::{Header, Message, MessageId, Metadata, Status, Timestamp, webhook};
 use crate::store::{Logged, Stored};
 
 /// What an answer takes, as a rule: a message with its result.
@@ -51,12 +49,7 @@ pub(super) struct MessageView<'a> {
 impl<'a> MessageView<'a> {
     /// A message as it was accepted.
     pub(super) fn accepted(message: &'a Message) -> Self {
-        let is_later = message.send_at.is_some_and(|at| at > message.created_at);
-        let status = match is_later {
-            true => Status::Scheduled,
-            false => Status::Queued,
-        };
-        Self::of(message, status)
+        Self::of(message, message.first_status())
     }
 
     /// A message as it stands at `now`.
@@ -70,7 +63,7 @@ impl<'a> MessageView<'a> {
     /// A message as it stands at `now`, without its result.
     fn at(stored: &'a Stored, now: Timestamp) -> Self {
         let message = &*stored.message;
-        let is_due = message.send_at.is_none_or(|at| at <= now);
+        let is_due = message.contents.send_at.is_none_or(|at| at <= now);
         let status = match stored.status {
             Status::Scheduled if is_due => Status::Queued,
             status => status,
@@ -115,25 +108,22 @@ impl<'a> MessageView<'a> {
     }
 
     fn of(message: &'a Message, status: Status) -> Self {
-        let body = match message.body_encoding {
-            BodyEncoding::Utf8 => String::from_utf8_lossy(&message.body),
-            BodyEncoding::Base64 => message.body_text().into(),
-        };
+        let contents = &message.contents;
         Self {
             id: message.id,
             status,
-            target: &message.target,
-            body,
-            content_type: &message.content_type,
-            extra_headers: &message.extra_headers,
-            body_encoding: message.body_encoding.as_str(),
-            from: message.account.as_deref(),
-            ttl: message.ttl.as_secs(),
-            send_at: message.send_at,
-            attempts: message.attempts,
-            on_unknown: message.on_unknown.as_str(),
-            webhook: message.webhook.as_deref().map(webhook::url),
-            metadata: &message.metadata,
+            target: &contents.target,
+            body: contents.body_text(),
+            content_type: &contents.content_type,
+            extra_headers: &contents.extra_headers,
+            body_encoding: contents.body_encoding.as_str(),
+            from: contents.account.as_deref(),
+            ttl: contents.ttl.as_secs(),
+            send_at: contents.send_at,
+            attempts: contents.attempts,
+            on_unknown: contents.on_unknown.as_str(),
+            webhook: contents.webhook.as_deref().map(webhook::url),
+            metadata: &contents.metadata,
             attempt: 0,
             created_at: message.created_at,
             expires_at: message.expires_at,

@@ -42,7 +42,7 @@ impl Waiting {
 /// The time that a message waits for, whoever sends it then.
 fn time_of(stored: &Stored, now: Timestamp) -> Option<WaitingFor> {
     let (at, time): (_, fn(_) -> _) = match stored.attempt {
-        0 => (stored.message.send_at, WaitingFor::Schedule),
+        0 => (stored.message.contents.send_at, WaitingFor::Schedule),
         _ => (stored.not_before, WaitingFor::Retry),
     };
     at.filter(|at| *at > now).map(time)
@@ -90,14 +90,12 @@ impl<'a> From<&'a Waiting> for WaitingView<'a> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
-    use bytes::Bytes;
     use serde_json::json;
     use uuid::Uuid;
 
     use super::*;
-    use crate::message::{BodyEncoding, Message, MessageId, Metadata, OnUnknown};
+    use crate::message::{Contents, MessageId};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(seconds * 1_000)
@@ -105,25 +103,11 @@ mod tests {
 
     /// Taken in at 0 s, to be sent at 60 s.
     fn stored() -> Stored {
-        let message = Message {
-            id: MessageId::new(Uuid::nil()),
-            target: "bob".to_owned(),
-            uri: "sip:bob@example.com".into(),
-            account: None,
-            body: Bytes::new(),
-            body_encoding: BodyEncoding::Utf8,
-            content_type: "text/plain".to_owned(),
-            extra_headers: Vec::new(),
-            ttl: Duration::from_secs(3_600),
+        let contents = Contents {
             send_at: Some(at(60)),
-            attempts: 3,
-            on_unknown: OnUnknown::Resend,
-            webhook: None,
-            metadata: Metadata::new(),
-            trace: None,
-            created_at: at(0),
-            expires_at: at(3_600),
+            ..Contents::default()
         };
+        let message = contents.accept(MessageId::new(Uuid::nil()), at(0), None);
         Stored {
             message: Arc::new(message),
             account: None,

@@ -308,7 +308,7 @@ fn api(
         dispatch: live.dispatch.clone(),
         feed,
         webhooks,
-        addressing: live.accounts.clone(),
+        accounts: live.accounts.clone(),
         agents: live.crew.directory(),
         observer: Arc::new(watch),
         clock,

@@ -9,6 +9,8 @@ mod run;
 #[cfg(test)]
 mod tests;
 
+/// Which targets and senders there are, for the API: a table that waits for nothing.
+pub use crate::agent::Accounts;
 pub use handle::{AcceptError, Admission, CancelError, Command, Handle};
 pub use observer::{Attempted, Observer, Standing, WaitingFor};
 pub use quota::{Quota, QuotaPermit};

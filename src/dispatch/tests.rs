@@ -16,8 +16,8 @@ use crate::agent::{AgentIndex, Identity, Job, Report};
 use crate::clock::Clock;
 use crate::message::retry::Backoff;
 use crate::message::{
-    Answer, BodyEncoding, EventKind, HeaderMap, Message, MessageId, Metadata, OnUnknown, Outcome,
-    ResponseView, Status, Targets, Timestamp, Unknown,
+    Answer, Contents, EventKind, HeaderMap, Message, MessageId, OnUnknown, Outcome, ResponseView,
+    Status, Targets, Timestamp, Unknown,
 };
 use crate::store::{IdempotencyKey, Store, StoreError, sqlite};
 
@@ -182,25 +182,14 @@ impl Bench {
 }
 
 fn message(number: u64, user: &str) -> Message {
-    Message {
-        id: MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number | 1 << 63)),
+    let contents = Contents {
         target: user.to_owned(),
         uri: format!("sip:{user}@example.com").into(),
-        account: None,
         body: Bytes::from_static(b"Hello"),
-        body_encoding: BodyEncoding::Utf8,
-        content_type: "text/plain".to_owned(),
-        extra_headers: Vec::new(),
-        ttl: Duration::from_secs(3_600),
-        send_at: None,
-        attempts: 3,
-        on_unknown: OnUnknown::Resend,
-        webhook: None,
-        metadata: Metadata::new(),
-        trace: None,
-        created_at: NOW,
-        expires_at: NOW.plus(Duration::from_secs(3_600)),
-    }
+        ..Contents::default()
+    };
+    let id = MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number | 1 << 63));
+    contents.accept(id, NOW, None)
 }
 
 fn key() -> Option<IdempotencyKey> {
@@ -213,10 +202,7 @@ fn key() -> Option<IdempotencyKey> {
 
 /// One that waits until it is known to be durable before it is written to a peer.
 fn careful(number: u64, user: &str) -> Message {
-    Message {
-        on_unknown: OnUnknown::Fail,
-        ..message(number, user)
-    }
+    message(number, user).with(|contents| contents.on_unknown = OnUnknown::Fail)
 }
 
 #[tokio::test]
@@ -292,14 +278,8 @@ async fn e1_and_e6_each_attempt_is_told_and_the_end_is_told_once_and_last() {
     let lost = || Outcome::Unknown(Unknown::Disconnected);
     let silent = || Outcome::Unknown(Unknown::Silent);
     let resent = [Sending, Deferred, Sending, Succeeded];
-    let once = |number| Message {
-        attempts: 1,
-        ..message(number, "bob")
-    };
-    let careful = |number| Message {
-        on_unknown: OnUnknown::Fail,
-        ..message(number, "bob")
-    };
+    let once = |number| message(number, "bob").with(|contents| contents.attempts = 1);
+    let careful = |number| careful(number, "bob");
     let (ok, accepted, gone, transient, unwritten, unknown, last, unsure) = tokio::join!(
         told_of(message(1, "bob"), vec![answered(200)]),
         told_of(message(2, "bob"), vec![answered(202)]),
@@ -405,7 +385,7 @@ async fn what_the_store_rejects_is_refused_alone_and_the_next_is_sent_at_once() 
     let other = bench.hold_the_database();
     other
         .execute_batch(
-            "CREATE TRIGGER refuse BEFORE INSERT ON messages WHEN NEW.target = 'bad' \
+            "CREATE TRIGGER refuse BEFORE INSERT ON messages WHEN NEW.uri LIKE '%bad%' \
              BEGIN SELECT RAISE(ABORT, 'refused'); END; \
              CREATE TRIGGER lose BEFORE INSERT ON events WHEN NEW.kind = 2 AND \
              NEW.uri = 'sip:lost@example.com' BEGIN SELECT RAISE(ABORT, 'refused'); END; COMMIT",
@@ -663,7 +643,7 @@ async fn waiting_for(bench: &Bench, number: u64) -> Option<WaitingFor> {
 async fn whoever_waits_is_told_what_for() {
     let mut bench = Bench::new(1);
     let mut later = message(5, "erin");
-    later.send_at = Some(NOW.plus(Duration::from_secs(60)));
+    later.contents.send_at = Some(NOW.plus(Duration::from_secs(60)));
     for message in [
         message(1, "bob"),
         message(2, "bob"),
@@ -729,10 +709,7 @@ async fn a_message_that_its_account_may_not_send_yet_says_from_when_it_may() {
     let jobs = bench.jobs().await;
 
     // One from any account and one from this one wait for the same.
-    let from_alice = Message {
-        account: Some(account.clone()),
-        ..message(3, "dave")
-    };
+    let from_alice = message(3, "dave").with(|contents| contents.account = Some(account.clone()));
     for message in [message(2, "carol"), from_alice] {
         let accepted = bench.dispatch.accept(vec![message], None).await;
         assert!(accepted.is_ok(), "{accepted:?}");

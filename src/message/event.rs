@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use super::accepted::{Metadata, metadata_weight};
 use super::cause::{Cause, Originator};
+use super::contents::{Metadata, metadata_weight};
 use super::header_map::HeaderMap;
 use super::id::MessageId;
 use super::json;

@@ -1,7 +1,7 @@
 //! Headers that a client adds to the SIP request.
 
 /// One header of the SIP request, checked.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Header {
     /// A token of RFC 3261 §25.1, in the client's spelling.
     pub name: String,

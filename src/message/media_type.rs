@@ -7,7 +7,7 @@ const MAX_CONTENT_TYPE: usize = 255;
 
 /// RFC 3261 §25.1, `media-type`: `type "/" subtype *(";" token "=" (token | quoted-string))`, with
 /// blanks allowed around the separators as its `SLASH`, `SEMI` and `EQUAL` have them.
-pub(super) fn is_media_type(text: &str) -> bool {
+pub fn is_media_type(text: &str) -> bool {
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(is_token);
     if text.len() > MAX_CONTENT_TYPE || text.chars().any(char::is_control) {
         return false;

@@ -17,8 +17,8 @@
 
 use std::time::Duration;
 
-use super::accepted::OnUnknown;
 use super::cause::{Cause, Originator};
+use super::contents::OnUnknown;
 use super::event::{ResponseView, What};
 use super::outcome::{Answer, Outcome, Unknown};
 use super::time::Timestamp;

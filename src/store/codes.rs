@@ -1,6 +1,6 @@
 //! Our words as the small numbers that both backends keep, and back.
 
-use crate::message::{BodyEncoding, EventKind, Header, Metadata, OnUnknown, Status, Trace};
+use crate::message::{Contents, EventKind, OnUnknown, Status, Trace};
 
 pub(super) fn status_number(status: Status) -> i16 {
     match status {
@@ -31,21 +31,6 @@ pub(super) fn kind(number: i16) -> Option<EventKind> {
     EventKind::ALL.get(number).copied()
 }
 
-pub(super) fn encoding_number(encoding: BodyEncoding) -> i16 {
-    match encoding {
-        BodyEncoding::Utf8 => 0,
-        BodyEncoding::Base64 => 1,
-    }
-}
-
-pub(super) fn encoding(number: i16) -> Option<BodyEncoding> {
-    match number {
-        0 => Some(BodyEncoding::Utf8),
-        1 => Some(BodyEncoding::Base64),
-        _ => None,
-    }
-}
-
 pub(super) fn on_unknown_number(on_unknown: OnUnknown) -> i16 {
     match on_unknown {
         OnUnknown::Resend => 0,
@@ -61,44 +46,15 @@ pub(super) fn on_unknown(number: i16) -> Option<OnUnknown> {
     }
 }
 
-/// `None` for none, else JSON: `[["X-Foo","bar"]]`.
-pub(super) fn headers_text(headers: &[Header]) -> Option<String> {
-    if headers.is_empty() {
-        return None;
-    }
-    let pairs: Vec<_> = headers
-        .iter()
-        .map(|header| (&header.name, &header.value))
-        .collect();
-    // Pairs of strings are always JSON.
-    serde_json::to_string(&pairs).ok()
+/// What of a message has no column of its own, as JSON.
+pub(super) fn contents_text(contents: &Contents) -> String {
+    // Text, numbers, lists and maps of text are always JSON.
+    serde_json::to_string(contents).unwrap_or_default()
 }
 
-/// What [`headers_text`] wrote; `None` when it is something else.
-pub(super) fn headers(text: Option<&str>) -> Option<Vec<Header>> {
-    let Some(text) = text else {
-        return Some(Vec::new());
-    };
-    let pairs: Vec<(String, String)> = serde_json::from_str(text).ok()?;
-    let header = |(name, value)| Header { name, value };
-    Some(pairs.into_iter().map(header).collect())
-}
-
-/// `None` for none, else JSON: `{"order":"42"}`.
-pub(super) fn metadata_text(metadata: &Metadata) -> Option<String> {
-    if metadata.is_empty() {
-        return None;
-    }
-    // Strings by strings are always JSON.
-    serde_json::to_string(metadata).ok()
-}
-
-/// What [`metadata_text`] wrote; `None` when it is something else.
-pub(super) fn metadata(text: Option<&str>) -> Option<Metadata> {
-    match text {
-        Some(text) => serde_json::from_str(text).ok(),
-        None => Some(Metadata::new()),
-    }
+/// What [`contents_text`] wrote; `None` when it is something else.
+pub(super) fn contents(text: &str) -> Option<Contents> {
+    serde_json::from_str(text).ok()
 }
 
 /// `None` for none, else as `traceparent` is written.

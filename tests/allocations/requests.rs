@@ -315,7 +315,7 @@ fn router_in(folder: &std::path::Path) -> Router {
         dispatch: dispatcher(),
         feed: Feed::new(store.clone()),
         webhooks: webhooks(&store, &clock),
-        addressing: Arc::new(Accounts::new([Sender {
+        accounts: Arc::new(Accounts::new([Sender {
             uri: account.uri().clone(),
             // So that bodies are not refused for what a server takes.
             max_message: usize::MAX,

@@ -150,7 +150,7 @@ impl Stage {
             dispatch,
             feed: Feed::new(store.clone()),
             webhooks: webhooks(&store, &clock),
-            addressing: Arc::new(Accounts::new([Sender {
+            accounts: Arc::new(Accounts::new([Sender {
                 uri: account.uri().clone(),
                 max_message: 16_384,
                 setting: "sip.max_message",

@@ -272,6 +272,19 @@ async fn more_mistakes_than_a_hundred_are_counted_as_more() {
 }
 
 #[tokio::test]
+async fn a_sender_that_is_no_account_does_not_hide_a_target_that_is_none() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    let message = json!({"target": "im:bob", "body": "x", "from": "sip:eve@example.com"});
+    let answer = gateway.http.post(&message).await;
+    let errors = answer.body["errors"].as_array().unwrap().iter();
+    let pointers: Vec<_> = errors.map(|error| &error["pointer"]).collect();
+    assert_eq!(pointers, ["/from", "/target"]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn control_characters_are_refused_in_addresses_and_names() {
     let peer = Peer::start().await;
     let house = House::at(&peer);

@@ -89,7 +89,7 @@ impl Caller {
         match from {
             None => Ok(own.first().map(|account| account.to_string())),
             Some(from) => {
-                let account = api.addressing.account(&from);
+                let account = api.accounts.account(&from);
                 match self.sees(account.as_deref()) {
                     true => Ok(Some(from)),
                     false => Err(ApiError::Forbidden("the token is not for this account")),

@@ -169,7 +169,7 @@ fn kinds(value: Value<'_>, violations: &mut Violations) -> Vec<EventKind> {
 fn accounts(api: &Api, value: Value<'_>, violations: &mut Violations) -> Vec<Arc<str>> {
     let mut accounts: Vec<Arc<str>> = Vec::new();
     each_of(value, violations, |from, value, violations| {
-        match api.addressing.account(from) {
+        match api.accounts.account(from) {
             Some(account) if !accounts.contains(&account) => accounts.push(account),
             Some(_) => {}
             None => violations.add(value.place(), "not the address of a configured account"),

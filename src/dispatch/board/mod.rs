@@ -245,16 +245,16 @@ impl Board {
     pub(super) fn offer(&mut self, message: Arc<Message>, may_repeat: bool, now: Timestamp) {
         let claimed = Claimed {
             id: message.id,
-            uri: message.uri.clone(),
-            account: message.account.clone(),
-            status: match message.send_at {
+            uri: message.contents.uri.clone(),
+            account: message.contents.account.clone(),
+            status: match message.contents.send_at {
                 Some(time) if time > now => Status::Scheduled,
                 _ => Status::Queued,
             },
             attempt: 0,
-            attempts: message.attempts,
-            on_unknown: message.on_unknown,
-            not_before: message.send_at,
+            attempts: message.contents.attempts,
+            on_unknown: message.contents.on_unknown,
+            not_before: message.contents.send_at,
             expires_at: message.expires_at,
         };
         // Whatever is held already: it is in memory anyway, and it cannot be read from the store

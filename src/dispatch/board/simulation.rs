@@ -13,7 +13,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
@@ -22,7 +21,7 @@ use super::tell::record;
 use super::*;
 use crate::clock;
 use crate::message::{
-    Answer, BodyEncoding, HeaderMap, Metadata, Outcome, RequestView, ResponseView, Unknown, What,
+    Answer, Contents, HeaderMap, Outcome, RequestView, ResponseView, Unknown, What,
 };
 use crate::pool::Pool;
 
@@ -209,15 +208,9 @@ impl Life {
             2 => None,
             at => Some(ACCOUNTS[at].into()),
         };
-        Message {
-            id: MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number | 1 << 63)),
-            target: String::new(),
+        let contents = Contents {
             uri: format!("sip:user{}@example.com", rng.random_range(0..5)).into(),
             account,
-            body: Bytes::new(),
-            body_encoding: BodyEncoding::Utf8,
-            content_type: String::new(),
-            extra_headers: Vec::new(),
             ttl,
             send_at,
             attempts: rng.random_range(1..5),
@@ -225,12 +218,10 @@ impl Life {
                 true => OnUnknown::Resend,
                 false => OnUnknown::Fail,
             },
-            webhook: None,
-            metadata: Metadata::new(),
-            trace: None,
-            created_at: now,
-            expires_at: send_at.unwrap_or(now).plus(ttl),
-        }
+            ..Contents::default()
+        };
+        let id = MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number | 1 << 63));
+        contents.accept(id, now, None)
     }
 
     fn begin(&mut self, starts: Vec<Start>) {
@@ -238,14 +229,14 @@ impl Life {
             let (key, agent) = (start.key, start.agent);
             let request = RequestView {
                 method: "MESSAGE",
-                uri: start.message.uri.clone(),
+                uri: start.message.contents.uri.clone(),
                 call_id: String::new(),
                 cseq: 1,
                 headers: HeaderMap::default(),
             };
             let what = What::Sending { request };
             let event = event(&start.message, start.attempt, None, what, self.now);
-            let is_settled = !self.unsettled.contains(&start.message.uri);
+            let is_settled = !self.unsettled.contains(&start.message.contents.uri);
             let early = self.is_well && is_settled && start.may_precede_record;
             let follows = (!early).then_some((key, agent));
             self.gathered.push((record(event, None), follows));
@@ -289,7 +280,7 @@ impl Life {
                 repeated.insert(message.id);
                 continue;
             }
-            let scheduled = message.send_at.is_some_and(|time| time > self.now);
+            let scheduled = message.contents.send_at.is_some_and(|time| time > self.now);
             let kept = Kept {
                 message: message.clone(),
                 status: match scheduled {
@@ -297,7 +288,7 @@ impl Life {
                     false => Status::Queued,
                 },
                 attempt: 0,
-                not_before: message.send_at,
+                not_before: message.contents.send_at,
                 deaths: 0,
             };
             assert!(self.store.insert(message.id, kept).is_none());
@@ -351,9 +342,9 @@ impl Life {
             What::Sending { .. } => {
                 assert_ne!(kept.status, Status::Sending, "begun twice at once");
                 let deaths = kept.deaths;
-                assert!(deaths == 0 || kept.message.on_unknown == OnUnknown::Resend);
+                assert!(deaths == 0 || kept.message.contents.on_unknown == OnUnknown::Resend);
                 assert_eq!(event.attempt, kept.attempt + 1);
-                let most = kept.message.attempts + kept.deaths;
+                let most = kept.message.contents.attempts + kept.deaths;
                 assert!(event.attempt <= most, "attempt {}", event.attempt);
                 assert!(kept.not_before.is_none_or(|time| time <= self.now));
             }
@@ -374,13 +365,16 @@ impl Life {
         self.board.sending(key, clock::now());
         let id = message.id;
         let kept = self.store.get(&id).map(|kept| kept.status);
-        if message.on_unknown == OnUnknown::Fail {
+        if message.contents.on_unknown == OnUnknown::Fail {
             assert_eq!(kept, Some(Status::Sending), "written before it was durable");
         }
-        let to_same = |flight: &Flight| flight.message.uri == message.uri;
+        let to_same = |flight: &Flight| flight.message.contents.uri == message.contents.uri;
         assert!(!self.flights.values().any(to_same), "two in flight");
-        if message.send_at.is_none() {
-            let lane = (message.uri.clone(), message.account.clone());
+        if message.contents.send_at.is_none() {
+            let lane = (
+                message.contents.uri.clone(),
+                message.contents.account.clone(),
+            );
             let newest = self.newest.entry(lane).or_insert(id);
             assert!(id >= *newest, "overtaken");
             *newest = id;
@@ -509,7 +503,7 @@ impl Life {
             return;
         }
         let is_sent = |kept: &&mut Kept| {
-            kept.status == Status::Sending && kept.message.on_unknown == OnUnknown::Resend
+            kept.status == Status::Sending && kept.message.contents.on_unknown == OnUnknown::Resend
         };
         for kept in self.store.values_mut().filter(is_sent) {
             if self.rng.random() {
@@ -527,12 +521,12 @@ impl Life {
             let message = &kept.message;
             let claimed = Claimed {
                 id: message.id,
-                uri: message.uri.clone(),
-                account: message.account.clone(),
+                uri: message.contents.uri.clone(),
+                account: message.contents.account.clone(),
                 status: kept.status,
                 attempt: kept.attempt,
-                attempts: message.attempts,
-                on_unknown: message.on_unknown,
+                attempts: message.contents.attempts,
+                on_unknown: message.contents.on_unknown,
                 not_before: kept.not_before,
                 expires_at: message.expires_at,
             };

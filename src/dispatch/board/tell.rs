@@ -27,13 +27,13 @@ pub(in crate::dispatch) fn event(
         time: now,
         attempt,
         agent: teller.map(|teller| teller.agent.clone()),
-        uri: message.uri.clone(),
+        uri: message.contents.uri.clone(),
         account: teller
             .map(|teller| teller.account.clone())
-            .or_else(|| message.account.clone()),
-        webhook: message.webhook.clone(),
+            .or_else(|| message.contents.account.clone()),
+        webhook: message.contents.webhook.clone(),
         trace: message.trace,
-        metadata: message.metadata.clone(),
+        metadata: message.contents.metadata.clone(),
         what,
     }
 }

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use uuid::Uuid;
 
 use super::super::observer::WaitingFor;
 use super::*;
-use crate::message::{
-    Answer, BodyEncoding, Cause, HeaderMap, Metadata, Originator, Outcome, ResponseView, What,
-};
+use crate::message::{Answer, Cause, Contents, HeaderMap, Originator, Outcome, ResponseView, What};
 use crate::pool::Pool;
 
 const ALICE: &str = "sip:alice@example.com";
@@ -100,25 +97,14 @@ impl Fixture {
 }
 
 fn message(number: u64, account: Option<&str>) -> Message {
-    Message {
-        id: MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number)),
-        target: String::new(),
+    let contents = Contents {
         uri: "sip:bob@example.com".into(),
         account: account.map(Into::into),
-        body: Bytes::new(),
-        body_encoding: BodyEncoding::Utf8,
-        content_type: String::new(),
-        extra_headers: Vec::new(),
         ttl: 3 * SECOND,
-        send_at: None,
-        attempts: 3,
-        on_unknown: OnUnknown::Resend,
-        webhook: None,
-        metadata: Metadata::new(),
-        trace: None,
-        created_at: on_the_wall(),
-        expires_at: on_the_wall().plus(3 * SECOND),
-    }
+        ..Contents::default()
+    };
+    let id = MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number));
+    contents.accept(id, on_the_wall(), None)
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Dispatcher {
                 status: Status::Sending,
                 not_before: None,
             };
-            let uri = &start.message.uri;
+            let uri = &start.message.contents.uri;
             if early && start.may_precede_record && !self.unsettled.contains(uri) {
                 let given = clock::now();
                 self.observer.begun(&record.event, start.since, given);

@@ -18,7 +18,7 @@ use super::connection::Connection;
 use super::record::{Known, KnownMessage};
 use super::rows;
 use super::seats::Seating;
-use crate::message::{Message, MessageId, Status, Timestamp};
+use crate::message::{Message, MessageId, Timestamp};
 use crate::store::{IdempotencyKey, StoreError, Submission, Verdict, codes};
 
 /// What becomes of submissions, and who has to be told.
@@ -214,7 +214,7 @@ pub(super) async fn look(
     submissions: &[&Submission],
 ) -> Result<Taken, StoreError> {
     let messages = submissions.iter().flat_map(|one| &one.messages);
-    let mut lanes: Vec<i64> = messages.map(|m| rows::lane(&m.uri)).collect();
+    let mut lanes: Vec<i64> = messages.map(|m| rows::lane(&m.contents.uri)).collect();
     if lanes.is_empty() {
         return Ok(Taken::new());
     }
@@ -241,11 +241,13 @@ pub(super) async fn look(
 fn places(seating: &Seating, mut taken: Taken, messages: &[&Message]) -> Vec<Place> {
     let me = seating.me();
     let place = |message: &&Message| {
-        *taken.entry(rows::lane(&message.uri)).or_insert_with(|| {
-            let owner = seating.place(message.account.as_deref());
-            let claimed = owner == me;
-            Place { owner, claimed }
-        })
+        *taken
+            .entry(rows::lane(&message.contents.uri))
+            .or_insert_with(|| {
+                let owner = seating.place(message.contents.account.as_deref());
+                let claimed = owner == me;
+                Place { owner, claimed }
+            })
     };
     messages.iter().map(place).collect()
 }
@@ -292,12 +294,11 @@ const INSERT_STATES: &str = "INSERT INTO states (id, lane, owner, claimed, statu
      FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::bool[], $5::int2[]) \
      WITH ORDINALITY AS u (id, lane, owner, claimed, status, place) ORDER BY place \
      ON CONFLICT DO NOTHING";
-const INSERT_CONTENTS: &str = "INSERT INTO messages (id, target, uri, account, content_type, ttl, \
-     send_at, attempts, on_unknown, webhook, created_at, expires_at, extra_headers, metadata, \
-     body_encoding, body, trace) \
-     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], \
-     $6::int8[], $7::int8[], $8::int4[], $9::int2[], $10::text[], $11::int8[], $12::int8[], \
-     $13::text[], $14::text[], $15::int2[], $16::bytea[], $17::text[]) ON CONFLICT DO NOTHING";
+const INSERT_CONTENTS: &str = "INSERT INTO messages (id, uri, account, send_at, attempts, \
+     on_unknown, contents, body, trace, created_at, expires_at) \
+     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int8[], $5::int4[], \
+     $6::int2[], $7::text[], $8::bytea[], $9::text[], $10::int8[], $11::int8[]) \
+     ON CONFLICT DO NOTHING";
 
 async fn insert_states(
     connection: &Connection,
@@ -306,10 +307,16 @@ async fn insert_states(
     places: &[Place],
 ) -> Result<(), StoreError> {
     let statement = connection.prepare(INSERT_STATES).await?;
-    let lanes: Vec<i64> = messages.iter().map(|m| rows::lane(&m.uri)).collect();
+    let lanes: Vec<i64> = messages
+        .iter()
+        .map(|m| rows::lane(&m.contents.uri))
+        .collect();
     let owners: Vec<i64> = places.iter().map(|place| place.owner).collect();
     let claimed: Vec<bool> = places.iter().map(|place| place.claimed).collect();
-    let statuses: Vec<i16> = messages.iter().map(|m| status(m)).collect();
+    let statuses: Vec<i16> = messages
+        .iter()
+        .map(|m| codes::status_number(m.first_status()))
+        .collect();
     let columns: [Column<'_>; 5] = [&ids, &lanes, &owners, &claimed, &statuses];
     connection.client().execute(&statement, &columns).await?;
     Ok(())
@@ -322,26 +329,21 @@ async fn insert_contents(
 ) -> Result<(), StoreError> {
     let statement = connection.prepare(INSERT_CONTENTS).await?;
     let millis = |time: Option<Timestamp>| time.map(Timestamp::as_millis);
-    let columns: [Column<'_>; 17] = [
+    let attempts = |attempts: u32| i32::try_from(attempts).unwrap_or(i32::MAX);
+    let columns: [Column<'_>; 11] = [
         &ids,
-        &column(messages, |m| m.target.as_str()),
-        &column(messages, |m| &*m.uri),
-        &column(messages, |m| m.account.as_deref()),
-        &column(messages, |m| m.content_type.as_str()),
+        &column(messages, |m| &*m.contents.uri),
+        &column(messages, |m| m.contents.account.as_deref()),
+        &column(messages, |m| millis(m.contents.send_at)),
+        &column(messages, |m| attempts(m.contents.attempts)),
         &column(messages, |m| {
-            i64::try_from(m.ttl.as_millis()).unwrap_or(i64::MAX)
+            codes::on_unknown_number(m.contents.on_unknown)
         }),
-        &column(messages, |m| millis(m.send_at)),
-        &column(messages, |m| i32::try_from(m.attempts).unwrap_or(i32::MAX)),
-        &column(messages, |m| codes::on_unknown_number(m.on_unknown)),
-        &column(messages, |m| m.webhook.as_deref()),
+        &column(messages, |m| codes::contents_text(&m.contents)),
+        &column(messages, |m| &*m.contents.body),
+        &column(messages, |m| codes::trace_text(m.trace)),
         &column(messages, |m| m.created_at.as_millis()),
         &column(messages, |m| m.expires_at.as_millis()),
-        &column(messages, |m| codes::headers_text(&m.extra_headers)),
-        &column(messages, |m| codes::metadata_text(&m.metadata)),
-        &column(messages, |m| codes::encoding_number(m.body_encoding)),
-        &column(messages, |m| &*m.body),
-        &column(messages, |m| codes::trace_text(m.trace)),
     ];
     connection.client().execute(&statement, &columns).await?;
     Ok(())
@@ -349,11 +351,4 @@ async fn insert_contents(
 
 fn column<'m, T>(messages: &[&'m Message], of: impl Fn(&'m Message) -> T) -> Vec<T> {
     messages.iter().map(|message| of(message)).collect()
-}
-
-fn status(message: &Message) -> i16 {
-    codes::status_number(match message.send_at {
-        Some(at) if at > message.created_at => Status::Scheduled,
-        _ => Status::Queued,
-    })
 }

@@ -150,7 +150,8 @@ fn stored(row: &Row, epoch: u64) -> Result<Stored, StoreError> {
     let has_ended = completed_at.is_some() && row.try_get::<_, Option<i64>>(event)?.is_some();
     let message = rows::message(row)?;
     // The newest event is of the account of the attempt before it.
-    let account = rows::optional_shared(row, event + 4)?.or_else(|| message.account.clone());
+    let account =
+        rows::optional_shared(row, event + 4)?.or_else(|| message.contents.account.clone());
     Ok(Stored {
         message: Arc::new(message),
         account,

@@ -1,26 +1,24 @@
 //! Messages and events as rows, and back.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::message::{Event, Message, MessageId, Timestamp, Trace};
+use crate::message::{Contents, Event, Message, MessageId, Timestamp, Trace};
 use crate::store::{Claimed, Logged, StoreError, codes};
 
 /// The columns that [`message`] reads, in its order, of the row `m` in `messages`.
 macro_rules! message_columns {
     () => {
-        "m.id, m.target, m.uri, m.account, m.body, m.body_encoding, m.content_type, \
-         m.extra_headers, m.ttl, m.send_at, m.attempts, m.on_unknown, m.webhook, m.metadata, \
-         m.created_at, m.expires_at, m.trace"
+        "m.id, m.uri, m.account, m.send_at, m.attempts, m.on_unknown, m.contents, m.body, \
+         m.trace, m.created_at, m.expires_at"
     };
 }
 /// How many those are.
-pub(super) const MESSAGE_COLUMNS: usize = 17;
+pub(super) const MESSAGE_COLUMNS: usize = 11;
 
 /// The columns that [`logged`] reads, in its order, of the row `e` in `events`.
 macro_rules! event_columns {
@@ -82,27 +80,23 @@ pub(super) fn count(row: &Row, at: usize) -> Result<u32, StoreError> {
 
 /// Reads the columns of [`message_columns`].
 pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
-    let body: Option<&[u8]> = row.try_get(4)?;
-    let ttl: i64 = row.try_get(8)?;
+    let contents = codes::contents(row.try_get(6)?);
+    let body: Option<&[u8]> = row.try_get(7)?;
     Ok(Message {
         id: id(row, 0)?,
-        target: row.try_get(1)?,
-        uri: shared(row, 2)?,
-        account: optional_shared(row, 3)?,
-        // Empty when it was discarded.
-        body: body.map(Bytes::copy_from_slice).unwrap_or_default(),
-        body_encoding: codes::encoding(row.try_get(5)?).ok_or_else(|| strange("body_encoding"))?,
-        content_type: row.try_get(6)?,
-        extra_headers: codes::headers(row.try_get(7)?).ok_or_else(|| strange("extra_headers"))?,
-        ttl: Duration::from_millis(u64::try_from(ttl).unwrap_or(0)),
-        send_at: optional_time(row, 9)?,
-        attempts: count(row, 10)?,
-        on_unknown: codes::on_unknown(row.try_get(11)?).ok_or_else(|| strange("on_unknown"))?,
-        webhook: optional_shared(row, 12)?,
-        metadata: codes::metadata(row.try_get(13)?).ok_or_else(|| strange("metadata"))?,
-        trace: trace(row, 16)?,
-        created_at: time(row, 14)?,
-        expires_at: time(row, 15)?,
+        contents: Contents {
+            uri: shared(row, 1)?,
+            account: optional_shared(row, 2)?,
+            send_at: optional_time(row, 3)?,
+            attempts: count(row, 4)?,
+            on_unknown: codes::on_unknown(row.try_get(5)?).ok_or_else(|| strange("on_unknown"))?,
+            // Empty when it was discarded.
+            body: body.map(Bytes::copy_from_slice).unwrap_or_default(),
+            ..contents.ok_or_else(|| strange("contents"))?
+        },
+        trace: trace(row, 8)?,
+        created_at: time(row, 9)?,
+        expires_at: time(row, 10)?,
     })
 }
 

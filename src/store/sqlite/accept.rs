@@ -8,7 +8,7 @@ use rusqlite::{CachedStatement, OptionalExtension as _};
 use super::rows;
 use super::states::{State, States};
 use super::turn::{Fresh, Turn};
-use crate::message::{Message, MessageId, Status, Timestamp};
+use crate::message::{Message, MessageId, Timestamp};
 use crate::store::{IdempotencyKey, StoreError, Submission, Verdict};
 
 pub(super) fn accept(
@@ -92,10 +92,7 @@ fn take_number(
     states: &mut States<'_>,
     message: &Message,
 ) -> Result<Option<i64>, StoreError> {
-    let status = match message.send_at {
-        Some(at) if at > message.created_at => Status::Scheduled,
-        _ => Status::Queued,
-    };
+    let status = message.first_status();
     let number = turn.positions.last_message + 1;
     if turn.positions.highest < Some(message.id) {
         turn.positions.highest = Some(message.id);
@@ -119,33 +116,27 @@ impl<'c> Insert<'c> {
         Ok(Self {
             states: States::prepare(turn)?,
             message: turn.prepare(
-                "INSERT INTO messages (number, target, uri, account, content_type, ttl, send_at, \
-                 attempts, on_unknown, webhook, created_at, expires_at, extra_headers, metadata, \
-                 body_encoding, body, trace) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
-                 ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                "INSERT INTO messages (number, uri, account, send_at, attempts, on_unknown, \
+                 contents, created_at, expires_at, trace, body) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?,
         })
     }
 
     fn message(&mut self, number: i64, message: &Message) -> Result<(), StoreError> {
+        let contents = &message.contents;
         self.message.execute(params![
             number,
-            message.target,
-            &*message.uri,
-            message.account.as_deref(),
-            message.content_type,
-            i64::try_from(message.ttl.as_millis()).unwrap_or(i64::MAX),
-            message.send_at.map(Timestamp::as_millis),
-            message.attempts,
-            rows::on_unknown_number(message.on_unknown),
-            message.webhook.as_deref(),
+            &*contents.uri,
+            contents.account.as_deref(),
+            contents.send_at.map(Timestamp::as_millis),
+            contents.attempts,
+            rows::on_unknown_number(contents.on_unknown),
+            rows::contents_text(contents),
             message.created_at.as_millis(),
             message.expires_at.as_millis(),
-            rows::headers_text(&message.extra_headers),
-            rows::metadata_text(&message.metadata),
-            rows::encoding_number(message.body_encoding),
-            &*message.body,
             rows::trace_text(message.trace),
+            &*contents.body,
         ])?;
         Ok(())
     }

@@ -446,10 +446,7 @@ mod tests {
     }
 
     fn careful(number: u64) -> Message {
-        Message {
-            on_unknown: OnUnknown::Fail,
-            ..message(number)
-        }
+        message(number).with(|contents| contents.on_unknown = OnUnknown::Fail)
     }
 
     #[tokio::test]
@@ -457,10 +454,7 @@ mod tests {
         let folder = Folder::new();
         let (path, copy) = (folder.path("a.db"), folder.path("copy.db"));
         let store = folder.open("a.db");
-        let later = |number| Message {
-            send_at: Some(at(9_000)),
-            ..careful(number)
-        };
+        let later = |number| careful(number).with(|contents| contents.send_at = Some(at(9_000)));
         let messages = vec![
             message(1),
             careful(2),

@@ -96,7 +96,7 @@ fn passes(filter: &MessageFilter, row: &Row<'_>) -> Result<bool, Error> {
         return Ok(false);
     }
     if let Some(uri) = &filter.uri
-        && row.get_ref(2)?.as_str()? != &**uri
+        && row.get_ref(rows::URI)?.as_str()? != &**uri
     {
         return Ok(false);
     }
@@ -109,7 +109,7 @@ fn account<'r>(row: &'r Row<'_>) -> Result<Option<&'r str>, Error> {
     let newest = row.get_ref(NEWEST_EVENT + 4)?.as_str_or_null()?;
     match newest {
         Some(account) => Ok(Some(account)),
-        None => Ok(row.get_ref(3)?.as_str_or_null()?),
+        None => Ok(row.get_ref(rows::ACCOUNT)?.as_str_or_null()?),
     }
 }
 

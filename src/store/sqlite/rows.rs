@@ -1,26 +1,26 @@
 //! Messages and events as rows, and back.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::types::Type;
 use rusqlite::{Error, Row};
 
 use crate::message::{
-    BodyEncoding, Event, EventKind, Header, Message, MessageId, Metadata, OnUnknown, Status,
-    Timestamp, Trace,
+    Contents, Event, EventKind, Message, MessageId, OnUnknown, Status, Timestamp, Trace,
 };
-pub(super) use crate::store::codes::{headers_text, metadata_text, trace_text};
+pub(super) use crate::store::codes::{contents_text, trace_text};
 use crate::store::{Claimed, Logged, codes};
 
 /// The columns that [`message`] reads, in its order: `s` is the row in `states`, `m` that in
 /// `messages`.
-pub(super) const MESSAGE: &str = "s.id, m.target, m.uri, m.account, m.body, m.body_encoding, \
-     m.content_type, m.extra_headers, m.ttl, m.send_at, m.attempts, m.on_unknown, m.webhook, \
-     m.metadata, m.created_at, m.expires_at, m.trace";
+pub(super) const MESSAGE: &str = "s.id, m.uri, m.account, m.send_at, m.attempts, m.on_unknown, \
+     m.contents, m.body, m.trace, m.created_at, m.expires_at";
 /// How many those are.
-pub(super) const MESSAGE_COLUMNS: usize = 17;
+pub(super) const MESSAGE_COLUMNS: usize = 11;
+/// Which of them are the URI and the account.
+pub(super) const URI: usize = 1;
+pub(super) const ACCOUNT: usize = 2;
 
 /// The columns that [`logged`] reads, in its order: `e` is the row in `events`.
 pub(super) const LOGGED: &str =
@@ -40,10 +40,6 @@ pub(super) fn kind_number(kind: EventKind) -> i64 {
 
 pub(super) fn kind(row: &Row<'_>, at: usize) -> Result<EventKind, Error> {
     codes::kind(row.get(at)?).ok_or_else(|| strange(at, "kind"))
-}
-
-pub(super) fn encoding_number(encoding: BodyEncoding) -> i64 {
-    i64::from(codes::encoding_number(encoding))
 }
 
 pub(super) fn on_unknown_number(on_unknown: OnUnknown) -> i64 {
@@ -87,25 +83,21 @@ pub(super) fn optional_shared(row: &Row<'_>, at: usize) -> Result<Option<Arc<str
 
 /// Reads the columns of [`MESSAGE`].
 pub(super) fn message(row: &Row<'_>) -> Result<Message, Error> {
-    let body_encoding = codes::encoding(row.get(5)?).ok_or_else(|| strange(5, "body_encoding"))?;
+    let contents = codes::contents(row.get_ref(6)?.as_str()?);
     Ok(Message {
         id: id(row, 0)?,
-        target: row.get(1)?,
-        uri: shared(row, 2)?,
-        account: optional_shared(row, 3)?,
-        body: body(row, 4)?,
-        body_encoding,
-        content_type: row.get(6)?,
-        extra_headers: headers(row, 7)?,
-        ttl: Duration::from_millis(row.get(8)?),
-        send_at: optional_time(row, 9)?,
-        attempts: row.get(10)?,
-        on_unknown: on_unknown(row, 11)?,
-        webhook: optional_shared(row, 12)?,
-        metadata: metadata(row, 13)?,
-        trace: trace(row, 16)?,
-        created_at: time(row, 14)?,
-        expires_at: time(row, 15)?,
+        contents: Contents {
+            uri: shared(row, URI)?,
+            account: optional_shared(row, ACCOUNT)?,
+            send_at: optional_time(row, 3)?,
+            attempts: row.get(4)?,
+            on_unknown: on_unknown(row, 5)?,
+            body: body(row, 7)?,
+            ..contents.ok_or_else(|| strange(6, "contents"))?
+        },
+        trace: trace(row, 8)?,
+        created_at: time(row, 9)?,
+        expires_at: time(row, 10)?,
     })
 }
 
@@ -141,16 +133,6 @@ pub(super) fn logged(row: &Row<'_>, from: usize, epoch: u64) -> Result<Logged, E
         webhook: optional_shared(row, from + 6)?,
         json: json.into(),
     })
-}
-
-fn headers(row: &Row<'_>, at: usize) -> Result<Vec<Header>, Error> {
-    let headers = codes::headers(row.get_ref(at)?.as_str_or_null()?);
-    headers.ok_or_else(|| strange(at, "extra_headers"))
-}
-
-fn metadata(row: &Row<'_>, at: usize) -> Result<Metadata, Error> {
-    let metadata = codes::metadata(row.get_ref(at)?.as_str_or_null()?);
-    metadata.ok_or_else(|| strange(at, "metadata"))
 }
 
 pub(super) fn trace(row: &Row<'_>, at: usize) -> Result<Option<Trace>, Error> {

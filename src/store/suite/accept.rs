@@ -8,20 +8,21 @@ use bytes::Bytes;
 
 use super::Bed;
 use super::samples::{
-    ALICE, accept, at, failed, finish, id, keyed, listed, message, reopen, sending, submission,
-    succeeded,
+    ALICE, BOB, accept, at, failed, finish, id, keyed, listed, message, reopen, sending,
+    submission, succeeded,
 };
-use crate::message::{BodyEncoding, Header, Message, OnUnknown, Status, Trace};
+use crate::message::{BodyEncoding, Contents, Header, OnUnknown, Status, Trace};
 use crate::store::{MessageFilter, Recorded, Store, Verdict};
 
 pub(crate) async fn a_message_is_read_back_whole(bed: &dyn Bed) {
     let store = bed.open();
-    let full = Message {
+    let contents = Contents {
         target: "Bob Ünicode".to_owned(),
+        uri: BOB.into(),
         account: Some(ALICE.into()),
         body: Bytes::from_static(b"\0\xff binary"),
         body_encoding: BodyEncoding::Base64,
-        content_type: "application/octet-stream".to_owned(),
+        content_type: "application/octet-stream".into(),
         extra_headers: vec![
             Header::parse("X-Foo: \"quoted\", Grüße").unwrap(),
             Header::parse("X-Foo:").unwrap(),
@@ -32,13 +33,10 @@ pub(crate) async fn a_message_is_read_back_whole(bed: &dyn Bed) {
         on_unknown: OnUnknown::Fail,
         webhook: Some("https://app.example/hook".into()),
         metadata: BTreeMap::from([("order".to_owned(), "\u{0} 42 \"'".to_owned())]),
-        trace: Trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
-        ..message(2)
     };
-    let plain = Message {
-        body: Bytes::new(),
-        ..message(1)
-    };
+    let trace = Trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let full = contents.accept(id(2), at(2), trace);
+    let plain = message(1).with(|contents| contents.body = Bytes::new());
     let messages = vec![plain.clone(), full.clone()];
     let verdicts = store.accept(vec![submission(messages)]).await.unwrap();
     assert_eq!(verdicts, [Verdict::Accepted]);

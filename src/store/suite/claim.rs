@@ -4,17 +4,16 @@ use super::Bed;
 use super::samples::{
     ALICE, accept, at, deferred, finish, id, message, reopen, sending, submission,
 };
-use crate::message::{Message, OnUnknown, Status};
+use crate::message::{OnUnknown, Status};
 use crate::store::Verdict;
 
 pub(crate) async fn what_was_left_is_handed_out_once_oldest_first(bed: &dyn Bed) {
     let store = bed.open();
-    let scheduled = Message {
-        send_at: Some(at(90_000)),
-        account: Some(ALICE.into()),
-        on_unknown: OnUnknown::Fail,
-        ..message(5)
-    };
+    let scheduled = message(5).with(|contents| {
+        contents.send_at = Some(at(90_000));
+        contents.account = Some(ALICE.into());
+        contents.on_unknown = OnUnknown::Fail;
+    });
     accept(&store, 1..=4).await;
     store
         .accept(vec![submission(vec![scheduled.clone()])])
@@ -29,10 +28,7 @@ pub(crate) async fn what_was_left_is_handed_out_once_oldest_first(bed: &dyn Bed)
     store.record(records.into()).await.unwrap();
 
     let store = reopen(bed, store).await;
-    let elsewhere = Message {
-        uri: "sip:carol@example.com".into(),
-        ..message(6)
-    };
+    let elsewhere = message(6).with(|contents| contents.uri = "sip:carol@example.com".into());
     let new = vec![submission(vec![elsewhere])];
     assert_eq!(store.accept(new).await.unwrap(), [Verdict::Accepted]);
     let mut claimed = Vec::new();
@@ -56,8 +52,8 @@ pub(crate) async fn what_was_left_is_handed_out_once_oldest_first(bed: &dyn Bed)
     assert_eq!((later.status, later.attempt), (Status::Scheduled, 0));
     assert_eq!(later.not_before, Some(at(90_000)));
     assert_eq!(later.on_unknown, OnUnknown::Fail);
-    assert_eq!(later.uri, scheduled.uri);
-    assert_eq!(later.account, scheduled.account);
+    assert_eq!(later.uri, scheduled.contents.uri);
+    assert_eq!(later.account, scheduled.contents.account);
     assert_eq!(later.expires_at, scheduled.expires_at);
     store.close().await.unwrap();
 }

@@ -38,9 +38,9 @@ pub(crate) async fn messages_are_listed_newest_first(bed: &dyn Bed) {
 pub(crate) async fn lists_are_filtered(bed: &dyn Bed) {
     let store = bed.open();
     let mut special = message(6);
-    special.uri = "sip:carol@example.com".into();
-    special.account = Some(ALICE.into());
-    special.send_at = Some(at(50_000));
+    special.contents.uri = "sip:carol@example.com".into();
+    special.contents.account = Some(ALICE.into());
+    special.contents.send_at = Some(at(50_000));
     accept(&store, 1..=5).await;
     store.accept(vec![submission(vec![special])]).await.unwrap();
     finish(&store, [1, 3]).await;
@@ -98,12 +98,12 @@ pub(crate) async fn a_page_of_messages_stays_below_4_mib(bed: &dyn Bed) {
         let text = "x".repeat(MUCH);
         match number % 4 {
             // In JSON this is six times as long.
-            0 => large.body = "\u{1}".repeat(MUCH).into(),
-            1 => large.metadata = [("key".to_owned(), "\"".repeat(MUCH))].into(),
-            2 => large.target = text,
+            0 => large.contents.body = "\u{1}".repeat(MUCH).into(),
+            1 => large.contents.metadata = [("key".to_owned(), "\"".repeat(MUCH))].into(),
+            2 => large.contents.target = text,
             _ => {
                 let name = "X-Much".to_owned();
-                large.extra_headers = vec![Header { name, value: text }];
+                large.contents.extra_headers = vec![Header { name, value: text }];
             }
         }
         store.accept(vec![submission(vec![large])]).await.unwrap();
@@ -116,13 +116,15 @@ pub(crate) async fn a_page_of_messages_stays_below_4_mib(bed: &dyn Bed) {
         let filter = MessageFilter::default();
         let page = store.messages(filter, before, 500).await.unwrap();
         let json = page.messages.iter().map(|stored| {
-            let body = stored.message.body_text();
-            let headers = stored.message.extra_headers.iter();
+            let body = stored.message.contents.body_text();
+            let headers = stored.message.contents.extra_headers.iter();
             let headers = headers.map(|header| header.value.len()).sum::<usize>();
-            let metadata = serde_json::to_vec(&stored.message.metadata).unwrap().len();
+            let metadata = serde_json::to_vec(&stored.message.contents.metadata)
+                .unwrap()
+                .len();
             let body = serde_json::to_vec(&body).unwrap().len();
             let result = stored.result.as_ref().unwrap().json.len();
-            stored.message.target.len() + body + headers + metadata + result
+            stored.message.contents.target.len() + body + headers + metadata + result
         });
         assert!(json.sum::<usize>() < PAGE);
         all.extend(page.messages.iter().map(|stored| stored.message.id));
@@ -140,7 +142,7 @@ pub(crate) async fn a_page_of_messages_stays_below_4_mib(bed: &dyn Bed) {
 pub(crate) async fn a_message_is_listed_by_the_account_that_sent_it(bed: &dyn Bed) {
     let mut store = bed.open();
     let mut named = message(5);
-    named.account = Some(BOB.into());
+    named.contents.account = Some(BOB.into());
     accept(&store, 1..=4).await;
     store.accept(vec![submission(vec![named])]).await.unwrap();
     // 1 is sent, 2 waits to be sent again, 3 has ended and nobody sent it, 4 was never begun.

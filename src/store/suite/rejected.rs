@@ -10,10 +10,7 @@ use crate::message::{Message, MessageId};
 use crate::store::{EventFilter, Record, Recorded, Reply, Store, StoreError, Submission, Verdict};
 
 fn refused(number: u64) -> Message {
-    Message {
-        target: REFUSED.to_owned(),
-        ..message(number)
-    }
+    message(number).with(|contents| contents.uri = REFUSED.into())
 }
 
 fn refused_record(mut record: Record) -> Record {
@@ -111,7 +108,7 @@ type Asked = (
 pub(crate) async fn what_is_rejected_harms_only_what_brought_it(bed: &dyn Bed) {
     use rand::SeedableRng as _;
     let store = bed.open();
-    bed.refuse("messages", "target");
+    bed.refuse("messages", "uri");
     bed.refuse("events", "uri");
     for seed in 0..6 {
         let mut history = History {
@@ -187,7 +184,7 @@ fn of_record(recorded: &Recorded) -> Expected {
 
 pub(crate) async fn a_rejected_key_belongs_to_the_next_who_brings_it(bed: &dyn Bed) {
     let store = bed.open();
-    bed.refuse("messages", "target");
+    bed.refuse("messages", "uri");
     let submissions = vec![
         keyed("app", "k", 1, vec![message(1), refused(2)]),
         keyed("app", "k", 2, vec![message(3)]),

@@ -99,8 +99,8 @@ pub(crate) async fn bodies_are_discarded_once_a_message_ended(bed: &dyn Bed) {
     let store = reopen(bed, store).await;
     for (number, kept) in [(1, false), (2, false), (3, true), (4, false)] {
         let stored = store.message(id(number)).await.unwrap().unwrap();
-        assert_eq!(!stored.message.body.is_empty(), kept, "{number}");
-        assert_eq!(stored.message.target, "bob");
+        assert_eq!(!stored.message.contents.body.is_empty(), kept, "{number}");
+        assert_eq!(stored.message.contents.target, "bob");
     }
     store.claim(10).await.unwrap();
     finish(&store, [3]).await;
@@ -129,7 +129,7 @@ pub(crate) async fn a_step_changes_no_more_rows_than_it_was_told_to(bed: &dyn Be
     let bodies = async || {
         let page = store.messages(MessageFilter::default(), None, MESSAGES);
         let messages = page.await.unwrap().messages;
-        let with_body = |stored: &&Stored| !stored.message.body.is_empty();
+        let with_body = |stored: &&Stored| !stored.message.contents.body.is_empty();
         (messages.len(), messages.iter().filter(with_body).count())
     };
 

@@ -1,15 +1,14 @@
 //! Messages, records and questions that the behaviours are told with.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
 use super::Bed;
 use crate::message::{
-    BodyEncoding, Cause, Event, HeaderMap, Message, MessageId, Metadata, OnUnknown, Originator,
-    RequestView, ResponseView, Status, Timestamp, What,
+    Cause, Contents, Event, HeaderMap, Message, MessageId, Metadata, Originator, RequestView,
+    ResponseView, Status, Timestamp, What,
 };
 use crate::store::{
     EventFilter, IdempotencyKey, Logged, MessageFilter, Record, Recorded, Store, Submission,
@@ -32,25 +31,13 @@ pub(crate) fn id(number: u64) -> MessageId {
 /// A message to Bob, created so many milliseconds after the fixed time as its number says.
 pub(crate) fn message(number: u64) -> Message {
     let created_at = at(i64::try_from(number).unwrap());
-    Message {
-        id: id(number),
+    let contents = Contents {
         target: "bob".to_owned(),
         uri: BOB.into(),
-        account: None,
         body: Bytes::from(format!("Hello for the {number}th time!")),
-        body_encoding: BodyEncoding::Utf8,
-        content_type: "text/plain".to_owned(),
-        extra_headers: Vec::new(),
-        ttl: Duration::from_secs(3_600),
-        send_at: None,
-        attempts: 3,
-        on_unknown: OnUnknown::Resend,
-        webhook: None,
-        metadata: Metadata::new(),
-        trace: None,
-        created_at,
-        expires_at: created_at.plus(Duration::from_secs(3_600)),
-    }
+        ..Contents::default()
+    };
+    contents.accept(id(number), created_at, None)
 }
 
 pub(crate) fn submission(messages: Vec<Message>) -> Submission {

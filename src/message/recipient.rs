@@ -1,8 +1,6 @@
-//! What a draft must know of accounts and addresses, without knowing how SIP writes them.
+//! Whom a message goes to, and as whom.
 
 use std::sync::Arc;
-
-use super::header::Header;
 
 /// Whom a message goes to, and as whom.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -33,18 +31,4 @@ pub enum AddressError {
     /// `from` is not an account of ours.
     #[error("{0}")]
     From(String),
-}
-
-/// Turns what a client writes into a [`Recipient`]. The side that speaks SIP provides it.
-pub trait Addressing: Send + Sync {
-    /// Normalizes `target`; `from`, when given, must be a configured account. A bare user name
-    /// takes the domain of `from`, else that of the first account.
-    fn resolve(&self, target: &str, from: Option<&str>) -> Result<Recipient, AddressError>;
-
-    /// How large the body may be of a message to `recipient` with these headers; where any account
-    /// may send it, for the one with the least room.
-    fn body_room(&self, recipient: &Recipient, headers: &[Header], content_type: &str) -> BodyRoom;
-
-    /// The account of this address, in the spelling of the configuration.
-    fn account(&self, from: &str) -> Option<Arc<str>>;
 }
