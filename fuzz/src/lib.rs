@@ -29,7 +29,7 @@ pub fn message(frame: &[u8]) {
         let text = parse::text(value);
         assert!(!text.contains(['\r', '\n']));
         let _ = headers::Via::parse(value);
-        let _ = headers::via::branch(value);
+        let _ = headers::via_branch(value);
         let _ = headers::CSeq::parse(value);
         let _ = headers::retry_after(&text);
         let _ = headers::NameAddr::parse(&text).and_then(|address| address.tag());

@@ -121,7 +121,7 @@ fn identity(config: &Config, account: &Account, number: u32) -> Identity {
     };
     let address = format!("<{}>", account.uri.as_str());
     let from = match &account.display_name {
-        Some(name) => format!("{} {address}", sip::headers::name_addr::quote(name)),
+        Some(name) => format!("{} {address}", sip::headers::quote(name)),
         None => address,
     };
     Identity {

@@ -3,8 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use crate::sip::headers::Contact;
-use crate::sip::headers::params::param;
+use crate::sip::headers::{Contact, param};
 use crate::sip::uri::Uri;
 
 use super::ConnectionId;

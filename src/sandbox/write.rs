@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use crate::sip::StatusCode;
-use crate::sip::headers::NameAddr;
-use crate::sip::headers::params::find_outside;
+use crate::sip::headers::{NameAddr, find_outside};
 use crate::sip::parse::{Message, StartLine};
 use crate::sip::uri::Uri;
 

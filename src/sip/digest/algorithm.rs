@@ -1,7 +1,9 @@
-//! Hash functions, and the two ways digest uses each.
+//! Hash functions, and the formula of RFC 7616 §3.4.1 that uses them.
 
 use md5::{Digest, Md5};
 use sha2::{Sha256, Sha512_256};
+
+use super::challenge::Qop;
 
 /// A hash function of RFC 7616 §3.3, the weakest first.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -138,5 +140,65 @@ impl Hex {
 impl std::fmt::Debug for Hex {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Hex({} digits)", self.length)
+    }
+}
+
+/// What of a request is signed.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed<'a> {
+    /// As it stands in the request line.
+    pub method: &'a str,
+    /// The Request-URI, as its bytes stand in the request line.
+    pub uri: &'a str,
+    /// The whole body; empty when there is none.
+    pub body: &'a [u8],
+}
+
+/// What makes one answer differ from another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Once<'a> {
+    /// From the challenge.
+    pub nonce: &'a [u8],
+    /// How many requests were signed with this nonce, this one included, in eight hexadecimal
+    /// digits: servers compare the text.
+    pub nonce_count: &'a [u8],
+    /// The client's.
+    pub cnonce: &'a [u8],
+}
+
+/// Computes the `response` parameter.
+///
+/// ```text
+/// response = H( H(A1) : nonce : nc : cnonce : qop : H(A2) )     RFC 7616 §3.4.1
+/// A1       = username : realm : password                        RFC 7616 §3.4.2
+/// A1       = H( that ) : nonce : cnonce                         the same, with -sess
+/// A2       = method : uri                                       RFC 7616 §3.4.3
+/// A2       = method : uri : H(body)                             the same, with auth-int
+/// response = H( H(A1) : nonce : H(A2) )                         without qop, RFC 2617 §3.2.2.1
+/// ```
+pub(super) fn response(
+    algorithm: Algorithm,
+    ha1: &Hex,
+    qop: Option<Qop>,
+    once: Once<'_>,
+    signed: Signed<'_>,
+) -> Hex {
+    let hash = algorithm.hash;
+    let a1 = match algorithm.session {
+        false => *ha1,
+        true => hash.of(&[ha1.as_bytes(), once.nonce, once.cnonce]),
+    };
+    let (method, uri) = (signed.method.as_bytes(), signed.uri.as_bytes());
+    let a2 = match qop {
+        None | Some(Qop::Auth) => hash.of(&[method, uri]),
+        Some(Qop::AuthInt) => hash.of(&[method, uri, hash.of(&[signed.body]).as_bytes()]),
+    };
+    let (a1, a2) = (a1.as_bytes(), a2.as_bytes());
+    match qop {
+        None => hash.of(&[a1, once.nonce, a2]),
+        Some(qop) => {
+            let qop = qop.as_str().as_bytes();
+            hash.of(&[a1, once.nonce, once.nonce_count, once.cnonce, qop, a2])
+        }
     }
 }

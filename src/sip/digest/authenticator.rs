@@ -20,7 +20,7 @@
 //! their nonces without a word. Whatever a server says, a request is signed a bounded number of
 //! times.
 //!
-//! Which realms are answered at all is said in `realms`: nothing is remembered of the others, and
+//! Which realms are answered at all is decided in `choice`: nothing is remembered of the others, and
 //! so nothing is signed ahead for them.
 //!
 //! Signed ahead is what falls into the same protection space. For a proxy that is every request
@@ -28,15 +28,11 @@
 //! registrars are seldom the same server as the one that takes messages, and their answers are
 //! nothing to show to recipients.
 
-use super::algorithm::{Hash, Hex};
-use super::challenge::Challenge;
-use super::choice::Choice;
+use super::algorithm::{self, Hash, Hex, Once, Signed};
+use super::challenge::{self, Challenge, push_quoted};
+use super::choice::{Choice, Realms, Refusal, Scope};
 use super::credentials::Credentials;
-use super::realms::Realms;
-use super::refusal::Refusal;
-use super::response::{Once, Signed};
 use super::rounds::{Rounds, Signature};
-use super::{params, response};
 
 /// How many protection spaces are remembered; the one unused for longest is forgotten.
 const MAX_SPACES: usize = 16;
@@ -54,17 +50,6 @@ pub struct Authenticator {
     ha1: Vec<(Hash, Vec<u8>, Hex)>,
     /// The next id of a space.
     next_id: u32,
-}
-
-/// Where credentials are valid (RFC 3261 §22.1: a realm, and who asks).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Scope {
-    /// `Proxy-Authenticate`: everything passes there.
-    Proxy,
-    /// `WWW-Authenticate` on a REGISTER.
-    Registrar,
-    /// `WWW-Authenticate` on anything else: the host of the Request-URI.
-    Host(String),
 }
 
 /// What a server or proxy wants for a realm.
@@ -237,7 +222,7 @@ impl Authenticator {
     }
 
     fn take_next_nonce(&mut self, rounds: &Rounds, value: &[u8], wanted: fn(&Scope) -> bool) {
-        let params = params::parse(value);
+        let params = challenge::parse_params(value);
         let Some(nonce) = params.iter().find_map(|params| params.find("nextnonce")) else {
             return;
         };
@@ -287,7 +272,7 @@ impl Space {
             nonce_count: nonce_count.as_bytes(),
             cnonce: cnonce.as_bytes(),
         };
-        let response = response::response(challenge.algorithm, ha1, challenge.qop, once, signed);
+        let response = algorithm::response(challenge.algorithm, ha1, challenge.qop, once, signed);
 
         out.extend_from_slice(match self.scope {
             Scope::Proxy => b"Proxy-Authorization: Digest username=",
@@ -346,22 +331,13 @@ fn scope_of_server(signed: Signed<'_>) -> Scope {
 }
 
 fn push_username(out: &mut Vec<u8>, username: &str, challenge: &Challenge) {
-    match challenge.userhash {
-        false => params::push_quoted(out, username.as_bytes()),
-        true => {
-            let hash = challenge
-                .algorithm
-                .hash
-                .of(&[username.as_bytes(), &challenge.realm]);
-            params::push_quoted(out, hash.as_bytes());
-            out.extend_from_slice(b", userhash=true");
-        }
+    if !challenge.userhash {
+        return push_quoted(out, "", username.as_bytes());
     }
-}
-
-fn push_quoted(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    params::push_quoted(out, value);
+    let hash = challenge.algorithm.hash;
+    let hash = hash.of(&[username.as_bytes(), &challenge.realm]);
+    push_quoted(out, "", hash.as_bytes());
+    out.extend_from_slice(b", userhash=true");
 }
 
 fn push_token(out: &mut Vec<u8>, name: &str, value: &str) {

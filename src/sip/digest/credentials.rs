@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::algorithm::{Hash, Hex};
-use super::response;
 
 /// A user name and what proves it.
 #[derive(Clone)]
@@ -104,10 +103,11 @@ impl Credentials {
         }
     }
 
+    /// The secret part of A1: `H(username:realm:password)` (RFC 7616 §3.4.2).
     pub(super) fn ha1_of(&self, hash: Hash, realm: &[u8]) -> Hex {
         match &self.secret {
             Secret::Password(password) => {
-                response::ha1(hash, self.username.as_bytes(), realm, password.as_bytes())
+                hash.of(&[self.username.as_bytes(), realm, password.as_bytes()])
             }
             Secret::Ha1(_, ha1) => *ha1,
         }

@@ -11,11 +11,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::algorithm::{Algorithm, Hash, Hex};
-use super::challenge::Qop;
-use super::params::Params;
-use super::response::{Once, Signed};
-use super::{params, response};
+use super::algorithm::{self, Algorithm, Hash, Hex, Once, Signed};
+use super::challenge::{Params, Qop, parse_params, push_quoted};
 use crate::sip::uri::Uri;
 
 /// Guards one realm.
@@ -82,10 +79,8 @@ impl Guard {
         let nonce = self.nonce(self.millis(now), random);
         for algorithm in &self.algorithms {
             out.extend_from_slice(header.as_bytes());
-            out.extend_from_slice(b": Digest realm=");
-            params::push_quoted(out, self.realm.as_bytes());
-            out.extend_from_slice(b", nonce=");
-            params::push_quoted(out, nonce.as_bytes());
+            push_quoted(out, ": Digest realm=", self.realm.as_bytes());
+            push_quoted(out, ", nonce=", nonce.as_bytes());
             out.extend_from_slice(b", algorithm=");
             out.extend_from_slice(algorithm.as_str().as_bytes());
             out.extend_from_slice(b", qop=\"auth,auth-int\"");
@@ -105,7 +100,7 @@ impl Guard {
         values: impl IntoIterator<Item = &'a [u8]>,
         mut ha1: impl FnMut(&str, Hash) -> Option<Hex>,
     ) -> Result<String, Denial> {
-        let answer = values.into_iter().flat_map(params::parse).find(|params| {
+        let answer = values.into_iter().flat_map(parse_params).find(|params| {
             params.scheme == "digest" && params.find("realm") == Some(self.realm.as_bytes())
         });
         let answer = answer.ok_or(Denial::Missing)?;
@@ -145,7 +140,7 @@ impl Guard {
         let ha1 = ha1(username, algorithm.hash)?;
         // The client hashed the URI as it wrote it in the answer (RFC 7616 §3.4.3).
         let signed = Signed { uri, ..signed };
-        let expected = response::response(algorithm, &ha1, qop.flatten(), once, signed);
+        let expected = algorithm::response(algorithm, &ha1, qop.flatten(), once, signed);
         let given = answer.find("response")?.to_ascii_lowercase();
         Some(expected.as_bytes().ct_eq(&given).into())
     }

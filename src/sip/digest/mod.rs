@@ -2,14 +2,10 @@
 //!
 //! | file            | is about                                                                |
 //! |-----------------|-------------------------------------------------------------------------|
-//! | `params`        | the lists of parameters in all the headers                              |
-//! | `algorithm`     | MD5, SHA-256, SHA-512/256, each with its `-sess`                        |
-//! | `response`      | the formula                                                             |
-//! | `credentials`   | who we are                                                              |
-//! | `challenge`     | what a server asks                                                      |
-//! | `realms`        | which realms are answered, and how well at least                        |
-//! | `refusal`       | why a challenge is not answered                                         |
-//! | `choice`        | which of several challenges is answered                                 |
+//! | `algorithm`     | MD5, SHA-256, SHA-512/256, each with its `-sess`, and the formula        |
+//! | `challenge`     | what a server asks for                                                  |
+//! | `credentials`   | a user name and its secret                                              |
+//! | `choice`        | which challenges are answered                                           |
 //! | `rounds`        | what one request has been through                                       |
 //! | `authenticator` | the client: answers challenges, and signs ahead of the next one         |
 //! | `guard`         | the server: challenges, and verifies answers                            |
@@ -23,19 +19,14 @@ mod challenge;
 mod choice;
 mod credentials;
 mod guard;
-mod params;
-mod realms;
-mod refusal;
-mod response;
 mod rounds;
 
-pub use algorithm::{Algorithm, Hash, Hex};
+pub use algorithm::{Algorithm, Hash, Hex, Signed};
 pub use authenticator::Authenticator;
 pub use challenge::{Challenge, Qop};
+pub use choice::Refusal;
 pub use credentials::{Credentials, Ha1Error};
 pub use guard::{Denial, Guard};
-pub use refusal::Refusal;
-pub use response::Signed;
 pub use rounds::Rounds;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::response::Once;
+use super::algorithm::Once;
 use super::*;
 
 const PASSWORD: &str = "wonderland 🐇";
@@ -98,20 +98,20 @@ impl<'a> Request<'a> {
 /// Computes the answer anew, from nothing but the line and the password.
 fn is_right(line: &str, signed: Signed<'_>) -> bool {
     let (_, value) = line.split_once(": ").unwrap();
-    let answer = params::parse(value.as_bytes()).remove(0);
+    let answer = challenge::parse_params(value.as_bytes()).remove(0);
     let find = |name: &str| answer.find(name).unwrap_or_default();
     let algorithm = answer
         .find("algorithm")
         .map_or(Algorithm::MD5, |name| Algorithm::parse(name).unwrap());
     let hash = algorithm.hash;
-    let ha1 = response::ha1(hash, find("username"), find("realm"), PASSWORD.as_bytes());
+    let ha1 = hash.of(&[find("username"), find("realm"), PASSWORD.as_bytes()]);
     let qop = answer.find("qop").map(|qop| Qop::parse(qop).unwrap());
     let once = Once {
         nonce: find("nonce"),
         nonce_count: find("nc"),
         cnonce: find("cnonce"),
     };
-    let expected = response::response(algorithm, &ha1, qop, once, signed);
+    let expected = algorithm::response(algorithm, &ha1, qop, once, signed);
     expected.as_bytes() == find("response")
 }
 
@@ -606,7 +606,7 @@ fn a12_what_is_no_digest_challenge_is_refused_at_once() {
 
 #[test]
 fn a12_an_ha1_answers_its_realm_and_hash_only() {
-    let hex = response::ha1(Hash::Md5, b"alice", b"r", PASSWORD.as_bytes());
+    let hex = Hash::Md5.of(&[b"alice", b"r", PASSWORD.as_bytes()]);
     let ha1 = std::str::from_utf8(hex.as_bytes()).unwrap();
     let credentials = Credentials::ha1("alice", "r", &ha1.to_uppercase()).unwrap();
     let mut authenticator = answering(credentials);
@@ -772,7 +772,7 @@ fn challenges_beyond_sixteen_in_one_response_are_not_looked_at() {
 #[test]
 fn a14_characters_beyond_the_bmp_are_hashed_as_utf_8() {
     // `printf 'alice:r:wonderland 🐇' | md5sum`
-    let hex = response::ha1(Hash::Md5, b"alice", b"r", PASSWORD.as_bytes());
+    let hex = Hash::Md5.of(&[b"alice", b"r", PASSWORD.as_bytes()]);
     assert_eq!(hex.as_bytes(), b"c5d792066d52346054317656e02455c4");
 }
 

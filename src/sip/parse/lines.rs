@@ -1,4 +1,4 @@
-//! The lines of a head: where each begins, where its continuation lines end.
+//! The lines of a head: where each begins, where its continuation lines end, and its name.
 
 use memchr::memchr;
 
@@ -15,11 +15,11 @@ pub(super) fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// Header lines, continuation lines included. What is left in `rest` afterwards begins with the
 /// empty line.
-pub(super) struct Lines<'a> {
+pub(super) struct HeaderLines<'a> {
     pub rest: &'a [u8],
 }
 
-impl<'a> Iterator for Lines<'a> {
+impl<'a> Iterator for HeaderLines<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -59,4 +59,27 @@ pub fn trim(mut text: &[u8]) -> &[u8] {
         text = rest;
     }
     text
+}
+
+/// The compact forms of RFC 3261 §7.3.3.
+#[rustfmt::skip]
+const COMPACT: [(u8, &str); 10] = [
+    (b'c', "Content-Type"), (b'e', "Content-Encoding"), (b'f', "From"), (b'i', "Call-ID"),
+    (b'k', "Supported"), (b'l', "Content-Length"), (b'm', "Contact"), (b's', "Subject"),
+    (b't', "To"), (b'v', "Via"),
+];
+
+/// The long name of a compact form, or the name itself.
+pub(super) fn long_name(name: &str) -> &str {
+    let [byte] = name.as_bytes() else {
+        return name;
+    };
+    let known = COMPACT.iter().find(|(compact, _)| byte.eq_ignore_ascii_case(compact));
+    known.map_or(name, |(_, long)| *long)
+}
+
+/// The compact form of a long name, written as RFC 3261 writes it.
+pub(super) fn compact_form(name: &str) -> Option<u8> {
+    let known = COMPACT.iter().find(|(_, long)| *long == name);
+    known.map(|(compact, _)| *compact)
 }

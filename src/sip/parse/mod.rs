@@ -13,16 +13,11 @@
 //! request with the code that fits, a client reads such a response all the same.
 
 mod lines;
-mod names;
 
 pub use lines::trim;
-pub use names::long_name;
 
+use self::lines::{HeaderLines, body_after, compact_form, long_name, split_line};
 use super::status::StatusCode;
-use lines::Lines;
-use lines::body_after;
-use lines::split_line;
-use names::compact_form;
 
 /// What is read at most. Beyond it the message is refused, so that no peer decides how much work
 /// one frame makes.
@@ -155,7 +150,7 @@ pub fn parse(frame: &[u8], limits: Limits) -> Result<Message<'_>, ParseError> {
         flaw,
         head: rest,
     };
-    let mut lines = Lines { rest };
+    let mut lines = HeaderLines { rest };
     let mut content_length = None;
     let mut count = 0;
     for (name, value) in lines.by_ref() {
@@ -220,7 +215,7 @@ impl<'a> Message<'a> {
     /// Every header line in order: name and value as written, the value without blanks around it
     /// and with its continuation lines.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        Lines { rest: self.head }
+        HeaderLines { rest: self.head }
     }
 
     /// Every header as text: long names and values.

@@ -13,22 +13,23 @@
 //! | `im:`, `xmpp:`, `mailto:`, `http:` …           | refused: SIP does not go there              |
 //!
 //! Blanks around it are dropped. Blanks, dashes and invisible characters of every kind are left out
-//! of numbers; a name with a blank or an invisible character is refused (`visible`). A domain name in any script becomes its A-labels (RFC 5890).
+//! of numbers: a number is the same without them. A name with a blank or an invisible character is
+//! refused: two names that look alike and differ are a trap. A domain name in any script becomes its
+//! A-labels (RFC 5890).
 //! What a URI says about the request rather than about the recipient, its headers and its
 //! `method`, is left out (RFC 3261 §19.1.5 and §8.1.1.1 keep both out of the Request-URI).
 
 mod telephone;
-mod visible;
 
 use std::borrow::Cow;
 
+use icu_properties::props::{
+    Dash, DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup,
+};
+use icu_properties::{CodePointMapData, CodePointSetData};
 use idna::AsciiDenyList;
 
-use super::uri::Scheme;
-use super::uri::Uri;
-use super::uri::UriError;
-use super::uri::escape;
-use visible::refuse_invisible;
+use super::uri::{Scheme, Uri, UriError, escape};
 
 /// Why a target cannot be sent to.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -99,36 +100,11 @@ enum Written {
 
 /// Schemes that a client may believe to be reachable. A list, because a user name may have a
 /// password behind a colon, which looks the same.
+#[rustfmt::skip]
 const FOREIGN: [&str; 29] = [
-    "aim",
-    "callto",
-    "cid",
-    "data",
-    "facetime",
-    "fax",
-    "file",
-    "ftp",
-    "h323",
-    "http",
-    "https",
-    "im",
-    "irc",
-    "javascript",
-    "mailto",
-    "matrix",
-    "mid",
-    "mms",
-    "mmsto",
-    "modem",
-    "pres",
-    "sms",
-    "smsto",
-    "skype",
-    "tg",
-    "urn",
-    "ws",
-    "wss",
-    "xmpp",
+    "aim", "callto", "cid", "data", "facetime", "fax", "file", "ftp", "h323", "http", "https",
+    "im", "irc", "javascript", "mailto", "matrix", "mid", "mms", "mmsto", "modem", "pres", "sms",
+    "smsto", "skype", "tg", "urn", "ws", "wss", "xmpp",
 ];
 
 fn split_scheme(target: &str) -> Result<(Written, &str), TargetError> {
@@ -314,6 +290,51 @@ fn assemble(scheme: Scheme, user: &str, host: &str, params: &str) -> Result<Uri,
         "{}:{user}@{host}{params}",
         scheme.as_str()
     ))?)
+}
+
+/// Whether a reader sees nothing of a character, as copied text carries them along: blanks (`White_Space`), control and format characters
+/// (`Cc`, `Cf`), and those that are shown by nothing (`Default_Ignorable_Code_Point`).
+fn is_invisible(char: char) -> bool {
+    if char.is_ascii() {
+        return !char.is_ascii_graphic();
+    }
+    char.is_whitespace()
+        || GeneralCategoryGroup::Control
+            .union(GeneralCategoryGroup::Format)
+            .contains(CodePointMapData::<GeneralCategory>::new().get(char))
+        || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(char)
+}
+
+/// Whether a character is a hyphen, a dash or a minus (`Dash`).
+fn is_dash(char: char) -> bool {
+    match char.is_ascii() {
+        true => char == '-',
+        false => CodePointSetData::new::<Dash>().contains(char),
+    }
+}
+
+/// Refuses a name with an invisible character, written or escaped. An escaped blank was written on
+/// purpose and is taken.
+fn refuse_invisible(part: &str) -> Result<(), TargetError> {
+    if part
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'%')
+    {
+        return Ok(());
+    }
+    if let Some(found) = part.chars().find(|char| is_invisible(*char)) {
+        return Err(TargetError::Invisible(found));
+    }
+    let meant = escape::try_unescape(part).map_or(Cow::Borrowed(part), |bytes| {
+        Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+    });
+    match meant
+        .chars()
+        .find(|char| is_invisible(*char) && *char != ' ')
+    {
+        Some(found) => Err(TargetError::Invisible(found)),
+        None => Ok(()),
+    }
 }
 
 impl From<UriError> for TargetError {

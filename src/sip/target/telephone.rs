@@ -1,15 +1,7 @@
 //! Phone numbers, and `tel` URIs (RFC 3966) as SIP URIs (RFC 3261 §19.1.6).
 
-use super::TargetError;
-use super::assemble;
-use super::host_and_params;
-use super::visible::is_dash;
-use super::visible::is_invisible;
-use super::visible::refuse_invisible;
-use crate::sip::uri::Scheme;
-use crate::sip::uri::Uri;
-use crate::sip::uri::UriError;
-use crate::sip::uri::escape;
+use super::{TargetError, assemble, host_and_params, is_dash, is_invisible, refuse_invisible};
+use crate::sip::uri::{Scheme, Uri, UriError, escape};
 
 /// The number without what people write between its digits, if these bytes are nothing but a
 /// number: digits, separators, and at most one `+` before the first digit.

@@ -11,13 +11,10 @@
 //! escaped. Two `@`, an empty parameter and a broken escape are refused: there parsers disagree
 //! about what is meant, and a gateway that guesses sends messages to strangers.
 
-mod equivalence;
 pub(super) mod escape;
-mod host;
 mod writer;
 
 use std::fmt;
-use std::str::FromStr;
 
 use writer::Writer;
 
@@ -91,6 +88,10 @@ pub enum UriError {
     #[error("the URI has more than {} parameters or headers", Uri::MAX_PARAMETERS)]
     TooMany,
 }
+
+/// Parameters that count even if only one of the two has them. `transport` is not in the RFC's
+/// sentence but in its examples: without it the resolution may choose another one.
+const NEVER_IGNORED: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
 
 /// A place in the text; the length bound makes it fit.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
@@ -257,6 +258,20 @@ impl Uri {
         }
     }
 
+    /// Whether the two are equivalent (RFC 3261 §19.1.4). This is no equivalence relation in the mathematical sense:
+    /// `a;x=1` and `a;x=2` both match `a`, and not each other.
+    pub fn is_equivalent(&self, other: &Self) -> bool {
+        self.scheme == other.scheme
+            && self.user() == other.user()
+            && self.password() == other.password()
+            && self.host() == other.host()
+            && self.port == other.port
+            && params_agree(self, other)
+            && params_agree(other, self)
+            && self.headers().count() == other.headers().count()
+            && self.headers().all(|header| has_header(other, header))
+    }
+
     fn end(&self) -> u16 {
         // The constructors refuse what is longer than `MAX_LENGTH`.
         u16::try_from(self.text.len()).unwrap_or(u16::MAX)
@@ -290,14 +305,6 @@ impl fmt::Debug for Uri {
                 write!(f, "{start}***{end}")
             }
         }
-    }
-}
-
-impl FromStr for Uri {
-    type Err = UriError;
-
-    fn from_str(text: &str) -> Result<Self, UriError> {
-        Self::parse(text)
     }
 }
 
@@ -340,6 +347,22 @@ pub(super) fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
     } else {
         None
     }
+}
+
+fn params_agree(one: &Uri, other: &Uri) -> bool {
+    // RFC 3261 §19.1.1 allows a name once; of one that is there twice, the same counts on each
+    // side.
+    one.params()
+        .all(|(name, _)| match (one.param(name), other.param(name)) {
+            (Some(ours), Some(theirs)) => ours.eq_ignore_ascii_case(theirs),
+            (None, _) | (Some(_), None) => !NEVER_IGNORED.contains(&name),
+        })
+}
+
+fn has_header(uri: &Uri, (name, value): (&str, &str)) -> bool {
+    uri.headers().any(|(their_name, their_value)| {
+        name.eq_ignore_ascii_case(their_name) && value.eq_ignore_ascii_case(their_value)
+    })
 }
 
 fn is_absolute(text: &str) -> bool {

@@ -5,8 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Instant;
 
 use crate::sip::digest::Rounds;
-use crate::sip::headers::params::last_param;
-use crate::sip::headers::{CSeq, via};
+use crate::sip::headers::{CSeq, last_param, via_branch};
 use crate::sip::parse::Message;
 use crate::sip::transaction::{ClientTransaction, End, Next};
 use crate::sip::{Outgoing, StatusCode, write};
@@ -120,7 +119,7 @@ impl Exchanges {
     /// branches, the method, Call-ID, CSeq number and From tag must agree. Nothing else of the
     /// response needs to be readable.
     fn find(&self, message: &Message<'_>) -> Option<Branch> {
-        let branch = Branch::read(via::branch(message.via?)?)?;
+        let branch = Branch::read(via_branch(message.via?)?)?;
         let exchange = self.by_branch.get(&branch)?;
         let cseq = CSeq::parse(message.cseq?)?;
         let is_ours = cseq.number == exchange.cseq
