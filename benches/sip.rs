@@ -3,28 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
 use std::hint::black_box;
-use std::time::Duration;
 use std::time::Instant;
 
-use criterion::BatchSize;
-use criterion::Criterion;
 use criterion::criterion_group;
 use criterion::criterion_main;
+use criterion::{BatchSize, Criterion};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use sipost::sip::Outgoing;
-use sipost::sip::Output;
-use sipost::sip::Settings;
-use sipost::sip::Transport;
-use sipost::sip::UserAgent;
-use sipost::sip::digest::Authenticator;
-use sipost::sip::digest::Credentials;
-use sipost::sip::digest::Rounds;
-use sipost::sip::digest::Signed;
-use sipost::sip::parse;
+use sipost::sip::digest::{Authenticator, Credentials, Rounds, Signed};
 use sipost::sip::parse::Limits;
-use sipost::sip::registration::Policy;
 use sipost::sip::uri::Uri;
+use sipost::sip::{OutgoingRequest, Output, Settings, Transport, UserAgent, parse};
 
 criterion_group!(sip, reading, matching, writing, signing);
 criterion_main!(sip);
@@ -170,13 +159,13 @@ fn waiting_agent() -> (UserAgent, Instant, String) {
     (agent, now, ok)
 }
 
-fn message() -> Outgoing {
+fn message() -> OutgoingRequest {
     let head = "Max-Forwards: 70\r\nTo: <sip:bob@example.com>\r\n\
                 From: \"Alice\" <sip:alice@example.com>;tag=8f3a5c0b1d2e4f60\r\n\
                 Call-ID: 0193a5c0-1d2e-7f60-8f3a-5c0b1d2e4f60\r\nDate: Sat, 13 Nov 2010 23:29:00 GMT\r\n\
                 Expires: 3600\r\nAllow: OPTIONS\r\nSupported: outbound, path\r\n\
                 User-Agent: sipost/0.1.0\r\nContent-Type: text/plain\r\n";
-    Outgoing {
+    OutgoingRequest {
         method: "MESSAGE",
         uri: "sip:bob@example.com".into(),
         call_id: "0193a5c0-1d2e-7f60-8f3a-5c0b1d2e4f60".to_owned(),
@@ -188,27 +177,10 @@ fn message() -> Outgoing {
 }
 
 fn settings() -> Settings {
+    let instance = "00000000-0000-4000-8000-000000000001";
     Settings {
-        aor: "sip:alice@example.com".to_owned(),
-        from: "<sip:alice@example.com>".to_owned(),
-        registrar: "sip:example.com".to_owned(),
-        contact_user: "c0ffee".to_owned(),
         via_host: "0f1e2d3c4b5a.invalid".to_owned(),
-        instance_id: "00000000-0000-4000-8000-000000000001".to_owned(),
-        reg_id: 1,
-        outbound: true,
-        registration: Policy {
-            expires: Duration::from_secs(600),
-            retry_min: Duration::from_secs(2),
-            retry_max: Duration::from_secs(30),
-        },
-        user_agent: "sipost".to_owned(),
-        extra_headers: Vec::new(),
-        accepts: Vec::new(),
-        credentials: None,
-        max_message: 1 << 20,
-        timer_f: Duration::from_secs(32),
-        limits: Limits::default(),
+        ..Settings::new("sip:alice@example.com", "c0ffee", instance)
     }
 }
 

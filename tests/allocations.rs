@@ -6,25 +6,17 @@
 #[path = "allocations/requests.rs"]
 mod requests;
 
-use std::time::Duration;
 use std::time::Instant;
 
 use allocation_counter::measure;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use sipost::sip::Event;
-use sipost::sip::Outcome;
-use sipost::sip::Outgoing;
-use sipost::sip::Output;
-use sipost::sip::Response;
-use sipost::sip::Settings;
-use sipost::sip::Transport;
-use sipost::sip::UserAgent;
-use sipost::sip::parse;
 use sipost::sip::parse::Limits;
-use sipost::sip::registration::Policy;
 use sipost::sip::target::normalize;
 use sipost::sip::uri::Uri;
+use sipost::sip::{
+    Event, Outcome, OutgoingRequest, Output, Response, Settings, Transport, UserAgent, parse,
+};
 
 #[test]
 fn an_answer_is_read_and_matched_without_allocating() {
@@ -154,12 +146,12 @@ fn answer(request: &str, status: &str) -> String {
     )
 }
 
-fn message(call_id: &str) -> Outgoing {
+fn message(call_id: &str) -> OutgoingRequest {
     let head = format!(
         "Max-Forwards: 70\r\nTo: <sip:bob@example.com>\r\nFrom: <sip:alice@example.com>;tag=a\r\n\
          Call-ID: {call_id}\r\nContent-Type: text/plain\r\n"
     );
-    Outgoing {
+    OutgoingRequest {
         method: "MESSAGE",
         uri: "sip:bob@example.com".into(),
         call_id: call_id.to_owned(),
@@ -171,27 +163,10 @@ fn message(call_id: &str) -> Outgoing {
 }
 
 fn settings() -> Settings {
+    let instance = "00000000-0000-4000-8000-000000000001";
     Settings {
-        aor: "sip:alice@example.com".to_owned(),
-        from: "<sip:alice@example.com>".to_owned(),
-        registrar: "sip:example.com".to_owned(),
-        contact_user: "c0ffee".to_owned(),
         via_host: "count.invalid".to_owned(),
-        instance_id: "00000000-0000-4000-8000-000000000001".to_owned(),
-        reg_id: 1,
-        outbound: true,
-        registration: Policy {
-            expires: Duration::from_secs(600),
-            retry_min: Duration::from_secs(2),
-            retry_max: Duration::from_secs(30),
-        },
-        user_agent: "sipost".to_owned(),
-        extra_headers: Vec::new(),
-        accepts: Vec::new(),
-        credentials: None,
-        max_message: 1 << 20,
-        timer_f: Duration::from_secs(32),
-        limits: Limits::default(),
+        ..Settings::new("sip:alice@example.com", "c0ffee", instance)
     }
 }
 

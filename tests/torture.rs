@@ -6,23 +6,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 use std::time::Instant;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde::Deserialize;
-use sipost::sip::Event;
-use sipost::sip::Outcome;
-use sipost::sip::Outgoing;
-use sipost::sip::Output;
-use sipost::sip::Settings;
-use sipost::sip::Transport;
-use sipost::sip::UserAgent;
-use sipost::sip::parse;
-use sipost::sip::parse::Limits;
-use sipost::sip::parse::StartLine;
-use sipost::sip::registration::Policy;
+use sipost::sip::parse::{Limits, StartLine};
+use sipost::sip::{Event, Outcome, OutgoingRequest, Output, Settings, Transport, UserAgent, parse};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,10 +117,10 @@ fn code_of(answer: &[u8]) -> u16 {
     }
 }
 
-fn message() -> Outgoing {
+fn message() -> OutgoingRequest {
     let head = "Max-Forwards: 70\r\nTo: <sip:bob@example.com>\r\n\
                 From: <sip:alice@example.com>;tag=alice-1\r\nCall-ID: torture\r\n";
-    Outgoing {
+    OutgoingRequest {
         method: "MESSAGE",
         uri: "sip:bob@example.com".into(),
         call_id: "torture".to_owned(),
@@ -142,27 +132,11 @@ fn message() -> Outgoing {
 }
 
 fn settings() -> Settings {
+    let instance = "00000000-0000-4000-8000-000000000001";
     Settings {
-        aor: "sip:alice@example.com".to_owned(),
-        from: "<sip:alice@example.com>".to_owned(),
-        registrar: "sip:example.com".to_owned(),
-        contact_user: "c0ffee".to_owned(),
         via_host: "torture.invalid".to_owned(),
-        instance_id: "00000000-0000-4000-8000-000000000001".to_owned(),
-        reg_id: 1,
-        outbound: true,
-        registration: Policy {
-            expires: Duration::from_secs(600),
-            retry_min: Duration::from_secs(2),
-            retry_max: Duration::from_secs(30),
-        },
-        user_agent: "sipost".to_owned(),
-        extra_headers: Vec::new(),
         accepts: vec!["text/plain".to_owned(), "multipart/*".to_owned()],
-        credentials: None,
-        max_message: 1 << 20,
-        timer_f: Duration::from_secs(32),
-        limits: Limits::default(),
+        ..Settings::new("sip:alice@example.com", "c0ffee", instance)
     }
 }
 

@@ -1,22 +1,12 @@
 //! A user agent that everything happens to.
 
 use std::collections::HashMap;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::random;
-use super::sip::Answer;
-use super::sip::Event;
-use super::sip::Outgoing;
-use super::sip::Output;
-use super::sip::Settings;
-use super::sip::StatusCode;
-use super::sip::Transport;
-use super::sip::UserAgent;
+use super::sip::{OutgoingResponse, Event, OutgoingRequest, Output, Settings, StatusCode, Transport, UserAgent, parse};
 use super::sip::digest::Credentials;
-use super::sip::parse;
 use super::sip::parse::Limits;
-use super::sip::registration::Policy;
 
 /// Steps, each a byte that says what happens and what it happens with, up to a NUL.
 pub fn user_agent(steps: &[u8]) {
@@ -110,7 +100,7 @@ impl Desk {
             "Max-Forwards: 70\r\nTo: <sip:bob@example.com>\r\n\
              From: <sip:alice@example.com>;tag={number}\r\nCall-ID: {number}\r\n"
         );
-        let request = Outgoing {
+        let request = OutgoingRequest {
             method: "MESSAGE",
             uri: "sip:bob@example.com".into(),
             call_id: number.to_string(),
@@ -143,7 +133,7 @@ impl Desk {
                 }
                 Output::Event(Event::Ended { key, .. }) => *self.ended.entry(key).or_default() += 1,
                 Output::Event(Event::Received(message)) => {
-                    let answer = Answer::of(StatusCode::OK);
+                    let answer = OutgoingResponse::of(StatusCode::OK);
                     self.agent
                         .answer(self.now, message.id, &answer)
                         .expect("it was just asked");
@@ -164,26 +154,11 @@ impl Desk {
 }
 
 fn settings() -> Settings {
+    let instance = "00000000-0000-4000-8000-000000000001";
     Settings {
-        aor: "sip:alice@example.com".to_owned(),
-        from: "<sip:alice@example.com>".to_owned(),
-        registrar: "sip:example.com".to_owned(),
-        contact_user: "c0ffee".to_owned(),
         via_host: "fuzz.invalid".to_owned(),
-        instance_id: "00000000-0000-4000-8000-000000000001".to_owned(),
-        reg_id: 1,
-        outbound: true,
-        registration: Policy {
-            expires: Duration::from_secs(600),
-            retry_min: Duration::from_secs(2),
-            retry_max: Duration::from_secs(30),
-        },
-        user_agent: "sipost".to_owned(),
-        extra_headers: Vec::new(),
         accepts: vec!["text/plain".to_owned()],
         credentials: Some(Credentials::password("alice", "secret")),
-        max_message: 1 << 20,
-        timer_f: Duration::from_secs(32),
-        limits: Limits::default(),
+        ..Settings::new("sip:alice@example.com", "c0ffee", instance)
     }
 }

@@ -10,10 +10,7 @@ use rand::rngs::StdRng;
 
 pub use agent::user_agent;
 
-use sip::digest::Authenticator;
-use sip::digest::Credentials;
-use sip::digest::Rounds;
-use sip::digest::Signed;
+use sip::digest::{Authenticator, Credentials, Rounds, Signed};
 use sip::headers;
 use sip::parse;
 use sip::parse::Limits;

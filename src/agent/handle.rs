@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::translate;
 use crate::message::{Message, Outcome, RequestView, Timestamp};
-use crate::sip::Outgoing;
+use crate::sip::OutgoingRequest;
 
 /// Where an agent stands among all agents of this process.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -37,7 +37,7 @@ pub struct Job {
     /// has ended.
     pub alone: bool,
     /// What is written, but for what the connection adds.
-    pub request: Outgoing,
+    pub request: OutgoingRequest,
 }
 
 /// What an agent is told.

@@ -6,7 +6,7 @@ use crate::message::{
     Answer, Contents, HeaderMap, Message, MessageId, Outcome, RequestView, ResponseView, Timestamp,
     Unknown,
 };
-use crate::sip::{Outcome as SipOutcome, Outgoing, Response};
+use crate::sip::{Outcome as SipOutcome, OutgoingRequest, Response};
 
 /// RFC 3261 §8.1.1.6.
 const MAX_FORWARDS: &str = "70";
@@ -78,7 +78,7 @@ pub(super) fn prepare(
     headers.add_parts("CSeq", &[&cseq.to_string(), " MESSAGE"]);
     headers.add("Content-Length", &message.contents.body.len().to_string());
 
-    let outgoing = Outgoing {
+    let outgoing = OutgoingRequest {
         method: "MESSAGE",
         uri: message.contents.uri.clone(),
         call_id: call_id.clone(),

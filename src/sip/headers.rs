@@ -106,6 +106,11 @@ impl<'a> NameAddr<'a> {
         })
     }
 
+    /// Reads the first address of a header that may be missing, when it is UTF-8.
+    pub(in crate::sip) fn read(value: Option<&'a [u8]>) -> Option<Self> {
+        Self::parse(std::str::from_utf8(value?).ok()?)
+    }
+
     /// The `tag` parameter of From and To.
     pub fn tag(&self) -> Option<&'a str> {
         param(self.params, "tag")
@@ -181,7 +186,9 @@ pub fn retry_after(value: &str) -> Option<Duration> {
     if digits == 0 {
         return None;
     }
-    let seconds = text[..digits].parse().map_or(LONGEST_WAIT, Duration::from_secs);
+    let seconds = text[..digits]
+        .parse()
+        .map_or(LONGEST_WAIT, Duration::from_secs);
     Some(seconds.min(LONGEST_WAIT))
 }
 
@@ -256,211 +263,211 @@ pub fn last_param<'a>(value: &'a [u8], name: &str) -> Option<&'a [u8]> {
 
 #[cfg(test)]
 mod tests {
-use super::*;
+    use super::*;
 
-#[test]
-fn a_number_and_a_method() {
-    let cseq = CSeq {
-        number: 9,
-        method: "MESSAGE",
-    };
-    assert_eq!(CSeq::parse(b"0009 \t MESSAGE"), Some(cseq));
-    for text in [
-        "",
-        "1",
-        "x MESSAGE",
-        "4294967296 MESSAGE",
-        "-1 MESSAGE",
-        "+1 MESSAGE",
-        "1 A B",
-    ] {
-        assert_eq!(CSeq::parse(text.as_bytes()), None, "{text}");
-    }
-}
-
-#[test]
-fn the_branch_is_read_where_the_rest_cannot_be() {
-    let text = b"SIP/2.0/WS h;x=\xff;Branch=z9hG4bK7;received=::1, SIP/2.0/UDP x;branch=no";
-    assert_eq!(via_branch(text), Some(&b"z9hG4bK7"[..]));
-    assert_eq!(via_branch(b"SIP/2.0/WS h"), None);
-}
-
-#[test]
-fn blanks_and_folds_do_not_hide_the_branch() {
-    let via = Via::parse(b"SIP / 2.0 / WSS\r\n abc.invalid : 5060 ; received=1.2.3.4; branch = z9hG4bK7 ,SIP/2.0/UDP x");
-    let via = via.unwrap();
-    assert_eq!((via.transport, via.sent_by), ("WSS", "abc.invalid : 5060"));
-    assert_eq!(via.branch, Some("z9hG4bK7"));
-}
-
-#[test]
-fn what_is_no_via_is_none() {
-    for text in ["", "SIP/2.0", "SIP/2.0/WS", "HTTP/1.1/WS host", ";branch=1"] {
-        assert_eq!(Via::parse(text.as_bytes()), None, "{text}");
-    }
-}
-
-#[test]
-fn parameters_belong_to_the_uri_only_inside_brackets() {
-    let address = NameAddr::parse(r#""A \"B\" <c>" <sip:a@b;lr>;tag=1"#).unwrap();
-    assert_eq!((address.uri, address.tag()), ("sip:a@b;lr", Some("1")));
-    assert_eq!(address.display_name, r#""A \"B\" <c>""#);
-    let address = NameAddr::parse("sip:a@b;tag=2").unwrap();
-    assert_eq!((address.uri, address.tag()), ("sip:a@b", Some("2")));
-    let address = NameAddr::parse("tel:+1;tag=3").unwrap();
-    assert_eq!((address.uri, address.tag()), ("tel:+1", Some("3")));
-}
-
-#[test]
-fn what_is_no_address_is_none() {
-    for text in ["", "<", "<sip:a", "\"a\"", "<>"] {
-        let parsed = NameAddr::parse(text);
-        assert!(parsed.is_none_or(|address| address.uri == text), "{text}");
-    }
-}
-
-#[test]
-fn a_display_name_is_quoted() {
-    assert_eq!(quote(r#"a "b" \c"#), r#""a \"b\" \\c""#);
-}
-
-#[test]
-fn several_bindings_in_one_line_are_told_apart() {
-    let line = r#"<sip:a@x>;expires=60;+sip.instance="<urn:uuid:A>";reg-id=1, "b, c" <sip:b@y;transport=ws>;expires=x, *"#;
-    let list: Vec<_> = Contact::list(line).collect();
-    assert_eq!(list.len(), 2);
-    assert!(list[0].is_flow("urn:uuid:a", 1));
-    assert!(!list[0].is_flow("urn:uuid:a", 2));
-    assert_eq!((list[0].expires(), list[1].expires()), (Some(60), None));
-    assert_eq!(list[1].user(), Some("b"));
-}
-
-#[test]
-fn seconds_come_before_comments_and_parameters() {
-    assert_eq!(
-        retry_after("18000;duration=3600"),
-        Some(Duration::from_secs(18_000))
-    );
-    assert_eq!(
-        retry_after(" 120 (I'm in a meeting)"),
-        Some(Duration::from_secs(120))
-    );
-    assert_eq!(retry_after("99999999999999999999999"), Some(LONGEST_WAIT));
-    assert_eq!(retry_after("soon"), None);
-    assert_eq!(retry_after("-1"), None);
-}
-
-#[test]
-fn separators_inside_quotes_and_brackets_separate_nothing() {
-    let text = r#""a,\"b" <sip:x@y;p=1,2>;q=1, <sip:z>"#;
-    let pieces: Vec<_> = split(text, ',').collect();
-    assert_eq!(pieces, [r#""a,\"b" <sip:x@y;p=1,2>;q=1"#, " <sip:z>"]);
-    assert_eq!(find_outside("ü,\"é,\",", ','), Some(2));
-    assert_eq!(find_outside("\"é,\",", ','), Some(5));
-}
-
-#[test]
-fn a_parameter_is_found_by_any_spelling_of_its_name() {
-    let params = r#";TAG = abc ;lr;+sip.instance="<urn:uuid:1>""#;
-    assert_eq!(param(params, "tag"), Some("abc"));
-    assert_eq!(param(params, "LR"), Some(""));
-    assert_eq!(param(params, "+sip.instance"), Some("<urn:uuid:1>"));
-    assert_eq!(param(params, "x"), None);
-}
-
-#[test]
-fn a_tag_is_found_behind_whatever_else_is_broken() {
-    let tag = |value: &'static [u8]| last_param(value, "tag");
-    assert_eq!(
-        tag(b"\"A;tag=no\" <sip:a@b;tag=no>;x; TAG = yes"),
-        Some(&b"yes"[..])
-    );
-    assert_eq!(tag(b"\"open <sip:a@b>;tag=yes;x=1"), Some(&b"yes"[..]));
-    assert_eq!(tag(b"\xff\xfe <sip:a@b>;tag=yes"), Some(&b"yes"[..]));
-    assert_eq!(tag(b"<sip:a@b>;tag"), None);
-}
-
-#[test]
-fn p2_display_names_of_every_kind_are_told_from_their_addresses() {
-    for (text, name, uri) in [
-        (
-            r#""A \"B\" \\<x>" <sip:a@b>;tag=1"#,
-            r#""A \"B\" \\<x>""#,
-            "sip:a@b",
-        ),
-        (
-            "Alice \t  Liddell <sip:a@b>",
-            "Alice \t  Liddell",
-            "sip:a@b",
-        ),
-        ("\"Alice\"<sip:a@b>", "\"Alice\"", "sip:a@b"),
-        ("\"\u{fffd}lice\" <sip:a@b>", "\"\u{fffd}lice\"", "sip:a@b"),
-        ("\"\" <sip:a@b>", "\"\"", "sip:a@b"),
-        ("<sip:a@b>", "", "sip:a@b"),
-        ("<sip:b>", "", "sip:b"),
-        ("sip:a@b", "", "sip:a@b"),
-        ("<tel:+123;ext=4>", "", "tel:+123;ext=4"),
-        (
-            "<sip:a:pw@b:5060;lr;x=1?h=1&h=2>;q=0.5",
+    #[test]
+    fn a_number_and_a_method() {
+        let cseq = CSeq {
+            number: 9,
+            method: "MESSAGE",
+        };
+        assert_eq!(CSeq::parse(b"0009 \t MESSAGE"), Some(cseq));
+        for text in [
             "",
-            "sip:a:pw@b:5060;lr;x=1?h=1&h=2",
-        ),
-    ] {
-        let address = NameAddr::parse(text).unwrap();
-        assert_eq!((address.display_name, address.uri), (name, uri), "{text}");
+            "1",
+            "x MESSAGE",
+            "4294967296 MESSAGE",
+            "-1 MESSAGE",
+            "+1 MESSAGE",
+            "1 A B",
+        ] {
+            assert_eq!(CSeq::parse(text.as_bytes()), None, "{text}");
+        }
     }
-}
 
-#[test]
-fn p2_three_contacts_in_one_line_are_three() {
-    let line = "\"@, \\\" <x>\" <sip:a@b;y=\"1,2\">;q=1;expires=60 ,sip:c@d;q=0.5\r\n\t, <sip:host.example>;EXPIRES = 7";
-    let contacts: Vec<_> = Contact::list(line).collect();
-    let uris: Vec<_> = contacts.iter().map(|contact| contact.address.uri).collect();
-    assert_eq!(uris, ["sip:a@b;y=\"1,2\"", "sip:c@d", "sip:host.example"]);
-    let expires: Vec<_> = contacts.iter().map(Contact::expires).collect();
-    assert_eq!(expires, [Some(60), None, Some(7)]);
-}
+    #[test]
+    fn the_branch_is_read_where_the_rest_cannot_be() {
+        let text = b"SIP/2.0/WS h;x=\xff;Branch=z9hG4bK7;received=::1, SIP/2.0/UDP x;branch=no";
+        assert_eq!(via_branch(text), Some(&b"z9hG4bK7"[..]));
+        assert_eq!(via_branch(b"SIP/2.0/WS h"), None);
+    }
 
-#[test]
-fn p2_via_is_read_with_blanks_folds_ipv6_and_rport() {
-    for (text, transport, sent_by) in [
-        (
-            "SIP/2.0/UDP 192.0.2.1:5060;rport;branch=z9hG4bK1",
-            "UDP",
-            "192.0.2.1:5060",
-        ),
-        (
-            "SIP /  2.0\r\n / WSS \t x.invalid ; rport=5060 ; branch = z9hG4bK1",
-            "WSS",
-            "x.invalid",
-        ),
-        (
-            "SIP/2.0/TLS [2001:db8::1]:5061;branch=z9hG4bK1;received=2001:db8::2",
-            "TLS",
-            "[2001:db8::1]:5061",
-        ),
-        (
-            "sip/2.0/ws x.invalid;BRANCH=z9hG4bK1, SIP/2.0/UDP y;branch=z9hG4bK2",
-            "ws",
-            "x.invalid",
-        ),
-    ] {
-        let via = Via::parse(text.as_bytes()).unwrap();
-        assert_eq!((via.transport, via.sent_by), (transport, sent_by), "{text}");
-        assert_eq!(via.branch, Some("z9hG4bK1"), "{text}");
+    #[test]
+    fn blanks_and_folds_do_not_hide_the_branch() {
+        let via = Via::parse(b"SIP / 2.0 / WSS\r\n abc.invalid : 5060 ; received=1.2.3.4; branch = z9hG4bK7 ,SIP/2.0/UDP x");
+        let via = via.unwrap();
+        assert_eq!((via.transport, via.sent_by), ("WSS", "abc.invalid : 5060"));
+        assert_eq!(via.branch, Some("z9hG4bK7"));
+    }
+
+    #[test]
+    fn what_is_no_via_is_none() {
+        for text in ["", "SIP/2.0", "SIP/2.0/WS", "HTTP/1.1/WS host", ";branch=1"] {
+            assert_eq!(Via::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn parameters_belong_to_the_uri_only_inside_brackets() {
+        let address = NameAddr::parse(r#""A \"B\" <c>" <sip:a@b;lr>;tag=1"#).unwrap();
+        assert_eq!((address.uri, address.tag()), ("sip:a@b;lr", Some("1")));
+        assert_eq!(address.display_name, r#""A \"B\" <c>""#);
+        let address = NameAddr::parse("sip:a@b;tag=2").unwrap();
+        assert_eq!((address.uri, address.tag()), ("sip:a@b", Some("2")));
+        let address = NameAddr::parse("tel:+1;tag=3").unwrap();
+        assert_eq!((address.uri, address.tag()), ("tel:+1", Some("3")));
+    }
+
+    #[test]
+    fn what_is_no_address_is_none() {
+        for text in ["", "<", "<sip:a", "\"a\"", "<>"] {
+            let parsed = NameAddr::parse(text);
+            assert!(parsed.is_none_or(|address| address.uri == text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_display_name_is_quoted() {
+        assert_eq!(quote(r#"a "b" \c"#), r#""a \"b\" \\c""#);
+    }
+
+    #[test]
+    fn several_bindings_in_one_line_are_told_apart() {
+        let line = r#"<sip:a@x>;expires=60;+sip.instance="<urn:uuid:A>";reg-id=1, "b, c" <sip:b@y;transport=ws>;expires=x, *"#;
+        let list: Vec<_> = Contact::list(line).collect();
+        assert_eq!(list.len(), 2);
+        assert!(list[0].is_flow("urn:uuid:a", 1));
+        assert!(!list[0].is_flow("urn:uuid:a", 2));
+        assert_eq!((list[0].expires(), list[1].expires()), (Some(60), None));
+        assert_eq!(list[1].user(), Some("b"));
+    }
+
+    #[test]
+    fn seconds_come_before_comments_and_parameters() {
         assert_eq!(
-            via_branch(text.as_bytes()),
-            Some(&b"z9hG4bK1"[..]),
-            "{text}"
+            retry_after("18000;duration=3600"),
+            Some(Duration::from_secs(18_000))
         );
+        assert_eq!(
+            retry_after(" 120 (I'm in a meeting)"),
+            Some(Duration::from_secs(120))
+        );
+        assert_eq!(retry_after("99999999999999999999999"), Some(LONGEST_WAIT));
+        assert_eq!(retry_after("soon"), None);
+        assert_eq!(retry_after("-1"), None);
     }
-}
 
-#[test]
-fn p2_cseq_is_read_with_blanks_and_leading_zeros() {
-    for text in ["314159  INVITE", "00314159 \tINVITE", "314159\r\n INVITE"] {
-        let cseq = CSeq::parse(text.as_bytes()).unwrap();
-        assert_eq!((cseq.number, cseq.method), (314_159, "INVITE"), "{text}");
+    #[test]
+    fn separators_inside_quotes_and_brackets_separate_nothing() {
+        let text = r#""a,\"b" <sip:x@y;p=1,2>;q=1, <sip:z>"#;
+        let pieces: Vec<_> = split(text, ',').collect();
+        assert_eq!(pieces, [r#""a,\"b" <sip:x@y;p=1,2>;q=1"#, " <sip:z>"]);
+        assert_eq!(find_outside("ü,\"é,\",", ','), Some(2));
+        assert_eq!(find_outside("\"é,\",", ','), Some(5));
     }
-}
+
+    #[test]
+    fn a_parameter_is_found_by_any_spelling_of_its_name() {
+        let params = r#";TAG = abc ;lr;+sip.instance="<urn:uuid:1>""#;
+        assert_eq!(param(params, "tag"), Some("abc"));
+        assert_eq!(param(params, "LR"), Some(""));
+        assert_eq!(param(params, "+sip.instance"), Some("<urn:uuid:1>"));
+        assert_eq!(param(params, "x"), None);
+    }
+
+    #[test]
+    fn a_tag_is_found_behind_whatever_else_is_broken() {
+        let tag = |value: &'static [u8]| last_param(value, "tag");
+        assert_eq!(
+            tag(b"\"A;tag=no\" <sip:a@b;tag=no>;x; TAG = yes"),
+            Some(&b"yes"[..])
+        );
+        assert_eq!(tag(b"\"open <sip:a@b>;tag=yes;x=1"), Some(&b"yes"[..]));
+        assert_eq!(tag(b"\xff\xfe <sip:a@b>;tag=yes"), Some(&b"yes"[..]));
+        assert_eq!(tag(b"<sip:a@b>;tag"), None);
+    }
+
+    #[test]
+    fn p2_display_names_of_every_kind_are_told_from_their_addresses() {
+        for (text, name, uri) in [
+            (
+                r#""A \"B\" \\<x>" <sip:a@b>;tag=1"#,
+                r#""A \"B\" \\<x>""#,
+                "sip:a@b",
+            ),
+            (
+                "Alice \t  Liddell <sip:a@b>",
+                "Alice \t  Liddell",
+                "sip:a@b",
+            ),
+            ("\"Alice\"<sip:a@b>", "\"Alice\"", "sip:a@b"),
+            ("\"\u{fffd}lice\" <sip:a@b>", "\"\u{fffd}lice\"", "sip:a@b"),
+            ("\"\" <sip:a@b>", "\"\"", "sip:a@b"),
+            ("<sip:a@b>", "", "sip:a@b"),
+            ("<sip:b>", "", "sip:b"),
+            ("sip:a@b", "", "sip:a@b"),
+            ("<tel:+123;ext=4>", "", "tel:+123;ext=4"),
+            (
+                "<sip:a:pw@b:5060;lr;x=1?h=1&h=2>;q=0.5",
+                "",
+                "sip:a:pw@b:5060;lr;x=1?h=1&h=2",
+            ),
+        ] {
+            let address = NameAddr::parse(text).unwrap();
+            assert_eq!((address.display_name, address.uri), (name, uri), "{text}");
+        }
+    }
+
+    #[test]
+    fn p2_three_contacts_in_one_line_are_three() {
+        let line = "\"@, \\\" <x>\" <sip:a@b;y=\"1,2\">;q=1;expires=60 ,sip:c@d;q=0.5\r\n\t, <sip:host.example>;EXPIRES = 7";
+        let contacts: Vec<_> = Contact::list(line).collect();
+        let uris: Vec<_> = contacts.iter().map(|contact| contact.address.uri).collect();
+        assert_eq!(uris, ["sip:a@b;y=\"1,2\"", "sip:c@d", "sip:host.example"]);
+        let expires: Vec<_> = contacts.iter().map(Contact::expires).collect();
+        assert_eq!(expires, [Some(60), None, Some(7)]);
+    }
+
+    #[test]
+    fn p2_via_is_read_with_blanks_folds_ipv6_and_rport() {
+        for (text, transport, sent_by) in [
+            (
+                "SIP/2.0/UDP 192.0.2.1:5060;rport;branch=z9hG4bK1",
+                "UDP",
+                "192.0.2.1:5060",
+            ),
+            (
+                "SIP /  2.0\r\n / WSS \t x.invalid ; rport=5060 ; branch = z9hG4bK1",
+                "WSS",
+                "x.invalid",
+            ),
+            (
+                "SIP/2.0/TLS [2001:db8::1]:5061;branch=z9hG4bK1;received=2001:db8::2",
+                "TLS",
+                "[2001:db8::1]:5061",
+            ),
+            (
+                "sip/2.0/ws x.invalid;BRANCH=z9hG4bK1, SIP/2.0/UDP y;branch=z9hG4bK2",
+                "ws",
+                "x.invalid",
+            ),
+        ] {
+            let via = Via::parse(text.as_bytes()).unwrap();
+            assert_eq!((via.transport, via.sent_by), (transport, sent_by), "{text}");
+            assert_eq!(via.branch, Some("z9hG4bK1"), "{text}");
+            assert_eq!(
+                via_branch(text.as_bytes()),
+                Some(&b"z9hG4bK1"[..]),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn p2_cseq_is_read_with_blanks_and_leading_zeros() {
+        for text in ["314159  INVITE", "00314159 \tINVITE", "314159\r\n INVITE"] {
+            let cseq = CSeq::parse(text.as_bytes()).unwrap();
+            assert_eq!((cseq.number, cseq.method), (314_159, "INVITE"), "{text}");
+        }
+    }
 }

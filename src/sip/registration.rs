@@ -45,7 +45,7 @@ const SLOW_FACTOR: u32 = 10;
 #[derive(Debug)]
 pub struct Registration {
     policy: Policy,
-    state: State,
+    state: RegistrationState,
     /// What is asked for now: the policy's, or what a 423 demanded.
     asked: Duration,
     failures: u32,
@@ -58,7 +58,7 @@ pub struct Registration {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum State {
+enum RegistrationState {
     Offline,
     Asking,
     Held {
@@ -74,7 +74,7 @@ enum State {
 
 /// What became of a registration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Change {
+pub enum RegistrationChange {
     /// It holds until then. Told at each refresh.
     Registered {
         /// When it ends unless it is refreshed.
@@ -96,7 +96,7 @@ pub enum Change {
 
 /// What a registrar said that granted nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Refusal {
+pub struct RegistrationRefusal {
     /// The code; `None` when it said nothing.
     pub status: Option<StatusCode>,
     /// When it wants to be asked again (RFC 3261 §20.33).
@@ -110,7 +110,7 @@ impl Registration {
     pub fn new(policy: Policy) -> Self {
         Self {
             policy,
-            state: State::Offline,
+            state: RegistrationState::Offline,
             asked: policy.expires,
             failures: 0,
             adoptions: 0,
@@ -121,7 +121,7 @@ impl Registration {
 
     /// Whether a REGISTER is to be written now. The one who does calls [`Self::asked`].
     pub fn wants_request(&self) -> bool {
-        self.state == State::Asking && !self.pending
+        self.state == RegistrationState::Asking && !self.pending
     }
 
     /// What the REGISTER asks for.
@@ -136,14 +136,14 @@ impl Registration {
 
     /// Whether the registration holds.
     pub fn is_held(&self) -> bool {
-        matches!(self.state, State::Held { .. })
+        matches!(self.state, RegistrationState::Held { .. })
     }
 
     /// The connection is there.
     pub fn handle_connected(&mut self, now: Instant) {
         self.state = match self.not_before {
-            Some(ask_at) if ask_at > now => State::Waiting { ask_at },
-            Some(_) | None => State::Asking,
+            Some(ask_at) if ask_at > now => RegistrationState::Waiting { ask_at },
+            Some(_) | None => RegistrationState::Asking,
         };
         self.pending = false;
     }
@@ -154,23 +154,25 @@ impl Registration {
     }
 
     /// The connection is gone, and with it the flow (RFC 5626 §4.5).
-    pub fn handle_disconnected(&mut self) -> Option<Change> {
+    pub fn handle_disconnected(&mut self) -> Option<RegistrationChange> {
         let was_held = self.is_held();
         self.pending = false;
-        self.state = State::Offline;
-        was_held.then_some(Change::Lost)
+        self.state = RegistrationState::Offline;
+        was_held.then_some(RegistrationChange::Lost)
     }
 
     /// Asks again at once, whatever the timers say.
     pub fn ask_now(&mut self, now: Instant) {
         self.state = match self.state {
-            State::Held { ends_at, .. } => State::Held {
+            RegistrationState::Held { ends_at, .. } => RegistrationState::Held {
                 ask_at: now,
                 ends_at,
             },
-            State::Waiting { .. } | State::Asking => State::Asking,
-            State::Offline => State::Offline,
-            State::Leaving => State::Leaving,
+            RegistrationState::Waiting { .. } | RegistrationState::Asking => {
+                RegistrationState::Asking
+            }
+            RegistrationState::Offline => RegistrationState::Offline,
+            RegistrationState::Leaving => RegistrationState::Leaving,
         };
     }
 
@@ -183,15 +185,18 @@ impl Registration {
     /// When it asks again after a refusal; `None` while it does not wait for that.
     pub fn waits_until(&self) -> Option<Instant> {
         match self.state {
-            State::Waiting { ask_at } => Some(ask_at),
-            State::Held { .. } | State::Offline | State::Asking | State::Leaving => None,
+            RegistrationState::Waiting { ask_at } => Some(ask_at),
+            RegistrationState::Held { .. }
+            | RegistrationState::Offline
+            | RegistrationState::Asking
+            | RegistrationState::Leaving => None,
         }
     }
 
     /// Leaves, until the next connection; whoever asked for it writes the REGISTER that says so
     /// (RFC 3261 §10.2.2).
     pub fn leave(&mut self) {
-        self.state = State::Leaving;
+        self.state = RegistrationState::Leaving;
         self.pending = false;
         self.not_before = None;
     }
@@ -202,21 +207,23 @@ impl Registration {
         now: Instant,
         granted: Duration,
         jitter: f64,
-    ) -> Option<Change> {
+    ) -> Option<RegistrationChange> {
         self.pending = false;
-        if self.state == State::Leaving || self.state == State::Offline {
+        if self.state == RegistrationState::Leaving || self.state == RegistrationState::Offline {
             return None;
         }
         if granted.is_zero() {
             let was_held = self.is_held();
-            self.state = State::Asking;
-            let refusal = Refusal {
+            self.state = RegistrationState::Asking;
+            let refusal = RegistrationRefusal {
                 status: Some(StatusCode::OK),
-                ..Refusal::default()
+                ..RegistrationRefusal::default()
             };
             let change = self.handle_refused(now, refusal, jitter);
             return match change {
-                Some(Change::Failed { retry_at }) if was_held => Some(Change::Dropped { retry_at }),
+                Some(RegistrationChange::Failed { retry_at }) if was_held => {
+                    Some(RegistrationChange::Dropped { retry_at })
+                }
                 change => change,
             };
         }
@@ -224,31 +231,31 @@ impl Registration {
         self.adoptions = 0;
         self.not_before = None;
         let until = now + granted;
-        self.state = State::Held {
+        self.state = RegistrationState::Held {
             ask_at: now + refresh_delay(granted, jitter),
             ends_at: until,
         };
-        Some(Change::Registered { until })
+        Some(RegistrationChange::Registered { until })
     }
 
     /// The registrar granted nothing, or said nothing. `jitter` is between 0 and 1.
     pub fn handle_refused(
         &mut self,
         now: Instant,
-        refusal: Refusal,
+        refusal: RegistrationRefusal,
         jitter: f64,
-    ) -> Option<Change> {
+    ) -> Option<RegistrationChange> {
         self.pending = false;
-        if self.state == State::Leaving || self.state == State::Offline {
+        if self.state == RegistrationState::Leaving || self.state == RegistrationState::Offline {
             return None;
         }
         if self.adopts(refusal) {
             self.state = match self.state {
-                State::Held { ends_at, .. } => State::Held {
+                RegistrationState::Held { ends_at, .. } => RegistrationState::Held {
                     ask_at: now,
                     ends_at,
                 },
-                _ => State::Asking,
+                _ => RegistrationState::Asking,
             };
             return None;
         }
@@ -256,17 +263,17 @@ impl Registration {
         let retry_at = now + self.wait(refusal, jitter);
         self.not_before = refusal.status.map(|_| retry_at);
         self.state = match self.state {
-            State::Held { ends_at, .. } if ends_at > now => State::Held {
+            RegistrationState::Held { ends_at, .. } if ends_at > now => RegistrationState::Held {
                 ask_at: retry_at,
                 ends_at,
             },
-            _ => State::Waiting { ask_at: retry_at },
+            _ => RegistrationState::Waiting { ask_at: retry_at },
         };
-        Some(Change::Failed { retry_at })
+        Some(RegistrationChange::Failed { retry_at })
     }
 
     /// RFC 3261 §10.2.8: a 423 says what would be granted.
-    fn adopts(&mut self, refusal: Refusal) -> bool {
+    fn adopts(&mut self, refusal: RegistrationRefusal) -> bool {
         let (Some(StatusCode::INTERVAL_TOO_BRIEF), Some(demanded)) =
             (refusal.status, refusal.min_expires)
         else {
@@ -281,7 +288,7 @@ impl Registration {
         true
     }
 
-    fn wait(&self, refusal: Refusal, jitter: f64) -> Duration {
+    fn wait(&self, refusal: RegistrationRefusal, jitter: f64) -> Duration {
         let doublings = self.failures.saturating_sub(1).min(16);
         let mut whole = self
             .policy
@@ -306,40 +313,43 @@ impl Registration {
     }
 
     /// Lets time pass until `now`.
-    pub fn handle_timeout(&mut self, now: Instant) -> Option<Change> {
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<RegistrationChange> {
         match self.state {
-            State::Held { ends_at, ask_at } if ends_at <= now => {
+            RegistrationState::Held { ends_at, ask_at } if ends_at <= now => {
                 // Not refreshed in time. What was planned for then still holds, if it is later.
                 self.state = match ask_at > now {
-                    true => State::Waiting { ask_at },
-                    false => State::Asking,
+                    true => RegistrationState::Waiting { ask_at },
+                    false => RegistrationState::Asking,
                 };
-                Some(Change::Lost)
+                Some(RegistrationChange::Lost)
             }
-            State::Waiting { ask_at } if ask_at <= now => {
-                self.state = State::Asking;
+            RegistrationState::Waiting { ask_at } if ask_at <= now => {
+                self.state = RegistrationState::Asking;
                 None
             }
-            State::Held { .. }
-            | State::Waiting { .. }
-            | State::Offline
-            | State::Asking
-            | State::Leaving => None,
+            RegistrationState::Held { .. }
+            | RegistrationState::Waiting { .. }
+            | RegistrationState::Offline
+            | RegistrationState::Asking
+            | RegistrationState::Leaving => None,
         }
     }
 
     /// Whether a refresh is due: like [`Self::wants_request`], while the registration holds.
     pub fn wants_refresh(&self, now: Instant) -> bool {
-        matches!(self.state, State::Held { ask_at, .. } if ask_at <= now) && !self.pending
+        matches!(self.state, RegistrationState::Held { ask_at, .. } if ask_at <= now)
+            && !self.pending
     }
 
     /// When [`Self::handle_timeout`] or [`Self::wants_refresh`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Held { ends_at, .. } if self.pending => Some(ends_at),
-            State::Held { ends_at, ask_at } => Some(ask_at.min(ends_at)),
-            State::Waiting { ask_at } => Some(ask_at),
-            State::Offline | State::Asking | State::Leaving => None,
+            RegistrationState::Held { ends_at, .. } if self.pending => Some(ends_at),
+            RegistrationState::Held { ends_at, ask_at } => Some(ask_at.min(ends_at)),
+            RegistrationState::Waiting { ask_at } => Some(ask_at),
+            RegistrationState::Offline | RegistrationState::Asking | RegistrationState::Leaving => {
+                None
+            }
         }
     }
 }
@@ -379,10 +389,10 @@ mod tests {
         registration
     }
 
-    fn refused(code: u16) -> Refusal {
-        Refusal {
+    fn refused(code: u16) -> RegistrationRefusal {
+        RegistrationRefusal {
             status: StatusCode::new(code),
-            ..Refusal::default()
+            ..RegistrationRefusal::default()
         }
     }
 
@@ -408,7 +418,7 @@ mod tests {
         let change = registration.handle_granted(start, Duration::ZERO, 1.0);
         assert_eq!(
             change,
-            Some(Change::Failed {
+            Some(RegistrationChange::Failed {
                 retry_at: start + seconds(1)
             })
         );
@@ -421,7 +431,7 @@ mod tests {
         let start = epoch();
         let mut requests = 0;
         for demanded in 700..800 {
-            let refusal = Refusal {
+            let refusal = RegistrationRefusal {
                 min_expires: Some(seconds(demanded)),
                 ..refused(423)
             };
@@ -446,13 +456,13 @@ mod tests {
             Some(seconds(4_000_000)),
         ] {
             let mut registration = asking();
-            let refusal = Refusal {
+            let refusal = RegistrationRefusal {
                 min_expires,
                 ..refused(423)
             };
             let change = registration.handle_refused(epoch(), refusal, 0.5);
             assert!(
-                matches!(change, Some(Change::Failed { .. })),
+                matches!(change, Some(RegistrationChange::Failed { .. })),
                 "{min_expires:?}"
             );
         }
@@ -464,7 +474,7 @@ mod tests {
         let mut now = epoch();
         let mut waits = Vec::new();
         for _ in 0..8 {
-            let Some(Change::Failed { retry_at }) =
+            let Some(RegistrationChange::Failed { retry_at }) =
                 registration.handle_refused(now, refused(500), 1.0)
             else {
                 panic!("no retry");
@@ -482,14 +492,14 @@ mod tests {
     fn r4_retry_after_is_honoured_for_any_code_and_403_is_slower() {
         let start = epoch();
         for code in [403, 404, 480, 500, 503, 600] {
-            let refusal = Refusal {
+            let refusal = RegistrationRefusal {
                 retry_after: Some(seconds(600)),
                 ..refused(code)
             };
             let change = asking().handle_refused(start, refusal, 0.0);
             assert_eq!(
                 change,
-                Some(Change::Failed {
+                Some(RegistrationChange::Failed {
                     retry_at: start + seconds(600)
                 })
             );
@@ -497,7 +507,7 @@ mod tests {
         let change = asking().handle_refused(start, refused(403), 1.0);
         assert_eq!(
             change,
-            Some(Change::Failed {
+            Some(RegistrationChange::Failed {
                 retry_at: start + seconds(10)
             })
         );
@@ -513,7 +523,7 @@ mod tests {
         assert_eq!(registration.handle_timeout(start + seconds(59)), None);
         assert_eq!(
             registration.handle_timeout(start + seconds(60)),
-            Some(Change::Lost)
+            Some(RegistrationChange::Lost)
         );
         assert!(!registration.is_held());
     }
@@ -526,7 +536,7 @@ mod tests {
         let change = registration.handle_refused(start + seconds(300), refused(503), 1.0);
         assert_eq!(
             change,
-            Some(Change::Failed {
+            Some(RegistrationChange::Failed {
                 retry_at: start + seconds(301)
             })
         );
@@ -541,7 +551,7 @@ mod tests {
         registration.handle_granted(start, seconds(600), 0.0);
         let change = registration.handle_granted(start, Duration::ZERO, 1.0);
         let retry_at = start + seconds(1);
-        assert_eq!(change, Some(Change::Dropped { retry_at }));
+        assert_eq!(change, Some(RegistrationChange::Dropped { retry_at }));
         assert!(!registration.is_held());
     }
 
@@ -558,7 +568,7 @@ mod tests {
     fn r4_a_registrar_that_refuses_and_closes_is_left_alone_all_the_same() {
         let mut registration = asking();
         let start = epoch();
-        let refusal = Refusal {
+        let refusal = RegistrationRefusal {
             retry_after: Some(seconds(60)),
             ..refused(503)
         };
@@ -579,7 +589,7 @@ mod tests {
     fn r4_silence_is_not_held_against_the_next_connection() {
         let mut registration = asking();
         let start = epoch();
-        registration.handle_refused(start, Refusal::default(), 1.0);
+        registration.handle_refused(start, RegistrationRefusal::default(), 1.0);
         registration.handle_disconnected();
         registration.handle_connected(start);
         assert!(registration.wants_request());

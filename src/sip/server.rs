@@ -7,8 +7,8 @@
 //!
 //! Timer J is zero on reliable transports; answers are kept for 64 × T1 all the same, because a
 //! proxy on the way may repeat a request, and a message is taken once. How many are kept is
-//! bounded: the oldest answer makes room, and while every place is taken by a request that waits
-//! for its answer, a new one is told to come back later.
+//! bounded: the oldest answer makes room; while all of them wait for their answers, a new request is
+//! answered 503.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -18,17 +18,18 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use super::headers::CSeq;
+use super::output::{Event, IncomingRequest, Output};
 use super::parse::Message;
-use super::respond::{Answer, Decision, Received};
-use super::user_agent::Settings;
-use super::{StatusCode, respond};
+use super::respond::{OutgoingResponse, from_tag, respond};
+use super::settings::Settings;
+use super::{StatusCode, write};
 
-/// How long an answer is kept for a retransmission.
-const KEPT: Duration = Duration::from_secs(32);
+/// How long a response is kept for a retransmission.
+const KEEP_RESPONSE: Duration = Duration::from_secs(32);
 
-/// How long whoever takes messages may think about one. Shorter than the client's Timer F by far,
-/// so that the client hears of it (RFC 4320 §1.2).
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a MESSAGE may wait for its response. Far shorter than the client's Timer F, so that the
+/// client gets one (RFC 4320 §1.2).
+const RESPOND_WITHIN: Duration = Duration::from_secs(10);
 
 /// Requests remembered at most.
 const MAX_KEPT: usize = 64;
@@ -36,50 +37,39 @@ const MAX_KEPT: usize = 64;
 /// Requests that came in lately.
 #[derive(Debug, Default)]
 pub(super) struct ServerTransactions {
-    kept: VecDeque<Kept>,
+    kept: VecDeque<ServerTransaction>,
     /// Of the next request that is handed over.
     next_id: u64,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct ServerTransaction {
     id: u64,
     /// Of the topmost Via and the method with what names the request: the transaction.
     transaction: u64,
     /// Of From tag, Call-ID and CSeq: the request, whichever way it came (RFC 3261 §8.2.2.2).
     request: u64,
-    state: State,
+    state: ServerState,
     until: Instant,
 }
 
 #[derive(Debug)]
-enum State {
+enum ServerState {
     /// Handed over; with the lines that its answer repeats.
     Trying(Vec<u8>),
     /// With the frame that answered it.
     Completed(Vec<u8>),
 }
 
-/// Why an answer was not taken.
+/// Why a response was not sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AnswerError {
     /// It was answered before, or it waited for too long and was answered with 500.
     #[error("the request was answered already")]
     Answered,
-    /// RFC 4320 §4.1 leaves no use for a provisional answer on a reliable transport.
+    /// A provisional response has no use on a reliable transport (RFC 4320 §4.1).
     #[error("an answer is final")]
     Provisional,
-}
-
-/// What a request leads to.
-#[derive(Debug)]
-pub(super) enum Reaction {
-    /// Nothing is written.
-    None,
-    /// This frame is written.
-    Transmit(Vec<u8>),
-    /// Somebody is asked.
-    Ask(Received),
 }
 
 impl ServerTransactions {
@@ -88,12 +78,12 @@ impl ServerTransactions {
         self.kept.iter().map(|kept| kept.until).min()
     }
 
-    /// Forgets what is old; the frames that say 500 for what nobody answered in time.
+    /// Forgets old requests; answers those with 500 that were not answered in time.
     pub(super) fn handle_timeout(&mut self, now: Instant, settings: &Settings) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
         for kept in &mut self.kept {
-            if kept.until <= now && matches!(kept.state, State::Trying(_)) {
-                let answer = Answer::of(StatusCode::SERVER_INTERNAL_ERROR);
+            if kept.until <= now && matches!(kept.state, ServerState::Trying(_)) {
+                let answer = OutgoingResponse::of(StatusCode::SERVER_INTERNAL_ERROR);
                 frames.extend(kept.complete(now, &answer, settings));
             }
         }
@@ -101,7 +91,7 @@ impl ServerTransactions {
         frames
     }
 
-    /// The connection is gone, and with it whoever might repeat a request or wait for an answer.
+    /// The connection is gone, and with it every peer that may repeat a request.
     pub(super) fn clear(&mut self) {
         self.kept.clear();
     }
@@ -111,7 +101,7 @@ impl ServerTransactions {
         &mut self,
         now: Instant,
         id: u64,
-        answer: &Answer,
+        answer: &OutgoingResponse,
         settings: &Settings,
     ) -> Result<Vec<u8>, AnswerError> {
         if answer.status.is_provisional() {
@@ -123,7 +113,7 @@ impl ServerTransactions {
             .ok_or(AnswerError::Answered)
     }
 
-    /// Takes a request.
+    /// Takes a request: the response, or the event that asks for one.
     pub(super) fn handle_request(
         &mut self,
         now: Instant,
@@ -132,55 +122,52 @@ impl ServerTransactions {
         message: &Message<'_>,
         settings: &Settings,
         rng: &mut StdRng,
-    ) -> Reaction {
-        // Nobody waits for an answer to an ACK (RFC 3261 §17), and without these two there is
-        // nobody to tell (§18.2.2) and nothing to tell it by (§8.2.6.2).
-        let (Some(via), Some(cseq)) = (message.via, message.cseq) else {
-            return Reaction::None;
-        };
+    ) -> Option<Output> {
+        // An ACK is never answered (RFC 3261 §17); a request without these two cannot be: they say
+        // where to (§18.2.2), and to what (§8.2.6.2).
+        let (via, cseq) = (message.via?, message.cseq?);
         if method == "ACK" {
-            return Reaction::None;
+            return None;
         }
         let request = request_hash(message);
         let transaction = hash(&[via, method.as_bytes(), cseq, &request.to_le_bytes()]);
-        if let Some(known) = self
-            .kept
-            .iter()
-            .find(|kept| kept.transaction == transaction)
-        {
+        let mut kept = self.kept.iter();
+        if let Some(known) = kept.find(|kept| kept.transaction == transaction) {
             return match &known.state {
-                State::Trying(_) => Reaction::None,
-                State::Completed(frame) => Reaction::Transmit(frame.clone()),
+                ServerState::Trying(_) => None,
+                ServerState::Completed(frame) => Some(Output::Transmit(frame.clone())),
             };
         }
         let is_merged = self.kept.iter().any(|kept| kept.request == request);
-        let repeated = respond::repeated(message, rng.random());
+        let repeated = write::repeated(message, rng.random(), None);
         if !self.makes_room() {
-            let answer = Answer::of(StatusCode::SERVICE_UNAVAILABLE).with("Retry-After", "10");
-            return Reaction::Transmit(answer.frame(&repeated, settings));
+            let busy = OutgoingResponse::of(StatusCode::SERVICE_UNAVAILABLE);
+            let frame = busy.with("Retry-After", "10").frame(&repeated, settings);
+            return Some(Output::Transmit(frame));
         }
         let id = self.next_id;
         self.next_id += 1;
-        let mut keep = |state, until| {
-            self.kept.push_back(Kept {
-                id,
-                transaction,
-                request,
-                state,
-                until,
-            });
+        let response = respond(method, uri, message, is_merged, settings);
+        let (state, until, output) = match response {
+            Some(response) => {
+                let frame = response.frame(&repeated, settings);
+                let output = Output::Transmit(frame.clone());
+                (ServerState::Completed(frame), now + KEEP_RESPONSE, output)
+            }
+            None => {
+                let event = Event::Received(IncomingRequest::of(id, uri, message));
+                let output = Output::Event(event);
+                (ServerState::Trying(repeated), now + RESPOND_WITHIN, output)
+            }
         };
-        match respond::decide(method, uri, message, is_merged, settings) {
-            Decision::Answer(answer) => {
-                let frame = answer.frame(&repeated, settings);
-                keep(State::Completed(frame.clone()), now + KEPT);
-                Reaction::Transmit(frame)
-            }
-            Decision::Ask => {
-                keep(State::Trying(repeated), now + PATIENCE);
-                Reaction::Ask(Received::of(id, uri, message))
-            }
-        }
+        self.kept.push_back(ServerTransaction {
+            id,
+            transaction,
+            request,
+            state,
+            until,
+        });
+        Some(output)
     }
 
     /// Whether there is room for one more, after the oldest answer made way if need be.
@@ -191,20 +178,25 @@ impl ServerTransactions {
         let oldest = self
             .kept
             .iter()
-            .position(|kept| matches!(kept.state, State::Completed(_)));
+            .position(|kept| matches!(kept.state, ServerState::Completed(_)));
         oldest.and_then(|at| self.kept.remove(at)).is_some()
     }
 }
 
-impl Kept {
+impl ServerTransaction {
     /// The frame of the answer, unless there was one before.
-    fn complete(&mut self, now: Instant, answer: &Answer, settings: &Settings) -> Option<Vec<u8>> {
-        let State::Trying(repeated) = &self.state else {
+    fn complete(
+        &mut self,
+        now: Instant,
+        answer: &OutgoingResponse,
+        settings: &Settings,
+    ) -> Option<Vec<u8>> {
+        let ServerState::Trying(repeated) = &self.state else {
             return None;
         };
         let frame = answer.frame(repeated, settings);
-        self.state = State::Completed(frame.clone());
-        self.until = now + KEPT;
+        self.state = ServerState::Completed(frame.clone());
+        self.until = now + KEEP_RESPONSE;
         Some(frame)
     }
 }
@@ -215,7 +207,7 @@ fn request_hash(message: &Message<'_>) -> u64 {
     let number = cseq.map_or(0, |cseq| cseq.number).to_le_bytes();
     let method = cseq.map_or("", |cseq| cseq.method);
     hash(&[
-        respond::from_tag(message).unwrap_or_default().as_bytes(),
+        from_tag(message).unwrap_or_default().as_bytes(),
         message.call_id.unwrap_or_default(),
         &number,
         method.as_bytes(),

@@ -6,8 +6,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::*;
-use crate::sip::registration::Policy;
-use crate::sip::{Event, Outcome, Outgoing as SipOutgoing, Output, Settings, Transport, UserAgent};
+use crate::sip::{Event, Outcome, OutgoingRequest, Output, Settings, Transport, UserAgent};
 
 /// A server and its connections, in time that the test moves.
 struct Room {
@@ -437,26 +436,8 @@ fn converse(room: &mut Room, agent: &mut UserAgent) -> (u32, Vec<Event>) {
 fn a_user_agent_of_ours_registers_and_pays_for_one_challenge_only() {
     let mut room = Room::new(Options::default());
     let settings = Settings {
-        aor: "sip:alice@sandbox.invalid".to_owned(),
-        from: "\"Alice\" <sip:alice@sandbox.invalid>".to_owned(),
-        registrar: REGISTRAR.to_owned(),
-        contact_user: "random".to_owned(),
-        via_host: "x.invalid".to_owned(),
-        max_message: 16_384,
-        instance_id: "1".to_owned(),
-        reg_id: 1,
-        outbound: true,
-        registration: Policy {
-            expires: Duration::from_secs(600),
-            retry_min: Duration::from_secs(2),
-            retry_max: Duration::from_secs(30),
-        },
-        user_agent: "sipost".to_owned(),
-        extra_headers: Vec::new(),
-        accepts: Vec::new(),
         credentials: Some(Credentials::password("alice", password_of("alice"))),
-        timer_f: Duration::from_secs(32),
-        limits: Limits::default(),
+        ..Settings::new("sip:alice@sandbox.invalid", "random", "1")
     };
     let mut agent = UserAgent::new(settings.into(), StdRng::from_seed([2; 32]));
     agent.handle_connected(room.now, Transport::Ws);
@@ -470,7 +451,7 @@ fn a_user_agent_of_ours_registers_and_pays_for_one_challenge_only() {
     for (key, expected) in [(1, 2), (2, 1), (3, 1)] {
         let head = "To: <sip:ok@sandbox.invalid>\r\nFrom: <sip:alice@sandbox.invalid>;tag=1\r\n\
                     Call-ID: c\r\n";
-        let outgoing = SipOutgoing {
+        let outgoing = OutgoingRequest {
             method: "MESSAGE",
             uri: "sip:ok@sandbox.invalid".into(),
             call_id: "c".to_owned(),

@@ -1,8 +1,8 @@
 //! What a server asks for in `WWW-Authenticate` and `Proxy-Authenticate`, and the parameter lists
 //! that all digest headers are made of.
 
-use crate::sip::parse::is_token;
 use super::algorithm::Algorithm;
+use crate::sip::parse::is_token;
 
 /// A digest challenge that can be answered.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -74,7 +74,9 @@ pub(super) fn long_name(name: &str) -> &str {
     let [byte] = name.as_bytes() else {
         return name;
     };
-    let known = COMPACT.iter().find(|(compact, _)| byte.eq_ignore_ascii_case(compact));
+    let known = COMPACT
+        .iter()
+        .find(|(compact, _)| byte.eq_ignore_ascii_case(compact));
     known.map_or(name, |(_, long)| *long)
 }
 

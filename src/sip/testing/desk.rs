@@ -8,13 +8,9 @@ use rand::rngs::StdRng;
 
 use crate::sip::digest::Credentials;
 use crate::sip::parse::{Limits, Message, StartLine};
-use crate::sip::registration::Policy;
-use crate::sip::transaction::TIMER_F;
 use crate::sip::{
-    Event, Outcome, Outgoing, Output, Response, Settings, Transport, UserAgent, parse,
+    Event, Outcome, OutgoingRequest, Output, Response, Settings, Transport, UserAgent, parse,
 };
-
-const REGISTRAR: &str = "sip:example.com";
 
 #[expect(
     clippy::disallowed_methods,
@@ -26,39 +22,24 @@ pub(in crate::sip) fn epoch() -> Instant {
 
 /// Alice, with a password.
 pub(crate) fn settings() -> Settings {
+    let instance = "00000000-0000-4000-8000-000000000001";
+    let credentials = Credentials::password("alice", "wonderland");
     Settings {
-        aor: "sip:alice@example.com".to_owned(),
         from: "\"Alice\" <sip:alice@example.com>".to_owned(),
-        registrar: REGISTRAR.to_owned(),
-        contact_user: "c0ffee".to_owned(),
         via_host: "desk.invalid".to_owned(),
-        instance_id: "00000000-0000-4000-8000-000000000001".to_owned(),
-        reg_id: 1,
-        outbound: true,
-        registration: Policy {
-            expires: Duration::from_secs(600),
-            retry_min: Duration::from_secs(2),
-            retry_max: Duration::from_secs(30),
-        },
         user_agent: "sipost/test".to_owned(),
-        extra_headers: Vec::new(),
-        accepts: Vec::new(),
-        credentials: Some(
-            Credentials::password("alice", "wonderland").also_for(["proxy", "server"]),
-        ),
-        max_message: 1 << 20,
-        timer_f: TIMER_F,
-        limits: Limits::default(),
+        credentials: Some(credentials.also_for(["proxy", "server"])),
+        ..Settings::new("sip:alice@example.com", "c0ffee", instance)
     }
 }
 
 /// A MESSAGE of one line.
-pub(crate) fn message_to(target: &str, call_id: &str) -> Outgoing {
+pub(crate) fn message_to(target: &str, call_id: &str) -> OutgoingRequest {
     let head = format!(
         "Max-Forwards: 70\r\nTo: <{target}>\r\nFrom: <sip:alice@example.com>;tag=tag-{call_id}\r\n\
          Call-ID: {call_id}\r\nContent-Type: text/plain\r\n"
     );
-    Outgoing {
+    OutgoingRequest {
         method: "MESSAGE",
         uri: target.into(),
         call_id: call_id.to_owned(),
@@ -153,7 +134,7 @@ impl Desk {
         assert!(matches!(self.event(), Event::Registered { .. }));
     }
 
-    pub(in crate::sip) fn sends(&mut self, key: u64, request: Outgoing) -> String {
+    pub(in crate::sip) fn sends(&mut self, key: u64, request: OutgoingRequest) -> String {
         self.agent.send(self.now, key, request);
         self.frame()
     }

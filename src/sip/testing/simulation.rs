@@ -19,7 +19,7 @@ use super::desk::{epoch, message_to, settings};
 use super::registrar::{MEANT_FOR, Registrar};
 use super::wire::{Pipe, Weather};
 use crate::sip::{
-    Answer, Event, Outcome, Output, Settings, StatusCode, Transport, UserAgent, parse,
+    Event, Outcome, OutgoingResponse, Output, Settings, StatusCode, Transport, UserAgent, parse,
 };
 
 const SEEDS: u64 = 1_000;
@@ -300,7 +300,7 @@ impl World {
                     let status =
                         [StatusCode::OK, StatusCode::BUSY_HERE][self.rng.random_range(0..2)];
                     if self.rng.random_range(0..3) > 0 {
-                        let answer = Answer::of(status);
+                        let answer = OutgoingResponse::of(status);
                         seat.agent
                             .answer(self.now, message.id, &answer)
                             .expect("it was just asked");

@@ -162,7 +162,6 @@ impl Writer {
     }
 }
 
-
 /// RFC 1035 §2.3.4.
 const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;

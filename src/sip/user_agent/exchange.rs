@@ -1,17 +1,44 @@
-//! Requests on their way: which there are, whose an answer is, and who has waited for too long.
+//! The non-INVITE client transactions of RFC 3261 §17.1.2. A request ends by its final response, by
+//! Timer F, or with the connection; a provisional response changes nothing (§17.1.2.2).
+//!
+//! WebSocket is a reliable transport, so two timers of the RFC are absent on purpose: E, which
+//! retransmits, and K, which is zero. A second final response matches no request.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 use std::time::Instant;
+
+use bytes::Bytes;
 
 use crate::sip::digest::Rounds;
 use crate::sip::headers::{CSeq, last_param, via_branch};
 use crate::sip::parse::Message;
-use crate::sip::transaction::{ClientTransaction, End, Next};
-use crate::sip::{Outgoing, StatusCode, write};
+use crate::sip::{StatusCode, write};
 
 /// RFC 3261 §8.1.1.7: what a branch begins with.
 const MAGIC_COOKIE: &[u8; 7] = b"z9hG4bK";
+
+/// A request without what a connection adds to it: Via, Route, credentials, CSeq and
+/// Content-Length are written by the [`UserAgent`](crate::sip::UserAgent).
+#[derive(Clone, Debug)]
+pub struct OutgoingRequest {
+    /// `MESSAGE`.
+    pub method: &'static str,
+    /// The Request-URI, as it goes on the wire.
+    pub uri: Arc<str>,
+    /// The same in every attempt at one message.
+    pub call_id: String,
+    /// The tag of From, which responses repeat.
+    pub from_tag: String,
+    /// The first CSeq number; each answered challenge takes the next.
+    pub cseq: u32,
+    /// Every other header, as complete lines with their ends. Checked by the caller: one line to a
+    /// header, and none that this user agent writes.
+    pub head: Vec<u8>,
+    /// As many bytes as Content-Length will say.
+    pub body: Bytes,
+}
 
 /// What names a transaction on the wire: 64 random bits.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -20,11 +47,10 @@ pub(super) struct Branch(pub u64);
 /// A request on its way.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    pub transaction: ClientTransaction,
     pub purpose: Purpose,
     pub cseq: u32,
     pub rounds: Rounds,
-    pub request: Box<Outgoing>,
+    pub request: Box<OutgoingRequest>,
 }
 
 /// Why a request was written.
@@ -34,7 +60,7 @@ pub(super) enum Purpose {
     Register,
     /// Not to be registered any more.
     Leave,
-    /// Somebody asked for it, with this key.
+    /// To send a message, with the caller's key.
     Message(u64),
 }
 
@@ -47,35 +73,28 @@ pub(super) struct Exchanges {
 }
 
 impl Exchanges {
-    /// Adds a request under a branch that is not taken.
-    pub(super) fn insert(&mut self, branch: Branch, exchange: Exchange) {
-        self.timers
-            .push_back((exchange.transaction.deadline(), branch));
+    /// Adds a request under a branch that is not taken, with its Timer F.
+    pub(super) fn insert(&mut self, branch: Branch, exchange: Exchange, timer_f: Instant) {
+        self.timers.push_back((timer_f, branch));
         self.by_branch.insert(branch, exchange);
     }
 
-    /// Takes a response; the request that it is the final answer to is over, and gone from here.
+    /// Takes a response; the request that it ends is removed.
     pub(super) fn handle_response(
         &mut self,
         status: StatusCode,
         message: &Message<'_>,
     ) -> Option<Exchange> {
-        let branch = self.find(message)?;
-        let exchange = self.by_branch.get_mut(&branch)?;
-        match exchange.transaction.handle_response(status) {
-            Next::Waiting(transaction) => {
-                exchange.transaction = transaction;
-                None
-            }
-            Next::Done(End::Answered(_) | End::Silent | End::Stalled) => {
-                let over = self.by_branch.remove(&branch);
-                self.forget_timers();
-                over
-            }
+        if status.is_provisional() {
+            return None;
         }
+        let branch = self.find(message)?;
+        let ended = self.by_branch.remove(&branch);
+        self.forget_timers();
+        ended
     }
 
-    /// A request that has waited for too long by `now`. Ask until there is none.
+    /// A request whose Timer F has fired by `now`. Ask until there is none.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<Exchange> {
         self.forget_timers();
         let &(at, branch) = self.timers.front()?;
@@ -83,14 +102,7 @@ impl Exchanges {
             return None;
         }
         self.timers.pop_front();
-        let exchange = self.by_branch.remove(&branch)?;
-        match exchange.transaction.handle_timeout(now) {
-            Next::Done(End::Silent | End::Stalled | End::Answered(_)) => Some(exchange),
-            Next::Waiting(_) => {
-                self.insert(branch, exchange);
-                None
-            }
-        }
+        self.by_branch.remove(&branch)
     }
 
     /// The connection is gone: every request, in the order in which they were written.
@@ -115,7 +127,7 @@ impl Exchanges {
         self.by_branch.values()
     }
 
-    /// Whose a response is: the branch says so (RFC 3261 §17.1.3), and because a peer may mix up
+    /// The request of a response: the branch says so (RFC 3261 §17.1.3), and because a peer may mix up
     /// branches, the method, Call-ID, CSeq number and From tag must agree. Nothing else of the
     /// response needs to be readable.
     fn find(&self, message: &Message<'_>) -> Option<Branch> {
@@ -165,7 +177,7 @@ impl Branch {
     }
 }
 
-/// Branches are random and ours: nobody else chooses them, and there is nothing to hash.
+/// Branches are random and our own, so they need no hashing.
 #[derive(Default)]
 struct Unhashed(u64);
 

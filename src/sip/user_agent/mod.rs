@@ -8,15 +8,11 @@
 //!
 //! | file       | is about                                             |
 //! |------------|------------------------------------------------------|
-//! | `settings` | what a user agent is                                 |
-//! | `output`   | what it says                                         |
-//! | `exchange` | its requests on their way, and whose an answer is    |
+//! | `exchange` | its requests on their way: the client transactions   |
 //! | `register` | how it registers                                     |
 
 mod exchange;
-mod output;
 mod register;
-mod settings;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,18 +21,16 @@ use std::time::Instant;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-pub use output::{Event, Outcome, Output};
-pub use settings::{Settings, Transport};
+pub use exchange::OutgoingRequest;
 
 use self::exchange::{Branch, Exchange, Exchanges, Purpose};
 use super::digest::{Authenticator, Refusal, Rounds, Signed};
-use super::outgoing::Outgoing;
+use super::output::{Event, Outcome, Output, Response};
 use super::parse::{Message, StartLine};
 use super::registration::Registration;
-use super::respond::Answer;
-use super::response::Response;
-use super::server::{AnswerError, Reaction, ServerTransactions};
-use super::transaction::ClientTransaction;
+use super::respond::OutgoingResponse;
+use super::server::{AnswerError, ServerTransactions};
+use super::settings::{Settings, Transport};
 use super::{StatusCode, parse, write};
 
 /// See the module.
@@ -80,7 +74,7 @@ impl UserAgent {
         }
     }
 
-    /// What it has to say next. Ask until there is nothing more.
+    /// The next output; ask until there is none.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
@@ -160,8 +154,8 @@ impl UserAgent {
         self.register_if_due(now);
     }
 
-    /// Sends a request. How it ended is told by [`Event::Ended`] with this `key`.
-    pub fn send(&mut self, now: Instant, key: u64, request: Outgoing) {
+    /// Sends a request. [`Event::Ended`] with this `key` says how it ended.
+    pub fn send(&mut self, now: Instant, key: u64, request: OutgoingRequest) {
         if self.transport.is_none() {
             return self.end(key, Outcome::NotWritten);
         }
@@ -172,14 +166,19 @@ impl UserAgent {
     }
 
     /// Answers a MESSAGE that came in as [`Event::Received`], now or later.
-    pub fn answer(&mut self, now: Instant, id: u64, answer: &Answer) -> Result<(), AnswerError> {
-        let frame = self.inbound.answer(now, id, answer, &self.settings)?;
+    pub fn answer(
+        &mut self,
+        now: Instant,
+        id: u64,
+        response: &OutgoingResponse,
+    ) -> Result<(), AnswerError> {
+        let frame = self.inbound.answer(now, id, response, &self.settings)?;
         self.outputs.push_back(Output::Transmit(frame));
         Ok(())
     }
 
-    /// Takes one frame from the connection. What cannot be read is no answer to anything, and
-    /// nothing is said about it; a request that can be read enough to be answered is.
+    /// Takes one frame from the connection. One that cannot be read is ignored; a request that can
+    /// be read far enough to be answered is answered.
     pub fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
         if self.transport.is_none() {
             return;
@@ -197,21 +196,10 @@ impl UserAgent {
                     self.answered(now, status, exchange, &message);
                 }
             }
-            StartLine::Request { method, uri } => self.asked(now, method, uri, &message),
-        }
-    }
-
-    fn asked(&mut self, now: Instant, method: &str, uri: &str, message: &Message<'_>) {
-        let (settings, rng) = (&self.settings, &mut self.rng);
-        match self
-            .inbound
-            .handle_request(now, method, uri, message, settings, rng)
-        {
-            Reaction::None => {}
-            Reaction::Transmit(frame) => self.outputs.push_back(Output::Transmit(frame)),
-            Reaction::Ask(received) => {
-                let event = Event::Received(received);
-                self.outputs.push_back(Output::Event(event));
+            StartLine::Request { method, uri } => {
+                let (inbound, settings, rng) = (&mut self.inbound, &self.settings, &mut self.rng);
+                let output = inbound.handle_request(now, method, uri, &message, settings, rng);
+                self.outputs.extend(output);
             }
         }
     }
@@ -252,7 +240,7 @@ impl UserAgent {
                 self.end(key, Outcome::Answered(Response::of(message)));
             }
             Purpose::Register => {
-                let answer = register::Answer {
+                let answer = register::RegisterResponse {
                     message,
                     refusal,
                     was_signed: exchange.rounds.has_signatures(),
@@ -292,9 +280,8 @@ impl UserAgent {
         purpose: Purpose,
         cseq: u32,
         mut rounds: Rounds,
-        request: Box<Outgoing>,
+        request: Box<OutgoingRequest>,
     ) -> bool {
-        // Another one in the case nobody will live to see.
         let mut branch = Branch(self.rng.random());
         while self.exchanges.is_taken(branch) {
             branch = Branch(self.rng.random());
@@ -305,13 +292,13 @@ impl UserAgent {
         }
         self.outputs.push_back(Output::Transmit(frame));
         let exchange = Exchange {
-            transaction: ClientTransaction::start(now, self.settings.timer_f),
             purpose,
             cseq,
             rounds,
             request,
         };
-        self.exchanges.insert(branch, exchange);
+        let timer_f = now + self.settings.timer_f;
+        self.exchanges.insert(branch, exchange, timer_f);
         true
     }
 
@@ -322,7 +309,7 @@ impl UserAgent {
         purpose: Purpose,
         cseq: u32,
         rounds: &mut Rounds,
-        request: &Outgoing,
+        request: &OutgoingRequest,
     ) -> Vec<u8> {
         let mut frame = Vec::with_capacity(768 + request.head.len() + request.body.len());
         let transport = self.transport.unwrap_or(Transport::Ws).as_str();
@@ -373,7 +360,7 @@ impl UserAgent {
 }
 
 /// What of a request digest authentication is about.
-fn signed(request: &Outgoing) -> Signed<'_> {
+fn signed(request: &OutgoingRequest) -> Signed<'_> {
     Signed {
         method: request.method,
         uri: &request.uri,

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use rand::RngExt as _;
 
 use super::exchange::Purpose;
-use super::{Event, Output, UserAgent};
+use super::{OutgoingRequest, UserAgent};
 use crate::sip::digest::Rounds;
 use crate::sip::headers::{Contact, NameAddr, find_outside, retry_after, split};
+use crate::sip::output::{Event, Output, Response};
 use crate::sip::parse::Message;
-use crate::sip::registration::{Change, Refusal};
-use crate::sip::{Outgoing, Response, StatusCode, digest, parse, respond};
+use crate::sip::registration::{RegistrationChange, RegistrationRefusal};
+use crate::sip::{StatusCode, digest, parse, respond};
 
 /// The longest registration believed: what a registrar grants beyond it is refreshed all the same.
 const LONGEST_GRANT: Duration = Duration::from_secs(7 * 86_400);
@@ -20,7 +21,7 @@ const LONGEST_GRANT: Duration = Duration::from_secs(7 * 86_400);
 const MAX_ROUTES: usize = 16;
 
 /// The final answer to a REGISTER.
-pub(super) struct Answer<'a, 'm> {
+pub(super) struct RegisterResponse<'a, 'm> {
     pub message: &'a Message<'m>,
     /// Why its challenge was not answered.
     pub refusal: Option<digest::Refusal>,
@@ -58,7 +59,7 @@ impl UserAgent {
     fn register(&mut self, now: Instant, purpose: Purpose, expires: Duration) {
         let cseq = self.next_register_cseq();
         let from_tag = self.token();
-        let request = Outgoing {
+        let request = OutgoingRequest {
             method: "REGISTER",
             uri: self.settings.registrar.as_str().into(),
             call_id: self.register_call_id.clone(),
@@ -110,7 +111,12 @@ impl UserAgent {
     }
 
     /// What the registrar's final answer means.
-    pub(super) fn registered(&mut self, now: Instant, status: StatusCode, answer: Answer<'_, '_>) {
+    pub(super) fn registered(
+        &mut self,
+        now: Instant,
+        status: StatusCode,
+        answer: RegisterResponse<'_, '_>,
+    ) {
         let message = answer.message;
         let jitter = self.rng.random();
         if status == StatusCode::FIRST_HOP_LACKS_OUTBOUND_SUPPORT && self.outbound {
@@ -127,7 +133,7 @@ impl UserAgent {
             self.registration.handle_granted(now, granted, jitter)
         } else {
             let seconds = |name| message.first(name).map(parse::text);
-            let refusal = Refusal {
+            let refusal = RegistrationRefusal {
                 status: Some(status),
                 retry_after: seconds("Retry-After").and_then(|text| retry_after(&text)),
                 min_expires: seconds("Min-Expires").and_then(|text| retry_after(&text)),
@@ -145,7 +151,7 @@ impl UserAgent {
         let jitter = self.rng.random();
         let change = self
             .registration
-            .handle_refused(now, Refusal::default(), jitter);
+            .handle_refused(now, RegistrationRefusal::default(), jitter);
         if let Some(change) = change {
             self.tell(change, None);
         }
@@ -182,7 +188,11 @@ impl UserAgent {
         .min(LONGEST_GRANT)
     }
 
-    pub(super) fn tell(&mut self, change: Change, answer: Option<Answer<'_, '_>>) {
+    pub(super) fn tell(
+        &mut self,
+        change: RegistrationChange,
+        answer: Option<RegisterResponse<'_, '_>>,
+    ) {
         let failed = |retry_at| Event::RegistrationFailed {
             response: answer.as_ref().map(|answer| Response::of(answer.message)),
             was_signed: answer.as_ref().is_some_and(|answer| answer.was_signed),
@@ -190,10 +200,12 @@ impl UserAgent {
             retry_at,
         };
         let events = match change {
-            Change::Registered { until } => [Some(Event::Registered { until }), None],
-            Change::Lost => [Some(Event::Unregistered), None],
-            Change::Failed { retry_at } => [Some(failed(retry_at)), None],
-            Change::Dropped { retry_at } => [Some(Event::Unregistered), Some(failed(retry_at))],
+            RegistrationChange::Registered { until } => [Some(Event::Registered { until }), None],
+            RegistrationChange::Lost => [Some(Event::Unregistered), None],
+            RegistrationChange::Failed { retry_at } => [Some(failed(retry_at)), None],
+            RegistrationChange::Dropped { retry_at } => {
+                [Some(Event::Unregistered), Some(failed(retry_at))]
+            }
         };
         let events = events.into_iter().flatten().map(Output::Event);
         self.outputs.extend(events);

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::sip::testing::{Desk, message_to, reply, settings, status, value};
-use crate::sip::{Answer, AnswerError, Event, Outcome, Received, Settings, StatusCode};
+use crate::sip::{
+    AnswerError, Event, IncomingRequest, Outcome, OutgoingResponse, Settings, StatusCode,
+};
 
 const ALICE: &str = "sip:alice@example.com";
 
@@ -24,7 +26,7 @@ fn taker() -> Desk {
     })
 }
 
-fn received(desk: &mut Desk) -> Received {
+fn received(desk: &mut Desk) -> IncomingRequest {
     match desk.event() {
         Event::Received(received) => received,
         other => panic!("{other:?}"),
@@ -185,7 +187,7 @@ fn t6_a_repeated_message_is_delivered_once_and_answered_when_somebody_says_so() 
 
     desk.passes(Duration::from_secs(3));
     desk.agent
-        .answer(desk.now, message.id, &Answer::of(StatusCode::OK))
+        .answer(desk.now, message.id, &OutgoingResponse::of(StatusCode::OK))
         .unwrap();
     let answer = desk.frame();
     assert_eq!(status(&answer), 200);
@@ -198,12 +200,13 @@ fn i_a_message_can_be_rejected_later_and_answered_once() {
     let mut desk = taker();
     desk.hears(request("MESSAGE", ALICE, "1", ""));
     let message = received(&mut desk);
-    let trying = Answer::of(StatusCode::new(100).unwrap());
+    let trying = OutgoingResponse::of(StatusCode::new(100).unwrap());
     assert_eq!(
         desk.agent.answer(desk.now, message.id, &trying),
         Err(AnswerError::Provisional)
     );
-    let busy = Answer::of(StatusCode::BUSY_HERE).with("Retry-After", "60\r\nX-Injected: 1");
+    let busy =
+        OutgoingResponse::of(StatusCode::BUSY_HERE).with("Retry-After", "60\r\nX-Injected: 1");
     desk.agent.answer(desk.now, message.id, &busy).unwrap();
     let answer = desk.frame();
     assert_eq!(
@@ -225,7 +228,7 @@ fn i_a_message_that_nobody_answers_is_answered_500() {
     assert_eq!(status(&desk.frame()), 500);
     let late = desk
         .agent
-        .answer(desk.now, message.id, &Answer::of(StatusCode::OK));
+        .answer(desk.now, message.id, &OutgoingResponse::of(StatusCode::OK));
     assert_eq!(late, Err(AnswerError::Answered));
 }
 
@@ -265,7 +268,7 @@ fn i_a_message_to_oneself_arrives_and_its_answer_too() {
     desk.hears(forwarded);
     let message = received(&mut desk);
     desk.agent
-        .answer(desk.now, message.id, &Answer::of(StatusCode::OK))
+        .answer(desk.now, message.id, &OutgoingResponse::of(StatusCode::OK))
         .unwrap();
     let answer = desk.frame();
     let back = answer.replacen(
@@ -297,7 +300,7 @@ fn i_what_is_remembered_of_requests_is_bounded() {
     for event in desk.events() {
         if let Event::Received(message) = event {
             desk.agent
-                .answer(desk.now, message.id, &Answer::of(StatusCode::OK))
+                .answer(desk.now, message.id, &OutgoingResponse::of(StatusCode::OK))
                 .unwrap();
         }
     }
@@ -314,7 +317,7 @@ fn a_lost_connection_forgets_who_asked_over_it() {
     desk.events();
     let late = desk
         .agent
-        .answer(desk.now, message.id, &Answer::of(StatusCode::OK));
+        .answer(desk.now, message.id, &OutgoingResponse::of(StatusCode::OK));
     assert_eq!(late, Err(AnswerError::Answered));
 }
 

@@ -233,12 +233,53 @@ fn t1_a_silent_peer_is_told_of_after_32_seconds_and_a_late_answer_is_nobodys() {
 }
 
 #[test]
+fn t1_timer_f_fires_at_64_t1_and_not_before() {
+    let mut desk = Desk::registered();
+    desk.sends(1, message_to("sip:bob@example.com", "a"));
+    desk.passes(Duration::from_millis(31_999));
+    assert!(desk.events().is_empty());
+    desk.passes(Duration::from_millis(1));
+    assert!(matches!(desk.outcome(), (1, Outcome::Silent)));
+}
+
+#[test]
+fn t1_a_provisional_response_does_not_restart_timer_f() {
+    let mut desk = Desk::registered();
+    let begun = desk.now;
+    let frame = desk.sends(1, message_to("sip:bob@example.com", "a"));
+    desk.passes(Duration::from_secs(20));
+    desk.hears(reply(&frame, "100 Trying", ""));
+    assert_eq!(desk.agent.deadline(), Some(begun + Duration::from_secs(32)));
+    desk.passes(Duration::from_secs(12));
+    assert!(matches!(desk.outcome(), (1, Outcome::Silent)));
+}
+
+#[test]
+fn t2_any_final_response_ends_it_in_either_state() {
+    let mut desk = Desk::registered();
+    for code in 200..700 {
+        for is_proceeding in [false, true] {
+            let frame = desk.sends(1, message_to("sip:bob@example.com", "a"));
+            if is_proceeding {
+                desk.hears(reply(&frame, "180 Ringing", ""));
+                assert!(desk.events().is_empty());
+            }
+            desk.hears(reply(&frame, &format!("{code} X"), ""));
+            assert_eq!(desk.response().status.as_u16(), code);
+            assert_eq!(desk.agent.in_flight(), 0);
+        }
+    }
+}
+
+#[test]
 fn t3_timer_f_is_a_setting() {
     let mut desk = Desk::registered_as(Settings {
         timer_f: Duration::from_secs(2),
         ..settings()
     });
+    let begun = desk.now;
     desk.sends(1, message_to("sip:bob@example.com", "a"));
+    assert_eq!(desk.agent.deadline(), Some(begun + Duration::from_secs(2)));
     desk.passes(Duration::from_secs(2));
     assert!(matches!(desk.outcome(), (1, Outcome::Silent)));
 }

@@ -1,0 +1,131 @@
+//! The output of a user agent: frames to write, and events.
+
+use std::time::{Duration, Instant};
+
+use super::StatusCode;
+use super::digest::Refusal;
+use super::headers::retry_after;
+use super::parse::{Message, StartLine, text};
+
+/// The output of a user agent.
+#[derive(Debug)]
+pub enum Output {
+    /// Write this frame.
+    Transmit(Vec<u8>),
+    /// This happened.
+    Event(Event),
+}
+
+/// What happened to a user agent.
+#[derive(Debug)]
+pub enum Event {
+    /// It is registered until then; told at each refresh.
+    Registered {
+        /// When the registration ends unless it is refreshed.
+        until: Instant,
+    },
+    /// It was registered and is not any more.
+    Unregistered,
+    /// A registration did not come about, or was not refreshed.
+    RegistrationFailed {
+        /// The registrar's; `None` when it did not answer.
+        response: Option<Response>,
+        /// Why its challenge was not answered; `None` when it was none.
+        refusal: Option<Refusal>,
+        /// Whether the request showed credentials.
+        was_signed: bool,
+        /// When the next try follows.
+        retry_at: Instant,
+    },
+    /// The challenge of a request other than REGISTER was not answered, for this reason. How the
+    /// request ended is told next.
+    ChallengeRefused(Refusal),
+    /// A request that was handed to [`UserAgent::send`](super::UserAgent::send) is over; each
+    /// exactly once.
+    Ended {
+        /// What it was handed in with.
+        key: u64,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A MESSAGE came in, of a type in [`Settings::accepts`](super::Settings::accepts); once, however
+    /// often it was repeated. One that is not answered in time is answered with 500.
+    Received(IncomingRequest),
+    /// Leaving is over: the registrar answered, or there is none to ask.
+    Left,
+}
+
+/// How a request ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// With a final response; also a challenge that could not be answered.
+    Answered(Response),
+    /// Timer F fired. Whether the peer acted is unknown.
+    Silent,
+    /// The connection was lost after it was written. Whether the peer acted is unknown.
+    Disconnected,
+    /// It was never written: there is no connection.
+    NotWritten,
+    /// It was never written: with its Via, routes and credentials it is larger than it may be.
+    TooLarge,
+}
+
+/// A MESSAGE that came in, to be answered with [`UserAgent::answer`](super::UserAgent::answer).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct IncomingRequest {
+    /// Names it in the answer.
+    pub id: u64,
+    /// The Request-URI, as written.
+    pub uri: String,
+    /// Long names and values, in the order of the wire.
+    pub headers: Vec<(String, String)>,
+    /// As many bytes as there are.
+    pub body: Vec<u8>,
+}
+
+/// A final response.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Response {
+    /// The code.
+    pub status: StatusCode,
+    /// As the peer wrote it; bytes that are not UTF-8 are replaced.
+    pub reason: String,
+    /// Long names and values, in the order of the wire.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Response {
+    /// Copies a response out of its frame. A request has no status and is read as a 500; no caller
+    /// passes one.
+    pub fn of(message: &Message<'_>) -> Self {
+        let (status, reason) = match message.start {
+            StartLine::Response { status, reason } => (status, text(reason)),
+            StartLine::Request { .. } => (StatusCode::SERVER_INTERNAL_ERROR, String::new()),
+        };
+        Self {
+            status,
+            reason,
+            headers: message.header_texts(),
+        }
+    }
+
+    /// How long the peer asks us to stay away (RFC 3261 §20.33).
+    pub fn retry_after(&self) -> Option<Duration> {
+        let (_, value) = self
+            .headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("Retry-After"))?;
+        retry_after(value)
+    }
+}
+
+impl IncomingRequest {
+    pub(super) fn of(id: u64, uri: &str, message: &Message<'_>) -> Self {
+        Self {
+            id,
+            uri: uri.to_owned(),
+            headers: message.header_texts(),
+            body: message.body.to_vec(),
+        }
+    }
+}

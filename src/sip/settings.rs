@@ -1,0 +1,126 @@
+//! The settings of a user agent.
+
+use std::time::Duration;
+
+use super::digest::Credentials;
+use super::parse::Limits;
+use super::registration::Policy;
+
+/// The settings of a user agent, fixed for its life.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its address of record, as a URI.
+    pub aor: String,
+    /// The From header's address: `"Alice" <sip:alice@example.com>`.
+    pub from: String,
+    /// Where it registers, as a URI without a user.
+    pub registrar: String,
+    /// The user part of its Contact; random, so that it is reached through its registrar only.
+    pub contact_user: String,
+    /// The host in Via and Contact: `….invalid`, as a WebSocket client has none (RFC 7118 §5).
+    pub via_host: String,
+    /// Its instance id, a UUID (RFC 5626 §4.1).
+    pub instance_id: String,
+    /// Which of the instance's flows this is, from 1 (RFC 5626 §4.2).
+    pub reg_id: u32,
+    /// Whether it registers with outbound (RFC 5626) at first.
+    pub outbound: bool,
+    /// How it registers.
+    pub registration: Policy,
+    /// The User-Agent header.
+    pub user_agent: String,
+    /// Headers added to every request.
+    pub extra_headers: Vec<(String, String)>,
+    /// The media types of messages that are taken, as in an Accept header. With none, a MESSAGE that
+    /// comes in is answered 405.
+    pub accepts: Vec<String>,
+    /// What it answers challenges with.
+    pub credentials: Option<Credentials>,
+    /// How long a request may go without a final response (RFC 3261 §17.1.2.2).
+    pub timer_f: Duration,
+    /// The largest request of [`UserAgent::send`](super::UserAgent::send), in bytes.
+    pub max_message: usize,
+    /// The largest frame that is read.
+    pub limits: Limits,
+}
+
+/// RFC 3261 §17.1.2.2: Timer F is 64 × T1, and T1 is half a second (§17.1.1.1).
+const TIMER_F: Duration = Duration::from_millis(500 * 64);
+
+impl Settings {
+    /// A user agent of this address of record that registers with outbound and has no credentials.
+    /// `contact_user` is random.
+    pub fn new(
+        aor: impl Into<String>,
+        contact_user: impl Into<String>,
+        instance_id: impl Into<String>,
+    ) -> Self {
+        let (aor, contact_user) = (aor.into(), contact_user.into());
+        let mut settings = Self {
+            from: format!("<{aor}>"),
+            registrar: String::new(),
+            via_host: format!("{contact_user}.invalid"),
+            aor,
+            contact_user,
+            instance_id: instance_id.into(),
+            reg_id: 1,
+            outbound: true,
+            registration: Policy {
+                expires: Duration::from_secs(600),
+                retry_min: Duration::from_secs(2),
+                retry_max: Duration::from_secs(30),
+            },
+            user_agent: "sipost".to_owned(),
+            extra_headers: Vec::new(),
+            accepts: Vec::new(),
+            credentials: None,
+            timer_f: TIMER_F,
+            max_message: 1 << 20,
+            limits: Limits::default(),
+        };
+        settings.registrar = format!("sip:{}", settings.domain());
+        settings
+    }
+
+    /// The host of our address of record.
+    pub(super) fn domain(&self) -> &str {
+        let (_, rest) = self.aor.split_once(':').unwrap_or_default();
+        let hostport = rest.rsplit_once('@').map_or(rest, |(_, hostport)| hostport);
+        let end = if hostport.starts_with('[') {
+            hostport.find(']').map(|at| at + 1)
+        } else {
+            hostport.find([':', ';'])
+        };
+        &hostport[..end.unwrap_or(hostport.len())]
+    }
+
+    /// Whether this is the user of our address of record or of our Contact. The host of a
+    /// Request-URI says nothing: a registrar may write its own, or our invalid one.
+    pub(crate) fn is_user(&self, user: &str) -> bool {
+        let aor_user = self
+            .aor
+            .split_once(':')
+            .and_then(|(_, rest)| rest.split_once('@'))
+            .map(|(user, _)| user);
+        user == self.contact_user || aor_user == Some(user)
+    }
+}
+
+/// The two transports of RFC 7118.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Transport {
+    /// Plain.
+    Ws,
+    /// Over TLS.
+    Wss,
+}
+
+impl Transport {
+    /// As Via names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
+        }
+    }
+}
