@@ -175,11 +175,12 @@ impl<'a> Contact<'a> {
     }
 }
 
-/// The longest wait that a peer can ask for. A day is more than any message or registration waits, and
-/// short enough that a slip of a peer's finger does not silence an agent for ever.
+/// The longest wait that a peer can ask for. A day is more than any message or registration waits,
+/// and short enough that a slip of a peer's finger does not silence an agent for ever.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
-/// How long Retry-After (RFC 3261 §20.33) asks us to wait: the seconds before a comment or a parameter.
+/// How long Retry-After (RFC 3261 §20.33) asks us to wait: the seconds before a comment or a
+/// parameter.
 pub fn retry_after(value: &str) -> Option<Duration> {
     let text = value.trim_start();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

@@ -48,8 +48,8 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
-    /// A MESSAGE came in, of a type in [`Settings::accepts`](super::Settings::accepts); once, however
-    /// often it was repeated. One that is not answered in time is answered with 500.
+    /// A MESSAGE came in, of a type in [`Settings::accepts`](super::Settings::accepts); once,
+    /// however often it was repeated. One that is not answered in time is answered with 500.
     Received(IncomingRequest),
     /// Leaving is over: the registrar answered, or there is none to ask.
     Left,

@@ -1,4 +1,5 @@
-//! How a user agent responds to a request that is new to it (RFC 3261 §8.2). The first row that fits:
+//! How a user agent responds to a request that is new to it (RFC 3261 §8.2). The first row that
+//! fits:
 //!
 //! | request                                                      | response             | by           |
 //! |--------------------------------------------------------------|----------------------|--------------|

@@ -7,8 +7,8 @@
 //!
 //! Timer J is zero on reliable transports; answers are kept for 64 × T1 all the same, because a
 //! proxy on the way may repeat a request, and a message is taken once. How many are kept is
-//! bounded: the oldest answer makes room; while all of them wait for their answers, a new request is
-//! answered 503.
+//! bounded: the oldest answer makes room; while all of them wait for their answers, a new request
+//! is answered 503.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

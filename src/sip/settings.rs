@@ -31,8 +31,8 @@ pub struct Settings {
     pub user_agent: String,
     /// Headers added to every request.
     pub extra_headers: Vec<(String, String)>,
-    /// The media types of messages that are taken, as in an Accept header. With none, a MESSAGE that
-    /// comes in is answered 405.
+    /// The media types of messages that are taken, as in an Accept header. With none, a MESSAGE
+    /// that comes in is answered 405.
     pub accepts: Vec<String>,
     /// What it answers challenges with.
     pub credentials: Option<Credentials>,

@@ -28,9 +28,9 @@ pub(crate) fn line(frame: &mut Vec<u8>, text: &[u8]) {
     frame.extend_from_slice(b"\r\n");
 }
 
-/// The lines that a response repeats: Via, From, To, Call-ID and CSeq as they came, To with this tag
-/// of ours if it has none (RFC 3261 §8.2.6.2). With `received`, the topmost Via says where the request
-/// came from (§18.2.1).
+/// The lines that a response repeats: Via, From, To, Call-ID and CSeq as they came, To with this
+/// tag of ours if it has none (RFC 3261 §8.2.6.2). With `received`, the topmost Via says where the
+/// request came from (§18.2.1).
 pub(crate) fn repeated(message: &Message<'_>, tag: u64, received: Option<IpAddr>) -> Vec<u8> {
     let mut lines = Vec::with_capacity(256);
     for (index, via) in message.all("Via").enumerate() {
@@ -60,8 +60,8 @@ pub(crate) fn repeated(message: &Message<'_>, tag: u64, received: Option<IpAddr>
     lines
 }
 
-/// A Via line whose topmost entry says where the request came from (RFC 3261 §18.2.1): the `.invalid`
-/// host of a WebSocket client does not (RFC 7118 §5).
+/// A Via line whose topmost entry says where the request came from (RFC 3261 §18.2.1): the
+/// `.invalid` host of a WebSocket client does not (RFC 7118 §5).
 pub(crate) fn with_received(via: &[u8], peer: IpAddr) -> Vec<u8> {
     let end = find_byte_outside(via, b',').unwrap_or(via.len());
     let received = format!(";received={peer}");

@@ -20,8 +20,8 @@
 //! their nonces without a word. Whatever a server says, a request is signed a bounded number of
 //! times.
 //!
-//! Which realms are answered at all is decided in `choice`: nothing is remembered of the others, and
-//! so nothing is signed ahead for them.
+//! Which realms are answered at all is decided in `choice`: nothing is remembered of the others,
+//! and so nothing is signed ahead for them.
 //!
 //! Signed ahead is what falls into the same protection space. For a proxy that is every request
 //! (RFC 3261 §22.3), for a server those to the same host, and registrations on their own:

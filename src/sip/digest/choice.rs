@@ -8,10 +8,11 @@
 //! | another request     | any other                                      | refused                         |
 //! | another request     | known, with a stronger algorithm than this one | refused                         |
 //!
-//! A REGISTER goes to our own server. Any other request goes on to strangers, and each server on its
-//! way may challenge it, with a realm, an algorithm and a nonce of its choice, to guess the password
-//! from the answer (RFC 3261 §26.1.1, RFC 7616 §5.7 and §5.8). A realm is only a text: a stranger
-//! that names an answered realm gets an answer, but none weaker than that of our own server.
+//! A REGISTER goes to our own server. Any other request goes on to strangers, and each server on
+//! its way may challenge it, with a realm, an algorithm and a nonce of its choice, to guess the
+//! password from the answer (RFC 3261 §26.1.1, RFC 7616 §5.7 and §5.8). A realm is only a text: a
+//! stranger that names an answered realm gets an answer, but none weaker than that of our own
+//! server.
 
 use super::algorithm::Hash;
 use super::challenge::{self, Challenge};

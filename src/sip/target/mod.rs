@@ -14,10 +14,10 @@
 //!
 //! Blanks around it are dropped. Blanks, dashes and invisible characters of every kind are left out
 //! of numbers: a number is the same without them. A name with a blank or an invisible character is
-//! refused: two names that look alike and differ are a trap. A domain name in any script becomes its
-//! A-labels (RFC 5890).
-//! What a URI says about the request rather than about the recipient, its headers and its
-//! `method`, is left out (RFC 3261 §19.1.5 and §8.1.1.1 keep both out of the Request-URI).
+//! refused: two names that look alike and differ are a trap. A domain name in any script becomes
+//! its A-labels (RFC 5890). What a URI says about the request rather than about the recipient, its
+//! headers and its `method`, is left out (RFC 3261 §19.1.5 and §8.1.1.1 keep both out of the
+//! Request-URI).
 
 mod telephone;
 
@@ -292,8 +292,9 @@ fn assemble(scheme: Scheme, user: &str, host: &str, params: &str) -> Result<Uri,
     ))?)
 }
 
-/// Whether a reader sees nothing of a character, as copied text carries them along: blanks (`White_Space`), control and format characters
-/// (`Cc`, `Cf`), and those that are shown by nothing (`Default_Ignorable_Code_Point`).
+/// Whether a reader sees nothing of a character, as copied text carries them along: blanks
+/// (`White_Space`), control and format characters (`Cc`, `Cf`), and those that are shown by nothing
+/// (`Default_Ignorable_Code_Point`).
 fn is_invisible(char: char) -> bool {
     if char.is_ascii() {
         return !char.is_ascii_graphic();

@@ -258,8 +258,8 @@ impl Uri {
         }
     }
 
-    /// Whether the two are equivalent (RFC 3261 §19.1.4). This is no equivalence relation in the mathematical sense:
-    /// `a;x=1` and `a;x=2` both match `a`, and not each other.
+    /// Whether the two are equivalent (RFC 3261 §19.1.4). This is no equivalence relation in the
+    /// mathematical sense: `a;x=1` and `a;x=2` both match `a`, and not each other.
     pub fn is_equivalent(&self, other: &Self) -> bool {
         self.scheme == other.scheme
             && self.user() == other.user()

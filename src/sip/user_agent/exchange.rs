@@ -127,8 +127,8 @@ impl Exchanges {
         self.by_branch.values()
     }
 
-    /// The request of a response: the branch says so (RFC 3261 §17.1.3), and because a peer may mix up
-    /// branches, the method, Call-ID, CSeq number and From tag must agree. Nothing else of the
+    /// The request of a response: the branch says so (RFC 3261 §17.1.3), and because a peer may mix
+    /// up branches, the method, Call-ID, CSeq number and From tag must agree. Nothing else of the
     /// response needs to be readable.
     fn find(&self, message: &Message<'_>) -> Option<Branch> {
         let branch = Branch::read(via_branch(message.via?)?)?;
