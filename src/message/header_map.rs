@@ -18,6 +18,9 @@ pub struct HeaderMap {
     /// Every name and value, one behind the other.
     text: String,
     places: Vec<Place>,
+    /// Bytes that the text takes more as JSON, counted while it is added: it is written once and
+    /// weighed by every queue that it passes.
+    escapes: usize,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,6 +36,7 @@ impl HeaderMap {
         Self {
             text: String::with_capacity(bytes),
             places: Vec::with_capacity(headers),
+            escapes: 0,
         }
     }
 
@@ -54,6 +58,8 @@ impl HeaderMap {
             value: middle,
             end: self.text.len(),
         });
+        let added = self.text.get(begin..).unwrap_or_default();
+        self.escapes += json::weight(added.as_bytes()) - added.len();
     }
 
     /// What a header takes in JSON at most.
@@ -64,7 +70,7 @@ impl HeaderMap {
 
     /// How much it is, for every budget: no less than in memory, and no less than its JSON.
     pub(super) fn weight(&self) -> usize {
-        json::weight(self.text.as_bytes()) + self.places.len() * size_of::<Place>()
+        self.text.len() + self.escapes + self.places.len() * size_of::<Place>()
     }
 
     /// Every header in the order of the wire.
@@ -96,10 +102,11 @@ impl HeaderMap {
 
     /// Appends `{"Name":["value",…],…}`: the values of one name stand together.
     pub(super) fn write_json(&self, out: &mut Vec<u8>) {
-        // As a rule there is nothing to escape anywhere, and one look tells.
-        let write: WriteText = match json::is_plain(&self.text) {
-            true => json::plain_string,
-            false => json::string,
+        // As a rule there is nothing to escape anywhere.
+        let write: WriteText = if self.escapes == 0 {
+            json::plain_string
+        } else {
+            json::string
         };
         out.reserve(self.text.len() + 8 * self.places.len());
         if self.places.len() > FEW {
