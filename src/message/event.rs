@@ -354,15 +354,8 @@ impl ResponseView {
         let bytes = all.iter().map(|(name, value)| name.len() + value.len());
         let bytes = bytes.sum::<usize>().min(Self::MAX_HEADERS);
         let mut headers = HeaderMap::with_capacity(all.len().min(Self::USUAL), bytes);
-        let mut room = Self::MAX_HEADERS;
         for (name, value) in all {
-            match room.checked_sub(HeaderMap::json_len(name, value)) {
-                Some(left) => {
-                    room = left;
-                    headers.add(name, value);
-                }
-                None => truncated = true,
-            }
+            truncated |= !headers.add_within(Self::MAX_HEADERS, name, value);
         }
         Self {
             status_code,

@@ -47,6 +47,24 @@ impl HeaderMap {
 
     /// Adds a header whose value is these parts together.
     pub fn add_parts(&mut self, name: &str, value: &[&str]) {
+        let escapes = escapes(name) + value.iter().map(|part| escapes(part)).sum::<usize>();
+        self.push(name, value, escapes);
+    }
+
+    /// Adds a header, unless all headers would then take more than `max` bytes of JSON; whether it
+    /// was added.
+    pub(super) fn add_within(&mut self, max: usize, name: &str, value: &str) -> bool {
+        const PUNCTUATION: usize = r#""":[""],"#.len();
+        let escapes = escapes(name) + escapes(value);
+        let before = self.text.len() + self.escapes + self.places.len() * PUNCTUATION;
+        let fits = before + name.len() + value.len() + escapes + PUNCTUATION <= max;
+        if fits {
+            self.push(name, &[value], escapes);
+        }
+        fits
+    }
+
+    fn push(&mut self, name: &str, value: &[&str], escapes: usize) {
         let begin = self.text.len();
         self.text.push_str(name);
         let middle = self.text.len();
@@ -58,14 +76,7 @@ impl HeaderMap {
             value: middle,
             end: self.text.len(),
         });
-        let added = self.text.get(begin..).unwrap_or_default();
-        self.escapes += json::weight(added.as_bytes()) - added.len();
-    }
-
-    /// What a header takes in JSON at most.
-    pub(super) fn json_len(name: &str, value: &str) -> usize {
-        const PUNCTUATION: usize = r#""":[""],"#.len();
-        json::weight(name.as_bytes()) + json::weight(value.as_bytes()) + PUNCTUATION
+        self.escapes += escapes;
     }
 
     /// How much it is, for every budget: no less than in memory, and no less than its JSON.
@@ -157,6 +168,11 @@ impl HeaderMap {
             write(out, self.value(place));
         });
     }
+}
+
+/// Bytes that a text takes more as JSON.
+fn escapes(text: &str) -> usize {
+    json::weight(text.as_bytes()) - text.len()
 }
 
 #[cfg(test)]

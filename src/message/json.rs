@@ -42,6 +42,9 @@ pub fn weight(text: &[u8]) -> usize {
 
 /// As much from the beginning of a text as weighs at most this.
 pub(super) fn prefix(text: &str, max: usize) -> &str {
+    if weight(text.as_bytes()) <= max {
+        return text;
+    }
     let mut room = max;
     let end = text.char_indices().find(|(at, character)| {
         let bytes = text.get(*at..*at + character.len_utf8());
