@@ -121,7 +121,7 @@ fn the_first_screen_is_the_first_thing_that_is_said() {
 fn the_users_of_the_sandbox_answer_as_the_readme_says() {
     let gateway = Gateway::start();
     let text = fs::read_to_string("README.md").unwrap();
-    let about = text.split("More of those who answer").nth(1).unwrap();
+    let about = text.split("More users of the sandbox").nth(1).unwrap();
     let about = about.split("`silent`").next().unwrap().replace('\n', " ");
     let mut tried = 0;
     for (user, rest) in about
