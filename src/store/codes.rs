@@ -26,8 +26,8 @@ pub(super) fn kind_number(kind: EventKind) -> i16 {
     }
 }
 
-pub(super) fn kind(number: i16) -> Option<EventKind> {
-    let number = usize::try_from(number).ok()?;
+pub(super) fn kind(number: impl Into<i64>) -> Option<EventKind> {
+    let number = usize::try_from(number.into()).ok()?;
     EventKind::ALL.get(number).copied()
 }
 
@@ -82,19 +82,4 @@ pub(super) fn list<T: serde::de::DeserializeOwned>(text: Option<&str>) -> Option
         Some(text) => serde_json::from_str(text).ok(),
         None => Some(Vec::new()),
     }
-}
-
-/// The types of events as the words of a list.
-pub(super) fn kinds_text(kinds: &[EventKind]) -> Option<String> {
-    let words: Vec<_> = kinds.iter().map(|kind| kind.as_str()).collect();
-    list_text(&words)
-}
-
-/// What [`kinds_text`] wrote; `None` when it is something else.
-pub(super) fn kinds(text: Option<&str>) -> Option<Vec<EventKind>> {
-    let words: Vec<String> = list(text)?;
-    words
-        .iter()
-        .map(|word| EventKind::from_word(word))
-        .collect()
 }

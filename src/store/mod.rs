@@ -13,11 +13,15 @@
 //! that fails for that is applied again part by part, each part in a savepoint of its own.
 
 mod codes;
+mod engine;
 mod error;
+mod events;
 mod filter;
 mod observer;
 mod page;
 mod replicas;
+mod retention;
+mod session;
 #[cfg(test)]
 pub(crate) mod suite;
 mod tail;
@@ -51,10 +55,7 @@ pub use webhooks::{
 pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 /// What a store does. Chosen once, by the composition root.
-pub trait Store: WebhookStore + ReplicaStore + Send + Sync + 'static {
-    /// The number that names this log: another store, another epoch.
-    fn epoch(&self) -> u64;
-
+pub trait Store: LogStore + WebhookStore + ReplicaStore + Send + Sync + 'static {
     /// Takes messages in, all of a submission or none, and keeps them for this replica to send.
     /// One verdict for each submission, in their order.
     fn accept(&self, submissions: Vec<Submission>) -> Reply<Vec<Verdict>>;
@@ -97,6 +98,18 @@ pub trait Store: WebhookStore + ReplicaStore + Send + Sync + 'static {
         limit: usize,
     ) -> Reply<Messages>;
 
+    /// Whether a write would go through now.
+    fn check(&self) -> Reply<()>;
+
+    /// Ends the store: everything handed over before is durable when this is ready.
+    fn close(&self) -> Reply<()>;
+}
+
+/// The log of events, and removing what is old.
+pub trait LogStore {
+    /// The number that names this log: another store, another epoch.
+    fn epoch(&self) -> u64;
+
     /// The log strictly after `after`, oldest first, what the filter lets pass. Looks at a bounded
     /// number of rows: `scanned_to` says how far, and is where to go on.
     fn events(&self, after: u64, filter: EventFilter, size: PageSize) -> Reply<Events>;
@@ -121,12 +134,6 @@ pub trait Store: WebhookStore + ReplicaStore + Send + Sync + 'static {
 
     /// Forgets idempotency keys from before this time; how many there were.
     fn forget_keys(&self, before: Timestamp, limit: usize) -> Reply<usize>;
-
-    /// Whether a write would go through now.
-    fn check(&self) -> Reply<()>;
-
-    /// Ends the store: everything handed over before is durable when this is ready.
-    fn close(&self) -> Reply<()>;
 }
 
 /// Messages of one HTTP request, to be taken in together.

@@ -5,50 +5,70 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::Reply;
+use super::{LogStore, Reply};
 use crate::message::{AgentOrder, AgentStatus, MessageId, Timestamp};
 
-/// What a store does for replicas that share it. Where there can be only one, everything is its
-/// own.
-pub trait ReplicaStore {
+/// What a store does for replicas that share it. By default there is only one, and everything is
+/// its own.
+pub trait ReplicaStore: LogStore {
     /// How often the replicas have to agree on their agents; `None` when there is only one.
-    fn agreeing(&self) -> Option<Duration>;
+    fn agreeing(&self) -> Option<Duration> {
+        None
+    }
 
     /// Changes whenever there may be something to [`claim`](super::Store::claim). A hint, not a
     /// promise.
-    fn claimable(&self) -> watch::Receiver<u64>;
+    fn claimable(&self) -> watch::Receiver<u64> {
+        // What there is to claim is there from the beginning.
+        watch::channel(0).1
+    }
 
     /// Whether this replica does what one of them has to do for all: post webhooks.
-    fn leads(&self) -> watch::Receiver<bool>;
+    fn leads(&self) -> watch::Receiver<bool> {
+        watch::channel(true).1
+    }
 
     /// Whether this replica still holds what it took in and claimed, by its own clock. When it does
     /// not, others may be at work on it: what was recorded must not be transmitted any more.
-    fn is_held(&self) -> bool;
+    fn is_held(&self) -> bool {
+        true
+    }
 
     /// Which replica has this message to send, while it waits there and this one knows nothing of
     /// it; `None` when this one does, or when it does not wait.
-    fn holder(&self, id: MessageId) -> Reply<Option<Holder>>;
+    fn holder(&self, _id: MessageId) -> Reply<Option<Holder>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// The number of the newest durable event, whichever replica appended it. More than
     /// [`bounds`](super::Store::bounds) say while this replica has yet to hear of it.
-    fn newest(&self) -> Reply<u64>;
+    fn newest(&self) -> Reply<u64> {
+        let bounds = self.bounds();
+        Box::pin(async move { Ok(bounds.await?.last) })
+    }
 
     /// Gives lanes to replicas that have an agent for them, when this one has none; the targets of
     /// those it gave. None of their messages may be in flight.
-    fn hand_over(&self, stranded: Vec<Stranded>) -> Reply<Vec<Arc<str>>>;
+    fn hand_over(&self, _stranded: Vec<Stranded>) -> Reply<Vec<Arc<str>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 
     /// Which of the agents that the configuration wants this replica is to run, when it runs those
     /// in `held` now. Those of `held` that are not in the answer are to end, and are free for
     /// others when they are not held any more.
-    fn seats(&self, wanted: Vec<Seat>, held: Vec<Seat>) -> Reply<Vec<Seat>>;
+    fn seats(&self, wanted: Vec<Seat>, _held: Vec<Seat>) -> Reply<Vec<Seat>> {
+        Box::pin(async { Ok(wanted) })
+    }
 
     /// Tells the other replicas of the agents of this one and what theirs are asked for, and is
     /// told the same by them.
     fn share_agents(
         &self,
-        own: Vec<AgentStatus>,
-        orders: Vec<(Arc<str>, AgentOrder)>,
-    ) -> Reply<Shared>;
+        _own: Vec<AgentStatus>,
+        _orders: Vec<(Arc<str>, AgentOrder)>,
+    ) -> Reply<Shared> {
+        Box::pin(async { Ok(Shared::default()) })
+    }
 }
 
 /// A place for one agent of an account.

@@ -25,6 +25,7 @@ const STEP: usize = 256;
 /// The newest durable events, and how far the log reaches. What is not here is in the database.
 #[derive(Debug)]
 pub(super) struct Tail {
+    epoch: u64,
     ring: Mutex<Ring>,
     committed: watch::Sender<u64>,
 }
@@ -41,7 +42,7 @@ struct Ring {
 
 impl Tail {
     /// Begins where the log ends.
-    pub(super) fn new(size: TailSize, bounds: Bounds) -> Self {
+    pub(super) fn new(epoch: u64, size: TailSize, bounds: Bounds) -> Self {
         let ring = Ring {
             events: VecDeque::new(),
             bytes: 0,
@@ -50,9 +51,15 @@ impl Tail {
             bounds,
         };
         Self {
+            epoch,
             ring: Mutex::new(ring),
             committed: watch::Sender::new(bounds.last),
         }
+    }
+
+    /// The number that names the log.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Shows events that have become durable, in their order, and then tells those who wait.
@@ -191,7 +198,7 @@ mod tests {
             forgotten_to: 0,
             last,
         };
-        Tail::new(TailSize { events, bytes }, bounds)
+        Tail::new(1, TailSize { events, bytes }, bounds)
     }
 
     fn page(tail: &Tail, after: u64, limit: usize) -> Option<(Vec<u64>, u64)> {

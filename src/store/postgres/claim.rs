@@ -9,12 +9,9 @@ use std::sync::Arc;
 use super::connection::Connection;
 use super::lease::Lease;
 use super::rows;
-use super::schema::LOCKS;
 use super::seats::Seating;
+use crate::store::session::Lock;
 use crate::store::{Claimed, StoreError, Stranded};
-
-/// Held while somebody takes over.
-const TAKING_OVER: i32 = 2;
 
 /// Lanes taken over in one transaction: each is a lock in the shared memory of the database.
 const LANES: usize = 500;
@@ -69,14 +66,7 @@ async fn take_over(
     if dead.is_empty() {
         return Ok(0);
     }
-    let alone: bool = client
-        .query_one(
-            "SELECT pg_try_advisory_xact_lock($1, $2)",
-            &[&LOCKS, &TAKING_OVER],
-        )
-        .await?
-        .try_get(0)?;
-    if !alone {
+    if !connection.try_lock(Lock::TakingOver).await? {
         return Ok(0);
     }
     let find = connection

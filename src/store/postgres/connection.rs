@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_postgres::config::SslMode;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::Address;
+use super::session::translate;
 use crate::store::StoreError;
+use crate::store::session::Lock;
 
 /// How sessions are opened.
 #[derive(Clone)]
@@ -20,6 +23,9 @@ pub(super) struct Door {
     config: Config,
     tls: Option<MakeRustlsConnect>,
 }
+
+/// Advisory locks of ours: the first of their two keys. "SIPp".
+const LOCKS: i32 = 0x5349_5070;
 
 /// How long a server may take to answer a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,7 +50,7 @@ pub(super) struct Notified {
 /// A session of its own. Dropping it ends the session.
 pub(super) struct Connection {
     client: Client,
-    statements: Mutex<HashMap<&'static str, Statement>>,
+    statements: Mutex<HashMap<String, Statement>>,
 }
 
 impl Door {
@@ -126,18 +132,36 @@ impl Connection {
         self.client.is_closed()
     }
 
-    /// A statement, prepared once in the life of the session.
-    pub(super) async fn prepare(&self, sql: &'static str) -> Result<Statement, StoreError> {
-        let known = self.lock().get(sql).cloned();
+    /// A statement, prepared once in the life of the session. It may be in the words of SQLite.
+    pub(super) async fn prepare(&self, sql: &str) -> Result<Statement, StoreError> {
+        let known = self.statements().get(sql).cloned();
         if let Some(statement) = known {
             return Ok(statement);
         }
-        let statement = self.client.prepare(sql).await?;
-        self.lock().insert(sql, statement.clone());
+        let statement = self.client.prepare(&translate(sql)).await?;
+        self.statements().insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<&'static str, Statement>> {
+    /// Waits for a lock, and holds it until the transaction ends.
+    pub(super) async fn lock(&self, lock: Lock) -> Result<(), StoreError> {
+        let statement = self.prepare("SELECT pg_advisory_xact_lock($1, $2)").await?;
+        let keys: [&(dyn ToSql + Sync); 2] = [&LOCKS, &(lock as i32)];
+        self.client.execute(&statement, &keys).await?;
+        Ok(())
+    }
+
+    /// Takes a lock until the transaction ends, unless another session holds it.
+    pub(super) async fn try_lock(&self, lock: Lock) -> Result<bool, StoreError> {
+        let statement = self
+            .prepare("SELECT pg_try_advisory_xact_lock($1, $2)")
+            .await?;
+        let keys: [&(dyn ToSql + Sync); 2] = [&LOCKS, &(lock as i32)];
+        let row = self.client.query_one(&statement, &keys).await?;
+        Ok(row.try_get(0)?)
+    }
+
+    fn statements(&self) -> MutexGuard<'_, HashMap<String, Statement>> {
         self.statements
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

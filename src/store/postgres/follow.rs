@@ -11,8 +11,9 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::connection::{Connection, Door, Notified};
 use super::lease::Lease;
-use super::{claim, events, schema};
+use super::{claim, rows, schema};
 use crate::clock;
+use crate::store::events::{LOGGED, logged};
 use crate::store::tail::Tail;
 use crate::store::{Logged, StoreError};
 
@@ -20,6 +21,8 @@ use crate::store::{Logged, StoreError};
 const POLL: Duration = Duration::from_millis(500);
 /// How long a database that is away is left alone.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Events read at once.
+const FOLLOWED: usize = 2_048;
 /// Wake-ups that wait: one is as good as many.
 const WAKES: usize = 64;
 
@@ -155,9 +158,25 @@ impl Follower {
     /// Reads what follows what is shown; whether there may be more.
     async fn read_on(&self, connection: &Connection) -> Result<bool, StoreError> {
         let after = self.shown.tail.bounds().last;
-        let events = events::following(connection, after, self.epoch).await?;
-        let is_full = events.len() >= events::FOLLOWED;
+        let events = following(connection, after, self.epoch).await?;
+        let is_full = events.len() >= FOLLOWED;
         self.shown.read(events);
         Ok(is_full)
     }
+}
+
+/// What follows `after`, whatever it is.
+async fn following(
+    connection: &Connection,
+    after: u64,
+    epoch: u64,
+) -> Result<Vec<Logged>, StoreError> {
+    let sql = format!("SELECT {LOGGED} FROM events e WHERE e.seq > $1 ORDER BY e.seq LIMIT $2");
+    let statement = connection.prepare(&sql).await?;
+    let (after, limit) = (rows::from_seq(after), rows::limit(FOLLOWED));
+    let found = connection
+        .client()
+        .query(&statement, &[&after, &limit])
+        .await?;
+    found.iter().map(|row| logged(row, 0, epoch)).collect()
 }

@@ -1,13 +1,15 @@
 //! What is written in one transaction, and how those who wait are answered.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::webhooks::{Outcome, Verb};
+use super::connection::Connection;
 use crate::store::waiting::Weight;
-use crate::store::{Claimed, Logged, Record, Recorded, StoreError, Stranded, Submission, Verdict};
+use crate::store::{Logged, Record, Recorded, StoreError, Submission, Verdict};
 
 /// Who waits for the answer.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -15,55 +17,98 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What was asked, and who waits for the answer.
 type Asked<Input, Output> = (Input, Answer<Output>);
 
-/// A verb to be applied in a transaction, and answered after its commit.
+/// A verb on its way to the writer.
 pub(super) enum Order {
+    /// Many of these are applied by the same few statements.
     Accept(Vec<Submission>, Answer<Vec<Verdict>>),
+    /// The same.
     Record(Arc<[Record]>, Answer<Vec<Recorded>>),
-    Claim(usize, Answer<Vec<Claimed>>),
-    Check(Answer<()>),
-    Endpoint(Box<Verb>),
-    HandOver(Vec<Stranded>, Answer<Vec<Arc<str>>>),
+    /// Every other verb has a transaction of its own: claims and what takes messages in both lock
+    /// lanes, and locks are taken in one order.
+    Alone(Box<dyn Work>),
     Close(Answer<()>),
 }
 
-/// Orders of one transaction: what takes messages in first, then what hands them out, then what
-/// appends to the log.
-#[derive(Default)]
-pub(super) struct Group {
-    accepts: Vec<Asked<Vec<Submission>, Vec<Verdict>>>,
-    records: Vec<Asked<Arc<[Record]>, Vec<Recorded>>>,
-    claims: Vec<Asked<usize, Vec<Claimed>>>,
-    checks: Vec<Answer<()>>,
-    endpoint: Option<Box<Verb>>,
-    stranded: Option<Asked<Vec<Stranded>, Vec<Arc<str>>>>,
-    weight: Weight,
-    accepted: usize,
+/// A verb to be applied in a transaction of its own, and answered after its commit.
+pub(super) trait Work: Send {
+    fn apply<'w>(&'w mut self, connection: &'w Arc<Connection>) -> Applying<'w>;
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
-/// What a transaction found and did, order by order.
-#[derive(Debug, Default)]
-pub(super) struct Done {
-    pub(super) verdicts: VecDeque<Verdict>,
-    pub(super) recorded: VecDeque<Recorded>,
-    pub(super) claimed: VecDeque<Vec<Claimed>>,
-    pub(super) endpoint: Option<Outcome>,
-    pub(super) handed_over: Vec<Arc<str>>,
-    /// To be shown.
-    pub(super) events: Vec<Logged>,
+type Applying<'w> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'w>>;
+
+struct Task<V, Output> {
+    verb: V,
+    output: Option<Output>,
+    waiting: Answer<Output>,
 }
 
-impl Order {
-    /// Whether it must have a transaction of its own: claims and what takes messages in both lock
-    /// lanes, and locks are taken in one order; what an endpoint sees begins at a place in the log.
-    pub(super) fn is_alone(&self) -> bool {
-        match self {
-            Self::Claim(..) | Self::Endpoint(_) | Self::HandOver(..) => true,
-            Self::Accept(..) | Self::Record(..) | Self::Check(_) | Self::Close(_) => false,
+impl<V, F, Output> Work for Task<V, Output>
+where
+    V: Fn(Arc<Connection>) -> F + Send,
+    F: Future<Output = Result<Output, StoreError>> + Send + 'static,
+    Output: Send,
+{
+    fn apply<'w>(&'w mut self, connection: &'w Arc<Connection>) -> Applying<'w> {
+        let applied = (self.verb)(connection.clone());
+        Box::pin(async move {
+            self.output = Some(applied.await?);
+            Ok(())
+        })
+    }
+
+    /// The caller may be gone; what was asked is done all the same.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        match (committed, self.output) {
+            (Ok(()), Some(output)) => drop(self.waiting.send(Ok(output))),
+            (Err(error), _) => drop(self.waiting.send(Err(error))),
+            // Never applied, so no caller may take it for done.
+            (Ok(()), None) => {}
         }
     }
 }
 
-/// What is committed at once at most, so that nobody waits for long behind a full queue.
+impl Order {
+    /// A verb with a transaction of its own.
+    pub(super) fn alone<V, F, Output>(verb: V, waiting: Answer<Output>) -> Self
+    where
+        V: Fn(Arc<Connection>) -> F + Send + 'static,
+        F: Future<Output = Result<Output, StoreError>> + Send + 'static,
+        Output: Send + 'static,
+    {
+        Self::Alone(Box::new(Task {
+            verb,
+            output: None,
+            waiting,
+        }))
+    }
+
+    pub(super) fn is_alone(&self) -> bool {
+        matches!(self, Self::Alone(_))
+    }
+}
+
+/// Orders of one transaction: what takes messages in first, then what appends to the log.
+#[derive(Default)]
+pub(super) struct Group {
+    accepts: Vec<Asked<Vec<Submission>, Vec<Verdict>>>,
+    records: Vec<Asked<Arc<[Record]>, Vec<Recorded>>>,
+    /// Then nothing else is in it.
+    pub(super) alone: Option<Box<dyn Work>>,
+    weight: Weight,
+    accepted: usize,
+}
+
+/// What a transaction took in and recorded, in the order of the group.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    pub(super) verdicts: VecDeque<Verdict>,
+    pub(super) recorded: VecDeque<Recorded>,
+    /// To be shown.
+    pub(super) events: Vec<Logged>,
+}
+
+/// What is committed at once at most, so that no caller waits for long behind a full queue.
 const MAX_ROWS: usize = 8_192;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Messages taken in at once, unless one request brings more: each may lock a lane, and locks have
@@ -81,10 +126,7 @@ impl Group {
                 self.accepts.push((submissions, answer));
             }
             Order::Record(records, answer) => self.records.push((records, answer)),
-            Order::Claim(limit, answer) => self.claims.push((limit, answer)),
-            Order::Check(answer) => self.checks.push(answer),
-            Order::Endpoint(verb) => self.endpoint = Some(verb),
-            Order::HandOver(lanes, answer) => self.stranded = Some((lanes, answer)),
+            Order::Alone(work) => self.alone = Some(work),
             Order::Close(answer) => return Some(answer),
         }
         None
@@ -101,17 +143,12 @@ impl Group {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.accepts.len()
-            + self.records.len()
-            + self.claims.len()
-            + self.checks.len()
-            + usize::from(self.endpoint.is_some())
-            + usize::from(self.stranded.is_some())
+        self.accepts.len() + self.records.len() + usize::from(self.alone.is_some())
     }
 
-    /// Whether it takes in or records something, and so can be applied part by part.
+    /// Whether it can be applied part by part.
     pub(super) fn has_parts(&self) -> bool {
-        !self.accepts.is_empty() || !self.records.is_empty()
+        self.alone.is_none()
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -126,83 +163,42 @@ impl Group {
         self.records.iter().flat_map(|(all, _)| &**all).collect()
     }
 
-    pub(super) fn claims(&self) -> impl Iterator<Item = usize> {
-        self.claims.iter().map(|(limit, _)| *limit)
-    }
-
-    pub(super) fn endpoint(&self) -> Option<&Verb> {
-        self.endpoint.as_deref()
-    }
-
-    pub(super) fn stranded(&self) -> Option<&[Stranded]> {
-        self.stranded.as_ref().map(|(lanes, _)| lanes.as_slice())
-    }
-
     /// The same orders, each a group of its own.
     pub(super) fn split(self) -> Vec<Self> {
-        let one = Self::default;
-        let mut groups = Vec::with_capacity(self.len());
-        groups.extend(self.accepts.into_iter().map(|order| Self {
+        let accepts = self.accepts.into_iter().map(|order| Self {
             accepts: vec![order],
-            ..one()
-        }));
-        groups.extend(self.claims.into_iter().map(|order| Self {
-            claims: vec![order],
-            ..one()
-        }));
-        groups.extend(self.records.into_iter().map(|order| Self {
+            ..Self::default()
+        });
+        let records = self.records.into_iter().map(|order| Self {
             records: vec![order],
-            ..one()
-        }));
-        groups.extend(self.checks.into_iter().map(|order| Self {
-            checks: vec![order],
-            ..one()
-        }));
-        groups
+            ..Self::default()
+        });
+        accepts.chain(records).collect()
     }
 
-    /// Tells everybody what was done. Whoever asked may be gone; it was done all the same.
+    /// Answers every order with what was done. A caller may be gone; it was done all the same.
     pub(super) fn answer(self, mut done: Done) {
-        // What was picked up first: of messages to one target it is the older.
-        for (_, answer) in self.claims {
-            let _ = answer.send(Ok(done.claimed.pop_front().unwrap_or_default()));
-        }
         for (submissions, answer) in self.accepts {
             let _ = answer.send(Ok(done.verdicts.drain(..submissions.len()).collect()));
         }
         for (records, answer) in self.records {
             let _ = answer.send(Ok(done.recorded.drain(..records.len()).collect()));
         }
-        for answer in self.checks {
-            let _ = answer.send(Ok(()));
-        }
-        if let Some((_, answer)) = self.stranded {
-            let _ = answer.send(Ok(done.handed_over));
-        }
-        if let (Some(verb), Some(outcome)) = (self.endpoint, done.endpoint) {
-            verb.answer(outcome);
+        if let Some(work) = self.alone {
+            work.answer(Ok(()));
         }
     }
 
-    /// Tells everybody that nothing was done.
+    /// Answers every order that nothing was done.
     pub(super) fn refuse(self, error: &StoreError) {
-        for (_, answer) in self.claims {
-            let _ = answer.send(Err(error.clone()));
-        }
         for (_, answer) in self.accepts {
             let _ = answer.send(Err(error.clone()));
         }
         for (_, answer) in self.records {
             let _ = answer.send(Err(error.clone()));
         }
-        for answer in self.checks {
-            let _ = answer.send(Err(error.clone()));
-        }
-        if let Some((_, answer)) = self.stranded {
-            let _ = answer.send(Err(error.clone()));
-        }
-        if let Some(verb) = self.endpoint {
-            verb.refuse(error);
+        if let Some(work) = self.alone {
+            work.answer(Err(error.clone()));
         }
     }
 }

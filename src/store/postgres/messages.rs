@@ -13,6 +13,7 @@ use super::connection::Connection;
 use super::rows;
 use super::rows::{event_columns, message_columns};
 use crate::message::{Message, MessageId, Status};
+use crate::store::events::logged;
 use crate::store::page::Filling;
 use crate::store::{MessageFilter, Messages, StoreError, Stored, codes};
 
@@ -159,8 +160,6 @@ fn stored(row: &Row, epoch: u64) -> Result<Stored, StoreError> {
         attempt: rows::count(row, state + 1)?,
         completed_at,
         not_before: rows::optional_time(row, state + 3)?,
-        result: has_ended
-            .then(|| rows::logged(row, event, epoch))
-            .transpose()?,
+        result: has_ended.then(|| logged(row, event, epoch)).transpose()?,
     })
 }

@@ -17,7 +17,6 @@ mod agents;
 mod claim;
 mod connection;
 mod error;
-mod events;
 mod follow;
 mod group;
 mod lease;
@@ -26,17 +25,16 @@ mod pool;
 mod record;
 mod renewal;
 mod replicas;
-mod retention;
 mod rows;
 mod schema;
 mod seats;
+mod session;
 mod share;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 mod transaction;
-mod webhooks;
 mod writer;
 
 use std::sync::Arc;
@@ -45,11 +43,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::engine::Engine;
+use super::session::Session;
 use super::tail::Tail;
 use super::waiting::{Urgency, Weight};
 use super::{
-    Bounds, Claimed, EventFilter, Events, MessageFilter, Messages, Observer, PageSize, Record,
-    Recorded, Reply, Step, Store, StoreError, Stored, Submission, TailSize, Verdict,
+    Bounds, Claimed, MessageFilter, Messages, Observer, Record, Recorded, Reply, Store, StoreError,
+    Stored, Submission, TailSize, Verdict,
 };
 use crate::message::{Message, MessageId, Timestamp};
 pub use address::Address;
@@ -105,7 +105,6 @@ impl Options {
 const SCANS: usize = 1;
 
 struct Postgres {
-    epoch: u64,
     writer: Writer,
     pool: Pool,
     /// For what may look at much and find little: nothing else waits behind that.
@@ -133,7 +132,7 @@ impl Postgres {
         let bounds = bounds(&connection).await?;
         let lease = Lease::join(&connection, options.replica, options.lease).await?;
         let lease = Arc::new(lease);
-        let shown = Arc::new(Shown::new(Arc::new(Tail::new(options.tail, bounds))));
+        let shown = Arc::new(Shown::new(Arc::new(Tail::new(epoch, options.tail, bounds))));
         let (claimable, told) = watch::channel(0);
         let (leading, leads) = watch::channel(false);
         let follower = Follower {
@@ -158,7 +157,6 @@ impl Postgres {
             observer: options.observer,
         });
         Ok(Self {
-            epoch,
             writer,
             pool: Pool::new(door.clone(), options.connections),
             scans: Pool::new(door, SCANS),
@@ -189,11 +187,50 @@ async fn bounds(connection: &connection::Connection) -> Result<Bounds, StoreErro
     })
 }
 
-impl Store for Postgres {
-    fn epoch(&self) -> u64 {
-        self.epoch
+impl Engine for Postgres {
+    fn tail(&self) -> &Arc<Tail> {
+        &self.shown.tail
     }
 
+    fn read_or_scan<T: Send + 'static>(
+        &self,
+        is_scan: bool,
+        verb: impl FnOnce(&dyn Session) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<T> {
+        let pool = if is_scan { &self.scans } else { &self.pool };
+        pool.run(move |connection| session::run(connection, false, verb))
+    }
+
+    /// The pool's queue is bounded by itself.
+    fn write<T: Send + 'static>(
+        &self,
+        _urgency: Urgency,
+        _weight: Weight,
+        verb: impl Fn(&dyn Session) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Reply<T> {
+        let verb = Arc::new(verb);
+        self.pool.transact_apart(move |connection, is_apart| {
+            let verb = verb.clone();
+            session::run(connection, is_apart, move |session| verb(session))
+        })
+    }
+
+    fn write_in_order<T: Send + 'static>(
+        &self,
+        urgency: Urgency,
+        weight: Weight,
+        verb: impl Fn(&dyn Session) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Reply<T> {
+        let verb = Arc::new(verb);
+        self.writer
+            .submit_alone(urgency, weight, move |connection| {
+                let verb = verb.clone();
+                session::run(connection, false, move |session| verb(session))
+            })
+    }
+}
+
+impl Store for Postgres {
     fn accept(&self, submissions: Vec<Submission>) -> Reply<Vec<Verdict>> {
         let weight = Weight::of_submissions(&submissions);
         self.writer.submit(Urgency::New, weight, |answer| {
@@ -227,9 +264,11 @@ impl Store for Postgres {
     }
 
     fn claim(&self, limit: usize) -> Reply<Vec<Claimed>> {
+        let lease = self.lease.clone();
         self.writer
-            .submit(Urgency::Ongoing, Weight::SMALL, |answer| {
-                Order::Claim(limit, answer)
+            .submit_alone(Urgency::Ongoing, Weight::SMALL, move |connection| {
+                let lease = lease.clone();
+                async move { claim::claim(&connection, &lease, limit).await }
             })
     }
 
@@ -239,7 +278,7 @@ impl Store for Postgres {
     }
 
     fn message(&self, id: MessageId) -> Reply<Option<Stored>> {
-        let epoch = self.epoch;
+        let epoch = self.shown.tail.epoch();
         self.pool
             .run(move |c| async move { messages::message(&c, id, epoch).await })
     }
@@ -250,7 +289,7 @@ impl Store for Postgres {
         before: Option<MessageId>,
         limit: usize,
     ) -> Reply<Messages> {
-        let epoch = self.epoch;
+        let epoch = self.shown.tail.epoch();
         let pool = if filter.is_scan() {
             &self.scans
         } else {
@@ -261,67 +300,9 @@ impl Store for Postgres {
         )
     }
 
-    fn events(&self, after: u64, filter: EventFilter, size: PageSize) -> Reply<Events> {
-        if let Some(page) = self.shown.tail.after(after, &filter, size) {
-            return Box::pin(async { Ok(page) });
-        }
-        let (epoch, shown) = (self.epoch, self.shown.clone());
-        let pool = if filter.is_scan() {
-            &self.scans
-        } else {
-            &self.pool
-        };
-        pool.run(move |c| async move {
-            let last = shown.tail.bounds().last;
-            let page = events::events(&c, after, last, &filter, size, epoch).await?;
-            // After the look, so that nobody takes what was removed meanwhile for never there.
-            shown.tail.forget(schema::fact(&c, "forgotten_to").await?);
-            Ok(page)
-        })
-    }
-
-    fn events_of(&self, id: MessageId, after: u64, size: PageSize) -> Reply<Events> {
-        let epoch = self.epoch;
-        self.pool
-            .run(move |c| async move { events::events_of(&c, id, after, size, epoch).await })
-    }
-
-    fn bounds(&self) -> Reply<Bounds> {
-        let bounds = self.shown.tail.bounds();
-        Box::pin(async move { Ok(bounds) })
-    }
-
-    fn committed(&self) -> watch::Receiver<u64> {
-        self.shown.tail.committed()
-    }
-
-    fn purge(&self, before: Timestamp, limit: usize) -> Reply<Step> {
-        let shown = self.shown.clone();
-        let purged = self
-            .pool
-            .transact(move |c| async move { retention::purge(&c, before, limit).await });
-        Box::pin(async move {
-            let (step, forgotten_to) = purged.await?;
-            if let Some(forgotten_to) = forgotten_to {
-                shown.tail.forget(forgotten_to);
-            }
-            Ok(step)
-        })
-    }
-
-    fn discard_bodies(&self, limit: usize) -> Reply<Step> {
-        self.pool
-            .transact(move |c| async move { retention::discard_bodies(&c, limit).await })
-    }
-
-    fn forget_keys(&self, before: Timestamp, limit: usize) -> Reply<usize> {
-        self.pool
-            .transact(move |c| async move { retention::forget_keys(&c, before, limit).await })
-    }
-
     fn check(&self) -> Reply<()> {
         self.writer
-            .submit(Urgency::Ongoing, Weight::SMALL, Order::Check)
+            .submit_alone(Urgency::Ongoing, Weight::SMALL, |_| async { Ok(()) })
     }
 
     fn close(&self) -> Reply<()> {

@@ -6,6 +6,7 @@ use super::connection::{Connection, Door};
 use super::{Address, schema};
 use crate::message::Timestamp;
 use crate::store::StoreError;
+use crate::store::session::Lock;
 
 /// Begins a new epoch in a database that was put back from a dump, so that ids of events that were
 /// given since it was made are not given again to other events; gives its number. Refuses while
@@ -42,12 +43,7 @@ pub async fn begin_epoch(
 async fn anew(connection: &Connection, now: Timestamp) -> Result<u64, StoreError> {
     let client = connection.client();
     // Gateways that start now wait, and find the new epoch.
-    client
-        .execute(
-            "SELECT pg_advisory_xact_lock($1, $2)",
-            &[&schema::LOCKS, &schema::MIGRATING],
-        )
-        .await?;
+    connection.lock(Lock::Migrating).await?;
     let working: i64 = client
         .query_one(
             "SELECT count(*) FROM replicas WHERE NOT fenced AND lease_until > clock_timestamp()",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Order, Postgres, Urgency, Weight, agents, lease, seats};
+use super::{Postgres, Urgency, Weight, agents, claim, lease, seats};
 use crate::message::{AgentOrder, AgentStatus, MessageId};
 use crate::store::{Holder, ReplicaStore, Reply, Seat, Shared, Stranded};
 
@@ -47,9 +47,11 @@ impl ReplicaStore for Postgres {
         if stranded.is_empty() {
             return Box::pin(async { Ok(Vec::new()) });
         }
+        let (seating, stranded) = (self.seating.clone(), Arc::new(stranded));
         self.writer
-            .submit(Urgency::Ongoing, Weight::SMALL, |answer| {
-                Order::HandOver(stranded, answer)
+            .submit_alone(Urgency::Ongoing, Weight::SMALL, move |connection| {
+                let (seating, stranded) = (seating.clone(), stranded.clone());
+                async move { claim::hand_over(&connection, &seating, &stranded).await }
             })
     }
 

@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::message::{Contents, Event, Message, MessageId, Timestamp, Trace};
-use crate::store::{Claimed, Logged, StoreError, codes};
+use crate::message::{Contents, Message, MessageId, Timestamp, Trace};
+use crate::store::{Claimed, StoreError, codes};
 
 /// The columns that [`message`] reads, in its order, of the row `m` in `messages`.
 macro_rules! message_columns {
@@ -113,24 +113,6 @@ pub(super) fn claimed(row: &Row) -> Result<Claimed, StoreError> {
         on_unknown: codes::on_unknown(row.try_get(6)?).ok_or_else(|| strange("on_unknown"))?,
         not_before: optional_time(row, 7)?,
         expires_at: time(row, 8)?,
-    })
-}
-
-/// Reads the columns of [`event_columns`], from column `from` on.
-pub(super) fn logged(row: &Row, from: usize, epoch: u64) -> Result<Logged, StoreError> {
-    let seq = to_seq(row.try_get(from)?);
-    let members: &[u8] = row.try_get(from + 5)?;
-    let mut json = Vec::with_capacity(48 + members.len());
-    Event::write_id(epoch, seq, &mut json);
-    json.extend_from_slice(members);
-    Ok(Logged {
-        seq,
-        message_id: id(row, from + 2)?,
-        kind: codes::kind(row.try_get(from + 1)?).ok_or_else(|| strange("kind"))?,
-        uri: shared(row, from + 3)?,
-        account: optional_shared(row, from + 4)?,
-        webhook: optional_shared(row, from + 6)?,
-        json: json.into(),
     })
 }
 

@@ -3,6 +3,7 @@
 use super::connection::Connection;
 use crate::message::Timestamp;
 use crate::store::StoreError;
+use crate::store::session::Lock;
 
 /// Every migration, from the first on; `facts.version` counts those that were applied.
 const MIGRATIONS: &[&str] = &[
@@ -10,11 +11,6 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0002_webhooks.sql"),
     include_str!("../../../migrations/postgres/0003_traces.sql"),
 ];
-
-/// Advisory locks of ours: the first of their two keys. "SIPp".
-pub(super) const LOCKS: i32 = 0x5349_5070;
-/// Held while tables are made or changed, so that replicas that start together do it once.
-pub(super) const MIGRATING: i32 = 1;
 
 /// Applies what is missing, in one transaction. `now` names the epoch of a new database.
 ///
@@ -31,12 +27,7 @@ pub(super) async fn migrate(connection: &Connection, now: Timestamp) -> Result<(
 
 async fn apply(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
     let client = connection.client();
-    client
-        .execute(
-            "SELECT pg_advisory_xact_lock($1, $2)",
-            &[&LOCKS, &MIGRATING],
-        )
-        .await?;
+    connection.lock(Lock::Migrating).await?;
     let exists: bool = client
         .query_one("SELECT to_regclass('facts') IS NOT NULL", &[])
         .await?

@@ -7,13 +7,10 @@ use tokio_postgres::Row;
 
 use super::connection::Connection;
 use super::lease::Lease;
-use super::schema::LOCKS;
 use super::share::Place;
 use super::{rows, share};
+use crate::store::session::Lock;
 use crate::store::{Seat, StoreError};
-
-/// Held while somebody takes or leaves seats.
-const SEATING: i32 = 4;
 
 /// Who has agents of which account, as this replica saw it last.
 #[derive(Debug)]
@@ -64,10 +61,7 @@ pub(super) async fn seats(
     held: &[Seat],
 ) -> Result<Vec<Seat>, StoreError> {
     let me = seating.me();
-    let client = connection.client();
-    client
-        .execute("SELECT pg_advisory_xact_lock($1, $2)", &[&LOCKS, &SEATING])
-        .await?;
+    connection.lock(Lock::Seating).await?;
     let living = living(connection, me).await?;
     leave(connection, me, held).await?;
     let found = look(connection, wanted).await?;

@@ -11,7 +11,7 @@ use crate::store::suite::Bed;
 use crate::store::suite::samples::{
     accept, at, id, keyed, message, sending, submission, succeeded,
 };
-use crate::store::{ReplicaStore as _, Seat, Stranded, suite};
+use crate::store::{EventFilter, LogStore as _, ReplicaStore as _, Seat, Stranded, suite};
 
 /// Long enough that no busy machine lets it lapse by chance.
 const LEASE: Duration = Duration::from_secs(60);

@@ -14,7 +14,7 @@ use super::group::{Done, Group};
 use super::lease::Lease;
 use super::record::{Appending, Known};
 use super::seats::Seating;
-use super::{accept, claim, record};
+use super::{accept, record};
 use crate::store::{Record, Recorded, StoreError, Submission, Verdict};
 
 const NAME: &str = "SELECT pg_current_xact_id()::text";
@@ -99,8 +99,8 @@ impl Desk {
     /// Writes a group, and commits it.
     pub(super) async fn write(
         &self,
-        connection: &Connection,
-        group: &Group,
+        connection: &Arc<Connection>,
+        group: &mut Group,
     ) -> Result<Done, Failure> {
         prepare(connection).await?;
         let whole = Part {
@@ -112,7 +112,9 @@ impl Desk {
         let transaction = transaction?;
         let mut done = Done::default();
         self.apply(connection, whole, looked?, &mut done).await?;
-        self.apply_alone(connection, group, &mut done).await?;
+        if let Some(work) = &mut group.alone {
+            work.apply(connection).await?;
+        }
         commit(connection, transaction, done).await
     }
 
@@ -120,7 +122,7 @@ impl Desk {
     pub(super) async fn write_apart(
         &self,
         connection: &Connection,
-        group: &Group,
+        group: &mut Group,
     ) -> Result<Done, Failure> {
         let client = connection.client();
         let whole = Part {
@@ -199,26 +201,6 @@ impl Desk {
         let (answers, events) = appending.finish(self.epoch, &appended);
         done.recorded.extend(answers);
         done.events.extend(events);
-        Ok(())
-    }
-
-    /// What is in a transaction of its own.
-    async fn apply_alone(
-        &self,
-        connection: &Connection,
-        group: &Group,
-        done: &mut Done,
-    ) -> Result<(), StoreError> {
-        for limit in group.claims() {
-            let claimed = claim::claim(connection, &self.lease, limit).await?;
-            done.claimed.push_back(claimed);
-        }
-        if let Some(stranded) = group.stranded() {
-            done.handed_over = claim::hand_over(connection, &self.seating, stranded).await?;
-        }
-        if let Some(verb) = group.endpoint() {
-            done.endpoint = Some(verb.apply(connection).await?);
-        }
         Ok(())
     }
 }

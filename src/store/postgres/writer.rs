@@ -47,7 +47,7 @@ impl Writer {
         let (orders, inbox) = mpsc::unbounded_channel();
         let waiting = Arc::new(Waiting::default());
         let task = Task {
-            connection: Some(parts.connection),
+            connection: Some(Arc::new(parts.connection)),
             door: parts.door,
             desk: parts.desk,
             shown: parts.shown,
@@ -83,6 +83,20 @@ impl Writer {
         let _ = self.orders.send(orders);
     }
 
+    /// Hands over a verb with a transaction of its own.
+    pub(super) fn submit_alone<T, F>(
+        &self,
+        urgency: Urgency,
+        weight: Weight,
+        verb: impl Fn(Arc<Connection>) -> F + Send + 'static,
+    ) -> Reply<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        self.submit(urgency, weight, |answer| Order::alone(verb, answer))
+    }
+
     /// Both in one.
     pub(super) fn submit<T: Send + 'static>(
         &self,
@@ -98,7 +112,7 @@ impl Writer {
 
 struct Task {
     door: Door,
-    connection: Option<Connection>,
+    connection: Option<Arc<Connection>>,
     desk: Desk,
     shown: Arc<Shown>,
     observer: Arc<dyn Observer>,
@@ -156,18 +170,18 @@ impl Task {
     }
 
     /// Writes a group; order by order when one of several may be to blame for its failure.
-    async fn write(&mut self, group: Group) {
+    async fn write(&mut self, mut group: Group) {
         let begun = clock::now();
         let rows = group.rows();
-        match self.attempt(&group).await {
+        match self.attempt(&mut group).await {
             Ok(done) => {
                 self.observer
                     .committed(clock::now().saturating_duration_since(begun), rows);
                 self.finish(group, done);
             }
             Err(error) if error::is_of_an_order(&error) && group.len() > 1 => {
-                for one in group.split() {
-                    match self.attempt(&one).await {
+                for mut one in group.split() {
+                    match self.attempt(&mut one).await {
                         Ok(done) => self.finish(one, done),
                         Err(error) => self.refuse(one, &error),
                     }
@@ -187,7 +201,7 @@ impl Task {
         group.refuse(error);
     }
 
-    async fn attempt(&mut self, group: &Group) -> Result<Done, StoreError> {
+    async fn attempt(&mut self, group: &mut Group) -> Result<Done, StoreError> {
         let mut is_apart = false;
         for _ in 0..TRIES {
             let connection = self.connected().await?;
@@ -233,7 +247,7 @@ impl Task {
         Err(StoreError::Away("others are always in the way".to_owned()))
     }
 
-    async fn connected(&mut self) -> Result<Connection, StoreError> {
+    async fn connected(&mut self) -> Result<Arc<Connection>, StoreError> {
         if let Some(connection) = self.connection.take()
             && !connection.is_closed()
         {
@@ -248,7 +262,7 @@ impl Task {
         if connected.is_err() {
             self.down_until = clock::now() + PAUSE;
         }
-        connected
+        connected.map(Arc::new)
     }
 
     /// What became of a transaction; `None` when the database could not be asked for too long, or
@@ -281,7 +295,7 @@ impl Task {
                 return None;
             }
             if let Ok((connection, status)) = asked {
-                self.connection = Some(connection);
+                self.connection = Some(Arc::new(connection));
                 match status.as_deref() {
                     Some("committed") => return Some(true),
                     // Its session may not have noticed yet that it is alone.

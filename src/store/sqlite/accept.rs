@@ -13,7 +13,7 @@ use crate::store::{IdempotencyKey, StoreError, Submission, Verdict};
 
 pub(super) fn accept(
     turn: &mut Turn<'_>,
-    submissions: &Vec<Submission>,
+    submissions: &[Submission],
 ) -> Result<Vec<Verdict>, StoreError> {
     let mut insert = Insert::prepare(turn)?;
     let mut verdicts = Vec::with_capacity(submissions.len());

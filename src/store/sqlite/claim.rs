@@ -8,7 +8,7 @@ use crate::store::{Claimed, StoreError};
 
 /// Hands out what was there, unfinished, when the store was opened. What came later belongs to
 /// this process already, and no other has the database open.
-pub(super) fn claim(turn: &mut Turn<'_>, limit: &usize) -> Result<Vec<Claimed>, StoreError> {
+pub(super) fn claim(turn: &mut Turn<'_>, limit: usize) -> Result<Vec<Claimed>, StoreError> {
     let mut statement = turn.prepare(
         "SELECT s.id, m.uri, m.account, s.status, s.attempt, m.attempts, m.on_unknown, \
          coalesce(s.not_before, m.send_at), m.expires_at \
@@ -25,7 +25,7 @@ pub(super) fn claim(turn: &mut Turn<'_>, limit: &usize) -> Result<Vec<Claimed>, 
     if let Some(last) = claimed.last() {
         turn.positions.claimed_to = Some(*last.id.as_bytes());
     }
-    if claimed.len() < *limit {
+    if claimed.len() < limit {
         // Nothing of before is left: asking again looks at nothing.
         turn.positions.claimed_to = Some([u8::MAX; 16]);
     }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, Error, OptionalExtension as _, Row};
 
 use super::rows;
 use crate::message::{Message, MessageId, Status};
+use crate::store::events::{LOGGED, logged};
 use crate::store::page::Filling;
 use crate::store::{MessageFilter, Messages, StoreError, Stored};
 
@@ -36,11 +37,9 @@ pub(super) fn message(
     id: MessageId,
     epoch: u64,
 ) -> Result<Option<Stored>, StoreError> {
-    let found = connection
-        .prepare_cached(&select("", "s.id = ?1"))?
-        .query_row([id.as_bytes()], |row| stored(row, epoch))
-        .optional()?;
-    Ok(found)
+    let mut statement = connection.prepare_cached(&select("", "s.id = ?1"))?;
+    let mut rows = statement.query([id.as_bytes()])?;
+    rows.next()?.map(|row| stored(row, epoch)).transpose()
 }
 
 pub(super) fn messages(
@@ -124,12 +123,12 @@ fn select(index: &str, condition: &str) -> String {
          LEFT JOIN events e ON e.seq = s.last_event \
          WHERE {condition}",
         rows::MESSAGE,
-        rows::LOGGED
+        LOGGED
     )
 }
 
 /// Reads a row of [`select`].
-fn stored(row: &Row<'_>, epoch: u64) -> Result<Stored, Error> {
+fn stored(row: &Row<'_>, epoch: u64) -> Result<Stored, StoreError> {
     let state = rows::MESSAGE_COLUMNS;
     let completed_at = rows::optional_time(row, state + 2)?;
     let has_ended = completed_at.is_some() && row.get::<_, Option<u64>>(NEWEST_EVENT)?.is_some();
@@ -141,7 +140,7 @@ fn stored(row: &Row<'_>, epoch: u64) -> Result<Stored, Error> {
         completed_at,
         not_before: rows::optional_time(row, state + 3)?,
         result: has_ended
-            .then(|| rows::logged(row, NEWEST_EVENT, epoch))
+            .then(|| logged(row, NEWEST_EVENT, epoch))
             .transpose()?,
     })
 }

@@ -4,35 +4,32 @@
 //! own and hold up neither it nor each other, and those who follow the log are served from memory.
 
 mod accept;
-mod alone;
 mod backup;
 mod claim;
 mod error;
-mod events;
 mod lock;
 mod messages;
 mod readers;
 mod record;
-mod retention;
 mod rows;
 mod schema;
+mod session;
 mod states;
 #[cfg(test)]
 mod tests;
 mod turn;
-mod webhooks;
 mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 pub use super::Observer;
+use super::engine::Engine;
+use super::session::Session;
 use super::tail::Tail;
 use super::{
-    Bounds, Claimed, EventFilter, Events, MessageFilter, Messages, PageSize, Record, Recorded,
-    Reply, Step, Store, StoreError, Stored, Submission, TailSize, Verdict,
+    Bounds, Claimed, MessageFilter, Messages, Record, Recorded, ReplicaStore, Reply, Store,
+    StoreError, Stored, Submission, TailSize, Verdict,
 };
 use crate::message::{Message, MessageId, Timestamp};
 pub use backup::backup;
@@ -40,6 +37,7 @@ pub use backup::restore;
 pub use backup::{BackupError, Restored};
 use lock::ProcessLock;
 use readers::Readers;
+use session::SqliteSession;
 use turn::Positions;
 use writer::{Urgency, Weight, Writer};
 
@@ -87,7 +85,6 @@ const READERS: usize = 4;
 const SCANS: usize = 2;
 
 struct Sqlite {
-    epoch: u64,
     writer: Writer,
     readers: Readers,
     /// For what may look at much and find little: nothing else waits behind that.
@@ -108,7 +105,11 @@ impl Sqlite {
         let connection = schema::writer(&options, now)?;
         let epoch = schema::fact(&connection, "epoch")?;
         let positions = Positions::read(&connection)?;
-        let tail = Arc::new(Tail::new(options.tail, positions.bounds()));
+        let bounds = Bounds {
+            forgotten_to: schema::fact(&connection, "forgotten_to")?,
+            last: positions.last_event,
+        };
+        let tail = Arc::new(Tail::new(epoch, options.tail, bounds));
         let writer = Writer::start(
             connection,
             lock,
@@ -118,7 +119,6 @@ impl Sqlite {
             options.observer,
         )?;
         Ok(Self {
-            epoch,
             writer,
             readers: Readers::new(options.path.clone(), READERS),
             scans: Readers::new(options.path, SCANS),
@@ -127,21 +127,58 @@ impl Sqlite {
     }
 }
 
-impl Store for Sqlite {
-    fn epoch(&self) -> u64 {
-        self.epoch
+impl Engine for Sqlite {
+    fn tail(&self) -> &Arc<Tail> {
+        &self.tail
     }
 
+    fn read_or_scan<T: Send + 'static>(
+        &self,
+        is_scan: bool,
+        verb: impl FnOnce(&dyn Session) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<T> {
+        let readers = if is_scan { &self.scans } else { &self.readers };
+        readers.read(move |connection| {
+            // One view of the database for all that the verb reads.
+            let view = connection.unchecked_transaction()?;
+            verb(&SqliteSession {
+                connection: &view,
+                is_apart: false,
+            })
+        })
+    }
+
+    fn write<T: Send + 'static>(
+        &self,
+        urgency: Urgency,
+        weight: Weight,
+        verb: impl Fn(&dyn Session) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Reply<T> {
+        self.writer.submit(urgency, weight, move |turn| {
+            verb(&SqliteSession {
+                connection: turn.connection,
+                is_apart: turn.is_apart,
+            })
+        })
+    }
+}
+
+/// No other process has the database open.
+impl ReplicaStore for Sqlite {}
+
+impl Store for Sqlite {
     fn accept(&self, submissions: Vec<Submission>) -> Reply<Vec<Verdict>> {
         let weight = Weight::of_submissions(&submissions);
-        self.writer
-            .submit(Urgency::New, weight, submissions, accept::accept)
+        self.writer.submit(Urgency::New, weight, move |turn| {
+            accept::accept(turn, &submissions)
+        })
     }
 
     fn record(&self, records: Arc<[Record]>) -> Reply<Vec<Recorded>> {
         let weight = Weight::of_records(&records);
-        self.writer
-            .submit(Urgency::Ongoing, weight, records, record::record)
+        self.writer.submit(Urgency::Ongoing, weight, move |turn| {
+            record::record(turn, &records)
+        })
     }
 
     fn accept_and_record(
@@ -150,13 +187,13 @@ impl Store for Sqlite {
         records: Arc<[Record]>,
     ) -> (Reply<Vec<Verdict>>, Reply<Vec<Recorded>>) {
         let weight = Weight::of_submissions(&submissions);
-        let (accept, accepted) =
-            self.writer
-                .prepare(Urgency::New, weight, submissions, accept::accept);
+        let (accept, accepted) = self.writer.prepare(Urgency::New, weight, move |turn| {
+            accept::accept(turn, &submissions)
+        });
         let weight = Weight::of_records(&records);
-        let (record, recorded) =
-            self.writer
-                .prepare(Urgency::Ongoing, weight, records, record::record);
+        let (record, recorded) = self.writer.prepare(Urgency::Ongoing, weight, move |turn| {
+            record::record(turn, &records)
+        });
         self.writer
             .order(accept.into_iter().chain(record).collect());
         (accepted, recorded)
@@ -164,7 +201,9 @@ impl Store for Sqlite {
 
     fn claim(&self, limit: usize) -> Reply<Vec<Claimed>> {
         self.writer
-            .submit(Urgency::Ongoing, Weight::SMALL, limit, claim::claim)
+            .submit(Urgency::Ongoing, Weight::SMALL, move |turn| {
+                claim::claim(turn, limit)
+            })
     }
 
     fn load(&self, ids: Vec<MessageId>) -> Reply<Vec<Arc<Message>>> {
@@ -173,7 +212,7 @@ impl Store for Sqlite {
     }
 
     fn message(&self, id: MessageId) -> Reply<Option<Stored>> {
-        let epoch = self.epoch;
+        let epoch = self.tail.epoch();
         self.readers
             .read(move |connection| messages::message(connection, id, epoch))
     }
@@ -184,7 +223,7 @@ impl Store for Sqlite {
         before: Option<MessageId>,
         limit: usize,
     ) -> Reply<Messages> {
-        let epoch = self.epoch;
+        let epoch = self.tail.epoch();
         let readers = if filter.is_scan() {
             &self.scans
         } else {
@@ -194,69 +233,11 @@ impl Store for Sqlite {
             .read(move |connection| messages::messages(connection, &filter, before, limit, epoch))
     }
 
-    fn events(&self, after: u64, filter: EventFilter, size: PageSize) -> Reply<Events> {
-        if let Some(page) = self.tail.after(after, &filter, size) {
-            return Box::pin(async { Ok(page) });
-        }
-        let last = self.tail.bounds().last;
-        let epoch = self.epoch;
-        let readers = if filter.is_scan() {
-            &self.scans
-        } else {
-            &self.readers
-        };
-        readers
-            .read(move |connection| events::events(connection, after, last, &filter, size, epoch))
-    }
-
-    fn events_of(&self, id: MessageId, after: u64, size: PageSize) -> Reply<Events> {
-        let epoch = self.epoch;
-        self.readers
-            .read(move |connection| events::events_of(connection, id, after, size, epoch))
-    }
-
-    fn bounds(&self) -> Reply<Bounds> {
-        let bounds = self.tail.bounds();
-        Box::pin(async move { Ok(bounds) })
-    }
-
-    fn committed(&self) -> watch::Receiver<u64> {
-        self.tail.committed()
-    }
-
-    fn purge(&self, before: Timestamp, limit: usize) -> Reply<Step> {
-        self.writer.submit(
-            Urgency::Ongoing,
-            Weight::of_rows(limit),
-            (before, limit),
-            retention::purge,
-        )
-    }
-
-    fn discard_bodies(&self, limit: usize) -> Reply<Step> {
-        self.writer.submit(
-            Urgency::Ongoing,
-            Weight::of_rows(limit),
-            limit,
-            retention::discard_bodies,
-        )
-    }
-
-    fn forget_keys(&self, before: Timestamp, limit: usize) -> Reply<usize> {
-        self.writer.submit(
-            Urgency::Ongoing,
-            Weight::of_rows(limit),
-            (before, limit),
-            retention::forget_keys,
-        )
-    }
-
     fn check(&self) -> Reply<()> {
-        self.writer
-            .submit(Urgency::Ongoing, Weight::SMALL, (), |turn, ()| {
-                schema::count_check(turn.connection)?;
-                Ok(())
-            })
+        self.writer.submit(Urgency::Ongoing, Weight::SMALL, |turn| {
+            schema::count_check(turn.connection)?;
+            Ok(())
+        })
     }
 
     fn close(&self) -> Reply<()> {

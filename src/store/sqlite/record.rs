@@ -12,10 +12,7 @@ use super::turn::{Fresh, Turn};
 use crate::message::{ByMessage, Event};
 use crate::store::{Logged, Record, Recorded, StoreError};
 
-pub(super) fn record(
-    turn: &mut Turn<'_>,
-    records: &Arc<[Record]>,
-) -> Result<Vec<Recorded>, StoreError> {
+pub(super) fn record(turn: &mut Turn<'_>, records: &[Record]) -> Result<Vec<Recorded>, StoreError> {
     if !turn.is_apart {
         return append_all(turn, records);
     }

@@ -7,10 +7,10 @@ use rusqlite::types::Type;
 use rusqlite::{Error, Row};
 
 use crate::message::{
-    Contents, Event, EventKind, Message, MessageId, OnUnknown, Status, Timestamp, Trace,
+    Contents, EventKind, Message, MessageId, OnUnknown, Status, Timestamp, Trace,
 };
 pub(super) use crate::store::codes::{contents_text, trace_text};
-use crate::store::{Claimed, Logged, codes};
+use crate::store::{Claimed, codes};
 
 /// The columns that [`message`] reads, in its order: `s` is the row in `states`, `m` that in
 /// `messages`.
@@ -22,10 +22,6 @@ pub(super) const MESSAGE_COLUMNS: usize = 11;
 pub(super) const URI: usize = 1;
 pub(super) const ACCOUNT: usize = 2;
 
-/// The columns that [`logged`] reads, in its order: `e` is the row in `events`.
-pub(super) const LOGGED: &str =
-    "e.seq, e.kind, e.message_id, e.uri, e.account, e.members, e.webhook";
-
 pub(super) fn status_number(status: Status) -> i64 {
     i64::from(codes::status_number(status))
 }
@@ -36,10 +32,6 @@ pub(super) fn status(row: &Row<'_>, at: usize) -> Result<Status, Error> {
 
 pub(super) fn kind_number(kind: EventKind) -> i64 {
     i64::from(codes::kind_number(kind))
-}
-
-pub(super) fn kind(row: &Row<'_>, at: usize) -> Result<EventKind, Error> {
-    codes::kind(row.get(at)?).ok_or_else(|| strange(at, "kind"))
 }
 
 pub(super) fn on_unknown_number(on_unknown: OnUnknown) -> i64 {
@@ -61,10 +53,6 @@ pub(super) fn optional_time(row: &Row<'_>, at: usize) -> Result<Option<Timestamp
 pub(super) fn id(row: &Row<'_>, at: usize) -> Result<MessageId, Error> {
     let bytes = row.get_ref(at)?.as_blob()?;
     MessageId::from_bytes(bytes).ok_or_else(|| strange(at, "id"))
-}
-
-pub(super) fn bytes(row: &Row<'_>, at: usize) -> Result<Bytes, Error> {
-    Ok(Bytes::copy_from_slice(row.get_ref(at)?.as_blob()?))
 }
 
 /// Empty when it was discarded.
@@ -114,24 +102,6 @@ pub(super) fn claimed(row: &Row<'_>) -> Result<Claimed, Error> {
         on_unknown: on_unknown(row, 6)?,
         not_before: optional_time(row, 7)?,
         expires_at: time(row, 8)?,
-    })
-}
-
-/// Reads the columns of [`LOGGED`], from column `from` on.
-pub(super) fn logged(row: &Row<'_>, from: usize, epoch: u64) -> Result<Logged, Error> {
-    let seq = row.get(from)?;
-    let members = row.get_ref(from + 5)?.as_blob()?;
-    let mut json = Vec::with_capacity(48 + members.len());
-    Event::write_id(epoch, seq, &mut json);
-    json.extend_from_slice(members);
-    Ok(Logged {
-        seq,
-        message_id: id(row, from + 2)?,
-        kind: kind(row, from + 1)?,
-        uri: shared(row, from + 3)?,
-        account: optional_shared(row, from + 4)?,
-        webhook: optional_shared(row, from + 6)?,
-        json: json.into(),
     })
 }
 

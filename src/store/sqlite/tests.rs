@@ -66,16 +66,12 @@ suite::store_suite!(Folder::new);
 impl Sqlite {
     /// Runs a pragma on the connection that writes.
     async fn pragma(&self, sql: &str) {
+        let sql = sql.to_owned();
         self.writer
-            .submit(
-                Urgency::Ongoing,
-                Weight::SMALL,
-                sql.to_owned(),
-                |turn, sql| {
-                    turn.connection.execute_batch(sql)?;
-                    Ok(())
-                },
-            )
+            .submit(Urgency::Ongoing, Weight::SMALL, move |turn| {
+                turn.connection.execute_batch(&sql)?;
+                Ok(())
+            })
             .await
             .unwrap();
     }
@@ -85,17 +81,14 @@ impl Sqlite {
     fn hold_up(&self) -> mpsc::Sender<()> {
         let (begin, begun) = mpsc::channel();
         let (release, released) = mpsc::channel();
-        drop(self.writer.submit(
-            Urgency::Ongoing,
-            Weight::SMALL,
-            Mutex::new((begin, released)),
-            |_, held| {
-                let (begin, released) = &*held.lock().unwrap();
-                begin.send(()).unwrap();
-                let _ = released.recv();
-                Ok(())
-            },
-        ));
+        drop(
+            self.writer
+                .submit(Urgency::Ongoing, Weight::SMALL, move |_| {
+                    begin.send(()).unwrap();
+                    let _ = released.recv();
+                    Ok(())
+                }),
+        );
         begun.recv().unwrap();
         release
     }
@@ -355,13 +348,11 @@ async fn one_that_cannot_be_written_does_not_take_the_others_with_it() {
     let store = folder.sqlite().unwrap();
     let held = store.hold_up();
     let before = store.accept(one(1));
-    let broken = store
-        .writer
-        .submit(Urgency::New, Weight::SMALL, (), |turn, ()| {
-            turn.connection
-                .execute("INSERT INTO states (id) VALUES (NULL)", [])?;
-            Ok(())
-        });
+    let broken = store.writer.submit(Urgency::New, Weight::SMALL, |turn| {
+        turn.connection
+            .execute("INSERT INTO states (id) VALUES (NULL)", [])?;
+        Ok(())
+    });
     let after = store.accept(one(2));
     drop(held);
     before.await.unwrap();

@@ -5,7 +5,7 @@ use rusqlite::{CachedStatement, Connection};
 use super::schema;
 use super::states::{State, States};
 use crate::message::{ByMessage, MessageId, Status};
-use crate::store::{Bounds, Logged, StoreError};
+use crate::store::{Logged, StoreError};
 
 /// What a verb that writes works with: the open transaction, and what follows from its commit.
 pub(super) struct Turn<'c> {
@@ -45,8 +45,6 @@ pub(super) struct Positions {
     pub(super) found: i64,
     /// Up to this id they were handed out.
     pub(super) claimed_to: Option<[u8; 16]>,
-    /// The log has holes up to this event.
-    pub(super) forgotten_to: u64,
 }
 
 impl Positions {
@@ -64,15 +62,7 @@ impl Positions {
             highest: highest.and_then(|id| MessageId::from_bytes(&id)),
             found: last_message,
             claimed_to: None,
-            forgotten_to,
         })
-    }
-
-    pub(super) fn bounds(&self) -> Bounds {
-        Bounds {
-            forgotten_to: self.forgotten_to,
-            last: self.last_event,
-        }
     }
 }
 

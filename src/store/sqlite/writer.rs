@@ -5,8 +5,7 @@
 //! answered. A group that fails is rolled back and leaves no trace, also when the cause is the
 //! disk: the next group tries anew, so the store is well again as soon as the disk is.
 //!
-//! What a verb writes is in a file of its own, as a function from a [`Turn`] and its input to its
-//! answer. A new verb is such a function, and nothing here changes.
+//! A verb is a function from a [`Turn`] to its answer. A new one changes nothing here.
 
 use std::sync::{Arc, mpsc};
 
@@ -46,22 +45,32 @@ pub(super) struct Weighed {
     work: Box<dyn Work>,
 }
 
+/// What a verb does in a transaction; a second time, apart, when the first one is rejected.
+pub(super) trait Verb<Output>:
+    Fn(&mut Turn<'_>) -> Result<Output, StoreError> + Send + 'static
+{
+}
+
+impl<Output, V> Verb<Output> for V where
+    V: Fn(&mut Turn<'_>) -> Result<Output, StoreError> + Send + 'static
+{
+}
+
 /// A verb to be applied in a transaction, and answered after its commit.
 trait Work: Send {
     fn apply(&mut self, turn: &mut Turn<'_>) -> Result<(), StoreError>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
-struct Task<Input, Output> {
-    input: Input,
-    verb: fn(&mut Turn<'_>, &Input) -> Result<Output, StoreError>,
+struct Task<V, Output> {
+    verb: V,
     output: Option<Output>,
     waiting: oneshot::Sender<Result<Output, StoreError>>,
 }
 
-impl<Input: Send, Output: Send> Work for Task<Input, Output> {
+impl<V: Verb<Output>, Output: Send> Work for Task<V, Output> {
     fn apply(&mut self, turn: &mut Turn<'_>) -> Result<(), StoreError> {
-        self.output = Some((self.verb)(turn, &self.input)?);
+        self.output = Some((self.verb)(turn)?);
         Ok(())
     }
 
@@ -106,40 +115,29 @@ impl Writer {
     }
 
     /// Hands over a verb, now: verbs take effect in the order of the calls.
-    pub(super) fn submit<Input, Output>(
+    pub(super) fn submit<Output: Send + 'static>(
         &self,
         urgency: Urgency,
         weight: Weight,
-        input: Input,
-        verb: fn(&mut Turn<'_>, &Input) -> Result<Output, StoreError>,
-    ) -> Reply<Output>
-    where
-        Input: Send + 'static,
-        Output: Send + 'static,
-    {
-        let (work, answer) = self.prepare(urgency, weight, input, verb);
+        verb: impl Verb<Output>,
+    ) -> Reply<Output> {
+        let (work, answer) = self.prepare(urgency, weight, verb);
         self.order(work.into_iter().collect());
         answer
     }
 
     /// A verb for [`Self::order`], and its answer; no verb, and a refusal, when too much waits.
-    pub(super) fn prepare<Input, Output>(
+    pub(super) fn prepare<Output: Send + 'static>(
         &self,
         urgency: Urgency,
         weight: Weight,
-        input: Input,
-        verb: fn(&mut Turn<'_>, &Input) -> Result<Output, StoreError>,
-    ) -> (Option<Weighed>, Reply<Output>)
-    where
-        Input: Send + 'static,
-        Output: Send + 'static,
-    {
+        verb: impl Verb<Output>,
+    ) -> (Option<Weighed>, Reply<Output>) {
         if !self.waiting.admit(urgency, weight) {
             return (None, Box::pin(async { Err(StoreError::Overloaded) }));
         }
         let (waiting, answer) = oneshot::channel();
         let task = Task {
-            input,
             verb,
             output: None,
             waiting,
@@ -320,7 +318,6 @@ impl Thread {
             Ok(()) => {
                 self.positions = turn.positions;
                 self.tail.publish(turn.appended);
-                self.tail.forget(self.positions.forgotten_to);
                 Ok(())
             }
             Err(error) => Err(error),

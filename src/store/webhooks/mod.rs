@@ -11,8 +11,14 @@
 //!
 //! [`plan`]: WebhookStore::plan
 
+mod deliveries;
 mod delivery;
 mod endpoint;
+mod endpoints;
+mod plan;
+mod queues;
+mod settle;
+mod verbs;
 
 use std::sync::Arc;
 

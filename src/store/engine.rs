@@ -1,0 +1,113 @@
+//! How a backend runs the verbs that are written once for both.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::session::Session;
+use super::tail::Tail;
+use super::waiting::{Urgency, Weight};
+use super::{
+    Bounds, EventFilter, Events, LogStore, PageSize, Reply, Step, StoreError, events, retention,
+};
+use crate::message::{MessageId, Timestamp};
+
+/// A backend. A verb is a function of a [`Session`], run on a thread that may block.
+pub(in crate::store) trait Engine {
+    /// The newest part of the log.
+    fn tail(&self) -> &Arc<Tail>;
+
+    /// Runs a verb that only reads. Look-ups never wait behind a scan, which may look at much and
+    /// find little.
+    fn read_or_scan<T: Send + 'static>(
+        &self,
+        is_scan: bool,
+        verb: impl FnOnce(&dyn Session) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<T>;
+
+    /// Runs a verb that looks something up.
+    fn read<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(&dyn Session) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<T> {
+        self.read_or_scan(false, verb)
+    }
+
+    /// Runs a verb that writes, in one transaction. When the database rejects a value it is run a
+    /// second time, [apart](Session::is_apart).
+    fn write<T: Send + 'static>(
+        &self,
+        urgency: Urgency,
+        weight: Weight,
+        verb: impl Fn(&dyn Session) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Reply<T>;
+
+    /// The same for a verb that takes effect between those that were called before and after it:
+    /// it reads how far the log reaches.
+    fn write_in_order<T: Send + 'static>(
+        &self,
+        urgency: Urgency,
+        weight: Weight,
+        verb: impl Fn(&dyn Session) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Reply<T> {
+        self.write(urgency, weight, verb)
+    }
+}
+
+impl<E: Engine> LogStore for E {
+    fn epoch(&self) -> u64 {
+        self.tail().epoch()
+    }
+
+    fn events(&self, after: u64, filter: EventFilter, size: PageSize) -> Reply<Events> {
+        let tail = self.tail().clone();
+        if let Some(page) = tail.after(after, &filter, size) {
+            return Box::pin(async { Ok(page) });
+        }
+        self.read_or_scan(filter.is_scan(), move |session| {
+            let last = tail.bounds().last;
+            let page = events::events(session, tail.epoch(), after, last, &filter, size)?;
+            // After the look, so that no reader takes what was removed meanwhile for never there.
+            tail.forget(session.fact("forgotten_to")?);
+            Ok(page)
+        })
+    }
+
+    fn events_of(&self, id: MessageId, after: u64, size: PageSize) -> Reply<Events> {
+        let epoch = self.epoch();
+        self.read(move |session| events::events_of(session, epoch, id, after, size))
+    }
+
+    fn bounds(&self) -> Reply<Bounds> {
+        let bounds = self.tail().bounds();
+        Box::pin(async move { Ok(bounds) })
+    }
+
+    fn committed(&self) -> watch::Receiver<u64> {
+        self.tail().committed()
+    }
+
+    fn purge(&self, before: Timestamp, limit: usize) -> Reply<Step> {
+        let purged = self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
+            retention::purge(session, before, limit)
+        });
+        let tail = self.tail().clone();
+        Box::pin(async move {
+            let (step, forgotten_to) = purged.await?;
+            tail.forget(forgotten_to.unwrap_or_default());
+            Ok(step)
+        })
+    }
+
+    fn discard_bodies(&self, limit: usize) -> Reply<Step> {
+        self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
+            retention::discard_bodies(session, limit)
+        })
+    }
+
+    fn forget_keys(&self, before: Timestamp, limit: usize) -> Reply<usize> {
+        self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
+            retention::forget_keys(session, before, limit)
+        })
+    }
+}
