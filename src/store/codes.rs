@@ -12,7 +12,7 @@ pub(super) fn status_number(status: Status) -> i16 {
     }
 }
 
-pub(super) fn status(number: i16) -> Option<Status> {
+pub(super) fn status(number: i64) -> Option<Status> {
     let number = usize::try_from(number).ok()?;
     Status::ALL.get(number).copied()
 }
@@ -26,8 +26,8 @@ pub(super) fn kind_number(kind: EventKind) -> i16 {
     }
 }
 
-pub(super) fn kind(number: impl Into<i64>) -> Option<EventKind> {
-    let number = usize::try_from(number.into()).ok()?;
+pub(super) fn kind(number: i64) -> Option<EventKind> {
+    let number = usize::try_from(number).ok()?;
     EventKind::ALL.get(number).copied()
 }
 
@@ -38,7 +38,7 @@ pub(super) fn on_unknown_number(on_unknown: OnUnknown) -> i16 {
     }
 }
 
-pub(super) fn on_unknown(number: i16) -> Option<OnUnknown> {
+pub(super) fn on_unknown(number: i64) -> Option<OnUnknown> {
     match number {
         0 => Some(OnUnknown::Resend),
         1 => Some(OnUnknown::Fail),

@@ -8,7 +8,8 @@ use super::session::Session;
 use super::tail::Tail;
 use super::waiting::{Urgency, Weight};
 use super::{
-    Bounds, EventFilter, Events, LogStore, PageSize, Reply, Step, StoreError, events, retention,
+    Bounds, EventFilter, Events, LogStore, MessageFilter, Messages, PageSize, Reply, Step,
+    StoreError, Stored, events, messages, retention,
 };
 use crate::message::{MessageId, Timestamp};
 
@@ -57,6 +58,23 @@ pub(in crate::store) trait Engine {
 impl<E: Engine> LogStore for E {
     fn epoch(&self) -> u64 {
         self.tail().epoch()
+    }
+
+    fn message(&self, id: MessageId) -> Reply<Option<Stored>> {
+        let epoch = self.epoch();
+        self.read(move |session| messages::stored(session, epoch, id))
+    }
+
+    fn messages(
+        &self,
+        filter: MessageFilter,
+        before: Option<MessageId>,
+        limit: usize,
+    ) -> Reply<Messages> {
+        let epoch = self.epoch();
+        self.read_or_scan(filter.is_scan(), move |session| {
+            messages::messages(session, epoch, &filter, before, limit)
+        })
     }
 
     fn events(&self, after: u64, filter: EventFilter, size: PageSize) -> Reply<Events> {

@@ -17,6 +17,7 @@ mod engine;
 mod error;
 mod events;
 mod filter;
+mod messages;
 mod observer;
 mod page;
 mod replicas;
@@ -85,6 +86,19 @@ pub trait Store: LogStore + WebhookStore + ReplicaStore + Send + Sync + 'static 
     /// Reads messages for sending; those that are gone are left out.
     fn load(&self, ids: Vec<MessageId>) -> Reply<Vec<Arc<Message>>>;
 
+    /// Whether a write would go through now.
+    fn check(&self) -> Reply<()>;
+
+    /// Ends the store: everything handed over before is durable when this is ready.
+    fn close(&self) -> Reply<()>;
+}
+
+/// What was accepted and what became of it: messages, the log of their events, and removing what is
+/// old.
+pub trait LogStore {
+    /// The number that names this log: another store, another epoch.
+    fn epoch(&self) -> u64;
+
     /// One message and how it stands.
     fn message(&self, id: MessageId) -> Reply<Option<Stored>>;
 
@@ -97,18 +111,6 @@ pub trait Store: LogStore + WebhookStore + ReplicaStore + Send + Sync + 'static 
         before: Option<MessageId>,
         limit: usize,
     ) -> Reply<Messages>;
-
-    /// Whether a write would go through now.
-    fn check(&self) -> Reply<()>;
-
-    /// Ends the store: everything handed over before is durable when this is ready.
-    fn close(&self) -> Reply<()>;
-}
-
-/// The log of events, and removing what is old.
-pub trait LogStore {
-    /// The number that names this log: another store, another epoch.
-    fn epoch(&self) -> u64;
 
     /// The log strictly after `after`, oldest first, what the filter lets pass. Looks at a bounded
     /// number of rows: `scanned_to` says how far, and is where to go on.

@@ -289,6 +289,10 @@ pub(in crate::store) trait Row {
         self.blob(at).map(Bytes::copy_from_slice)
     }
 
+    fn optional_bytes(&self, at: usize) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.optional_blob(at)?.map(Bytes::copy_from_slice))
+    }
+
     fn message_id(&self, at: usize) -> Result<MessageId, StoreError> {
         MessageId::from_bytes(self.blob(at)?).ok_or_else(|| strange("id"))
     }

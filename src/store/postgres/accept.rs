@@ -19,6 +19,7 @@ use super::record::{Known, KnownMessage};
 use super::rows;
 use super::seats::Seating;
 use crate::message::{Message, MessageId, Timestamp};
+use crate::store::session::strange;
 use crate::store::{IdempotencyKey, StoreError, Submission, Verdict, codes};
 
 /// What becomes of submissions, and who has to be told.
@@ -198,9 +199,7 @@ async fn recall(
     for row in rows {
         let fingerprint: &[u8] = row.try_get(2)?;
         let ids: &[u8] = row.try_get(3)?;
-        let fingerprint = fingerprint
-            .try_into()
-            .map_err(|_| rows::strange("fingerprint"))?;
+        let fingerprint = fingerprint.try_into().map_err(|_| strange("fingerprint"))?;
         let ids = ids.chunks(16).filter_map(MessageId::from_bytes).collect();
         known.insert((row.try_get(0)?, row.try_get(1)?), (fingerprint, ids));
     }

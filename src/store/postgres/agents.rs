@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::connection::Connection;
-use super::rows;
 use crate::message::{AgentOrder, AgentStatus};
+use crate::store::session::Row as _;
 use crate::store::{Shared, StoreError};
 
 pub(super) async fn share(
@@ -37,7 +37,7 @@ async fn asked(
         let order = AgentOrder::from_word(row.try_get(2)?);
         // A word of a later version is nothing that this one could do.
         if let Some(order) = order {
-            asked.push((number, rows::shared(row, 1)?, order));
+            asked.push((number, row.shared(1)?, order));
         }
     }
     asked.sort_unstable_by_key(|(number, ..)| *number);
@@ -113,7 +113,7 @@ async fn others(connection: &Connection, me: i64) -> Result<Vec<AgentStatus>, St
         // What a later version writes otherwise is not shown by this one.
         if let Ok(status) = serde_json::from_str::<AgentStatus>(row.try_get(0)?) {
             agents.push(AgentStatus {
-                replica: Some(rows::shared(row, 1)?),
+                replica: Some(row.shared(1)?),
                 ..status
             });
         }

@@ -1,15 +1,21 @@
-//! Picking up what others left here, and taking over what nobody sends any more.
+//! Picking up what others left here, taking over what belongs to replicas that are gone, and reading
+//! it for sending.
 //!
 //! All open messages of a lane belong to one replica, which is what keeps one of them in flight at
 //! a time, and them in order. So what is taken over is taken lane by lane, under the same locks
 //! that taking in takes, by one replica at a time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use uuid::Uuid;
 
 use super::connection::Connection;
 use super::lease::Lease;
 use super::rows;
 use super::seats::Seating;
+use crate::message::{Message, MessageId};
+use crate::store::messages::{MESSAGE, claimed, message};
 use crate::store::session::Lock;
 use crate::store::{Claimed, StoreError, Stranded};
 
@@ -24,11 +30,11 @@ pub(super) async fn claim(
     limit: usize,
 ) -> Result<Vec<Claimed>, StoreError> {
     let me = lease.number();
-    let mut claimed = pick_up(connection, me, limit).await?;
-    while claimed.len() < limit && take_over(connection, lease, limit - claimed.len()).await? > 0 {
-        claimed.extend(pick_up(connection, me, limit - claimed.len()).await?);
+    let mut all = pick_up(connection, me, limit).await?;
+    while all.len() < limit && take_over(connection, lease, limit - all.len()).await? > 0 {
+        all.extend(pick_up(connection, me, limit - all.len()).await?);
     }
-    Ok(claimed)
+    Ok(all)
 }
 
 async fn pick_up(
@@ -51,7 +57,7 @@ async fn pick_up(
         .client()
         .query(&statement, &[&me, &rows::limit(limit)])
         .await?;
-    rows.iter().map(rows::claimed).collect()
+    rows.iter().map(|row| claimed(row)).collect()
 }
 
 /// Makes lanes of replicas that are gone ours; how many messages that brought.
@@ -187,4 +193,22 @@ pub(super) async fn is_claimable(
         .query_one(&statement, &[&lease.number(), &lease.is_steady()])
         .await?;
     Ok(row.try_get(0)?)
+}
+
+pub(super) async fn load(
+    connection: &Connection,
+    ids: &[MessageId],
+) -> Result<Vec<Arc<Message>>, StoreError> {
+    let sql = format!(
+        "SELECT {MESSAGE} FROM unnest($1::uuid[]) AS s (id) JOIN messages m ON m.id = s.id"
+    );
+    let statement = connection.prepare(&sql).await?;
+    let wanted: Vec<Uuid> = ids.iter().copied().map(rows::uuid).collect();
+    let found = connection.client().query(&statement, &[&wanted]).await?;
+    let mut by_id = HashMap::with_capacity(found.len());
+    for row in &found {
+        let message = message(row)?;
+        by_id.insert(message.id, Arc::new(message));
+    }
+    Ok(ids.iter().filter_map(|id| by_id.get(id).cloned()).collect())
 }

@@ -13,6 +13,7 @@ use super::connection::Connection;
 use super::rows;
 use crate::clock;
 use crate::message::{MessageId, Status};
+use crate::store::session::Row as _;
 use crate::store::{Holder, StoreError, codes};
 
 /// What this replica may do, and for how long.
@@ -179,7 +180,7 @@ pub(super) async fn holder(
     let holder = |row: Row| {
         Ok(Holder {
             replica: row.try_get(0)?,
-            until: rows::time(&row, 1)?,
+            until: row.time(1)?,
         })
     };
     found.map(holder).transpose()

@@ -20,7 +20,6 @@ mod error;
 mod follow;
 mod group;
 mod lease;
-mod messages;
 mod pool;
 mod record;
 mod renewal;
@@ -44,12 +43,12 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::engine::Engine;
-use super::session::Session;
+use super::session::{Row as _, Session};
 use super::tail::Tail;
 use super::waiting::{Urgency, Weight};
 use super::{
-    Bounds, Claimed, MessageFilter, Messages, Observer, Record, Recorded, Reply, Store, StoreError,
-    Stored, Submission, TailSize, Verdict,
+    Bounds, Claimed, Observer, Record, Recorded, Reply, Store, StoreError, Submission, TailSize,
+    Verdict,
 };
 use crate::message::{Message, MessageId, Timestamp};
 pub use address::Address;
@@ -183,7 +182,7 @@ async fn bounds(connection: &connection::Connection) -> Result<Bounds, StoreErro
         .await?;
     Ok(Bounds {
         forgotten_to: schema::fact(connection, "forgotten_to").await?,
-        last: rows::to_seq(row.try_get(0)?),
+        last: row.number(0)?,
     })
 }
 
@@ -274,30 +273,7 @@ impl Store for Postgres {
 
     fn load(&self, ids: Vec<MessageId>) -> Reply<Vec<Arc<Message>>> {
         self.pool
-            .run(move |c| async move { messages::load(&c, &ids).await })
-    }
-
-    fn message(&self, id: MessageId) -> Reply<Option<Stored>> {
-        let epoch = self.shown.tail.epoch();
-        self.pool
-            .run(move |c| async move { messages::message(&c, id, epoch).await })
-    }
-
-    fn messages(
-        &self,
-        filter: MessageFilter,
-        before: Option<MessageId>,
-        limit: usize,
-    ) -> Reply<Messages> {
-        let epoch = self.shown.tail.epoch();
-        let pool = if filter.is_scan() {
-            &self.scans
-        } else {
-            &self.pool
-        };
-        pool.run(
-            move |c| async move { messages::messages(&c, &filter, before, limit, epoch).await },
-        )
+            .run(move |c| async move { claim::load(&c, &ids).await })
     }
 
     fn check(&self) -> Reply<()> {

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::connection::Connection;
 use super::rows;
 use crate::message::{Event, MessageId, Timestamp};
+use crate::store::session::Row as _;
 use crate::store::{Logged, Record, Recorded, StoreError, codes};
 
 /// Messages that are there.
@@ -117,9 +118,9 @@ pub(super) async fn look(
         let message = KnownMessage {
             is_open: row.try_get(1)?,
             newest: row.try_get(2)?,
-            account: rows::optional_shared(row, 3)?,
+            account: row.optional_shared(3)?,
         };
-        Ok((rows::id(row, 0)?, message))
+        Ok((row.message_id(0)?, message))
     };
     found.iter().map(known).collect()
 }
@@ -210,8 +211,7 @@ impl<'r> Appending<'r> {
             &members.iter().map(|bytes| &**bytes).collect::<Vec<_>>(),
         ];
         let row = connection.client().query_one(&statement, &columns).await?;
-        let (base, moved): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let base = rows::to_seq(base);
+        let (base, moved) = (row.number(0)?, row.integer(1)?);
         Ok(match moved == rows::limit(moves.ids.len()) {
             true => Ok(Appended { base, members }),
             false => Err(Raced),

@@ -7,9 +7,9 @@ use tokio_postgres::Row;
 
 use super::connection::Connection;
 use super::lease::Lease;
+use super::share;
 use super::share::Place;
-use super::{rows, share};
-use crate::store::session::Lock;
+use crate::store::session::{Lock, Row as _};
 use crate::store::{Seat, StoreError};
 
 /// Who has agents of which account, as this replica saw it last.
@@ -208,9 +208,8 @@ async fn take(connection: &Connection, me: i64, taken: &[Seat]) -> Result<(), St
 }
 
 fn seat(row: &Row) -> Result<Seat, StoreError> {
-    let number: i64 = row.try_get(1)?;
     Ok(Seat {
-        account: rows::shared(row, 0)?,
-        number: u32::try_from(number).map_err(|_| rows::strange("number"))?,
+        account: row.shared(0)?,
+        number: row.count(1)?,
     })
 }

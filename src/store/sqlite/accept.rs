@@ -5,11 +5,10 @@ use std::sync::Arc;
 use rusqlite::params;
 use rusqlite::{CachedStatement, OptionalExtension as _};
 
-use super::rows;
 use super::states::{State, States};
 use super::turn::{Fresh, Turn};
 use crate::message::{Message, MessageId, Timestamp};
-use crate::store::{IdempotencyKey, StoreError, Submission, Verdict};
+use crate::store::{IdempotencyKey, StoreError, Submission, Verdict, codes};
 
 pub(super) fn accept(
     turn: &mut Turn<'_>,
@@ -131,11 +130,11 @@ impl<'c> Insert<'c> {
             contents.account.as_deref(),
             contents.send_at.map(Timestamp::as_millis),
             contents.attempts,
-            rows::on_unknown_number(contents.on_unknown),
-            rows::contents_text(contents),
+            codes::on_unknown_number(contents.on_unknown),
+            codes::contents_text(contents),
             message.created_at.as_millis(),
             message.expires_at.as_millis(),
-            rows::trace_text(message.trace),
+            codes::trace_text(message.trace),
             &*contents.body,
         ])?;
         Ok(())

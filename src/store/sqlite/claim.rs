@@ -1,9 +1,12 @@
-//! Taking over what has not ended.
+//! Taking over what has not ended, and reading it for sending.
 
-use rusqlite::params;
+use std::sync::Arc;
 
-use super::rows;
+use rusqlite::{Connection, params};
+
 use super::turn::Turn;
+use crate::message::{Message, MessageId};
+use crate::store::messages::{MESSAGE, claimed, message};
 use crate::store::{Claimed, StoreError};
 
 /// Hands out what was there, unfinished, when the store was opened. What came later belongs to
@@ -16,18 +19,36 @@ pub(super) fn claim(turn: &mut Turn<'_>, limit: usize) -> Result<Vec<Claimed>, S
          WHERE s.completed_at IS NULL AND s.id > ?1 AND s.number <= ?2 ORDER BY s.id LIMIT ?3",
     )?;
     let claimed_to = turn.positions.claimed_to.unwrap_or_default();
-    let claimed = statement
-        .query_map(
-            params![claimed_to, turn.positions.found, limit],
-            rows::claimed,
-        )?
-        .collect::<Result<Vec<_>, _>>()?;
-    if let Some(last) = claimed.last() {
+    let mut rows = statement.query(params![claimed_to, turn.positions.found, limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(claimed(row)?);
+    }
+    if let Some(last) = found.last() {
         turn.positions.claimed_to = Some(*last.id.as_bytes());
     }
-    if claimed.len() < limit {
+    if found.len() < limit {
         // Nothing of before is left: asking again looks at nothing.
         turn.positions.claimed_to = Some([u8::MAX; 16]);
     }
-    Ok(claimed)
+    Ok(found)
+}
+
+pub(super) fn load(
+    connection: &Connection,
+    ids: &[MessageId],
+) -> Result<Vec<Arc<Message>>, StoreError> {
+    let sql = format!(
+        "SELECT {MESSAGE} FROM states s CROSS JOIN messages m ON m.number = s.number \
+         WHERE s.id = ?1"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        let mut rows = statement.query([id.as_bytes()])?;
+        if let Some(row) = rows.next()? {
+            found.push(Arc::new(message(row)?));
+        }
+    }
+    Ok(found)
 }

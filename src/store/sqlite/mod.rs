@@ -8,10 +8,8 @@ mod backup;
 mod claim;
 mod error;
 mod lock;
-mod messages;
 mod readers;
 mod record;
-mod rows;
 mod schema;
 mod session;
 mod states;
@@ -28,8 +26,8 @@ use super::engine::Engine;
 use super::session::Session;
 use super::tail::Tail;
 use super::{
-    Bounds, Claimed, MessageFilter, Messages, Record, Recorded, ReplicaStore, Reply, Store,
-    StoreError, Stored, Submission, TailSize, Verdict,
+    Bounds, Claimed, Record, Recorded, ReplicaStore, Reply, Store, StoreError, Submission,
+    TailSize, Verdict,
 };
 use crate::message::{Message, MessageId, Timestamp};
 pub use backup::backup;
@@ -208,29 +206,7 @@ impl Store for Sqlite {
 
     fn load(&self, ids: Vec<MessageId>) -> Reply<Vec<Arc<Message>>> {
         self.readers
-            .read(move |connection| messages::load(connection, &ids))
-    }
-
-    fn message(&self, id: MessageId) -> Reply<Option<Stored>> {
-        let epoch = self.tail.epoch();
-        self.readers
-            .read(move |connection| messages::message(connection, id, epoch))
-    }
-
-    fn messages(
-        &self,
-        filter: MessageFilter,
-        before: Option<MessageId>,
-        limit: usize,
-    ) -> Reply<Messages> {
-        let epoch = self.tail.epoch();
-        let readers = if filter.is_scan() {
-            &self.scans
-        } else {
-            &self.readers
-        };
-        readers
-            .read(move |connection| messages::messages(connection, &filter, before, limit, epoch))
+            .read(move |connection| claim::load(connection, &ids))
     }
 
     fn check(&self) -> Reply<()> {

@@ -6,11 +6,10 @@ use bytes::Bytes;
 use rusqlite::params;
 use rusqlite::{CachedStatement, OptionalExtension as _};
 
-use super::rows;
 use super::states::{State, States};
 use super::turn::{Fresh, Turn};
 use crate::message::{ByMessage, Event};
-use crate::store::{Logged, Record, Recorded, StoreError};
+use crate::store::{Logged, Record, Recorded, StoreError, codes};
 
 pub(super) fn record(turn: &mut Turn<'_>, records: &[Record]) -> Result<Vec<Recorded>, StoreError> {
     if !turn.is_apart {
@@ -102,7 +101,7 @@ fn append(
     statements.event.execute(params![
         seq,
         previous,
-        rows::kind_number(event.kind()),
+        codes::kind_number(event.kind()),
         event.message_id.as_bytes(),
         &*event.uri,
         account.as_deref(),
@@ -148,7 +147,7 @@ impl<'c> Statements<'c> {
     fn account(&mut self, previous: u64) -> Result<Option<Arc<str>>, StoreError> {
         let found = self
             .account
-            .query_row([previous], |row| rows::optional_shared(row, 0))
+            .query_row([previous], |row| row.get(0))
             .optional()?;
         Ok(found.flatten())
     }

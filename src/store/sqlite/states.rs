@@ -3,10 +3,9 @@
 use rusqlite::CachedStatement;
 use rusqlite::params;
 
-use super::rows;
 use super::turn::Turn;
 use crate::message::{MessageId, Status, Timestamp};
-use crate::store::StoreError;
+use crate::store::{StoreError, codes};
 
 /// Where a message stands.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +60,7 @@ impl<'c> States<'c> {
         let inserted = self.insert.execute(params![
             id.as_bytes(),
             number,
-            rows::status_number(state.status),
+            codes::status_number(state.status),
             state.attempt,
             state.last_event,
             state.not_before.map(Timestamp::as_millis),
@@ -73,7 +72,7 @@ impl<'c> States<'c> {
     pub(super) fn update(&mut self, id: MessageId, state: &State) -> Result<(), StoreError> {
         self.update.execute(params![
             id.as_bytes(),
-            rows::status_number(state.status),
+            codes::status_number(state.status),
             state.attempt,
             state.last_event,
             state.not_before.map(Timestamp::as_millis),

@@ -10,9 +10,9 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::message::Status;
-use crate::store::suite;
 use crate::store::suite::Bed;
 use crate::store::suite::samples::{accept, at, id, message, sending, submission, succeeded};
+use crate::store::{LogStore as _, MessageFilter, suite};
 
 struct Folder(tempfile::TempDir);
 

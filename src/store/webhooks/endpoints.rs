@@ -121,8 +121,6 @@ fn endpoint(row: &dyn Row) -> Result<Endpoint, StoreError> {
         .iter()
         .map(|word| EventKind::from_word(word))
         .collect();
-    let previous = row.optional_blob(8)?;
-    let previous = previous.map(bytes::Bytes::copy_from_slice);
     Ok(Endpoint {
         id: EndpointId::from_bytes(row.blob(0)?).ok_or_else(|| strange("id"))?,
         url: row.shared(1)?,
@@ -131,7 +129,7 @@ fn endpoint(row: &dyn Row) -> Result<Endpoint, StoreError> {
         description: row.optional_text(4)?.map(str::to_owned),
         disabled: disabled(row)?,
         secret: row.bytes(7)?,
-        previous_secret: previous.zip(row.optional_time(9)?),
+        previous_secret: row.optional_bytes(8)?.zip(row.optional_time(9)?),
         after: row.number(10)?,
         created_at: row.time(11)?,
         updated_at: row.time(12)?,
