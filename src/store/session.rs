@@ -2,8 +2,8 @@
 //!
 //! Their SQL is SQLite's. What PostgreSQL writes otherwise it translates when it prepares a
 //! statement: `?1` becomes `$1`, `INDEXED BY name` is left out, and
-//! `IN (SELECT value FROM json_each(?1))` becomes `= ANY($1)`, also where ids are `unhex(value)`. Where the two have to be asked in
-//! different ways, [`Session::either`] holds both texts side by side.
+//! `IN (SELECT value FROM json_each(?1))` becomes `= ANY($1)`, also where ids are `unhex(value)`.
+//! Where the two have to be asked in different ways, [`Session::either`] holds both texts.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;

@@ -1,5 +1,4 @@
-//! Picking up what others left here, taking over what belongs to replicas that are gone, and reading
-//! it for sending.
+//! Picking up what others left here, taking over from dead replicas, and reading for sending.
 //!
 //! All open messages of a lane belong to one replica, which is what keeps one of them in flight at
 //! a time, and them in order. So what is taken over is taken lane by lane, under the same locks
