@@ -20,7 +20,7 @@ pub mod dispatch;
 pub mod events;
 pub mod message;
 pub mod pool;
-mod retention;
+pub mod retention;
 pub mod sandbox;
 pub mod shutdown;
 pub mod sip;

@@ -4,8 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::{Bodies, Retention};
 use crate::store::{Store, StoreError};
+
+/// How long what has ended is kept.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Finished messages and their events.
+    pub finished: Duration,
+    /// Whether their bodies go at once.
+    pub discards_bodies: bool,
+    /// Idempotency keys.
+    pub idempotency: Duration,
+}
 
 /// Messages, deliveries or keys let go of in one step, at most.
 const STEP: usize = 200;
@@ -15,10 +25,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 const REST: Duration = Duration::from_secs(10);
 
 /// Removes what is older than it may be, for ever.
-pub(crate) async fn run(store: Arc<dyn Store>, retention: Retention, clock: Clock) {
+pub(crate) async fn run(store: Arc<dyn Store>, settings: Settings, clock: Clock) {
     let (mut complained, mut wait) = (false, PAUSE);
     loop {
-        let goes_on = match step(&*store, &retention, &clock).await {
+        let goes_on = match step(&*store, &settings, &clock).await {
             Ok(goes_on) => {
                 complained = false;
                 goes_on
@@ -36,16 +46,15 @@ pub(crate) async fn run(store: Arc<dyn Store>, retention: Retention, clock: Cloc
 }
 
 /// Whether another step has something to do.
-async fn step(store: &dyn Store, retention: &Retention, clock: &Clock) -> Result<bool, StoreError> {
+async fn step(store: &dyn Store, settings: &Settings, clock: &Clock) -> Result<bool, StoreError> {
     let now = clock.now();
-    let finished = now.minus(retention.finished);
+    let finished = now.minus(settings.finished);
     let mut goes_on = store.purge(finished, STEP).await?.goes_on;
     goes_on |= store.forget_deliveries(finished, STEP).await? > 0;
-    let used = now.minus(retention.idempotency);
+    let used = now.minus(settings.idempotency);
     goes_on |= store.forget_keys(used, STEP).await? > 0;
-    match retention.bodies {
-        Bodies::Discard => goes_on |= store.discard_bodies(STEP).await?.goes_on,
-        Bodies::Keep => {}
+    if settings.discards_bodies {
+        goes_on |= store.discard_bodies(STEP).await?.goes_on;
     }
     Ok(goes_on)
 }
@@ -71,14 +80,14 @@ mod tests {
         samples::finish(&store, [2]).await;
         plan_nothing(&store).await;
 
-        let retention = Retention {
+        let settings = Settings {
             finished: Duration::from_secs(60),
             idempotency: Duration::from_secs(60),
-            bodies: Bodies::Keep,
+            discards_bodies: false,
         };
         let clock = Clock::starting_at(at(120_000));
         let mut steps = 0;
-        while step(&*store, &retention, &clock).await.unwrap() {
+        while step(&*store, &settings, &clock).await.unwrap() {
             assert!(store.message(id(2)).await.unwrap().is_some());
             steps += 1;
         }

@@ -18,9 +18,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("sip", &[]),
     ("shutdown", &[]),
     ("clock", &["message"]),
-    ("config", &["message", "sip"]),
     ("store", &["message", "clock"]),
-    ("retention", &["store", "clock", "config"]),
+    ("retention", &["store", "clock"]),
     ("events", &["message", "store"]),
     ("agent", &["message", "sip", "clock"]),
     ("pool", &["message", "agent"]),
@@ -34,7 +33,20 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "telemetry",
         &[
-            "message", "clock", "config", "store", "agent", "dispatch", "webhook", "api",
+            "message", "clock", "store", "agent", "dispatch", "webhook", "api",
+        ],
+    ),
+    (
+        "config",
+        &[
+            "message",
+            "sip",
+            "store",
+            "retention",
+            "webhook",
+            "agent",
+            "api",
+            "telemetry",
         ],
     ),
 ];

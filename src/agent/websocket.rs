@@ -28,7 +28,7 @@ pub const FRAME_HEADER: usize = 14;
 pub(super) type Socket = WebSocketStream<Either<TcpStream, Box<TlsStream<TcpStream>>>>;
 
 /// A SIP WebSocket server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Server {
     /// `ws:` or `wss:`.
     pub url: url::Url,

@@ -2,20 +2,15 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
 use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
 
 use super::crew::Common;
 use crate::agent;
-use crate::agent::{
-    AgentIndex, Dialing, Handle, Identity, Keepalive, Pace, Probe, Recovery, Report, Shown,
-};
+use crate::agent::{AgentIndex, Dialing, Handle, Identity, Pace, Report, Shown};
 use crate::clock::Clock;
-use crate::config;
 use crate::config::{Account, Config};
 use crate::sip;
-use crate::sip::digest::Credentials;
 use crate::sip::registration::Policy;
 use crate::telemetry::Metrics;
 
@@ -29,22 +24,15 @@ pub(super) fn agent(
 ) -> (Handle, agent::Parts) {
     let identity = Arc::new(identity(config, account, number));
     let (handle, commands) = Handle::new(index, identity.clone(), account.in_flight);
-    let servers = servers(account);
-    let url = servers
-        .first()
-        .map_or_else(|| "".into(), |server| server.shown.clone());
-    let sip = &config.sip;
+    let url = account.servers.first();
+    let url = url.map_or_else(|| "".into(), |server| server.shown.clone());
     let parts = agent::Parts {
         index,
         settings: Arc::new(settings(config, account, &identity, number, common.epoch)),
-        servers,
+        servers: account.servers.clone(),
         dialing: common.dialing.clone(),
-        keepalive: keepalive(config),
-        recovery: Recovery {
-            min: sip.recovery_min,
-            max: sip.recovery_max,
-            cooldown: sip.server_cooldown,
-        },
+        keepalive: config.sip.keepalive,
+        recovery: config.sip.recovery,
         pace: common.pace.clone(),
         commands,
         reports: common.reports.clone(),
@@ -69,7 +57,7 @@ pub(super) fn common(
     let dialing = Dialing {
         connect_timeout: sip.connect_timeout,
         tls: trusted,
-        headers: upgrade_headers(config),
+        headers: sip.upgrade_headers.clone(),
         max_frame: sip.max_frame,
     };
     Ok(Common {
@@ -87,17 +75,8 @@ pub(super) fn common(
 pub(super) fn tls(config: &Config) -> Result<Arc<ClientConfig>, agent::TlsError> {
     let sip = &config.sip;
     let own = sip.client_certificate.as_ref();
-    let own = own.map(|own| (own.chain.clone(), own.key.clone_key()));
+    let own = own.map(|own| (own.0.clone(), own.1.clone_key()));
     agent::client_config(&sip.authorities, own)
-}
-
-fn servers(account: &Account) -> Arc<[agent::Server]> {
-    let server = |server: &config::Server| agent::Server {
-        url: server.url.clone(),
-        shown: config::masked(server.url.as_str()).into(),
-        weight: server.weight,
-    };
-    account.servers.iter().map(server).collect()
 }
 
 /// `alice-1`: the user of the account, made safe for a path, and a number. Accounts of the same
@@ -109,15 +88,15 @@ fn identity(config: &Config, account: &Account, number: u32) -> Identity {
             .map(|c| if keep(c) { c } else { '_' })
             .collect()
     };
-    let user = safe(&account.uri.user());
+    let user = safe(&account.user());
     let namesakes = config
         .accounts
         .iter()
-        .filter(|other| safe(&other.uri.user()) == user)
+        .filter(|other| safe(&other.user()) == user)
         .count();
     let id = match namesakes {
         0 | 1 => format!("{user}-{number}"),
-        _ => format!("{user}@{}-{number}", safe(account.uri.domain())),
+        _ => format!("{user}@{}-{number}", safe(account.uri.host_and_port())),
     };
     let address = format!("<{}>", account.uri.as_str());
     let from = match &account.display_name {
@@ -144,21 +123,6 @@ fn settings(
     number: u32,
     epoch: u64,
 ) -> sip::Settings {
-    let username = account.authorization_user.as_str();
-    let credentials = match &account.credentials {
-        config::Credentials::None => None,
-        config::Credentials::Password { password, realm } => {
-            let credentials = Credentials::password(username, password.expose());
-            Some(match realm {
-                Some(realm) => credentials.only_for(realm.as_str()),
-                None => credentials.also_for(&account.realms),
-            })
-        }
-        // The configuration has checked its digits.
-        config::Credentials::Ha1 { ha1, realm } => {
-            Credentials::ha1(username, realm.as_str(), ha1.expose()).ok()
-        }
-    };
     sip::Settings {
         aor: account.uri.as_str().to_owned(),
         from: identity.from.clone(),
@@ -170,14 +134,14 @@ fn settings(
         outbound: account.outbound,
         registration: Policy {
             expires: account.register_expires,
-            retry_min: config.sip.recovery_min,
-            retry_max: config.sip.recovery_max,
+            retry_min: config.sip.recovery.min,
+            retry_max: config.sip.recovery.max,
         },
         user_agent: identity.user_agent.clone(),
         extra_headers: identity.extra_headers.clone(),
         // sipost sends; nobody here takes messages.
         accepts: Vec::new(),
-        credentials,
+        credentials: account.credentials.clone(),
         timer_f: config.sip.timer_f,
         max_message: max_message(config, account).0 - agent::FRAME_HEADER,
         limits: sip::parse::Limits {
@@ -192,7 +156,7 @@ pub(super) fn senders(config: &Config) -> impl Iterator<Item = agent::Sender> {
     config.accounts.iter().map(|account| {
         let (max_message, setting) = max_message(config, account);
         agent::Sender {
-            uri: account.uri.uri().clone(),
+            uri: account.uri.clone(),
             max_message,
             setting,
             reserved: agent::reserved(&identity(config, account, 1)),
@@ -206,26 +170,4 @@ fn max_message(config: &Config, account: &Account) -> (usize, &'static str) {
         Some(max) => (max, "max_message of the account"),
         None => (config.sip.max_message, "sip.max_message"),
     }
-}
-
-fn keepalive(config: &Config) -> Keepalive {
-    let probe = match config.sip.keepalive {
-        config::Keepalive::Ping => Probe::Ping,
-        config::Keepalive::Crlf => Probe::Crlf,
-        config::Keepalive::Off => Probe::None,
-    };
-    Keepalive {
-        probe,
-        interval: config.sip.ping_interval,
-        timeout: config.sip.pong_timeout,
-    }
-}
-
-fn upgrade_headers(config: &Config) -> Vec<(HeaderName, HeaderValue)> {
-    let read = |(name, value): &(String, config::Secret)| {
-        let mut value = HeaderValue::from_str(value.expose()).ok()?;
-        value.set_sensitive(true);
-        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
-    };
-    config.sip.upgrade_headers.iter().filter_map(read).collect()
 }

@@ -5,7 +5,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::{Config, Place};
+use crate::config::{Backend, Config};
 
 /// The runtime, the log, the listener, look-ups of names, and files that are read again.
 const FIXED: usize = 32;
@@ -31,7 +31,7 @@ pub(super) fn raise() {
 
 /// The connections of clients that there are descriptors for, beside what else needs some.
 pub(super) fn max_connections(config: &Config) -> usize {
-    let wanted = config.http.max_connections;
+    let wanted = config.http.server.places.total;
     let limit = getrlimit(Resource::Nofile).current;
     let limit = limit.and_then(|limit| usize::try_from(limit).ok());
     let limit = limit.unwrap_or(usize::MAX);
@@ -52,10 +52,10 @@ fn reserve(config: &Config) -> usize {
     let agents = agents.fold(0_usize, |sum, count| {
         sum.saturating_add(usize::try_from(count).unwrap_or(usize::MAX))
     });
-    let store = match &config.store.place {
-        Place::Sqlite(_) => SQLITE,
+    let store = match &config.store.backend {
+        Backend::Sqlite(_) => SQLITE,
         // A connection to cancel with besides, for each.
-        Place::Postgres(_) => 2 * (config.store.connections as usize + 2),
+        Backend::Postgres(_) => 2 * (config.store.connections + 2),
     };
     // A post under way, and its connection that is kept for the next.
     let posts = 2 * config.webhooks.concurrency;

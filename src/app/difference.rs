@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::crew::Moves;
-use crate::config::{Auth, Config, Loaded, Token};
+use crate::api::Token;
+use crate::config::{Config, Http, Loaded, Setting};
 
 /// What differs, by the names of settings and tokens. Never a value.
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -54,7 +55,7 @@ impl Difference {
             difference.name(name);
         }
         difference.name_secrets(&old.config, &new.config);
-        difference.name_tokens(&old.config.http.auth, &new.config.http.auth);
+        difference.name_tokens(&old.config.http, &new.config.http);
         difference
     }
 
@@ -86,23 +87,27 @@ impl Difference {
         if otlp_headers(old) != otlp_headers(new) {
             self.name("telemetry.otlp_headers");
         }
-        if old.store.place != new.store.place {
+        if old.store.backend != new.store.backend {
             self.name("store.url");
         }
     }
 
-    fn name_tokens(&mut self, old: &Auth, new: &Auth) {
-        let (old, new) = (tokens(old), tokens(new));
-        for token in new {
-            match old.iter().find(|other| other.name == token.name) {
-                None => self.tokens_added.push(token.name.clone()),
-                Some(same) if same == token => {}
-                Some(_) => self.tokens_changed.push(token.name.clone()),
+    fn name_tokens(&mut self, old: &Http, new: &Http) {
+        let is_same = |a: &Token, b: &Token| {
+            let secrets = |http: &Http| http.token_secrets.get(&*a.name).cloned();
+            a == b && secrets(old) == secrets(new)
+        };
+        let (before, after) = (tokens(old), tokens(new));
+        for token in after {
+            match before.iter().find(|other| other.name == token.name) {
+                None => self.tokens_added.push(token.name.to_string()),
+                Some(other) if is_same(other, token) => {}
+                Some(_) => self.tokens_changed.push(token.name.to_string()),
             }
         }
-        for token in old {
-            if !new.iter().any(|other| other.name == token.name) {
-                self.tokens_removed.push(token.name.clone());
+        for token in before {
+            if !after.iter().any(|other| other.name == token.name) {
+                self.tokens_removed.push(token.name.to_string());
             }
         }
     }
@@ -129,19 +134,14 @@ impl Difference {
 
 /// Every setting by its name.
 fn settings(loaded: &Loaded) -> BTreeMap<String, &Option<String>> {
-    let named =
-        |setting: &'_ crate::config::Setting| format!("{}.{}", setting.section, setting.key);
+    let named = |setting: &'_ Setting| format!("{}.{}", setting.section, setting.key);
     let settings = loaded.settings.iter();
-    settings
-        .map(|setting| (named(setting), &setting.value))
-        .collect()
+    let settings = settings.map(|setting| (named(setting), &setting.value));
+    settings.collect()
 }
 
-fn tokens(auth: &Auth) -> &[Token] {
-    match auth {
-        Auth::Tokens(tokens) => tokens,
-        Auth::Loopback | Auth::Anyone => &[],
-    }
+fn tokens(http: &Http) -> &[Token] {
+    http.access.tokens.as_deref().unwrap_or_default()
 }
 
 /// `None` leaves a field out of the line.

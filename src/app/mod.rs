@@ -3,7 +3,6 @@
 //! Nothing else chooses a backend, creates a channel between rooms, or spawns a task that lives as
 //! long as the gateway.
 
-mod access;
 mod agents;
 mod certificates;
 mod crew;
@@ -33,7 +32,6 @@ use crate::clock::Clock;
 use crate::config::{Config, Loaded, Sources};
 use crate::dispatch;
 use crate::events::Feed;
-use crate::message::Targets;
 use crate::retention;
 use crate::shutdown::{Reloads, Shutdown};
 use crate::store::{Store, StoreError};
@@ -86,8 +84,6 @@ impl AppError {
 const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
 /// Commands that wait for the dispatcher. A client whose command finds no room waits its turn.
 const INBOX: usize = 4_096;
-/// How long an HTTP client may take nothing of what it is sent.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long each step of a stop may take once the last request has ended: unregistering, posting
 /// to webhooks, closing streams, handing over spans.
 const STEP: Duration = Duration::from_secs(3);
@@ -167,8 +163,7 @@ impl Gateway {
         let metrics = Metrics::new();
         let store = open_store(&config, &clock, &metrics).await?;
         let ends = Ends::default();
-        let targets = targets(&config);
-        let (watch, tracing) = traces::watch(&config, targets, &metrics, &clock, &ends.tracing)?;
+        let (watch, tracing) = traces::watch(&config, &metrics, &clock, &ends.tracing)?;
 
         let (reports, told) = mpsc::unbounded_channel();
         let common = agents::common(&config, store.epoch(), &clock, reports, &metrics)?;
@@ -183,7 +178,7 @@ impl Gateway {
             clock: clock.clone(),
             observer: Arc::new(watch.clone()),
             seed: rand::random(),
-            settings: dispatch_settings(&config, targets),
+            settings: dispatch_settings(&config),
         };
         let dispatcher = tokio::spawn(dispatch::run(parts, commands));
         let mut sharing = Sharing::new(store.clone(), config.store.lease);
@@ -314,26 +309,18 @@ fn api(
         clock,
         access: live.access.subscribe(),
         limits: live.limits.subscribe(),
-        settings: api_settings(&live.config),
+        settings: live.config.http.settings.clone(),
         draining: ends.draining.clone(),
         closing: ends.closing.clone(),
     })
 }
 
-fn dispatch_settings(config: &Config, targets: Targets) -> dispatch::Settings {
+fn dispatch_settings(config: &Config) -> dispatch::Settings {
     dispatch::Settings {
         max_queued: config.delivery.max_queued,
         max_held_bytes: MAX_HELD_BYTES,
         backoff: config.delivery.backoff,
-        targets,
-    }
-}
-
-/// How targets are shown; the same in the log and in spans.
-fn targets(config: &Config) -> Targets {
-    match config.telemetry.hash_targets {
-        false => Targets::Plain,
-        true => Targets::Hashed(rand::random()),
+        targets: config.telemetry.targets,
     }
 }
 
@@ -353,31 +340,11 @@ fn https(config: &Config, background: &mut JoinSet<()>) -> Result<Option<HttpSid
     Ok(Some(side))
 }
 
+/// How connections are treated: with the certificate that is shown, and for no more of them than
+/// there are descriptors.
 fn server(live: &Live) -> api::Server {
-    let config = &live.config;
-    api::Server {
-        tls: live.tls.as_ref().map(|side| side.shown.subscribe()),
-        header_timeout: config.http.header_timeout,
-        idle_timeout: config.http.idle_timeout,
-        write_timeout: WRITE_TIMEOUT,
-        places: api::PlaceLimits {
-            total: descriptors::max_connections(config),
-            per_address: config.http.max_connections_per_address,
-            proxies: config.http.trusted_proxies.clone(),
-        },
-    }
-}
-
-fn api_settings(config: &Config) -> api::Settings {
-    api::Settings {
-        max_request: config.http.max_request,
-        max_batch_request: config.http.max_batch_request,
-        max_bodies: config.http.max_bodies,
-        request_timeout: config.http.request_timeout,
-        heartbeat: config.http.heartbeat,
-        max_queued: config.delivery.max_queued,
-        max_streams: config.http.max_streams,
-        proxies: access::proxies(config),
-        origins: access::origins(config),
-    }
+    let mut server = live.config.http.server.clone();
+    server.tls = live.tls.as_ref().map(|side| side.shown.subscribe());
+    server.places.total = descriptors::max_connections(&live.config);
+    server
 }

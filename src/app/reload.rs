@@ -12,14 +12,12 @@ use tokio::sync::watch;
 use super::crew::{Crew, Moves};
 use super::difference::Difference;
 use super::webhooks::WebhooksError;
-use super::{access, agents, certificates, webhooks};
+use super::{agents, certificates, webhooks};
 use crate::agent;
 use crate::agent::Accounts;
 use crate::api::{Access, CertificateError};
 use crate::config;
-use crate::config::{
-    Account, Auth, Config, Delivery, Http, HttpTls, Loaded, Sip, Sources, Webhooks,
-};
+use crate::config::{Account, Config, Delivery, Http, HttpTls, Loaded, Sip, Sources, Webhooks};
 use crate::dispatch;
 use crate::message::Limits;
 use crate::webhook;
@@ -85,8 +83,8 @@ impl Live {
             tls,
             sandbox,
             crew,
-            access: watch::Sender::new(Arc::new(Access::new(access::access(&config)))),
-            limits: watch::Sender::new(config.limits()),
+            access: watch::Sender::new(Arc::new(Access::new(config.http.access.clone()))),
+            limits: watch::Sender::new(config.delivery.limits.clone()),
             accounts: Arc::new(Accounts::new(agents::senders(&config))),
             dispatch,
             config,
@@ -101,8 +99,8 @@ impl Live {
         let shown = next.http.tls.as_ref().map(certificates::read).transpose()?;
 
         // From here on nothing fails.
-        Access::replace(&self.access, access::access(&next));
-        self.limits.send_replace(next.limits());
+        Access::replace(&self.access, next.http.access.clone());
+        self.limits.send_replace(next.delivery.limits.clone());
         self.accounts.replace(agents::senders(&next));
         self.crew.trust(tls);
         self.posts.send_replace(client);
@@ -123,18 +121,20 @@ impl Live {
             (true, Some(account)) => vec![account.clone()],
             (true, None) => return Err(ReloadError::NoAccount),
         };
-        // It was read with the address that is written there now, which is not listened on.
+        let is_open = new.http.is_open || new.http.access.tokens.is_some();
         let listen = old.http.listen;
-        if matches!(new.http.auth, Auth::Loopback) && !listen.ip().is_loopback() {
+        if !is_open && !listen.ip().is_loopback() {
             return Err(ReloadError::Open(listen));
         }
+        // It was read with the address that is written there now, which is not listened on.
+        let mut access = new.http.access.clone();
+        access.hosts.any_address = old.http.access.hosts.any_address;
         Ok(Config {
             accounts,
             http: Http {
-                auth: new.http.auth.clone(),
-                open_metrics: new.http.open_metrics,
-                refused_rate: new.http.refused_rate,
-                hosts: new.http.hosts.clone(),
+                access,
+                is_open: new.http.is_open,
+                token_secrets: new.http.token_secrets.clone(),
                 // Whether there is TLS at all was decided at the start.
                 tls: match (&old.http.tls, &new.http.tls) {
                     (Some(_), Some(new)) => Some(new.clone()),
@@ -143,9 +143,12 @@ impl Live {
                 ..old.http.clone()
             },
             delivery: Delivery {
-                backoff: old.delivery.backoff,
-                max_queued: old.delivery.max_queued,
-                ..new.delivery.clone()
+                limits: Limits {
+                    webhook_secret: old.delivery.limits.webhook_secret,
+                    ..new.delivery.limits.clone()
+                },
+                shutdown_grace: new.delivery.shutdown_grace,
+                ..old.delivery.clone()
             },
             sip: Sip {
                 authorities: new.sip.authorities.clone(),

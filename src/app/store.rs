@@ -1,15 +1,15 @@
 //! The store that the configuration names.
 
-use std::path::Path;
 use std::sync::Arc;
+
+use rustls::ClientConfig;
 
 use super::AppError;
 use crate::agent;
 use crate::clock::Clock;
-use crate::config;
-use crate::config::{Config, Secret};
-use crate::store;
-use crate::store::{Store, StoreError, postgres, sqlite};
+use crate::config::{Backend, Config};
+use crate::store::postgres::Address;
+use crate::store::{Store, postgres, sqlite};
 use crate::telemetry::Metrics;
 
 /// Opens the store.
@@ -18,83 +18,52 @@ pub(super) async fn open_store(
     clock: &Clock,
     metrics: &Metrics,
 ) -> Result<Arc<dyn Store>, AppError> {
-    match &config.store.place {
-        config::Place::Sqlite(path) => open_sqlite(config, path, clock, metrics)
-            .map_err(|error| AppError::Store(path.display().to_string(), error)),
-        config::Place::Postgres(url) => open_postgres(config, url, clock, metrics).await,
+    let settings = &config.store;
+    let observer = Arc::new(metrics.clone());
+    let failed = |error| AppError::Store(settings.backend.to_string(), error);
+    match &settings.backend {
+        Backend::Sqlite(path) => {
+            let options = sqlite::Options {
+                path: path.clone(),
+                synchronous: settings.synchronous,
+                tail: settings.tail,
+                observer,
+            };
+            sqlite::open(options, clock.now()).map_err(failed)
+        }
+        Backend::Postgres(address) => {
+            let options = postgres::Options {
+                address: Address::clone(address),
+                tls: tls(config, address)?,
+                replica: replica(config),
+                lease: settings.lease,
+                connections: settings.connections,
+                tail: settings.tail,
+                observer,
+            };
+            let opened = postgres::open(options, clock.now()).await;
+            opened.map_err(failed)
+        }
     }
 }
 
-fn open_sqlite(
-    config: &Config,
-    path: &Path,
-    clock: &Clock,
-    metrics: &Metrics,
-) -> Result<Arc<dyn Store>, StoreError> {
-    let options = sqlite::Options {
-        path: path.to_owned(),
-        synchronous: match config.store.synchronous {
-            config::Synchronous::Full => sqlite::Synchronous::Full,
-            config::Synchronous::Normal => sqlite::Synchronous::Normal,
-        },
-        tail: tail(config),
-        observer: Arc::new(metrics.clone()),
-    };
-    sqlite::open(options, clock.now())
+/// How TLS is spoken with PostgreSQL; `None` for not at all.
+fn tls(config: &Config, address: &Address) -> Result<Option<Arc<ClientConfig>>, AppError> {
+    if !address.wants_tls() {
+        return Ok(None);
+    }
+    Ok(Some(agent::client_config(&config.store.authorities, None)?))
 }
-
-async fn open_postgres(
-    config: &Config,
-    url: &Secret,
-    clock: &Clock,
-    metrics: &Metrics,
-) -> Result<Arc<dyn Store>, AppError> {
-    let settings = &config.store;
-    let (address, tls) = reach(config, url)?;
-    let place = address.to_string();
-    let options = postgres::Options {
-        address,
-        tls,
-        replica: replica(config),
-        lease: settings.lease,
-        connections: usize::try_from(settings.connections).unwrap_or(usize::MAX),
-        tail: tail(config),
-        observer: Arc::new(metrics.clone()),
-    };
-    postgres::open(options, clock.now())
-        .await
-        .map_err(|error| AppError::Store(place, error))
-}
-
-/// Where PostgreSQL is, and how TLS is spoken with it.
-fn reach(config: &Config, url: &Secret) -> Result<(postgres::Address, Tls), AppError> {
-    let settings = &config.store;
-    let password = settings.password.as_ref().map(Secret::expose);
-    let address = postgres::Address::parse(url.expose(), password)
-        .map_err(|error| AppError::Store("in PostgreSQL".to_owned(), error))?;
-    let tls = match address.wants_tls() {
-        true => Some(agent::client_config(&settings.authorities, None)?),
-        false => None,
-    };
-    Ok((address, tls))
-}
-
-type Tls = Option<Arc<rustls::ClientConfig>>;
 
 /// Begins a new epoch in a database that was put back from a dump; gives its number.
-pub async fn begin_epoch(config: &Config, url: &Secret, clock: &Clock) -> Result<u64, AppError> {
-    let (address, tls) = reach(config, url)?;
-    let place = address.to_string();
-    postgres::begin_epoch(address, tls, clock.now())
-        .await
-        .map_err(|error| AppError::Store(place, error))
-}
-
-fn tail(config: &Config) -> store::TailSize {
-    store::TailSize {
-        events: usize::try_from(config.store.recent_events).unwrap_or(usize::MAX),
-        bytes: config.store.recent_bytes,
-    }
+pub async fn begin_epoch(
+    config: &Config,
+    address: &Address,
+    clock: &Clock,
+) -> Result<u64, AppError> {
+    let tls = tls(config, address)?;
+    let begun = postgres::begin_epoch(address.clone(), tls, clock.now()).await;
+    begun.map_err(|error| AppError::Store(address.to_string(), error))
 }
 
 /// What this replica is called, where there are others.

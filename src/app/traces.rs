@@ -9,7 +9,6 @@ use super::store;
 use crate::agent;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::message::Targets;
 use crate::telemetry::{Metrics, Traces, TracesError, Watch};
 
 /// Why spans cannot be handed over.
@@ -26,7 +25,6 @@ pub enum TracingError {
 /// What watches, and the task that hands spans over until `stop`, where there is one.
 pub(super) fn watch(
     config: &Config,
-    targets: Targets,
     metrics: &Metrics,
     clock: &Clock,
     stop: &CancellationToken,
@@ -38,6 +36,7 @@ pub(super) fn watch(
     };
     let tls = agent::client_config(&otlp.authorities, None)?;
     let (instance, told) = (store::replica(config), metrics.clone());
+    let targets = config.telemetry.targets;
     let (traces, exporter) = Traces::new(otlp, tls, instance, targets, told, clock.clone())?;
     let task = tokio::spawn(exporter.run(stop.clone()));
     let traces = Some(traces);

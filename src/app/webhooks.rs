@@ -7,12 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent;
 use crate::clock::Clock;
-use crate::config::{Auth, Config, Token};
+use crate::config::Config;
 use crate::store::Store;
 use crate::webhook;
 use crate::webhook::{
-    Client, ClientError, Guard, KeyError, RosterError, Schedule, SigningSecret, SystemResolver,
-    Vault, Webhooks,
+    Client, ClientError, Guard, KeyError, RosterError, SystemResolver, Vault, Webhooks,
 };
 
 /// Why webhooks cannot be posted.
@@ -80,21 +79,7 @@ pub(super) fn client(config: &Config) -> Result<Client, WebhooksError> {
         agent::client_config(&webhooks.authorities, None)?,
         webhooks.timeout,
     )?
-    .with_secrets(token_secrets(config)))
-}
-
-fn token_secrets(config: &Config) -> webhook::TokenSecrets {
-    let Auth::Tokens(tokens) = &config.http.auth else {
-        return webhook::TokenSecrets::new();
-    };
-    let secrets = |token: &Token| {
-        let secrets = token.webhook_secrets.iter();
-        let parsed: Vec<_> = secrets
-            .filter_map(|secret| SigningSecret::parse(secret.expose()))
-            .collect();
-        (!parsed.is_empty()).then(|| (token.name.clone(), parsed))
-    };
-    tokens.iter().filter_map(secrets).collect()
+    .with_secrets(config.http.token_secrets.clone()))
 }
 
 /// Reads the webhooks of this store; and what posts, which may be replaced.
@@ -110,16 +95,12 @@ pub(super) async fn open(
         Some(key) => Vault::with_key(key.expose())?,
         None => Vault::plain(),
     };
-    let own_secret = webhooks.secret.as_ref();
     let parts = webhook::Parts {
         store: store.clone(),
         client: posts.subscribe(),
         vault,
-        own_secret: own_secret.and_then(|secret| SigningSecret::parse(secret.expose())),
-        schedule: Schedule {
-            waits: webhooks.schedule.clone(),
-            disable_after: webhooks.disable_after,
-        },
+        own_secret: webhooks.secret.clone(),
+        schedule: webhooks.schedule.clone(),
         concurrency: webhooks.concurrency,
         clock: clock.clone(),
         observer: Arc::new(observer),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::output::Output;
 use super::{ConfigFile, Failure, output};
 use crate::config;
-use crate::config::Place;
+use crate::config::Backend;
 use crate::store::sqlite;
 
 /// Copies the store to a new file, which its owner alone can read; a gateway may be at work.
@@ -24,7 +24,7 @@ pub(super) struct Backup {
 
 pub(super) fn run(backup: &Backup) -> Result<ExitCode, Failure> {
     let loaded = config::load(&backup.config.sources())?;
-    let Place::Sqlite(store) = &loaded.config.store.place else {
+    let Backend::Sqlite(store) = &loaded.config.store.backend else {
         return Err(Failure::Trouble(
             "the store is in PostgreSQL: copy it with `pg_dump --format=custom`".to_owned(),
         ));

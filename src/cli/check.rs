@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::output::Output;
 use super::{ConfigFile, Failure};
-use crate::config::{Auth, Loaded, Sources};
+use crate::config::{Loaded, Sources};
 
 /// Reads the configuration and tells every mistake at once.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,10 +34,10 @@ fn summary(loaded: &Loaded) -> String {
         1 => format!("1 account with {agents} agents"),
         count => format!("{count} accounts with {agents} agents"),
     };
-    let callers = match &config.http.auth {
-        Auth::Tokens(tokens) => format!("to {} tokens", tokens.len()),
-        Auth::Loopback => "to this machine only".to_owned(),
-        Auth::Anyone => "to anyone who reaches it".to_owned(),
+    let callers = match &config.http.access.tokens {
+        Some(tokens) => format!("to {} tokens", tokens.len()),
+        None if config.http.is_open => "to anyone who reaches it".to_owned(),
+        None => "to this machine only".to_owned(),
     };
     let listen = config.http.listen;
     let scheme = config.http.tls.as_ref().map_or("http", |_| "https");

@@ -28,8 +28,7 @@ use clap::Parser;
 use self::client::Trouble;
 use crate::clock::Clock;
 use crate::config as settings;
-use crate::config::{Loaded, Mistake, Mistakes, Place, Setting, Sources};
-use crate::store::postgres;
+use crate::config::{Loaded, Mistakes, Sources};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -150,27 +149,10 @@ fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
 /// Reads a configuration that a gateway can start with. What is read while one runs is not looked
 /// at in this way: where the store is was decided at the start.
 fn load_to_start(sources: &Sources) -> Result<Loaded, Mistakes> {
-    let loaded = settings::load(&Sources {
+    settings::load(&Sources {
         checks_store: true,
         ..sources.clone()
-    })?;
-    if let Place::Postgres(url) = &loaded.config.store.place
-        && postgres::Address::parse(url.expose(), None).is_err()
-    {
-        let is_url = |setting: &&Setting| {
-            let Setting { section, key, .. } = setting;
-            section == "store" && matches!(key.as_str(), "url" | "url_file")
-        };
-        let mut settings = loaded.settings.iter().filter(is_url);
-        let origin = settings.find(|setting| setting.value.is_some());
-        return Err(Mistakes(vec![Mistake {
-            path: "store.url".to_owned(),
-            problem: "is not taken by PostgreSQL".to_owned(),
-            accepted: "the parameters that its documentation lists".to_owned(),
-            origin: origin.map(|setting| setting.origin.clone()),
-        }]));
-    }
-    Ok(loaded)
+    })
 }
 
 fn on_one_thread<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {

@@ -8,7 +8,7 @@ use super::{ConfigFile, Failure, output};
 use crate::app;
 use crate::clock::Clock;
 use crate::config;
-use crate::config::Place;
+use crate::config::Backend;
 use crate::store::sqlite;
 
 /// Makes the store of a copy, which begins a new epoch: no id of an event is given twice. The store
@@ -30,18 +30,18 @@ pub(super) struct Restore {
 pub(super) fn run(restore: &Restore) -> Result<ExitCode, Failure> {
     let config = config::load(&restore.config.sources())?.config;
     let clock = Clock::system();
-    let restored = match (&config.store.place, &restore.file) {
-        (Place::Sqlite(store), Some(file)) => of_copy(store, file, &clock),
-        (Place::Postgres(url), None) => super::on_one_thread(async {
-            Ok(app::begin_epoch(&config, url, &clock)
+    let restored = match (&config.store.backend, &restore.file) {
+        (Backend::Sqlite(store), Some(file)) => of_copy(store, file, &clock),
+        (Backend::Postgres(address), None) => super::on_one_thread(async {
+            Ok(app::begin_epoch(&config, address, &clock)
                 .await
                 .map(|epoch| format!("the database has begun epoch {epoch}"))
                 .map_err(|error| error.to_string()))
         })?,
-        (Place::Sqlite(_), None) => {
+        (Backend::Sqlite(_), None) => {
             return Err(Failure::Trouble("which file is to be put back?".to_owned()));
         }
-        (Place::Postgres(_), Some(_)) => {
+        (Backend::Postgres(_), Some(_)) => {
             return Err(Failure::Trouble(
                 "the store is in PostgreSQL: put it back with `pg_restore --clean`, and then run \
                  `sipost restore` without a file, so that it begins a new epoch"

@@ -14,6 +14,11 @@ use super::section::Section;
 /// Certificates that are trusted beside those of the system.
 pub type Authorities = Arc<[CertificateDer<'static>]>;
 
+/// A file, and the certificates in it.
+type Certificates = (PathBuf, Vec<CertificateDer<'static>>);
+/// A file, and the key in it.
+type PrivateKey = (PathBuf, PrivateKeyDer<'static>);
+
 const FILE: &str = "the path of a file";
 
 impl Section<'_> {
@@ -31,19 +36,39 @@ impl Section<'_> {
         certificates.into()
     }
 
-    /// The path of a file with certificates, ours first, and what is in it.
-    pub(super) fn certificates(
+    /// The paths of a file with certificates, ours first, and of one with the private key that
+    /// belongs to the first of them, with what is in them; both or neither are set.
+    pub(super) fn certificate_pair(
         &mut self,
+        chain: &str,
         key: &str,
-    ) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
+    ) -> Option<(Certificates, PrivateKey)> {
+        let has = (self.has(chain), self.has(key));
+        let certificates = self.certificates(chain);
+        let private = self.private_key(key);
+        match has {
+            (true, false) => self.miss(key, &format!("the key that belongs to {chain}")),
+            (false, true) => self.miss(chain, &format!("the certificate of {key}")),
+            (true, true) | (false, false) => {}
+        }
+        let (certificates, private) = certificates.zip(private)?;
+        let provider = rustls::crypto::ring::default_provider();
+        let (chain, own) = (certificates.1.clone(), private.1.clone_key());
+        if let Err(error) = CertifiedKey::from_der(chain, own, &provider) {
+            let problem = format!("does not go with the certificate: {error}");
+            self.wrong(key, &problem, "the private key of the first certificate");
+        }
+        Some((certificates, private))
+    }
+
+    fn certificates(&mut self, key: &str) -> Option<Certificates> {
         self.pem_file(key, "certificate", |text| {
             let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
             found.map(|found| (!found.is_empty()).then_some(found))
         })
     }
 
-    /// The path of a file with a private key, and the key.
-    pub(super) fn private_key(&mut self, key: &str) -> Option<(PathBuf, PrivateKeyDer<'static>)> {
+    fn private_key(&mut self, key: &str) -> Option<(PathBuf, PrivateKeyDer<'static>)> {
         self.pem_file(
             key,
             "private key",
@@ -52,21 +77,6 @@ impl Section<'_> {
                 found => found.map(Some),
             },
         )
-    }
-
-    /// Notes a key that does not belong to the first of these certificates.
-    pub(super) fn check_pair(
-        &self,
-        key: &str,
-        certificates: &[CertificateDer<'static>],
-        private: &PrivateKeyDer<'static>,
-    ) {
-        let provider = rustls::crypto::ring::default_provider();
-        let pair = CertifiedKey::from_der(certificates.to_vec(), private.clone_key(), &provider);
-        if let Err(error) = pair {
-            let problem = format!("does not go with the certificate: {error}");
-            self.wrong(key, &problem, "the private key of the first certificate");
-        }
     }
 
     fn pem_file<T>(

@@ -6,22 +6,20 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 
 use super::section::Section;
-use super::{units, value};
+use super::value;
 
 impl Section<'_> {
     /// A whole number.
-    pub(super) fn integer<T>(&mut self, key: &str, range: RangeInclusive<T>) -> T
+    pub(super) fn integer<T>(&mut self, key: &str, range: RangeInclusive<u64>) -> T
     where
-        T: TryFrom<u64> + Into<u64> + Copy,
+        T: TryFrom<u64> + Default,
     {
-        let (min, max) = (*range.start(), *range.end());
-        let accepted = format!("a whole number from {} to {}", min.into(), max.into());
+        let accepted = format!("a whole number from {} to {}", range.start(), range.end());
         let parse = |value: &Value| {
             let number = value::whole_number(value)?;
-            let fits = (min.into()..=max.into()).contains(&number);
-            fits.then(|| T::try_from(number).ok())?
+            range.contains(&number).then(|| T::try_from(number).ok())?
         };
-        self.required(key, &accepted, parse).unwrap_or(min)
+        self.required(key, &accepted, parse).unwrap_or_default()
     }
 
     /// A number above zero, or nothing.
@@ -45,9 +43,9 @@ impl Section<'_> {
     pub(super) fn duration(&mut self, key: &str, min: Duration, max: Duration) -> Duration {
         let accepted = format!(
             "{}, from {} to {}",
-            units::DURATION,
-            units::write_duration(min),
-            units::write_duration(max)
+            value::DURATION,
+            value::write_duration(min),
+            value::write_duration(max)
         );
         let parse = |value: &Value| {
             let duration = value::duration_of(value)?;
@@ -58,7 +56,7 @@ impl Section<'_> {
 
     /// Durations in a row.
     pub(super) fn durations(&mut self, key: &str) -> Vec<Duration> {
-        self.each(key, units::DURATION, value::duration_of)
+        self.each(key, value::DURATION, value::duration_of)
     }
 
     /// A number of bytes within these bounds.
@@ -73,10 +71,10 @@ impl Section<'_> {
         key: &str,
         range: RangeInclusive<usize>,
     ) -> Option<usize> {
-        let accepted = format!("{}, from {} to {}", units::SIZE, range.start(), range.end());
+        let accepted = format!("{}, from {} to {}", value::SIZE, range.start(), range.end());
         self.optional(key, &accepted, |value| {
             let number = match &value.kind {
-                ValueKind::String(text) => units::parse_size(text)?,
+                ValueKind::String(text) => value::parse_size(text)?,
                 _ => value::whole_number(value)?,
             };
             let number = usize::try_from(number).ok()?;

@@ -1,5 +1,6 @@
 //! `[store]`: where messages and events are kept.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,26 +10,24 @@ use url::Url;
 use super::account::password;
 use super::certificates::Authorities;
 use super::report::{Report, Setting};
-use super::secret::Secret;
 use super::section::Section;
+use crate::store::TailSize;
+use crate::store::postgres::Address;
+use crate::store::sqlite::Synchronous;
 
 /// Where messages and events are kept, and how.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Store {
     /// Where.
-    pub place: Place,
+    pub backend: Backend,
     /// When a message counts as durable.
     pub synchronous: Synchronous,
     /// Events kept in memory for those who follow them.
-    pub recent_events: u32,
-    /// Bytes of them.
-    pub recent_bytes: usize,
-    /// The password for PostgreSQL, when the URL has none.
-    pub password: Option<Secret>,
+    pub tail: TailSize,
     /// Certificates that PostgreSQL's is checked against, beside the system's.
     pub authorities: Authorities,
     /// Connections to PostgreSQL for reading.
-    pub connections: u32,
+    pub connections: usize,
     /// How long what this replica holds stays its own when nothing is heard from it.
     pub lease: Duration,
     /// What this replica is called; `None` for the name of its host.
@@ -37,41 +36,44 @@ pub struct Store {
 
 /// Where messages and events are kept.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Place {
+pub enum Backend {
     /// A SQLite database in this file.
     Sqlite(PathBuf),
-    /// A PostgreSQL database at this URL, which may have a password in it.
-    Postgres(Secret),
+    /// A PostgreSQL database.
+    Postgres(Box<Address>),
 }
 
-/// When a message counts as durable.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Synchronous {
-    /// When it is on the disk.
-    Full,
-    /// When the operating system has it.
-    Normal,
-}
-
+const URL: &str = "sqlite:// and a path, such as \"sqlite://sipost.db\", \
+                   or postgres://user@host/database";
 /// A lease is renewed three times in its length, and a network may be slow for that long.
 const MIN_LEASE: Duration = Duration::from_secs(1);
 const MAX_LEASE: Duration = Duration::from_secs(600);
 
 impl Store {
-    pub(super) fn read(mut section: Section<'_>) -> Self {
-        let accepted = "sqlite:// and a path, such as \"sqlite://sipost.db\", \
-                        or postgres://user@host/database";
-        section.require_secret("url", accepted);
-        let place = section.secret_url("url", accepted, Place::parse);
+    pub(super) fn read(mut section: Section<'_>, report: &Report) -> Self {
+        section.require_secret("url", URL);
+        let url = section.secret_url("url", URL, |url| is_usable(url).then(|| url.to_owned()));
         let synchronous = [("full", Synchronous::Full), ("normal", Synchronous::Normal)];
+        let synchronous = section.word("synchronous", &synchronous);
+        let tail = TailSize {
+            events: section.integer("recent_events", 0..=10_000_000),
+            bytes: section.size("recent_bytes", 0..=16 << 30),
+        };
+        let password = section.secret("password", "a text of one line", password);
+        let backend = match url.as_deref() {
+            Some(url) => Backend::parse(url, password.as_deref()),
+            None => Some(Backend::Sqlite(PathBuf::new())),
+        };
+        if backend.is_none() {
+            let accepted = "the parameters that its documentation lists";
+            report.wrong(url_key(report), "is not taken by PostgreSQL", accepted);
+        }
         let store = Self {
-            place: place.unwrap_or_else(|| Place::Sqlite(PathBuf::new())),
-            synchronous: section.word("synchronous", &synchronous),
-            recent_events: section.integer("recent_events", 0..=10_000_000_u32),
-            recent_bytes: section.size("recent_bytes", 0..=16 << 30),
-            password: section.secret("password", "a text of one line", password),
+            backend: backend.unwrap_or_else(|| Backend::Sqlite(PathBuf::new())),
+            synchronous,
+            tail,
             authorities: section.authorities("ca_file"),
-            connections: section.integer("connections", 1..=100_u32),
+            connections: section.integer("connections", 1..=100),
             lease: section.duration("lease", MIN_LEASE, MAX_LEASE),
             replica: section.text("replica", "a name", |text| Some(text.to_owned())),
         };
@@ -83,22 +85,17 @@ impl Store {
     ///
     /// Nothing is opened: to close a database that this process has open would end SQLite's locks.
     pub(super) fn check(&self, report: &Report) {
-        let Place::Sqlite(path) = &self.place else {
+        let Backend::Sqlite(path) = &self.backend else {
             return;
         };
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             Some(_) | None => Path::new("."),
         };
-        let is_in_file = |setting: &Setting| setting.key == "url_file" && setting.value.is_some();
-        let key = match report.settings.borrow().iter().any(is_in_file) {
-            true => "store.url_file",
-            false => "store.url",
-        };
         let wrong = |place: &Path, problem: &str| {
             let problem = format!("{} {problem}", place.display());
             let accepted = "a path in a directory that is there and can be written to";
-            report.wrong(key, &problem, accepted);
+            report.wrong(url_key(report), &problem, accepted);
         };
         let all = Access::READ_OK | Access::WRITE_OK;
         match directory.metadata() {
@@ -118,14 +115,45 @@ impl Store {
     }
 }
 
-impl Place {
-    fn parse(url: &str) -> Option<Self> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let is_usable = Url::parse(url).is_ok_and(|url| url.has_host() && url.path().len() > 1);
-            return is_usable.then(|| Self::Postgres(Secret::new(url)));
+/// The key that says where the store is.
+fn url_key(report: &Report) -> &'static str {
+    let is_in_file = |setting: &Setting| setting.key == "url_file" && setting.value.is_some();
+    if report.settings.borrow().iter().any(is_in_file) {
+        "store.url_file"
+    } else {
+        "store.url"
+    }
+}
+
+/// Whether a store may be there, whatever PostgreSQL says to the parameters.
+fn is_usable(url: &str) -> bool {
+    match url.strip_prefix("sqlite://") {
+        Some(path) => !path.is_empty() && !path.contains('\0') && !path.starts_with(':'),
+        None => {
+            let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
+            is_postgres && Url::parse(url).is_ok_and(|url| url.has_host() && url.path().len() > 1)
         }
-        let path = url.strip_prefix("sqlite://")?;
-        let usable = !path.is_empty() && !path.contains('\0') && !path.starts_with(':');
-        usable.then(|| Self::Sqlite(PathBuf::from(path)))
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "{}", path.display()),
+            Self::Postgres(address) => address.fmt(f),
+        }
+    }
+}
+
+impl Backend {
+    /// A URL that [`is_usable`]; `password` counts when it has none.
+    fn parse(url: &str, password: Option<&str>) -> Option<Self> {
+        match url.strip_prefix("sqlite://") {
+            Some(path) => Some(Self::Sqlite(PathBuf::from(path))),
+            None => {
+                let address = Address::parse(url, password).ok()?;
+                Some(Self::Postgres(Box::new(address)))
+            }
+        }
     }
 }

@@ -10,14 +10,25 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
+use super::Settings;
 use super::pretty::Pretty;
 use crate::clock::Clock;
-use crate::config::{LogFormat, Telemetry};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Pretty,
+    /// An object a line.
+    Json,
+}
 
 /// Why nothing can be told.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter is not one; [`crate::config::load`] would have said so.
+    /// The filter is not one; reading the configuration would have said so.
     #[error("telemetry.log_level: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// Something writes the log of this process already.
@@ -26,7 +37,7 @@ pub enum TelemetryError {
 }
 
 /// Begins to write the log of this process to standard error.
-pub fn start(settings: &Telemetry) -> Result<(), TelemetryError> {
+pub fn start(settings: &Settings) -> Result<(), TelemetryError> {
     let stderr = io::stderr();
     let colour = match anstream::AutoStream::choice(&stderr) {
         anstream::ColorChoice::Never => Colour::Off,

@@ -10,7 +10,7 @@
 //! | `watch`   | what observers tell, counted and traced                       |
 //!
 //! Bodies, credentials and tokens are never written, at any level: what holds a secret formats
-//! itself as `***` ([`crate::config::Secret`]), and nobody hands a body to a log line.
+//! itself as `***` (a `Secret`), and nobody hands a body to a log line.
 
 mod log;
 mod metrics;
@@ -18,8 +18,23 @@ mod pretty;
 mod traces;
 mod watch;
 
-pub use log::TelemetryError;
 pub use log::start;
+pub use log::{LogFormat, TelemetryError};
 pub use metrics::Metrics;
-pub use traces::{Exporter, Traces, TracesError};
+pub use traces::{Exporter, Otlp, Traces, TracesError};
 pub use watch::Watch;
+
+use crate::message::Targets;
+
+/// What the operator sets.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// A level, or directives for parts of the program; known to be well-formed.
+    pub log_level: String,
+    /// How log lines and spans name targets.
+    pub targets: Targets,
+    /// Where spans go; `None` when there are none.
+    pub otlp: Option<Otlp>,
+}

@@ -15,13 +15,10 @@ use sipost::api::Access;
 use sipost::api::AccessParts;
 use sipost::api::Api;
 use sipost::api::Hosts;
-use sipost::api::Origins;
 use sipost::api::Parts;
-use sipost::api::Proxies;
 use sipost::api::Settings;
 use sipost::api::router;
 use sipost::clock::Clock;
-use sipost::config::AddressOfRecord;
 use sipost::config::Config;
 use sipost::dispatch;
 use sipost::dispatch::Admission;
@@ -30,6 +27,7 @@ use sipost::events::Feed;
 use sipost::message::AgentError;
 use sipost::message::AgentStatus;
 use sipost::message::Agents;
+use sipost::sip::uri::Uri;
 use sipost::store;
 use sipost::webhook;
 use tokio::runtime::Runtime;
@@ -303,7 +301,7 @@ fn router_in(folder: &std::path::Path) -> Router {
     };
     let store = store::sqlite::open(options, clock.now()).unwrap();
     let config = Config::from_toml("").unwrap();
-    let account = AddressOfRecord::parse("sip:alice@example.com").unwrap();
+    let account = Uri::parse("sip:alice@example.com").unwrap();
     let access = Access::new(AccessParts {
         tokens: None,
         open_metrics: false,
@@ -316,7 +314,7 @@ fn router_in(folder: &std::path::Path) -> Router {
         feed: Feed::new(store.clone()),
         webhooks: webhooks(&store, &clock),
         accounts: Arc::new(Accounts::new([Sender {
-            uri: account.uri().clone(),
+            uri: account,
             // So that bodies are not refused for what a server takes.
             max_message: usize::MAX,
             setting: "sip.max_message",
@@ -326,17 +324,11 @@ fn router_in(folder: &std::path::Path) -> Router {
         observer: Arc::new(()),
         clock,
         access: watch::channel(Arc::new(access)).1,
-        limits: watch::channel(config.limits()).1,
+        limits: watch::channel(config.delivery.limits).1,
         settings: Settings {
-            max_request: config.http.max_request,
-            max_batch_request: config.http.max_batch_request,
-            max_bodies: config.http.max_bodies,
             request_timeout: Duration::from_secs(60),
-            heartbeat: config.http.heartbeat,
             max_streams: 0,
-            max_queued: config.delivery.max_queued,
-            proxies: Proxies::default(),
-            origins: Origins::default(),
+            ..config.http.settings
         },
         draining: CancellationToken::new(),
         closing: CancellationToken::new(),

@@ -17,15 +17,12 @@ use sipost::api::Access;
 use sipost::api::AccessParts;
 use sipost::api::Api;
 use sipost::api::Hosts;
-use sipost::api::Origins;
 use sipost::api::Parts;
-use sipost::api::Proxies;
 use sipost::api::Rights;
 use sipost::api::Settings;
 use sipost::api::Token;
 use sipost::api::router;
 use sipost::clock::Clock;
-use sipost::config::AddressOfRecord;
 use sipost::config::Config;
 use sipost::dispatch;
 use sipost::dispatch::AcceptError;
@@ -38,6 +35,7 @@ use sipost::message::AgentError;
 use sipost::message::AgentState;
 use sipost::message::AgentStatus;
 use sipost::message::Agents;
+use sipost::sip::uri::Uri;
 use sipost::store;
 use sipost::store::Store;
 use sipost::store::StoreError;
@@ -144,14 +142,14 @@ impl Stage {
         let store = store::sqlite::open(options, clock.now()).unwrap();
         let config = Config::from_toml("").unwrap();
         let draining = CancellationToken::new();
-        let account = AddressOfRecord::parse("sip:alice@example.com").unwrap();
+        let account = Uri::parse("sip:alice@example.com").unwrap();
         let router = router(Api::new(Parts {
             store: store.clone(),
             dispatch,
             feed: Feed::new(store.clone()),
             webhooks: webhooks(&store, &clock),
             accounts: Arc::new(Accounts::new([Sender {
-                uri: account.uri().clone(),
+                uri: account,
                 max_message: 16_384,
                 setting: "sip.max_message",
                 reserved: 1_500,
@@ -160,17 +158,11 @@ impl Stage {
             observer: Arc::new(()),
             clock,
             access: watch::channel(Arc::new(access)).1,
-            limits: watch::channel(config.limits()).1,
+            limits: watch::channel(config.delivery.limits).1,
             settings: Settings {
-                max_request: config.http.max_request,
-                max_batch_request: config.http.max_batch_request,
-                max_bodies: config.http.max_bodies,
                 request_timeout: Duration::from_millis(1),
-                heartbeat: config.http.heartbeat,
-                max_queued: config.delivery.max_queued,
                 max_streams: 0,
-                proxies: Proxies::default(),
-                origins: Origins::default(),
+                ..config.http.settings
             },
             draining: draining.clone(),
             closing: CancellationToken::new(),

@@ -5,7 +5,7 @@ use std::fmt;
 use super::algorithm::{Hash, Hex};
 
 /// A user name and what proves it.
-#[derive(Clone)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Credentials {
     username: String,
     /// The only realm that is answered, if there is one.
@@ -15,7 +15,7 @@ pub struct Credentials {
     secret: Secret,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Eq, PartialEq)]
 enum Secret {
     Password(String),
     /// Good for one realm and one hash function.

@@ -8,7 +8,7 @@ use tokio_postgres::config::{Host, SslMode};
 use crate::store::StoreError;
 
 /// Where a database is, and who we are there.
-#[derive(Clone)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Address {
     config: Config,
 }
@@ -53,6 +53,12 @@ impl Address {
 }
 
 /// Without the password.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("postgres://")?;

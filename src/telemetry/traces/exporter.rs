@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
 use opentelemetry::KeyValue;
 use opentelemetry_otlp::{
     ExporterBuildError, Protocol, WithExportConfig as _, WithHttpConfig as _,
@@ -11,12 +12,28 @@ use opentelemetry_otlp::{
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
-use crate::config::{Otlp, is_this_machine};
 use crate::telemetry::Metrics;
+
+/// Where spans go, and which.
+#[derive(Clone, Debug)]
+pub struct Otlp {
+    /// What they are posted to.
+    pub url: Url,
+    /// Whether that is this machine: then no proxy is used on the way.
+    pub is_this_machine: bool,
+    /// Headers of the posts.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Certificates to trust beside those of the system.
+    pub authorities: Arc<[CertificateDer<'static>]>,
+    /// The share of the traces begun here that is kept, from 0 to 1.
+    pub ratio: f64,
+}
 
 /// Spans that wait. Of more the newest are dropped, and counted.
 pub(super) const QUEUE: usize = 8_192;
@@ -64,12 +81,13 @@ impl Exporter {
             .referer(false)
             .timeout(TIMEOUT)
             .tls_backend_preconfigured(tls.as_ref().clone());
-        if is_this_machine(&settings.url) {
+        if settings.is_this_machine {
             client = client.no_proxy();
         }
         let client = client.build()?;
-        let header = |(name, value): &(String, crate::config::Secret)| {
-            (name.clone(), value.expose().to_owned())
+        let header = |(name, value): &(HeaderName, HeaderValue)| {
+            let value = value.to_str().unwrap_or_default();
+            (name.to_string(), value.to_owned())
         };
         let headers: HashMap<_, _> = settings.headers.iter().map(header).collect();
         let mut otlp = opentelemetry_otlp::SpanExporter::builder()

@@ -32,11 +32,10 @@ use super::Metrics;
 use crate::api::Answered;
 use crate::clock;
 use crate::clock::Clock;
-use crate::config::Otlp;
 use crate::dispatch::Attempted;
 use crate::message::{Event, MessageId, SpanId, Step, Targets, Timestamp, Trace, TraceId, What};
 use crate::webhook::{Answer, PartOf, Posted};
-pub use exporter::{Exporter, TracesError};
+pub use exporter::{Exporter, Otlp, TracesError};
 use span::{Parent, Span};
 
 /// Tells of messages as spans. Cheap to clone.
@@ -352,6 +351,7 @@ mod tests {
             headers: Vec::new(),
             authorities: Default::default(),
             ratio: 1.0,
+            is_this_machine: true,
         };
         let metrics = Metrics::new();
         let (traces, exporter) = Traces::new(
