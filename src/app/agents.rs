@@ -1,11 +1,10 @@
-//! Every agent of every account, from the configuration.
+//! Makes agents from the configuration.
 
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
 
-use super::crew::Common;
 use crate::agent;
 use crate::agent::{AgentIndex, Dialing, Handle, Identity, Pace, Report, Shown};
 use crate::clock::Clock;
@@ -14,64 +13,87 @@ use crate::sip;
 use crate::sip::registration::Policy;
 use crate::telemetry::Metrics;
 
-/// An agent that is ready to run, and the way in to it.
-pub(super) fn agent(
-    common: &Common,
-    config: &Config,
-    account: &Account,
-    number: u32,
-    index: AgentIndex,
-) -> (Handle, agent::Parts) {
-    let identity = Arc::new(identity(config, account, number));
-    let (handle, commands) = Handle::new(index, identity.clone(), account.in_flight);
-    let url = account.servers.first();
-    let url = url.map_or_else(|| "".into(), |server| server.shown.clone());
-    let parts = agent::Parts {
-        index,
-        settings: Arc::new(settings(config, account, &identity, number, common.epoch)),
-        servers: account.servers.clone(),
-        dialing: common.dialing.clone(),
-        keepalive: config.sip.keepalive,
-        recovery: config.sip.recovery,
-        pace: common.pace.clone(),
-        commands,
-        reports: common.reports.clone(),
-        shown: Arc::new(Shown::new(identity, url, common.clock.now())),
-        observer: common.observer.clone(),
-        clock: common.clock.clone(),
-        seed: rand::random(),
-    };
-    (handle, parts)
-}
-
-/// What all agents share.
-pub(super) fn common(
-    config: &Config,
+/// Makes agents. Holds what all of them share.
+pub(super) struct AgentFactory {
+    /// The number of the store's log, part of what an agent calls itself.
     epoch: u64,
-    clock: &Clock,
+    dialing: Arc<Dialing>,
+    tls: watch::Sender<Arc<ClientConfig>>,
+    pace: Arc<Pace>,
     reports: mpsc::UnboundedSender<Report>,
-    metrics: &Metrics,
-) -> Result<Common, agent::TlsError> {
-    let (tls, trusted) = watch::channel(tls(config)?);
-    let sip = &config.sip;
-    let dialing = Dialing {
-        connect_timeout: sip.connect_timeout,
-        tls: trusted,
-        headers: sip.upgrade_headers.clone(),
-        max_frame: sip.max_frame,
-    };
-    Ok(Common {
-        epoch,
-        dialing: Arc::new(dialing),
-        tls,
-        pace: Arc::new(Pace::new(sip.register_rate)),
-        reports,
-        observer: Arc::new(metrics.clone()),
-        clock: clock.clone(),
-    })
+    observer: Arc<dyn agent::Observer>,
+    clock: Clock,
 }
 
-/// What connections of agents trust and show.
+impl AgentFactory {
+    pub(super) fn new(
+        config: &Config,
+        epoch: u64,
+        clock: &Clock,
+        reports: mpsc::UnboundedSender<Report>,
+        metrics: &Metrics,
+    ) -> Result<Self, agent::TlsError> {
+        let (tls, trusted) = watch::channel(tls(config)?);
+        let sip = &config.sip;
+        let dialing = Dialing {
+            connect_timeout: sip.connect_timeout,
+            tls: trusted,
+            headers: sip.upgrade_headers.clone(),
+            max_frame: sip.max_frame,
+        };
+        Ok(Self {
+            epoch,
+            dialing: Arc::new(dialing),
+            tls,
+            pace: Arc::new(Pace::new(sip.register_rate)),
+            reports,
+            observer: Arc::new(metrics.clone()),
+            clock: clock.clone(),
+        })
+    }
+
+    /// Sets what the next connections trust and show.
+    pub(super) fn trust(&self, tls: Arc<ClientConfig>) {
+        self.tls.send_replace(tls);
+    }
+
+    /// The way from agents to the dispatcher.
+    pub(super) fn reports(&self) -> mpsc::UnboundedSender<Report> {
+        self.reports.clone()
+    }
+
+    /// An agent that is ready to run, and the way in to it.
+    pub(super) fn agent(
+        &self,
+        config: &Config,
+        account: &Account,
+        number: u32,
+        index: AgentIndex,
+    ) -> (Handle, agent::Parts) {
+        let identity = Arc::new(identity(config, account, number));
+        let (handle, commands) = Handle::new(index, identity.clone(), account.in_flight);
+        let url = account.servers.first();
+        let url = url.map_or_else(|| "".into(), |server| server.shown.clone());
+        let parts = agent::Parts {
+            index,
+            settings: Arc::new(settings(config, account, &identity, number, self.epoch)),
+            servers: account.servers.clone(),
+            dialing: self.dialing.clone(),
+            keepalive: config.sip.keepalive,
+            recovery: config.sip.recovery,
+            pace: self.pace.clone(),
+            commands,
+            reports: self.reports.clone(),
+            shown: Arc::new(Shown::new(identity, url, self.clock.now())),
+            observer: self.observer.clone(),
+            clock: self.clock.clone(),
+            seed: rand::random(),
+        };
+        (handle, parts)
+    }
+}
+
+/// The TLS configuration of connections to servers.
 pub(super) fn tls(config: &Config) -> Result<Arc<ClientConfig>, agent::TlsError> {
     let sip = &config.sip;
     let own = sip.client_certificate.as_ref();
@@ -139,7 +161,7 @@ fn settings(
         },
         user_agent: identity.user_agent.clone(),
         extra_headers: identity.extra_headers.clone(),
-        // sipost sends; nobody here takes messages.
+        // sipost takes no messages.
         accepts: Vec::new(),
         credentials: account.credentials.clone(),
         timer_f: config.sip.timer_f,
@@ -151,7 +173,7 @@ fn settings(
     }
 }
 
-/// Whom a message can be sent as.
+/// The accounts that a message can be sent as.
 pub(super) fn senders(config: &Config) -> impl Iterator<Item = agent::Sender> {
     config.accounts.iter().map(|account| {
         let (max_message, setting) = max_message(config, account);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::crew::Moves;
+use super::supervisor::AgentChanges;
 use crate::api::Token;
 use crate::config::{Config, Http, Loaded, Setting};
 
@@ -113,12 +113,12 @@ impl Difference {
     }
 
     /// One line that says what is otherwise now.
-    pub(super) fn tell(&self, moves: &Moves) {
+    pub(super) fn tell(&self, changes: &AgentChanges) {
         let settings = list(&self.live);
         let (added, removed) = (list(&self.tokens_added), list(&self.tokens_removed));
         let changed = list(&self.tokens_changed);
-        let (started, ended) = (names(&moves.started), names(&moves.ended));
-        let replaced = names(&moves.replaced);
+        let (started, ended) = (names(&changes.started), names(&changes.ended));
+        let replaced = names(&changes.replaced);
         tracing::info!(
             settings,
             tokens.added = added,

@@ -5,13 +5,13 @@
 
 mod agents;
 mod certificates;
-mod crew;
 mod descriptors;
 mod difference;
 mod reload;
 mod sandboxed;
 mod share;
 mod store;
+mod supervisor;
 mod traces;
 mod webhooks;
 
@@ -37,12 +37,13 @@ use crate::shutdown::{Reloads, Shutdown};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Watch};
 use crate::webhook::Webhooks;
-use crew::Crew;
+use agents::AgentFactory;
 use reload::{HttpSide, Live, Reader};
 use sandboxed::sandboxed;
 use share::Sharing;
 pub use store::begin_epoch;
 use store::open_store;
+use supervisor::Supervisor;
 pub use traces::TracingError;
 pub use webhooks::WebhooksError;
 
@@ -166,8 +167,8 @@ impl Gateway {
         let (watch, tracing) = traces::watch(&config, &metrics, &clock, &ends.tracing)?;
 
         let (reports, told) = mpsc::unbounded_channel();
-        let common = agents::common(&config, store.epoch(), &clock, reports, &metrics)?;
-        let mut crew = Crew::new(common, store::name(&config, &*store));
+        let factory = AgentFactory::new(&config, store.epoch(), &clock, reports, &metrics)?;
+        let mut supervisor = Supervisor::new(factory, store::name(&config, &*store));
 
         let (dispatch, commands) = dispatch::Handle::new(INBOX);
         let parts = dispatch::Parts {
@@ -182,7 +183,7 @@ impl Gateway {
         };
         let dispatcher = tokio::spawn(dispatch::run(parts, commands));
         let mut sharing = Sharing::new(store.clone(), config.store.lease);
-        sharing.agree(&mut crew, &config, &dispatch).await;
+        sharing.agree(&mut supervisor, &config, &dispatch).await;
 
         let (webhooks, posts) = webhooks::open(&config, &store, &clock, watch.clone()).await?;
         let posting = webhooks::post(webhooks.clone(), store.leads(), ends.posting.clone());
@@ -195,7 +196,7 @@ impl Gateway {
 
         let sandbox = sandboxed.and_then(|config| config.accounts.into_iter().next());
         let tls = https(&config, &mut background)?;
-        let live = Live::new(config, sandbox, crew, dispatch, posts, tls);
+        let live = Live::new(config, sandbox, supervisor, dispatch, posts, tls);
         let router = api::router(api(&live, &store, feed, webhooks, watch, clock, &ends));
         let server = server(&live);
         let (closing, grace_over) = (ends.closing.clone(), ends.grace_over.clone());
@@ -217,12 +218,12 @@ impl Gateway {
     /// Agrees with the other replicas on who runs which agents.
     async fn agree(&mut self) {
         let Live {
-            crew,
+            supervisor,
             config,
             dispatch,
             ..
         } = &mut self.live;
-        self.sharing.agree(crew, config, dispatch).await;
+        self.sharing.agree(supervisor, config, dispatch).await;
     }
 
     /// Where it listens.
@@ -246,7 +247,7 @@ impl Gateway {
             tracing::warn!("requests are still open; they are taken up at the next start");
             self.dispatcher.abort();
         }
-        self.live.crew.leave(within(STEP)).await;
+        self.live.supervisor.leave(within(STEP)).await;
         // What the last messages led to was given its chance meanwhile; the rest is in the store.
         self.ends.posting.cancel();
         let left = grace_over.saturating_duration_since(Instant::now());
@@ -304,7 +305,7 @@ fn api(
         feed,
         webhooks,
         accounts: live.accounts.clone(),
-        agents: live.crew.directory(),
+        agents: live.supervisor.directory(),
         observer: Arc::new(watch),
         clock,
         access: live.access.subscribe(),

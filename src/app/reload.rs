@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
-use super::crew::{Crew, Moves};
 use super::difference::Difference;
+use super::supervisor::{AgentChanges, Supervisor};
 use super::webhooks::WebhooksError;
 use super::{agents, certificates, webhooks};
 use crate::agent;
@@ -28,7 +28,7 @@ pub(super) struct Live {
     pub(super) config: Config,
     /// Stands in while no account is configured.
     pub(super) sandbox: Option<Account>,
-    pub(super) crew: Crew,
+    pub(super) supervisor: Supervisor,
     pub(super) access: watch::Sender<Arc<Access>>,
     pub(super) limits: watch::Sender<Limits>,
     pub(super) accounts: Arc<Accounts>,
@@ -73,7 +73,7 @@ impl Live {
     pub(super) fn new(
         config: Config,
         sandbox: Option<Account>,
-        crew: Crew,
+        supervisor: Supervisor,
         dispatch: dispatch::Handle,
         posts: watch::Sender<webhook::Client>,
         tls: Option<HttpSide>,
@@ -82,7 +82,7 @@ impl Live {
             posts,
             tls,
             sandbox,
-            crew,
+            supervisor,
             access: watch::Sender::new(Arc::new(Access::new(config.http.access.clone()))),
             limits: watch::Sender::new(config.delivery.limits.clone()),
             accounts: Arc::new(Accounts::new(agents::senders(&config))),
@@ -92,7 +92,7 @@ impl Live {
     }
 
     /// Takes over what may change of a configuration, or nothing of it.
-    pub(super) async fn follow(&mut self, new: &Config) -> Result<Moves, ReloadError> {
+    pub(super) async fn follow(&mut self, new: &Config) -> Result<AgentChanges, ReloadError> {
         let next = self.next(new)?;
         let tls = agents::tls(&next)?;
         let client = webhooks::client(&next)?;
@@ -102,15 +102,15 @@ impl Live {
         Access::replace(&self.access, next.http.access.clone());
         self.limits.send_replace(next.delivery.limits.clone());
         self.accounts.replace(agents::senders(&next));
-        self.crew.trust(tls);
+        self.supervisor.trust(tls);
         self.posts.send_replace(client);
         if let (Some(side), Some(shown), Some(files)) = (&self.tls, shown, &next.http.tls) {
             side.files.send_replace(files.clone());
             side.shown.send_replace(shown);
         }
-        let moves = self.crew.follow(&next);
+        let changes = self.supervisor.follow(&next);
         self.config = next;
-        Ok(moves)
+        Ok(changes)
     }
 
     /// What would hold then.
@@ -197,8 +197,8 @@ impl Reader {
             }
         };
         match live.follow(&loaded.config).await {
-            Ok(moves) => {
-                Difference::between(&self.last, &loaded).tell(&moves);
+            Ok(changes) => {
+                Difference::between(&self.last, &loaded).tell(&changes);
                 self.warn_of_fixed(&loaded);
                 self.last = loaded;
             }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::crew;
-use super::crew::Crew;
+use super::supervisor;
+use super::supervisor::Supervisor;
 use crate::config::{Account, Config};
 use crate::dispatch;
 use crate::message::Agents as _;
@@ -55,21 +55,22 @@ impl Sharing {
     /// sets what the accounts may send from here.
     pub(super) async fn agree(
         &mut self,
-        crew: &mut Crew,
+        supervisor: &mut Supervisor,
         config: &Config,
         dispatch: &dispatch::Handle,
     ) {
         let is_shared = self.interval.is_some();
         let mut is_agreed = false;
         if is_shared {
-            match self.store.seats(crew::wanted(config), crew.held()).await {
+            let (wanted, held) = (supervisor::wanted(config), supervisor.held());
+            match self.store.seats(wanted, held).await {
                 Ok(granted) => {
                     (self.agreed, self.granted) = (Instant::now(), granted);
                     is_agreed = true;
                 }
                 Err(error) => self.without(&error),
             }
-            crew.grant(self.granted.iter().cloned());
+            supervisor.grant(self.granted.iter().cloned());
         }
         // Before an agent begins that would send at a rate of before.
         let granted = is_shared.then_some(&*self.granted);
@@ -78,9 +79,9 @@ impl Sharing {
             dispatch.set_rates(rates.clone()).await;
             self.rates = rates;
         }
-        crew.follow(config);
+        supervisor.follow(config);
         if is_agreed {
-            self.tell(crew).await;
+            self.tell(supervisor).await;
         }
     }
 
@@ -93,8 +94,8 @@ impl Sharing {
         }
     }
 
-    async fn tell(&self, crew: &Crew) {
-        let directory = crew.directory();
+    async fn tell(&self, supervisor: &Supervisor) {
+        let directory = supervisor.directory();
         let orders = directory.outgoing();
         match self.store.share_agents(directory.list(), orders).await {
             Ok(shared) => {

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
 use super::Settings;
-use super::pretty::Pretty;
+use super::pretty::{Colour, Pretty};
 use crate::clock::Clock;
 
 /// How log lines look.
@@ -25,7 +25,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Why nothing can be told.
+/// Why the log cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter is not one; reading the configuration would have said so.
@@ -60,19 +60,12 @@ pub fn start(settings: &Settings) -> Result<(), TelemetryError> {
     Ok(tracing::subscriber::set_global_default(subscriber)?)
 }
 
-/// How lines look, decided.
 #[derive(Clone, Copy, Debug)]
 enum Style {
     /// For people.
     Pretty(Colour),
     /// An object a line.
     Json,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Colour {
-    On,
-    Off,
 }
 
 type Subscriber = Box<dyn tracing::Subscriber + Send + Sync>;

@@ -1,4 +1,4 @@
-//! How a log line looks to a person: when, how grave, what, and the details after it, dimmed.
+//! Log lines for people: time, level, message, and the fields after it, dimmed.
 //!
 //! ```text
 //! 17:30:00.041  INFO  registered                         agent.id=alice-1
@@ -15,20 +15,22 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::log::Colour;
 use crate::clock::Clock;
 
-/// The column at which details begin, if what is said ends before it.
+/// The column at which fields begin after a short message.
 const DETAILS_AT: usize = 32;
 
 /// Writes lines for people.
 pub(super) struct Pretty {
-    /// Where times come from.
     pub(super) clock: Clock,
-    /// Where their reader is.
     pub(super) zone: TimeZone,
-    /// Whether the terminal shows colours.
     pub(super) colour: Colour,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Colour {
+    On,
+    Off,
 }
 
 impl<S, N> FormatEvent<S, N> for Pretty
@@ -42,20 +44,20 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut said = Said::default();
-        event.record(&mut said);
+        let mut text = EventText::default();
+        event.record(&mut text);
         let now = jiff::Timestamp::from_millisecond(self.clock.now().as_millis());
         let now = self
             .zone
             .to_datetime(now.unwrap_or(jiff::Timestamp::UNIX_EPOCH));
         let time = now.strftime("%H:%M:%S.%3f");
-        let (level, style) = told(*event.metadata().level());
+        let (level, style) = level_label(*event.metadata().level());
         let (dim, style) = match self.colour {
             Colour::On => (Style::new().dimmed(), style),
             Colour::Off => (Style::new(), Style::new()),
         };
         write!(writer, "{dim}{time}{dim:#}  {style}{level}{style:#}  ")?;
-        let Said { message, details } = said;
+        let EventText { message, details } = text;
         if details.is_empty() {
             return writeln!(writer, "{message}");
         }
@@ -63,7 +65,7 @@ where
     }
 }
 
-fn told(level: Level) -> (&'static str, Style) {
+fn level_label(level: Level) -> (&'static str, Style) {
     let of = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
     match level {
         Level::ERROR => ("ERROR", of(AnsiColor::Red).bold()),
@@ -74,16 +76,16 @@ fn told(level: Level) -> (&'static str, Style) {
     }
 }
 
-/// What an event says, and its details: `name=value` with a space between.
+/// The message of an event, and its fields: `name=value` with a space between.
 #[derive(Default)]
-struct Said {
+struct EventText {
     message: String,
     details: String,
 }
 
-impl Said {
-    /// A value in quotes where a reader, or a program, would not see its end otherwise. Whatever
-    /// could steer a terminal is written out.
+impl EventText {
+    /// Adds `name=value`. A value whose end would not be seen is in quotes; control characters are
+    /// escaped, because they could steer the terminal.
     fn detail(&mut self, name: &str, value: &str) {
         if !self.details.is_empty() {
             self.details.push(' ');
@@ -98,7 +100,7 @@ impl Said {
     }
 }
 
-impl Visit for Said {
+impl Visit for EventText {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => self.message = value.escape_debug().to_string(),

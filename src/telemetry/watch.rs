@@ -1,4 +1,4 @@
-//! What stands behind the observers of the rooms that are both counted and traced.
+//! The observer of the rooms whose work is both counted and traced.
 
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,12 @@ use crate::message::{Event, Timestamp, Trace};
 use crate::webhook;
 use crate::webhook::{PartOf, Posted};
 
-/// The figures, and the traces where there are any. Cheap to clone.
+/// The metrics, and the traces where a collector is configured. Cheap to clone.
 #[derive(Clone)]
 pub struct Watch {
-    /// What is counted.
+    /// Counts.
     pub metrics: Metrics,
-    /// What is traced; `None` when nobody is told.
+    /// Writes spans.
     pub traces: Option<Traces>,
 }
 
@@ -28,7 +28,7 @@ impl dispatch::Observer for Watch {
     }
 
     fn attempted(&self, attempted: &Attempted<'_>) {
-        dispatch::Observer::attempted(&self.metrics, attempted);
+        self.metrics.attempted(attempted);
         if let Some(traces) = &self.traces {
             traces.attempted(attempted);
         }
@@ -57,7 +57,7 @@ impl webhook::Observer for Watch {
     }
 
     fn attempted(&self, posted: &Posted<'_>) {
-        webhook::Observer::attempted(&self.metrics, posted);
+        self.metrics.posted(posted);
         if let Some(traces) = &self.traces {
             traces.posted(posted);
         }
@@ -77,7 +77,7 @@ impl api::Observer for Watch {
     }
 
     fn answered(&self, answered: &Answered<'_>) {
-        api::Observer::answered(&self.metrics, answered);
+        self.metrics.answered(answered);
         if let Some(traces) = &self.traces {
             traces.answered(answered);
         }

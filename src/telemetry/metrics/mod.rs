@@ -1,7 +1,7 @@
 //! Metrics, counted where they arise and encoded when `GET /metrics` asks.
 //!
-//! Rooms report through observer traits of their own; this implements each of them with the
-//! families of `prometheus-client`. No label holds a message or a target, and every label value is
+//! Rooms report through observer traits of their own, which [`Watch`](super::Watch) implements. No
+//! label holds a message or a target, and every label value is
 //! from a closed set, so that no client and no peer can make a series of its own.
 
 mod classic;
@@ -20,15 +20,16 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::agent;
-use crate::api::{self, Answered, MetricsFormat, Readings};
-use crate::dispatch::{self, Attempted};
+use crate::api;
+use crate::api::{Answered, MetricsFormat, Readings};
+use crate::dispatch::Attempted;
 use crate::message::{AgentState, Cause, Event, What};
-use crate::store::{self, StoreError};
-use crate::webhook::{self, Answer, Posted};
-use labels::failed;
+use crate::store;
+use crate::store::StoreError;
+use crate::webhook::{Answer, Posted};
 use labels::{
     BATCH_BUCKETS, COMMIT_BUCKETS, Code, Finished, MESSAGE_BUCKETS, OutcomeLabel, REQUEST_BUCKETS,
-    Request, Route, SUCCEEDED, State, TRANSACTION_BUCKETS,
+    Request, Route, SUCCEEDED, State, TRANSACTION_BUCKETS, failed,
 };
 
 /// Every metric of this process. Cheap to clone.
@@ -116,6 +117,83 @@ impl Metrics {
     /// How many spans were dropped until now.
     pub(super) fn spans_dropped(&self) -> u64 {
         self.0.spans_dropped.get()
+    }
+
+    pub(super) fn accepted(&self, messages: usize) {
+        self.0.accepted.inc_by(messages as u64);
+    }
+
+    pub(super) fn attempted(&self, attempted: &Attempted<'_>) {
+        match attempted.code {
+            Ok(code) if (100..700).contains(&code) => {
+                self.0.responses.get_or_create(&Code { code }).inc();
+            }
+            _ => {
+                self.0.unanswered.inc();
+            }
+        }
+        if let Some(took) = attempted.took() {
+            self.0.transaction_seconds.observe(took.as_secs_f64());
+        }
+    }
+
+    pub(super) fn finished(&self, event: &Event, took: Duration) {
+        let label = match &event.what {
+            What::Succeeded { .. } => SUCCEEDED,
+            What::Failed { cause, .. } => failed(*cause),
+            What::Sending { .. } | What::Deferred { .. } => return,
+        };
+        self.0.finished.get_or_create(&label).inc();
+        self.0.message_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn posted(&self, posted: &Posted<'_>) {
+        let outcome = match posted.answer {
+            Answer::Answered {
+                status: 200..=299, ..
+            } => "delivered",
+            Answer::Answered { .. } => "rejected",
+            Answer::Silent(_) => "unanswered",
+        };
+        self.0
+            .webhook_attempts
+            .get_or_create(&OutcomeLabel { outcome })
+            .inc();
+    }
+
+    pub(super) fn pending(&self, count: u64) {
+        self.0
+            .webhook_pending
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn answered(&self, answered: &Answered<'_>) {
+        let route = Route {
+            route: api::PATHS
+                .iter()
+                .find(|path| Some(**path) == answered.route)
+                .unwrap_or(&"none"),
+            method: labels::method_label(answered.method),
+        };
+        let times = self.0.request_seconds.get_or_create(&route);
+        times.observe(answered.took.as_secs_f64());
+        let request = Request {
+            route: route.route,
+            method: route.method,
+            status: answered.status.as_u16(),
+        };
+        self.0.requests.get_or_create(&request).inc();
+    }
+
+    pub(super) fn report(&self, readings: Readings, format: MetricsFormat) -> String {
+        self.0.current.set(&readings);
+        let mut page = String::with_capacity(16 * 1024);
+        // Writing to a String cannot fail, and no metric here refuses to be encoded.
+        let _ = text::encode(&mut page, &self.0.registry);
+        match format {
+            MetricsFormat::OpenMetrics => page,
+            MetricsFormat::Classic => classic::from_open_metrics(&page),
+        }
     }
 }
 
@@ -264,61 +342,9 @@ fn set(gauge: &Gauge, value: usize) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
-impl dispatch::Observer for Metrics {
-    fn accepted(&self, messages: usize) {
-        self.0.accepted.inc_by(messages as u64);
-    }
-
-    fn attempted(&self, attempted: &Attempted<'_>) {
-        match attempted.code {
-            Ok(code) if (100..700).contains(&code) => {
-                self.0.responses.get_or_create(&Code { code }).inc();
-            }
-            _ => {
-                self.0.unanswered.inc();
-            }
-        }
-        if let Some(took) = attempted.took() {
-            self.0.transaction_seconds.observe(took.as_secs_f64());
-        }
-    }
-
-    fn finished(&self, event: &Event, took: Duration) {
-        let label = match &event.what {
-            What::Succeeded { .. } => SUCCEEDED,
-            What::Failed { cause, .. } => failed(*cause),
-            What::Sending { .. } | What::Deferred { .. } => return,
-        };
-        self.0.finished.get_or_create(&label).inc();
-        self.0.message_seconds.observe(took.as_secs_f64());
-    }
-}
-
 impl agent::Observer for Metrics {
     fn reconnecting(&self) {
         self.0.reconnects.inc();
-    }
-}
-
-impl webhook::Observer for Metrics {
-    fn attempted(&self, posted: &Posted<'_>) {
-        let outcome = match posted.answer {
-            Answer::Answered {
-                status: 200..=299, ..
-            } => "delivered",
-            Answer::Answered { .. } => "rejected",
-            Answer::Silent(_) => "unanswered",
-        };
-        self.0
-            .webhook_attempts
-            .get_or_create(&OutcomeLabel { outcome })
-            .inc();
-    }
-
-    fn pending(&self, count: u64) {
-        self.0
-            .webhook_pending
-            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }
 
@@ -332,36 +358,5 @@ impl store::sqlite::Observer for Metrics {
 
     fn failed(&self, _error: &StoreError) {
         self.0.commits_failed.inc();
-    }
-}
-
-impl api::Observer for Metrics {
-    fn answered(&self, answered: &Answered<'_>) {
-        let route = Route {
-            route: api::PATHS
-                .iter()
-                .find(|path| Some(**path) == answered.route)
-                .unwrap_or(&"none"),
-            method: labels::method_label(answered.method),
-        };
-        let times = self.0.request_seconds.get_or_create(&route);
-        times.observe(answered.took.as_secs_f64());
-        let request = Request {
-            route: route.route,
-            method: route.method,
-            status: answered.status.as_u16(),
-        };
-        self.0.requests.get_or_create(&request).inc();
-    }
-
-    fn report(&self, readings: Readings, format: MetricsFormat) -> String {
-        self.0.current.set(&readings);
-        let mut page = String::with_capacity(16 * 1024);
-        // Writing to a String cannot fail, and no metric here refuses to be encoded.
-        let _ = text::encode(&mut page, &self.0.registry);
-        match format {
-            MetricsFormat::OpenMetrics => page,
-            MetricsFormat::Classic => classic::from_open_metrics(&page),
-        }
     }
 }
