@@ -1,4 +1,5 @@
-//! What has ended is kept for a while, and then goes, in steps so small that nobody waits for them.
+//! Removes finished messages, deliveries and keys after their time, in steps too small to hold up
+//! the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::store::{Store, StoreError};
 
-/// How long what has ended is kept.
+/// How long finished messages are kept.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Finished messages and their events.
@@ -17,46 +18,47 @@ pub struct Settings {
     pub idempotency: Duration,
 }
 
-/// Messages, deliveries or keys let go of in one step, at most.
+/// Messages, deliveries or keys removed in one step, at most.
 const STEP: usize = 200;
-/// Between steps while there is something to do. When there is not, twice as long after each step
-/// in vain, up to a rest: what ended before a start is soon looked at, and planned a little later.
+/// Between steps while there is something to remove; then twice as long after each step in vain, up
+/// to a rest. After a start the messages that ended before it are looked at soon.
 const PAUSE: Duration = Duration::from_millis(20);
 const REST: Duration = Duration::from_secs(10);
 
-/// Removes what is older than it may be, for ever.
+/// Removes what has expired, until the task is aborted.
 pub(crate) async fn run(store: Arc<dyn Store>, settings: Settings, clock: Clock) {
-    let (mut complained, mut wait) = (false, PAUSE);
+    let mut has_warned = false;
+    let mut wait = PAUSE;
     loop {
-        let goes_on = match step(&*store, &settings, &clock).await {
-            Ok(goes_on) => {
-                complained = false;
-                goes_on
+        let has_more = match step(&*store, &settings, &clock).await {
+            Ok(has_more) => {
+                has_warned = false;
+                has_more
             }
             Err(error) => {
-                if !std::mem::replace(&mut complained, true) {
-                    tracing::warn!(%error, "what is old cannot be removed; trying again");
+                if !std::mem::replace(&mut has_warned, true) {
+                    tracing::warn!(%error, "failed to remove old messages; trying again");
                 }
                 false
             }
         };
-        wait = if goes_on { PAUSE } else { REST.min(wait * 2) };
+        wait = if has_more { PAUSE } else { REST.min(wait * 2) };
         tokio::time::sleep(wait).await;
     }
 }
 
-/// Whether another step has something to do.
+/// Whether another step has something to remove.
 async fn step(store: &dyn Store, settings: &Settings, clock: &Clock) -> Result<bool, StoreError> {
     let now = clock.now();
     let finished = now.minus(settings.finished);
-    let mut goes_on = store.purge(finished, STEP).await?.goes_on;
-    goes_on |= store.forget_deliveries(finished, STEP).await? > 0;
+    let mut has_more = store.purge(finished, STEP).await?.goes_on;
+    has_more |= store.forget_deliveries(finished, STEP).await? > 0;
     let used = now.minus(settings.idempotency);
-    goes_on |= store.forget_keys(used, STEP).await? > 0;
+    has_more |= store.forget_keys(used, STEP).await? > 0;
     if settings.discards_bodies {
-        goes_on |= store.discard_bodies(STEP).await?.goes_on;
+        has_more |= store.discard_bodies(STEP).await?.goes_on;
     }
-    Ok(goes_on)
+    Ok(has_more)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The certificate of the HTTP side, read again when its files change.
+//! The certificate of the HTTP side, reloaded when its files change.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::api;
 use crate::api::CertificateError;
 use crate::config::HttpTls;
 
-/// How often the files are looked at.
+/// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// The certificate that the configuration names.
@@ -19,15 +19,14 @@ pub(super) fn read(tls: &HttpTls) -> Result<Arc<ServerConfig>, CertificateError>
     api::server_config(&tls.certificate_file, &tls.key_file)
 }
 
-/// Shows the certificate of these files whenever they are not as they are `known`, until nobody
-/// looks any more. Files that do not fit, as when only one of them was written yet, are looked at
-/// again.
+/// Reloads the certificate when its files differ from `known`, until `shown` is closed. Files that do
+/// not go together, as when only one of them was written yet, are tried again.
 pub(super) async fn keep_fresh(
     files: watch::Receiver<HttpTls>,
     shown: watch::Sender<Arc<ServerConfig>>,
     mut known: Stamps,
 ) {
-    let mut complained = false;
+    let mut has_warned = false;
     while !shown.is_closed() {
         tokio::time::sleep(LOOK).await;
         let tls = files.borrow().clone();
@@ -38,19 +37,19 @@ pub(super) async fn keep_fresh(
         match read(&tls) {
             Ok(config) => {
                 shown.send_replace(config);
-                tracing::info!("the certificate was read again");
-                (known, complained) = (found, false);
+                tracing::info!("certificate reloaded");
+                (known, has_warned) = (found, false);
             }
-            Err(error) if !complained => {
-                tracing::warn!(%error, "the certificate of before is shown");
-                complained = true;
+            Err(error) if !has_warned => {
+                tracing::warn!(%error, "failed to reload the certificate; keeping the previous one");
+                has_warned = true;
             }
             Err(_) => {}
         }
     }
 }
 
-/// When each file was written last, and how long it is.
+/// When each file was written last, and its length.
 pub(super) type Stamps = [Option<(SystemTime, u64)>; 2];
 
 pub(super) fn stamps(tls: &HttpTls) -> Stamps {
@@ -58,7 +57,7 @@ pub(super) fn stamps(tls: &HttpTls) -> Stamps {
 }
 
 fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
-    // Follows links: what secrets are mounted as is often one that is turned to another file.
+    // Follows links: a mounted secret is often a link that is turned to another file.
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
 }
@@ -78,7 +77,7 @@ mod tests {
 
     use super::*;
 
-    /// The gateway's files, and what it shows while somebody looks after them.
+    /// The gateway's files, and what it shows while they are watched.
     struct Side {
         folder: TempDir,
         shown: watch::Receiver<Arc<ServerConfig>>,
@@ -188,7 +187,7 @@ mod tests {
         assert!(!side.shown.has_changed().unwrap(), "it is read once");
     }
 
-    /// Whoever renews a certificate writes two files, one after the other.
+    /// A renewal writes two files, one after the other.
     #[tokio::test(start_paused = true)]
     async fn files_that_do_not_fit_yet_are_looked_at_until_they_do() {
         let mut side = Side::new();
@@ -205,7 +204,7 @@ mod tests {
         assert_eq!(side.shows(), certificate("second"));
     }
 
-    /// What is mounted as a secret is a link that is turned to another folder.
+    /// A mounted secret is a link that is turned to another folder.
     #[tokio::test(start_paused = true)]
     async fn a_link_that_is_turned_to_other_files_is_followed() {
         let mut side = Side::new();
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_looks_after_files_that_nobody_shows() {
+    async fn files_are_watched_no_longer_than_their_certificate_is_shown() {
         let side = Side::new();
         drop(side.shown);
         tokio::time::timeout(2 * LOOK, side.looking)

@@ -1,13 +1,13 @@
-//! File descriptors: as many as the system gives, and enough of them kept for what is not a client.
+//! File descriptors: as many as the system gives, with a reserve for everything but clients.
 //!
-//! A connection of a client is refused or waits; a server that agents cannot reach, or a webhook
-//! that is not posted to, would be the fault of others.
+//! Without descriptors a client waits or is refused. Agents that cannot reach their server, or
+//! webhooks that are not posted to, would harm others than the clients that took them all.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::{Backend, Config};
 
-/// The runtime, the log, the listener, look-ups of names, and files that are read again.
+/// The runtime, the log, the listener, look-ups of names, and files that are reloaded.
 const FIXED: usize = 32;
 /// A SQLite file with its log and its index, for the writer and each reader.
 const SQLITE: usize = 32;
@@ -29,7 +29,7 @@ pub(super) fn raise() {
     }
 }
 
-/// The connections of clients that there are descriptors for, beside what else needs some.
+/// `http.max_connections`, or fewer where there are few descriptors.
 pub(super) fn max_connections(config: &Config) -> usize {
     let wanted = config.http.server.places.total;
     let limit = getrlimit(Resource::Nofile).current;
@@ -46,7 +46,7 @@ pub(super) fn max_connections(config: &Config) -> usize {
     given
 }
 
-/// What the gateway needs for itself.
+/// The descriptors that the gateway needs for itself.
 fn reserve(config: &Config) -> usize {
     let agents = config.accounts.iter().map(|account| account.connections);
     let agents = agents.fold(0_usize, |sum, count| {
@@ -54,10 +54,10 @@ fn reserve(config: &Config) -> usize {
     });
     let store = match &config.store.backend {
         Backend::Sqlite(_) => SQLITE,
-        // A connection to cancel with besides, for each.
+        // Each may need another connection to cancel with.
         Backend::Postgres(_) => 2 * (config.store.connections + 2),
     };
-    // A post under way, and its connection that is kept for the next.
+    // A post under way, and an idle connection that is kept for the next.
     let posts = 2 * config.webhooks.concurrency;
     FIXED + store + posts + agents.saturating_mul(OF_AGENT)
 }

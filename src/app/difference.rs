@@ -1,4 +1,4 @@
-//! What differs between two readings of the configuration.
+//! The difference between two readings of the configuration.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,19 +7,19 @@ use super::supervisor::AgentChanges;
 use crate::api::Token;
 use crate::config::{Config, Http, Loaded, Setting};
 
-/// What differs, by the names of settings and tokens. Never a value.
+/// The names of settings and tokens that differ. Never a value.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(super) struct Difference {
-    /// Settings that change while the gateway runs.
+    /// Settings that a reload changes.
     pub(super) live: Vec<String>,
-    /// Settings that do not.
+    /// Settings that only a restart changes.
     pub(super) fixed: Vec<String>,
     tokens_added: Vec<String>,
     tokens_removed: Vec<String>,
     tokens_changed: Vec<String>,
 }
 
-/// What changes while the gateway runs, but for accounts and tokens, which are told by name.
+/// Settings that a reload changes. Accounts and tokens are logged by their names.
 const LIVE: &[&str] = &[
     "http.auth",
     "http.hosts",
@@ -72,7 +72,7 @@ impl Difference {
         }
     }
 
-    /// Settings whose values are not shown.
+    /// Secrets, whose values are masked in `settings`.
     fn name_secrets(&mut self, old: &Config, new: &Config) {
         if old.webhooks.secret != new.webhooks.secret {
             self.name("webhooks.secret");
@@ -112,8 +112,7 @@ impl Difference {
         }
     }
 
-    /// One line that says what is otherwise now.
-    pub(super) fn tell(&self, changes: &AgentChanges) {
+    pub(super) fn log(&self, changes: &AgentChanges) {
         let settings = list(&self.live);
         let (added, removed) = (list(&self.tokens_added), list(&self.tokens_removed));
         let changed = list(&self.tokens_changed);
@@ -127,7 +126,7 @@ impl Difference {
             agents.started = started,
             agents.ended = ended,
             agents.replaced = replaced,
-            "the configuration was read again"
+            "configuration reloaded"
         );
     }
 }

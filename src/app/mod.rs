@@ -1,4 +1,4 @@
-//! The composition root: builds every part, joins them, and ends them in order.
+//! The composition root: builds every part, joins them, and shuts them down in order.
 //!
 //! Nothing else chooses a backend, creates a channel between rooms, or spawns a task that lives as
 //! long as the gateway.
@@ -53,7 +53,7 @@ pub enum AppError {
     /// The store cannot be opened.
     #[error("the store {0} cannot be opened: {1}")]
     Store(String, StoreError),
-    /// The port is taken, or may not be.
+    /// The port is taken, or not permitted.
     #[error("{0} cannot be listened on: {1}")]
     Listen(SocketAddr, std::io::Error),
     /// TLS for agents cannot be set up.
@@ -62,16 +62,16 @@ pub enum AppError {
     /// The certificate for clients cannot be shown.
     #[error(transparent)]
     Certificate(#[from] api::CertificateError),
-    /// Spans cannot be handed over.
+    /// Spans cannot be exported.
     #[error(transparent)]
     Tracing(#[from] TracingError),
-    /// Webhooks cannot be posted.
+    /// Webhooks cannot be posted to.
     #[error(transparent)]
     Webhooks(#[from] WebhooksError),
 }
 
 impl AppError {
-    /// Whether another configuration would help, and the same one never will.
+    /// Whether only another configuration helps.
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Tls(_) | Self::Certificate(_) | Self::Tracing(_) => true,
@@ -81,23 +81,23 @@ impl AppError {
     }
 }
 
-/// Bytes of waiting messages kept in memory; of more only their names are.
+/// Bytes of waiting messages kept in memory; of further ones only the ids are.
 const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
-/// Commands that wait for the dispatcher. A client whose command finds no room waits its turn.
+/// Commands that wait for the dispatcher. When it is full, the requests of clients wait.
 const INBOX: usize = 4_096;
-/// How long each step of a stop may take once the last request has ended: unregistering, posting
-/// to webhooks, closing streams, handing over spans.
+/// How long each step of a shutdown may take once the last request has ended: unregistering,
+/// posting to webhooks, closing streams, exporting spans.
 const STEP: Duration = Duration::from_secs(3);
-/// How long all that follows `delivery.shutdown_grace` may take, closing the store included.
+/// How long a shutdown may take after `delivery.shutdown_grace`, closing the store included.
 const AFTER_GRACE: Duration = Duration::from_secs(10);
 
-/// A gateway at work.
+/// A running gateway.
 pub struct Gateway {
     address: SocketAddr,
     store: Arc<dyn Store>,
     live: Live,
     sharing: Sharing,
-    ends: Ends,
+    ends: ShutdownTokens,
     dispatcher: JoinHandle<()>,
     posting: JoinHandle<()>,
     server: JoinHandle<()>,
@@ -105,23 +105,23 @@ pub struct Gateway {
     background: JoinSet<()>,
 }
 
-/// How the gateway is told to end, in this order.
+/// Shut the gateway down, in this order.
 #[derive(Default)]
-struct Ends {
-    /// Stops taking in what is new.
+struct ShutdownTokens {
+    /// New messages are refused.
     draining: CancellationToken,
-    /// Begins no more posts to webhooks.
+    /// No more posts to webhooks begin.
     posting: CancellationToken,
-    /// Ends event streams.
+    /// Event streams end.
     closing: CancellationToken,
-    /// Hands over what spans there are, and no more.
+    /// The last spans are exported.
     tracing: CancellationToken,
-    /// Ends everything that still waits.
+    /// Open connections are cut.
     grace_over: CancellationToken,
 }
 
-/// Runs a gateway until the end is asked for, and ends it in order. Meanwhile it reads its
-/// configuration again whenever it is told to.
+/// Runs a gateway until a shutdown is requested, and shuts it down in order. Reloads the
+/// configuration on request.
 pub async fn run(
     sources: Sources,
     loaded: Loaded,
@@ -148,25 +148,25 @@ pub async fn run(
     }
     tokio::select! {
         () = gateway.stop() => tracing::info!("stopped; nothing is lost"),
-        () = shutdown.forced() => tracing::warn!("ended at once; what was open is taken up at the next start"),
+        () = shutdown.forced() => tracing::warn!("stopped at once; open messages are resumed at the next start"),
     }
     Ok(())
 }
 
 impl Gateway {
-    /// Opens the store, begins to register, and listens.
+    /// Opens the store, starts the agents, and listens.
     pub async fn start(config: &Config, clock: Clock) -> Result<Self, AppError> {
         let mut background = JoinSet::new();
         let sandboxed = sandboxed(config, &mut background).await?;
         let config = sandboxed.clone().unwrap_or_else(|| config.clone());
-        // Bound before anything else is begun: a port that is taken is the commonest mistake.
+        // Bound before everything else: a port that is taken is the commonest mistake.
         let (listener, address) = listen(config.http.listen).await?;
         let metrics = Metrics::new();
         let store = open_store(&config, &clock, &metrics).await?;
-        let ends = Ends::default();
+        let ends = ShutdownTokens::default();
         let (watch, tracing) = traces::watch(&config, &metrics, &clock, &ends.tracing)?;
 
-        let (reports, told) = mpsc::unbounded_channel();
+        let (reports, reported) = mpsc::unbounded_channel();
         let factory = AgentFactory::new(&config, store.epoch(), &clock, reports, &metrics)?;
         let mut supervisor = Supervisor::new(factory, store::name(&config, &*store));
 
@@ -174,7 +174,7 @@ impl Gateway {
         let parts = dispatch::Parts {
             store: store.clone(),
             accounts: Vec::new(),
-            reports: told,
+            reports: reported,
             drain: ends.draining.clone(),
             clock: clock.clone(),
             observer: Arc::new(watch.clone()),
@@ -231,9 +231,8 @@ impl Gateway {
         self.address
     }
 
-    /// Ends everything in order: what is new is refused, what is open ends, agents leave their
-    /// registrars, posts that are under way end, streams and connections are closed, and the store
-    /// last of all.
+    /// Shuts down in order: new messages are refused, open requests end, agents unregister, posts
+    /// under way end, streams and connections are closed, and the store last of all.
     pub async fn stop(mut self) {
         let grace = self.live.config.delivery.shutdown_grace;
         let grace_over = Instant::now() + grace;
@@ -244,18 +243,16 @@ impl Gateway {
             .await
             .is_err()
         {
-            tracing::warn!("requests are still open; they are taken up at the next start");
+            tracing::warn!("requests are still open; they are resumed at the next start");
             self.dispatcher.abort();
         }
         self.live.supervisor.leave(within(STEP)).await;
-        // What the last messages led to was given its chance meanwhile; the rest is in the store.
+        // Events of the last messages were posted meanwhile; the others are in the store.
         self.ends.posting.cancel();
         let left = grace_over.saturating_duration_since(Instant::now());
         let posting = tokio::time::timeout(within(left.max(STEP)), &mut self.posting);
         if posting.await.is_err() {
-            tracing::warn!(
-                "posts to webhooks are still open; they are made again at the next start"
-            );
+            tracing::warn!("posts to webhooks are still open; they are repeated at the next start");
             self.posting.abort();
         }
         self.ends.closing.cancel();
@@ -267,17 +264,17 @@ impl Gateway {
             self.server.abort();
         }
         if let Some(tracing) = self.tracing {
-            traces::hand_over(tracing, &self.ends.tracing, within(STEP)).await;
+            traces::flush(tracing, &self.ends.tracing, within(STEP)).await;
         }
         let closing = async {
             self.background.shutdown().await;
             self.store.close().await
         };
-        // A disk that hangs must not hold the process: what was answered is durable already.
+        // A disk that hangs must not hold the process: every message with a 202 is durable already.
         match tokio::time::timeout(within(AFTER_GRACE), closing).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the store did not close"),
-            Err(_) => tracing::warn!("the store did not close in time"),
+            Ok(Err(error)) => tracing::warn!(%error, "failed to close the store"),
+            Err(_) => tracing::warn!("timed out while closing the store"),
         }
     }
 }
@@ -289,7 +286,6 @@ async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
     Ok((listener, address))
 }
 
-/// What handlers work with.
 fn api(
     live: &Live,
     store: &Arc<dyn Store>,
@@ -297,7 +293,7 @@ fn api(
     webhooks: Webhooks,
     watch: Watch,
     clock: Clock,
-    ends: &Ends,
+    ends: &ShutdownTokens,
 ) -> Api {
     Api::new(api::Parts {
         store: store.clone(),
@@ -325,12 +321,12 @@ fn dispatch_settings(config: &Config) -> dispatch::Settings {
     }
 }
 
-/// What clients are shown; a task looks after its files.
+/// The certificate for clients; a task watches its files.
 fn https(config: &Config, background: &mut JoinSet<()>) -> Result<Option<HttpSide>, AppError> {
     let Some(tls) = &config.http.tls else {
         return Ok(None);
     };
-    // Before they are read, so that no change falls between.
+    // Before they are read, so that no change is missed.
     let known = certificates::stamps(tls);
     let side = HttpSide {
         files: watch::Sender::new(tls.clone()),
@@ -341,8 +337,8 @@ fn https(config: &Config, background: &mut JoinSet<()>) -> Result<Option<HttpSid
     Ok(Some(side))
 }
 
-/// How connections are treated: with the certificate that is shown, and for no more of them than
-/// there are descriptors.
+/// How connections are treated: with the certificate, and no more of them than there are descriptors
+/// for.
 fn server(live: &Live) -> api::Server {
     let mut server = live.config.http.server.clone();
     server.tls = live.tls.as_ref().map(|side| side.shown.subscribe());

@@ -1,8 +1,8 @@
-//! Reading the configuration again while the gateway runs: whole, or not at all.
+//! Reloads the configuration while the gateway runs: all of it, or nothing.
 //!
-//! Accounts, tokens, limits, certificates and where webhooks may be change at once. What was
-//! decided when the gateway started stays as it is until it starts again; a line in the log names
-//! what of that is written otherwise now. A configuration with a mistake changes nothing.
+//! Accounts, tokens, limits, certificates and the networks of webhooks change at once. Other
+//! settings take effect at the next start; a log line names those that differ. A configuration with
+//! a mistake changes nothing.
 
 use std::sync::Arc;
 
@@ -22,33 +22,32 @@ use crate::dispatch;
 use crate::message::Limits;
 use crate::webhook;
 
-/// What can change, with the ways to change it.
+/// The parts of the gateway that a reload changes.
 pub(super) struct Live {
-    /// What holds.
+    /// The effective configuration.
     pub(super) config: Config,
-    /// Stands in while no account is configured.
+    /// The account of the sandbox; used while no account is configured.
     pub(super) sandbox: Option<Account>,
     pub(super) supervisor: Supervisor,
     pub(super) access: watch::Sender<Arc<Access>>,
     pub(super) limits: watch::Sender<Limits>,
     pub(super) accounts: Arc<Accounts>,
     pub(super) dispatch: dispatch::Handle,
-    /// What posts to webhooks.
     pub(super) posts: watch::Sender<webhook::Client>,
     /// `None` when clients speak plain HTTP.
     pub(super) tls: Option<HttpSide>,
 }
 
-/// What clients are shown.
+/// The certificate that clients are shown, and its files.
 pub(super) struct HttpSide {
     pub(super) files: watch::Sender<HttpTls>,
     pub(super) shown: watch::Sender<Arc<ServerConfig>>,
 }
 
-/// Why what was read cannot hold.
+/// Why a configuration cannot take effect.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReloadError {
-    /// Everyone could call then.
+    /// Anyone could call.
     #[error(
         "http.tokens: none is left, and {0} can be reached from other machines; \
          http.auth = \"none\" would have to be written out"
@@ -69,7 +68,6 @@ pub(super) enum ReloadError {
 }
 
 impl Live {
-    /// What holds at the start.
     pub(super) fn new(
         config: Config,
         sandbox: Option<Account>,
@@ -91,14 +89,14 @@ impl Live {
         }
     }
 
-    /// Takes over what may change of a configuration, or nothing of it.
+    /// Applies the settings that a reload changes, or none of them.
     pub(super) async fn follow(&mut self, new: &Config) -> Result<AgentChanges, ReloadError> {
         let next = self.next(new)?;
         let tls = agents::tls(&next)?;
         let client = webhooks::client(&next)?;
         let shown = next.http.tls.as_ref().map(certificates::read).transpose()?;
 
-        // From here on nothing fails.
+        // Nothing fails from here on.
         Access::replace(&self.access, next.http.access.clone());
         self.limits.send_replace(next.delivery.limits.clone());
         self.accounts.replace(agents::senders(&next));
@@ -113,7 +111,7 @@ impl Live {
         Ok(changes)
     }
 
-    /// What would hold then.
+    /// The configuration with the settings of `new` that a reload changes.
     fn next(&self, new: &Config) -> Result<Config, ReloadError> {
         let old = &self.config;
         let accounts = match (new.accounts.is_empty(), &self.sandbox) {
@@ -126,7 +124,7 @@ impl Live {
         if !is_open && !listen.ip().is_loopback() {
             return Err(ReloadError::Open(listen));
         }
-        // It was read with the address that is written there now, which is not listened on.
+        // The gateway still listens on the address of its start.
         let mut access = new.http.access.clone();
         access.hosts.any_address = old.http.access.hosts.any_address;
         Ok(Config {
@@ -166,12 +164,12 @@ impl Live {
     }
 }
 
-/// The configuration as it was read, and where it can be read again.
+/// The configuration as it was read, and its sources.
 pub(super) struct Reader {
     sources: Sources,
-    /// What held when the gateway started.
+    /// As of the start.
     started: Loaded,
-    /// What was read last without a mistake.
+    /// As of the last reload without a mistake.
     last: Loaded,
 }
 
@@ -184,26 +182,26 @@ impl Reader {
         }
     }
 
-    /// Reads the configuration again, and lets it hold if it is whole.
+    /// Reloads the configuration if it is without mistakes.
     pub(super) async fn reload(&mut self, live: &mut Live) {
         let loaded = match config::load(&self.sources) {
             Ok(loaded) => loaded,
             Err(mistakes) => {
                 for mistake in &mistakes.0 {
-                    tracing::error!(%mistake, "the configuration has a mistake");
+                    tracing::error!(%mistake, "mistake in the configuration");
                 }
-                tracing::error!("nothing was changed: the configuration of before holds");
+                tracing::error!("failed to reload the configuration; keeping the previous one");
                 return;
             }
         };
         match live.follow(&loaded.config).await {
             Ok(changes) => {
-                Difference::between(&self.last, &loaded).tell(&changes);
+                Difference::between(&self.last, &loaded).log(&changes);
                 self.warn_of_fixed(&loaded);
                 self.last = loaded;
             }
             Err(error) => {
-                tracing::error!(%error, "nothing was changed: the configuration of before holds");
+                tracing::error!(%error, "failed to reload the configuration; keeping the previous one");
             }
         }
     }
@@ -216,7 +214,7 @@ impl Reader {
         }
         if !fixed.is_empty() {
             let settings = fixed.join(", ");
-            tracing::warn!(settings, "these take effect when the gateway starts again");
+            tracing::warn!(settings, "some settings take effect at the next start only");
         }
     }
 }

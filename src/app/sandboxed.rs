@@ -1,4 +1,4 @@
-//! Without an account: the built-in SIP server, and an account that registers there.
+//! The built-in SIP server, used while no account is configured.
 
 use tokio::task::JoinSet;
 
@@ -10,7 +10,8 @@ use crate::sandbox::Sandbox;
 /// The user of the account that registers with the sandbox.
 const USER: &str = "sipost";
 
-/// Without an account: starts the sandbox, and gives the configuration one that registers there.
+/// Starts the sandbox if no account is configured; returns the configuration with an account that
+/// registers there.
 pub(super) async fn sandboxed(
     config: &Config,
     background: &mut JoinSet<()>,

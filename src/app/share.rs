@@ -1,4 +1,4 @@
-//! Sharing the agents out among the replicas, again and again.
+//! Shares the agents among the replicas, periodically.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use crate::dispatch;
 use crate::message::Agents as _;
 use crate::store::{Seat, Store, StoreError};
 
-/// When the replicas agree, and since when they could not.
+/// The agreement with the other replicas.
 pub(super) struct Sharing {
     store: Arc<dyn Store>,
     interval: Option<tokio::time::Interval>,
-    /// What this replica may run, as of the last time the others were heard of.
+    /// When the replicas agreed last.
     agreed: Instant,
-    /// How long it goes on without them once its lease is over.
-    patience: Duration,
+    /// How long the last agreement stays in force without another.
+    grace: Duration,
     granted: Vec<Seat>,
-    /// What the dispatcher was told last.
+    /// The rates that the dispatcher has.
     rates: Rates,
 }
 
@@ -37,13 +37,13 @@ impl Sharing {
             store,
             interval,
             agreed: Instant::now(),
-            patience: lease * 2,
+            grace: lease * 2,
             granted: Vec::new(),
             rates: Rates::new(),
         }
     }
 
-    /// When it is time to agree again; never for a replica that is alone.
+    /// Resolves when it is time to agree again; never without other replicas.
     pub(super) async fn due(&mut self) {
         match &mut self.interval {
             Some(interval) => drop(interval.tick().await),
@@ -51,8 +51,8 @@ impl Sharing {
         }
     }
 
-    /// Agrees with the other replicas on who runs what, begins and ends agents accordingly, and
-    /// sets what the accounts may send from here.
+    /// Agrees with the other replicas on who runs which agents, starts and stops agents accordingly,
+    /// and sets the rates of the accounts at this replica.
     pub(super) async fn agree(
         &mut self,
         supervisor: &mut Supervisor,
@@ -68,11 +68,11 @@ impl Sharing {
                     (self.agreed, self.granted) = (Instant::now(), granted);
                     is_agreed = true;
                 }
-                Err(error) => self.without(&error),
+                Err(error) => self.handle_failure(&error),
             }
             supervisor.grant(self.granted.iter().cloned());
         }
-        // Before an agent begins that would send at a rate of before.
+        // Before an agent starts that would send at the previous rate.
         let granted = is_shared.then_some(&*self.granted);
         let rates = rates(config, granted);
         if rates != self.rates {
@@ -81,20 +81,20 @@ impl Sharing {
         }
         supervisor.follow(config);
         if is_agreed {
-            self.tell(supervisor).await;
+            self.publish(supervisor).await;
         }
     }
 
-    /// What to run while the others cannot be heard of: the same for a while, then nothing, because
-    /// they may have taken it over.
-    fn without(&mut self, error: &StoreError) {
-        tracing::debug!(%error, "the agents cannot be shared out now");
-        if self.agreed.elapsed() >= self.patience {
+    /// Without an agreement the agents stay for a while, and then stop: another replica may have
+    /// taken them over.
+    fn handle_failure(&mut self, error: &StoreError) {
+        tracing::debug!(%error, "failed to share the agents among the replicas");
+        if self.agreed.elapsed() >= self.grace {
             self.granted.clear();
         }
     }
 
-    async fn tell(&self, supervisor: &Supervisor) {
+    async fn publish(&self, supervisor: &Supervisor) {
         let directory = supervisor.directory();
         let orders = directory.outgoing();
         match self.store.share_agents(directory.list(), orders).await {
@@ -104,7 +104,7 @@ impl Sharing {
                     directory.obey(&agent, order);
                 }
             }
-            Err(error) => tracing::debug!(%error, "agents cannot be told of now"),
+            Err(error) => tracing::debug!(%error, "failed to publish the agents of this replica"),
         }
     }
 }
@@ -112,9 +112,9 @@ impl Sharing {
 /// Messages a second by account; `None` for any number.
 type Rates = Vec<(Arc<str>, Option<f64>)>;
 
-/// What each account may send from here: as much of its rate as this replica has of its agents,
-/// and all of it when there are no others (`granted` is `None`). Without an agent nothing is sent,
-/// so the least share stands for none.
+/// The rate of each account at this replica: in proportion to the agents that it has here, and all
+/// of it without other replicas (`granted` is `None`). An account without an agent here sends
+/// nothing, whatever its rate.
 fn rates(config: &Config, granted: Option<&[Seat]>) -> Rates {
     let mut here: HashMap<&str, u32> = HashMap::new();
     for seat in granted.unwrap_or_default() {

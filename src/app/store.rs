@@ -66,12 +66,12 @@ pub async fn begin_epoch(
     begun.map_err(|error| AppError::Store(address.to_string(), error))
 }
 
-/// What this replica is called, where there are others.
+/// The name of this replica, if the store may be shared with others.
 pub(super) fn name(config: &Config, store: &dyn Store) -> Option<Arc<str>> {
     store.agreeing().map(|_| replica(config).into())
 }
 
-/// What this replica is called: as configured, else as its host. In a container that is the name
+/// The name of this replica: as configured, else that of its host. In a container that is the name
 /// of the container, which no other replica has.
 pub(super) fn replica(config: &Config) -> String {
     let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();

@@ -1,4 +1,4 @@
-//! Traces, as the configuration wants them.
+//! Traces, as the configuration says.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::telemetry::{Metrics, Traces, TracesError, Watch};
 
-/// Why spans cannot be handed over.
+/// Why spans cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum TracingError {
     /// Certificates cannot be read.
     #[error("telemetry.otlp_ca_file: {0}")]
     Tls(#[from] agent::TlsError),
-    /// There is nothing that could.
+    /// The exporter cannot be made.
     #[error(transparent)]
     Traces(#[from] TracesError),
 }
 
-/// What watches, and the task that hands spans over until `stop`, where there is one.
+/// The observer of the rooms, and the task that exports spans until `stop`, if there is one.
 pub(super) fn watch(
     config: &Config,
     metrics: &Metrics,
@@ -35,19 +35,19 @@ pub(super) fn watch(
         return Ok((Watch { metrics, traces }, None));
     };
     let tls = agent::client_config(&otlp.authorities, None)?;
-    let (instance, told) = (store::replica(config), metrics.clone());
+    let (instance, counted) = (store::replica(config), metrics.clone());
     let targets = config.telemetry.targets;
-    let (traces, exporter) = Traces::new(otlp, tls, instance, targets, told, clock.clone())?;
+    let (traces, exporter) = Traces::new(otlp, tls, instance, targets, counted, clock.clone())?;
     let task = tokio::spawn(exporter.run(stop.clone()));
     let traces = Some(traces);
     Ok((Watch { metrics, traces }, Some(task)))
 }
 
-/// Gives what was told of until now a last chance to be heard.
-pub(super) async fn hand_over(mut task: JoinHandle<()>, stop: &CancellationToken, grace: Duration) {
+/// Exports the spans that wait, within `grace`.
+pub(super) async fn flush(mut task: JoinHandle<()>, stop: &CancellationToken, grace: Duration) {
     stop.cancel();
     if tokio::time::timeout(grace, &mut task).await.is_err() {
-        tracing::warn!("the last spans are not taken; they are dropped");
+        tracing::warn!("failed to export the last spans; they are dropped");
         task.abort();
     }
 }

@@ -1,4 +1,4 @@
-//! Webhooks, as the configuration wants them.
+//! Webhooks, as the configuration says.
 
 use std::sync::Arc;
 
@@ -14,19 +14,19 @@ use crate::webhook::{
     Client, ClientError, Guard, KeyError, RosterError, SystemResolver, Vault, Webhooks,
 };
 
-/// Why webhooks cannot be posted.
+/// Why webhooks cannot be posted to.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhooksError {
     /// Certificates cannot be read.
     #[error("webhooks.ca_file: {0}")]
     Tls(#[from] agent::TlsError),
-    /// There is no client.
+    /// The client cannot be made.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The key is none.
+    /// The key is malformed.
     #[error("webhooks.encryption_key: {0}")]
     Key(#[from] KeyError),
-    /// What is stored cannot be used.
+    /// The stored webhooks cannot be used.
     #[error(transparent)]
     Roster(#[from] RosterError),
 }
@@ -43,7 +43,7 @@ impl WebhooksError {
     }
 }
 
-/// Plans and posts while this replica is the one that does, until `stop`.
+/// Plans and posts while this replica leads, until `stop`.
 pub(super) async fn post(
     webhooks: Webhooks,
     mut leads: watch::Receiver<bool>,
@@ -60,7 +60,7 @@ pub(super) async fn post(
         tokio::select! {
             () = &mut posting => {}
             lost = async { leads.wait_for(|leads| !*leads).await.map(drop) } => {
-                // Without anybody who could say that another one posts, this one goes on.
+                // If the channel is closed, no other replica is known to post: this one goes on.
                 if lost.is_ok() {
                     turn.cancel();
                 }
@@ -70,7 +70,7 @@ pub(super) async fn post(
     }
 }
 
-/// What posts, to the networks and with the patience that are configured.
+/// The client that posts, with the networks and the timeout of the configuration.
 pub(super) fn client(config: &Config) -> Result<Client, WebhooksError> {
     let webhooks = &config.webhooks;
     Ok(Client::new(
@@ -82,7 +82,7 @@ pub(super) fn client(config: &Config) -> Result<Client, WebhooksError> {
     .with_secrets(config.http.token_secrets.clone()))
 }
 
-/// Reads the webhooks of this store; and what posts, which may be replaced.
+/// Reads the webhooks of this store. The client that posts may be replaced through the sender.
 pub(super) async fn open(
     config: &Config,
     store: &Arc<dyn Store>,

@@ -37,7 +37,7 @@ pub(super) fn run(backup: &Backup) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            output::complain(&format!("no copy was made: {error}"));
+            output::print_error(&format!("no copy was made: {error}"));
             Ok(ExitCode::FAILURE)
         }
     }

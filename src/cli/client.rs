@@ -1,4 +1,4 @@
-//! A client of a running gateway: what `send` and `tail` talk through.
+//! A client of a running gateway, for `send` and `tail`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::lines::printable;
 use crate::config;
 use crate::config::is_this_machine;
 
-/// Where the gateway is, and how to be let in.
+/// The address of the gateway, and the token.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Connection {
     /// Where the gateway listens.
@@ -37,7 +37,7 @@ pub(super) struct Connection {
     pub(super) token: Option<String>,
 }
 
-/// Why the gateway did not do what it was asked, in one sentence.
+/// Why a request failed, in one sentence.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
     /// Nothing answers there.
@@ -45,23 +45,23 @@ pub(super) enum Trouble {
         "nothing answers at {url}: {reason}; is `sipost serve` running there? (--url or SIPOST_URL says where to look)"
     )]
     Unreachable {
-        /// Where we looked.
+        /// The address.
         url: String,
-        /// What the system says.
+        /// The error of the system.
         reason: String,
     },
-    /// The gateway says no.
+    /// The gateway refused it.
     #[error("{0}")]
     Refused(String),
-    /// The gateway cannot now.
+    /// The gateway cannot at the moment.
     #[error("{0}")]
     Unavailable(String),
-    /// What answers is no gateway of ours.
+    /// Another server answers.
     #[error("what answers at {url} is not sipost: {reason}")]
     Foreign {
-        /// Where we looked.
+        /// The address.
         url: String,
-        /// What it did.
+        /// Its answer.
         reason: String,
     },
     /// This machine cannot make such a connection.
@@ -69,7 +69,7 @@ pub(super) enum Trouble {
     Here(String),
 }
 
-/// RFC 9457, as far as a person is told of it.
+/// RFC 9457, as far as it is printed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Problem {
@@ -103,7 +103,6 @@ const MAX_ANSWER: usize = 4 << 20;
 const SILENCE: Duration = Duration::from_secs(60);
 
 impl Client {
-    /// Prepares for connections; opens none.
     pub(super) fn new(connection: &Connection) -> Result<Self, Trouble> {
         let base = connection.url.clone();
         let mut builder = reqwest::Client::builder()
@@ -125,7 +124,7 @@ impl Client {
         })
     }
 
-    /// Hands a message in: the message as it was accepted.
+    /// Posts a message; returns it as it was accepted.
     pub(super) async fn post(
         &self,
         message: &Value,
@@ -173,7 +172,7 @@ impl Client {
         }
     }
 
-    /// The address of a resource, for people too.
+    /// The address of a resource.
     pub(super) fn at(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         let below = format!("{}{path}", url.path().trim_end_matches('/'));
@@ -215,7 +214,7 @@ impl Client {
     }
 }
 
-/// The whole body of an answer, if it is one that a gateway would give.
+/// The whole body of an answer, within [`MAX_ANSWER`].
 async fn read(mut response: Response) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
@@ -251,18 +250,22 @@ fn sentence(problem: &Problem, status: StatusCode) -> String {
     printable(&text)
 }
 
-/// The innermost reason, which is the one a person can act on.
+/// The reason in words for a person.
 fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it takes too long".to_owned();
+    }
+    let reason = innermost(error);
+    printable(reason.split(" (os error").next().unwrap_or_default())
+}
+
+/// The innermost source of an error, which a person can act on.
+pub(super) fn innermost(error: &reqwest::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    let said = innermost.to_string();
-    let words = said.split(" (os error").next().unwrap_or_default();
-    match error.is_timeout() {
-        true => "it takes too long".to_owned(),
-        false => printable(words),
-    }
+    innermost.to_string()
 }
 
 /// `http://host:port`; without a scheme, plain HTTP is meant.

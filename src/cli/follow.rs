@@ -1,4 +1,4 @@
-//! An event stream that is taken up again where it broke off.
+//! An event stream that is resumed where it broke off.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Response;
 
 use super::client::{Client, Trouble};
-use super::sse::{Reader, ServerSentEvent};
+use super::sse::{ServerSentEvent, SseParser};
 
 /// An event stream over as many connections as it takes.
 #[derive(Debug)]
@@ -14,34 +14,33 @@ pub(super) struct Follower {
     client: Client,
     path: String,
     query: Vec<(&'static str, String)>,
-    /// Where to begin, until the stream has said an id itself.
+    /// The id to begin after, until the stream has sent one.
     since: Option<String>,
-    reader: Reader,
+    parser: SseParser,
     arrived: VecDeque<ServerSentEvent>,
     response: Option<Response>,
-    /// Connections that failed since one held.
+    /// Failed connections since the last good one.
     failures: u32,
-    /// Whether a connection ever held: before that, trouble is told and not waited for.
+    /// Whether a connection was ever open: before that, trouble ends the command.
     begun: bool,
 }
 
-/// What following leads to.
+/// What the stream gives next.
 #[derive(Debug)]
 pub(super) enum Step {
     /// An event.
     Event(ServerSentEvent),
-    /// The stream broke off, and is taken up again after this time.
+    /// The stream broke off, and is resumed after this time.
     Waiting(Duration, String),
     /// The stream has ended for good.
     Over,
 }
 
-/// How long to wait when the server does not say, and at most.
+/// The first wait when the server does not say, and the longest.
 const WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 impl Follower {
-    /// Follows this path of the gateway.
     pub(super) fn new(
         client: Client,
         path: String,
@@ -53,7 +52,7 @@ impl Follower {
             path,
             query,
             since,
-            reader: Reader::default(),
+            parser: SseParser::default(),
             arrived: VecDeque::new(),
             response: None,
             failures: 0,
@@ -61,7 +60,7 @@ impl Follower {
         }
     }
 
-    /// Opens the stream, so that trouble is known before anything is waited for.
+    /// Opens the stream, so that trouble is known at once.
     pub(super) async fn begin(&mut self) -> Result<(), Trouble> {
         self.connect().await.map(drop)
     }
@@ -83,7 +82,7 @@ impl Follower {
                 }
             };
             match response.chunk().await {
-                Ok(Some(bytes)) => match self.reader.read(&bytes) {
+                Ok(Some(bytes)) => match self.parser.read(&bytes) {
                     Ok(events) => {
                         self.failures = 0;
                         self.arrived.extend(events);
@@ -96,10 +95,10 @@ impl Follower {
         }
     }
 
-    /// Whether a stream was there to open.
+    /// Whether there was a stream to open.
     async fn connect(&mut self) -> Result<bool, Trouble> {
-        self.reader.begin_again();
-        let last_id = self.reader.last_id().or(self.since.as_deref());
+        self.parser.begin_again();
+        let last_id = self.parser.last_id().or(self.since.as_deref());
         let opened = self.client.stream(&self.path, &self.query, last_id).await?;
         self.begun = true;
         self.response = opened;
@@ -108,8 +107,8 @@ impl Follower {
 
     fn wait(&mut self, reason: String) -> Step {
         self.response = None;
-        let first = self.reader.retry().unwrap_or(WAIT);
-        // At random, so that those who lost the same gateway do not come back together.
+        let first = self.parser.retry().unwrap_or(WAIT);
+        // At random, so that clients of one gateway do not come back together.
         let jitter = 0.5 + rand::random::<f64>() / 2.0;
         let longest = LONGEST_WAIT.max(first);
         let doubled = first.saturating_mul(1 << self.failures.min(16));
@@ -123,7 +122,7 @@ impl Trouble {
     fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Unavailable(_) => true,
-            // A proxy in between tells of a gateway that restarts in words of its own.
+            // While the gateway restarts, a proxy may answer in its place.
             Self::Foreign { .. } => true,
             Self::Refused(_) | Self::Here(_) => false,
         }

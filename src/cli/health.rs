@@ -1,8 +1,7 @@
-//! `sipost health`: whether the gateway of this configuration is at work, for whoever watches over
-//! it.
+//! `sipost health`: whether the gateway of this configuration is ready, for health checks.
 //!
-//! It asks on this machine, where the configuration says that the gateway listens, and takes no
-//! other certificate than the one that is configured; so it needs no token, no `curl` and no roots.
+//! It asks on this machine, where the configuration says that the gateway listens, and accepts only
+//! the certificate that is configured; so it needs no token, no `curl` and no root certificates.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
@@ -15,7 +14,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
-use super::{ConfigFile, Failure, output};
+use super::{ConfigFile, Failure, client, output};
 use crate::config;
 use crate::config::Http;
 
@@ -30,8 +29,7 @@ pub(super) struct Health {
     live: bool,
 }
 
-/// How long the answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(health: &Health) -> Result<ExitCode, Failure> {
     let loaded = config::load(&health.config.sources())?;
@@ -39,7 +37,7 @@ pub(super) async fn run(health: &Health) -> Result<ExitCode, Failure> {
     match ask(&loaded.config.http, path).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(reason) => {
-            output::complain(&reason);
+            output::print_error(&reason);
             Ok(ExitCode::FAILURE)
         }
     }
@@ -54,14 +52,14 @@ async fn ask(http: &Http, path: &str) -> Result<(), String> {
     };
     let client = reqwest::Client::builder()
         .no_proxy()
-        .timeout(PATIENCE)
+        .timeout(TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .tls_backend_preconfigured(tls(http)?)
         .build()
         .map_err(|error| error.to_string())?;
     let response = client.get(&url).send().await;
     let status = response
-        .map_err(|error| format!("nothing answers at {url}: {}", innermost(&error)))?
+        .map_err(|error| format!("nothing answers at {url}: {}", client::innermost(&error)))?
         .status();
     match status.is_success() {
         true => Ok(()),
@@ -69,7 +67,7 @@ async fn ask(http: &Http, path: &str) -> Result<(), String> {
     }
 }
 
-/// Where this machine reaches what listens there.
+/// The address by which this machine reaches a listener.
 fn reached_at(listen: IpAddr) -> IpAddr {
     match listen {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -78,15 +76,7 @@ fn reached_at(listen: IpAddr) -> IpAddr {
     }
 }
 
-fn innermost(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
-}
-
-/// Takes the certificate that is configured and no other.
+/// Accepts the certificate that is configured and no other.
 fn tls(http: &Http) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let expected = match &http.tls {
@@ -109,7 +99,7 @@ fn tls(http: &Http) -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-/// Knows one certificate, byte for byte: whose name it has and who signed it says no more.
+/// Accepts one certificate, byte for byte, whatever its name and its signature.
 #[derive(Debug)]
 struct OnlyThis {
     expected: Option<CertificateDer<'static>>,

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Colours are always written; the stream takes them out again where they are not wanted
-//! (`anstream`: no terminal, `NO_COLOR`, `CLICOLOR_FORCE`). What peers and clients wrote never
-//! reaches the terminal with control characters.
+//! (`anstream`: no terminal, `NO_COLOR`, `CLICOLOR_FORCE`). Control characters of peers and clients
+//! never reach the terminal.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
@@ -18,11 +18,11 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-/// An event as the API tells it, as far as lines show it. Anything may be missing, so that a newer
-/// gateway can be followed.
+/// The members of an event that lines show. Any may be missing, so that a newer gateway can be
+/// followed.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Seen {
+pub(super) struct EventLine {
     #[serde(rename = "type")]
     kind: String,
     time: Option<Timestamp>,
@@ -31,26 +31,26 @@ pub(super) struct Seen {
     agent: Option<String>,
     cause: Option<String>,
     ambiguous: bool,
-    request: Option<SeenRequest>,
-    response: Option<SeenResponse>,
+    request: Option<RequestLine>,
+    response: Option<ResponseLine>,
     next_attempt_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-struct SeenRequest {
+struct RequestLine {
     method: String,
     uri: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct SeenResponse {
+struct ResponseLine {
     status_code: u16,
     reason_phrase: String,
 }
 
-/// The log has a hole, as the API tells it.
+/// A `gap` event.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Gap {
@@ -59,7 +59,7 @@ pub(super) struct Gap {
     reason: String,
 }
 
-impl Seen {
+impl EventLine {
     /// Whether the message has ended, and if so whether well.
     pub(super) fn end(&self) -> Option<bool> {
         match self.kind.as_str() {
@@ -82,10 +82,10 @@ const OUTCOME: usize = 31;
 const TARGET: usize = 34;
 const DURATION: usize = 9;
 
-/// How many attempts are remembered, to tell the target and the duration when they end.
+/// How many attempts are remembered, for the target and the duration when they end.
 const REMEMBERED: usize = 10_000;
 
-/// Writes events as lines; remembers what the later events of a message do not repeat.
+/// Formats events as lines; remembers what later events of a message do not repeat.
 #[derive(Debug)]
 pub(super) struct Lines {
     zone: TimeZone,
@@ -105,7 +105,6 @@ struct Begun {
 }
 
 impl Lines {
-    /// Begins at this time, in this zone.
     pub(super) fn new(zone: TimeZone, now: Timestamp) -> Self {
         let day = zone.to_datetime(now).date();
         Self {
@@ -116,7 +115,7 @@ impl Lines {
         }
     }
 
-    /// The line that tells of a message taken in.
+    /// The line of an accepted message.
     pub(super) fn accepted(&mut self, time: Option<Timestamp>, target: &str, id: &str) -> String {
         self.remember(id, target, 0, time);
         let columns = Columns {
@@ -132,8 +131,8 @@ impl Lines {
         format!("{day}{}", self.line(time, &columns))
     }
 
-    /// The line of an event; before it one with the date, when it is another than before.
-    pub(super) fn event(&mut self, event: &Seen) -> String {
+    /// The line of an event, after a line with the date when it differs from the one before.
+    pub(super) fn event(&mut self, event: &EventLine) -> String {
         if let Some(request) = &event.request {
             self.remember(&event.message_id, &request.uri, event.attempt, event.time);
         }
@@ -162,7 +161,7 @@ impl Lines {
         line
     }
 
-    /// The line of a hole in the log.
+    /// The line of a gap.
     pub(super) fn gap(gap: &Gap) -> String {
         let mut text = String::from("events are missing");
         if let Some(requested) = &gap.requested {
@@ -178,7 +177,7 @@ impl Lines {
     }
 
     /// `alice-1`, `alice-1, again at 07:12:04.000`.
-    fn rest(&self, event: &Seen) -> String {
+    fn rest(&self, event: &EventLine) -> String {
         let next = event.next_attempt_at.map(|next| self.clock_time(next));
         match (&event.agent, next) {
             (Some(agent), Some(next)) => format!("{agent}, again at {next}"),
@@ -189,13 +188,13 @@ impl Lines {
     }
 
     /// `200 OK`, `486 Busy Here (Busy)`, `Connection Error`.
-    fn outcome(event: &Seen) -> String {
+    fn outcome(event: &EventLine) -> String {
         let mut text = match (&event.response, &event.request) {
             (Some(response), _) => format!("{} {}", response.status_code, response.reason_phrase),
             (None, Some(request)) => request.method.clone(),
             (None, None) => event.cause.clone().unwrap_or_default(),
         };
-        // This cause says no more than the code does.
+        // This cause repeats the code.
         if let (Some(response), Some(cause)) = (&event.response, &event.cause)
             && *cause != response.reason_phrase
             && cause != "SIP Failure Code"
@@ -332,11 +331,11 @@ mod tests {
         Lines::new(TimeZone::fixed(jiff::tz::offset(1)), now)
     }
 
-    fn seen(event: serde_json::Value) -> Seen {
+    fn seen(event: serde_json::Value) -> EventLine {
         serde_json::from_value(event).unwrap()
     }
 
-    fn sending() -> Seen {
+    fn sending() -> EventLine {
         seen(json!({
             "id": "1-0000000000000041", "type": "sending", "time": "2026-11-22T05:00:00.123Z",
             "messageId": "m1", "attempt": 1, "agent": "alice-1", "originator": "local",
@@ -344,7 +343,7 @@ mod tests {
         }))
     }
 
-    fn ended(kind: &str, code: u16, reason: &str, cause: Option<&str>) -> Seen {
+    fn ended(kind: &str, code: u16, reason: &str, cause: Option<&str>) -> EventLine {
         seen(json!({
             "type": kind, "time": "2026-11-22T05:00:00.131Z", "messageId": "m1", "attempt": 1,
             "agent": "alice-1", "cause": cause,

@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand.
 //!
-//! Exit codes: 0 done; 1 the message failed, or the gateway ended in trouble; 2 wrong usage, or
-//! nothing to talk to; 78 a wrong configuration (`EX_CONFIG` of sysexits); 130 interrupted.
+//! Exit codes: 0 done; 1 the message failed, or the gateway ended with an error; 2 wrong usage, or no
+//! gateway was reached; 78 a wrong configuration (`EX_CONFIG` of sysexits); 130 interrupted.
 
 mod backup;
 mod check;
@@ -89,10 +89,10 @@ impl ConfigFile {
 enum Failure {
     /// The configuration is wrong.
     Config(Mistakes),
-    /// In one sentence.
+    /// Any other reason, in one sentence.
     Trouble(String),
-    /// The reader of our output went away, which is its right.
-    NobodyReads,
+    /// Standard output was closed by its reader.
+    OutputClosed,
 }
 
 impl From<Mistakes> for Failure {
@@ -116,18 +116,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version come here too. Nobody may be reading.
+            // Help and version come here too. Standard output may be closed.
             _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE));
         }
     };
     let (code, text) = match perform(arguments) {
         Ok(code) => return code,
-        Err(Failure::NobodyReads) => return ExitCode::SUCCESS,
+        Err(Failure::OutputClosed) => return ExitCode::SUCCESS,
         Err(Failure::Config(mistakes)) => (WRONG_CONFIGURATION, mistakes.to_string()),
         Err(Failure::Trouble(sentence)) => (WRONG_USAGE, sentence),
     };
-    output::complain(&text);
+    output::print_error(&text);
     ExitCode::from(code)
 }
 
@@ -146,8 +146,8 @@ fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Reads a configuration that a gateway can start with. What is read while one runs is not looked
-/// at in this way: where the store is was decided at the start.
+/// Reads a configuration that a gateway can start with: the directory of its store is there. A
+/// reload does not check this, because it does not move the store.
 fn load_to_start(sources: &Sources) -> Result<Loaded, Mistakes> {
     settings::load(&Sources {
         checks_store: true,
@@ -163,16 +163,16 @@ fn on_one_thread<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T,
     runtime.block_on(work)
 }
 
-/// Waits before a broken stream is taken up again, and says so.
+/// Waits before a broken stream is resumed, and says so.
 async fn wait(time: Duration, reason: &str) {
-    output::aside(&format!(
+    output::print_note(&format!(
         "{reason}; trying again in {:.1} s",
         time.as_secs_f64()
     ));
     tokio::time::sleep(time).await;
 }
 
-/// The time, as lines show it.
+/// The time as `jiff` has it.
 fn wall_time(clock: &Clock) -> jiff::Timestamp {
     let now = jiff::Timestamp::from_millisecond(clock.now().as_millis());
     now.unwrap_or(jiff::Timestamp::UNIX_EPOCH)

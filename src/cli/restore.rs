@@ -55,7 +55,7 @@ pub(super) fn run(restore: &Restore) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            output::complain(&format!("nothing was restored: {error}"));
+            output::print_error(&format!("nothing was restored: {error}"));
             Ok(ExitCode::FAILURE)
         }
     }

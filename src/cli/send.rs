@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::client::{Client, Connection};
 use super::follow::{Follower, Step};
-use super::lines::{Lines, Seen};
+use super::lines::{EventLine, Lines};
 use super::output::Output;
 use super::{Failure, client, output};
 use crate::clock::Clock;
@@ -85,7 +85,7 @@ pub(super) async fn run(send: &Send) -> Result<ExitCode, Failure> {
     tokio::select! {
         ended = follow(send, client, &accepted, &id) => ended,
         _ = tokio::signal::ctrl_c() => {
-            output::aside(&format!("no longer followed; the message is at {address}"));
+            output::print_note(&format!("no longer followed; the message is at {address}"));
             Ok(ExitCode::from(130))
         }
     }
@@ -104,7 +104,7 @@ async fn follow(
         let created = created.and_then(|time| time.parse().ok());
         output.line(&lines.accepted(created, &send.target, id))?;
     }
-    // From the first event, because some may have come before we ask.
+    // From the first event: some may have come before the stream is open.
     let path = format!("/messages/{id}/events");
     let mut follower = Follower::new(client, path, Vec::new(), None);
     loop {
@@ -116,7 +116,7 @@ async fn follow(
             }
             Step::Over => return Err(Failure::Trouble("its events are gone".to_owned())),
         };
-        let Ok(seen) = serde_json::from_str::<Seen>(&event.data) else {
+        let Ok(seen) = serde_json::from_str::<EventLine>(&event.data) else {
             continue;
         };
         match send.json {

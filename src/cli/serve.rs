@@ -8,10 +8,10 @@ use crate::config::{Loaded, Sources};
 use crate::shutdown::{Reloads, Shutdown};
 use crate::telemetry;
 
-/// Runs the gateway until it is told to stop.
+/// Runs the gateway until it is stopped by a signal.
 ///
 /// With no account configured it starts the built-in sandbox SIP server on loopback and registers
-/// with that, so there is somebody to send to at once.
+/// with that, so that messages can be sent at once.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(
     after_help = "SIGINT or SIGTERM stops in order, a second one at once. SIGHUP reads the configuration again.\n\
@@ -32,7 +32,7 @@ pub(super) fn run(serve: &Serve) -> Result<ExitCode, Failure> {
         .build()
         .map_err(|error| Failure::Trouble(format!("no runtime can be started: {error}")))?;
     let code = runtime.block_on(until_stopped(sources, loaded));
-    // What is still at work when everything was ended in order is not worth waiting for.
+    // Everything was shut down in order: tasks that remain need not be waited for.
     runtime.shutdown_background();
     Ok(code)
 }
@@ -41,18 +41,18 @@ async fn until_stopped(sources: Sources, loaded: Loaded) -> ExitCode {
     let shutdown = Shutdown::new();
     tokio::spawn(shutdown.clone().run());
     outlive_file_size_limit();
-    // Before anything is begun: a signal that nobody waits for would end the process.
+    // First: a SIGHUP without a handler would end the process.
     let reloads = match Reloads::new() {
         Ok(reloads) => reloads,
         Err(error) => {
-            tracing::error!(%error, "signals cannot be waited for");
+            tracing::error!(%error, "failed to wait for signals");
             return ExitCode::FAILURE;
         }
     };
     match app::run(sources, loaded, reloads, shutdown).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "the gateway does not start");
+            tracing::error!(%error, "failed to start the gateway");
             match error.is_configuration() {
                 true => ExitCode::from(super::WRONG_CONFIGURATION),
                 false => ExitCode::FAILURE,
@@ -61,17 +61,17 @@ async fn until_stopped(sources: Sources, loaded: Loaded) -> ExitCode {
     }
 }
 
-/// Makes a limit on the size of files an error of the store, told to clients like a full disk;
-/// left alone, the signal that goes with it would end the process.
+/// Turns a limit on the size of files into an error of the store, answered like a full disk. Without
+/// a handler its signal would end the process.
 fn outlive_file_size_limit() {
     #[cfg(target_os = "linux")]
     {
         use tokio::signal::unix::SignalKind;
         /// SIGXFSZ on every architecture of Linux but MIPS and PA-RISC.
         const FILE_SIZE: i32 = 25;
-        // Nobody listens: that the signal is taken is enough, and it is taken from now on.
+        // The handler stays installed; its stream is not needed.
         if let Err(error) = tokio::signal::unix::signal(SignalKind::from_raw(FILE_SIZE)) {
-            tracing::debug!(%error, "a limit on the size of files would end the gateway");
+            tracing::debug!(%error, "failed to catch SIGXFSZ; a limit on the size of files would end the gateway");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Reads `text/event-stream` (WHATWG HTML §9.2.6) as it arrives, in whatever pieces.
+//! Parses `text/event-stream` (WHATWG HTML §9.2.6) as it arrives, in pieces of any size. No crate with
+//! several users bounds the length of an event.
 
 use std::time::Duration;
 
-/// The longest line and the longest event taken. Ours stay far below; a server that sends more is
-/// not one of ours.
+/// The longest line and the longest event accepted. A gateway stays far below.
 const MAX_LENGTH: usize = 4 << 20;
 
 /// One event of a stream.
@@ -15,14 +15,14 @@ pub(super) struct ServerSentEvent {
     pub(super) data: String,
 }
 
-/// More was sent than is taken.
+/// An event is longer than [`MAX_LENGTH`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the stream has an event of more than {MAX_LENGTH} bytes")]
 pub(super) struct TooLong;
 
-/// What has been read of a stream so far.
+/// Parses a stream piece by piece.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(super) struct SseParser {
     line: Vec<u8>,
     /// The last byte ended a line with CR, so that an LF now belongs to it.
     after_cr: bool,
@@ -34,8 +34,8 @@ pub(super) struct Reader {
     retry: Option<Duration>,
 }
 
-impl Reader {
-    /// Takes the next bytes, and gives the events that they complete.
+impl SseParser {
+    /// Parses the next bytes into the events that they complete.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Vec<ServerSentEvent>, TooLong> {
         let mut events = Vec::new();
         for &byte in bytes {
@@ -52,7 +52,7 @@ impl Reader {
         Ok(events)
     }
 
-    /// Forgets what is incomplete, for a new connection; the last id stays.
+    /// Drops an incomplete event, for a new connection; the last id stays.
     pub(super) fn begin_again(&mut self) {
         *self = Self {
             last_id: self.last_id.take(),
@@ -93,7 +93,7 @@ impl Reader {
             "retry" if value.bytes().all(|b| b.is_ascii_digit()) => {
                 self.retry = value.parse().map(Duration::from_millis).ok();
             }
-            // A comment has an empty name; what is unknown is ignored.
+            // A comment has an empty name; unknown fields are ignored.
             _ => {}
         }
         None
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn events(text: &str) -> Vec<(String, String)> {
-        let mut reader = Reader::default();
+        let mut reader = SseParser::default();
         let events = reader.read(text.as_bytes()).unwrap();
         events.into_iter().map(|e| (e.name, e.data)).collect()
     }
@@ -152,7 +152,7 @@ mod tests {
         let expected = [pair("message", "ä\nb\nc"), pair("x", "d")];
         assert_eq!(events(stream), expected);
         for size in 1..5 {
-            let mut reader = Reader::default();
+            let mut reader = SseParser::default();
             let mut found = Vec::new();
             for piece in stream.as_bytes().chunks(size) {
                 found.extend(reader.read(piece).unwrap());
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_last_id_and_retry_stay_over_connections_and_the_rest_does_not() {
-        let mut reader = Reader::default();
+        let mut reader = SseParser::default();
         reader
             .read(b"retry: 3000\nretry: soon\nid: 1-7\n\nid: a\0b\nevent: half")
             .unwrap();
@@ -178,11 +178,11 @@ mod tests {
 
     #[test]
     fn a_stream_without_end_is_given_up() {
-        let mut reader = Reader::default();
+        let mut reader = SseParser::default();
         let piece = vec![b'x'; 1 << 20];
         let result = (0..5).try_for_each(|_| reader.read(&piece).map(drop));
         assert_eq!(result, Err(TooLong));
-        let mut reader = Reader::default();
+        let mut reader = SseParser::default();
         let line = [b"data:".as_slice(), &piece, b"\n"].concat();
         let result = (0..5).try_for_each(|_| reader.read(&line).map(drop));
         assert_eq!(result, Err(TooLong));

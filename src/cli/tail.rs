@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::client::{Client, Connection};
 use super::follow::{Follower, Step};
-use super::lines::{Gap, Lines, Seen};
+use super::lines::{EventLine, Gap, Lines};
 use super::output::Output;
 use super::sse::ServerSentEvent;
 use super::{Failure, client, output};
@@ -69,7 +69,7 @@ async fn follow(tail: &Tail) -> Result<ExitCode, Failure> {
     follower.begin().await?;
     if !tail.json {
         let url = client::shown(&tail.connection.url);
-        output::aside(&format!("following {url}; Ctrl-C ends it"));
+        output::print_note(&format!("following {url}; Ctrl-C ends it"));
     }
     let mut lines = Lines::new(TimeZone::system(), super::wall_time(&Clock::system()));
     let mut output = Output::new();
@@ -129,7 +129,7 @@ fn line(event: &ServerSentEvent, lines: &mut Lines) -> Option<String> {
         let gap: Gap = serde_json::from_str(&event.data).ok()?;
         return Some(Lines::gap(&gap));
     }
-    let seen: Seen = serde_json::from_str(&event.data).ok()?;
+    let seen: EventLine = serde_json::from_str(&event.data).ok()?;
     Some(lines.event(&seen))
 }
 

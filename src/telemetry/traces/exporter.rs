@@ -150,9 +150,9 @@ impl Exporter {
         self.metrics.spans_exported(count, result.is_ok());
         match (&result, self.is_failing) {
             (Err(error), false) => {
-                tracing::warn!(%error, "spans are not taken; they are dropped until they are");
+                tracing::warn!(%error, "failed to export spans; they are dropped until the collector takes them");
             }
-            (Ok(()), true) => tracing::info!("spans are taken again"),
+            (Ok(()), true) => tracing::info!("spans are exported again"),
             (Err(_), true) | (Ok(()), false) => {}
         }
         self.is_failing = result.is_err();
@@ -160,7 +160,7 @@ impl Exporter {
         let dropped = self.metrics.spans_dropped();
         let is_dropping = dropped > self.dropped;
         if is_dropping && !self.is_dropping {
-            tracing::warn!("spans come faster than they are taken; some are dropped");
+            tracing::warn!("spans come faster than they are exported; some are dropped");
         }
         (self.dropped, self.is_dropping) = (dropped, is_dropping);
     }

@@ -466,7 +466,7 @@ async fn without_tokens_a_name_that_was_pointed_here_reads_nothing_until_it_is_l
     }
 
     gateway.reload("[http]\nhosts = [\"rebound.example\"]\n");
-    gateway.line("the configuration was read again").await;
+    gateway.line("configuration reloaded").await;
     assert_eq!(get(&gateway, "rebound.example").await, 200);
     assert_eq!(get(&gateway, "gateway.lan").await, 421);
 

@@ -23,7 +23,7 @@ async fn agents_that_stay_are_not_disturbed_and_the_others_come_and_go() {
 
     let carol = account("carol", &server, "connections = 2");
     gateway.reload(&format!("{alice}{carol}"));
-    let line = gateway.line("the configuration was read again").await;
+    let line = gateway.line("configuration reloaded").await;
     assert!(
         line.contains("\"agents.started\":\"carol-1, carol-2\""),
         "{line}"
@@ -95,7 +95,7 @@ async fn an_account_that_changed_has_its_agents_replaced() {
 
     let changed = account("alice", &server, "extra_headers = [\"X-New: yes\"]");
     gateway.reload(&changed);
-    let line = gateway.line("the configuration was read again").await;
+    let line = gateway.line("configuration reloaded").await;
     assert!(line.contains("\"agents.replaced\":\"alice-1\""), "{line}");
     gateway.agents(registered(&["alice-1"])).await;
 
@@ -116,7 +116,7 @@ async fn how_many_agents_there_are_and_what_they_send_changes_without_disturbing
     let before = gateway.agents(registered(&["alice-1", "alice-2"])).await;
 
     gateway.reload(&account("alice", &server, "connections = 1\nrate = 7"));
-    let line = gateway.line("the configuration was read again").await;
+    let line = gateway.line("configuration reloaded").await;
     assert!(line.contains("\"agents.ended\":\"alice-2\""), "{line}");
     let after = gateway.agents(registered(&["alice-1"])).await;
     assert_eq!(after[0], before[0], "alice-1 was disturbed");
@@ -134,18 +134,18 @@ async fn a_configuration_with_mistakes_changes_nothing_and_every_mistake_is_told
         account("bob", &server, ""),
         account("carol", &server, "connections = 0")
     ));
-    let first = gateway.line("the configuration has a mistake").await;
-    let second = gateway.line("the configuration has a mistake").await;
+    let first = gateway.line("mistake in the configuration").await;
+    let second = gateway.line("mistake in the configuration").await;
     for place in ["delivery.ttl", "account[1].connections"] {
         assert!(first.contains(place) || second.contains(place), "{place}");
     }
-    gateway.line("nothing was changed").await;
+    gateway.line("failed to reload the configuration").await;
     let after = gateway.agents(registered(&["alice-1"])).await;
     assert_eq!(after, before);
 
     // And it goes on listening to the signal.
     gateway.reload(&format!("[delivery]\nttl = \"2h\"\n{alice}"));
-    let line = gateway.line("the configuration was read again").await;
+    let line = gateway.line("configuration reloaded").await;
     assert!(line.contains("\"settings\":\"delivery.ttl\""), "{line}");
     let (_, accepted) = json_of(gateway.post("/messages").json(&message("ok"))).await;
     assert_eq!(accepted["ttl"], 7200);
@@ -167,7 +167,7 @@ async fn tokens_come_and_go_and_the_streams_of_those_that_went_are_ended() {
 
     let comes = token("comes", "c", "");
     gateway.reload(&format!("[http]\ntokens = [{stays}, {comes}]\n"));
-    let line = gateway.line("the configuration was read again").await;
+    let line = gateway.line("configuration reloaded").await;
     assert!(line.contains("\"tokens.added\":\"comes\""), "{line}");
     assert!(line.contains("\"tokens.removed\":\"goes\""), "{line}");
 
@@ -188,7 +188,7 @@ async fn tokens_come_and_go_and_the_streams_of_those_that_went_are_ended() {
 async fn what_cannot_change_while_it_runs_is_named() {
     let mut gateway = Running::start("").await;
     gateway.reload("[delivery]\nmax_queued = 5\nttl = \"2h\"\n[store]\nurl = \"sqlite://x.db\"\n");
-    gateway.line("the configuration was read again").await;
+    gateway.line("configuration reloaded").await;
     let line = gateway.line("when the gateway starts again").await;
     assert!(line.contains("delivery.max_queued, store.url"), "{line}");
     assert!(!line.contains("delivery.ttl"), "{line}");
@@ -203,7 +203,7 @@ async fn the_last_token_is_not_taken_from_a_gateway_that_others_reach() {
     gateway.url = format!("http://127.0.0.1:{port}");
 
     gateway.reload("[http]\nlisten = \"127.0.0.1:0\"\n");
-    let line = gateway.line("nothing was changed").await;
+    let line = gateway.line("failed to reload the configuration").await;
     assert!(line.contains("http.tokens: none is left"), "{line}");
     let asked = gateway.get("/messages").send().await.unwrap();
     assert_eq!(asked.status(), 401);

@@ -65,7 +65,7 @@ async fn bodies_credentials_and_tokens_are_never_printed() {
     assert_eq!(json_of(query.bearer_auth(TOKEN)).await.0, 400);
 
     gateway.signal(Signal::HUP);
-    gateway.line("the configuration was read again").await;
+    gateway.line("configuration reloaded").await;
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.ended().await, Some(0));
 

@@ -158,7 +158,7 @@ async fn a_gateway_that_stops_takes_nothing_more_and_a_second_signal_ends_it_at_
     );
     gateway.signal(Signal::TERM);
 
-    gateway.line("ended at once").await;
+    gateway.line("stopped at once").await;
     assert_eq!(gateway.ended().await, Some(0));
 }
 

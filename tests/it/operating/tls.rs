@@ -97,7 +97,7 @@ async fn a_certificate_is_read_again_at_sighup_and_open_connections_stay() {
 
     put(gateway.folder.path(), "second");
     gateway.signal(Signal::HUP);
-    gateway.line("the configuration was read again").await;
+    gateway.line("configuration reloaded").await;
 
     assert_eq!(shown(&connect(&gateway).await), certificate("second.pem"));
     assert!(live(&mut open).await.starts_with("HTTP/1.1 200"));
@@ -109,12 +109,12 @@ async fn a_certificate_that_does_not_fit_its_key_changes_nothing() {
     let other = fixture("second.pem");
     fs::copy(other, gateway.path("http.pem")).unwrap();
     gateway.signal(Signal::HUP);
-    let line = gateway.line("the configuration has a mistake").await;
+    let line = gateway.line("mistake in the configuration").await;
     assert!(
         line.contains("http.tls.key_file: does not go with"),
         "{line}"
     );
-    gateway.line("nothing was changed").await;
+    gateway.line("failed to reload the configuration").await;
     assert_eq!(shown(&connect(&gateway).await), certificate("first.pem"));
 }
 

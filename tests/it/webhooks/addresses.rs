@@ -70,7 +70,7 @@ async fn networks_are_allowed_and_not_allowed_any_more_while_it_runs() {
 
     // The secret is of those that take effect at the next start, and is told as such.
     gateway.reload(&open);
-    let line = gateway.line("the configuration was read again").await;
+    let line = gateway.line("configuration reloaded").await;
     assert!(
         line.contains("\"settings\":\"webhooks.allowed_networks\""),
         "{line}"
@@ -83,7 +83,7 @@ async fn networks_are_allowed_and_not_allowed_any_more_while_it_runs() {
 
     // Not over a connection either that is open from before.
     gateway.reload(&closed);
-    gateway.line("the configuration was read again").await;
+    gateway.line("configuration reloaded").await;
     let id = finish(&gateway, &message("ok")).await;
     let refused = until("an attempt was refused", async || {
         first_attempt(&gateway, &webhook, &id).await
@@ -107,7 +107,7 @@ async fn how_long_an_endpoint_may_take_changes_while_it_runs() {
     receiver.posted(1).await;
 
     gateway.reload(&configuration("timeout = \"20ms\""));
-    let line = gateway.line("the configuration was read again").await;
+    let line = gateway.line("configuration reloaded").await;
     assert!(line.contains("\"settings\":\"webhooks.timeout\""), "{line}");
     let hasty = create(&gateway, at("/hasty")).await;
     let second = finish(&gateway, &message("ok")).await;

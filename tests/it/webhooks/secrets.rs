@@ -128,12 +128,12 @@ async fn the_secret_of_a_token_signs_what_its_messages_have_posted() {
     }
     // While receivers change over both sign.
     gateway.reload(&file(Some(&format!("{SECOND} {FIRST}"))));
-    gateway.line("the configuration was read again").await;
+    gateway.line("configuration reloaded").await;
     for post in send(&gateway, "o").await {
         assert!(post.is_signed_with(FIRST) && post.is_signed_with(SECOND));
     }
     gateway.reload(&file(Some(SECOND)));
-    gateway.line("the configuration was read again").await;
+    gateway.line("configuration reloaded").await;
     receiver.answer(|_| super::receiver::Reply::Status(500, "later"));
     let posts = send(&gateway, "o").await;
     assert!(
@@ -143,7 +143,7 @@ async fn the_secret_of_a_token_signs_what_its_messages_have_posted() {
     );
     // What waits when the secret is taken away is signed with no other.
     gateway.reload(&file(None));
-    gateway.line("the configuration was read again").await;
+    gateway.line("configuration reloaded").await;
     receiver.answer(|_| super::receiver::Reply::Status(200, "thanks"));
     let before = receiver.posts().len();
     let posts = send(&gateway, "o").await;

@@ -146,7 +146,7 @@ async fn a_message_is_one_trace_from_the_request_to_the_webhook() {
     // Whoever has a line of the log finds the trace.
     let line = exit.said.lines().find(|line| line.contains("succeeded"));
     assert!(line.is_some_and(|line| line.contains(TRACE)), "{line:?}");
-    assert!(!exit.said.contains("spans are not taken"), "{exit:?}");
+    assert!(!exit.said.contains("failed to export"), "{exit:?}");
 }
 
 #[tokio::test]
@@ -350,13 +350,13 @@ async fn a_collector_that_hangs_or_refuses_or_is_not_there_holds_up_nothing() {
             let exit = gateway.stop().await;
             assert_eq!(exit.code, Some(0), "{exit:?}");
             assert!(
-                exit.said.contains("the last spans are not taken"),
+                exit.said.contains("failed to export the last spans"),
                 "{exit:?}"
             );
             continue;
         }
         gateway
-            .says("spans are not taken; they are dropped until they are")
+            .says("failed to export spans; they are dropped until the collector takes them")
             .await;
         let request = gateway.http.request(Method::GET, "/metrics");
         let figures = request.send().await.unwrap().text().await.unwrap();
@@ -370,11 +370,11 @@ async fn a_collector_that_hangs_or_refuses_or_is_not_there_holds_up_nothing() {
         if behaviour == Some(Behaviour::Refuses) {
             collector.behave(Behaviour::Takes);
             gateway.http.delivered(&message(&collector)).await;
-            gateway.says("spans are taken again").await;
+            gateway.says("spans are exported again").await;
         }
         let exit = gateway.stop().await;
         assert_eq!(
-            exit.said.matches("spans are not taken").count(),
+            exit.said.matches("failed to export").count(),
             1,
             "{exit:?}"
         );
@@ -388,7 +388,7 @@ async fn a_collector_is_told_over_tls_when_its_certificate_is_trusted() {
     let stranger = house.launch().await;
     let message = json!({"target": "bob", "body": "Hello"});
     stranger.http.delivered(&message).await;
-    stranger.says("spans are not taken").await;
+    stranger.says("failed to export spans").await;
     stranger.stop().await;
     assert_eq!(collector.seen().spans.len(), 0);
 
