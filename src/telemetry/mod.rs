@@ -1,16 +1,15 @@
-//! What is told of what goes on: log lines, figures for who watches over many gateways, and
-//! traces for who follows one message through many programs.
+//! Log lines, metrics for monitoring, and traces that follow one message through many programs.
 //!
-//! | file      | is about                                                      |
-//! |-----------|---------------------------------------------------------------|
-//! | `log`     | lines on standard error                                       |
-//! | `pretty`  | how they look to a person                                     |
-//! | `metrics` | figures, counted where they arise and read at `GET /metrics`  |
-//! | `traces`  | what is done with a message, as spans for a collector         |
-//! | `watch`   | what observers tell, counted and traced                       |
+//! | file      | is about                                                       |
+//! |-----------|----------------------------------------------------------------|
+//! | `log`     | lines on standard error                                        |
+//! | `pretty`  | their format for people                                        |
+//! | `metrics` | counted where they arise and read at `GET /metrics`            |
+//! | `traces`  | the steps of a message, as spans for a collector               |
+//! | `watch`   | the observer of the rooms: counts and traces                   |
 //!
-//! Bodies, credentials and tokens are never written, at any level: what holds a secret formats
-//! itself as `***` (a `Secret`), and nobody hands a body to a log line.
+//! Bodies, credentials and tokens are never written, at any level: types that hold a secret format
+//! themselves as `***`, and no log line takes a body.
 
 mod log;
 mod metrics;

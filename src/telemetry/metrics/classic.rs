@@ -19,7 +19,7 @@ pub(super) fn from_open_metrics(page: &str) -> String {
     for line in page.lines() {
         let mut words = line.splitn(4, ' ');
         match (words.next(), words.next(), words.next(), words.next()) {
-            // Written with the name that TYPE decides.
+            // Written once TYPE has decided the name.
             (Some("#"), Some("HELP"), Some(_), text) => help = text,
             (Some("#"), Some("TYPE"), Some(name), Some(kind)) => {
                 let (suffix, kind) = match kind {

@@ -1,4 +1,4 @@
-//! Metrics, counted where they arise and encoded when `GET /metrics` asks.
+//! Metrics, counted where they arise and encoded on `GET /metrics`.
 //!
 //! Rooms report through observer traits of their own, which [`Watch`](super::Watch) implements. No
 //! label holds a message or a target, and every label value is
@@ -58,7 +58,7 @@ struct Inner {
     current: Current,
 }
 
-/// What is read when the metrics are asked for.
+/// Values that are read when the metrics are requested.
 #[derive(Debug, Default)]
 struct Current {
     scheduled: Gauge,

@@ -1,5 +1,4 @@
-//! What the operating system says of this process. Linux tells it in `/proc`; elsewhere nothing is
-//! known.
+//! Metrics of this process from `/proc` of Linux; none elsewhere.
 
 use std::fmt;
 use std::fs;
@@ -9,11 +8,11 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-/// Reads `/proc/self` each time that metrics are asked for.
+/// Reads `/proc/self` each time that metrics are requested.
 #[derive(Debug)]
 pub(super) struct Process;
 
-/// Units of `/proc/self/stat`: `sysconf(_SC_CLK_TCK)` is a hundred on every Linux there is.
+/// Units of `/proc/self/stat`: `sysconf(_SC_CLK_TCK)` is 100 on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 impl Collector for Process {

@@ -1,4 +1,4 @@
-//! Spans on their way to a collector: gathered for a moment, posted together.
+//! Exports spans to a collector, in batches.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use url::Url;
 
 use crate::telemetry::Metrics;
 
-/// Where spans go, and which.
+/// The collector, and the share of traces that it gets.
 #[derive(Clone, Debug)]
 pub struct Otlp {
-    /// What they are posted to.
+    /// Spans are posted to it.
     pub url: Url,
     /// Whether that is this machine: then no proxy is used on the way.
     pub is_this_machine: bool,
@@ -35,27 +35,27 @@ pub struct Otlp {
     pub ratio: f64,
 }
 
-/// Spans that wait. Of more the newest are dropped, and counted.
+/// Spans that wait. Further ones are dropped, and counted.
 pub(super) const QUEUE: usize = 8_192;
-/// Spans posted at once.
+/// Spans in one post.
 const BATCH: usize = 1_024;
-/// How long the first of a batch waits for others.
+/// How long the first span of a batch waits for others.
 const DELAY: Duration = Duration::from_secs(1);
-/// How long a batch may take, with every attempt at it.
+/// How long a batch may take, retries included.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why spans cannot be handed over.
+/// Why there is no exporter.
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
-    /// There is no client.
+    /// The HTTP client cannot be made.
     #[error("the client for spans cannot be made: {0}")]
     Client(#[from] reqwest::Error),
-    /// There is no exporter.
+    /// The exporter cannot be made.
     #[error("telemetry.otlp_endpoint: {0}")]
     Exporter(#[from] ExporterBuildError),
 }
 
-/// Posts spans. To be run by a task of its own.
+/// Posts spans, in a task of its own.
 pub struct Exporter {
     spans: mpsc::Receiver<SpanData>,
     otlp: opentelemetry_otlp::SpanExporter,
@@ -76,7 +76,7 @@ impl Exporter {
     ) -> Result<Self, TracesError> {
         let mut client = reqwest::Client::builder()
             .user_agent(concat!("sipost/", env!("CARGO_PKG_VERSION")))
-            // What is meant for the collector, its key above all, is meant for nobody else.
+            // Do not follow redirects: the request carries the key of the collector.
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .timeout(TIMEOUT)
@@ -98,7 +98,7 @@ impl Exporter {
             .with_headers(headers)
             .with_http_client(client)
             .build()?;
-        // Beside what OTEL_RESOURCE_ATTRIBUTES says, where operators describe the place.
+        // Added to OTEL_RESOURCE_ATTRIBUTES, which describes the environment.
         let resource = Resource::builder()
             .with_service_name("sipost")
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
@@ -115,7 +115,7 @@ impl Exporter {
         })
     }
 
-    /// Posts until it is stopped, and then what was told until then.
+    /// Posts until `stop`, and then the spans that wait.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut batch = Vec::new();
         loop {
@@ -127,7 +127,7 @@ impl Exporter {
         }
     }
 
-    /// Waits for a span and then a moment for others; for none when there will be no more.
+    /// Fills a batch: waits for a span, and then [`DELAY`] for others. Empty when there are no more.
     async fn gather(&mut self, batch: &mut Vec<SpanData>, stop: &CancellationToken) {
         let mut due = None;
         while batch.len() < BATCH {

@@ -1,19 +1,19 @@
-//! Traces: what is done with a message, as spans that an OpenTelemetry collector is told of.
+//! Traces: the steps of a message, as spans for an OpenTelemetry collector.
 //!
 //! ```text
-//! POST /messages        the call; its parent is what `traceparent` says
+//! POST /messages        the call; its parent is that of `traceparent`
 //!  └ queue              from when the message could be sent until its attempt begins
 //!     └ SIP MESSAGE     the attempt
-//!        └ POST webhook each post of an event of that attempt; it tells its receiver of itself
+//!        └ POST webhook each post of an event of that attempt, with a `traceparent`
 //! ```
 //!
 //! A message that is tried again has a `queue` and a `SIP MESSAGE` for each attempt. The trace is
-//! kept with the message, and the spans of a message are named after it ([`Step`]), so nothing has
-//! to be remembered here: a span is told of once, when it has ended, by whoever saw it end. Telling
-//! never waits: what finds the queue full is dropped, and counted.
+//! stored with the message, and span ids are derived from its id ([`Step`]), so this module keeps no
+//! state: a span is written once, when it has ended. Writing never waits: while the queue is full,
+//! spans are dropped, and counted.
 //!
-//! Bodies, credentials, headers and the paths of webhooks are in no span, and targets are shown as
-//! the log shows them.
+//! Bodies, credentials, headers and the paths of webhooks are in no span; targets are shown as in the
+//! log.
 
 mod exporter;
 mod span;
@@ -38,7 +38,7 @@ use crate::webhook::{Answer, PartOf, Posted};
 pub use exporter::{Exporter, Otlp, TracesError};
 use span::{Parent, Span};
 
-/// Tells of messages as spans. Cheap to clone.
+/// Writes spans of messages. Cheap to clone.
 #[derive(Clone)]
 pub struct Traces(Arc<Shared>);
 
@@ -47,14 +47,14 @@ struct Shared {
     metrics: Metrics,
     clock: Clock,
     targets: Targets,
-    /// The share of the traces begun here that is kept.
+    /// The share of the traces begun here that is exported.
     ratio: f64,
     scope: InstrumentationScope,
 }
 
 impl Traces {
-    /// What tells, and what has to be run so that it is heard. `instance` is what this gateway is
-    /// called among others.
+    /// The writer of spans, and the exporter, which must be run. `instance` names this gateway among
+    /// others.
     pub fn new(
         settings: &Otlp,
         tls: Arc<ClientConfig>,
@@ -63,8 +63,8 @@ impl Traces {
         metrics: Metrics,
         clock: Clock,
     ) -> Result<(Self, Exporter), TracesError> {
-        let (spans, told) = mpsc::channel(exporter::QUEUE);
-        let exporter = Exporter::new(settings, tls, instance, told, metrics.clone())?;
+        let (spans, waiting) = mpsc::channel(exporter::QUEUE);
+        let exporter = Exporter::new(settings, tls, instance, waiting, metrics.clone())?;
         let scope = InstrumentationScope::builder("sipost").with_version(env!("CARGO_PKG_VERSION"));
         let shared = Shared {
             spans,
@@ -77,7 +77,7 @@ impl Traces {
         Ok((Self(Arc::new(shared)), exporter))
     }
 
-    /// The trace of what a call takes in; that of the client for all other calls.
+    /// The trace of the messages that a call posts; for other calls that of the client.
     pub(super) fn asked(
         &self,
         method: &Method,
@@ -112,14 +112,14 @@ impl Traces {
             KeyValue::new("sipost.request.id", answered.id.to_owned()),
         ];
         let begun = self.at(answered.begun);
-        self.tell(Span {
+        self.write(Span {
             trace,
             parent: answered.client.map(|client| Parent::Remote(client.span)),
             kind: SpanKind::Server,
             name,
             begun,
             ended: begun + answered.took,
-            // What the client got wrong is no error of this side.
+            // A mistake of the client is no error of this side.
             error: status
                 .is_server_error()
                 .then(|| status.as_u16().to_string().into()),
@@ -132,7 +132,7 @@ impl Traces {
         self.waited(sending, sending.attempt, (since, given), None);
     }
 
-    /// A message that ends without an attempt has waited for one until now.
+    /// Writes the wait of a message that ended without an attempt.
     pub(super) fn finished(&self, event: &Event) {
         let What::Failed {
             cause, ambiguous, ..
@@ -141,7 +141,7 @@ impl Traces {
             return;
         };
         if event.agent.is_none() && !ambiguous {
-            // Since when it waited is known of the first attempt alone.
+            // The begin of the wait is known for the first attempt only.
             let since = match event.attempt {
                 0 => event.message_id.made_at(),
                 _ => event.time,
@@ -162,8 +162,8 @@ impl Traces {
             return;
         };
         let message = event.message_id;
-        // Of a message's acceptance only the millisecond is known. Its end is taken, so that
-        // nothing begins before what it follows from.
+        // Of the acceptance only the millisecond is known. Its end is used, so that no span begins
+        // before its parent.
         let begun = match since > message.made_at() {
             true => exact(since),
             false => exact(since) + Duration::from_millis(1),
@@ -172,7 +172,7 @@ impl Traces {
         let mut attributes = of_message(message, attempt);
         attributes.push(KeyValue::new("sipost.message.target", target));
         attributes.extend(agent(event.agent.as_deref()));
-        self.tell(Span {
+        self.write(Span {
             trace: trace.under(Step::Queue(attempt).span_of(message)),
             parent: Some(Parent::Own(trace.span)),
             kind: SpanKind::Internal,
@@ -202,7 +202,7 @@ impl Traces {
             Err(word) => Some(word.into()),
         };
         let begun = attempted.given.unwrap_or(attempted.ended);
-        self.tell(Span {
+        self.write(Span {
             trace: trace.under(Step::Attempt(attempt).span_of(message)),
             parent: Some(Parent::Own(Step::Queue(attempt).span_of(message))),
             kind: SpanKind::Client,
@@ -214,7 +214,7 @@ impl Traces {
         });
     }
 
-    /// The trace as the receiver of a post is told of it: under the span of the post.
+    /// The trace in the `traceparent` of a post: under the span of the post.
     pub(super) fn posting(&self, part_of: &PartOf) -> Trace {
         match part_of.trace.is_sampled {
             true => part_of.trace.under(new_span()),
@@ -226,7 +226,7 @@ impl Traces {
         let Some((part_of, trace)) = posted.part_of.filter(|(_, trace)| trace.is_sampled) else {
             return;
         };
-        // What ended before any attempt has waited for the first.
+        // A message that ended before any attempt has waited for the first.
         let step = match part_of.attempt {
             0 => Step::Queue(1),
             attempt => Step::Attempt(attempt),
@@ -244,11 +244,11 @@ impl Traces {
                 attributes.push(KeyValue::new("http.response.status_code", value));
                 (!(200..300).contains(status)).then(|| status.to_string().into())
             }
-            // The reason can name an address, which is nobody's business here.
+            // The reason may contain an address.
             Answer::Silent(_) => Some("no answer".into()),
         };
         let (begun, ended) = self.ending_now(posted.took);
-        self.tell(Span {
+        self.write(Span {
             trace,
             parent: Some(Parent::Own(step.span_of(part_of.message))),
             kind: SpanKind::Client,
@@ -260,16 +260,16 @@ impl Traces {
         });
     }
 
-    /// When something began that took so long and ends now.
+    /// The begin and the end of a step that took so long and ends now.
     fn ending_now(&self, took: Duration) -> (SystemTime, SystemTime) {
         let ended = self.0.clock.exact();
         (ended.checked_sub(took).unwrap_or(ended), ended)
     }
 
-    /// The time on the wall at a moment that is over.
+    /// The wall-clock time of a past moment.
     ///
-    /// Spans that follow from each other are told at different times, and must not seem to begin in
-    /// another order. So both clocks are read until nothing came between.
+    /// Spans are written at different times, and a child must not begin before its parent. So both
+    /// clocks are read until the readings are close to each other.
     fn at(&self, moment: Instant) -> SystemTime {
         let read = || {
             let before = clock::now();
@@ -291,7 +291,7 @@ impl Traces {
         wall.checked_sub(ago).unwrap_or(wall)
     }
 
-    fn tell(&self, span: Span) {
+    fn write(&self, span: Span) {
         let data = span.into_data(&self.0.scope);
         if self.0.spans.try_send(data).is_err() {
             self.0.metrics.span_dropped();
@@ -299,7 +299,7 @@ impl Traces {
     }
 }
 
-/// What the span of a call is called; `None` for calls that take no message in.
+/// The name of the span of a call; `None` for calls that post no message.
 fn name_of_call(method: &Method, route: Option<&str>) -> Option<&'static str> {
     match (method, route) {
         (&Method::POST, Some("/messages")) => Some("POST /messages"),
@@ -313,7 +313,7 @@ fn new_span() -> SpanId {
 }
 
 fn of_message(message: MessageId, attempt: u32) -> Vec<KeyValue> {
-    // The most that any span has.
+    // As many as any span has.
     let mut attributes = Vec::with_capacity(8);
     attributes.push(KeyValue::new("sipost.message.id", message.to_string()));
     attributes.push(KeyValue::new("sipost.attempt", i64::from(attempt)));
@@ -324,8 +324,8 @@ fn agent(agent: Option<&str>) -> Option<KeyValue> {
     agent.map(|agent| KeyValue::new("sipost.agent.id", Value::from(agent.to_owned())))
 }
 
-/// How close to each other two clocks are read, so that one stands for the other; and how often
-/// that is tried, for a busy machine can come between each time.
+/// How close two readings of the clocks must be, and how often that is tried: a busy machine may
+/// come between.
 const EXACT: Duration = Duration::from_micros(10);
 const MAX_READS: usize = 8;
 
@@ -342,8 +342,8 @@ mod tests {
     use crate::telemetry::Watch;
 
     #[tokio::test]
-    async fn what_finds_no_room_is_dropped_and_counted() {
-        // Nobody hands anything over, and nobody is at the other end.
+    async fn spans_are_dropped_and_counted_while_the_queue_is_full() {
+        // The exporter is not run, and the collector does not answer.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v1/traces", listener.local_addr().unwrap());
         let settings = Otlp {
@@ -381,7 +381,7 @@ mod tests {
             watch.attempted(&attempted);
         }
         assert_eq!(metrics.spans_dropped(), 3);
-        // What nobody keeps takes no room.
+        // A trace that is not sampled takes no room.
         let unsampled = attempted.trace.map(|trace| Trace {
             is_sampled: false,
             ..trace

@@ -1,4 +1,4 @@
-//! One span, as OTLP wants it.
+//! One span, as OTLP has it.
 
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -9,32 +9,31 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use crate::message::{SpanId, Trace};
 
-/// Something that took its time.
+/// A finished step.
 pub(super) struct Span {
-    /// Its trace, with its own name as what follows from it is told.
+    /// Its trace, with its own span id.
     pub(super) trace: Trace,
-    /// What it follows from; `None` for the first of its trace.
+    /// `None` for the first of its trace.
     pub(super) parent: Option<Parent>,
     pub(super) kind: SpanKind,
     pub(super) name: &'static str,
     pub(super) begun: SystemTime,
     pub(super) ended: SystemTime,
-    /// What went wrong, in a word or a code.
+    /// The error, in a word or a code.
     pub(super) error: Option<Cow<'static, str>>,
     pub(super) attributes: Vec<KeyValue>,
 }
 
-/// What a span follows from.
+/// The span that caused another.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Parent {
-    /// A span of ours.
+    /// A span of the gateway.
     Own(SpanId),
-    /// One of somebody else.
+    /// A span of another program.
     Remote(SpanId),
 }
 
 impl Span {
-    /// As OTLP wants it.
     pub(super) fn into_data(mut self, scope: &InstrumentationScope) -> SpanData {
         let span_context = SpanContext::new(
             self.trace.id.get().into(),
