@@ -98,6 +98,45 @@ async fn bodies_credentials_and_tokens_are_never_printed() {
     }
 }
 
+/// Providers hand out URLs with a token in the query.
+#[tokio::test]
+async fn the_query_of_a_server_s_url_is_shown_nowhere() {
+    let (server, _received) = sip_server(&[]).await;
+    let servers = format!(
+        "[{{ url = \"wss://localhost:1/ws?token={QUERY}\", weight = 1 }}, \
+         \"{server}?token={QUERY}\"]"
+    );
+    let text = format!(
+        "[telemetry]\nlog_level = \"trace\"\n{}",
+        account("alice", &server, "").replace(&format!("[\"{server}\"]"), &servers)
+    );
+    let mut gateway = Running::start(&text).await;
+    gateway.line("wss://localhost:1/ws?***").await;
+    let agents = gateway.agents(registered(&["alice-1"])).await;
+    let shown = agents[0]["server"].as_str().unwrap();
+    assert!(
+        shown.starts_with("ws://") && shown.ends_with("?***"),
+        "{shown}"
+    );
+
+    let config = tokio::process::Command::new(env!("CARGO_BIN_EXE_sipost"))
+        .args(["config", "--config", "sipost.toml"])
+        .env_clear()
+        .current_dir(gateway.path(""))
+        .output();
+    let config = config.await.unwrap();
+    assert_eq!(config.status.code(), Some(0));
+    let config = String::from_utf8(config.stdout).unwrap();
+    assert!(config.contains("wss://localhost:1/ws?***"), "{config}");
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, Some(0));
+
+    for printed in [config, gateway.output()] {
+        let found = printed.lines().find(|line| line.contains(QUERY));
+        assert_eq!(found, None, "{QUERY} is printed");
+    }
+}
+
 #[tokio::test]
 async fn targets_are_printed_as_hashes_where_that_is_asked_for() {
     let (server, _received) = sip_server(&[]).await;
