@@ -19,8 +19,8 @@ pub(super) fn read(tls: &HttpTls) -> Result<Arc<ServerConfig>, CertificateError>
     api::server_config(&tls.certificate_file, &tls.key_file)
 }
 
-/// Reloads the certificate when its files differ from `known`, until `shown` is closed. Files that do
-/// not go together, as when only one of them was written yet, are tried again.
+/// Reloads the certificate when its files differ from `known`, until `shown` is closed. Files that
+/// do not go together, as when only one of them was written yet, are tried again.
 pub(super) async fn keep_fresh(
     files: watch::Receiver<HttpTls>,
     shown: watch::Sender<Arc<ServerConfig>>,

@@ -337,8 +337,8 @@ fn https(config: &Config, background: &mut JoinSet<()>) -> Result<Option<HttpSid
     Ok(Some(side))
 }
 
-/// How connections are treated: with the certificate, and no more of them than there are descriptors
-/// for.
+/// How connections are treated: with the certificate, and no more of them than there are
+/// descriptors for.
 fn server(live: &Live) -> api::Server {
     let mut server = live.config.http.server.clone();
     server.tls = live.tls.as_ref().map(|side| side.shown.subscribe());

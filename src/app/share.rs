@@ -51,8 +51,8 @@ impl Sharing {
         }
     }
 
-    /// Agrees with the other replicas on who runs which agents, starts and stops agents accordingly,
-    /// and sets the rates of the accounts at this replica.
+    /// Agrees with the other replicas on who runs which agents, starts and stops agents
+    /// accordingly, and sets the rates of the accounts at this replica.
     pub(super) async fn agree(
         &mut self,
         supervisor: &mut Supervisor,

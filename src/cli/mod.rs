@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand.
 //!
-//! Exit codes: 0 done; 1 the message failed, or the gateway ended with an error; 2 wrong usage, or no
-//! gateway was reached; 78 a wrong configuration (`EX_CONFIG` of sysexits); 130 interrupted.
+//! Exit codes: 0 done; 1 the message failed, or the gateway ended with an error; 2 wrong usage, or
+//! no gateway was reached; 78 a wrong configuration (`EX_CONFIG` of sysexits); 130 interrupted.
 
 mod backup;
 mod check;

@@ -61,8 +61,8 @@ async fn until_stopped(sources: Sources, loaded: Loaded) -> ExitCode {
     }
 }
 
-/// Turns a limit on the size of files into an error of the store, answered like a full disk. Without
-/// a handler its signal would end the process.
+/// Turns a limit on the size of files into an error of the store, answered like a full disk.
+/// Without a handler its signal would end the process.
 fn outlive_file_size_limit() {
     #[cfg(target_os = "linux")]
     {

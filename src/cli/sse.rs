@@ -1,5 +1,5 @@
-//! Parses `text/event-stream` (WHATWG HTML §9.2.6) as it arrives, in pieces of any size. No crate with
-//! several users bounds the length of an event.
+//! Parses `text/event-stream` (WHATWG HTML §9.2.6) as it arrives, in pieces of any size. No
+//! crate with several users bounds the length of an event.
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use rustls::sign::CertifiedKey;
 
 use super::section::Section;
 
-/// Certificates that are trusted beside those of the system.
+/// Certificates that are trusted in addition to those of the system.
 pub type Authorities = Arc<[CertificateDer<'static>]>;
 
 /// A file, and the certificates in it.

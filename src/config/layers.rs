@@ -1,4 +1,4 @@
-//! The layers of a configuration: what is compiled in, a file, the environment.
+//! The layers of a configuration: the defaults, a file, the environment.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,7 +14,7 @@ use super::{toml_file, variable};
 /// Every key with its default and its comment.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
-/// Where a configuration file is looked for when none is named.
+/// The files that are tried when none is named.
 const USUAL_PLACES: [&str; 2] = ["/etc/sipost/sipost.toml", "config/sipost.toml"];
 
 /// Where to read a configuration from.
@@ -39,12 +39,12 @@ pub(super) struct Merged {
     pub(super) tables: Map<String, Value>,
     /// Where each table of the file begins; the layering keeps the origins of values only.
     pub(super) places: Places,
-    /// What cannot be read at all, and was left out.
+    /// Files and variables that cannot be read.
     pub(super) mistakes: Vec<Mistake>,
 }
 
 impl Sources {
-    /// What a program started here reads: `file` or the usual places, and its environment.
+    /// The sources of this process: `file` or the usual places, and the environment.
     pub fn of_process(file: Option<PathBuf>) -> Self {
         Self {
             file,
@@ -55,7 +55,7 @@ impl Sources {
         }
     }
 
-    /// The file that is read.
+    /// The file to read.
     pub fn chosen_file(&self) -> Option<&Path> {
         let usual = || self.usual_places.iter().find(|place| place.exists());
         self.file.as_ref().or_else(usual).map(PathBuf::as_path)
@@ -85,7 +85,7 @@ impl Sources {
         merged
     }
 
-    /// The name and the text of the file that is read.
+    /// The name and the text of the file.
     fn read_file(&self, mistakes: &mut Vec<Mistake>) -> Option<(String, String)> {
         if let Some(text) = &self.text {
             return Some(("sipost.toml".to_owned(), text.clone()));
@@ -102,7 +102,7 @@ impl Sources {
     }
 }
 
-/// Values that already know where they came from.
+/// Values with their origins.
 #[derive(Clone, Debug)]
 struct Layer(Map<String, Value>);
 

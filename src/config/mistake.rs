@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, in words its author can act on.
+//! Mistakes in a configuration, in words that its author can act on.
 
 use std::fmt;
 
@@ -48,15 +48,15 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One thing that is wrong.
+/// One mistake.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mistake {
     /// The key's path, such as `account[0].servers[1].url`, or the file or variable that cannot be
     /// read at all.
     pub path: String,
-    /// What is wrong. Never quotes a secret.
+    /// The problem. Never quotes a secret.
     pub problem: String,
-    /// What is taken instead; empty when the problem says it.
+    /// The accepted values; empty when the problem says it.
     pub accepted: String,
     /// Where the value came from, or the table that lacks it; `None` when nothing was written.
     pub origin: Option<Origin>,
@@ -89,7 +89,7 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Everything that is wrong with a configuration. Never empty.
+/// Every mistake in a configuration. Never empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mistakes(pub Vec<Mistake>);
 

@@ -1,8 +1,8 @@
-//! The configuration: what is compiled in, under a file, under the environment.
+//! The configuration: defaults, overridden by a file, overridden by the environment.
 //!
-//! It is read into the settings of the rooms that it is for. Reading never stops at the first
-//! mistake: [`load`] gives a whole [`Config`] or every [`Mistake`] in it, with the key, what is
-//! taken instead and where the value came from. `config/default.toml` is the reference of every key.
+//! It is read into the settings of the rooms. Reading never stops at the first mistake: [`load`]
+//! returns a whole [`Config`] or every [`Mistake`], each with its key, the accepted values and the
+//! origin of the value. `config/default.toml` is the reference of every key.
 
 mod account;
 mod certificates;
@@ -48,7 +48,7 @@ use self::variable::Known;
 use crate::retention;
 use crate::telemetry;
 
-/// Everything that can be set, checked.
+/// Every setting, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// How clients are served.
@@ -71,10 +71,10 @@ pub struct Config {
     pub sandbox: Sandbox,
 }
 
-/// A configuration, and how it came about.
+/// A configuration and the origins of its values.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// What holds.
+    /// The effective configuration.
     pub config: Arc<Config>,
     /// Every key with its value and where it came from, in the order of the sections.
     pub settings: Vec<Setting>,
@@ -128,7 +128,7 @@ fn read(mut tables: ::config::Map<String, ::config::Value>, report: &Report) -> 
     config
 }
 
-/// Every setting there is, those of an account included: what variables may name.
+/// Every setting, those of an account included, for the names of variables.
 fn known_settings() -> Known {
     let defaults = Sources::default().merge(&Known::default());
     let report = Report::default();

@@ -1,4 +1,4 @@
-//! What is found while reading: mistakes, and what holds.
+//! Collects the mistakes and the settings while a configuration is read.
 
 use std::cell::RefCell;
 
@@ -8,7 +8,7 @@ use super::mistake::{Mistake, Origin, join};
 use super::toml_file::Places;
 use super::value;
 
-/// One key as it holds: what `sipost config` prints.
+/// One key with its effective value, for `sipost config`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Setting {
     /// The table, such as `sip` or `account[0]`.
@@ -17,11 +17,11 @@ pub struct Setting {
     pub key: String,
     /// The value as TOML, secrets masked; `None` when it is not set.
     pub value: Option<String>,
-    /// Where it came from.
+    /// The origin of the value.
     pub origin: Origin,
 }
 
-/// What was found while reading.
+/// The mistakes and the settings until now.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) mistakes: RefCell<Vec<Mistake>>,
@@ -31,8 +31,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Where the value at this path came from. A table that was laid over another one has lost its
-    /// origin, but not that of the values in it.
+    /// The origin of the value at this path. A table that was merged with another has lost its own,
+    /// but not those of its values.
     pub(super) fn origin(&self, path: &str, value: &Value) -> Origin {
         let own = value::origin_of(value);
         let is_merged = matches!(value.kind, ValueKind::Table(_)) && own == Origin::Default;
@@ -42,7 +42,7 @@ impl Report {
         }
     }
 
-    /// Where the table of this path begins in the file, if it does.
+    /// Where the table of this path begins in the file, if it is there.
     pub(super) fn place(&self, path: &str) -> Option<Origin> {
         let label = self.places.get(path)?;
         Some(Origin::of_label(Some(label)))
@@ -58,7 +58,7 @@ impl Report {
         });
     }
 
-    /// Notes a mistake that concerns a key which was read without one.
+    /// Notes a mistake of a key that was read without one.
     pub(super) fn wrong(&self, path: &str, problem: &str, accepted: &str) {
         let settings = self.settings.borrow();
         let setting = settings
@@ -69,7 +69,7 @@ impl Report {
     }
 }
 
-/// The strongest layer that something in this value came from.
+/// The strongest layer that a part of this value came from.
 fn strongest(value: &Value) -> Origin {
     match &value.kind {
         ValueKind::Table(values) => values.values().map(strongest).max(),
@@ -80,9 +80,9 @@ fn strongest(value: &Value) -> Origin {
     .max(value::origin_of(value))
 }
 
-/// The key that was probably meant.
+/// The known key that is most like a mistyped one.
 pub(super) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
-    // In short words one wrong letter, or two that changed places, are most of it.
+    // In short words one wrong letter, or two swapped ones, are a large part.
     let is_next = |other: &&&'k str| strsim::osa_distance(key, other) == 1;
     if let Some(next) = known.iter().find(is_next) {
         return Some(next);

@@ -1,4 +1,4 @@
-//! A text that must not be shown.
+//! A text that no formatter shows.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::sync::Arc;
 pub struct Secret(Arc<str>);
 
 impl Secret {
-    /// What stands where a secret would be shown.
+    /// Stands in place of a secret.
     pub const MASK: &'static str = "***";
 
-    /// Takes a text out of everyone's sight.
+    /// Wraps a text.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }

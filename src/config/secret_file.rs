@@ -14,7 +14,7 @@ const WRONG: &str = "does not hold what it should";
 struct Found {
     /// The key that was set.
     path: String,
-    /// The value of the key, or the text of the file.
+    /// The value of the key, or the text in the file.
     value: Value,
     is_file: bool,
 }

@@ -1,7 +1,7 @@
 //! A table of the configuration while it is read.
 //!
-//! Reading never stops at a mistake: it notes it and goes on with a value that fits the type, so
-//! that all mistakes are told at once. [`super::load`] throws such a configuration away.
+//! Reading never stops at a mistake: it notes it and goes on with a value of the type, so that all
+//! mistakes are reported at once. [`super::load`] drops such a configuration.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -25,15 +25,15 @@ const SECTIONS: [&str; 9] = [
     "sandbox",
 ];
 
-/// A table while it is read. What nobody asked for when it is finished is unknown.
+/// A table while it is read. Keys that are left when it is finished are unknown.
 #[derive(Debug)]
 pub(super) struct Section<'a> {
     name: String,
     values: Map<String, Value>,
     known: BTreeSet<String>,
-    /// The table itself is missing or no table: then its keys are not missed as well.
+    /// The table is missing or no table: its keys are not reported as missing.
     broken: bool,
-    /// Whether its keys are settings of their own; those of a table within a list are not.
+    /// Whether its keys are shown as settings; those of a table within a list are not.
     listed: bool,
     /// Where the table was written; `None` when it was not.
     origin: Option<Origin>,
@@ -70,7 +70,7 @@ impl<'a> Section<'a> {
         section
     }
 
-    /// What is left of the whole configuration when every section was taken out.
+    /// The rest of the configuration once every section was taken out.
     pub(super) fn of_rest(values: Map<String, Value>, report: &'a Report) -> Self {
         let whole = Value::new(None, ValueKind::Table(values));
         let mut section = Self::new("", Some(whole), report);
@@ -104,8 +104,8 @@ impl<'a> Section<'a> {
         Self::new(&join(&self.name, key), Some(value), self.report)
     }
 
-    /// Sets what is not set. Tables of a list have their defaults here: the compiled-in file has no
-    /// place for them.
+    /// Sets the defaults of keys that are not set, for tables of a list: the compiled-in file has
+    /// them as comments.
     pub(super) fn or<const N: usize>(mut self, defaults: [(&str, ValueKind); N]) -> Self {
         for (key, value) in defaults {
             if !self.has(key) {
@@ -115,12 +115,12 @@ impl<'a> Section<'a> {
         self
     }
 
-    /// Where this table stands, such as `account[0]`.
+    /// The path of this table, such as `account[0]`.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Notes what nobody asked for.
+    /// Notes unknown keys.
     pub(super) fn finish(self) {
         let known: Vec<&str> = self.known.iter().map(String::as_str).collect();
         let mut unknown: Vec<_> = self.values.iter().collect();
@@ -179,7 +179,7 @@ impl<'a> Section<'a> {
         read.unwrap_or_else(|| words[0].1)
     }
 
-    /// Yes or no; what is neither counts as no.
+    /// True or false.
     pub(super) fn flag(&mut self, key: &str) -> bool {
         let read = self.required(key, "true or false", value::flag);
         read.unwrap_or_default()
@@ -217,8 +217,8 @@ impl<'a> Section<'a> {
 
     /// A list of tables, each of which may be written as a text for its key `short`.
     ///
-    /// `None` when the key is not set or holds no list. In what is shown of it, the keys `secrets`
-    /// of each table are masked.
+    /// `None` when the key is not set or holds no list. The keys `secrets` of each table are masked
+    /// where the list is shown.
     pub(super) fn tables(
         &mut self,
         key: &str,

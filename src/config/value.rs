@@ -141,8 +141,8 @@ pub(super) const SIZE: &str = "a size in bytes such as 65536, or \"64KiB\", \"1M
 /// What a network may look like.
 pub(super) const NETWORK: &str = "a network such as \"10.0.0.0/8\", or an address";
 
-/// Reads `500ms`, `1.5s`, `30`. The parser of `jiff` takes what the documents do not promise (weeks,
-/// "ago", sums), and refuses what they do: a number alone, and a fraction of a day.
+/// Reads `500ms`, `1.5s`, `30`. The parser of `jiff` takes what the documents do not promise
+/// (weeks, "ago", sums), and refuses what they do: a number alone, and a fraction of a day.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text);
     let seconds_each = match unit {

@@ -33,7 +33,7 @@ impl Known {
 
     /// The variable that was meant by one that differs in underscores and case only.
     ///
-    /// Any other name that begins with ours may be somebody else's: Kubernetes sets
+    /// Any other name with our prefix may be of another program: Kubernetes sets
     /// `SIPOST_SERVICE_HOST` for a service of the name `sipost`.
     fn meant_by(&self, name: &str) -> Option<String> {
         let (form, indexes) = squeezed(name);
@@ -46,8 +46,8 @@ impl Known {
     }
 }
 
-/// A name without what people get wrong: in upper case, each row of underscores as one, each index
-/// as 0. The indexes come with it.
+/// A name in the form that mistyped ones share: in upper case, with single underscores, and 0 for
+/// each index; and the indexes.
 fn squeezed(name: &str) -> (String, Vec<String>) {
     let name = name.to_uppercase();
     let mut indexes = Vec::new();

@@ -1,4 +1,4 @@
-//! URLs of the configuration: what of them may be shown, and whether they lead to this machine.
+//! URLs of the configuration: how they are shown, and whether they lead to this machine.
 
 use url::{Host, Position, Url};
 
@@ -33,7 +33,7 @@ pub(super) fn masked_strictly(text: &str) -> String {
             let place = &url[Position::BeforeHost..Position::AfterPath];
             format!("{scheme}{user}{place}{query}{fragment}")
         }
-        // Where the secret of such a text begins and ends cannot be known.
+        // In such a text it is unknown where a secret begins and ends.
         Ok(_) | Err(_) => {
             let end = text.find(['?', '#']).unwrap_or(text.len());
             let shown = match text[..end].split_once("//") {
@@ -67,7 +67,7 @@ fn without_password(text: &str) -> String {
 }
 
 /// Whether this URL leads to this machine, whatever a name server says (RFC 6761 §6.3). A proxy
-/// could not reach it, and must not be told what is sent there.
+/// could not reach it, and must not see the requests.
 pub fn is_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => {

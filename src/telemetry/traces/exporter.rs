@@ -127,7 +127,7 @@ impl Exporter {
         }
     }
 
-    /// Fills a batch: waits for a span, and then [`DELAY`] for others. Empty when there are no more.
+    /// Fills a batch: waits for a span, and then [`DELAY`] for others. Empty at the end.
     async fn gather(&mut self, batch: &mut Vec<SpanData>, stop: &CancellationToken) {
         let mut due = None;
         while batch.len() < BATCH {

@@ -8,12 +8,12 @@
 //! ```
 //!
 //! A message that is tried again has a `queue` and a `SIP MESSAGE` for each attempt. The trace is
-//! stored with the message, and span ids are derived from its id ([`Step`]), so this module keeps no
-//! state: a span is written once, when it has ended. Writing never waits: while the queue is full,
+//! stored with the message, and span ids are derived from its id ([`Step`]), so this module keeps
+//! no state: a span is written once, when it has ended. Writing never waits: while the queue is full,
 //! spans are dropped, and counted.
 //!
-//! Bodies, credentials, headers and the paths of webhooks are in no span; targets are shown as in the
-//! log.
+//! Bodies, credentials, headers and the paths of webhooks are in no span; targets are shown as in
+//! the log.
 
 mod exporter;
 mod span;
@@ -53,8 +53,8 @@ struct Shared {
 }
 
 impl Traces {
-    /// The writer of spans, and the exporter, which must be run. `instance` names this gateway among
-    /// others.
+    /// The writer of spans, and the exporter, which must be run. `instance` names this gateway
+    /// among others.
     pub fn new(
         settings: &Otlp,
         tls: Arc<ClientConfig>,
