@@ -35,8 +35,8 @@ use crate::events::Feed;
 use crate::retention;
 use crate::shutdown::{Reloads, Shutdown};
 use crate::store::{Store, StoreError};
-use crate::telemetry::{Metrics, Watch};
-use crate::webhook::Webhooks;
+use crate::telemetry::{Metrics, TracesError, Watch};
+use crate::webhook::{ClientError, KeyError, RosterError, Webhooks};
 use agents::AgentFactory;
 use reload::{HttpSide, Live, Reader};
 use sandboxed::sandboxed;
@@ -44,8 +44,6 @@ use share::Sharing;
 pub use store::begin_epoch;
 use store::open_store;
 use supervisor::Supervisor;
-pub use traces::TracingError;
-pub use webhooks::WebhooksError;
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +54,7 @@ pub enum AppError {
     /// The port is taken, or not permitted.
     #[error("{0} cannot be listened on: {1}")]
     Listen(SocketAddr, std::io::Error),
-    /// TLS for agents cannot be set up.
+    /// TLS for connections to servers cannot be set up.
     #[error(transparent)]
     Tls(#[from] agent::TlsError),
     /// The certificate for clients cannot be shown.
@@ -64,18 +62,27 @@ pub enum AppError {
     Certificate(#[from] api::CertificateError),
     /// Spans cannot be exported.
     #[error(transparent)]
-    Tracing(#[from] TracingError),
+    Traces(#[from] TracesError),
     /// Webhooks cannot be posted to.
     #[error(transparent)]
-    Webhooks(#[from] WebhooksError),
+    WebhookClient(#[from] ClientError),
+    /// The key of the secrets of webhooks is malformed.
+    #[error("webhooks.encryption_key: {0}")]
+    WebhookKey(#[from] KeyError),
+    /// The stored webhooks cannot be used.
+    #[error(transparent)]
+    WebhookRoster(#[from] RosterError),
 }
 
 impl AppError {
     /// Whether only another configuration helps.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Tls(_) | Self::Certificate(_) | Self::Tracing(_) => true,
-            Self::Webhooks(error) => error.is_configuration(),
+            Self::Tls(_) | Self::Certificate(_) | Self::Traces(_) => true,
+            Self::WebhookClient(_) | Self::WebhookKey(_) => true,
+            // The encryption key is missing, or another one.
+            Self::WebhookRoster(RosterError::Secret(..)) => true,
+            Self::WebhookRoster(RosterError::Store(_)) => false,
             Self::Store(..) | Self::Listen(..) => false,
         }
     }

@@ -11,11 +11,9 @@ use tokio::sync::watch;
 
 use super::difference::Difference;
 use super::supervisor::{AgentChanges, Supervisor};
-use super::webhooks::WebhooksError;
-use super::{agents, certificates, webhooks};
-use crate::agent;
+use super::{AppError, agents, certificates, webhooks};
 use crate::agent::Accounts;
-use crate::api::{Access, CertificateError};
+use crate::api::Access;
 use crate::config;
 use crate::config::{Account, Config, Delivery, Http, HttpTls, Loaded, Sip, Sources, Webhooks};
 use crate::dispatch;
@@ -56,15 +54,9 @@ pub(super) enum ReloadError {
     /// The sandbox was not started.
     #[error("account: none is left, and the sandbox stands in only from the start")]
     NoAccount,
-    /// TLS for agents cannot be set up.
+    /// The gateway would not start with it.
     #[error(transparent)]
-    Tls(#[from] agent::TlsError),
-    /// The certificate for clients cannot be shown.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// Webhooks could not be posted.
-    #[error(transparent)]
-    Webhooks(#[from] WebhooksError),
+    App(#[from] AppError),
 }
 
 impl Live {
@@ -92,9 +84,10 @@ impl Live {
     /// Applies the settings that a reload changes, or none of them.
     pub(super) async fn follow(&mut self, new: &Config) -> Result<AgentChanges, ReloadError> {
         let next = self.next(new)?;
-        let tls = agents::tls(&next)?;
+        let tls = agents::tls(&next).map_err(AppError::from)?;
         let client = webhooks::client(&next)?;
-        let shown = next.http.tls.as_ref().map(certificates::read).transpose()?;
+        let shown = next.http.tls.as_ref().map(certificates::read).transpose();
+        let shown = shown.map_err(AppError::from)?;
 
         // Nothing fails from here on.
         Access::replace(&self.access, next.http.access.clone());

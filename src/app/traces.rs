@@ -5,22 +5,11 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::store;
+use super::{AppError, store};
 use crate::agent;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::telemetry::{Metrics, Traces, TracesError, Watch};
-
-/// Why spans cannot be exported.
-#[derive(Debug, thiserror::Error)]
-pub enum TracingError {
-    /// Certificates cannot be read.
-    #[error("telemetry.otlp_ca_file: {0}")]
-    Tls(#[from] agent::TlsError),
-    /// The exporter cannot be made.
-    #[error(transparent)]
-    Traces(#[from] TracesError),
-}
+use crate::telemetry::{Metrics, Traces, Watch};
 
 /// The observer of the rooms, and the task that exports spans until `stop`, if there is one.
 pub(super) fn watch(
@@ -28,7 +17,7 @@ pub(super) fn watch(
     metrics: &Metrics,
     clock: &Clock,
     stop: &CancellationToken,
-) -> Result<(Watch, Option<JoinHandle<()>>), TracingError> {
+) -> Result<(Watch, Option<JoinHandle<()>>), AppError> {
     let metrics = metrics.clone();
     let Some(otlp) = &config.telemetry.otlp else {
         let traces = None;

@@ -5,43 +5,13 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::AppError;
 use crate::agent;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::Store;
 use crate::webhook;
-use crate::webhook::{
-    Client, ClientError, Guard, KeyError, RosterError, SystemResolver, Vault, Webhooks,
-};
-
-/// Why webhooks cannot be posted to.
-#[derive(Debug, thiserror::Error)]
-pub enum WebhooksError {
-    /// Certificates cannot be read.
-    #[error("webhooks.ca_file: {0}")]
-    Tls(#[from] agent::TlsError),
-    /// The client cannot be made.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// The key is malformed.
-    #[error("webhooks.encryption_key: {0}")]
-    Key(#[from] KeyError),
-    /// The stored webhooks cannot be used.
-    #[error(transparent)]
-    Roster(#[from] RosterError),
-}
-
-impl WebhooksError {
-    /// Whether another configuration would help, and the same one never will.
-    pub(super) fn is_configuration(&self) -> bool {
-        match self {
-            Self::Tls(_) | Self::Client(_) | Self::Key(_) => true,
-            // The encryption key is missing, or another one.
-            Self::Roster(RosterError::Secret(..)) => true,
-            Self::Roster(RosterError::Store(_)) => false,
-        }
-    }
-}
+use crate::webhook::{Client, Guard, SystemResolver, Vault, Webhooks};
 
 /// Plans and posts while this replica leads, until `stop`.
 pub(super) async fn post(
@@ -71,7 +41,7 @@ pub(super) async fn post(
 }
 
 /// The client that posts, with the networks and the timeout of the configuration.
-pub(super) fn client(config: &Config) -> Result<Client, WebhooksError> {
+pub(super) fn client(config: &Config) -> Result<Client, AppError> {
     let webhooks = &config.webhooks;
     Ok(Client::new(
         Guard::new(webhooks.allowed_networks.clone()),
@@ -88,7 +58,7 @@ pub(super) async fn open(
     store: &Arc<dyn Store>,
     clock: &Clock,
     observer: impl webhook::Observer + 'static,
-) -> Result<(Webhooks, watch::Sender<Client>), WebhooksError> {
+) -> Result<(Webhooks, watch::Sender<Client>), AppError> {
     let webhooks = &config.webhooks;
     let posts = watch::Sender::new(client(config)?);
     let vault = match &webhooks.encryption_key {

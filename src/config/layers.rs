@@ -66,13 +66,20 @@ impl Sources {
         let mut merged = Merged::default();
         let mut builder = config::Config::builder();
         let mistakes = &mut merged.mistakes;
-        let defaults = toml_file::read(DEFAULTS, &|_| Origin::Default.label());
-        builder = builder.add_source(Layer::of(defaults, "the defaults", mistakes).0);
+        let default = |_| Origin::Default.label();
+        match toml_file::read("the defaults", DEFAULTS, &default) {
+            Ok(defaults) => builder = builder.add_source(Layer(defaults.values)),
+            Err(mistake) => mistakes.push(mistake),
+        }
         if let Some((name, text)) = self.read_file(mistakes) {
             let label = |line: usize| Origin::File(format!("{name}:{line}")).label();
-            let (layer, places) = Layer::of(toml_file::read(&text, &label), &name, mistakes);
-            builder = builder.add_source(layer);
-            merged.places = places;
+            match toml_file::read(&name, &text, &label) {
+                Ok(document) => {
+                    builder = builder.add_source(Layer(document.values));
+                    merged.places = document.places;
+                }
+                Err(mistake) => mistakes.push(mistake),
+            }
         }
         for (path, value) in variable::read(&self.variables, known, mistakes) {
             builder = builder.add_source(Layer(Map::from_iter([(path, value)])));
@@ -113,22 +120,5 @@ impl Source for Layer {
 
     fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
         Ok(self.0.clone())
-    }
-}
-
-impl Layer {
-    /// A document as a layer, and where its tables begin.
-    fn of(
-        read: Result<toml_file::Document, toml_file::NotToml>,
-        name: &str,
-        mistakes: &mut Vec<Mistake>,
-    ) -> (Self, Places) {
-        match read {
-            Ok(document) => (Self(document.values), document.places),
-            Err(error) => {
-                mistakes.push(error.in_file(name));
-                (Self(Map::new()), Places::new())
-            }
-        }
     }
 }

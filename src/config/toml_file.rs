@@ -19,39 +19,21 @@ pub(super) struct Document {
     pub(super) places: Places,
 }
 
-/// Why a text is not TOML. Nothing of the text is in it: a line that cannot be read may hold a
-/// password.
-#[derive(Debug)]
-pub(super) struct NotToml {
-    line: usize,
-    column: usize,
-    reason: String,
-}
-
-impl NotToml {
-    pub(super) fn in_file(self, name: &str) -> Mistake {
-        let Self {
-            line,
-            column,
-            reason,
-        } = self;
-        Mistake::whole(
-            &format!("{name}:{line}:{column}"),
-            format!("is not TOML: {reason}"),
-        )
-    }
-}
-
-/// Reads a document. `label` names a line, counted from 1.
+/// Reads a document. `name` is for mistakes; `label` names a line, counted from 1.
 ///
 /// Keys that hold an empty text are left out: they count as not set, and must not hide a weaker
 /// layer.
-pub(super) fn read(text: &str, label: &dyn Fn(usize) -> String) -> Result<Document, NotToml> {
+pub(super) fn read(
+    name: &str,
+    text: &str,
+    label: &dyn Fn(usize) -> String,
+) -> Result<Document, Mistake> {
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
-        not_toml(text, at, error.message())
+        not_toml(name, text, at, error.message())
     })?;
     let mut reader = Reader {
+        name,
         text,
         label,
         places: Places::new(),
@@ -66,12 +48,13 @@ pub(super) fn read(text: &str, label: &dyn Fn(usize) -> String) -> Result<Docume
 /// A value as TOML writes it in one line: `["a", "b"]`, `{ name = "a" }`.
 pub(super) fn inline(text: &str, label: &str) -> Option<Value> {
     let document = format!("value = {text}");
-    let mut values = read(&document, &|_| label.to_owned()).ok()?.values;
+    let mut values = read("", &document, &|_| label.to_owned()).ok()?.values;
     // A line break would let the text add keys of its own.
     (values.len() == 1).then(|| values.remove("value"))?
 }
 
 struct Reader<'a> {
+    name: &'a str,
     text: &'a str,
     label: &'a dyn Fn(usize) -> String,
     places: Places,
@@ -82,7 +65,7 @@ impl Reader<'_> {
         (self.label)(line_of(self.text, span.start))
     }
 
-    fn table(&mut self, path: &str, table: DeTable<'_>) -> Result<Map<String, Value>, NotToml> {
+    fn table(&mut self, path: &str, table: DeTable<'_>) -> Result<Map<String, Value>, Mistake> {
         let mut values = Map::new();
         for (key, value) in table {
             let is_empty = matches!(value.get_ref(), DeValue::String(text) if text.is_empty());
@@ -103,9 +86,9 @@ impl Reader<'_> {
         path: &str,
         value: Spanned<DeValue<'_>>,
         label: String,
-    ) -> Result<Value, NotToml> {
+    ) -> Result<Value, Mistake> {
         let span = value.span();
-        let too_large = || not_toml(self.text, span.start, "a number is too large");
+        let too_large = || not_toml(self.name, self.text, span.start, "a number is too large");
         Ok(match value.into_inner() {
             DeValue::String(text) => Value::new(Some(&label), text.into_owned()),
             DeValue::Boolean(truth) => Value::new(Some(&label), truth),
@@ -138,14 +121,16 @@ impl Reader<'_> {
     }
 }
 
-fn not_toml(text: &str, at: usize, reason: &str) -> NotToml {
+/// Why a text is not TOML. Nothing of the text is in it: a line that cannot be read may hold a
+/// password.
+fn not_toml(name: &str, text: &str, at: usize, reason: &str) -> Mistake {
     let before = text.get(..at).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-    NotToml {
-        line: line_of(text, at),
-        column: before[line_start..].chars().count() + 1,
-        reason: reason.to_owned(),
-    }
+    let column = before[line_start..].chars().count() + 1;
+    Mistake::whole(
+        &format!("{name}:{}:{column}", line_of(text, at)),
+        format!("is not TOML: {reason}"),
+    )
 }
 
 fn line_of(text: &str, at: usize) -> usize {
