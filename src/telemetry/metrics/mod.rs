@@ -1,14 +1,15 @@
 //! Metrics, counted where they arise and encoded on `GET /metrics`.
 //!
 //! Rooms report through observer traits of their own, which [`Watch`](super::Watch) implements. No
-//! label holds a message or a target, and every label value is
-//! from a closed set, so that no client and no peer can make a series of its own.
+//! label holds a message or a target, and every label value is from a closed set, so that no client
+//! and no peer can make a series of its own.
 
 mod classic;
 mod labels;
 mod process;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::text;
@@ -34,70 +35,98 @@ use labels::{
 
 /// Every metric of this process. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Metrics(Arc<Inner>);
+pub struct Metrics(Arc<Families>);
 
-#[derive(Debug)]
-struct Inner {
-    registry: Registry,
-    accepted: Counter,
+/// Makes [`Families`]: of each metric the field with its type, how it begins if not by default, the
+/// name, the help, and the unit if there is one.
+macro_rules! families {
+    ($($field:ident: $kind:ty $(= $new:expr)?, $name:literal, $help:literal $(, $unit:expr)?;)*) => {
+        #[derive(Debug)]
+        struct Families {
+            registry: Registry,
+            $($field: $kind,)*
+        }
+
+        impl Families {
+            fn new() -> Self {
+                let mut registry = Registry::default();
+                $(
+                    let $field: $kind = families!(@new $($new)?);
+                    families!(@register registry, $field, $name, $help $(, $unit)?);
+                )*
+                Self { registry, $($field,)* }
+            }
+        }
+    };
+    (@new) => { Default::default() };
+    (@new $new:expr) => { $new };
+    (@register $registry:ident, $metric:ident, $name:literal, $help:literal) => {
+        $registry.register($name, $help, $metric.clone())
+    };
+    (@register $registry:ident, $metric:ident, $name:literal, $help:literal, $unit:expr) => {
+        $registry.register_with_unit($name, $help, $unit, $metric.clone())
+    };
+}
+
+families! {
+    accepted: Counter, "sipost_messages_accepted", "Messages accepted";
     finished: Family<Finished, Counter>,
-    message_seconds: Histogram,
+        "sipost_messages_finished", "Messages that ended, by result and cause";
+    scheduled: Gauge, "sipost_messages_scheduled", "Messages whose sendAt is in the future";
+    queued: Gauge,
+        "sipost_messages_queued",
+        "Messages that wait for their lane, an agent or their next attempt";
+    sending: Gauge, "sipost_messages_sending", "Messages with an attempt under way";
+    oldest_queued: Gauge<f64, AtomicU64>,
+        "sipost_message_oldest_queued", "Age of the oldest queued message", Unit::Seconds;
+    message_seconds: Histogram = Histogram::new(MESSAGE_BUCKETS),
+        "sipost_message", "From the acceptance of a message to its end", Unit::Seconds;
     responses: Family<Code, Counter>,
-    unanswered: Counter,
-    transaction_seconds: Histogram,
+        "sipost_sip_responses", "Final responses to MESSAGE requests, by code";
+    unanswered: Counter, "sipost_sip_unanswered", "Attempts that ended without a final response";
+    transaction_seconds: Histogram = Histogram::new(TRANSACTION_BUCKETS),
+        "sipost_sip_transaction",
+        "From handing a request to its agent to the end of the attempt",
+        Unit::Seconds;
+    agents: Family<State, Gauge>, "sipost_agents", "Agents, by state";
     reconnects: Counter,
-    webhook_attempts: Family<OutcomeLabel, Counter>,
-    webhook_pending: Gauge,
-    commit_seconds: Histogram,
-    batch_size: Histogram,
-    commits_failed: Counter,
+        "sipost_reconnects", "Times that an agent had to open its connection again";
+    streams: Gauge, "sipost_sse_connections", "Event streams that are open";
     requests: Family<Request, Counter>,
-    request_seconds: Family<Route, Histogram, fn() -> Histogram>,
+        "sipost_http_requests", "HTTP requests that were answered, by route, method and status";
+    request_seconds: Family<Route, Histogram, fn() -> Histogram>
+            = Family::new_with_constructor(|| Histogram::new(REQUEST_BUCKETS)),
+        "sipost_http_request",
+        "From the head of a request to the head of its answer, by route and method",
+        Unit::Seconds;
+    webhook_attempts: Family<OutcomeLabel, Counter>,
+        "sipost_webhook_attempts", "Posts to webhooks, by outcome: 2xx, another status, no answer";
+    webhook_pending: Gauge,
+        "sipost_webhook_pending",
+        "Deliveries to webhooks that have not ended, counted every ten seconds";
+    commit_seconds: Histogram = Histogram::new(COMMIT_BUCKETS),
+        "sipost_store_commit", "Duration of a commit, with its sync", Unit::Seconds;
+    batch_size: Histogram = Histogram::new(BATCH_BUCKETS),
+        "sipost_store_batch_size", "Rows in a commit";
+    commits_failed: Counter,
+        "sipost_store_commits_failed", "Commits that failed; their rows are kept and tried again";
     spans: Family<OutcomeLabel, Counter>,
-    spans_dropped: Counter,
-    current: Current,
+        "sipost_spans",
+        "Spans of messages, by outcome: taken by the collector, not taken, dropped";
 }
 
-/// Values that are read when the metrics are requested.
-#[derive(Debug, Default)]
-struct Current {
-    scheduled: Gauge,
-    queued: Gauge,
-    sending: Gauge,
-    oldest_queued: Gauge<f64, std::sync::atomic::AtomicU64>,
-    agents: Family<State, Gauge>,
-    streams: Gauge,
-}
+const DROPPED: OutcomeLabel = OutcomeLabel { outcome: "dropped" };
 
 impl Metrics {
     /// Everything at zero.
     pub fn new() -> Self {
-        let mut inner = Inner {
-            registry: Registry::default(),
-            accepted: Counter::default(),
-            finished: Family::default(),
-            message_seconds: Histogram::new(MESSAGE_BUCKETS),
-            responses: Family::default(),
-            unanswered: Counter::default(),
-            transaction_seconds: Histogram::new(TRANSACTION_BUCKETS),
-            reconnects: Counter::default(),
-            webhook_attempts: Family::default(),
-            webhook_pending: Gauge::default(),
-            commit_seconds: Histogram::new(COMMIT_BUCKETS),
-            batch_size: Histogram::new(BATCH_BUCKETS),
-            commits_failed: Counter::default(),
-            requests: Family::default(),
-            request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_BUCKETS)),
-            spans: Family::default(),
-            spans_dropped: Counter::default(),
-            current: Current::default(),
-        };
-        inner.create_known_series();
-        inner.register_messages();
-        inner.register_sip();
-        inner.register_http();
-        inner.register_rest();
-        Self(Arc::new(inner))
+        let mut families = Families::new();
+        families.create_known_series();
+        let registry = &mut families.registry;
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("sipost_build", "The version of this program", version);
+        registry.register_collector(Box::new(process::Process));
+        Self(Arc::new(families))
     }
 
     /// A post of spans ended; whether the collector took them.
@@ -111,12 +140,12 @@ impl Metrics {
 
     /// The queue of spans was full.
     pub(super) fn span_dropped(&self) {
-        self.0.spans_dropped.inc();
+        self.0.spans.get_or_create(&DROPPED).inc();
     }
 
     /// How many spans were dropped until now.
     pub(super) fn spans_dropped(&self) -> u64 {
-        self.0.spans_dropped.get()
+        self.0.spans.get_or_create(&DROPPED).get()
     }
 
     pub(super) fn accepted(&self, messages: usize) {
@@ -186,7 +215,7 @@ impl Metrics {
     }
 
     pub(super) fn report(&self, readings: Readings, format: MetricsFormat) -> String {
-        self.0.current.set(&readings);
+        self.0.set(&readings);
         let mut page = String::with_capacity(16 * 1024);
         // Writing to a String cannot fail, and no metric here refuses to be encoded.
         let _ = text::encode(&mut page, &self.0.registry);
@@ -203,129 +232,32 @@ impl Default for Metrics {
     }
 }
 
-impl Inner {
+impl Families {
     /// Series that exist from the start, at zero: `rate()` needs a first value.
-    fn create_known_series(&mut self) {
+    fn create_known_series(&self) {
         drop(self.finished.get_or_create(&SUCCEEDED));
         for cause in Cause::ALL {
             drop(self.finished.get_or_create(&failed(cause)));
         }
         for outcome in ["delivered", "rejected", "unanswered"] {
-            drop(
-                self.webhook_attempts
-                    .get_or_create(&OutcomeLabel { outcome }),
-            );
+            let label = OutcomeLabel { outcome };
+            drop(self.webhook_attempts.get_or_create(&label));
         }
         for outcome in ["exported", "failed"] {
             drop(self.spans.get_or_create(&OutcomeLabel { outcome }));
         }
-        // The dropped ones are read back by the exporter: one counter, shown in the family.
-        self.spans_dropped = self
-            .spans
-            .get_or_create_owned(&OutcomeLabel { outcome: "dropped" });
+        drop(self.spans.get_or_create(&DROPPED));
     }
 
-    fn register_messages(&mut self) {
-        let registry = &mut self.registry;
-        let current = &self.current;
-        let help = "Messages accepted";
-        registry.register("sipost_messages_accepted", help, self.accepted.clone());
-        let help = "Messages that ended, by result and cause";
-        registry.register("sipost_messages_finished", help, self.finished.clone());
-        let help = "Messages whose sendAt is in the future";
-        registry.register("sipost_messages_scheduled", help, current.scheduled.clone());
-        let help = "Messages that wait for their lane, an agent or their next attempt";
-        registry.register("sipost_messages_queued", help, current.queued.clone());
-        let help = "Messages with an attempt under way";
-        registry.register("sipost_messages_sending", help, current.sending.clone());
-        registry.register_with_unit(
-            "sipost_message_oldest_queued",
-            "Age of the oldest queued message",
-            Unit::Seconds,
-            current.oldest_queued.clone(),
-        );
-        registry.register_with_unit(
-            "sipost_message",
-            "From the acceptance of a message to its end",
-            Unit::Seconds,
-            self.message_seconds.clone(),
-        );
-    }
-
-    fn register_sip(&mut self) {
-        let registry = &mut self.registry;
-        let help = "Final responses to MESSAGE requests, by code";
-        registry.register("sipost_sip_responses", help, self.responses.clone());
-        let help = "Attempts that ended without a final response";
-        registry.register("sipost_sip_unanswered", help, self.unanswered.clone());
-        registry.register_with_unit(
-            "sipost_sip_transaction",
-            "From handing a request to its agent to the end of the attempt",
-            Unit::Seconds,
-            self.transaction_seconds.clone(),
-        );
-        let help = "Agents, by state";
-        registry.register("sipost_agents", help, self.current.agents.clone());
-        let help = "Times that an agent had to open its connection again";
-        registry.register("sipost_reconnects", help, self.reconnects.clone());
-    }
-
-    fn register_http(&mut self) {
-        let registry = &mut self.registry;
-        let help = "Event streams that are open";
-        registry.register("sipost_sse_connections", help, self.current.streams.clone());
-        let help = "HTTP requests that were answered, by route, method and status";
-        registry.register("sipost_http_requests", help, self.requests.clone());
-        registry.register_with_unit(
-            "sipost_http_request",
-            "From the head of a request to the head of its answer, by route and method",
-            Unit::Seconds,
-            self.request_seconds.clone(),
-        );
-        let help = "Posts to webhooks, by outcome: 2xx, another status, no answer";
-        registry.register(
-            "sipost_webhook_attempts",
-            help,
-            self.webhook_attempts.clone(),
-        );
-        let help = "Deliveries to webhooks that have not ended, counted every ten seconds";
-        registry.register("sipost_webhook_pending", help, self.webhook_pending.clone());
-    }
-
-    fn register_rest(&mut self) {
-        let registry = &mut self.registry;
-        registry.register_with_unit(
-            "sipost_store_commit",
-            "Duration of a commit, with its sync",
-            Unit::Seconds,
-            self.commit_seconds.clone(),
-        );
-        let help = "Rows in a commit";
-        registry.register("sipost_store_batch_size", help, self.batch_size.clone());
-        let help = "Commits that failed; their rows are kept and tried again";
-        registry.register(
-            "sipost_store_commits_failed",
-            help,
-            self.commits_failed.clone(),
-        );
-        let help = "Spans of messages, by outcome: taken by the collector, not taken, dropped";
-        registry.register("sipost_spans", help, self.spans.clone());
-        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("sipost_build", "The version of this program", version);
-        registry.register_collector(Box::new(process::Process));
-    }
-}
-
-impl Current {
+    /// Sets the gauges that are read when the metrics are requested.
     fn set(&self, readings: &Readings) {
         if let Some(standing) = readings.standing {
-            let age = standing
-                .oldest
-                .map(|since| readings.now.since(since).as_secs_f64());
+            let age = standing.oldest.map(|since| readings.now.since(since));
             set(&self.scheduled, standing.scheduled);
             set(&self.queued, standing.queued);
             set(&self.sending, standing.sending);
-            self.oldest_queued.set(age.unwrap_or(0.0));
+            self.oldest_queued
+                .set(age.unwrap_or_default().as_secs_f64());
         }
         for state in AgentState::ALL {
             let in_state = readings.agents.iter().filter(|other| **other == state);
