@@ -39,34 +39,20 @@ pub(super) struct Connection {
 
 /// Why a request failed, in one sentence.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
-    /// Nothing answers there.
-    #[error(
-        "nothing answers at {url}: {reason}; is `sipost serve` running there? (--url or SIPOST_URL says where to look)"
-    )]
-    Unreachable {
-        /// The address.
-        url: String,
-        /// The error of the system.
-        reason: String,
-    },
-    /// The gateway refused it.
-    #[error("{0}")]
-    Refused(String),
-    /// The gateway cannot at the moment.
-    #[error("{0}")]
-    Unavailable(String),
-    /// Another server answers.
-    #[error("what answers at {url} is not sipost: {reason}")]
-    Foreign {
-        /// The address.
-        url: String,
-        /// Its answer.
-        reason: String,
-    },
-    /// This machine cannot make such a connection.
-    #[error("{0}")]
-    Here(String),
+#[error("{sentence}")]
+pub(super) struct Trouble {
+    sentence: String,
+    /// Whether trying again later may help.
+    pub(super) may_pass: bool,
+}
+
+impl Trouble {
+    pub(super) fn lasting(sentence: impl ToString) -> Self {
+        Self {
+            sentence: sentence.to_string(),
+            may_pass: false,
+        }
+    }
 }
 
 /// RFC 9457, as far as it is printed.
@@ -114,9 +100,7 @@ impl Client {
         if is_this_machine(&base) {
             builder = builder.no_proxy();
         }
-        let http = builder
-            .build()
-            .map_err(|error| Trouble::Here(error.to_string()))?;
+        let http = builder.build().map_err(|error| Trouble::lasting(error))?;
         Ok(Self {
             http,
             base,
@@ -184,9 +168,14 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        let response = request.send().await.map_err(|error| Trouble::Unreachable {
-            url: shown(&self.base),
-            reason: reason(&error),
+        let response = request.send().await.map_err(|error| Trouble {
+            sentence: format!(
+                "nothing answers at {}: {}; is `sipost serve` running there? (--url or SIPOST_URL \
+                 says where to look)",
+                shown(&self.base),
+                reason(&error)
+            ),
+            may_pass: true,
         })?;
         match response.status() {
             status if status.is_success() => Ok(response),
@@ -200,16 +189,21 @@ impl Client {
             return self.foreign(&format!("it answers {status}"));
         };
         let sentence = sentence(&problem, status);
-        match status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            true => Trouble::Unavailable(sentence),
-            false => Trouble::Refused(sentence),
+        Trouble {
+            sentence,
+            may_pass: status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
+    /// Another server answers; a proxy may, while the gateway restarts.
     fn foreign(&self, reason: &str) -> Trouble {
-        Trouble::Foreign {
-            url: shown(&self.base),
-            reason: printable(reason),
+        let reason = printable(reason);
+        Trouble {
+            sentence: format!(
+                "what answers at {} is not sipost: {reason}",
+                shown(&self.base)
+            ),
+            may_pass: true,
         }
     }
 }
@@ -293,13 +287,13 @@ fn tls(needed: bool) -> Result<rustls::ClientConfig, Trouble> {
         let (added, _) = roots.add_parsable_certificates(found.certs);
         if added == 0 {
             let sentence = "this machine has no root certificates to check the gateway's with";
-            return Err(Trouble::Here(sentence.to_owned()));
+            return Err(Trouble::lasting(sentence));
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Trouble::Here(error.to_string()))?;
+        .map_err(|error| Trouble::lasting(error))?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 

@@ -75,7 +75,7 @@ impl Follower {
                 match self.connect().await {
                     Ok(true) => continue,
                     Ok(false) => return Ok(Step::Over),
-                    Err(trouble) if self.begun && trouble.may_pass() => {
+                    Err(trouble) if self.begun && trouble.may_pass => {
                         return Ok(self.wait(trouble.to_string()));
                     }
                     Err(trouble) => return Err(trouble),
@@ -87,7 +87,7 @@ impl Follower {
                         self.failures = 0;
                         self.arrived.extend(events);
                     }
-                    Err(error) => return Err(Trouble::Refused(error.to_string())),
+                    Err(error) => return Err(Trouble::lasting(error)),
                 },
                 Ok(None) => return Ok(self.wait("the gateway ended the stream".to_owned())),
                 Err(_) => return Ok(self.wait("the connection was lost".to_owned())),
@@ -114,17 +114,5 @@ impl Follower {
         let doubled = first.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         Step::Waiting(doubled.min(longest).mul_f64(jitter), reason)
-    }
-}
-
-impl Trouble {
-    /// Whether trying again later may help.
-    fn may_pass(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } | Self::Unavailable(_) => true,
-            // While the gateway restarts, a proxy may answer in its place.
-            Self::Foreign { .. } => true,
-            Self::Refused(_) | Self::Here(_) => false,
-        }
     }
 }
