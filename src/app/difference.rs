@@ -63,9 +63,10 @@ impl Difference {
         if name == "http.tokens" || name.starts_with("account") {
             return;
         }
-        let list = match LIVE.contains(&name) {
-            true => &mut self.live,
-            false => &mut self.fixed,
+        let list = if LIVE.contains(&name) {
+            &mut self.live
+        } else {
+            &mut self.fixed
         };
         if !list.iter().any(|known| known == name) {
             list.push(name.to_owned());

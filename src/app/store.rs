@@ -77,8 +77,9 @@ pub(super) fn replica(config: &Config) -> String {
     let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let name = config.store.replica.clone().or_else(host);
     let name = name.as_deref().map(str::trim).unwrap_or_default();
-    match name.is_empty() {
-        true => format!("sipost-{}", std::process::id()),
-        false => name.to_owned(),
+    if name.is_empty() {
+        format!("sipost-{}", std::process::id())
+    } else {
+        name.to_owned()
     }
 }

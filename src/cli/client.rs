@@ -150,9 +150,10 @@ impl Client {
         }
         let kind = response.headers().get(header::CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        match kind.starts_with("text/event-stream") {
-            true => Ok(Some(response)),
-            false => Err(self.foreign(&format!("it sends {kind:?} and no event stream"))),
+        if kind.starts_with("text/event-stream") {
+            Ok(Some(response))
+        } else {
+            Err(self.foreign(&format!("it sends {kind:?} and no event stream")))
         }
     }
 
@@ -232,9 +233,10 @@ fn sentence(problem: &Problem, status: StatusCode) -> String {
         .iter()
         .map(|error| format!("{}: {}", error.pointer, error.detail))
         .collect();
-    let title = match problem.title.is_empty() {
-        true => status.to_string(),
-        false => problem.title.clone(),
+    let title = if problem.title.is_empty() {
+        status.to_string()
+    } else {
+        problem.title.clone()
     };
     let text = match (violations.is_empty(), &problem.detail) {
         (false, _) => format!("{title}: {}", violations.join("; ")),
@@ -264,18 +266,20 @@ pub(super) fn innermost(error: &reqwest::Error) -> String {
 
 /// `http://host:port`; without a scheme, plain HTTP is meant.
 fn parse_url(text: &str) -> Result<Url, String> {
-    let whole = match text.contains("://") {
-        true => text.to_owned(),
-        false => format!("http://{text}"),
+    let whole = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
     };
     let url = Url::parse(&whole).map_err(|error| error.to_string())?;
     let fits = matches!(url.scheme(), "http" | "https")
         && url.has_host()
         && url.query().is_none()
         && url.fragment().is_none();
-    match fits {
-        true => Ok(url),
-        false => Err("an http or https URL, such as http://127.0.0.1:8080".to_owned()),
+    if fits {
+        Ok(url)
+    } else {
+        Err("an http or https URL, such as http://127.0.0.1:8080".to_owned())
     }
 }
 

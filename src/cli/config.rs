@@ -20,9 +20,10 @@ pub(super) struct Config {
 }
 
 pub(super) fn run(arguments: &Config, sources: &Sources) -> Result<ExitCode, Failure> {
-    let text = match arguments.defaults {
-        true => config::DEFAULTS.to_owned(),
-        false => write(&config::load(sources)?.settings),
+    let text = if arguments.defaults {
+        config::DEFAULTS.to_owned()
+    } else {
+        write(&config::load(sources)?.settings)
     };
     Output::new().line(text.trim_end())?;
     Ok(ExitCode::SUCCESS)

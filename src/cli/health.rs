@@ -61,9 +61,10 @@ async fn ask(http: &Http, path: &str) -> Result<(), String> {
     let status = response
         .map_err(|error| format!("nothing answers at {url}: {}", client::innermost(&error)))?
         .status();
-    match status.is_success() {
-        true => Ok(()),
-        false => Err(format!("{url} answers {status}")),
+    if status.is_success() {
+        Ok(())
+    } else {
+        Err(format!("{url} answers {status}"))
     }
 }
 

@@ -250,9 +250,10 @@ impl Lines {
             return String::new();
         };
         let day = self.zone.to_datetime(time).date();
-        match std::mem::replace(&mut self.day, day) == day {
-            true => String::new(),
-            false => format!("{DIM}── {day} ──{DIM:#}\n"),
+        if std::mem::replace(&mut self.day, day) == day {
+            String::new()
+        } else {
+            format!("{DIM}── {day} ──{DIM:#}\n")
         }
     }
 
@@ -306,9 +307,12 @@ fn column(text: &str, width: usize) -> String {
 
 /// Without what would move the cursor, change colours or end the line.
 pub(super) fn printable(text: &str) -> String {
-    let visible = |c: char| match c.is_control() {
-        true => char::REPLACEMENT_CHARACTER,
-        false => c,
+    let visible = |c: char| {
+        if c.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
     };
     text.chars().map(visible).collect()
 }

@@ -119,9 +119,10 @@ async fn follow(
         let Ok(seen) = serde_json::from_str::<EventLine>(&event.data) else {
             continue;
         };
-        match send.json {
-            true => output.line(&event.data)?,
-            false => output.line(&lines.event(&seen))?,
+        if send.json {
+            output.line(&event.data)?
+        } else {
+            output.line(&lines.event(&seen))?
         }
         match seen.end() {
             Some(true) => return Ok(ExitCode::SUCCESS),

@@ -53,9 +53,10 @@ async fn until_stopped(sources: Sources, loaded: Loaded) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "failed to start the gateway");
-            match error.is_configuration() {
-                true => ExitCode::from(super::WRONG_CONFIGURATION),
-                false => ExitCode::FAILURE,
+            if error.is_configuration() {
+                ExitCode::from(super::WRONG_CONFIGURATION)
+            } else {
+                ExitCode::FAILURE
             }
         }
     }

@@ -104,9 +104,10 @@ impl SseParser {
         let mut data = std::mem::take(&mut self.data);
         // The line feed after the last line is not part of the data; no line at all is no event.
         data.pop()?;
-        let name = match name.is_empty() {
-            true => "message".to_owned(),
-            false => name,
+        let name = if name.is_empty() {
+            "message".to_owned()
+        } else {
+            name
         };
         Some(ServerSentEvent { name, data })
     }

@@ -76,9 +76,10 @@ async fn follow(tail: &Tail) -> Result<ExitCode, Failure> {
     loop {
         match follower.next().await? {
             Step::Event(event) => {
-                let shown = match tail.json {
-                    true => object(&event),
-                    false => line(&event, &mut lines),
+                let shown = if tail.json {
+                    object(&event)
+                } else {
+                    line(&event, &mut lines)
                 };
                 if let Some(shown) = shown {
                     output.line(&shown)?;

@@ -36,9 +36,10 @@ impl Report {
     pub(super) fn origin(&self, path: &str, value: &Value) -> Origin {
         let own = value::origin_of(value);
         let is_merged = matches!(value.kind, ValueKind::Table(_)) && own == Origin::Default;
-        match is_merged {
-            true => self.place(path).unwrap_or_else(|| strongest(value)),
-            false => own,
+        if is_merged {
+            self.place(path).unwrap_or_else(|| strongest(value))
+        } else {
+            own
         }
     }
 

@@ -305,9 +305,10 @@ impl<'a> Section<'a> {
         let Some(items) = value::list_of(&value) else {
             let accepted = "a list, such as [\"a\", \"b\"]";
             let from = Some(value::origin_of(&value));
-            match secrets.is_empty() {
-                false => self.note(&path, "is no list", accepted, from),
-                true => self.refuse(&path, &value, accepted),
+            if secrets.is_empty() {
+                self.refuse(&path, &value, accepted)
+            } else {
+                self.note(&path, "is no list", accepted, from)
             }
             return None;
         };

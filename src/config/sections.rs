@@ -149,9 +149,10 @@ pub(super) fn telemetry(mut section: Section<'_>) -> telemetry::Settings {
     let telemetry = telemetry::Settings {
         log_format: section.word("log_format", &formats),
         log_level: level.unwrap_or_default(),
-        targets: match section.word("targets", &[("hashed", true), ("plain", false)]) {
-            true => Targets::Hashed(rand::random()),
-            false => Targets::Plain,
+        targets: if section.word("targets", &[("hashed", true), ("plain", false)]) {
+            Targets::Hashed(rand::random())
+        } else {
+            Targets::Plain
         },
         otlp,
     };

@@ -85,9 +85,10 @@ fn every_key_stands_in_the_compiled_in_file_with_its_default() {
         let set = setting.origin == Origin::Default
             && setting.value.is_some()
             && !setting.section.starts_with("account");
-        let stands = match set {
-            true => DEFAULTS.contains(&line("")),
-            false => DEFAULTS.contains(&line("# ")),
+        let stands = if set {
+            DEFAULTS.contains(&line(""))
+        } else {
+            DEFAULTS.contains(&line("# "))
         };
         assert!(stands, "{setting:?}");
         if let (Some(value), true) = (&setting.value, setting.section.starts_with("account"))

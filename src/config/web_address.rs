@@ -18,9 +18,12 @@ pub(super) fn masked_strictly(text: &str) -> String {
     let mask = Secret::MASK;
     match Url::parse(text) {
         Ok(url) if url.has_authority() => {
-            let shown = |has: bool, before: &str, after: &str| match has {
-                true => format!("{before}{mask}{after}"),
-                false => String::new(),
+            let shown = |has: bool, before: &str, after: &str| {
+                if has {
+                    format!("{before}{mask}{after}")
+                } else {
+                    String::new()
+                }
             };
             let has_user = !url.username().is_empty() || url.password().is_some();
             let user = shown(has_user, "", "@");

@@ -93,9 +93,10 @@ impl EventText {
         let is_plain = !value.is_empty()
             && !value.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
         // Writing to memory cannot fail.
-        let _ = match is_plain {
-            true => write!(self.details, "{name}={value}"),
-            false => write!(self.details, "{name}={value:?}"),
+        let _ = if is_plain {
+            write!(self.details, "{name}={value}")
+        } else {
+            write!(self.details, "{name}={value:?}")
         };
     }
 }

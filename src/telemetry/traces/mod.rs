@@ -164,9 +164,10 @@ impl Traces {
         let message = event.message_id;
         // Of the acceptance only the millisecond is known. Its end is used, so that no span begins
         // before its parent.
-        let begun = match since > message.made_at() {
-            true => exact(since),
-            false => exact(since) + Duration::from_millis(1),
+        let begun = if since > message.made_at() {
+            exact(since)
+        } else {
+            exact(since) + Duration::from_millis(1)
         };
         let target = self.0.targets.show(&event.uri).to_string();
         let mut attributes = of_message(message, attempt);
@@ -216,9 +217,10 @@ impl Traces {
 
     /// The trace in the `traceparent` of a post: under the span of the post.
     pub(super) fn posting(&self, part_of: &PartOf) -> Trace {
-        match part_of.trace.is_sampled {
-            true => part_of.trace.under(new_span()),
-            false => part_of.trace,
+        if part_of.trace.is_sampled {
+            part_of.trace.under(new_span())
+        } else {
+            part_of.trace
         }
     }
 
