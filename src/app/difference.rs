@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::supervisor::AgentChanges;
 use crate::api::Token;
-use crate::config::{Config, Http, Loaded, Setting};
+use crate::config::{Config, HttpSettings, Loaded, Setting};
 
 /// The names of settings and tokens that differ. Never a value.
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -93,9 +93,9 @@ impl Difference {
         }
     }
 
-    fn name_tokens(&mut self, old: &Http, new: &Http) {
+    fn name_tokens(&mut self, old: &HttpSettings, new: &HttpSettings) {
         let is_same = |a: &Token, b: &Token| {
-            let secrets = |http: &Http| http.token_secrets.get(&*a.name).cloned();
+            let secrets = |http: &HttpSettings| http.token_secrets.get(&*a.name).cloned();
             a == b && secrets(old) == secrets(new)
         };
         let (before, after) = (tokens(old), tokens(new));
@@ -140,7 +140,7 @@ fn settings(loaded: &Loaded) -> BTreeMap<String, &Option<String>> {
     settings.collect()
 }
 
-fn tokens(http: &Http) -> &[Token] {
+fn tokens(http: &HttpSettings) -> &[Token] {
     http.access.tokens.as_deref().unwrap_or_default()
 }
 

@@ -38,7 +38,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, TracesError, Watch};
 use crate::webhook::{ClientError, KeyError, RosterError, Webhooks};
 use agents::AgentFactory;
-use reload::{HttpSide, Live, Reader};
+use reload::{ConfigReader, HttpSide, Live};
 use sandboxed::sandboxed;
 use share::Sharing;
 pub use store::begin_epoch;
@@ -137,7 +137,7 @@ pub async fn run(
 ) -> Result<(), AppError> {
     descriptors::raise();
     let mut gateway = Gateway::start(&loaded.config, Clock::system()).await?;
-    let mut reader = Reader::new(sources, loaded);
+    let mut reader = ConfigReader::new(sources, loaded);
     let scheme = gateway.live.tls.as_ref().map_or("http", |_| "https");
     tracing::info!("taking messages at {scheme}://{}", gateway.address);
     loop {

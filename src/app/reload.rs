@@ -15,7 +15,10 @@ use super::{AppError, agents, certificates, webhooks};
 use crate::agent::Accounts;
 use crate::api::Access;
 use crate::config;
-use crate::config::{Account, Config, Delivery, Http, HttpTls, Loaded, Sip, Sources, Webhooks};
+use crate::config::{
+    Account, Config, DeliverySettings, HttpSettings, HttpTls, Loaded, SipSettings, Sources,
+    WebhookSettings,
+};
 use crate::dispatch;
 use crate::message::Limits;
 use crate::webhook;
@@ -122,7 +125,7 @@ impl Live {
         access.hosts.any_address = old.http.access.hosts.any_address;
         Ok(Config {
             accounts,
-            http: Http {
+            http: HttpSettings {
                 access,
                 is_open: new.http.is_open,
                 token_secrets: new.http.token_secrets.clone(),
@@ -133,7 +136,7 @@ impl Live {
                 },
                 ..old.http.clone()
             },
-            delivery: Delivery {
+            delivery: DeliverySettings {
                 limits: Limits {
                     webhook_secret: old.delivery.limits.webhook_secret,
                     ..new.delivery.limits.clone()
@@ -141,12 +144,12 @@ impl Live {
                 shutdown_grace: new.delivery.shutdown_grace,
                 ..old.delivery.clone()
             },
-            sip: Sip {
+            sip: SipSettings {
                 authorities: new.sip.authorities.clone(),
                 client_certificate: new.sip.client_certificate.clone(),
                 ..old.sip.clone()
             },
-            webhooks: Webhooks {
+            webhooks: WebhookSettings {
                 allowed_networks: new.webhooks.allowed_networks.clone(),
                 authorities: new.webhooks.authorities.clone(),
                 timeout: new.webhooks.timeout,
@@ -158,7 +161,7 @@ impl Live {
 }
 
 /// The configuration as it was read, and its sources.
-pub(super) struct Reader {
+pub(super) struct ConfigReader {
     sources: Sources,
     /// As of the start.
     started: Loaded,
@@ -166,7 +169,7 @@ pub(super) struct Reader {
     last: Loaded,
 }
 
-impl Reader {
+impl ConfigReader {
     pub(super) fn new(sources: Sources, loaded: Loaded) -> Self {
         Self {
             sources,

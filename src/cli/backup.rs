@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::output::Output;
-use super::{ConfigFile, Failure, output};
+use super::output::Printer;
+use super::{CommandError, ConfigFile, output};
 use crate::config;
 use crate::config::Backend;
 use crate::store::sqlite;
@@ -22,10 +22,10 @@ pub(super) struct Backup {
     config: ConfigFile,
 }
 
-pub(super) fn run(backup: &Backup) -> Result<ExitCode, Failure> {
+pub(super) fn run(backup: &Backup) -> Result<ExitCode, CommandError> {
     let loaded = config::load(&backup.config.sources())?;
     let Backend::Sqlite(store) = &loaded.config.store.backend else {
-        return Err(Failure::Trouble(
+        return Err(CommandError::Trouble(
             "the store is in PostgreSQL: copy it with `pg_dump --format=custom`".to_owned(),
         ));
     };
@@ -33,7 +33,7 @@ pub(super) fn run(backup: &Backup) -> Result<ExitCode, Failure> {
     match sqlite::backup(store, file) {
         Ok(()) => {
             let (store, file) = (store.display(), file.display());
-            Output::new().line(&format!("{store} is copied to {file}"))?;
+            Printer::new().line(&format!("{store} is copied to {file}"))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {

@@ -2,21 +2,21 @@
 
 use std::process::ExitCode;
 
-use super::output::Output;
-use super::{ConfigFile, Failure};
+use super::output::Printer;
+use super::{CommandError, ConfigFile};
 use crate::config::{Loaded, Sources};
 
 /// Reads the configuration and tells every mistake at once.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 the configuration is right, 78 it is not.")]
-pub(super) struct Check {
+pub(super) struct CheckCommand {
     #[command(flatten)]
     pub(super) config: ConfigFile,
 }
 
-pub(super) fn run(sources: &Sources) -> Result<ExitCode, Failure> {
+pub(super) fn run(sources: &Sources) -> Result<ExitCode, CommandError> {
     let loaded = super::load_to_start(sources)?;
-    Output::new().line(&summary(&loaded))?;
+    Printer::new().line(&summary(&loaded))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,7 +15,7 @@ use crate::config::is_this_machine;
 
 /// The address of the gateway, and the token.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Connection {
+pub(super) struct ConnectionArguments {
     /// Where the gateway listens.
     #[arg(
         long,
@@ -58,22 +58,22 @@ impl Trouble {
 /// RFC 9457, as far as it is printed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Problem {
+struct ProblemBody {
     title: String,
     detail: Option<String>,
-    errors: Vec<Violation>,
+    errors: Vec<ProblemError>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Violation {
+struct ProblemError {
     pointer: String,
     detail: String,
 }
 
 /// The connections of one command to one gateway.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(super) struct GatewayClient {
     http: reqwest::Client,
     base: Url,
     token: Option<String>,
@@ -88,8 +88,8 @@ const MAX_ANSWER: usize = 4 << 20;
 /// How long a stream may say nothing. The gateway's heartbeat comes far sooner.
 const SILENCE: Duration = Duration::from_secs(60);
 
-impl Client {
-    pub(super) fn new(connection: &Connection) -> Result<Self, Trouble> {
+impl GatewayClient {
+    pub(super) fn new(connection: &ConnectionArguments) -> Result<Self, Trouble> {
         let base = connection.url.clone();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("sipost/", env!("CARGO_PKG_VERSION")))
@@ -100,7 +100,7 @@ impl Client {
         if is_this_machine(&base) {
             builder = builder.no_proxy();
         }
-        let http = builder.build().map_err(|error| Trouble::lasting(error))?;
+        let http = builder.build().map_err(Trouble::lasting)?;
         Ok(Self {
             http,
             base,
@@ -186,7 +186,7 @@ impl Client {
 
     async fn refusal(&self, status: StatusCode, response: Response) -> Trouble {
         let bytes = read(response).await.unwrap_or_default();
-        let Ok(problem) = serde_json::from_slice::<Problem>(&bytes) else {
+        let Ok(problem) = serde_json::from_slice::<ProblemBody>(&bytes) else {
             return self.foreign(&format!("it answers {status}"));
         };
         let sentence = sentence(&problem, status);
@@ -227,7 +227,7 @@ pub(super) fn shown(url: &Url) -> String {
 }
 
 /// `The message cannot be sent: /target: …; /ttl: …`
-fn sentence(problem: &Problem, status: StatusCode) -> String {
+fn sentence(problem: &ProblemBody, status: StatusCode) -> String {
     let violations: Vec<String> = problem
         .errors
         .iter()
@@ -297,7 +297,7 @@ fn tls(needed: bool) -> Result<rustls::ClientConfig, Trouble> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Trouble::lasting(error))?;
+        .map_err(Trouble::lasting)?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
@@ -323,11 +323,11 @@ mod tests {
 
     #[test]
     fn a_gateway_may_live_below_a_path() {
-        let connection = Connection {
+        let connection = ConnectionArguments {
             url: parse_url("https://a.example/sipost/").unwrap(),
             token: None,
         };
-        let client = Client {
+        let client = GatewayClient {
             http: reqwest::Client::builder()
                 .tls_backend_preconfigured(tls(false).unwrap())
                 .build()
@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_problem_is_told_in_one_sentence() {
-        let problem: Problem = serde_json::from_value(serde_json::json!({
+        let problem: ProblemBody = serde_json::from_value(serde_json::json!({
             "type": "/problems/invalid-message", "title": "The message cannot be sent",
             "status": 422, "detail": "two members are wrong",
             "errors": [
@@ -357,7 +357,7 @@ mod tests {
             "The message cannot be sent: /target: not a SIP URI�[2J; /ttl: seconds, 1 to 604800"
         );
         assert_eq!(
-            sentence(&Problem::default(), StatusCode::BAD_REQUEST),
+            sentence(&ProblemBody::default(), StatusCode::BAD_REQUEST),
             "400 Bad Request"
         );
     }

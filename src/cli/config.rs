@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
-use super::output::Output;
-use super::{ConfigFile, Failure};
+use super::output::Printer;
+use super::{CommandError, ConfigFile};
 use crate::config;
 use crate::config::{Origin, Setting, Sources};
 
 /// Prints the configuration that holds and where each value came from, secrets masked.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 the configuration is right, 78 it is not.")]
-pub(super) struct Config {
+pub(super) struct ConfigCommand {
     /// Prints the file of all keys, with their defaults and what they mean, instead.
     #[arg(long)]
     defaults: bool,
@@ -19,13 +19,13 @@ pub(super) struct Config {
     pub(super) config: ConfigFile,
 }
 
-pub(super) fn run(arguments: &Config, sources: &Sources) -> Result<ExitCode, Failure> {
+pub(super) fn run(arguments: &ConfigCommand, sources: &Sources) -> Result<ExitCode, CommandError> {
     let text = if arguments.defaults {
         config::DEFAULTS.to_owned()
     } else {
         write(&config::load(sources)?.settings)
     };
-    Output::new().line(text.trim_end())?;
+    Printer::new().line(text.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

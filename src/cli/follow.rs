@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use reqwest::Response;
 
-use super::client::{Client, Trouble};
+use super::client::{GatewayClient, Trouble};
 use super::sse::{ServerSentEvent, SseParser};
 
 /// An event stream over as many connections as it takes.
 #[derive(Debug)]
-pub(super) struct Follower {
-    client: Client,
+pub(super) struct EventFollower {
+    client: GatewayClient,
     path: String,
     query: Vec<(&'static str, String)>,
     /// The id to begin after, until the stream has sent one.
@@ -27,7 +27,7 @@ pub(super) struct Follower {
 
 /// What the stream gives next.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum NextEvent {
     /// An event.
     Event(ServerSentEvent),
     /// The stream broke off, and is resumed after this time.
@@ -40,9 +40,9 @@ pub(super) enum Step {
 const WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-impl Follower {
+impl EventFollower {
     pub(super) fn new(
-        client: Client,
+        client: GatewayClient,
         path: String,
         query: Vec<(&'static str, String)>,
         since: Option<String>,
@@ -65,16 +65,16 @@ impl Follower {
         self.connect().await.map(drop)
     }
 
-    /// What comes next. After [`Step::Waiting`] the caller waits and asks again.
-    pub(super) async fn next(&mut self) -> Result<Step, Trouble> {
+    /// What comes next. After [`NextEvent::Waiting`] the caller waits and asks again.
+    pub(super) async fn next(&mut self) -> Result<NextEvent, Trouble> {
         loop {
             if let Some(event) = self.arrived.pop_front() {
-                return Ok(Step::Event(event));
+                return Ok(NextEvent::Event(event));
             }
             let Some(response) = &mut self.response else {
                 match self.connect().await {
                     Ok(true) => continue,
-                    Ok(false) => return Ok(Step::Over),
+                    Ok(false) => return Ok(NextEvent::Over),
                     Err(trouble) if self.begun && trouble.may_pass => {
                         return Ok(self.wait(trouble.to_string()));
                     }
@@ -105,7 +105,7 @@ impl Follower {
         Ok(self.response.is_some())
     }
 
-    fn wait(&mut self, reason: String) -> Step {
+    fn wait(&mut self, reason: String) -> NextEvent {
         self.response = None;
         let first = self.parser.retry().unwrap_or(WAIT);
         // At random, so that clients of one gateway do not come back together.
@@ -113,6 +113,6 @@ impl Follower {
         let longest = LONGEST_WAIT.max(first);
         let doubled = first.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
-        Step::Waiting(doubled.min(longest).mul_f64(jitter), reason)
+        NextEvent::Waiting(doubled.min(longest).mul_f64(jitter), reason)
     }
 }

@@ -14,9 +14,9 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
-use super::{ConfigFile, Failure, client, output};
+use super::{CommandError, ConfigFile, client, output};
 use crate::config;
-use crate::config::Http;
+use crate::config::HttpSettings;
 
 /// Asks the gateway of this configuration, on this machine, whether it takes messages.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub(super) struct Health {
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(health: &Health) -> Result<ExitCode, Failure> {
+pub(super) async fn run(health: &Health) -> Result<ExitCode, CommandError> {
     let loaded = config::load(&health.config.sources())?;
     let path = if health.live { "/livez" } else { "/readyz" };
     match ask(&loaded.config.http, path).await {
@@ -43,7 +43,7 @@ pub(super) async fn run(health: &Health) -> Result<ExitCode, Failure> {
     }
 }
 
-async fn ask(http: &Http, path: &str) -> Result<(), String> {
+async fn ask(http: &HttpSettings, path: &str) -> Result<(), String> {
     let port = http.listen.port();
     let scheme = http.tls.as_ref().map_or("http", |_| "https");
     let url = match reached_at(http.listen.ip()) {
@@ -78,7 +78,7 @@ fn reached_at(listen: IpAddr) -> IpAddr {
 }
 
 /// Accepts the certificate that is configured and no other.
-fn tls(http: &Http) -> Result<ClientConfig, String> {
+fn tls(http: &HttpSettings) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let expected = match &http.tls {
         None => None,

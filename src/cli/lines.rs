@@ -53,7 +53,7 @@ struct ResponseLine {
 /// A `gap` event.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Gap {
+pub(super) struct GapBody {
     requested: Option<String>,
     resumed_from: Option<String>,
     reason: String,
@@ -87,7 +87,7 @@ const REMEMBERED: usize = 10_000;
 
 /// Formats events as lines; remembers what later events of a message do not repeat.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct EventLines {
     zone: TimeZone,
     /// The day of the line before.
     day: Date,
@@ -104,7 +104,7 @@ struct Begun {
     time: Option<Timestamp>,
 }
 
-impl Lines {
+impl EventLines {
     pub(super) fn new(zone: TimeZone, now: Timestamp) -> Self {
         let day = zone.to_datetime(now).date();
         Self {
@@ -162,7 +162,7 @@ impl Lines {
     }
 
     /// The line of a gap.
-    pub(super) fn gap(gap: &Gap) -> String {
+    pub(super) fn gap(gap: &GapBody) -> String {
         let mut text = String::from("events are missing");
         if let Some(requested) = &gap.requested {
             _ = write!(text, " after {requested}");
@@ -330,9 +330,9 @@ mod tests {
 
     use super::*;
 
-    fn lines() -> Lines {
+    fn lines() -> EventLines {
         let now = "2026-11-22T05:00:00Z".parse().unwrap();
-        Lines::new(TimeZone::fixed(jiff::tz::offset(1)), now)
+        EventLines::new(TimeZone::fixed(jiff::tz::offset(1)), now)
     }
 
     fn seen(event: serde_json::Value) -> EventLine {
@@ -448,7 +448,7 @@ mod tests {
     fn a_gap_says_what_is_missing_and_why() {
         let gap = json!({"requested": "1-5", "resumedFrom": "1-9", "reason": "expired"});
         assert_eq!(
-            plain(&Lines::gap(&serde_json::from_value(gap).unwrap())),
+            plain(&EventLines::gap(&serde_json::from_value(gap).unwrap())),
             "── events are missing after 1-5, going on from 1-9: expired ──"
         );
     }

@@ -45,21 +45,21 @@ Every setting, its default and what it means: sipost config --defaults";
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Subcommand>,
     /// Without a subcommand: serve.
     #[command(flatten)]
     serve: serve::Serve,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+enum Subcommand {
     Serve(serve::Serve),
-    Sandbox(sandbox::Sandbox),
-    Check(check::Check),
+    Sandbox(sandbox::SandboxCommand),
+    Check(check::CheckCommand),
     Health(health::Health),
-    Config(config::Config),
+    Config(config::ConfigCommand),
     Send(send::Send),
-    Tail(tail::Tail),
+    Tail(tail::TailCommand),
     Backup(backup::Backup),
     Restore(restore::Restore),
 }
@@ -86,7 +86,7 @@ impl ConfigFile {
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
-enum Failure {
+enum CommandError {
     /// The configuration is wrong.
     Config(Mistakes),
     /// Any other reason, in one sentence.
@@ -95,13 +95,13 @@ enum Failure {
     OutputClosed,
 }
 
-impl From<Mistakes> for Failure {
+impl From<Mistakes> for CommandError {
     fn from(mistakes: Mistakes) -> Self {
         Self::Config(mistakes)
     }
 }
 
-impl From<Trouble> for Failure {
+impl From<Trouble> for CommandError {
     fn from(trouble: Trouble) -> Self {
         Self::Trouble(trouble.to_string())
     }
@@ -123,25 +123,25 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let (code, text) = match perform(arguments) {
         Ok(code) => return code,
-        Err(Failure::OutputClosed) => return ExitCode::SUCCESS,
-        Err(Failure::Config(mistakes)) => (WRONG_CONFIGURATION, mistakes.to_string()),
-        Err(Failure::Trouble(sentence)) => (WRONG_USAGE, sentence),
+        Err(CommandError::OutputClosed) => return ExitCode::SUCCESS,
+        Err(CommandError::Config(mistakes)) => (WRONG_CONFIGURATION, mistakes.to_string()),
+        Err(CommandError::Trouble(sentence)) => (WRONG_USAGE, sentence),
     };
     output::print_error(&text);
     ExitCode::from(code)
 }
 
-fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
+fn perform(arguments: Arguments) -> Result<ExitCode, CommandError> {
     match arguments.command {
-        Some(Command::Check(check)) => check::run(&check.config.sources()),
-        Some(Command::Config(config)) => config::run(&config, &config.config.sources()),
-        Some(Command::Send(send)) => on_one_thread(send::run(&send)),
-        Some(Command::Tail(tail)) => on_one_thread(tail::run(&tail)),
-        Some(Command::Health(health)) => on_one_thread(health::run(&health)),
-        Some(Command::Backup(backup)) => backup::run(&backup),
-        Some(Command::Restore(restore)) => restore::run(&restore),
-        Some(Command::Serve(arguments)) => serve::run(&arguments),
-        Some(Command::Sandbox(arguments)) => on_one_thread(sandbox::run(&arguments)),
+        Some(Subcommand::Check(check)) => check::run(&check.config.sources()),
+        Some(Subcommand::Config(config)) => config::run(&config, &config.config.sources()),
+        Some(Subcommand::Send(send)) => on_one_thread(send::run(&send)),
+        Some(Subcommand::Tail(tail)) => on_one_thread(tail::run(&tail)),
+        Some(Subcommand::Health(health)) => on_one_thread(health::run(&health)),
+        Some(Subcommand::Backup(backup)) => backup::run(&backup),
+        Some(Subcommand::Restore(restore)) => restore::run(&restore),
+        Some(Subcommand::Serve(arguments)) => serve::run(&arguments),
+        Some(Subcommand::Sandbox(arguments)) => on_one_thread(sandbox::run(&arguments)),
         None => serve::run(&arguments.serve),
     }
 }
@@ -155,11 +155,13 @@ fn load_to_start(sources: &Sources) -> Result<Loaded, Mistakes> {
     })
 }
 
-fn on_one_thread<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+fn on_one_thread<T>(
+    work: impl Future<Printer = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::Trouble(format!("no runtime can be started: {error}")))?;
+        .map_err(|error| CommandError::Trouble(format!("no runtime can be started: {error}")))?;
     runtime.block_on(work)
 }
 

@@ -3,21 +3,21 @@
 use std::io;
 use std::io::Write as _;
 
-use super::Failure;
+use super::CommandError;
 
 /// Standard output; colours are removed where they are not wanted.
-pub(super) struct Output(anstream::Stdout);
+pub(super) struct Printer(anstream::Stdout);
 
-impl Output {
+impl Printer {
     pub(super) fn new() -> Self {
         Self(anstream::stdout())
     }
 
     /// Writes a line and flushes it.
-    pub(super) fn line(&mut self, line: &str) -> Result<(), Failure> {
+    pub(super) fn line(&mut self, line: &str) -> Result<(), CommandError> {
         writeln!(self.0, "{line}")
             .and_then(|()| self.0.flush())
-            .map_err(Failure::of_output)
+            .map_err(CommandError::of_output)
     }
 }
 
@@ -27,7 +27,7 @@ pub(super) fn print_note(text: &str) {
     _ = writeln!(anstream::stderr(), "{dim}{text}{dim:#}");
 }
 
-impl Failure {
+impl CommandError {
     /// A closed pipe is no failure: its reader has had enough.
     fn of_output(error: io::Error) -> Self {
         match error.kind() {

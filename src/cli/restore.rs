@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::output::Output;
-use super::{ConfigFile, Failure, output};
+use super::output::Printer;
+use super::{CommandError, ConfigFile, output};
 use crate::app;
 use crate::clock::Clock;
 use crate::config;
@@ -27,7 +27,7 @@ pub(super) struct Restore {
     config: ConfigFile,
 }
 
-pub(super) fn run(restore: &Restore) -> Result<ExitCode, Failure> {
+pub(super) fn run(restore: &Restore) -> Result<ExitCode, CommandError> {
     let config = config::load(&restore.config.sources())?.config;
     let clock = Clock::system();
     let restored = match (&config.store.backend, &restore.file) {
@@ -39,10 +39,12 @@ pub(super) fn run(restore: &Restore) -> Result<ExitCode, Failure> {
                 .map_err(|error| error.to_string()))
         })?,
         (Backend::Sqlite(_), None) => {
-            return Err(Failure::Trouble("which file is to be put back?".to_owned()));
+            return Err(CommandError::Trouble(
+                "which file is to be put back?".to_owned(),
+            ));
         }
         (Backend::Postgres(_), Some(_)) => {
-            return Err(Failure::Trouble(
+            return Err(CommandError::Trouble(
                 "the store is in PostgreSQL: put it back with `pg_restore --clean`, and then run \
                  `sipost restore` without a file, so that it begins a new epoch"
                     .to_owned(),
@@ -51,7 +53,7 @@ pub(super) fn run(restore: &Restore) -> Result<ExitCode, Failure> {
     };
     match restored {
         Ok(text) => {
-            Output::new().line(&text)?;
+            Printer::new().line(&text)?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use super::Failure;
-use super::output::Output;
+use super::CommandError;
+use super::output::Printer;
 use crate::sandbox::{DOMAIN, Options};
 use crate::shutdown::Shutdown;
 
@@ -16,21 +16,21 @@ use crate::shutdown::Shutdown;
     decline (603), notfound (404), offline (480), moved (302), error (500),\n\
     overload (503, then 200), slow (200 after 3 s), silent (never)."
 )]
-pub(super) struct Sandbox {
+pub(super) struct SandboxCommand {
     /// Where it listens: a loopback address. Port 0 is any.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5080")]
     listen: SocketAddr,
 }
 
-pub(super) async fn run(arguments: &Sandbox) -> Result<ExitCode, Failure> {
+pub(super) async fn run(arguments: &SandboxCommand) -> Result<ExitCode, CommandError> {
     if !arguments.listen.ip().is_loopback() {
         let trouble = "the sandbox knows no secrets: it listens on loopback addresses only";
-        return Err(Failure::Trouble(trouble.to_owned()));
+        return Err(CommandError::Trouble(trouble.to_owned()));
     }
     let sandbox = crate::sandbox::Sandbox::bind(arguments.listen, Options::default())
         .await
-        .map_err(|error| Failure::Trouble(format!("{}: {error}", arguments.listen)))?;
-    Output::new().line(&format!("a sandbox for {DOMAIN} at {}", sandbox.url()))?;
+        .map_err(|error| CommandError::Trouble(format!("{}: {error}", arguments.listen)))?;
+    Printer::new().line(&format!("a sandbox for {DOMAIN} at {}", sandbox.url()))?;
     let shutdown = Shutdown::new();
     tokio::spawn(shutdown.clone().run());
     sandbox.run(shutdown.begun()).await;

@@ -9,11 +9,11 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 use serde_json::{Map, Value};
 
-use super::client::{Client, Connection};
-use super::follow::{Follower, Step};
-use super::lines::{EventLine, Lines};
-use super::output::Output;
-use super::{Failure, client, output};
+use super::client::{ConnectionArguments, GatewayClient};
+use super::follow::{EventFollower, NextEvent};
+use super::lines::{EventLine, EventLines};
+use super::output::Printer;
+use super::{CommandError, client, output};
 use crate::clock::Clock;
 
 const EXAMPLES: &str = "\
@@ -68,15 +68,15 @@ pub(super) struct Send {
     json: bool,
 
     #[command(flatten)]
-    connection: Connection,
+    connection: ConnectionArguments,
 }
 
 /// The most that is read from standard input; the gateway's own limit is far below.
 const MAX_INPUT: u64 = 64 << 20;
 
-pub(super) async fn run(send: &Send) -> Result<ExitCode, Failure> {
+pub(super) async fn run(send: &Send) -> Result<ExitCode, CommandError> {
     let message = send.message(&read_body(&send.body)?);
-    let client = Client::new(&send.connection)?;
+    let client = GatewayClient::new(&send.connection)?;
     let accepted = client
         .post(&message, send.idempotency_key.as_deref())
         .await?;
@@ -93,12 +93,12 @@ pub(super) async fn run(send: &Send) -> Result<ExitCode, Failure> {
 
 async fn follow(
     send: &Send,
-    client: Client,
+    client: GatewayClient,
     accepted: &Value,
     id: &str,
-) -> Result<ExitCode, Failure> {
-    let mut output = Output::new();
-    let mut lines = Lines::new(TimeZone::system(), super::wall_time(&Clock::system()));
+) -> Result<ExitCode, CommandError> {
+    let mut output = Printer::new();
+    let mut lines = EventLines::new(TimeZone::system(), super::wall_time(&Clock::system()));
     if !send.json {
         let created = accepted["createdAt"].as_str();
         let created = created.and_then(|time| time.parse().ok());
@@ -106,23 +106,23 @@ async fn follow(
     }
     // From the first event: some may have come before the stream is open.
     let path = format!("/messages/{id}/events");
-    let mut follower = Follower::new(client, path, Vec::new(), None);
+    let mut follower = EventFollower::new(client, path, Vec::new(), None);
     loop {
         let event = match follower.next().await? {
-            Step::Event(event) => event,
-            Step::Waiting(time, reason) => {
+            NextEvent::Event(event) => event,
+            NextEvent::Waiting(time, reason) => {
                 super::wait(time, &reason).await;
                 continue;
             }
-            Step::Over => return Err(Failure::Trouble("its events are gone".to_owned())),
+            NextEvent::Over => return Err(CommandError::Trouble("its events are gone".to_owned())),
         };
         let Ok(seen) = serde_json::from_str::<EventLine>(&event.data) else {
             continue;
         };
         if send.json {
-            output.line(&event.data)?
+            output.line(&event.data)?;
         } else {
-            output.line(&lines.event(&seen))?
+            output.line(&lines.event(&seen))?;
         }
         match seen.end() {
             Some(true) => return Ok(ExitCode::SUCCESS),
@@ -161,7 +161,7 @@ impl Send {
     }
 }
 
-fn read_body(body: &str) -> Result<Vec<u8>, Failure> {
+fn read_body(body: &str) -> Result<Vec<u8>, CommandError> {
     if body != "-" {
         return Ok(body.as_bytes().to_vec());
     }
@@ -169,7 +169,9 @@ fn read_body(body: &str) -> Result<Vec<u8>, Failure> {
     std::io::stdin()
         .take(MAX_INPUT)
         .read_to_end(&mut bytes)
-        .map_err(|error| Failure::Trouble(format!("standard input cannot be read: {error}")))?;
+        .map_err(|error| {
+            CommandError::Trouble(format!("standard input cannot be read: {error}"))
+        })?;
     Ok(bytes)
 }
 

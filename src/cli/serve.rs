@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{ConfigFile, Failure};
+use super::{CommandError, ConfigFile};
 use crate::app;
 use crate::config::{Loaded, Sources};
 use crate::shutdown::{Reloads, Shutdown};
@@ -22,15 +22,15 @@ pub(super) struct Serve {
     config: ConfigFile,
 }
 
-pub(super) fn run(serve: &Serve) -> Result<ExitCode, Failure> {
+pub(super) fn run(serve: &Serve) -> Result<ExitCode, CommandError> {
     let sources = serve.config.sources();
     let loaded = super::load_to_start(&sources)?;
     telemetry::start(&loaded.config.telemetry)
-        .map_err(|error| Failure::Trouble(error.to_string()))?;
+        .map_err(|error| CommandError::Trouble(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::Trouble(format!("no runtime can be started: {error}")))?;
+        .map_err(|error| CommandError::Trouble(format!("no runtime can be started: {error}")))?;
     let code = runtime.block_on(until_stopped(sources, loaded));
     // Everything was shut down in order: tasks that remain need not be waited for.
     runtime.shutdown_background();

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::client::{Client, Connection};
-use super::follow::{Follower, Step};
-use super::lines::{EventLine, Gap, Lines};
-use super::output::Output;
+use super::client::{ConnectionArguments, GatewayClient};
+use super::follow::{EventFollower, NextEvent};
+use super::lines::{EventLine, EventLines, GapBody};
+use super::output::Printer;
 use super::sse::ServerSentEvent;
-use super::{Failure, client, output};
+use super::{CommandError, client, output};
 use crate::clock::Clock;
 use crate::message::EventKind;
 
@@ -25,7 +25,7 @@ Ctrl-C ends it. A connection that is lost is taken up again without a gap.";
 /// Follows the events of all messages.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Tail {
+pub(super) struct TailCommand {
     /// Only events of this type; may be repeated.
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = EventKind::ALL.map(EventKind::as_str))]
     types: Vec<String>,
@@ -52,30 +52,30 @@ pub(super) struct Tail {
     json: bool,
 
     #[command(flatten)]
-    connection: Connection,
+    connection: ConnectionArguments,
 }
 
-pub(super) async fn run(tail: &Tail) -> Result<ExitCode, Failure> {
+pub(super) async fn run(tail: &TailCommand) -> Result<ExitCode, CommandError> {
     tokio::select! {
         ended = follow(tail) => ended,
         _ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
     }
 }
 
-async fn follow(tail: &Tail) -> Result<ExitCode, Failure> {
-    let client = Client::new(&tail.connection)?;
+async fn follow(tail: &TailCommand) -> Result<ExitCode, CommandError> {
+    let client = GatewayClient::new(&tail.connection)?;
     let (path, since) = ("/events".to_owned(), tail.since.clone());
-    let mut follower = Follower::new(client, path, tail.query(), since);
+    let mut follower = EventFollower::new(client, path, tail.query(), since);
     follower.begin().await?;
     if !tail.json {
         let url = client::shown(&tail.connection.url);
         output::print_note(&format!("following {url}; Ctrl-C ends it"));
     }
-    let mut lines = Lines::new(TimeZone::system(), super::wall_time(&Clock::system()));
-    let mut output = Output::new();
+    let mut lines = EventLines::new(TimeZone::system(), super::wall_time(&Clock::system()));
+    let mut output = Printer::new();
     loop {
         match follower.next().await? {
-            Step::Event(event) => {
+            NextEvent::Event(event) => {
                 let shown = if tail.json {
                     object(&event)
                 } else {
@@ -85,13 +85,13 @@ async fn follow(tail: &Tail) -> Result<ExitCode, Failure> {
                     output.line(&shown)?;
                 }
             }
-            Step::Waiting(time, reason) => super::wait(time, &reason).await,
-            Step::Over => return Ok(ExitCode::SUCCESS),
+            NextEvent::Waiting(time, reason) => super::wait(time, &reason).await,
+            NextEvent::Over => return Ok(ExitCode::SUCCESS),
         }
     }
 }
 
-impl Tail {
+impl TailCommand {
     fn query(&self) -> Vec<(&'static str, String)> {
         let mut query = Vec::new();
         if !self.types.is_empty() {
@@ -125,10 +125,10 @@ fn object(event: &ServerSentEvent) -> Option<String> {
 }
 
 /// The event as a line for people.
-fn line(event: &ServerSentEvent, lines: &mut Lines) -> Option<String> {
+fn line(event: &ServerSentEvent, lines: &mut EventLines) -> Option<String> {
     if event.name == "gap" {
-        let gap: Gap = serde_json::from_str(&event.data).ok()?;
-        return Some(Lines::gap(&gap));
+        let gap: GapBody = serde_json::from_str(&event.data).ok()?;
+        return Some(EventLines::gap(&gap));
     }
     let seen: EventLine = serde_json::from_str(&event.data).ok()?;
     Some(lines.event(&seen))
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_no_event_is_left_out() {
-        let mut lines = Lines::new(TimeZone::UTC, jiff::Timestamp::UNIX_EPOCH);
+        let mut lines = EventLines::new(TimeZone::UTC, jiff::Timestamp::UNIX_EPOCH);
         assert_eq!(object(&event("message", "hello")), None);
         assert_eq!(line(&event("message", "hello"), &mut lines), None);
     }

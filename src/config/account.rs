@@ -6,7 +6,7 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 use url::Url;
 
-use super::report::Report;
+use super::findings::Findings;
 use super::section::Section;
 use super::sip::MAX_MESSAGE;
 use super::value;
@@ -50,8 +50,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// Every account, each with an address of its own.
-pub(super) fn read_all(value: Option<Value>, report: &Report) -> Vec<Account> {
-    let sections = Section::list("account", value, report);
+pub(super) fn read_all(value: Option<Value>, findings: &Findings) -> Vec<Account> {
+    let sections = Section::list("account", value, findings);
     let mut accounts: Vec<Account> = Vec::with_capacity(sections.len());
     for section in sections {
         let name = section.name().to_owned();
@@ -64,7 +64,7 @@ pub(super) fn read_all(value: Option<Value>, report: &Report) -> Vec<Account> {
             .any(|other| other.uri.address_of_record() == address)
         {
             let problem = "another account has this address";
-            report.wrong(&format!("{name}.uri"), problem, "an address of its own");
+            findings.wrong(&format!("{name}.uri"), problem, "an address of its own");
         }
         accounts.push(account);
     }
@@ -278,8 +278,9 @@ fn bare(text: &str) -> Option<Uri> {
         Uri::parse(&format!("sip:{text}"))
     };
     let uri = uri.ok()?;
-    let fits =
-        uri.scheme() == Scheme::Sip && uri.password().is_none() && uri.headers().next().is_none();
+    let fits = uri.scheme() == Scheme::SipSettings
+        && uri.password().is_none()
+        && uri.headers().next().is_none();
     fits.then_some(uri)
 }
 

@@ -15,7 +15,7 @@ use crate::webhook::TokenSecrets;
 
 /// How clients are served.
 #[derive(Clone, Debug)]
-pub struct Http {
+pub struct HttpSettings {
     /// Where to listen.
     pub listen: SocketAddr,
     /// Whether the operator wrote out that anyone may call.
@@ -54,7 +54,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const MIB: usize = 1 << 20;
 
-impl Http {
+impl HttpSettings {
     /// `accounts` are the addresses that tokens may be limited to.
     pub(super) fn read(mut section: Section<'_>, accounts: &[Uri]) -> Self {
         let listen = section.address("listen");

@@ -8,7 +8,7 @@ use config::{ConfigError, Map, Source, Value};
 
 use super::mistake::{Mistake, Origin};
 use super::toml_file::Places;
-use super::variable::Known;
+use super::variable::KnownVariables;
 use super::{toml_file, variable};
 
 /// Every key with its default and its comment.
@@ -62,7 +62,7 @@ impl Sources {
     }
 
     /// Lays the layers over each other. `known` are the settings that variables may name.
-    pub(super) fn merge(&self, known: &Known) -> Merged {
+    pub(super) fn merge(&self, known: &KnownVariables) -> Merged {
         let mut merged = Merged::default();
         let mut builder = config::Config::builder();
         let mistakes = &mut merged.mistakes;

@@ -6,11 +6,11 @@
 
 mod account;
 mod certificates;
+mod findings;
 mod http;
 mod layers;
 mod mistake;
 mod numbers;
-mod report;
 mod secret;
 mod secret_file;
 mod section;
@@ -31,20 +31,20 @@ use std::sync::Arc;
 
 pub use account::Account;
 pub use certificates::Authorities;
-pub use http::{Http, HttpTls};
+pub use findings::Setting;
+pub use http::{HttpSettings, HttpTls};
 pub use layers::{DEFAULTS, Sources};
 pub use mistake::{Mistake, Mistakes, Origin};
-pub use report::Setting;
 pub use secret::Secret;
-pub use sections::{Delivery, Sandbox, Webhooks};
-pub use sip::Sip;
-pub use store::{Backend, Store};
+pub use sections::{DeliverySettings, SandboxSettings, WebhookSettings};
+pub use sip::SipSettings;
+pub use store::{Backend, StoreSettings};
 pub use web_address::is_this_machine;
 pub use web_address::masked;
 
-use self::report::Report;
+use self::findings::Findings;
 use self::section::Section;
-use self::variable::Known;
+use self::variable::KnownVariables;
 use crate::retention;
 use crate::telemetry;
 
@@ -52,23 +52,23 @@ use crate::telemetry;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// How clients are served.
-    pub http: Http,
+    pub http: HttpSettings,
     /// Where messages and events are kept.
-    pub store: Store,
+    pub store: StoreSettings,
     /// The addresses that we send as. Without one the sandbox is used.
     pub accounts: Vec<Account>,
     /// How agents connect.
-    pub sip: Sip,
+    pub sip: SipSettings,
     /// What holds for messages.
-    pub delivery: Delivery,
+    pub delivery: DeliverySettings,
     /// How events are posted.
-    pub webhooks: Webhooks,
+    pub webhooks: WebhookSettings,
     /// How long what has ended is kept.
     pub retention: retention::Settings,
     /// The log, and where spans go.
     pub telemetry: telemetry::Settings,
     /// The built-in SIP server.
-    pub sandbox: Sandbox,
+    pub sandbox: SandboxSettings,
 }
 
 /// A configuration and the origins of its values.
@@ -85,43 +85,43 @@ pub struct Loaded {
 /// Reads the configuration, or finds every mistake in it.
 pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
     let merged = sources.merge(&known_settings());
-    let report = Report {
+    let findings = Findings {
         places: merged.places,
-        ..Report::default()
+        ..Findings::default()
     };
-    report.mistakes.borrow_mut().extend(merged.mistakes);
-    let config = read(merged.tables, &report);
+    findings.mistakes.borrow_mut().extend(merged.mistakes);
+    let config = read(merged.tables, &findings);
     if sources.checks_store {
-        config.store.check(&report);
+        config.store.check(&findings);
     }
 
-    let mistakes = report.mistakes.into_inner();
+    let mistakes = findings.mistakes.into_inner();
     if !mistakes.is_empty() {
         return Err(Mistakes(mistakes));
     }
     Ok(Loaded {
         config: Arc::new(config),
-        settings: report.settings.into_inner(),
+        settings: findings.settings.into_inner(),
         file: sources.chosen_file().map(PathBuf::from),
     })
 }
 
-fn read(mut tables: ::config::Map<String, ::config::Value>, report: &Report) -> Config {
+fn read(mut tables: ::config::Map<String, ::config::Value>, findings: &Findings) -> Config {
     let accounts = tables.remove("account");
     let addresses = account::addresses(accounts.as_ref());
-    let mut section = |name: &str| Section::new(name, tables.remove(name), report);
+    let mut section = |name: &str| Section::new(name, tables.remove(name), findings);
     let mut config = Config {
-        http: Http::read(section("http"), &addresses),
-        store: Store::read(section("store"), report),
-        accounts: account::read_all(accounts, report),
-        sip: Sip::read(section("sip")),
-        delivery: Delivery::read(section("delivery")),
-        webhooks: Webhooks::read(section("webhooks")),
+        http: HttpSettings::read(section("http"), &addresses),
+        store: StoreSettings::read(section("store"), findings),
+        accounts: account::read_all(accounts, findings),
+        sip: SipSettings::read(section("sip")),
+        delivery: DeliverySettings::read(section("delivery")),
+        webhooks: WebhookSettings::read(section("webhooks")),
         retention: sections::retention(section("retention")),
         telemetry: sections::telemetry(section("telemetry")),
-        sandbox: Sandbox::read(section("sandbox")),
+        sandbox: SandboxSettings::read(section("sandbox")),
     };
-    Section::of_rest(tables, report).finish();
+    Section::of_rest(tables, findings).finish();
     // Settings of a room that stand in the section of another.
     config.http.settings.max_queued = config.delivery.max_queued;
     config.delivery.limits.webhook_secret = config.webhooks.secret.is_some();
@@ -129,14 +129,14 @@ fn read(mut tables: ::config::Map<String, ::config::Value>, report: &Report) -> 
 }
 
 /// Every setting, those of an account included, for the names of variables.
-fn known_settings() -> Known {
-    let defaults = Sources::default().merge(&Known::default());
-    let report = Report::default();
-    read(defaults.tables, &report);
+fn known_settings() -> KnownVariables {
+    let defaults = Sources::default().merge(&KnownVariables::default());
+    let findings = Findings::default();
+    read(defaults.tables, &findings);
     let no_values = ::config::ValueKind::Table(::config::Map::new());
     let account = ::config::Value::new(None, no_values);
-    Account::read(Section::new("account[0]", Some(account), &report));
-    Known::of(&report.settings.into_inner())
+    Account::read(Section::new("account[0]", Some(account), &findings));
+    KnownVariables::of(&findings.settings.into_inner())
 }
 
 impl Config {

@@ -8,9 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use config::{Map, Value, ValueKind};
 
+use super::findings::{Findings, Setting};
 use super::mistake::{Origin, join};
-use super::report::{Report, Setting};
-use super::{report, value};
+use super::{findings, value};
 
 /// The sections, and the list of accounts.
 const SECTIONS: [&str; 9] = [
@@ -37,12 +37,12 @@ pub(super) struct Section<'a> {
     listed: bool,
     /// Where the table was written; `None` when it was not.
     origin: Option<Origin>,
-    report: &'a Report,
+    findings: &'a Findings,
 }
 
 impl<'a> Section<'a> {
     /// Begins to read the table of this name.
-    pub(super) fn new(name: &str, value: Option<Value>, report: &'a Report) -> Self {
+    pub(super) fn new(name: &str, value: Option<Value>, findings: &'a Findings) -> Self {
         let mut section = Self {
             name: name.to_owned(),
             values: Map::new(),
@@ -50,9 +50,9 @@ impl<'a> Section<'a> {
             broken: false,
             listed: true,
             origin: None,
-            report,
+            findings,
         };
-        let origin = value.as_ref().map(|value| report.origin(name, value));
+        let origin = value.as_ref().map(|value| findings.origin(name, value));
         match value.map(|value| value.kind) {
             Some(ValueKind::Table(values)) => {
                 section.values = values;
@@ -71,27 +71,27 @@ impl<'a> Section<'a> {
     }
 
     /// The rest of the configuration once every section was taken out.
-    pub(super) fn of_rest(values: Map<String, Value>, report: &'a Report) -> Self {
+    pub(super) fn of_rest(values: Map<String, Value>, findings: &'a Findings) -> Self {
         let whole = Value::new(None, ValueKind::Table(values));
-        let mut section = Self::new("", Some(whole), report);
+        let mut section = Self::new("", Some(whole), findings);
         section.known = SECTIONS.map(str::to_owned).into();
         section
     }
 
     /// Begins to read each table of a list that may be missing.
-    pub(super) fn list(name: &str, value: Option<Value>, report: &'a Report) -> Vec<Self> {
+    pub(super) fn list(name: &str, value: Option<Value>, findings: &'a Findings) -> Vec<Self> {
         match value.as_ref().map(|value| &value.kind) {
             None | Some(ValueKind::Nil) => Vec::new(),
             Some(ValueKind::Array(items)) => {
                 let section = |(index, item): (usize, &Value)| {
-                    Self::new(&format!("{name}[{index}]"), Some(item.clone()), report)
+                    Self::new(&format!("{name}[{index}]"), Some(item.clone()), findings)
                 };
                 items.iter().enumerate().map(section).collect()
             }
             Some(_) => {
                 let accepted = format!("[[{name}]] above each");
                 let origin = value.as_ref().map(value::origin_of);
-                report.note(name, "is not a list of tables", &accepted, origin);
+                findings.note(name, "is not a list of tables", &accepted, origin);
                 Vec::new()
             }
         }
@@ -101,7 +101,7 @@ impl<'a> Section<'a> {
     pub(super) fn table(&mut self, key: &str) -> Self {
         let empty = || Value::new(None, ValueKind::Table(Map::new()));
         let value = self.take(key).unwrap_or_else(empty);
-        Self::new(&join(&self.name, key), Some(value), self.report)
+        Self::new(&join(&self.name, key), Some(value), self.findings)
     }
 
     /// Sets the defaults of keys that are not set, for tables of a list: the compiled-in file has
@@ -127,18 +127,19 @@ impl<'a> Section<'a> {
         unknown.sort_by_key(|(key, _)| key.as_str());
         for (key, value) in unknown {
             let path = join(&self.name, key);
-            let problem = match report::nearest(key, &known) {
+            let problem = match findings::nearest(key, &known) {
                 Some(near) => format!("there is no such key, perhaps {near} was meant"),
                 None => "there is no such key".to_owned(),
             };
-            let origin = Some(self.report.origin(&path, value));
+            let origin = Some(self.findings.origin(&path, value));
             self.note(&path, &problem, &known.join(", "), origin);
         }
     }
 
     /// Notes a mistake that concerns a key which was read without one.
     pub(super) fn wrong(&self, key: &str, problem: &str, accepted: &str) {
-        self.report.wrong(&join(&self.name, key), problem, accepted);
+        self.findings
+            .wrong(&join(&self.name, key), problem, accepted);
     }
 
     /// Notes that a key is missing.
@@ -225,7 +226,7 @@ impl<'a> Section<'a> {
         short: Option<&str>,
         secrets: &[&str],
     ) -> Option<Vec<Self>> {
-        let (report, path) = (self.report, join(&self.name, key));
+        let (findings, path) = (self.findings, join(&self.name, key));
         let items = self.items(key, secrets)?;
         let table = |(index, item): (usize, Value)| {
             let item = match (&item.kind, short) {
@@ -236,7 +237,7 @@ impl<'a> Section<'a> {
                 }
                 _ => item,
             };
-            let mut section = Section::new(&format!("{path}[{index}]"), Some(item), report);
+            let mut section = Section::new(&format!("{path}[{index}]"), Some(item), findings);
             section.listed = false;
             section
         };
@@ -306,9 +307,9 @@ impl<'a> Section<'a> {
             let accepted = "a list, such as [\"a\", \"b\"]";
             let from = Some(value::origin_of(&value));
             if secrets.is_empty() {
-                self.refuse(&path, &value, accepted)
+                self.refuse(&path, &value, accepted);
             } else {
-                self.note(&path, "is no list", accepted, from)
+                self.note(&path, "is no list", accepted, from);
             }
             return None;
         };
@@ -327,7 +328,7 @@ impl<'a> Section<'a> {
 
     pub(super) fn show(&self, key: &str, value: Option<String>, from: Option<&Value>) {
         if self.listed && !self.broken {
-            self.report.settings.borrow_mut().push(Setting {
+            self.findings.settings.borrow_mut().push(Setting {
                 section: self.name.clone(),
                 key: key.to_owned(),
                 value,
@@ -342,6 +343,6 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn note(&self, path: &str, problem: &str, accepted: &str, origin: Option<Origin>) {
-        self.report.note(path, problem, accepted, origin);
+        self.findings.note(path, problem, accepted, origin);
     }
 }

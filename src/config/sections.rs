@@ -26,7 +26,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// `[delivery]`: how long and how often a message is tried, and how many may wait.
 #[derive(Clone, Debug)]
-pub struct Delivery {
+pub struct DeliverySettings {
     /// What a client may ask for, and what holds where it does not.
     pub limits: Limits,
     /// How long to wait between attempts.
@@ -37,7 +37,7 @@ pub struct Delivery {
     pub shutdown_grace: Duration,
 }
 
-impl Delivery {
+impl DeliverySettings {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let on_unknown = [("resend", OnUnknown::Resend), ("fail", OnUnknown::Fail)];
         let delivery = Self {
@@ -82,7 +82,7 @@ impl Delivery {
 
 /// `[webhooks]`: how events are posted.
 #[derive(Clone, Debug)]
-pub struct Webhooks {
+pub struct WebhookSettings {
     /// Signs the events of messages that name their own webhook.
     pub secret: Option<SigningSecret>,
     /// Encrypts the secrets of standing webhooks in the store: 32 bytes in base64.
@@ -99,7 +99,7 @@ pub struct Webhooks {
     pub allowed_networks: Vec<IpNet>,
 }
 
-impl Webhooks {
+impl WebhookSettings {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let secret = "\"whsec_\" and 24 to 64 bytes in base64";
         let key = |text: &str| Vault::with_key(text).ok().map(|_| Secret::new(text));
@@ -208,14 +208,14 @@ fn directives(text: &str) -> Option<String> {
 
 /// `[sandbox]`: the built-in SIP server, used while no account is configured.
 #[derive(Clone, Debug)]
-pub struct Sandbox {
+pub struct SandboxSettings {
     /// Where it listens: loopback.
     pub listen: SocketAddr,
     /// User agents that register with it.
     pub agents: u32,
 }
 
-impl Sandbox {
+impl SandboxSettings {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let sandbox = Self {
             listen: section.address("listen"),

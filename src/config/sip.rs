@@ -12,7 +12,7 @@ use crate::agent::{Identification, Keepalive, Probe, Recovery};
 
 /// How agents behave, whatever their account.
 #[derive(Clone, Debug)]
-pub struct Sip {
+pub struct SipSettings {
     /// The `User-Agent` header.
     pub user_agent: String,
     /// How long connecting may take: name, TCP, TLS and WebSocket together.
@@ -48,7 +48,7 @@ const PROBES: [(&str, Probe); 3] = [
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-impl Sip {
+impl SipSettings {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let sip = Self {
             user_agent: section

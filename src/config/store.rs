@@ -9,7 +9,7 @@ use url::Url;
 
 use super::account::password;
 use super::certificates::Authorities;
-use super::report::{Report, Setting};
+use super::findings::{Findings, Setting};
 use super::section::Section;
 use crate::store::TailSize;
 use crate::store::postgres::Address;
@@ -17,7 +17,7 @@ use crate::store::sqlite::Synchronous;
 
 /// Where messages and events are kept, and how.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub struct StoreSettings {
     /// Where.
     pub backend: Backend,
     /// When a message counts as durable.
@@ -49,8 +49,8 @@ const URL: &str = "sqlite:// and a path, such as \"sqlite://sipost.db\", \
 const MIN_LEASE: Duration = Duration::from_secs(1);
 const MAX_LEASE: Duration = Duration::from_secs(600);
 
-impl Store {
-    pub(super) fn read(mut section: Section<'_>, report: &Report) -> Self {
+impl StoreSettings {
+    pub(super) fn read(mut section: Section<'_>, findings: &Findings) -> Self {
         section.require_secret("url", URL);
         let url = section.secret_url("url", URL, |url| is_usable(url).then(|| url.to_owned()));
         let synchronous = [("full", Synchronous::Full), ("normal", Synchronous::Normal)];
@@ -66,7 +66,7 @@ impl Store {
         };
         if backend.is_none() {
             let accepted = "the parameters that its documentation lists";
-            report.wrong(url_key(report), "is not taken by PostgreSQL", accepted);
+            findings.wrong(url_key(findings), "is not taken by PostgreSQL", accepted);
         }
         let store = Self {
             backend: backend.unwrap_or_else(|| Backend::Sqlite(PathBuf::new())),
@@ -84,7 +84,7 @@ impl Store {
     /// Notes a place where no store can be opened.
     ///
     /// Nothing is opened: to close a database that this process has open would end SQLite's locks.
-    pub(super) fn check(&self, report: &Report) {
+    pub(super) fn check(&self, findings: &Findings) {
         let Backend::Sqlite(path) = &self.backend else {
             return;
         };
@@ -95,7 +95,7 @@ impl Store {
         let wrong = |place: &Path, problem: &str| {
             let problem = format!("{} {problem}", place.display());
             let accepted = "a path in a directory that is there and can be written to";
-            report.wrong(url_key(report), &problem, accepted);
+            findings.wrong(url_key(findings), &problem, accepted);
         };
         let all = Access::READ_OK | Access::WRITE_OK;
         match directory.metadata() {
@@ -116,9 +116,9 @@ impl Store {
 }
 
 /// The key that says where the store is.
-fn url_key(report: &Report) -> &'static str {
+fn url_key(findings: &Findings) -> &'static str {
     let is_in_file = |setting: &Setting| setting.key == "url_file" && setting.value.is_some();
-    if report.settings.borrow().iter().any(is_in_file) {
+    if findings.settings.borrow().iter().any(is_in_file) {
         "store.url_file"
     } else {
         "store.url"

@@ -25,7 +25,7 @@ fn with(line: &str) -> Result<Account, Vec<String>> {
     account(&format!("{LEAST}{line}"))
 }
 
-fn sip(line: &str) -> Result<Sip, Vec<String>> {
+fn sip(line: &str) -> Result<SipSettings, Vec<String>> {
     match Config::from_toml(&format!("[sip]\n{line}")) {
         Ok(config) => Ok(config.sip),
         Err(mistakes) => Err(lines_of(&mistakes)),

@@ -32,7 +32,7 @@ pub(super) fn read(
         let at = error.span().map_or(0, |span| span.start);
         not_toml(name, text, at, error.message())
     })?;
-    let mut reader = Reader {
+    let mut reader = DocumentReader {
         name,
         text,
         label,
@@ -53,14 +53,14 @@ pub(super) fn inline(text: &str, label: &str) -> Option<Value> {
     (values.len() == 1).then(|| values.remove("value"))?
 }
 
-struct Reader<'a> {
+struct DocumentReader<'a> {
     name: &'a str,
     text: &'a str,
     label: &'a dyn Fn(usize) -> String,
     places: Places,
 }
 
-impl Reader<'_> {
+impl DocumentReader<'_> {
     fn label(&self, span: &Range<usize>) -> String {
         (self.label)(line_of(self.text, span.start))
     }

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 
 use config::Value;
 
+use super::findings::Setting;
 use super::mistake::{Mistake, Origin, VARIABLE_PREFIX};
-use super::report::Setting;
 use super::toml_file;
 
 /// The most accounts that variables can count up to; the layering fills gaps below an index.
@@ -14,12 +14,12 @@ const MAX_INDEX: usize = 9999;
 
 /// The settings that variables may name.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct KnownVariables {
     /// The name of each variable, with `0` for every index, by its [`squeezed`] form.
     names: BTreeMap<String, String>,
 }
 
-impl Known {
+impl KnownVariables {
     pub(super) fn of(settings: &[Setting]) -> Self {
         let name = |setting: &Setting| {
             let section = setting.section.replace(['[', '.'], "__").replace(']', "");
@@ -67,7 +67,7 @@ fn squeezed(name: &str) -> (String, Vec<String>) {
 /// the one that sets the list. Empty ones count as not set.
 pub(super) fn read(
     given: &[(OsString, OsString)],
-    known: &Known,
+    known: &KnownVariables,
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<(String, Value)> {
     let mut ours = BTreeMap::new();

@@ -6,13 +6,13 @@ use prometheus_client::encoding::EncodeLabelSet;
 use crate::message::Cause;
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub(super) struct Finished {
+pub(super) struct FinishedLabels {
     pub(super) result: &'static str,
     pub(super) cause: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub(super) struct Code {
+pub(super) struct CodeLabel {
     pub(super) code: u16,
 }
 
@@ -22,32 +22,32 @@ pub(super) struct OutcomeLabel {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub(super) struct State {
+pub(super) struct StateLabel {
     pub(super) state: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub(super) struct Route {
+pub(super) struct RouteLabels {
     pub(super) route: &'static str,
     pub(super) method: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub(super) struct Request {
+pub(super) struct RequestLabels {
     pub(super) route: &'static str,
     pub(super) method: &'static str,
     pub(super) status: u16,
 }
 
 /// The labels of a message that succeeded.
-pub(super) const SUCCEEDED: Finished = Finished {
+pub(super) const SUCCEEDED: FinishedLabels = FinishedLabels {
     result: "succeeded",
     cause: "",
 };
 
 /// The labels of a message that failed.
-pub(super) fn failed(cause: Cause) -> Finished {
-    Finished {
+pub(super) fn failed(cause: Cause) -> FinishedLabels {
+    FinishedLabels {
         result: "failed",
         cause: cause.as_str(),
     }

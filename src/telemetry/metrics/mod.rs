@@ -29,8 +29,9 @@ use crate::store;
 use crate::store::StoreError;
 use crate::webhook::{Answer, Posted};
 use labels::{
-    BATCH_BUCKETS, COMMIT_BUCKETS, Code, Finished, MESSAGE_BUCKETS, OutcomeLabel, REQUEST_BUCKETS,
-    Request, Route, SUCCEEDED, State, TRANSACTION_BUCKETS, failed,
+    BATCH_BUCKETS, COMMIT_BUCKETS, CodeLabel, FinishedLabels, MESSAGE_BUCKETS, OutcomeLabel,
+    REQUEST_BUCKETS, RequestLabels, RouteLabels, SUCCEEDED, StateLabel, TRANSACTION_BUCKETS,
+    failed,
 };
 
 /// Every metric of this process. Cheap to clone.
@@ -70,7 +71,7 @@ macro_rules! families {
 
 families! {
     accepted: Counter, "sipost_messages_accepted", "Messages accepted";
-    finished: Family<Finished, Counter>,
+    finished: Family<FinishedLabels, Counter>,
         "sipost_messages_finished", "Messages that ended, by result and cause";
     scheduled: Gauge, "sipost_messages_scheduled", "Messages whose sendAt is in the future";
     queued: Gauge,
@@ -81,20 +82,20 @@ families! {
         "sipost_message_oldest_queued", "Age of the oldest queued message", Unit::Seconds;
     message_seconds: Histogram = Histogram::new(MESSAGE_BUCKETS),
         "sipost_message", "From the acceptance of a message to its end", Unit::Seconds;
-    responses: Family<Code, Counter>,
+    responses: Family<CodeLabel, Counter>,
         "sipost_sip_responses", "Final responses to MESSAGE requests, by code";
     unanswered: Counter, "sipost_sip_unanswered", "Attempts that ended without a final response";
     transaction_seconds: Histogram = Histogram::new(TRANSACTION_BUCKETS),
         "sipost_sip_transaction",
         "From handing a request to its agent to the end of the attempt",
         Unit::Seconds;
-    agents: Family<State, Gauge>, "sipost_agents", "Agents, by state";
+    agents: Family<StateLabel, Gauge>, "sipost_agents", "Agents, by state";
     reconnects: Counter,
         "sipost_reconnects", "Times that an agent had to open its connection again";
     streams: Gauge, "sipost_sse_connections", "Event streams that are open";
-    requests: Family<Request, Counter>,
+    requests: Family<RequestLabels, Counter>,
         "sipost_http_requests", "HTTP requests that were answered, by route, method and status";
-    request_seconds: Family<Route, Histogram, fn() -> Histogram>
+    request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>
             = Family::new_with_constructor(|| Histogram::new(REQUEST_BUCKETS)),
         "sipost_http_request",
         "From the head of a request to the head of its answer, by route and method",
@@ -155,7 +156,7 @@ impl Metrics {
     pub(super) fn attempted(&self, attempted: &Attempted<'_>) {
         match attempted.code {
             Ok(code) if (100..700).contains(&code) => {
-                self.0.responses.get_or_create(&Code { code }).inc();
+                self.0.responses.get_or_create(&CodeLabel { code }).inc();
             }
             _ => {
                 self.0.unanswered.inc();
@@ -197,7 +198,7 @@ impl Metrics {
     }
 
     pub(super) fn answered(&self, answered: &Answered<'_>) {
-        let route = Route {
+        let route = RouteLabels {
             route: api::PATHS
                 .iter()
                 .find(|path| Some(**path) == answered.route)
@@ -206,7 +207,7 @@ impl Metrics {
         };
         let times = self.0.request_seconds.get_or_create(&route);
         times.observe(answered.took.as_secs_f64());
-        let request = Request {
+        let request = RequestLabels {
             route: route.route,
             method: route.method,
             status: answered.status.as_u16(),
@@ -261,7 +262,7 @@ impl Families {
         }
         for state in AgentState::ALL {
             let in_state = readings.agents.iter().filter(|other| **other == state);
-            let label = State {
+            let label = StateLabel {
                 state: state.as_str(),
             };
             set(&self.agents.get_or_create(&label), in_state.count());

@@ -9,8 +9,8 @@
 //!
 //! A message that is tried again has a `queue` and a `SIP MESSAGE` for each attempt. The trace is
 //! stored with the message, and span ids are derived from its id ([`Step`]), so this module keeps
-//! no state: a span is written once, when it has ended. Writing never waits: while the queue is full,
-//! spans are dropped, and counted.
+//! no state: a span is written once, when it has ended. Writing never waits: while the queue is
+//! full, spans are dropped, and counted.
 //!
 //! Bodies, credentials, headers and the paths of webhooks are in no span; targets are shown as in
 //! the log.
@@ -40,9 +40,9 @@ use span::{Parent, Span};
 
 /// Writes spans of messages. Cheap to clone.
 #[derive(Clone)]
-pub struct Traces(Arc<Shared>);
+pub struct Traces(Arc<TracesShared>);
 
-struct Shared {
+struct TracesShared {
     spans: mpsc::Sender<SpanData>,
     metrics: Metrics,
     clock: Clock,
@@ -66,7 +66,7 @@ impl Traces {
         let (spans, waiting) = mpsc::channel(exporter::QUEUE);
         let exporter = Exporter::new(settings, tls, instance, waiting, metrics.clone())?;
         let scope = InstrumentationScope::builder("sipost").with_version(env!("CARGO_PKG_VERSION"));
-        let shared = Shared {
+        let shared = TracesShared {
             spans,
             metrics,
             clock,

@@ -23,14 +23,14 @@ pub struct Setting {
 
 /// The mistakes and the settings until now.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(super) struct Findings {
     pub(super) mistakes: RefCell<Vec<Mistake>>,
     pub(super) settings: RefCell<Vec<Setting>>,
     /// Where the tables of the file begin.
     pub(super) places: Places,
 }
 
-impl Report {
+impl Findings {
     /// The origin of the value at this path. A table that was merged with another has lost its own,
     /// but not those of its values.
     pub(super) fn origin(&self, path: &str, value: &Value) -> Origin {
