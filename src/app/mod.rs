@@ -246,32 +246,25 @@ impl Gateway {
         let end = grace_over + AFTER_GRACE;
         let within = |limit: Duration| limit.min(end.saturating_duration_since(Instant::now()));
         self.ends.draining.cancel();
-        if tokio::time::timeout(grace, &mut self.dispatcher)
-            .await
-            .is_err()
-        {
+        if !ends_within(grace, &mut self.dispatcher).await {
             tracing::warn!("requests are still open; they are resumed at the next start");
-            self.dispatcher.abort();
         }
         self.live.supervisor.leave(within(STEP)).await;
         // Events of the last messages were posted meanwhile; the others are in the store.
         self.ends.posting.cancel();
         let left = grace_over.saturating_duration_since(Instant::now());
-        let posting = tokio::time::timeout(within(left.max(STEP)), &mut self.posting);
-        if posting.await.is_err() {
+        if !ends_within(within(left.max(STEP)), &mut self.posting).await {
             tracing::warn!("posts to webhooks are still open; they are repeated at the next start");
-            self.posting.abort();
         }
         self.ends.closing.cancel();
-        if tokio::time::timeout(within(STEP), &mut self.server)
-            .await
-            .is_err()
-        {
+        if !ends_within(within(STEP), &mut self.server).await {
             self.ends.grace_over.cancel();
-            self.server.abort();
         }
-        if let Some(tracing) = self.tracing {
-            traces::flush(tracing, &self.ends.tracing, within(STEP)).await;
+        self.ends.tracing.cancel();
+        if let Some(tracing) = &mut self.tracing
+            && !ends_within(within(STEP), tracing).await
+        {
+            tracing::warn!("failed to export the last spans; they are dropped");
         }
         let closing = async {
             self.background.shutdown().await;
@@ -284,6 +277,15 @@ impl Gateway {
             Err(_) => tracing::warn!("timed out while closing the store"),
         }
     }
+}
+
+/// Whether a task ends in time; otherwise it is aborted.
+async fn ends_within(limit: Duration, task: &mut JoinHandle<()>) -> bool {
+    let is_in_time = tokio::time::timeout(limit, &mut *task).await.is_ok();
+    if !is_in_time {
+        task.abort();
+    }
+    is_in_time
 }
 
 async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {

@@ -1,7 +1,5 @@
 //! Traces, as the configuration says.
 
-use std::time::Duration;
-
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -30,13 +28,4 @@ pub(super) fn watch(
     let task = tokio::spawn(exporter.run(stop.clone()));
     let traces = Some(traces);
     Ok((Watch { metrics, traces }, Some(task)))
-}
-
-/// Exports the spans that wait, within `grace`.
-pub(super) async fn flush(mut task: JoinHandle<()>, stop: &CancellationToken, grace: Duration) {
-    stop.cancel();
-    if tokio::time::timeout(grace, &mut task).await.is_err() {
-        tracing::warn!("failed to export the last spans; they are dropped");
-        task.abort();
-    }
 }

@@ -156,7 +156,7 @@ fn load_to_start(sources: &Sources) -> Result<Loaded, Mistakes> {
 }
 
 fn on_one_thread<T>(
-    work: impl Future<Printer = Result<T, CommandError>>,
+    work: impl Future<Output = Result<T, CommandError>>,
 ) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -278,9 +278,8 @@ fn bare(text: &str) -> Option<Uri> {
         Uri::parse(&format!("sip:{text}"))
     };
     let uri = uri.ok()?;
-    let fits = uri.scheme() == Scheme::SipSettings
-        && uri.password().is_none()
-        && uri.headers().next().is_none();
+    let fits =
+        uri.scheme() == Scheme::Sip && uri.password().is_none() && uri.headers().next().is_none();
     fits.then_some(uri)
 }
 
