@@ -1,10 +1,12 @@
-//! `sipost backup`: a copy of the store.
+//! `sipost backup` and `sipost restore`: a copy of the store, and a store made of a copy.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::output::Printer;
 use super::{CommandError, ConfigFile, output};
+use crate::app;
+use crate::clock::Clock;
 use crate::config;
 use crate::config::Backend;
 use crate::store::sqlite;
@@ -22,23 +24,85 @@ pub(super) struct Backup {
     config: ConfigFile,
 }
 
-pub(super) fn run(backup: &Backup) -> Result<ExitCode, CommandError> {
-    let loaded = config::load(&backup.config.sources())?;
+pub(super) fn backup(arguments: &Backup) -> Result<ExitCode, CommandError> {
+    let loaded = config::load(&arguments.config.sources())?;
     let Backend::Sqlite(store) = &loaded.config.store.backend else {
         return Err(CommandError::Trouble(
             "the store is in PostgreSQL: copy it with `pg_dump --format=custom`".to_owned(),
         ));
     };
-    let file = &backup.file;
-    match sqlite::backup(store, file) {
-        Ok(()) => {
-            let (store, file) = (store.display(), file.display());
-            Printer::new().line(&format!("{store} is copied to {file}"))?;
+    let file = &arguments.file;
+    let copied = sqlite::backup(store, file)
+        .map(|()| format!("{} is copied to {}", store.display(), file.display()))
+        .map_err(|error| format!("no copy was made: {error}"));
+    print(copied)
+}
+
+/// Makes the store of a copy, which begins a new epoch: no id of an event is given twice. The store
+/// that is there is kept under another name. Refuses while a gateway is at work.
+///
+/// With PostgreSQL: pg_restore first; then this, without a file, begins the new epoch.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 restored, 1 it could not be, 2 FILE is missing, or given with \
+                  PostgreSQL, 78 the configuration is wrong."
+)]
+pub(super) struct Restore {
+    /// What `sipost backup` made. Left out with PostgreSQL.
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+pub(super) fn restore(arguments: &Restore) -> Result<ExitCode, CommandError> {
+    let config = config::load(&arguments.config.sources())?.config;
+    let clock = Clock::system();
+    let restored = match (&config.store.backend, &arguments.file) {
+        (Backend::Sqlite(store), Some(file)) => of_copy(store, file, &clock),
+        (Backend::Postgres(address), None) => super::on_one_thread(async {
+            Ok(app::begin_epoch(&config, address, &clock)
+                .await
+                .map(|epoch| format!("the database has begun epoch {epoch}"))
+                .map_err(|error| error.to_string()))
+        })?,
+        (Backend::Sqlite(_), None) => {
+            return Err(CommandError::Trouble(
+                "which file is to be put back?".to_owned(),
+            ));
+        }
+        (Backend::Postgres(_), Some(_)) => {
+            return Err(CommandError::Trouble(
+                "the store is in PostgreSQL: put it back with `pg_restore --clean`, and then run \
+                 `sipost restore` without a file, so that it begins a new epoch"
+                    .to_owned(),
+            ));
+        }
+    };
+    print(restored.map_err(|error| format!("nothing was restored: {error}")))
+}
+
+fn print(result: Result<String, String>) -> Result<ExitCode, CommandError> {
+    match result {
+        Ok(text) => {
+            Printer::new().line(&text)?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => {
-            output::print_error(&format!("no copy was made: {error}"));
+        Err(text) => {
+            output::print_error(&text);
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+fn of_copy(store: &Path, file: &Path, clock: &Clock) -> Result<String, String> {
+    let restored = sqlite::restore(store, file, clock.now()).map_err(|error| error.to_string())?;
+    let (store, file, epoch) = (store.display(), file.display(), restored.epoch);
+    let kept = restored.kept.map(|kept| {
+        let kept = kept.display();
+        format!("; what was there is {kept}")
+    });
+    Ok(format!(
+        "{store} is made of {file}, and has begun epoch {epoch}{}",
+        kept.unwrap_or_default()
+    ))
 }

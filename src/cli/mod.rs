@@ -1,17 +1,15 @@
-//! The command line: one file per subcommand.
+//! The command line: one file for each subcommand or pair of them.
 //!
 //! Exit codes: 0 done; 1 the message failed, or the gateway ended with an error; 2 wrong usage, or
 //! no gateway was reached; 78 a wrong configuration (`EX_CONFIG` of sysexits); 130 interrupted.
 
 mod backup;
-mod check;
 mod client;
 mod config;
 mod follow;
 mod health;
 mod lines;
 mod output;
-mod restore;
 mod sandbox;
 mod send;
 mod serve;
@@ -55,13 +53,13 @@ struct Arguments {
 enum Subcommand {
     Serve(serve::Serve),
     Sandbox(sandbox::SandboxCommand),
-    Check(check::CheckCommand),
+    Check(config::CheckCommand),
     Health(health::Health),
     Config(config::ConfigCommand),
     Send(send::Send),
     Tail(tail::TailCommand),
     Backup(backup::Backup),
-    Restore(restore::Restore),
+    Restore(backup::Restore),
 }
 
 /// Which configuration file.
@@ -133,13 +131,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn perform(arguments: Arguments) -> Result<ExitCode, CommandError> {
     match arguments.command {
-        Some(Subcommand::Check(check)) => check::run(&check.config.sources()),
-        Some(Subcommand::Config(config)) => config::run(&config, &config.config.sources()),
+        Some(Subcommand::Check(check)) => config::check(&check.config.sources()),
+        Some(Subcommand::Config(config)) => config::print(&config, &config.config.sources()),
         Some(Subcommand::Send(send)) => on_one_thread(send::run(&send)),
         Some(Subcommand::Tail(tail)) => on_one_thread(tail::run(&tail)),
         Some(Subcommand::Health(health)) => on_one_thread(health::run(&health)),
-        Some(Subcommand::Backup(backup)) => backup::run(&backup),
-        Some(Subcommand::Restore(restore)) => restore::run(&restore),
+        Some(Subcommand::Backup(backup)) => backup::backup(&backup),
+        Some(Subcommand::Restore(restore)) => backup::restore(&restore),
         Some(Subcommand::Serve(arguments)) => serve::run(&arguments),
         Some(Subcommand::Sandbox(arguments)) => on_one_thread(sandbox::run(&arguments)),
         None => serve::run(&arguments.serve),

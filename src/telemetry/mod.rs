@@ -3,7 +3,6 @@
 //! | file      | is about                                                       |
 //! |-----------|----------------------------------------------------------------|
 //! | `log`     | lines on standard error                                        |
-//! | `pretty`  | their format for people                                        |
 //! | `metrics` | counted where they arise and read at `GET /metrics`            |
 //! | `traces`  | the steps of a message, as spans for a collector               |
 //! | `watch`   | the observer of the rooms: counts and traces                   |
@@ -13,7 +12,6 @@
 
 mod log;
 mod metrics;
-mod pretty;
 mod traces;
 mod watch;
 
