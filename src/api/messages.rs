@@ -90,10 +90,15 @@ pub(super) async fn list(
         .store
         .messages(filter, cursor.transpose()?, limit)
         .await?;
+    let waiting = Waiting::of_all(&api, &page.messages).await?;
     let now = api.clock.now();
-    let show = |stored| MessageView::stored(stored, now);
+    let rows = page.messages.iter();
+    let data = rows.map(|stored| {
+        let waiting = waiting.get(&stored.message.id);
+        MessageView::explained(stored, now, waiting)
+    });
     Ok(json::ok(&ListView {
-        data: page.messages.iter().map(show).collect(),
+        data: data.collect(),
         next_cursor: page.next,
     }))
 }

@@ -40,7 +40,7 @@ pub(super) struct MessageView<'a> {
     expires_at: Timestamp,
     completed_at: Option<Timestamp>,
     next_attempt_at: Option<Timestamp>,
-    /// Only where somebody asked for this one message: `Some(None)` says that it does not wait.
+    /// Only where messages are looked at: `Some(None)` says that it does not wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting_for: Option<Option<WaitingView<'a>>>,
     result: Option<&'a RawValue>,
@@ -57,6 +57,18 @@ impl<'a> MessageView<'a> {
         Self {
             result: stored.result.as_ref().and_then(raw),
             ..Self::at(stored, now)
+        }
+    }
+
+    /// A message as it stands at `now`, and what it waits for.
+    pub(super) fn explained(
+        stored: &'a Stored,
+        now: Timestamp,
+        waiting: Option<&'a Waiting>,
+    ) -> Self {
+        Self {
+            waiting_for: Some(waiting.map(WaitingView::from)),
+            ..Self::stored(stored, now)
         }
     }
 

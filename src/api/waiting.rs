@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Api;
 use super::error::ApiError;
 use crate::dispatch::WaitingFor;
-use crate::message::{Status, Timestamp};
+use crate::message::{ByMessage, Status, Timestamp};
 use crate::store::{Holder, Stored};
 
 /// What a message waits for, as far as this replica can tell.
@@ -19,23 +19,46 @@ pub(super) enum Waiting {
 
 impl Waiting {
     /// What this message waits for; `None` when it does not.
-    ///
-    /// The dispatcher that has it knows best. Of what another replica's has, the store knows when
-    /// it is tried at the earliest, and who has it.
     pub(super) async fn of(api: &Api, stored: &Stored) -> Result<Option<Self>, ApiError> {
-        match stored.status {
-            Status::Scheduled | Status::Queued => {}
-            Status::Sending | Status::Succeeded | Status::Failed => return Ok(None),
+        let waiting = Self::of_all(api, std::slice::from_ref(stored)).await?;
+        Ok(waiting.into_values().next())
+    }
+
+    /// What these messages wait for. Messages that do not wait are left out.
+    ///
+    /// The dispatcher of this replica is asked first, and once for all of them. Of a message that
+    /// another replica has, the store knows its next attempt and who has it.
+    pub(super) async fn of_all(api: &Api, page: &[Stored]) -> Result<ByMessage<Self>, ApiError> {
+        let id = |stored: &Stored| stored.message.id;
+        let waits: Vec<_> = page.iter().filter(|stored| waits(stored.status)).collect();
+        let mut waiting = ByMessage::default();
+        if waits.is_empty() {
+            return Ok(waiting);
         }
-        let id = stored.message.id;
-        if let Some(known) = api.dispatch.waiting_for(id).await {
-            return Ok(Some(Self::Here(known)));
+        let ids = waits.iter().map(|stored| id(stored)).collect();
+        let known = api.dispatch.waiting_for(ids).await;
+        waiting.extend(known.into_iter().map(|(id, known)| (id, Self::Here(known))));
+        let unknown = waits.iter().map(|stored| id(stored));
+        let unknown: Vec<_> = unknown.filter(|id| !waiting.contains_key(id)).collect();
+        if unknown.is_empty() {
+            return Ok(waiting);
         }
-        let Some(holder) = api.store.holder(id).await? else {
-            return Ok(None);
-        };
-        let time = time_of(stored, api.clock.now());
-        Ok(Some(time.map_or(Self::Elsewhere(holder), Self::Here)))
+        let mut holders = api.store.holders(unknown).await?;
+        let now = api.clock.now();
+        for stored in waits {
+            if let Some(holder) = holders.remove(&id(stored)) {
+                let time = time_of(stored, now);
+                waiting.insert(id(stored), time.map_or(Self::Elsewhere(holder), Self::Here));
+            }
+        }
+        Ok(waiting)
+    }
+}
+
+fn waits(status: Status) -> bool {
+    match status {
+        Status::Scheduled | Status::Queued => true,
+        Status::Sending | Status::Succeeded | Status::Failed => false,
     }
 }
 

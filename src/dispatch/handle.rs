@@ -8,7 +8,7 @@ use tokio::time::error::Elapsed;
 
 use super::observer::{Standing, WaitingFor};
 use super::quota::QuotaPermit;
-use crate::message::{Message, MessageId};
+use crate::message::{ByMessage, Message, MessageId};
 use crate::store::{IdempotencyKey, StoreError};
 
 /// The way in to the dispatcher. Cheap to clone.
@@ -90,12 +90,12 @@ pub enum Command {
     },
     /// So many messages a second may these accounts send from now on; `None` for any number.
     Rates(Vec<(Arc<str>, Option<f64>)>),
-    /// Say what this one waits for.
+    /// Say what each of these messages waits for.
     WaitingFor {
-        /// Which.
-        id: MessageId,
-        /// Who waits.
-        reply: oneshot::Sender<Option<WaitingFor>>,
+        /// A page of messages at most.
+        ids: Vec<MessageId>,
+        /// Takes those that wait.
+        reply: oneshot::Sender<ByMessage<WaitingFor>>,
     },
     /// Say how many messages are where.
     Standing {
@@ -161,11 +161,13 @@ impl Handle {
         }
     }
 
-    /// What a message waits for; `None` when it does not wait, or when nobody is there to say.
-    pub async fn waiting_for(&self, id: MessageId) -> Option<WaitingFor> {
+    /// What these messages wait for. Messages that do not wait are left out; all of them are when
+    /// the dispatcher does not answer.
+    pub async fn waiting_for(&self, ids: Vec<MessageId>) -> ByMessage<WaitingFor> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::WaitingFor { id, reply };
-        self.ask(command, answer).await.ok()?.flatten()
+        let command = Command::WaitingFor { ids, reply };
+        let answer = self.ask(command, answer).await.ok().flatten();
+        answer.unwrap_or_default()
     }
 
     /// How many messages are where; `None` when nobody is there to say.

@@ -636,7 +636,8 @@ async fn a_job_for_an_agent_that_ended_meanwhile_goes_to_the_next() {
 
 /// What a message of this number waits for, once the dispatcher has done what there was to do.
 async fn waiting_for(bench: &Bench, number: u64) -> Option<WaitingFor> {
-    bench.dispatch.waiting_for(message(number, "").id).await
+    let id = message(number, "").id;
+    bench.dispatch.waiting_for(vec![id]).await.remove(&id)
 }
 
 #[tokio::test]

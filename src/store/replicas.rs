@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::{LogStore, Reply};
-use crate::message::{AgentOrder, AgentStatus, MessageId, Timestamp};
+use crate::message::{AgentOrder, AgentStatus, ByMessage, MessageId, Timestamp};
 
 /// What a store does for replicas that share it. By default there is only one, and everything is
 /// its own.
@@ -34,10 +34,10 @@ pub trait ReplicaStore: LogStore {
         true
     }
 
-    /// Which replica has this message to send, while it waits there and this one knows nothing of
-    /// it; `None` when this one does, or when it does not wait.
-    fn holder(&self, _id: MessageId) -> Reply<Option<Holder>> {
-        Box::pin(async { Ok(None) })
+    /// Which replica has each of these messages to send. Left out are messages that this replica
+    /// knows, and those that do not wait.
+    fn holders(&self, _ids: Vec<MessageId>) -> Reply<ByMessage<Holder>> {
+        Box::pin(async { Ok(ByMessage::default()) })
     }
 
     /// The number of the newest durable event, whichever replica appended it. More than

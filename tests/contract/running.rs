@@ -272,6 +272,11 @@ async fn messages_that_are_looked_at(house: &House, seen: &mut Seen, id: &str) {
     let answer = house.post("/messages", &[], &soon).await;
     seen.note("sendMessage", 202, &answer);
     assert_eq!(answer.json()["status"], "scheduled");
+    let until = answer.json()["sendAt"].clone();
+    let list = house.get("/messages?status=scheduled").await;
+    seen.note("listMessages", 200, &list);
+    let waiting = json!({"kind": "schedule", "until": until});
+    assert_eq!(list.json()["data"][0]["waitingFor"], waiting);
     let path = answer.headers["location"].to_str().unwrap().to_owned();
     for status in [200, 409] {
         let answer = house.call(Method::DELETE, &path, &[], "").await;

@@ -35,6 +35,7 @@ use sipost::message::AgentError;
 use sipost::message::AgentState;
 use sipost::message::AgentStatus;
 use sipost::message::Agents;
+use sipost::message::ByMessage;
 use sipost::sip::uri::Uri;
 use sipost::store;
 use sipost::store::Store;
@@ -108,7 +109,7 @@ impl Stage {
                     Command::Accept { reply, .. } => drop(reply.send(accept)),
                     Command::Cancel { reply, .. } => drop(reply.send(cancel)),
                     Command::Rates(_) => {}
-                    Command::WaitingFor { reply, .. } => drop(reply.send(None)),
+                    Command::WaitingFor { reply, .. } => drop(reply.send(ByMessage::default())),
                     Command::Standing { reply } => drop(reply.send(Standing::default())),
                 }
             }

@@ -28,12 +28,13 @@ async fn the_replica_that_has_a_message_says_what_it_waits_for_and_another_one_w
     let second = answer["id"].as_str().unwrap();
 
     // Until the one that has its lane has heard of it, that one can say no more than the other.
-    let (has_it, other) = soon("one of them knows what it waits for", async {
+    let (has_it, other_index, other) = soon("one of them knows what it waits for", async {
         loop {
             for (has_it, other) in [(0, 1), (1, 0)] {
                 let lane = waiting_for(fleet.gateway(has_it), second).await;
                 if lane == json!({"kind": "lane", "before": 1}) {
-                    return (has_it, waiting_for(fleet.gateway(other), second).await);
+                    let told = waiting_for(fleet.gateway(other), second).await;
+                    return (has_it, other, told);
                 }
             }
         }
@@ -46,6 +47,13 @@ async fn the_replica_that_has_a_message_says_what_it_waits_for_and_another_one_w
         other,
         json!({"kind": "replica", "replica": name, "until": until})
     );
+
+    // A list says the same.
+    let list = fleet
+        .gateway(other_index)
+        .get("/messages?status=queued")
+        .await;
+    assert_eq!(list.body["data"][0]["waitingFor"], other);
 
     peer.release("kept");
     for id in [first.as_str(), second] {

@@ -1,11 +1,11 @@
 //! What can be said of the messages that wait: how many, since when, and what for.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::super::observer::{Standing, WaitingFor};
-use super::{Board, Entry, Phase};
-use crate::message::{MessageId, Timestamp};
+use super::{Board, Entry, Lane, Phase};
+use crate::message::{ByMessage, MessageId, Timestamp};
 use crate::pool::{Busy, Pool};
 
 /// Messages in the order in which their waiting began.
@@ -84,47 +84,99 @@ impl Board {
         }
     }
 
-    /// What this message waits for; `None` when it does not wait, or is not here.
+    /// What these messages wait for. Messages that do not wait, or are not here, are left out.
+    ///
+    /// Each lane is walked once, however many of its messages are asked about.
     pub(in crate::dispatch) fn waiting_for(
         &self,
-        id: MessageId,
+        ids: &[MessageId],
         pool: &Pool,
         now: Timestamp,
         steady: Instant,
-    ) -> Option<WaitingFor> {
-        let entry = self.entries.get(&id)?;
-        match entry.phase {
-            Phase::Scheduled => entry.not_before.map(WaitingFor::Schedule),
-            Phase::Waiting => entry.not_before.map(WaitingFor::Retry),
-            Phase::Queued => {
-                let lane = self.lanes.get(&entry.lane())?;
-                let behind = lane.iter().position(|other| *other == id)?;
-                let head = self.entries.get(lane.front()?)?;
-                let is_sent = matches!(
-                    head.phase,
-                    Phase::Loading(_) | Phase::Starting(_) | Phase::Sending(_)
-                );
-                // One of another lane is in flight.
-                let is_blocked = !is_sent && self.busy.contains_key(&entry.uri);
-                let before = behind + usize::from(is_blocked);
-                Some(WaitingFor::Lane { before })
-            }
-            Phase::Ready(_) => match pool.busy(entry.account.as_ref(), steady) {
-                Some(Busy::NoAgent) => Some(WaitingFor::Agent(entry.account.clone())),
-                Some(Busy::Limited(until)) => {
-                    // Whole milliseconds, and never too early.
-                    let wait = until.saturating_duration_since(steady) + ROUNDING;
-                    Some(WaitingFor::Rate(now.plus(wait)))
+    ) -> ByMessage<WaitingFor> {
+        let mut waiting = ByMessage::default();
+        let mut queued: HashMap<Lane, HashSet<MessageId>> = HashMap::new();
+        for id in ids {
+            let Some(entry) = self.entries.get(id) else {
+                continue;
+            };
+            let reason = match entry.phase {
+                Phase::Scheduled => entry.not_before.map(WaitingFor::Schedule),
+                Phase::Waiting => entry.not_before.map(WaitingFor::Retry),
+                Phase::Queued => {
+                    queued.entry(entry.lane()).or_default().insert(*id);
+                    None
                 }
-                // With room in the pool it is this message's turn within the moment.
-                Some(Busy::Full) | None => Some(WaitingFor::Slot),
-            },
-            // Its content is to be read, or its `sending` to be written: of a healthy store that
-            // is no wait.
-            Phase::Loading(_) | Phase::Starting(_) => Some(WaitingFor::Store),
-            Phase::Sending(_) | Phase::Ending(_) => None,
+                Phase::Ready(_) => Some(head_waits_for(entry, pool, now, steady)),
+                // Its content is to be read, or its `sending` to be written: of a healthy store
+                // that is no wait.
+                Phase::Loading(_) | Phase::Starting(_) => Some(WaitingFor::Store),
+                Phase::Sending(_) | Phase::Ending(_) => None,
+            };
+            waiting.extend(reason.map(|reason| (*id, reason)));
+        }
+        for (lane, wanted) in queued {
+            let Some(messages) = self.lanes.get(&lane) else {
+                continue;
+            };
+            let blocked = usize::from(self.is_blocked(&lane.0, messages));
+            let places = places(messages.iter().copied().enumerate(), wanted);
+            let lane = |(id, place)| {
+                (
+                    id,
+                    WaitingFor::Lane {
+                        before: place + blocked,
+                    },
+                )
+            };
+            waiting.extend(places.into_iter().map(lane));
+        }
+        waiting
+    }
+
+    /// Whether a request of another lane is in flight to the target of this one.
+    fn is_blocked(&self, uri: &str, lane: &VecDeque<MessageId>) -> bool {
+        let head = lane.front().and_then(|head| self.entries.get(head));
+        let is_sent = head.is_some_and(|head| {
+            matches!(
+                head.phase,
+                Phase::Loading(_) | Phase::Starting(_) | Phase::Sending(_)
+            )
+        });
+        !is_sent && self.busy.contains_key(uri)
+    }
+}
+
+/// What a head waits for whose target is free.
+fn head_waits_for(entry: &Entry, pool: &Pool, now: Timestamp, steady: Instant) -> WaitingFor {
+    match pool.busy(entry.account.as_ref(), steady) {
+        Some(Busy::NoAgent) => WaitingFor::Agent(entry.account.clone()),
+        Some(Busy::Limited(until)) => {
+            // Whole milliseconds, and never too early.
+            let wait = until.saturating_duration_since(steady) + ROUNDING;
+            WaitingFor::Rate(now.plus(wait))
+        }
+        // With room in the pool it is this message's turn within the moment.
+        Some(Busy::Full) | None => WaitingFor::Slot,
+    }
+}
+
+/// The places of these messages in their lane. Lists begin with the newest messages, so the lane is
+/// walked from its end, and no further than to the last of them.
+fn places(
+    lane: impl DoubleEndedIterator<Item = (usize, MessageId)>,
+    mut wanted: HashSet<MessageId>,
+) -> Vec<(MessageId, usize)> {
+    let mut found = Vec::with_capacity(wanted.len());
+    let mut lane = lane.rev();
+    while !wanted.is_empty()
+        && let Some((place, id)) = lane.next()
+    {
+        if wanted.remove(&id) {
+            found.push((id, place));
         }
     }
+    found
 }
 
 impl Entry {
@@ -140,12 +192,15 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-    use std::collections::HashSet;
+    use std::cell::{Cell, RefCell};
 
     use uuid::Uuid;
 
     use super::*;
+
+    fn id(number: u128) -> MessageId {
+        MessageId::new(Uuid::from_u128(number))
+    }
 
     #[test]
     fn those_that_have_ended_are_forgotten_although_the_oldest_waits_on() {
@@ -153,7 +208,7 @@ mod tests {
         let live: RefCell<HashSet<MessageId>> = RefCell::default();
         let has_ended = |id| !live.borrow().contains(&id);
         for number in 0..100_000 {
-            let id = MessageId::new(Uuid::from_u128(number));
+            let id = id(number);
             live.borrow_mut().insert(id);
             let count = live.borrow().len();
             ages.push(Timestamp::EPOCH, id, count, has_ended);
@@ -164,6 +219,25 @@ mod tests {
         assert!(ages.order.len() <= SLACK + 8, "{}", ages.order.len());
         ages.drop_ended(has_ended);
         let first = ages.order.front().unwrap().1;
-        assert_eq!(first, MessageId::new(Uuid::from_u128(0)));
+        assert_eq!(first, id(0));
+    }
+
+    /// The steps of a walk along a lane of 100 000, to the places of these.
+    fn walked(asked: std::ops::Range<u128>) -> usize {
+        let steps = Cell::new(0);
+        let lane = (0..100_000_usize)
+            .map(|place| (place, id(place as u128)))
+            .inspect(|_| steps.set(steps.get() + 1));
+        let found = places(lane, asked.clone().map(id).collect());
+        let expected: Vec<_> = asked.map(|number| (id(number), number as usize)).collect();
+        assert_eq!(found.into_iter().rev().collect::<Vec<_>>(), expected);
+        steps.get()
+    }
+
+    #[test]
+    fn a_page_of_one_long_lane_costs_one_walk_at_most_and_the_newest_page_one_step_each() {
+        assert_eq!(walked(99_500..100_000), 500);
+        assert_eq!(walked(0..500), 100_000);
+        assert_eq!(walked(7..7), 0);
     }
 }

@@ -129,12 +129,32 @@ fn a_head_whose_target_is_busy_says_that_it_waits_for_one() {
     let waiting = fixture.offer(2, None);
     assert_eq!(fixture.begun(Duration::ZERO).len(), 1);
     let (pool, start) = (&fixture.pool, fixture.start);
-    assert_eq!(
-        fixture
-            .board
-            .waiting_for(waiting, pool, on_the_wall(), start),
-        Some(WaitingFor::Lane { before: 1 })
-    );
+    let told = fixture
+        .board
+        .waiting_for(&[waiting], pool, on_the_wall(), start);
+    assert_eq!(told[&waiting], WaitingFor::Lane { before: 1 });
+}
+
+#[test]
+fn a_page_of_messages_is_told_at_once_what_each_of_them_waits_for() {
+    let mut fixture = Fixture::new();
+    let sent = fixture.offer(1, Some(CAROL));
+    let behind = [2, 3].map(|number| fixture.offer(number, Some(CAROL)));
+    let other = [4, 5].map(|number| fixture.offer(number, None));
+    assert_eq!(fixture.begun(Duration::ZERO).len(), 1);
+    let gone = message(6, None).id;
+    let page = [gone, other[1], other[0], behind[1], behind[0], sent];
+    let told = fixture
+        .board
+        .waiting_for(&page, &fixture.pool, on_the_wall(), fixture.start);
+    let lane = |id, before| (id, WaitingFor::Lane { before });
+    let expected = [
+        lane(behind[0], 1),
+        lane(behind[1], 2),
+        lane(other[0], 1),
+        lane(other[1], 2),
+    ];
+    assert_eq!(told, expected.into_iter().collect());
 }
 
 #[test]

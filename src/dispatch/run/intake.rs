@@ -12,7 +12,7 @@ use super::super::observer::WaitingFor;
 use super::super::quota::QuotaPermit;
 use super::Dispatcher;
 use crate::clock;
-use crate::message::{Message, MessageId, Timestamp};
+use crate::message::{ByMessage, Message, MessageId, Timestamp};
 use crate::store::{IdempotencyKey, StoreError, Verdict};
 
 /// Taken in by one commit at most, beside what is recorded: what a client waits for is not to wait
@@ -60,29 +60,27 @@ impl Dispatcher {
                 Command::Cancel { id, reply } => self.cancel(id, reply),
                 Command::Rates(rates) => self.set_rates(&rates),
                 // Who asks may be gone when it is answered.
-                Command::WaitingFor { id, reply } => drop(reply.send(self.waiting_for(id))),
+                Command::WaitingFor { ids, reply } => drop(reply.send(self.waiting_for(&ids))),
                 Command::Standing { reply } => drop(reply.send(self.board.standing())),
             }
         }
     }
 
-    fn waiting_for(&self, id: MessageId) -> Option<WaitingFor> {
+    fn waiting_for(&self, ids: &[MessageId]) -> ByMessage<WaitingFor> {
         // In this order, so that no time is told that is too early.
         let steady = clock::now();
         let now = self.clock.now();
-        let waiting = self.board.waiting_for(id, &self.pool, now, steady)?;
-        match waiting {
-            WaitingFor::Slot | WaitingFor::Store if self.failing.is_some() => {
-                Some(WaitingFor::Store)
+        let mut waiting = self.board.waiting_for(ids, &self.pool, now, steady);
+        if self.failing.is_some() {
+            for reason in waiting.values_mut() {
+                if *reason == WaitingFor::Slot {
+                    *reason = WaitingFor::Store;
+                }
             }
-            WaitingFor::Store => None,
-            WaitingFor::Schedule(_)
-            | WaitingFor::Lane { .. }
-            | WaitingFor::Agent(_)
-            | WaitingFor::Slot
-            | WaitingFor::Rate(_)
-            | WaitingFor::Retry(_) => Some(waiting),
+        } else {
+            waiting.retain(|_, reason| *reason != WaitingFor::Store);
         }
+        waiting
     }
 
     /// Lets a request through, or answers it.

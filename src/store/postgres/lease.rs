@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use super::connection::Connection;
 use super::rows;
 use crate::clock;
-use crate::message::{MessageId, Status};
+use crate::message::{ByMessage, MessageId, Status};
 use crate::store::session::Row as _;
 use crate::store::{Holder, StoreError, codes};
 
@@ -159,31 +159,33 @@ impl Lease {
     }
 }
 
-/// Who has this message to send, while it waits and `me` knows nothing of it.
-pub(super) async fn holder(
+/// Which replicas have these messages to send, as far as they wait and `me` knows nothing of them.
+pub(super) async fn holders(
     connection: &Connection,
     me: i64,
-    id: MessageId,
-) -> Result<Option<Holder>, StoreError> {
+    ids: &[MessageId],
+) -> Result<ByMessage<Holder>, StoreError> {
     let statement = connection
         .prepare(
-            "SELECT r.name, (extract(epoch FROM r.lease_until) * 1000)::int8 \
-             FROM states s JOIN replicas r ON r.number = s.owner WHERE s.id = $1 \
+            "SELECT s.id, r.name, (extract(epoch FROM r.lease_until) * 1000)::int8 \
+             FROM states s JOIN replicas r ON r.number = s.owner WHERE s.id = ANY ($1) \
              AND s.status = ANY ($2) AND (s.owner <> $3 OR NOT s.claimed)",
         )
         .await?;
+    let ids: Vec<_> = ids.iter().map(|id| rows::uuid(*id)).collect();
     let waiting = [Status::Scheduled, Status::Queued].map(codes::status_number);
     let found = connection
         .client()
-        .query_opt(&statement, &[&rows::uuid(id), &waiting.as_slice(), &me])
+        .query(&statement, &[&ids, &waiting.as_slice(), &me])
         .await?;
-    let holder = |row: Row| {
-        Ok(Holder {
-            replica: row.try_get(0)?,
-            until: row.time(1)?,
-        })
+    let holder = |row: &Row| {
+        let holder = Holder {
+            replica: row.try_get(1)?,
+            until: row.time(2)?,
+        };
+        Ok((MessageId::new(row.try_get(0)?), holder))
     };
-    found.map(holder).transpose()
+    found.iter().map(holder).collect()
 }
 
 async fn enter(connection: &Connection, name: &str, length: Duration) -> Result<i64, StoreError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::{Postgres, Urgency, Weight, agents, claim, lease, seats};
-use crate::message::{AgentOrder, AgentStatus, MessageId};
+use crate::message::{AgentOrder, AgentStatus, ByMessage, MessageId};
 use crate::store::{Holder, ReplicaStore, Reply, Seat, Shared, Stranded};
 
 /// How often the replicas agree on their agents at least.
@@ -29,10 +29,10 @@ impl ReplicaStore for Postgres {
         self.lease.is_valid()
     }
 
-    fn holder(&self, id: MessageId) -> Reply<Option<Holder>> {
+    fn holders(&self, ids: Vec<MessageId>) -> Reply<ByMessage<Holder>> {
         let me = self.lease.number();
         self.pool
-            .run(move |c| async move { lease::holder(&c, me, id).await })
+            .run(move |c| async move { lease::holders(&c, me, &ids).await })
     }
 
     fn newest(&self) -> Reply<u64> {

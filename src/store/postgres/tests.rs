@@ -294,14 +294,14 @@ async fn a_replica_says_which_one_has_a_message_to_send_and_until_when() {
         database.replica("two", LEASE),
     );
     let holder = async |replica: &Arc<Postgres>, number| {
-        let holder = replica.holder(id(number)).await.unwrap();
-        holder.map(|holder| holder.replica)
+        let mut holders = replica.holders(vec![id(number)]).await.unwrap();
+        holders.remove(&id(number)).map(|holder| holder.replica)
     };
     one.accept(vec![submission(vec![message(1)])])
         .await
         .unwrap();
     let now = Clock::system().now();
-    let told = two.holder(id(1)).await.unwrap().unwrap();
+    let told = &two.holders(vec![id(1)]).await.unwrap()[&id(1)];
     assert_eq!(told.replica, "one");
     assert!(told.until > now && told.until < now.plus(2 * LEASE));
     // The one that has it can say more than that.
@@ -311,6 +311,9 @@ async fn a_replica_says_which_one_has_a_message_to_send_and_until_when() {
         .await
         .unwrap();
     assert_eq!(holder(&one, 2).await.as_deref(), Some("one"));
+    // All of a page in one query: two waits at one, three never was.
+    let page = two.holders(vec![id(3), id(2), id(1)]).await.unwrap();
+    assert!(page.len() == 2 && page.values().all(|holder| holder.replica == "one"));
     assert_eq!(claim(&one).await, [id(2)]);
     assert_eq!(holder(&one, 2).await, None);
     // What is being sent, has ended, or never was waits for nobody.

@@ -47,6 +47,33 @@ async fn a_message_says_that_it_waits_for_its_time_or_for_those_before_it() {
 }
 
 #[tokio::test]
+async fn a_list_says_of_each_message_what_it_waits_for_as_the_message_itself_does() {
+    let watched = Watched::open("").await;
+    watched.send("ok").await;
+    let later = json!({"target": "ok", "body": "Hello", "sendAt": in_an_hour()});
+    watched.post(later).await;
+    for _ in 0..3 {
+        let silent = json!({"target": "silent", "body": "Hello"});
+        watched.post(silent).await;
+    }
+    // Once a message to another target is answered, the first one to this target is in flight.
+    watched.send("ok").await;
+
+    let page = watched.get("/messages?limit=500").await;
+    let rows = page["data"].as_array().unwrap();
+    let told: Vec<_> = rows.iter().map(|row| row["waitingFor"].clone()).collect();
+    let lane = |before| json!({"kind": "lane", "before": before});
+    let until = rows[4]["sendAt"].clone();
+    let schedule = json!({"kind": "schedule", "until": until});
+    let null = Value::Null;
+    let expected = [null.clone(), lane(2), lane(1), null.clone(), schedule, null];
+    assert_eq!(told, expected);
+    for row in rows {
+        assert_eq!(waiting_for(&watched, row).await, row["waitingFor"]);
+    }
+}
+
+#[tokio::test]
 async fn a_message_says_that_no_agent_is_registered_and_of_which_account() {
     let watched = Watched::open(NOBODY).await;
     let any = json!({"target": "bob", "body": "Hello"});
