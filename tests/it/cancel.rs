@@ -107,6 +107,32 @@ async fn a_message_deferred_or_scheduled_is_canceled_also_after_a_restart() {
     gateway.stop().await;
 }
 
+/// After a restart the gateway knows only the name of a message until it is due: that the message is
+/// gone it learns when it reads it for the cancellation.
+#[tokio::test]
+async fn a_message_that_is_gone_from_the_store_is_answered_as_unknown_when_it_is_canceled() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    let later = in_millis(600_000);
+    let scheduled = json!({"target": "carol", "body": "2", "sendAt": later});
+    let id = gateway.http.accepted(&scheduled).await;
+    gateway.stop().await;
+
+    let gateway = house.open().await;
+    let database = rusqlite::Connection::open(house.store()).unwrap();
+    for table in ["states", "messages"] {
+        let gone = database.execute(&format!("DELETE FROM {table}"), []);
+        assert_eq!(gone, Ok(1), "{table}");
+    }
+    let path = format!("/messages/{id}");
+    for _ in 0..2 {
+        let answer = gateway.http.delete(&path).await;
+        assert_eq!((answer.status, answer.problem()), (404, "not-found"));
+    }
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn of_many_who_cancel_at_once_one_is_told_that_it_did() {
     let peer = Peer::start().await;
