@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::message::retry::Backoff;
+
 /// How long to stay away after connections that failed.
 #[derive(Clone, Copy, Debug)]
 pub struct Recovery {
@@ -18,9 +20,8 @@ impl Recovery {
     /// and the whole of it, so that a fleet that was cut off together does not return together,
     /// not even at the first try.
     pub(super) fn wait(&self, failures: u32, jitter: f64) -> Duration {
-        let doublings = failures.saturating_sub(1).min(16);
-        let whole = self.min.saturating_mul(1 << doublings).min(self.max);
-        whole.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+        let (min, max) = (self.min, self.max);
+        Backoff { min, max }.wait(failures, jitter)
     }
 }
 

@@ -1,15 +1,53 @@
-//! What the rest of the house may ask of the dispatcher: take this in, cancel that.
+//! The dispatcher from outside: what it works with, and what it can be asked.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::error::Elapsed;
+use tokio_util::sync::CancellationToken;
 
-use super::observer::{Standing, WaitingFor};
+use super::observer::{Observer, Standing, WaitingFor};
 use super::quota::QuotaPermit;
-use crate::message::{ByMessage, Message, MessageId};
-use crate::store::{IdempotencyKey, StoreError};
+use crate::agent::Report;
+use crate::clock::Clock;
+use crate::message::retry::Backoff;
+use crate::message::{ByMessage, Message, MessageId, Targets};
+use crate::store::{IdempotencyKey, Store, StoreError};
+
+/// What the dispatcher works with.
+pub struct Parts {
+    /// Where messages and events become durable.
+    pub store: Arc<dyn Store>,
+    /// Accounts, with the messages a second each may send. Agents come by [`Report::Here`].
+    pub accounts: Vec<(Arc<str>, Option<f64>)>,
+    /// What the agents report. Each has a sender of its own.
+    pub reports: mpsc::UnboundedReceiver<Report>,
+    /// Canceled when no new attempt may begin; the loop ends when the open ones have.
+    pub drain: CancellationToken,
+    /// The time.
+    pub clock: Clock,
+    /// Counts messages and attempts.
+    pub observer: Arc<dyn Observer>,
+    /// What jitter is drawn from.
+    pub seed: u64,
+    /// What the operator configured.
+    pub settings: Settings,
+}
+
+/// What the operator configures.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Messages that may wait or be in flight; more are refused.
+    pub max_queued: usize,
+    /// Bytes of waiting messages kept in memory; of more only their names are, and they are read
+    /// from the store when their turn comes.
+    pub max_held_bytes: usize,
+    /// How long to stay away between attempts.
+    pub backoff: Backoff,
+    /// How the log of the process names targets.
+    pub targets: Targets,
+}
 
 /// The way in to the dispatcher. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -66,29 +104,33 @@ pub enum CancelError {
     Stopping,
 }
 
-/// What goes through the inbox. The one who asked may be gone when it is answered.
+/// Messages to be taken in together: all of them or none.
+#[derive(Debug)]
+pub struct AcceptRequest {
+    /// At least one.
+    pub messages: Vec<Arc<Message>>,
+    /// What makes a repeated request the same request.
+    pub key: Option<IdempotencyKey>,
+    /// What each message holds of its client's share until it ends; empty where there are no
+    /// shares.
+    pub permits: Vec<QuotaPermit>,
+    /// Takes the answer.
+    pub reply: oneshot::Sender<Result<Admission, AcceptError>>,
+}
+
+/// What goes through the inbox. The sender of a command may be gone when it is answered.
 #[derive(Debug)]
 pub enum Command {
-    /// Take these in.
-    Accept {
-        /// At least one.
-        messages: Vec<Arc<Message>>,
-        /// What makes a repeated request the same request.
-        key: Option<IdempotencyKey>,
-        /// What each of them holds of its client's share until it ends; empty where there are no
-        /// shares.
-        permits: Vec<QuotaPermit>,
-        /// Who waits.
-        reply: oneshot::Sender<Result<Admission, AcceptError>>,
-    },
-    /// Cancel this one.
+    /// Take messages in.
+    Accept(AcceptRequest),
+    /// Cancel this message.
     Cancel {
         /// Which.
         id: MessageId,
-        /// Who waits.
+        /// Takes the answer.
         reply: oneshot::Sender<Result<(), CancelError>>,
     },
-    /// So many messages a second may these accounts send from now on; `None` for any number.
+    /// How many messages a second these accounts may send; `None` for any number.
     Rates(Vec<(Arc<str>, Option<f64>)>),
     /// Say what each of these messages waits for.
     WaitingFor {
@@ -99,7 +141,7 @@ pub enum Command {
     },
     /// Say how many messages are where.
     Standing {
-        /// Who waits.
+        /// Takes the answer.
         reply: oneshot::Sender<Standing>,
     },
 }
@@ -113,8 +155,8 @@ impl Handle {
 
     /// Makes messages durable and sets them on their way, all or none of them.
     ///
-    /// Ready when they are durable; not when they are sent. When the store does not say so for too
-    /// long it counts as away, and nobody knows whether they were taken in.
+    /// Ready when they are durable; not when they are sent. A store that does not answer for too
+    /// long counts as away: it is unknown then whether they were taken in.
     pub async fn accept(
         &self,
         messages: Vec<Message>,
@@ -133,12 +175,12 @@ impl Handle {
     ) -> Result<Admission, AcceptError> {
         let messages = messages.into_iter().map(Arc::new).collect();
         let (reply, answer) = oneshot::channel();
-        let command = Command::Accept {
+        let command = Command::Accept(AcceptRequest {
             messages,
             key,
             permits,
             reply,
-        };
+        });
         match self.ask(command, answer).await {
             Ok(answer) => answer.unwrap_or(Err(AcceptError::Stopping)),
             Err(_) => Err(AcceptError::Store(silent())),
@@ -170,13 +212,13 @@ impl Handle {
         answer.unwrap_or_default()
     }
 
-    /// How many messages are where; `None` when nobody is there to say.
+    /// How many messages are where; `None` when the dispatcher does not answer.
     pub async fn standing(&self) -> Option<Standing> {
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Standing { reply }, answer).await.ok()?
     }
 
-    /// Gives a command and waits for what is said to it; `None` when nobody is there to say.
+    /// Sends a command and waits for its answer; `None` when the dispatcher has ended.
     async fn ask<T>(
         &self,
         command: Command,

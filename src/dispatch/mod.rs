@@ -11,8 +11,9 @@ mod tests;
 
 /// Which targets and senders there are, for the API: a table that waits for nothing.
 pub use crate::agent::Accounts;
-pub use handle::{AcceptError, Admission, CancelError, Command, Handle};
+pub use handle::{
+    AcceptError, AcceptRequest, Admission, CancelError, Command, Handle, Parts, Settings,
+};
 pub use observer::{Attempted, Observer, Standing, WaitingFor};
 pub use quota::{Quota, QuotaPermit};
 pub use run::run;
-pub use run::{Parts, Settings};

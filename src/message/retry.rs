@@ -164,7 +164,7 @@ fn defer_or_fail(
 impl Backoff {
     /// The wait after this attempt: doubled each time, and between half and the whole of it, so
     /// that messages deferred together do not come back together.
-    fn wait(self, attempt: u32, jitter: f64) -> Duration {
+    pub fn wait(self, attempt: u32, jitter: f64) -> Duration {
         let doublings = attempt.saturating_sub(1).min(20);
         let whole = self.min.saturating_mul(1 << doublings).min(self.max);
         whole.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))

@@ -340,12 +340,10 @@ fn dispatcher() -> dispatch::Handle {
     let (handle, mut commands) = dispatch::Handle::new(1);
     tokio::spawn(async move {
         while let Some(command) = commands.recv().await {
-            if let Command::Accept {
-                messages, reply, ..
-            } = command
-            {
+            if let Command::Accept(request) = command {
                 // The client waits until it is answered.
-                drop(reply.send(Ok(Admission::Accepted(messages))));
+                let accepted = Admission::Accepted(request.messages);
+                drop(request.reply.send(Ok(accepted)));
             }
         }
     });

@@ -106,7 +106,7 @@ impl Stage {
                 let (accept, cancel) = says();
                 // Nobody waits any more when the test is over.
                 match command {
-                    Command::Accept { reply, .. } => drop(reply.send(accept)),
+                    Command::Accept(request) => drop(request.reply.send(accept)),
                     Command::Cancel { reply, .. } => drop(reply.send(cancel)),
                     Command::Rates(_) => {}
                     Command::WaitingFor { reply, .. } => drop(reply.send(ByMessage::default())),

@@ -1,4 +1,4 @@
-//! Which message is where: the lanes, and who waits for what.
+//! Which message is where, and what it waits for.
 //!
 //! A lane holds the messages of one `from` to one target in the order of their acceptance, and only
 //! its head is ever sent. Messages without `from` have a lane of their own at each target. A target
@@ -25,22 +25,22 @@
 //! connection, because RFC 3428 §8 allows the next request to a target only when the transaction
 //! before it is over. Whatever the response, nothing more is told of the message.
 
-mod again;
-mod end;
+mod attempts;
+mod conclude;
 mod lanes;
+mod reclaim;
+mod records;
+mod schedule;
 #[cfg(test)]
 mod simulation;
-mod standing;
 mod start;
-mod stranded;
-mod tell;
 #[cfg(test)]
 mod tests;
-mod timers;
+mod view;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::quota::QuotaPermit;
 use super::ready::Ready;
@@ -49,13 +49,12 @@ use crate::clock;
 use crate::message::retry::Backoff;
 use crate::message::{ByMessage, Message, MessageId, OnUnknown, Status, Timestamp};
 use crate::store::{Claimed, Record};
-pub(super) use end::Ended;
-use standing::Ages;
-pub(super) use tell::Teller;
-pub(super) use tell::event;
-
-/// Names one attempt between the dispatcher and an agent.
-pub(super) type AttemptKey = u64;
+pub(super) use attempts::AttemptKey;
+use attempts::Attempts;
+pub(super) use conclude::Ended;
+use lanes::{Lane, Lanes};
+pub(super) use records::{Teller, event};
+use view::Ages;
 
 /// Every message that has not ended.
 #[derive(Debug)]
@@ -63,20 +62,13 @@ pub(super) struct Board {
     entries: ByMessage<Entry>,
     /// Of clients that have a share of the room.
     permits: ByMessage<QuotaPermit>,
-    lanes: HashMap<Lane, VecDeque<MessageId>>,
-    /// Targets with a request in flight, and the heads of lanes that wait for its end.
-    busy: HashMap<Arc<str>, Vec<MessageId>>,
+    lanes: Lanes,
     ready: Ready,
     ages: Ages,
     /// Messages whose `sendAt` has not come.
     scheduled: usize,
     timers: BTreeSet<(Timestamp, MessageId)>,
-    attempts: HashMap<AttemptKey, Attempt>,
-    next_key: AttemptKey,
-    /// How many attempts go on although their message has ended.
-    given_up: usize,
-    /// Attempts that have no timer yet: most end before they need one.
-    fresh: VecDeque<(Instant, AttemptKey)>,
+    attempts: Attempts,
     /// Now, as of the last [`Board::handle_timeout`], by both clocks.
     now: Timestamp,
     steady: Instant,
@@ -119,18 +111,6 @@ pub(super) struct Start {
     pub(super) since: Timestamp,
 }
 
-/// An attempt that has begun.
-#[derive(Debug)]
-struct Attempt {
-    message: MessageId,
-    uri: Arc<str>,
-    agent: AgentIndex,
-    /// When its agent was given it.
-    sent: Option<Instant>,
-    /// What is told of its outcome when the message has ended before it.
-    given_up: Option<Ended>,
-}
-
 #[derive(Debug)]
 struct Entry {
     uri: Arc<str>,
@@ -150,13 +130,6 @@ struct Entry {
     /// Its last attempt.
     key: AttemptKey,
 }
-
-/// A target, and the `from` of the messages to it; `None` for those that any account may send.
-type Lane = (Arc<str>, Option<Arc<str>>);
-
-/// An attempt that has not ended after so long is given a timer, or at once if its message has less
-/// time left.
-const FRESH: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
@@ -209,16 +182,12 @@ impl Board {
         Self {
             entries: ByMessage::default(),
             permits: ByMessage::default(),
-            lanes: HashMap::new(),
-            busy: HashMap::new(),
+            lanes: Lanes::default(),
             ready: Ready::default(),
             ages: Ages::default(),
             scheduled: 0,
             timers: BTreeSet::new(),
-            attempts: HashMap::new(),
-            next_key: 0,
-            given_up: 0,
-            fresh: VecDeque::new(),
+            attempts: Attempts::default(),
             now: Timestamp::EPOCH,
             steady: clock::now(),
             untimed: Vec::new(),
@@ -236,7 +205,7 @@ impl Board {
 
     /// How many messages are being sent.
     pub(super) fn in_flight(&self) -> usize {
-        self.attempts.len() - self.given_up
+        self.attempts.in_flight()
     }
 
     /// Takes a message that is being accepted: it may begin, and whether it stays is told by
@@ -260,9 +229,10 @@ impl Board {
         // Whatever is held already: it is in memory anyway, and it cannot be read from the store
         // yet.
         self.held_bytes += message.weight();
-        let acceptance = match may_repeat {
-            true => Acceptance::Asked,
-            false => Acceptance::Offered,
+        let acceptance = if may_repeat {
+            Acceptance::Asked
+        } else {
+            Acceptance::Offered
         };
         self.insert(claimed, acceptance, Some(message), now);
     }
@@ -273,16 +243,11 @@ impl Board {
             return;
         };
         entry.acceptance = Acceptance::Accepted;
-        if self.held_bytes <= self.max_held_bytes {
-            return;
-        }
-        match entry.phase {
-            Phase::Scheduled | Phase::Queued | Phase::Ready(_) | Phase::Waiting => {
-                if let Some(content) = entry.content.take() {
-                    self.held_bytes = self.held_bytes.saturating_sub(content.weight());
-                }
-            }
-            Phase::Loading(_) | Phase::Starting(_) | Phase::Sending(_) | Phase::Ending(_) => {}
+        if self.held_bytes > self.max_held_bytes
+            && entry.phase.waits()
+            && let Some(content) = entry.content.take()
+        {
+            self.held_bytes = self.held_bytes.saturating_sub(content.weight());
         }
     }
 
@@ -293,22 +258,9 @@ impl Board {
             return;
         };
         entry.acceptance = Acceptance::Refused;
-        match entry.phase {
-            Phase::Scheduled | Phase::Queued | Phase::Ready(_) | Phase::Waiting => {
-                self.leave_ready(id);
-                self.leave_lane(id, now);
-                self.forget(id);
-            }
-            Phase::Loading(_) | Phase::Starting(_) | Phase::Sending(_) | Phase::Ending(_) => {}
-        }
-    }
-
-    /// Takes over a message of before a restart, or of a replica that is gone: that may be this one
-    /// itself, when it was silent for too long, and then the message is here already.
-    pub(super) fn claim(&mut self, claimed: Claimed, now: Timestamp) {
-        if !self.is_at_it(&claimed) {
-            self.drop_stale(claimed.id, now);
-            self.insert(claimed, Acceptance::Accepted, None, now);
+        if entry.phase.waits() {
+            self.leave_ready(id);
+            self.remove(id, now);
         }
     }
 
@@ -327,10 +279,16 @@ impl Board {
             attempt,
             ..
         } = claimed;
+        let is_early = claimed.not_before.is_some_and(|time| time > now);
+        let is_scheduled = status == Status::Scheduled && is_early;
         let entry = Entry {
             uri,
             account,
-            phase: Phase::Queued,
+            phase: if is_scheduled {
+                Phase::Scheduled
+            } else {
+                Phase::Queued
+            },
             acceptance,
             attempt,
             attempts: claimed.attempts,
@@ -345,8 +303,7 @@ impl Board {
         };
         self.entries.insert(id, entry);
         match status {
-            Status::Scheduled if claimed.not_before.is_some_and(|time| time > now) => {
-                self.set_phase(id, Phase::Scheduled);
+            Status::Scheduled if is_scheduled => {
                 self.scheduled += 1;
                 self.set_timer(id, claimed.not_before);
             }
@@ -360,6 +317,41 @@ impl Board {
         }
     }
 
+    /// Keeps what this message holds of its client's share until it is forgotten.
+    pub(super) fn hold(&mut self, id: MessageId, permit: QuotaPermit) {
+        if self.entries.contains_key(&id) {
+            self.permits.insert(id, permit);
+        }
+    }
+
+    /// Takes a message out of its lane and forgets it.
+    fn remove(&mut self, id: MessageId, now: Timestamp) {
+        self.leave_lane(id, now);
+        self.forget(id);
+    }
+
+    /// Forgets a message that is in no lane.
+    fn forget(&mut self, id: MessageId) {
+        if !self.permits.is_empty() {
+            self.permits.remove(&id);
+        }
+        let Some(entry) = self.entries.remove(&id) else {
+            return;
+        };
+        if let Some(time) = entry.timer {
+            self.timers.remove(&(time, id));
+        }
+        if entry.phase == Phase::Scheduled {
+            self.scheduled -= 1;
+        }
+        if entry.phase == Phase::Ending(End::Canceled) {
+            self.work.forgotten.push(id);
+        }
+        if let Some(content) = entry.content {
+            self.held_bytes = self.held_bytes.saturating_sub(content.weight());
+        }
+    }
+
     /// The pool may have a slot for this account again.
     pub(super) fn slot_freed(&mut self, account: &Arc<str>) {
         self.ready.open(&Some(account.clone()));
@@ -369,5 +361,35 @@ impl Board {
     /// What there is to do since the last time.
     pub(super) fn take_work(&mut self) -> Work {
         std::mem::take(&mut self.work)
+    }
+}
+
+impl Entry {
+    fn lane(&self) -> Lane {
+        (self.uri.clone(), self.account.clone())
+    }
+}
+
+impl Phase {
+    /// The agent whose slot the message has.
+    fn agent(self) -> Option<AgentIndex> {
+        match self {
+            Self::Loading(agent) | Self::Starting(agent) | Self::Sending(agent) => Some(agent),
+            Self::Scheduled | Self::Queued | Self::Ready(_) | Self::Waiting | Self::Ending(_) => {
+                None
+            }
+        }
+    }
+
+    fn has_slot(self) -> bool {
+        self.agent().is_some()
+    }
+
+    /// Whether nothing is under way: no attempt, and no end.
+    fn waits(self) -> bool {
+        match self {
+            Self::Scheduled | Self::Queued | Self::Ready(_) | Self::Waiting => true,
+            Self::Loading(_) | Self::Starting(_) | Self::Sending(_) | Self::Ending(_) => false,
+        }
     }
 }

@@ -17,7 +17,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
 
-use super::tell::record;
+use super::records::record;
 use super::*;
 use crate::clock;
 use crate::message::{
@@ -74,7 +74,7 @@ struct Life {
     /// The last commit went through.
     is_well: bool,
     /// Targets of ends that are not durable yet.
-    unsettled: HashSet<Arc<str>>,
+    uncommitted: HashSet<Arc<str>>,
     loads: Vec<MessageId>,
     flights: HashMap<AttemptKey, Flight>,
     up: HashSet<AgentIndex>,
@@ -96,7 +96,7 @@ impl Life {
             gathered: Vec::new(),
             is_failing: false,
             is_well: false,
-            unsettled: HashSet::new(),
+            uncommitted: HashSet::new(),
             loads: Vec::new(),
             flights: HashMap::new(),
             up: HashSet::new(),
@@ -176,9 +176,9 @@ impl Life {
 
     /// Nothing that could begin waits after the board was pumped.
     fn check_none_is_held_up(&self) {
-        for ((uri, account), lane) in &self.board.lanes {
+        for ((uri, account), lane) in self.board.lanes.iter() {
             let head = &self.board.entries[&lane[0]];
-            if self.board.busy.contains_key(uri) {
+            if self.board.lanes.is_busy(uri) {
                 continue;
             }
             let has_slot = self.pool.busy(account.as_ref(), self.steady).is_none();
@@ -236,7 +236,7 @@ impl Life {
             };
             let what = What::Sending { request };
             let event = event(&start.message, start.attempt, None, what, self.now);
-            let is_settled = !self.unsettled.contains(&start.message.contents.uri);
+            let is_settled = !self.uncommitted.contains(&start.message.contents.uri);
             let early = self.is_well && is_settled && start.may_precede_record;
             let follows = (!early).then_some((key, agent));
             self.gathered.push((record(event, None), follows));
@@ -250,7 +250,7 @@ impl Life {
         let work = self.board.take_work();
         for record in work.records {
             if record.status.is_final() {
-                self.unsettled.insert(record.event.uri.clone());
+                self.uncommitted.insert(record.event.uri.clone());
             }
             self.gathered.push((record, None));
         }
@@ -268,7 +268,7 @@ impl Life {
             return self.commit_fails(&offered);
         }
         (self.is_failing, self.is_well) = (false, true);
-        self.unsettled.clear();
+        self.uncommitted.clear();
         let mut repeated = HashSet::new();
         for Offer {
             message,
@@ -473,7 +473,7 @@ impl Life {
         let id = ids[self.rng.random_range(0..ids.len())];
         // But for an attempt of before the lease was lost: the message is not its any more.
         let is_flying = self.flights.iter().any(|(key, flight)| {
-            flight.message.id == id && self.board.attempts[key].given_up.is_none()
+            flight.message.id == id && self.board.attempts.get(*key).unwrap().abandoned.is_none()
         });
         let canceled = self.board.cancel(id, self.now);
         assert!(canceled != Cancel::Canceled || !is_flying);
@@ -485,7 +485,7 @@ impl Life {
         self.pool = Self::new_pool();
         self.offered.clear();
         self.gathered.clear();
-        self.unsettled.clear();
+        self.uncommitted.clear();
         self.loads.clear();
         self.flights.clear();
         self.up.clear();
@@ -564,8 +564,7 @@ impl Life {
             (0, 0, 0)
         );
         assert!(board.lanes.is_empty() && board.timers.is_empty());
-        assert!(board.busy.is_empty() && board.attempts.is_empty());
-        assert_eq!(board.given_up, 0);
+        assert!(board.attempts.is_empty());
         assert!(board.ready.first().is_none() && self.flights.is_empty());
         let much_later = self.steady + Duration::from_secs(3_600);
         for agent in 0..AGENTS {

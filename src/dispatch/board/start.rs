@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Acceptance, Attempt, AttemptKey, Board, End, Entry, FRESH, Phase, Start};
+use super::attempts::YOUNG;
+use super::{Acceptance, AttemptKey, Board, End, Entry, Phase, Start};
 use crate::agent::AgentIndex;
 use crate::message::{Message, MessageId, OnUnknown, Timestamp};
 use crate::pool::{Busy, Pool};
@@ -57,7 +58,7 @@ impl Board {
             self.work.released.push(agent);
             return;
         };
-        self.busy.insert(entry.uri.clone(), Vec::new());
+        self.lanes.take_target(entry.uri.clone());
         match entry.content.clone() {
             Some(message) => self.start(id, agent, message, starts),
             None => {
@@ -81,18 +82,10 @@ impl Board {
         entry.attempt += 1;
         let made_at = id.made_at();
         let since = entry.not_before.take().unwrap_or(made_at).max(made_at);
-        self.next_key += 1;
-        entry.key = self.next_key;
-        let attempt = Attempt {
-            message: id,
-            uri: entry.uri.clone(),
-            agent,
-            sent: None,
-            given_up: None,
-        };
-        self.attempts.insert(self.next_key, attempt);
+        let key = self.attempts.begin(id, entry.uri.clone(), agent);
+        entry.key = key;
         starts.push(Start {
-            key: self.next_key,
+            key,
             agent,
             attempt: entry.attempt,
             may_precede_record: match (entry.on_unknown, entry.acceptance) {
@@ -105,19 +98,18 @@ impl Board {
             since,
         });
         let expires_at = entry.expires_at;
-        if expires_at.since(self.now) < FRESH {
+        if expires_at.since(self.now) < YOUNG {
             self.set_timer(id, Some(expires_at));
         } else {
-            self.fresh.push_back((self.steady, self.next_key));
+            self.attempts.push_young(self.steady, key);
         }
     }
 
     /// An attempt that may begin does not: its agent is gone. The message waits for another.
     pub(in crate::dispatch) fn unstarted(&mut self, key: AttemptKey, now: Timestamp) {
-        let Some(attempt) = self.attempts.remove(&key) else {
+        let Some(attempt) = self.end_attempt(key, now) else {
             return;
         };
-        self.free(attempt.agent, &attempt.uri, now);
         let id = attempt.message;
         if let Some(entry) = self.entries.get_mut(&id)
             && let Phase::Starting(_) = entry.phase
@@ -127,10 +119,9 @@ impl Board {
         }
     }
 
-    /// Whether the message's time was over before its request could be written: then it ends, and
-    /// nothing is to be written.
+    /// Ends a message whose time was over before its request could be written; whether it was.
     pub(in crate::dispatch) fn lapsed(&mut self, key: AttemptKey, now: Timestamp) -> bool {
-        let Some(id) = self.attempts.get(&key).map(|attempt| attempt.message) else {
+        let Some(id) = self.attempts.get(key).map(|attempt| attempt.message) else {
             return false;
         };
         let is_over =
@@ -138,9 +129,7 @@ impl Board {
         if !self.entries.get(&id).is_some_and(is_over) {
             return false;
         }
-        if let Some(attempt) = self.attempts.remove(&key) {
-            self.free(attempt.agent, &attempt.uri, now);
-        }
+        self.end_attempt(key, now);
         self.end(id, End::Expired, now, 0.0);
         true
     }
@@ -164,8 +153,7 @@ impl Board {
             if let Phase::Loading(agent) = phase {
                 self.free(agent, &uri, now);
             }
-            self.leave_lane(id, now);
-            self.forget(id);
+            self.remove(id, now);
             return starts;
         };
         if entry.content.is_none() {
@@ -195,11 +183,8 @@ impl Board {
 
     /// The request is on its way since `at`.
     pub(in crate::dispatch) fn sending(&mut self, key: AttemptKey, at: Instant) {
-        let Some(attempt) = self.attempts.get_mut(&key) else {
-            return;
-        };
-        attempt.sent = Some(at);
-        if let Some(entry) = self.entries.get_mut(&attempt.message)
+        if let Some(id) = self.attempts.sent(key, at)
+            && let Some(entry) = self.entries.get_mut(&id)
             && let Phase::Starting(agent) = entry.phase
         {
             entry.phase = Phase::Sending(agent);

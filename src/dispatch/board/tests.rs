@@ -218,7 +218,7 @@ fn an_attempt_that_is_not_written_before_its_message_expires_never_is() {
         ),
         "{told:?}"
     );
-    assert!(fixture.board.busy.is_empty() && fixture.board.attempts.is_empty());
+    assert!(fixture.board.lanes.is_empty() && fixture.board.attempts.is_empty());
 }
 
 #[test]

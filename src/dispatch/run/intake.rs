@@ -1,98 +1,75 @@
-//! What clients ask for: messages taken in, all of a request or none, and cancellations.
+//! What clients ask for: messages to be taken in, all of a request or none, and cancellations.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::super::board::Cancel;
-use super::super::handle::{AcceptError, Admission, CancelError, Command};
-use super::super::observer::WaitingFor;
-use super::super::quota::QuotaPermit;
-use super::Dispatcher;
-use crate::clock;
-use crate::message::{ByMessage, Message, MessageId, Timestamp};
-use crate::store::{IdempotencyKey, StoreError, Verdict};
+use super::super::board::Board;
+use super::super::handle::{AcceptError, AcceptRequest, Admission, CancelError};
+use super::super::observer::Observer;
+use crate::message::{MessageId, Timestamp};
+use crate::store::{IdempotencyKey, Record, Recorded, Store, StoreError, Verdict};
 
-/// Taken in by one commit at most, beside what is recorded: what a client waits for is not to wait
-/// behind a thousand large batches. One request is always taken.
+/// Taken in by one commit at most, beside what is recorded: a client must not wait behind a
+/// thousand large batches. One request is always taken.
 const MAX_MESSAGES: usize = 4_096;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// Requests for the next commit. The board has their messages, and the store does not yet.
-#[derive(Default)]
-pub(super) struct Offered {
-    pub(super) requests: Vec<Request>,
-    messages: usize,
-    bytes: usize,
+/// Requests to take messages in, from their arrival to their answer.
+pub(super) struct Intake {
+    max_queued: usize,
+    /// Admitted, and not on the board yet.
+    incoming: VecDeque<AcceptRequest>,
+    /// Messages in `incoming`: they count against `max_queued` before the board has them.
+    admitted: usize,
+    /// Keys of requests that have no answer yet.
+    keys: HashSet<IdempotencyKey>,
+    /// For the next commit: the board has their messages, and the store does not yet.
+    offered: Vec<AcceptRequest>,
+    offered_messages: usize,
+    offered_bytes: usize,
 }
 
-impl Offered {
-    fn has_room(&self) -> bool {
-        self.messages < MAX_MESSAGES && self.bytes < MAX_BYTES
-    }
-}
-
-/// An accept command under way.
-pub(super) struct Request {
-    pub(super) messages: Vec<Arc<Message>>,
-    pub(super) key: Option<IdempotencyKey>,
-    pub(super) permits: Vec<QuotaPermit>,
-    pub(super) reply: oneshot::Sender<Result<Admission, AcceptError>>,
-}
-
-impl Dispatcher {
-    pub(super) fn take_commands(&mut self, inbox: &mut Vec<Command>) {
-        for command in inbox.drain(..) {
-            match command {
-                Command::Accept {
-                    messages,
-                    key,
-                    permits,
-                    reply,
-                } => self.admit(Request {
-                    messages,
-                    key,
-                    permits,
-                    reply,
-                }),
-                Command::Cancel { id, reply } => self.cancel(id, reply),
-                Command::Rates(rates) => self.set_rates(&rates),
-                // Who asks may be gone when it is answered.
-                Command::WaitingFor { ids, reply } => drop(reply.send(self.waiting_for(&ids))),
-                Command::Standing { reply } => drop(reply.send(self.board.standing())),
-            }
+impl Intake {
+    pub(super) fn new(max_queued: usize) -> Self {
+        Self {
+            max_queued,
+            incoming: VecDeque::new(),
+            admitted: 0,
+            keys: HashSet::new(),
+            offered: Vec::new(),
+            offered_messages: 0,
+            offered_bytes: 0,
         }
     }
 
-    fn waiting_for(&self, ids: &[MessageId]) -> ByMessage<WaitingFor> {
-        // In this order, so that no time is told that is too early.
-        let steady = clock::now();
-        let now = self.clock.now();
-        let mut waiting = self.board.waiting_for(ids, &self.pool, now, steady);
-        if self.failing.is_some() {
-            for reason in waiting.values_mut() {
-                if *reason == WaitingFor::Slot {
-                    *reason = WaitingFor::Store;
-                }
-            }
-        } else {
-            waiting.retain(|_, reason| *reason != WaitingFor::Store);
-        }
-        waiting
+    /// Whether no request waits for its commit.
+    pub(super) fn is_idle(&self) -> bool {
+        self.incoming.is_empty() && self.offered.is_empty()
     }
 
-    /// Lets a request through, or answers it.
-    fn admit(&mut self, request: Request) {
-        // Whoever asked was told that the store is away, or has gone.
+    /// Requests that are not on the board yet.
+    pub(super) fn requests_waiting(&self) -> usize {
+        self.incoming.len()
+    }
+
+    /// Their messages.
+    pub(super) fn messages_waiting(&self) -> usize {
+        self.admitted
+    }
+
+    /// Admits a request, or refuses it, when the board has so many messages.
+    pub(super) fn admit(&mut self, request: AcceptRequest, on_board: usize, is_draining: bool) {
+        // Its client was answered that the store is away, or has gone.
         if request.reply.is_closed() {
             return;
         }
         let count = request.messages.len();
-        let refusal = if self.draining {
+        let refusal = if is_draining {
             Some(AcceptError::Stopping)
-        } else if self.board.len() + self.admitted + count > self.settings.max_queued {
+        } else if on_board + self.admitted + count > self.max_queued {
             Some(AcceptError::Overloaded {
                 retry_after: Duration::from_secs(1),
             })
@@ -112,41 +89,49 @@ impl Dispatcher {
         self.incoming.push_back(request);
     }
 
-    /// Puts what was let through on the board, as much as one commit takes. Whether it is taken in
-    /// is not known yet: the board is told by [`Self::answer_requests`].
-    pub(super) fn offer_incoming(&mut self, now: Timestamp) {
-        while self.offered.has_room()
+    /// Puts admitted messages on the board, as many as one commit takes. Whether they are taken in
+    /// is not known yet: [`Self::answer`] tells the board.
+    pub(super) fn offer(&mut self, board: &mut Board, now: Timestamp) {
+        while self.offered_messages < MAX_MESSAGES
+            && self.offered_bytes < MAX_BYTES
             && let Some(mut request) = self.incoming.pop_front()
         {
             for message in &request.messages {
-                self.offered.messages += 1;
-                self.offered.bytes += message.weight();
-                self.board
-                    .offer(message.clone(), request.key.is_some(), now);
+                self.offered_messages += 1;
+                self.offered_bytes += message.weight();
+                board.offer(message.clone(), request.key.is_some(), now);
                 if let Some(permit) = request.permits.pop() {
-                    self.board.hold(message.id, permit);
+                    board.hold(message.id, permit);
                 }
             }
             self.admitted -= request.messages.len();
-            self.offered.requests.push(request);
+            self.offered.push(request);
         }
     }
 
-    /// Tells clients what became of their requests, and the board which messages stay on it. Gives
-    /// those that do not.
-    pub(super) fn answer_requests(
+    /// The requests for the next commit.
+    pub(super) fn take_offered(&mut self) -> Vec<AcceptRequest> {
+        (self.offered_messages, self.offered_bytes) = (0, 0);
+        std::mem::take(&mut self.offered)
+    }
+
+    /// Answers the clients of a commit that is over. Tells the board which messages stay on it, and
+    /// returns those that do not.
+    pub(super) fn answer(
         &mut self,
-        requests: Vec<Request>,
+        requests: Vec<AcceptRequest>,
         result: Result<Vec<Verdict>, StoreError>,
+        board: &mut Board,
+        observer: &dyn Observer,
+        now: Timestamp,
     ) -> HashSet<MessageId> {
-        let now = self.clock.now();
         let mut withdrawn = HashSet::new();
         let verdicts = match result {
             Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error); requests.len()],
         };
         for (request, verdict) in requests.into_iter().zip(verdicts) {
-            let Request {
+            let AcceptRequest {
                 messages,
                 key,
                 reply,
@@ -156,21 +141,14 @@ impl Dispatcher {
                 self.keys.remove(key);
             }
             if let Ok(Verdict::Accepted | Verdict::Elsewhere(_)) = verdict {
-                self.observer.accepted(messages.len());
+                observer.accepted(messages.len());
             }
-            let is_kept = |id: MessageId| match &verdict {
-                Ok(Verdict::Accepted) => true,
-                Ok(Verdict::Elsewhere(others)) => !others.contains(&id),
-                Ok(Verdict::Replayed(_) | Verdict::KeyReused | Verdict::Rejected(_)) | Err(_) => {
-                    false
-                }
-            };
             for message in &messages {
-                if is_kept(message.id) {
+                if is_kept(&verdict, message.id) {
                     tracing::debug!(message.id = %message.id, "accepted");
-                    self.board.confirm(message.id);
+                    board.confirm(message.id);
                 } else {
-                    self.board.withdraw(message.id, now);
+                    board.withdraw(message.id, now);
                     withdrawn.insert(message.id);
                 }
             }
@@ -185,27 +163,56 @@ impl Dispatcher {
         }
         withdrawn
     }
+}
 
-    pub(super) fn cancel(
-        &mut self,
-        id: MessageId,
-        reply: oneshot::Sender<Result<(), CancelError>>,
-    ) {
-        let now = self.clock.now();
-        match self.board.cancel(id, now) {
-            Cancel::TooLate => drop(reply.send(Err(CancelError::TooLate))),
-            // Answered when the record of its end is durable.
-            Cancel::Canceled => drop(self.canceling.insert(id, reply)),
-            Cancel::Unknown => self.refuse_to_cancel(id, reply),
+/// Whether this message stays on the board.
+fn is_kept(verdict: &Result<Verdict, StoreError>, id: MessageId) -> bool {
+    match verdict {
+        Ok(Verdict::Accepted) => true,
+        Ok(Verdict::Elsewhere(others)) => !others.contains(&id),
+        Ok(Verdict::Replayed(_) | Verdict::KeyReused | Verdict::Rejected(_)) | Err(_) => false,
+    }
+}
+
+/// Clients that asked to cancel a message.
+pub(super) struct Cancellations {
+    store: Arc<dyn Store>,
+    /// Until the record of the message's end is gathered.
+    waiting: HashMap<MessageId, CancelReply>,
+}
+
+type CancelReply = oneshot::Sender<Result<(), CancelError>>;
+
+impl Cancellations {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            waiting: HashMap::new(),
         }
     }
 
-    /// Tells a client what there is of a message that is not here.
-    pub(super) fn refuse_to_cancel(
-        &self,
-        id: MessageId,
-        reply: oneshot::Sender<Result<(), CancelError>>,
-    ) {
+    /// The client is answered when the end of the message is durable.
+    pub(super) fn await_end(&mut self, id: MessageId, reply: CancelReply) {
+        self.waiting.insert(id, reply);
+    }
+
+    /// The client that waits for this record, if it ends a canceled message.
+    pub(super) fn ended_by(&mut self, record: &Record) -> Option<CancelReply> {
+        let is_end = record.status.is_final() && !self.waiting.is_empty();
+        is_end
+            .then(|| self.waiting.remove(&record.event.message_id))
+            .flatten()
+    }
+
+    /// A canceled message was forgotten. If no end of it was recorded, it is gone from the store.
+    pub(super) fn forgotten(&mut self, id: MessageId) {
+        if let Some(reply) = self.waiting.remove(&id) {
+            self.refuse(id, reply);
+        }
+    }
+
+    /// Answers for a message that is not on the board, with what the store knows of it.
+    pub(super) fn refuse(&self, id: MessageId, reply: CancelReply) {
         let answer = self.store.message(id);
         tokio::spawn(async move {
             drop(reply.send(match answer.await {
@@ -214,5 +221,16 @@ impl Dispatcher {
                 Err(error) => Err(CancelError::Store(error)),
             }));
         });
+    }
+}
+
+/// What a client is answered whose cancellation was recorded so.
+pub(super) fn canceled(recorded: Recorded) -> Result<(), CancelError> {
+    match recorded {
+        Recorded::Appended(_) => Ok(()),
+        Recorded::Ended => Err(CancelError::TooLate),
+        Recorded::Rejected => {
+            Err(StoreError::Rejected("its end cannot be recorded".to_owned()).into())
+        }
     }
 }

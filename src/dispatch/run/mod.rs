@@ -2,23 +2,19 @@
 //!
 //! Each turn takes in everything that has arrived, lets the board decide, and hands the store one
 //! commit: the messages to take in, and the records of what happened. A message whose lane is free
-//! is taken in and begun by the same commit. While that is being made durable the next one gathers,
-//! so the busier the gateway, the fuller the commits. One is under way at a time: what the log says
-//! about one lane is in the order it happened, also when the store fails and records are tried
-//! again.
+//! is taken in and begun by the same commit. While that commit runs the next one gathers, so the
+//! busier the gateway, the fuller the commits. One commit runs at a time: what the log says about a
+//! lane is in the order in which it happened, also when the store fails and records are retried.
 
-mod beginning;
-mod claiming;
-mod commit;
-mod deadline;
+mod attempts;
+mod commit_delay;
 mod intake;
-mod lingering;
-mod loading;
-mod parts;
-mod recording;
-mod telling;
+mod journal;
+mod loads;
+mod log;
+mod takeover;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,26 +23,32 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::board::{Board, Teller};
-use super::handle::{CancelError, Command};
-use super::observer::Observer;
+use super::board::{Board, Cancel, Teller};
+use super::handle::{CancelError, Command, Parts, Settings};
+use super::observer::{Observer, WaitingFor};
 use crate::agent::{AgentIndex, Handle as Agent, Report};
 use crate::clock;
 use crate::clock::Clock;
-use crate::message::{Message, MessageId, Outcome, Unknown};
+use crate::message::retry::Backoff;
+use crate::message::{ByMessage, Message, MessageId, Outcome, Unknown};
 use crate::pool::Pool;
-use crate::store::{IdempotencyKey, Record, Store, StoreError};
-use beginning::Unsettled;
-use claiming::Looking;
-use commit::{Committed, Committing};
-use intake::{Offered, Request};
-use lingering::Lingering;
-use loading::Loading;
-pub use parts::{Parts, Settings};
-use recording::{After, Failing};
+use crate::store::Store;
+use intake::{Cancellations, Intake};
+use journal::{After, Committed, Journal};
+use loads::Loads;
+use takeover::Takeover;
 
 /// Commands and reports taken in at once.
 const TURN: usize = 1024;
+
+/// The longest sleep: the clock on the wall may have been set meanwhile.
+const MAX_SLEEP: Duration = Duration::from_secs(30);
+
+/// Between two tries at a store that fails.
+const STORE_BACKOFF: Backoff = Backoff {
+    min: Duration::from_millis(100),
+    max: Duration::from_secs(5),
+};
 
 /// Runs the dispatcher until it is drained.
 pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
@@ -64,286 +66,345 @@ pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
     for (account, rate) in &accounts {
         pool.add_account(account, *rate);
     }
-    let is_alone = store.agreeing().is_none();
     let mut dispatcher = Dispatcher {
-        store,
         board: Board::new(settings.backoff, settings.max_held_bytes),
         pool,
         agents: HashMap::new(),
+        intake: Intake::new(settings.max_queued),
+        cancellations: Cancellations::new(store.clone()),
+        journal: Journal::new(store.clone()),
+        loads: Loads::new(store.clone()),
+        takeover: Takeover::new(store.clone()),
+        store,
         clock,
         observer,
         rng: SmallRng::seed_from_u64(seed),
         settings,
-        incoming: VecDeque::new(),
-        offered: Offered::default(),
-        unsettled: Unsettled::default(),
-        lingering: Lingering::default(),
-        is_well: false,
-        is_alone,
-        admitted: 0,
-        keys: HashSet::new(),
-        gathered: Vec::new(),
-        committing: None,
-        failing: None,
-        canceling: HashMap::new(),
-        to_load: VecDeque::new(),
-        loading: None,
-        load_after: tokio::time::Instant::now(),
-        draining: false,
-        claim_after: tokio::time::Instant::now(),
+        is_draining: false,
     };
-    let mut looking = Looking::at(&*dispatcher.store);
-    dispatcher.claim_all(&drain).await;
-    dispatcher
-        .turns(&mut commands, &mut reports, &mut looking, &drain)
-        .await;
+    let Dispatcher {
+        takeover,
+        board,
+        clock,
+        ..
+    } = &mut dispatcher;
+    takeover.claim_all(board, clock, &drain).await;
+    dispatcher.run(&mut commands, &mut reports, &drain).await;
 }
 
 struct Dispatcher {
-    store: Arc<dyn Store>,
+    /// Which message is where.
     board: Board,
+    /// Which agent takes the next message.
     pool: Pool,
     agents: HashMap<AgentIndex, Agent>,
+    /// Requests to take messages in.
+    intake: Intake,
+    /// Requests to cancel a message.
+    cancellations: Cancellations,
+    /// What is to be recorded, and the commit that runs.
+    journal: Journal,
+    /// Contents to be read from the store.
+    loads: Loads,
+    /// Messages of before a restart, and of other replicas.
+    takeover: Takeover,
+    store: Arc<dyn Store>,
     clock: Clock,
     observer: Arc<dyn Observer>,
     rng: SmallRng,
     settings: Settings,
-    /// Let through, and not handed to the store yet.
-    incoming: VecDeque<Request>,
-    offered: Offered,
-    unsettled: Unsettled,
-    lingering: Lingering,
-    /// The last commit went through.
-    is_well: bool,
-    /// No other replica may be sending to the same targets.
-    is_alone: bool,
-    /// Messages in `incoming`: they count against `max_queued` before the board has them.
-    admitted: usize,
-    /// Keys of requests that have no answer yet.
-    keys: HashSet<IdempotencyKey>,
-    /// What the next commit will record.
-    gathered: Vec<(Record, After)>,
-    committing: Option<Committing>,
-    failing: Option<Failing>,
-    /// Clients that wait for a cancellation whose record is not gathered yet.
-    canceling: HashMap<MessageId, oneshot::Sender<Result<(), CancelError>>>,
-    to_load: VecDeque<MessageId>,
-    loading: Option<Loading>,
-    /// After a failed read, no other before this time.
-    load_after: tokio::time::Instant,
-    draining: bool,
-    /// After a failed claim, no other before this time.
-    claim_after: tokio::time::Instant,
+    is_draining: bool,
 }
 
 /// What woke the loop.
 enum Input {
     Arrived,
     Committed(Committed),
-    Loaded(Result<Vec<Arc<Message>>, StoreError>),
+    Loaded(Vec<(MessageId, Option<Arc<Message>>)>),
     Claimable,
     Time,
     Drain,
 }
 
 impl Dispatcher {
-    async fn turns(
+    async fn run(
         &mut self,
         commands: &mut mpsc::Receiver<Command>,
         reports: &mut mpsc::UnboundedReceiver<Report>,
-        looking: &mut Looking,
         drain: &CancellationToken,
     ) {
         let mut inbox = Vec::with_capacity(TURN);
         let mut told = Vec::with_capacity(TURN);
-        // A channel that everybody has left is always ready and never again of interest.
-        let (mut asked, mut reported) = (true, true);
+        // A channel without senders is always ready: it is not asked again.
+        let (mut commands_open, mut reports_open) = (true, true);
         loop {
             self.decide();
-            if self.draining && self.is_idle() {
+            if self.is_draining && self.is_idle() {
                 return;
             }
-            // What arrives during a commit is left to gather, for being woken for each would cost
-            // more than the commit. What is to be sent, though, may be on its way meanwhile.
-            let (free, sleep) = (self.committing.is_none(), self.time_to_deadline());
-            let early = free || self.may_begin_early();
+            // While a commit runs what arrives is left to gather: being woken for each would cost
+            // more than the commit. Commands are taken when their messages may be sent meanwhile.
+            let is_commit_idle = !self.journal.is_committing();
+            let takes_commands = is_commit_idle || self.may_send_early();
+            let sleep = self.time_to_deadline();
             let input = tokio::select! {
                 biased;
-                committed = commit::committed(&mut self.committing) => Input::Committed(committed),
-                () = looking.due(), if free && !self.draining => Input::Claimable,
-                count = reports.recv_many(&mut told, TURN), if reported && free => {
-                    reported = count > 0;
+                committed = self.journal.committed() => Input::Committed(committed),
+                () = self.takeover.due(), if is_commit_idle && !self.is_draining => Input::Claimable,
+                count = reports.recv_many(&mut told, TURN), if reports_open && is_commit_idle => {
+                    reports_open = count > 0;
                     Input::Arrived
                 }
-                count = commands.recv_many(&mut inbox, TURN), if asked && early => {
-                    asked = count > 0;
+                count = commands.recv_many(&mut inbox, TURN), if commands_open && takes_commands => {
+                    commands_open = count > 0;
                     Input::Arrived
                 }
-                result = loading::loaded(&mut self.loading), if free => Input::Loaded(result),
-                () = sleep_for(sleep), if free => Input::Time,
-                () = drain.cancelled(), if !self.draining => Input::Drain,
+                contents = self.loads.loaded(), if is_commit_idle => Input::Loaded(contents),
+                () = tokio::time::sleep(sleep), if is_commit_idle => Input::Time,
+                () = drain.cancelled(), if !self.is_draining => Input::Drain,
             };
             match input {
-                Input::Committed(committed) => self.committed(committed),
-                Input::Loaded(result) => self.loaded(result),
-                Input::Claimable => self.claim_some().await,
-                Input::Arrived if self.more_may_arrive(free) => tokio::task::yield_now().await,
+                Input::Committed(committed) => self.handle_committed(committed),
+                Input::Loaded(contents) => self.handle_loaded(contents),
+                Input::Claimable => self.take_over().await,
+                // A woken task runs before tasks that are ready to send. Yield once so that they
+                // can join this batch: attempts that begin together share one write.
+                Input::Arrived if !is_commit_idle || self.board.in_flight() > 1 => {
+                    tokio::task::yield_now().await;
+                }
                 Input::Arrived | Input::Time => {}
-                Input::Drain => self.draining = true,
+                Input::Drain => self.is_draining = true,
             }
-            // Whatever woke us, what else has arrived is taken along.
+            // Whatever woke the loop, what else has arrived is taken along.
             while told.len() < TURN
                 && let Ok(report) = reports.try_recv()
             {
                 told.push(report);
             }
-            while inbox.len() + self.incoming.len() < TURN
+            while inbox.len() + self.intake.requests_waiting() < TURN
                 && let Ok(command) = commands.try_recv()
             {
                 inbox.push(command);
             }
-            self.take_reports(&mut told);
-            self.take_commands(&mut inbox);
+            for report in told.drain(..) {
+                self.handle_report(report);
+            }
+            for command in inbox.drain(..) {
+                self.handle_command(command);
+            }
         }
-    }
-
-    /// Whoever is told of something runs next, before the tasks that have as much to tell. Where
-    /// there may be such, they are to get on board: what begins together shares a write to the
-    /// server.
-    fn more_may_arrive(&self, is_free: bool) -> bool {
-        !is_free || self.board.in_flight() > 1
     }
 
     /// Lets the board decide with what it knows now, and hands over what follows.
     fn decide(&mut self) {
-        let is_free = self.committing.is_none();
-        if !is_free && !self.may_begin_early() {
+        let is_commit_idle = !self.journal.is_committing();
+        if !is_commit_idle && !self.may_send_early() {
             return;
         }
         let now = self.clock.now();
-        let jitter = self.jitter();
+        let jitter = self.rng.random();
         let tellers = |agent| self.agents.get(&agent).map(teller);
         self.board
             .handle_timeout(&self.pool, tellers, now, clock::now(), jitter);
-        self.collect();
-        self.offer_incoming(now);
+        self.take_work();
+        self.intake.offer(&mut self.board, now);
         if self.may_begin() {
             let starts = self.board.pump(&mut self.pool, clock::now());
             self.begin(starts, now);
-            self.collect();
+            self.take_work();
         }
-        if is_free {
-            if !self.lingers() {
-                self.commit();
+        if is_commit_idle {
+            let in_flight = self.board.in_flight();
+            let may_wait = self.may_send_early();
+            if !(may_wait && self.journal.delay_commit(in_flight, clock::now())) {
+                self.journal.commit(self.intake.take_offered());
             }
-            self.load_wanted();
+            self.loads.begin();
         }
     }
 
     /// Whether attempts may begin. While the store fails they could not be recorded.
-    pub(super) fn may_begin(&self) -> bool {
-        !self.draining && self.failing.is_none()
+    fn may_begin(&self) -> bool {
+        !self.is_draining && !self.journal.is_failing()
     }
 
-    /// Whether what has gathered waits a moment for more.
-    fn lingers(&mut self) -> bool {
-        if !self.may_begin_early() {
-            return false;
-        }
-        let mut gathered = self.gathered.iter();
-        let is_awaited = gathered.any(|(_, after)| matches!(after, After::Transmit { .. }));
-        let in_flight = self.board.in_flight();
-        self.lingering.goes_on(in_flight, is_awaited, clock::now())
+    /// Whether requests may be written before their records are durable.
+    fn may_send_early(&self) -> bool {
+        !self.is_draining && self.journal.may_send_early()
     }
 
     /// Takes over what the board wants done.
-    fn collect(&mut self) {
+    fn take_work(&mut self) {
         let work = self.board.take_work();
         for record in work.records {
-            let waiting = match record.status.is_final() {
-                true => {
-                    self.unsettled.insert(record.event.uri.clone());
-                    self.canceling.remove(&record.event.message_id)
-                }
-                false => None,
-            };
-            self.gathered
-                .push((record, waiting.map_or(After::Nothing, After::Canceled)));
+            let reply = self.cancellations.ended_by(&record);
+            let after = reply.map_or(After::Nothing, After::Canceled);
+            self.journal.push(record, after);
         }
         for id in work.forgotten {
-            if let Some(reply) = self.canceling.remove(&id) {
-                self.refuse_to_cancel(id, reply);
-            }
+            self.cancellations.forgotten(id);
         }
         for ended in work.died {
             let code = Outcome::Unknown(Unknown::Died).code();
-            self.tell_attempt(&ended, None, code);
+            self.observe_attempt(&ended, None, code);
         }
-        self.to_load.extend(work.loads);
+        self.loads.want(work.loads);
         for agent in work.released {
             self.pool.release(agent);
-            self.offer(agent);
+            self.slot_freed(agent);
         }
     }
 
     /// Tells the board that this agent may have a slot.
-    fn offer(&mut self, agent: AgentIndex) {
+    fn slot_freed(&mut self, agent: AgentIndex) {
         if let Some(agent) = self.agents.get(&agent) {
             self.board.slot_freed(&agent.identity.account);
         }
     }
 
-    /// Takes over how many messages a second accounts may send from now on.
-    fn set_rates(&mut self, rates: &[(Arc<str>, Option<f64>)]) {
-        for (account, rate) in rates {
-            self.pool.add_account(account, *rate);
-            self.board.slot_freed(account);
-        }
-    }
-
-    fn take_reports(&mut self, told: &mut Vec<Report>) {
+    fn handle_committed(&mut self, committed: Committed) {
+        let Committed {
+            requests,
+            accepted,
+            batch,
+            recorded,
+        } = committed;
         let now = self.clock.now();
-        for report in told.drain(..) {
-            match report {
-                Report::Here(agent) => {
-                    self.pool
-                        .add_agent(agent.index, &agent.identity.account, agent.capacity);
-                    self.agents.insert(agent.index, agent);
-                }
-                Report::Up(agent) => {
-                    self.pool.up(agent);
-                    self.offer(agent);
-                }
-                Report::Down(agent) => self.pool.down(agent),
-                Report::Ended(agent, ended) => {
-                    let Some(teller) = self.agents.get(&agent).map(teller) else {
-                        continue;
-                    };
-                    for (key, outcome) in ended {
-                        self.pool.ended(agent, &outcome);
-                        self.end_attempt(key, outcome, Some(&teller), now);
-                    }
-                }
-                Report::Gone(agent) => {
-                    self.pool.remove_agent(agent);
-                    self.agents.remove(&agent);
-                }
+        let withdrawn =
+            self.intake
+                .answer(requests, accepted, &mut self.board, &*self.observer, now);
+        let unbegun = self.journal.withdraw(&withdrawn);
+        self.supersede(unbegun);
+        if batch.is_empty() {
+            return;
+        }
+        match recorded {
+            Ok(answers) => {
+                self.journal.recorded();
+                self.follow_up(batch, answers);
+            }
+            Err(error) => {
+                let unbegun = self.journal.keep(batch, &withdrawn, &error);
+                self.supersede(unbegun);
             }
         }
     }
 
-    /// Whether nothing is under way: no attempt, nothing unwritten, nobody waiting for an answer.
-    fn is_idle(&self) -> bool {
-        self.board.in_flight() == 0
-            && self.gathered.is_empty()
-            && self.incoming.is_empty()
-            && self.offered.requests.is_empty()
-            && self.committing.is_none()
-            && self.failing.is_none()
+    fn handle_loaded(&mut self, contents: Vec<(MessageId, Option<Arc<Message>>)>) {
+        let (now, may_begin) = (self.clock.now(), self.may_begin());
+        for (id, message) in contents {
+            let jitter = self.rng.random();
+            let starts = self.board.loaded(id, message, may_begin, now, jitter);
+            self.begin(starts, now);
+        }
     }
 
-    fn jitter(&mut self) -> f64 {
-        self.rng.random()
+    /// Takes over what other replicas left, as much as there is room for, and gives them the lanes
+    /// that no agent here can send. Not before everything that happened is recorded: nothing is
+    /// recorded of a message that belongs to another replica by then.
+    async fn take_over(&mut self) {
+        if self.journal.is_failing() {
+            return;
+        }
+        self.takeover.hand_over(&mut self.board, &self.pool).await;
+        let queued = self.board.len() + self.intake.messages_waiting();
+        let room = self.settings.max_queued.saturating_sub(queued);
+        self.takeover
+            .claim(&mut self.board, &self.clock, room)
+            .await;
+    }
+
+    fn handle_report(&mut self, report: Report) {
+        match report {
+            Report::Here(agent) => {
+                self.pool
+                    .add_agent(agent.index, &agent.identity.account, agent.capacity);
+                self.agents.insert(agent.index, agent);
+            }
+            Report::Up(agent) => {
+                self.pool.up(agent);
+                self.slot_freed(agent);
+            }
+            Report::Down(agent) => self.pool.down(agent),
+            Report::Ended(agent, ended) => {
+                let Some(teller) = self.agents.get(&agent).map(teller) else {
+                    return;
+                };
+                let now = self.clock.now();
+                for (key, outcome) in ended {
+                    self.pool.ended(agent, &outcome);
+                    self.end_attempt(key, outcome, Some(&teller), now);
+                }
+            }
+            Report::Gone(agent) => {
+                self.pool.remove_agent(agent);
+                self.agents.remove(&agent);
+            }
+        }
+    }
+
+    /// The sender of a command may be gone when it is answered.
+    fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::Accept(request) => {
+                self.intake
+                    .admit(request, self.board.len(), self.is_draining);
+            }
+            Command::Cancel { id, reply } => self.cancel(id, reply),
+            Command::Rates(rates) => {
+                for (account, rate) in &rates {
+                    self.pool.add_account(account, *rate);
+                    self.board.slot_freed(account);
+                }
+            }
+            Command::WaitingFor { ids, reply } => drop(reply.send(self.waiting_for(&ids))),
+            Command::Standing { reply } => drop(reply.send(self.board.standing())),
+        }
+    }
+
+    fn cancel(&mut self, id: MessageId, reply: oneshot::Sender<Result<(), CancelError>>) {
+        match self.board.cancel(id, self.clock.now()) {
+            Cancel::TooLate => drop(reply.send(Err(CancelError::TooLate))),
+            Cancel::Canceled => self.cancellations.await_end(id, reply),
+            Cancel::Unknown => self.cancellations.refuse(id, reply),
+        }
+    }
+
+    fn waiting_for(&self, ids: &[MessageId]) -> ByMessage<WaitingFor> {
+        // In this order, so that no time is told that is too early.
+        let steady = clock::now();
+        let now = self.clock.now();
+        let mut waiting = self.board.waiting_for(ids, &self.pool, now, steady);
+        if self.journal.is_failing() {
+            for reason in waiting.values_mut() {
+                if *reason == WaitingFor::Slot {
+                    *reason = WaitingFor::Store;
+                }
+            }
+        } else {
+            waiting.retain(|_, reason| *reason != WaitingFor::Store);
+        }
+        waiting
+    }
+
+    /// Whether no attempt is under way, nothing is unrecorded, and no client waits for an answer.
+    fn is_idle(&self) -> bool {
+        self.board.in_flight() == 0 && self.journal.is_idle() && self.intake.is_idle()
+    }
+
+    /// When there is something to do although nothing arrives.
+    fn time_to_deadline(&self) -> Duration {
+        let now = clock::now();
+        let on_the_wall = self.board.deadline();
+        let deadlines = [
+            on_the_wall.map(|time| now + time.since(self.clock.now()).min(MAX_SLEEP)),
+            self.board.steady_deadline(),
+            self.journal.deadline(),
+            self.loads.deadline(),
+        ];
+        let first = deadlines.into_iter().flatten().min();
+        let wait = first.map(|time| time.saturating_duration_since(now));
+        wait.unwrap_or(MAX_SLEEP).min(MAX_SLEEP)
     }
 }
 
@@ -352,8 +413,4 @@ fn teller(agent: &Agent) -> Teller {
         agent: agent.identity.id.clone(),
         account: agent.identity.account.clone(),
     }
-}
-
-async fn sleep_for(duration: Duration) {
-    tokio::time::sleep(duration).await;
 }

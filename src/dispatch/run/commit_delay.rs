@@ -1,9 +1,9 @@
 //! When a commit waits a moment for the outcomes of what has just begun.
 //!
-//! A peer that is near answers in about the time that a commit takes. When its answer is waited
-//! for, the whole life of a message is one commit in place of two, and several clients who each
-//! wait for the end of a message share it. When much is under way commits fill by themselves, and
-//! nobody waits.
+//! A near peer answers in about the time that a commit takes. When the commit waits for its answer,
+//! the whole life of a message is one commit in place of two, and several clients that each wait
+//! for the end of a message share it. When much is under way commits fill by themselves and do not
+//! wait.
 //!
 //! | the next commit                                    | is handed to the store              |
 //! |----------------------------------------------------|--------------------------------------|
@@ -25,11 +25,11 @@ const FEW: usize = 16;
 /// How many commits a wait may take. More than one, because what it gains is shared by all.
 const WORTH: u32 = 2;
 
-/// What is waited for, and what is known of how long it takes.
+/// The attempts that the next commit waits for, and how long attempts and commits take.
 #[derive(Debug, Default)]
-pub(super) struct Lingering {
+pub(super) struct CommitDelay {
     /// Handed to their agents since the last commit, and not ended.
-    on_their_way: HashSet<AttemptKey>,
+    awaited: HashSet<AttemptKey>,
     /// When the wait that has begun is over at the latest.
     until: Option<Instant>,
     answers: Average,
@@ -49,25 +49,25 @@ impl Average {
     }
 }
 
-impl Lingering {
+impl CommitDelay {
     /// An attempt was handed to its agent, and its record will be in the next commit.
     pub(super) fn begun(&mut self, key: AttemptKey) {
-        self.on_their_way.insert(key);
+        self.awaited.insert(key);
     }
 
     /// An attempt has ended, so long after it was handed to its agent.
     pub(super) fn ended(&mut self, key: AttemptKey, took: Option<Duration>) {
-        self.on_their_way.remove(&key);
+        self.awaited.remove(&key);
         if let (Some(took), Some(commit)) = (took, self.commits.0) {
             // How much too long one has taken says nothing of the others.
             self.answers.add(took.min(commit * 2 * WORTH));
         }
     }
 
-    /// Whether the next commit is to wait, when so many attempts are under way, and perhaps some
-    /// begin only when it is durable. The first to ask begins the wait.
-    pub(super) fn goes_on(&mut self, in_flight: usize, is_awaited: bool, now: Instant) -> bool {
-        let is_of_use = !self.on_their_way.is_empty() && !is_awaited && in_flight <= FEW;
+    /// Begins the wait when so many attempts in flight make one worth while, and ends it when they
+    /// do not. `has_jobs`: attempts begin when the commit is durable.
+    pub(super) fn update(&mut self, in_flight: usize, has_jobs: bool, now: Instant) {
+        let is_of_use = !self.awaited.is_empty() && !has_jobs && in_flight <= FEW;
         self.until = match (self.until, self.answers.0, self.commits.0) {
             _ if !is_of_use => None,
             (Some(until), _, _) => Some(until),
@@ -76,6 +76,10 @@ impl Lingering {
             }
             (None, _, _) => None,
         };
+    }
+
+    /// Whether the next commit waits now.
+    pub(super) fn should_wait(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| now < until)
     }
 
@@ -86,7 +90,7 @@ impl Lingering {
 
     /// The next commit was handed to the store.
     pub(super) fn committing(&mut self, now: Instant) {
-        self.on_their_way.clear();
+        self.awaited.clear();
         self.until = None;
         self.committing = Some(now);
     }
@@ -107,15 +111,20 @@ mod tests {
     const QUICK: Duration = Duration::from_millis(1);
 
     /// After a few messages whose peers took so long to answer.
-    fn after(answer: Duration, now: Instant) -> Lingering {
-        let mut lingering = Lingering::default();
+    fn after(answer: Duration, now: Instant) -> CommitDelay {
+        let mut delay = CommitDelay::default();
         for key in 0..8 {
-            lingering.committing(now);
-            lingering.committed(now + COMMIT);
-            lingering.begun(key);
-            lingering.ended(key, Some(answer));
+            delay.committing(now);
+            delay.committed(now + COMMIT);
+            delay.begun(key);
+            delay.ended(key, Some(answer));
         }
-        lingering
+        delay
+    }
+
+    fn waits(delay: &mut CommitDelay, in_flight: usize, has_jobs: bool, now: Instant) -> bool {
+        delay.update(in_flight, has_jobs, now);
+        delay.should_wait(now)
     }
 
     fn now() -> Instant {
@@ -124,78 +133,78 @@ mod tests {
 
     #[test]
     fn a_commit_waits_for_a_quick_peer_until_it_has_answered() {
-        let mut lingering = after(QUICK, now());
+        let mut delay = after(QUICK, now());
         let now = now();
-        lingering.begun(8);
-        assert!(lingering.goes_on(1, false, now));
-        assert_eq!(lingering.until(), Some(now + COMMIT * WORTH));
-        assert!(lingering.goes_on(1, false, now + QUICK));
-        lingering.ended(8, Some(QUICK));
-        assert!(!lingering.goes_on(0, false, now + QUICK));
-        assert_eq!(lingering.until(), None);
+        delay.begun(8);
+        assert!(waits(&mut delay, 1, false, now));
+        assert_eq!(delay.until(), Some(now + COMMIT * WORTH));
+        assert!(waits(&mut delay, 1, false, now + QUICK));
+        delay.ended(8, Some(QUICK));
+        assert!(!waits(&mut delay, 0, false, now + QUICK));
+        assert_eq!(delay.until(), None);
     }
 
     #[test]
     fn a_peer_that_is_quick_as_a_rule_is_waited_for_no_longer_than_it_is_worth() {
-        let mut lingering = after(QUICK, now());
+        let mut delay = after(QUICK, now());
         let now = now();
-        lingering.begun(8);
-        assert!(lingering.goes_on(1, false, now));
+        delay.begun(8);
+        assert!(waits(&mut delay, 1, false, now));
         // What comes meanwhile is waited for too, and makes the wait no longer.
-        lingering.begun(9);
-        lingering.ended(8, Some(QUICK));
+        delay.begun(9);
+        delay.ended(8, Some(QUICK));
         let end = now + COMMIT * WORTH;
-        assert!(lingering.goes_on(1, false, end - QUICK));
-        assert!(!lingering.goes_on(1, false, end));
-        lingering.committing(end);
-        assert_eq!(lingering.until(), None);
+        assert!(waits(&mut delay, 1, false, end - QUICK));
+        assert!(!waits(&mut delay, 1, false, end));
+        delay.committing(end);
+        assert_eq!(delay.until(), None);
     }
 
     #[test]
-    fn nobody_waits_for_peers_that_take_longer_than_it_is_worth() {
+    fn no_commit_waits_for_peers_that_take_longer_than_it_is_worth() {
         for answer in [COMMIT * WORTH, Duration::from_secs(32)] {
-            let mut lingering = after(answer, now());
-            lingering.begun(8);
-            assert!(!lingering.goes_on(1, false, now()));
+            let mut delay = after(answer, now());
+            delay.begun(8);
+            assert!(!waits(&mut delay, 1, false, now()));
         }
     }
 
     #[test]
     fn one_that_timed_out_does_not_hide_for_long_that_the_others_are_quick() {
-        let mut lingering = after(QUICK, now());
+        let mut delay = after(QUICK, now());
         let quick_again = (8..).find(|key| {
             let took = if *key == 8 {
                 Duration::from_secs(32)
             } else {
                 QUICK
             };
-            lingering.ended(*key, Some(took));
-            lingering.begun(1_000);
-            lingering.goes_on(1, false, now())
+            delay.ended(*key, Some(took));
+            delay.begun(1_000);
+            waits(&mut delay, 1, false, now())
         });
         assert!(quick_again.is_some_and(|key| key < 12), "{quick_again:?}");
     }
 
     #[test]
-    fn nobody_waits_where_something_begins_only_after_the_commit() {
-        let mut lingering = after(QUICK, now());
-        lingering.begun(8);
-        assert!(!lingering.goes_on(1, true, now()));
+    fn no_commit_waits_where_something_begins_only_after_the_commit() {
+        let mut delay = after(QUICK, now());
+        delay.begun(8);
+        assert!(!waits(&mut delay, 1, true, now()));
     }
 
     #[test]
-    fn nobody_waits_when_much_is_under_way_or_nothing() {
-        let mut lingering = after(QUICK, now());
-        assert!(!lingering.goes_on(0, false, now()));
-        lingering.begun(8);
-        assert!(!lingering.goes_on(FEW + 1, false, now()));
-        assert!(lingering.goes_on(FEW, false, now()));
+    fn no_commit_waits_when_much_is_under_way_or_nothing() {
+        let mut delay = after(QUICK, now());
+        assert!(!waits(&mut delay, 0, false, now()));
+        delay.begun(8);
+        assert!(!waits(&mut delay, FEW + 1, false, now()));
+        assert!(waits(&mut delay, FEW, false, now()));
     }
 
     #[test]
-    fn nobody_waits_before_it_is_known_how_long_it_takes() {
-        let mut lingering = Lingering::default();
-        lingering.begun(0);
-        assert!(!lingering.goes_on(1, false, now()));
+    fn no_commit_waits_before_it_is_known_how_long_it_takes() {
+        let mut delay = CommitDelay::default();
+        delay.begun(0);
+        assert!(!waits(&mut delay, 1, false, now()));
     }
 }

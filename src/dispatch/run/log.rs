@@ -1,5 +1,5 @@
-//! What the operator's log is told of messages: a line for each change, when it is durable. Never
-//! a body or a header, and a target only as the operator wants it shown.
+//! Lines about messages in the log of the process: one for each change, when it is durable. Never a
+//! body or a header, and a target only as the operator wants it shown.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use tracing::field::display;
 
 use crate::message::{Event, Targets, What};
 
-/// Tells of an event. Messages that fail are for whoever watches, the rest for who looks closer.
-/// `took` is from the acceptance of the message.
-pub(super) fn tell(event: &Event, took: Duration, targets: &Targets) {
+/// Logs an event: a failed message at `info`, the rest at `debug`. `took` is from the acceptance of
+/// the message.
+pub(super) fn write(event: &Event, took: Duration, targets: &Targets) {
     let target = display(targets.show(&event.uri));
     let id = event.message_id;
     let (agent, attempt) = (event.agent.as_deref(), event.attempt);

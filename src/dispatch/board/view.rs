@@ -1,12 +1,15 @@
-//! What can be said of the messages that wait: how many, since when, and what for.
+//! What the board shows of messages that wait: how many, since when, what for, and which of them
+//! no agent here can send.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::super::observer::{Standing, WaitingFor};
-use super::{Board, Entry, Lane, Phase};
+use super::lanes::Lane;
+use super::{Board, Entry, Phase};
 use crate::message::{ByMessage, MessageId, Timestamp};
 use crate::pool::{Busy, Pool};
+use crate::store::Stranded;
 
 /// Messages in the order in which their waiting began.
 ///
@@ -66,14 +69,7 @@ impl Board {
         // Those in flight are few, so one that waits is found soon, if there is one.
         let oldest = self.ages.order.iter().find(|(_, id)| {
             let phase = entries.get(id).map(|entry| entry.phase);
-            phase.is_some_and(|phase| match phase {
-                Phase::Queued | Phase::Ready(_) | Phase::Waiting => true,
-                Phase::Scheduled
-                | Phase::Loading(_)
-                | Phase::Starting(_)
-                | Phase::Sending(_)
-                | Phase::Ending(_) => false,
-            })
+            phase.is_some_and(|phase| phase.waits() && phase != Phase::Scheduled)
         });
         let sending = self.in_flight();
         Standing {
@@ -134,16 +130,25 @@ impl Board {
         waiting
     }
 
+    /// Targets with a lane whose head is ready, and no agent that may send it is here; at most so
+    /// many. Those with a request in flight stay: the replica that has a target sends to it.
+    pub(in crate::dispatch) fn stranded(&self, pool: &Pool, limit: usize) -> Vec<Stranded> {
+        let lost = self.ready.lost(|account| !pool.has_agent(account.as_ref()));
+        let stranded = |id: MessageId| {
+            let entry = self.entries.get(&id)?;
+            let is_free = !self.lanes.is_busy(&entry.uri);
+            is_free.then(|| Stranded {
+                uri: entry.uri.clone(),
+                account: entry.account.clone(),
+            })
+        };
+        lost.filter_map(stranded).take(limit).collect()
+    }
+
     /// Whether a request of another lane is in flight to the target of this one.
     fn is_blocked(&self, uri: &str, lane: &VecDeque<MessageId>) -> bool {
         let head = lane.front().and_then(|head| self.entries.get(head));
-        let is_sent = head.is_some_and(|head| {
-            matches!(
-                head.phase,
-                Phase::Loading(_) | Phase::Starting(_) | Phase::Sending(_)
-            )
-        });
-        !is_sent && self.busy.contains_key(uri)
+        !head.is_some_and(|head| head.phase.has_slot()) && self.lanes.is_busy(uri)
     }
 }
 

@@ -1,11 +1,11 @@
-//! What the log is told of a message.
+//! Events and records of messages.
 
 use std::sync::Arc;
 
 use crate::message::{Event, Message, Status, Timestamp, What};
 use crate::store::Record;
 
-/// Who made an attempt, as its events say.
+/// The agent that made an attempt, as its events show it.
 #[derive(Clone, Debug)]
 pub(in crate::dispatch) struct Teller {
     /// The agent's id.

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use super::tell::{event, record};
-use super::{Acceptance, Attempt, AttemptKey, Board, Cancel, End, Entry, Phase, Teller};
+use super::attempts::Attempt;
+use super::records::{event, record};
+use super::{Acceptance, AttemptKey, Board, Cancel, End, Entry, Phase, Teller};
 use crate::message::retry::Situation;
 use crate::message::{
     Cause, MessageId, Originator, Outcome, Timestamp, Trace, Unknown, What, retry,
@@ -23,31 +24,24 @@ pub(in crate::dispatch) struct Ended {
 }
 
 impl Board {
-    /// The store knows the message as ended: somebody else saw to it.
+    /// Removes an attempt, and gives back its slot and its target.
+    pub(super) fn end_attempt(&mut self, key: AttemptKey, now: Timestamp) -> Option<Attempt> {
+        let attempt = self.attempts.remove(key)?;
+        self.free(attempt.agent, &attempt.uri, now);
+        Some(attempt)
+    }
+
+    /// The store knows the message as ended: another replica saw to it.
     pub(in crate::dispatch) fn superseded(&mut self, key: AttemptKey, now: Timestamp) {
-        let Some(attempt) = self.attempts.get(&key) else {
+        let Some(id) = self.attempts.get(key).map(|attempt| attempt.message) else {
             return;
         };
-        let id = attempt.message;
         let phase = self.entries.get(&id).map(|entry| entry.phase);
-        match phase {
-            Some(Phase::Sending(_)) => self.give_up(id, now),
-            Some(Phase::Starting(_)) => {
-                if let Some(attempt) = self.attempts.remove(&key) {
-                    self.free(attempt.agent, &attempt.uri, now);
-                }
-                self.leave_lane(id, now);
-                self.forget(id);
-            }
-            Some(
-                Phase::Scheduled
-                | Phase::Queued
-                | Phase::Ready(_)
-                | Phase::Loading(_)
-                | Phase::Waiting
-                | Phase::Ending(_),
-            )
-            | None => {}
+        if let Some(Phase::Sending(_)) = phase {
+            self.give_up(id, now);
+        } else if let Some(Phase::Starting(_)) = phase {
+            self.end_attempt(key, now);
+            self.remove(id, now);
         }
     }
 
@@ -74,14 +68,11 @@ impl Board {
     /// Forgets a message that is being sent. Its attempt keeps its slot and its target until the
     /// transaction is over.
     pub(super) fn give_up(&mut self, id: MessageId, now: Timestamp) {
-        if let Some(entry) = self.entries.get(&id)
-            && let Some(attempt) = self.attempts.get_mut(&entry.key)
-        {
-            attempt.given_up = Some(entry.ended(id, attempt.sent));
-            self.given_up += 1;
+        if let Some(entry) = self.entries.get(&id) {
+            self.attempts
+                .abandon(entry.key, |attempt| entry.ended(id, attempt.sent));
         }
-        self.leave_lane(id, now);
-        self.forget(id);
+        self.remove(id, now);
     }
 
     /// An attempt ended. `teller` is told in the event. `None` for an attempt that is not known, or
@@ -94,25 +85,21 @@ impl Board {
         now: Timestamp,
         jitter: f64,
     ) -> Option<Ended> {
-        let attempt = self.attempts.remove(&key)?;
-        let Attempt { message, agent, .. } = attempt;
-        self.free(agent, &attempt.uri, now);
-        if attempt.given_up.is_some() {
-            self.given_up -= 1;
-            return attempt.given_up;
+        let attempt = self.end_attempt(key, now)?;
+        if attempt.abandoned.is_some() {
+            return attempt.abandoned;
         }
-        let sent = attempt.sent;
+        let message = attempt.message;
         let entry = self.entries.get_mut(&message)?;
-        entry.avoid = Some(agent);
+        entry.avoid = Some(attempt.agent);
         match outcome {
             Outcome::Unknown(Unknown::Disconnected) => entry.losses += 1,
             Outcome::Answered(_) | Outcome::Unknown(Unknown::Silent) => entry.losses = 0,
             Outcome::NotWritten | Outcome::TooLarge | Outcome::Unknown(Unknown::Died) => {}
         }
-        let ended = entry.ended(message, sent);
+        let ended = entry.ended(message, attempt.sent);
         if entry.acceptance == Acceptance::Refused {
-            self.leave_lane(message, now);
-            self.forget(message);
+            self.remove(message, now);
         } else {
             self.conclude(message, outcome, teller, now, jitter);
         }
@@ -151,25 +138,16 @@ impl Board {
         };
         let event = event(&message, entry.attempt, teller, what, now);
         self.work.records.push(record(event, deferred_to));
-        match deferred_to {
-            Some(time) => {
-                entry.not_before = Some(time);
-                entry.phase = Phase::Queued;
-                let (lane, expires_at) = (entry.lane(), entry.expires_at);
-                let is_head = self
-                    .lanes
-                    .get(&lane)
-                    .is_some_and(|lane| lane.front() == Some(&id));
-                if is_head {
-                    self.become_head(id, now);
-                } else {
-                    self.set_timer(id, Some(expires_at));
-                }
-            }
-            None => {
-                self.leave_lane(id, now);
-                self.forget(id);
-            }
+        let Some(time) = deferred_to else {
+            return self.remove(id, now);
+        };
+        entry.not_before = Some(time);
+        entry.phase = Phase::Queued;
+        if self.lanes.is_head(&entry.lane(), id) {
+            self.become_head(id, now);
+        } else {
+            let expires_at = entry.expires_at;
+            self.set_timer(id, Some(expires_at));
         }
     }
 
@@ -178,14 +156,11 @@ impl Board {
         let Some(entry) = self.entries.get(&id) else {
             return Cancel::Unknown;
         };
-        match entry.phase {
-            Phase::Scheduled | Phase::Queued | Phase::Ready(_) | Phase::Waiting => {
-                self.end(id, End::Canceled, now, 0.0);
-                Cancel::Canceled
-            }
-            Phase::Loading(_) | Phase::Starting(_) | Phase::Sending(_) => Cancel::TooLate,
-            Phase::Ending(_) => Cancel::TooLate,
+        if !entry.phase.waits() {
+            return Cancel::TooLate;
         }
+        self.end(id, End::Canceled, now, 0.0);
+        Cancel::Canceled
     }
 
     /// Ends a message that has no attempt under way; its content is read first when only its name
@@ -194,10 +169,12 @@ impl Board {
     pub(super) fn end(&mut self, id: MessageId, end: End, now: Timestamp, jitter: f64) {
         self.set_timer(id, None);
         self.leave_ready(id);
-        self.leave_schedule(id);
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
+        if entry.phase == Phase::Scheduled {
+            self.scheduled -= 1;
+        }
         entry.phase = Phase::Ending(end);
         if entry.content.is_some() {
             self.tell_end(id, end, now, jitter);
@@ -214,7 +191,7 @@ impl Board {
             End::Died => {
                 let ended = self.entries.get(&id).map(|entry| entry.ended(id, None));
                 self.work.died.extend(ended);
-                let outcome = Outcome::Unknown(crate::message::Unknown::Died);
+                let outcome = Outcome::Unknown(Unknown::Died);
                 return self.conclude(id, outcome, None, now, jitter);
             }
         };
@@ -232,8 +209,7 @@ impl Board {
         };
         let event = event(&message, entry.attempt, None, what, now);
         self.work.records.push(record(event, None));
-        self.leave_lane(id, now);
-        self.forget(id);
+        self.remove(id, now);
     }
 }
 

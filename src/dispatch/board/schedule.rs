@@ -1,0 +1,180 @@
+//! When a message moves on: in its lane, among the heads that are ready, on a timer.
+
+use std::time::Instant;
+
+use super::{Board, End, Phase, Teller};
+use crate::agent::AgentIndex;
+use crate::message::{MessageId, Timestamp};
+use crate::pool::Pool;
+
+impl Board {
+    /// The earliest time at which a message wants something of [`Board::handle_timeout`]. It is on
+    /// the wall, because the times of messages are kept over restarts, and shown to clients.
+    pub(in crate::dispatch) fn deadline(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(time, _)| *time)
+    }
+
+    /// The same for times that end with the process: an account's rate, and a young attempt.
+    pub(in crate::dispatch) fn steady_deadline(&self) -> Option<Instant> {
+        let deadlines = [self.attempts.deadline(), self.ready.deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Lets time pass until `now`, which the other clock calls `steady`.
+    pub(in crate::dispatch) fn handle_timeout(
+        &mut self,
+        pool: &Pool,
+        tellers: impl Fn(AgentIndex) -> Option<Teller>,
+        now: Timestamp,
+        steady: Instant,
+        jitter: f64,
+    ) {
+        (self.now, self.steady) = (now, steady);
+        self.ready.open_due(steady);
+        while let Some((key, id)) = self.attempts.pop_old(steady) {
+            if let Some(entry) = self.entries.get(&id)
+                && entry.key == key
+            {
+                self.set_timer(id, Some(entry.expires_at));
+            }
+        }
+        while let Some(&(time, id)) = self.timers.first() {
+            if time > now {
+                break;
+            }
+            self.set_timer(id, None);
+            let Some(entry) = self.entries.get(&id) else {
+                continue;
+            };
+            let is_over = entry.expires_at <= now;
+            match entry.phase {
+                // Whether it is written is decided when its record is durable, see `lapsed`.
+                Phase::Starting(_) => {}
+                Phase::Sending(agent) if is_over => self.expire(id, tellers(agent).as_ref(), now),
+                Phase::Scheduled
+                | Phase::Queued
+                | Phase::Ready(_)
+                | Phase::Loading(_)
+                | Phase::Waiting
+                | Phase::Ending(_)
+                    if is_over =>
+                {
+                    let end = if pool.is_up(entry.account.as_ref()) {
+                        End::Expired
+                    } else {
+                        End::NobodyRegistered
+                    };
+                    self.end(id, end, now, jitter);
+                }
+                Phase::Scheduled => {
+                    self.scheduled -= 1;
+                    self.enqueue(id, now);
+                }
+                Phase::Waiting => self.become_head(id, now),
+                Phase::Queued
+                | Phase::Ready(_)
+                | Phase::Loading(_)
+                | Phase::Sending(_)
+                | Phase::Ending(_) => {}
+            }
+        }
+    }
+
+    /// Puts a message at the end of its lane.
+    pub(super) fn enqueue(&mut self, id: MessageId, now: Timestamp) {
+        self.begin_to_wait(id);
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        if self.lanes.push(entry.lane(), id) {
+            self.become_head(id, now);
+        } else {
+            entry.phase = Phase::Queued;
+            let expires_at = entry.expires_at;
+            self.set_timer(id, Some(expires_at));
+        }
+    }
+
+    pub(super) fn become_head(&mut self, id: MessageId, now: Timestamp) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        // Found in flight after a restart, behind one that was accepted before it and scheduled:
+        // whether it is sent again is decided first, and it becomes the head then.
+        if let Phase::Ending(_) = entry.phase {
+            return;
+        }
+        match entry.not_before {
+            Some(time) if time > now => {
+                entry.phase = Phase::Waiting;
+                let until = time.min(entry.expires_at);
+                self.set_timer(id, Some(until));
+            }
+            _ if !self.lanes.is_busy(&entry.uri) => {
+                let place = self.ready.push(entry.account.clone(), id);
+                entry.phase = Phase::Ready(place);
+                self.untimed.push(id);
+            }
+            _ => drop(self.wait_for_target(id)),
+        }
+    }
+
+    /// Lets a head wait as long as its target has a request in flight; `false` when it has none.
+    pub(super) fn wait_for_target(&mut self, id: MessageId) -> bool {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return false;
+        };
+        if !self.lanes.wait_for_target(&entry.uri, id) {
+            return false;
+        }
+        entry.phase = Phase::Queued;
+        let expires_at = entry.expires_at;
+        self.set_timer(id, Some(expires_at));
+        true
+    }
+
+    /// Gives back what an attempt had: its slot, and its target to the heads that wait for it.
+    pub(super) fn free(&mut self, agent: AgentIndex, uri: &str, now: Timestamp) {
+        self.work.released.push(agent);
+        for id in self.lanes.free_target(uri) {
+            // Those that have ended, or are about to, are not queued any more.
+            let phase = self.entries.get(&id).map(|entry| entry.phase);
+            if phase == Some(Phase::Queued) {
+                self.become_head(id, now);
+            }
+        }
+    }
+
+    /// Takes a message out of its lane; the next becomes the head if it was.
+    pub(super) fn leave_lane(&mut self, id: MessageId, now: Timestamp) {
+        let Some(entry) = self.entries.get(&id) else {
+            return;
+        };
+        if let Some(next) = self.lanes.remove(&entry.lane(), id) {
+            self.set_timer(next, None);
+            self.become_head(next, now);
+        }
+    }
+
+    pub(super) fn leave_ready(&mut self, id: MessageId) {
+        if let Some(entry) = self.entries.get(&id)
+            && let Phase::Ready(place) = entry.phase
+        {
+            self.ready.remove(&entry.account, place);
+        }
+    }
+
+    /// A message has at most one timer.
+    pub(super) fn set_timer(&mut self, id: MessageId, time: Option<Timestamp>) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        if let Some(before) = entry.timer.take() {
+            self.timers.remove(&(before, id));
+        }
+        if let Some(time) = time {
+            entry.timer = Some(time);
+            self.timers.insert((time, id));
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! How attempts begin and end: their requests are built and recorded, handed to their agents, and
+//! their outcomes taken back.
+//!
+//! | message                                     | its request is handed over           |
+//! |---------------------------------------------|--------------------------------------|
+//! | `onUnknown: fail`                           | when its `sending` is durable        |
+//! | its request has a key that may be known     | when it is taken in                  |
+//! | another replica may be sending to its target | when it is taken in                 |
+//! | the end of one before it is not durable yet | when its `sending` is durable        |
+//! | any, when the last commit failed            | when its `sending` is durable        |
+//! | any other                                   | at once, while it is made durable    |
+//!
+//! The last line makes one commit hold the whole life of a message to a quick peer. It costs what
+//! `onUnknown: resend` allows: should the process or the store fail in that very commit, the peer
+//! has a message that was never acknowledged to its client, and the client, answered with an error,
+//! sends it again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rand::RngExt as _;
+
+use super::super::board::{AttemptKey, Ended, Start, Teller, event};
+use super::super::observer::Attempted;
+use super::journal::{After, Batch};
+use super::{Dispatcher, log, teller};
+use crate::agent::{AgentIndex, Command as AgentCommand, Job};
+use crate::clock;
+use crate::message::{Outcome, Status, Timestamp, What};
+use crate::store::{Record, Recorded};
+
+impl Dispatcher {
+    /// Builds the requests of attempts that may begin, and records them. Requests that need not
+    /// wait for their record are handed over now.
+    pub(super) fn begin(&mut self, starts: Vec<Start>, now: Timestamp) {
+        let mut jobs: HashMap<AgentIndex, Vec<Job>> = HashMap::new();
+        for start in starts {
+            let (index, key) = (start.agent, start.key);
+            let Some(agent) = self.agents.get(&index) else {
+                // It ended while the content was read.
+                self.board.unstarted(key, now);
+                continue;
+            };
+            let (request, mut job) = agent.prepare(key, &start.message, start.attempt, now);
+            job.alone = start.alone;
+            let what = What::Sending { request };
+            let record = Record {
+                event: event(
+                    &start.message,
+                    start.attempt,
+                    Some(&teller(agent)),
+                    what,
+                    now,
+                ),
+                status: Status::Sending,
+                not_before: None,
+            };
+            let uri = &start.message.contents.uri;
+            if start.may_precede_record && self.journal.may_be_preceded(uri) {
+                let given = clock::now();
+                self.observer.begun(&record.event, start.since, given);
+                self.board.sending(key, given);
+                jobs.entry(index).or_default().push(job);
+                self.journal.push(record, After::Begun(key));
+            } else {
+                let after = After::Transmit {
+                    agent: index,
+                    job,
+                    since: start.since,
+                };
+                self.journal.push(record, after);
+            }
+        }
+        for (index, jobs) in jobs {
+            self.transmit(index, jobs, now);
+        }
+    }
+
+    /// Does what follows from durable records.
+    pub(super) fn follow_up(&mut self, batch: Batch, answers: Vec<Recorded>) {
+        let Batch { records, after } = batch;
+        let now = self.clock.now();
+        let given = clock::now();
+        let mut jobs: HashMap<AgentIndex, Vec<Job>> = HashMap::new();
+        for ((record, after), answer) in records.iter().zip(after).zip(answers) {
+            if let Recorded::Appended(_) = answer {
+                let took = record.event.time.since(record.event.message_id.made_at());
+                log::write(&record.event, took, &self.settings.targets);
+                if record.status.is_final() {
+                    self.observer.finished(&record.event, took);
+                }
+            }
+            match (after, answer) {
+                (After::Nothing, _) => {}
+                (After::Transmit { job, .. }, Recorded::Appended(_))
+                    if self.board.lapsed(job.key, now) => {}
+                (After::Transmit { agent, job, since }, Recorded::Appended(_)) => {
+                    self.observer.begun(&record.event, since, given);
+                    self.board.sending(job.key, given);
+                    jobs.entry(agent).or_default().push(job);
+                }
+                (After::Begun(_), Recorded::Appended(_)) => {}
+                // A record that the store rejects is its message's last.
+                (After::Transmit { job, .. }, Recorded::Ended | Recorded::Rejected) => {
+                    self.board.superseded(job.key, now);
+                }
+                (After::Begun(key), Recorded::Ended | Recorded::Rejected) => {
+                    self.board.superseded(key, now);
+                }
+                (After::Canceled(reply), answer) => {
+                    drop(reply.send(super::intake::canceled(answer)));
+                }
+            }
+        }
+        for (index, jobs) in jobs {
+            self.transmit(index, jobs, now);
+        }
+    }
+
+    /// Ends attempts whose messages were not taken in.
+    pub(super) fn supersede(&mut self, keys: Vec<AttemptKey>) {
+        let now = self.clock.now();
+        for key in keys {
+            self.board.superseded(key, now);
+        }
+    }
+
+    /// Hands jobs to their agent. One that has ended meanwhile takes none, and its last report is
+    /// behind us or knows nothing of these. None are handed over by a replica that was not heard of
+    /// for too long: another one may have begun with them.
+    fn transmit(&mut self, index: AgentIndex, jobs: Vec<Job>, now: Timestamp) {
+        let keys: Vec<_> = jobs.iter().map(|job| job.key).collect();
+        let agent = self.agents.get(&index);
+        let is_held = self.store.is_held();
+        if is_held && agent.is_some_and(|agent| agent.tell(AgentCommand::Send(jobs))) {
+            return;
+        }
+        let teller = agent.map(teller);
+        for key in keys {
+            self.end_attempt(key, Outcome::NotWritten, teller.as_ref(), now);
+        }
+    }
+
+    /// Ends an attempt: as its agent reports, or because its agent is gone.
+    pub(super) fn end_attempt(
+        &mut self,
+        key: AttemptKey,
+        outcome: Outcome,
+        teller: Option<&Teller>,
+        now: Timestamp,
+    ) {
+        let (code, jitter) = (outcome.code(), self.rng.random());
+        if let Some(ended) = self.board.ended(key, outcome, teller, now, jitter) {
+            let took = self.observe_attempt(&ended, teller, code);
+            self.journal.attempt_ended(key, took);
+        }
+    }
+
+    /// Counts an attempt that ended, and returns how long it took.
+    pub(super) fn observe_attempt(
+        &self,
+        ended: &Ended,
+        teller: Option<&Teller>,
+        code: Result<u16, &'static str>,
+    ) -> Option<Duration> {
+        let attempted = Attempted {
+            message: ended.message,
+            trace: ended.trace,
+            attempt: ended.attempt,
+            agent: teller.map(|teller| &*teller.agent),
+            code,
+            given: ended.given,
+            ended: clock::now(),
+        };
+        self.observer.attempted(&attempted);
+        attempted.took()
+    }
+}
