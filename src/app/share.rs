@@ -132,3 +132,47 @@ fn rates(config: &Config, granted: Option<&[Seat]>) -> Rates {
     };
     config.accounts.iter().map(rate).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the accounts may send from here, in the order of the configuration.
+    fn shares(granted: Option<&[Seat]>) -> Vec<Option<f64>> {
+        let config = Config::from_toml(
+            "[[account]]\nuri = 'sip:alice@example.com'\nservers = ['wss://a.example']\n\
+             connections = 4\nrate = 20.0\n\
+             [[account]]\nuri = 'sip:carol@example.com'\nservers = ['wss://a.example']\n\
+             connections = 2\n",
+        );
+        let rates = rates(&config.unwrap(), granted);
+        rates.into_iter().map(|(_, rate)| rate).collect()
+    }
+
+    fn seat(account: &str, number: u32) -> Seat {
+        Seat {
+            account: account.into(),
+            number,
+        }
+    }
+
+    #[test]
+    fn a_gateway_that_is_alone_sends_at_the_whole_rate() {
+        assert_eq!(shares(None), [Some(20.0), None]);
+    }
+
+    #[test]
+    fn a_replica_sends_at_the_share_of_its_agents_and_at_the_least_share_without_any() {
+        let seats: Vec<_> = (1..=4)
+            .map(|number| seat("sip:alice@example.com", number))
+            .collect();
+        for (count, rate) in [(0, 5.0), (1, 5.0), (3, 15.0), (4, 20.0)] {
+            assert_eq!(shares(Some(&seats[..count])), [Some(rate), None]);
+        }
+        // Another account's agents, and more than the configuration wants, give no share.
+        let other = [seat("sip:carol@example.com", 1)];
+        assert_eq!(shares(Some(&other)), [Some(5.0), None]);
+        let more = [&seats[..], &[seat("sip:alice@example.com", 5)]].concat();
+        assert_eq!(shares(Some(&more)), [Some(20.0), None]);
+    }
+}

@@ -7,8 +7,11 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use rustix::process::Signal;
 use serde_json::Value;
+use sipost::clock;
 use sipost::sandbox::Answer;
 use sipost::sandbox::Behaviour;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::PATIENCE;
 use super::Running;
@@ -193,6 +196,40 @@ async fn what_does_not_end_within_the_grace_is_left_for_the_next_start() {
     };
     let message = tokio::time::timeout(PATIENCE, shown).await.unwrap();
     assert_eq!(message["attempt"], 2, "{message}");
+}
+
+/// The SIP server never answers, the webhook never answers, and a client reads nothing and keeps its
+/// connection. Without a bound the open request alone takes 32 seconds.
+#[tokio::test]
+async fn a_stop_ends_within_its_grace_and_ten_seconds_whatever_hangs() {
+    let (server, _received) = sip_server(&[]).await;
+    let text = format!(
+        "[delivery]\nshutdown_grace = \"1s\"\n[webhooks]\nallowed_networks = [\"127.0.0.0/8\"]\n\
+         secret = \"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3\"\n{}",
+        account("alice", &server, "")
+    );
+    let mut gateway = Running::start(&text).await;
+    gateway.agents(registered(&["alice-1"])).await;
+    let webhook = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut posted = message("ok");
+    posted["webhook"] = format!("http://{}/", webhook.local_addr().unwrap()).into();
+    let (status, _) = json_of(gateway.post("/messages").json(&posted)).await;
+    assert_eq!(status, 202);
+    let _post = tokio::time::timeout(PATIENCE, webhook.accept()).await;
+    json_of(gateway.post("/messages").json(&message("silent"))).await;
+    gateway.agents(|agents| agents[0]["inFlight"] == 1).await;
+    let listen = gateway.url.trim_start_matches("http://").to_owned();
+    let mut reader = TcpStream::connect(&listen).await.unwrap();
+    let request = format!("GET /events HTTP/1.1\r\nHost: {listen}\r\n\r\n");
+    reader.write_all(request.as_bytes()).await.unwrap();
+
+    let asked = clock::now();
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, Some(0));
+    // A busy machine has as long again.
+    let took = asked.elapsed();
+    assert!(took < 2 * Duration::from_secs(11), "{took:?}");
+    drop(reader);
 }
 
 /// A log that cannot be written is no reason to end, or to do half of the work.
