@@ -11,7 +11,7 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// One that nobody has asked for yet.
+    /// Not asked for yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -56,9 +56,10 @@ impl Shutdown {
     }
 
     fn sentence(&self) -> &'static str {
-        match self.has_begun() {
-            false => "stopping; a second signal ends at once",
-            true => "ending at once",
+        if self.has_begun() {
+            "ending at once"
+        } else {
+            "stopping; a second signal ends at once"
         }
     }
 }

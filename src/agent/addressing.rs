@@ -103,7 +103,7 @@ impl Accounts {
 }
 
 impl Sender {
-    /// What is left of its messages beside what is reserved.
+    /// Bytes of its messages beside those reserved.
     fn room(&self) -> usize {
         self.max_message.saturating_sub(self.reserved)
     }

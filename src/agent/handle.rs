@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::identity::Identity;
 use super::translate;
 use crate::message::{Message, Outcome, RequestView, Timestamp};
 use crate::sip::OutgoingRequest;
@@ -11,21 +12,6 @@ use crate::sip::OutgoingRequest;
 /// Where an agent stands among all agents of this process.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct AgentIndex(pub u32);
-
-/// Who an agent is, fixed for its life.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Its name, safe in a path: `alice-1`.
-    pub id: Arc<str>,
-    /// Its address of record.
-    pub account: Arc<str>,
-    /// The From header of what it sends, without the tag: `"Alice" <sip:alice@example.com>`.
-    pub from: String,
-    /// The User-Agent header.
-    pub user_agent: String,
-    /// Headers that the account adds to every request.
-    pub extra_headers: Vec<(String, String)>,
-}
 
 /// One attempt, handed to an agent. Its request is written at once, unless it or another one goes
 /// alone.
@@ -36,16 +22,16 @@ pub struct Job {
     /// It is written when nothing else is in flight on the connection, and nothing else until it
     /// has ended.
     pub alone: bool,
-    /// What is written, but for what the connection adds.
+    /// Without the headers that the connection adds.
     pub request: OutgoingRequest,
 }
 
-/// What an agent is told.
+/// A command for an agent.
 #[derive(Debug)]
-pub enum Command {
+pub enum AgentCommand {
     /// Write these requests.
     Send(Vec<Job>),
-    /// Take no more jobs; what is in flight ends as it would have.
+    /// Take no more jobs; those in flight go on to their end.
     Drain,
     /// Go back to work.
     Resume,
@@ -55,7 +41,7 @@ pub enum Command {
     Stop,
 }
 
-/// What an agent tells the dispatcher.
+/// A report of an agent to the dispatcher.
 #[derive(Debug)]
 pub enum Report {
     /// It begins, and this is the way in to it. Before everything else it reports.
@@ -79,17 +65,17 @@ pub struct Handle {
     pub identity: Arc<Identity>,
     /// Requests it may have open.
     pub capacity: u32,
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<AgentCommand>,
 }
 
 impl Handle {
-    /// A handle and the agent's end of it. The queue needs no bound of its own: what is in it is
+    /// A handle and the agent's end of it. The queue needs no bound of its own: its length is
     /// bounded by `capacity`.
     pub fn new(
         index: AgentIndex,
         identity: Arc<Identity>,
         capacity: u32,
-    ) -> (Self, mpsc::UnboundedReceiver<Command>) {
+    ) -> (Self, mpsc::UnboundedReceiver<AgentCommand>) {
         let (commands, inbox) = mpsc::unbounded_channel();
         (
             Self {
@@ -102,7 +88,7 @@ impl Handle {
         )
     }
 
-    /// Builds the request of an attempt: what the outside is told of it, and the job for the agent.
+    /// Builds the request of an attempt: as events show it, and as the job for the agent.
     pub fn prepare(
         &self,
         key: u64,
@@ -110,12 +96,21 @@ impl Handle {
         attempt: u32,
         now: Timestamp,
     ) -> (RequestView, Job) {
-        translate::prepare(&self.identity, key, message, attempt, now)
+        let (view, request) = translate::prepare(&self.identity, message, attempt, now);
+        let alone = false;
+        (
+            view,
+            Job {
+                key,
+                alone,
+                request,
+            },
+        )
     }
 
-    /// Tells the agent something; false when it has ended. What was told before that is reported
-    /// on, all of it, before [`Report::Gone`].
-    pub fn tell(&self, command: Command) -> bool {
+    /// Sends the agent a command; false when it has ended. All jobs sent before that are reported
+    /// before [`Report::Gone`].
+    pub fn tell(&self, command: AgentCommand) -> bool {
         self.commands.send(command).is_ok()
     }
 }

@@ -5,9 +5,8 @@
 mod addressing;
 mod driver;
 mod handle;
-mod instance;
+mod identity;
 mod observer;
-mod pace;
 mod reconnect;
 mod status;
 #[cfg(test)]
@@ -18,16 +17,12 @@ mod upgrade;
 mod websocket;
 
 pub use addressing::{Accounts, Sender};
-pub use driver::run;
-pub use driver::{Keepalive, Parts, Probe};
-pub use handle::{AgentIndex, Command, Handle, Identity, Job, Report};
-pub use instance::instance_id;
+pub use driver::{AgentParts, Keepalive, Probe, run};
+pub use handle::{AgentCommand, AgentIndex, Handle, Job, Report};
+pub use identity::{Identity, instance_id};
 pub use observer::Observer;
-pub use pace::Pace;
-pub use reconnect::Recovery;
-pub use status::Shown;
-pub use tls::client_config;
-pub use tls::{Identification, TlsError};
-pub use translate::call_id;
-pub use translate::reserved;
+pub use reconnect::{Pace, Recovery};
+pub use status::StatusCell;
+pub use tls::{Identification, TlsError, client_config};
+pub use translate::{call_id, reserved};
 pub use websocket::{Dialing, FRAME_HEADER, Server};

@@ -1,7 +1,9 @@
-//! Which server comes next, and how long to stay away first.
+//! Which server comes next, how long to stay away first, and at which pace all agents connect.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::message::retry::Backoff;
 
 /// How long to stay away after connections that failed.
@@ -29,26 +31,26 @@ impl Recovery {
 #[derive(Debug)]
 pub(super) struct Servers {
     weights: Vec<u32>,
-    shunned_until: Vec<Option<Instant>>,
+    penalized_until: Vec<Option<Instant>>,
 }
 
 impl Servers {
     /// Servers of these weights; at least one.
     pub(super) fn new(weights: Vec<u32>) -> Self {
-        let shunned_until = vec![None; weights.len()];
+        let penalized_until = vec![None; weights.len()];
         Self {
             weights,
-            shunned_until,
+            penalized_until,
         }
     }
 
     /// The heaviest server that has not failed lately, ties by `chance` (0 to 1); when all have,
     /// they are all forgiven.
     pub(super) fn choose(&mut self, now: Instant, chance: f64) -> usize {
-        let is_open = |at: &usize| self.shunned_until[*at].is_none_or(|until| until <= now);
+        let is_open = |at: &usize| self.penalized_until[*at].is_none_or(|until| until <= now);
         let mut open: Vec<_> = (0..self.weights.len()).filter(is_open).collect();
         if open.is_empty() {
-            self.shunned_until.fill(None);
+            self.penalized_until.fill(None);
             open = (0..self.weights.len()).collect();
         }
         let heaviest = open
@@ -72,20 +74,22 @@ impl Servers {
 
     /// This server failed.
     pub(super) fn failed(&mut self, server: usize, until: Instant) {
-        if let Some(slot) = self.shunned_until.get_mut(server) {
+        if let Some(slot) = self.penalized_until.get_mut(server) {
             *slot = Some(until);
         }
     }
 
     /// When a heavier server than this one may be tried again; `None` when there is none.
     pub(super) fn better_at(&self, server: usize) -> Option<Instant> {
-        let times = self.heavier(server).filter_map(|at| self.shunned_until[at]);
+        let times = self
+            .heavier(server)
+            .filter_map(|at| self.penalized_until[at]);
         times.min()
     }
 
     /// The heaviest server above this one that may be tried again by `now`.
     pub(super) fn better_than(&self, server: usize, now: Instant) -> Option<usize> {
-        let may_be_back = |at: &usize| self.shunned_until[*at].is_some_and(|until| until <= now);
+        let may_be_back = |at: &usize| self.penalized_until[*at].is_some_and(|until| until <= now);
         let candidates = self.heavier(server).filter(may_be_back);
         candidates.max_by_key(|at| self.weights[*at])
     }
@@ -93,7 +97,7 @@ impl Servers {
     /// Whether there is another server than this one that has not failed lately.
     pub(super) fn has_another(&self, server: Option<usize>, now: Instant) -> bool {
         let is_open = |until: &Option<Instant>| until.is_none_or(|until| until <= now);
-        let others = self.shunned_until.iter().enumerate();
+        let others = self.penalized_until.iter().enumerate();
         others
             .filter(|(at, _)| Some(*at) != server)
             .any(|(_, until)| is_open(until))
@@ -102,6 +106,36 @@ impl Servers {
     fn heavier(&self, server: usize) -> impl Iterator<Item = usize> + '_ {
         let weight = self.weights.get(server).copied().unwrap_or(u32::MAX);
         (0..self.weights.len()).filter(move |at| self.weights[*at] > weight)
+    }
+}
+
+/// How fast agents come: connections begun in a second, over all agents, so that a start or the
+/// return of a registrar is a stream and not a burst.
+#[derive(Debug)]
+pub struct Pace {
+    interval: Duration,
+    next: Mutex<Option<Instant>>,
+}
+
+impl Pace {
+    /// So many a second.
+    pub fn new(per_second: u32) -> Self {
+        Self {
+            interval: Duration::from_secs(1) / per_second.max(1),
+            next: Mutex::new(None),
+        }
+    }
+
+    /// Waits for the caller's turn.
+    pub(super) async fn wait(&self) {
+        tokio::time::sleep_until(self.turn().into()).await;
+    }
+
+    fn turn(&self) -> Instant {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = next.map_or_else(clock::now, |next| next.max(clock::now()));
+        *next = Some(turn + self.interval);
+        turn
     }
 }
 
@@ -115,12 +149,8 @@ mod tests {
         cooldown: Duration::from_secs(60),
     };
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test needs some moment to begin at"
-    )]
     fn epoch() -> Instant {
-        Instant::now()
+        clock::now()
     }
 
     #[test]
@@ -153,5 +183,19 @@ mod tests {
         assert_eq!(servers.better_at(1), Some(now + RECOVERY.cooldown));
         assert_eq!(servers.better_at(0), None);
         assert_eq!(servers.choose(now + RECOVERY.cooldown, 0.5), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn agents_come_at_the_pace_and_the_first_at_once() {
+        let pace = Pace::new(500);
+        let start = clock::now();
+        for _ in 0..=500 {
+            pace.wait().await;
+        }
+        let took = clock::now() - start;
+        assert!(
+            took >= Duration::from_secs(1) && took < Duration::from_millis(1_600),
+            "{took:?}"
+        );
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::handle::Identity;
+use super::identity::Identity;
 use crate::message::{AgentState, AgentStatus, Timestamp};
 
-/// Written by one agent, read by whoever asks. The counters change with every message and need no
+/// Written by the agent, read by API handlers. The counters change with every message and need no
 /// lock; the rest changes with the connection.
 #[derive(Debug)]
-pub struct Shown {
+pub struct StatusCell {
     identity: Arc<Identity>,
     slow: Mutex<Slow>,
     in_flight: AtomicU32,
@@ -28,7 +28,7 @@ struct Slow {
     last_error: Option<String>,
 }
 
-impl Shown {
+impl StatusCell {
     /// An agent that is about to connect.
     pub fn new(identity: Arc<Identity>, server: Arc<str>, now: Timestamp) -> Self {
         let slow = Slow {
@@ -49,7 +49,7 @@ impl Shown {
         }
     }
 
-    /// What the outside is told.
+    /// As the API shows it.
     pub fn status(&self) -> AgentStatus {
         let slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         AgentStatus {

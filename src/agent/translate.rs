@@ -1,7 +1,7 @@
 //! The border between our words and SIP's: a message becomes a request here, a response an
 //! outcome. No other file knows both.
 
-use super::handle::{Identity, Job};
+use super::identity::Identity;
 use crate::message::{
     Answer, Contents, HeaderMap, Message, MessageId, Outcome, RequestView, ResponseView, Timestamp,
     Unknown,
@@ -34,11 +34,11 @@ const FIXED: &str = "\
     User-Agent: \r\n\
     Content-Length: 18446744073709551615\r\n\r\n";
 
-/// Kept for what a server makes a request carry besides: the routes of a registration and the
+/// Room for headers that a server adds to a request: the routes of a registration and the
 /// credentials of a challenge, without the URI in these.
 const CONNECTION_ADDS: usize = 1024;
 
-/// What the requests of an account have of their bytes whatever the message.
+/// Bytes of each request of an account that do not depend on the message.
 pub fn reserved(identity: &Identity) -> usize {
     let lines = identity.extra_headers.iter();
     let headers: usize = lines.map(|(name, value)| line_len(name, value)).sum();
@@ -46,7 +46,7 @@ pub fn reserved(identity: &Identity) -> usize {
     FIXED.len() + own + CONNECTION_ADDS
 }
 
-/// What of a request's bytes the headers of its message are.
+/// Bytes of a request that the headers of its message take.
 pub(super) fn head_len(contents: &Contents) -> usize {
     let lines = contents.extra_headers.iter();
     let extra: usize = lines.map(|h| line_len(&h.name, &h.value)).sum();
@@ -58,17 +58,16 @@ fn line_len(name: &str, value: &str) -> usize {
     name.len() + ": ".len() + value.len() + "\r\n".len()
 }
 
-/// Builds the request of an attempt, and what the outside is told of it.
+/// Builds the request of an attempt, as events show it and as it is sent.
 ///
 /// Call-ID and From tag are made from the message's id, so they are the same in every attempt,
 /// also after a restart that remembers nothing but the message (`onUnknown: resend`).
 pub(super) fn prepare(
     identity: &Identity,
-    key: u64,
     message: &Message,
     attempt: u32,
     now: Timestamp,
-) -> (RequestView, Job) {
+) -> (RequestView, OutgoingRequest) {
     let call_id = call_id(message.id);
     let from_tag = from_tag(message);
     let cseq = 1 + (attempt.saturating_sub(1) % 100_000_000) * CSEQ_PER_ATTEMPT;
@@ -94,14 +93,7 @@ pub(super) fn prepare(
         cseq,
         headers,
     };
-    (
-        view,
-        Job {
-            key,
-            alone: false,
-            request: outgoing,
-        },
-    )
+    (view, outgoing)
 }
 
 /// The Call-ID of every attempt at a message.
@@ -109,7 +101,7 @@ pub fn call_id(message: MessageId) -> String {
     message.to_string()
 }
 
-/// The headers of a MESSAGE in their order, without those that count: CSeq and Content-Length.
+/// The headers of a MESSAGE in their order, without CSeq and Content-Length.
 fn headers(
     identity: &Identity,
     message: &Message,
@@ -151,7 +143,7 @@ fn from_tag(message: &Message) -> String {
         .collect()
 }
 
-/// What is left of the message's time, rounded up: RFC 3428 §4.
+/// The rest of the message's time, rounded up: RFC 3428 §4.
 fn remaining_seconds(message: &Message, now: Timestamp) -> u64 {
     message
         .expires_at

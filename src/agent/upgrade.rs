@@ -113,9 +113,10 @@ fn request(url: &url::Url, key: &str, extra: &[(HeaderName, HeaderValue)]) -> Ve
         out.extend_from_slice(format!("Origin: {scheme}://{authority}\r\n").as_bytes());
     }
     for (name, value) in extra {
-        let name = match *name == header::ORIGIN {
-            true => "Origin",
-            false => name.as_str(),
+        let name = if *name == header::ORIGIN {
+            "Origin"
+        } else {
+            name.as_str()
         };
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b": ");
@@ -185,9 +186,10 @@ fn accept(headers: &[Header<'_>], key: &str) -> Result<(), UpgradeError> {
         return Err(UpgradeError::Header("Sec-WebSocket-Extensions"));
     }
     let is_sip = |protocol: &str| protocol.eq_ignore_ascii_case("sip");
-    match is_only(elements(headers, "Sec-WebSocket-Protocol"), is_sip) {
-        true => Ok(()),
-        false => Err(UpgradeError::Subprotocol),
+    if is_only(elements(headers, "Sec-WebSocket-Protocol"), is_sip) {
+        Ok(())
+    } else {
+        Err(UpgradeError::Subprotocol)
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Server {
 pub struct Dialing {
     /// Name, TCP, TLS and upgrade together.
     pub connect_timeout: Duration,
-    /// For `wss`; the next connection takes what is here then.
+    /// For `wss`; read anew by each connection.
     pub tls: watch::Receiver<Arc<ClientConfig>>,
     /// Added to the upgrade, for servers that ask for them.
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -94,9 +94,10 @@ const MAX_WRITE_BUFFER: usize = 4 * 1024 * 1024;
 
 /// The transport that a server's URL stands for.
 pub(super) fn transport(server: &Server) -> Transport {
-    match server.url.scheme().eq_ignore_ascii_case("wss") {
-        true => Transport::Wss,
-        false => Transport::Ws,
+    if server.url.scheme().eq_ignore_ascii_case("wss") {
+        Transport::Wss
+    } else {
+        Transport::Ws
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) async fn metrics(
 ) -> Response {
     let agents = api.agents.list().into_iter().map(|agent| agent.state);
     let readings = Readings {
-        standing: api.dispatch.standing().await,
+        counts: api.dispatch.counts().await,
         agents: agents.collect(),
         streams: api.open_streams(),
         now: api.clock.now(),

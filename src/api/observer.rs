@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::{Method, StatusCode};
 
-use crate::dispatch::Standing;
+use crate::dispatch::QueueCounts;
 use crate::message::{AgentState, Timestamp, Trace};
 
 /// Told of every answer. Called with every request, so it must neither block nor be slow.
@@ -65,7 +65,7 @@ pub enum MetricsFormat {
 #[derive(Clone, Debug)]
 pub struct Readings {
     /// How many messages are where; `None` when the dispatcher has ended.
-    pub standing: Option<Standing>,
+    pub counts: Option<QueueCounts>,
     /// What each agent is doing.
     pub agents: Vec<AgentState>,
     /// Event streams that are open.

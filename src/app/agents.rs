@@ -6,7 +6,7 @@ use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
 
 use crate::agent;
-use crate::agent::{AgentIndex, Dialing, Handle, Identity, Pace, Report, Shown};
+use crate::agent::{AgentIndex, Dialing, Handle, Identity, Pace, Report, StatusCell};
 use crate::clock::Clock;
 use crate::config::{Account, Config};
 use crate::sip;
@@ -69,12 +69,12 @@ impl AgentFactory {
         account: &Account,
         number: u32,
         index: AgentIndex,
-    ) -> (Handle, agent::Parts) {
+    ) -> (Handle, agent::AgentParts) {
         let identity = Arc::new(identity(config, account, number));
         let (handle, commands) = Handle::new(index, identity.clone(), account.in_flight);
         let url = account.servers.first();
         let url = url.map_or_else(|| "".into(), |server| server.shown.clone());
-        let parts = agent::Parts {
+        let parts = agent::AgentParts {
             index,
             settings: Arc::new(settings(config, account, &identity, number, self.epoch)),
             servers: account.servers.clone(),
@@ -84,7 +84,7 @@ impl AgentFactory {
             pace: self.pace.clone(),
             commands,
             reports: self.reports.clone(),
-            shown: Arc::new(Shown::new(identity, url, self.clock.now())),
+            shown: Arc::new(StatusCell::new(identity, url, self.clock.now())),
             observer: self.observer.clone(),
             clock: self.clock.clone(),
             seed: rand::random(),

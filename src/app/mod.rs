@@ -178,7 +178,7 @@ impl Gateway {
         let mut supervisor = Supervisor::new(factory, store::name(&config, &*store));
 
         let (dispatch, commands) = dispatch::Handle::new(INBOX);
-        let parts = dispatch::Parts {
+        let parts = dispatch::DispatchParts {
             store: store.clone(),
             accounts: Vec::new(),
             reports: reported,

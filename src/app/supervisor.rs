@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::agents::AgentFactory;
 use crate::agent;
-use crate::agent::{AgentIndex, Command, Handle, Report};
+use crate::agent::{AgentCommand, AgentIndex, Handle, Report};
 use crate::config::{Account, Config};
 use crate::pool::Directory;
 use crate::store::Seat;
@@ -148,7 +148,7 @@ impl Supervisor {
         let leave: Vec<Supervised> = leave;
         for agent in &leave {
             agent.retired.cancel();
-            agent.handle.tell(Command::Stop);
+            agent.handle.tell(AgentCommand::Stop);
         }
         let names = leave.iter().map(|left| left.handle.identity.id.clone());
         let names = names.collect();

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
-use super::observer::{Observer, Standing, WaitingFor};
+use super::observer::{Observer, QueueCounts, WaitingFor};
 use super::quota::QuotaPermit;
 use crate::agent::Report;
 use crate::clock::Clock;
@@ -16,7 +16,7 @@ use crate::message::{ByMessage, Message, MessageId, Targets};
 use crate::store::{IdempotencyKey, Store, StoreError};
 
 /// What the dispatcher works with.
-pub struct Parts {
+pub struct DispatchParts {
     /// Where messages and events become durable.
     pub store: Arc<dyn Store>,
     /// Accounts, with the messages a second each may send. Agents come by [`Report::Here`].
@@ -140,9 +140,9 @@ pub enum Command {
         reply: oneshot::Sender<ByMessage<WaitingFor>>,
     },
     /// Say how many messages are where.
-    Standing {
+    Counts {
         /// Takes the answer.
-        reply: oneshot::Sender<Standing>,
+        reply: oneshot::Sender<QueueCounts>,
     },
 }
 
@@ -213,9 +213,9 @@ impl Handle {
     }
 
     /// How many messages are where; `None` when the dispatcher does not answer.
-    pub async fn standing(&self) -> Option<Standing> {
+    pub async fn counts(&self) -> Option<QueueCounts> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Standing { reply }, answer).await.ok()?
+        self.ask(Command::Counts { reply }, answer).await.ok()?
     }
 
     /// Sends a command and waits for its answer; `None` when the dispatcher has ended.

@@ -12,8 +12,8 @@ mod tests;
 /// Which targets and senders there are, for the API: a table that waits for nothing.
 pub use crate::agent::Accounts;
 pub use handle::{
-    AcceptError, AcceptRequest, Admission, CancelError, Command, Handle, Parts, Settings,
+    AcceptError, AcceptRequest, Admission, CancelError, Command, DispatchParts, Handle, Settings,
 };
-pub use observer::{Attempted, Observer, Standing, WaitingFor};
+pub use observer::{Attempted, Observer, QueueCounts, WaitingFor};
 pub use quota::{Quota, QuotaPermit};
 pub use run::run;

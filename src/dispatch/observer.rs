@@ -1,12 +1,12 @@
-//! Who wants to know how messages fare, and what can be said of those that wait.
+//! How messages fare, as figures, and what is shown of those that wait.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::message::{Event, MessageId, Timestamp, Trace};
 
-/// Told of everything that is counted. Called by the dispatcher's task with every message, so it
-/// must neither block nor be slow.
+/// Counts messages and attempts. Called by the dispatcher's task with every message, so it must
+/// neither block nor be slow.
 pub trait Observer: Send + Sync {
     /// So many messages are durable and on their way.
     fn accepted(&self, messages: usize);
@@ -22,7 +22,7 @@ pub trait Observer: Send + Sync {
     fn finished(&self, event: &Event, took: Duration);
 }
 
-/// Nobody wants to know.
+/// Counts nothing.
 impl Observer for () {
     fn accepted(&self, _messages: usize) {}
 
@@ -51,7 +51,7 @@ pub struct Attempted<'a> {
 }
 
 impl Attempted<'_> {
-    /// From when its agent was given it to its end; `None` when nobody knows since when.
+    /// From when its agent was given it to its end; `None` when it was given by an earlier process.
     pub fn took(&self) -> Option<Duration> {
         let given = self.given?;
         Some(self.ended.saturating_duration_since(given))
@@ -60,7 +60,7 @@ impl Attempted<'_> {
 
 /// How many messages are where.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Standing {
+pub struct QueueCounts {
     /// Their `sendAt` has not come.
     pub scheduled: usize,
     /// They wait for their lane, for an agent, or for their next attempt.

@@ -15,7 +15,7 @@ pub(super) type Group = Option<Arc<str>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Ready {
-    groups: HashMap<Group, Waiting>,
+    groups: HashMap<Group, GroupHeads>,
     /// Groups that may get a slot, by the place of their first.
     open: BTreeSet<(u64, Group)>,
     /// When closed groups open by themselves.
@@ -24,7 +24,7 @@ pub(super) struct Ready {
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct GroupHeads {
     heads: BTreeMap<u64, MessageId>,
     closed: bool,
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{AcceptError, Admission, Handle, Parts, Settings, Standing, WaitingFor};
+use super::{AcceptError, Admission, DispatchParts, Handle, QueueCounts, Settings, WaitingFor};
 use crate::agent;
 use crate::agent::{AgentIndex, Identity, Job, Report};
 use crate::clock::Clock;
@@ -29,7 +29,7 @@ struct Bench {
     dispatch: Handle,
     store: Arc<dyn Store>,
     commits: Arc<Mutex<Vec<usize>>>,
-    commands: mpsc::UnboundedReceiver<agent::Command>,
+    commands: mpsc::UnboundedReceiver<agent::AgentCommand>,
     reports: mpsc::UnboundedSender<Report>,
     drain: CancellationToken,
     running: JoinHandle<()>,
@@ -71,7 +71,7 @@ impl Bench {
         let (reports, told) = mpsc::unbounded_channel();
         let (dispatch, inbox) = Handle::new(16);
         let drain = CancellationToken::new();
-        let parts = Parts {
+        let parts = DispatchParts {
             store: store.clone(),
             accounts: vec![(account, None)],
             reports: told,
@@ -107,7 +107,7 @@ impl Bench {
     /// The jobs that the agent is handed next.
     async fn jobs(&mut self) -> Vec<Job> {
         match self.commands.recv().await.unwrap() {
-            agent::Command::Send(jobs) => jobs,
+            agent::AgentCommand::Send(jobs) => jobs,
             other => panic!("{other:?}"),
         }
     }
@@ -174,7 +174,7 @@ impl Bench {
         self.running.await.unwrap();
         self.store.close().await.unwrap();
         let mut handed = 0;
-        while let Ok(agent::Command::Send(jobs)) = self.commands.try_recv() {
+        while let Ok(agent::AgentCommand::Send(jobs)) = self.commands.try_recv() {
             handed += jobs.len();
         }
         handed
@@ -667,14 +667,14 @@ async fn whoever_waits_is_told_what_for() {
         Some(WaitingFor::Schedule(time))
     );
     assert_eq!(waiting_for(&bench, 6).await, None);
-    let standing = bench.dispatch.standing().await.unwrap();
-    let expected = Standing {
+    let counts = bench.dispatch.counts().await.unwrap();
+    let expected = QueueCounts {
         scheduled: 1,
         queued: 3,
         sending: 1,
         oldest: Some(message(2, "").id.made_at()),
     };
-    assert_eq!(standing, expected);
+    assert_eq!(counts, expected);
 
     // The agent goes, and gives back what it had.
     let _ = bench.reports.send(Report::Down(AGENT));

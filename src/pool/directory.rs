@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::agent::{AgentIndex, Command, Handle, Shown};
+use crate::agent::{AgentCommand, AgentIndex, Handle, StatusCell};
 use crate::message::{AgentError, AgentOrder, AgentStatus, Agents};
 
-/// Every agent of this process, and what others tell of theirs. Agents come and go; who asks sees
-/// those there are.
+/// Every agent of this process, and what other replicas show of theirs. Agents come and go.
 #[derive(Debug, Default)]
 pub struct Directory {
     agents: RwLock<Vec<Entry>>,
@@ -21,17 +20,17 @@ pub struct Directory {
 #[derive(Debug, Default)]
 struct Elsewhere {
     agents: Vec<AgentStatus>,
-    /// What they are asked for, and were not told yet.
+    /// Orders for them that were not passed on yet.
     orders: Vec<(Arc<str>, AgentOrder)>,
 }
 
 /// Orders for agents elsewhere that may wait to be passed on; more are not taken.
 const MAX_ORDERS: usize = 1_000;
 
-type Entry = (Handle, Arc<Shown>);
+type Entry = (Handle, Arc<StatusCell>);
 
 impl Directory {
-    /// Nobody yet. `replica` is what this one is called, where there are others.
+    /// Without agents. `replica` is the name of this one, where there are others.
     pub fn new(replica: Option<Arc<str>>) -> Self {
         Self {
             replica,
@@ -48,7 +47,7 @@ impl Directory {
     }
 
     /// Adds an agent.
-    pub fn add(&self, handle: Handle, shown: Arc<Shown>) {
+    pub fn add(&self, handle: Handle, shown: Arc<StatusCell>) {
         self.change(|agents| agents.push((handle, shown)));
     }
 
@@ -57,26 +56,26 @@ impl Directory {
         self.change(|agents| agents.retain(|(handle, _)| handle.index != index));
     }
 
-    /// Tells every agent to unregister and end.
+    /// Makes every agent unregister and end.
     pub fn stop(&self) {
         self.read(|agents| {
             for (handle, _) in agents {
-                handle.tell(Command::Stop);
+                handle.tell(AgentCommand::Stop);
             }
         });
     }
 
-    /// Takes over what other replicas tell of their agents.
+    /// Shows the agents of other replicas.
     pub fn show_elsewhere(&self, agents: Vec<AgentStatus>) {
         self.elsewhere().agents = agents;
     }
 
-    /// What agents of other replicas are asked for here, to be passed on.
+    /// Takes the orders for agents of other replicas, to be passed on.
     pub fn outgoing(&self) -> Vec<(Arc<str>, AgentOrder)> {
         std::mem::take(&mut self.elsewhere().orders)
     }
 
-    /// What clients of other replicas ask of an agent of this one. It may have ended meanwhile.
+    /// Follows an order of a client of another replica. The agent may have ended meanwhile.
     pub fn obey(&self, id: &str, order: AgentOrder) {
         let _ = self.tell_here(id, order);
     }
@@ -130,9 +129,9 @@ impl Directory {
 
     fn tell_here(&self, id: &str, order: AgentOrder) -> Result<(), AgentError> {
         let command = match order {
-            AgentOrder::Drain => Command::Drain,
-            AgentOrder::Resume => Command::Resume,
-            AgentOrder::Reregister => Command::Reregister,
+            AgentOrder::Drain => AgentCommand::Drain,
+            AgentOrder::Resume => AgentCommand::Resume,
+            AgentOrder::Reregister => AgentCommand::Reregister,
         };
         let is_told = self.read(|agents| {
             let (handle, _) = find(agents, id)?;
@@ -170,7 +169,7 @@ impl Agents for Directory {
         let mut all = self.list();
         let elsewhere = self.elsewhere();
         let others = elsewhere.agents.iter().cloned();
-        // One that moves is told of by both for a moment.
+        // One that moves is listed by both replicas for a moment.
         let others: Vec<_> = others
             .filter(|other| !all.iter().any(|agent| agent.id == other.id))
             .collect();
@@ -197,5 +196,51 @@ impl Agents for Directory {
 
     fn reregister(&self, id: &str) -> Result<(), AgentError> {
         self.tell(id, AgentOrder::Reregister)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{AgentState, Timestamp};
+
+    fn elsewhere() -> AgentStatus {
+        AgentStatus {
+            id: "alice-2".into(),
+            account: "sip:alice@example.com".into(),
+            server: "wss://sip.example.com".into(),
+            state: AgentState::Registered,
+            since: Timestamp::EPOCH,
+            registered_until: None,
+            next_attempt_at: None,
+            in_flight: 0,
+            sent: 0,
+            succeeded: 0,
+            failed: 0,
+            last_error: None,
+            replica: Some("east-2".into()),
+        }
+    }
+
+    #[test]
+    fn orders_for_an_agent_elsewhere_are_refused_while_too_many_wait_to_be_passed_on() {
+        let directory = Directory::new(Some("east-1".into()));
+        directory.show_elsewhere(vec![elsewhere()]);
+        for _ in 0..MAX_ORDERS {
+            assert_eq!(directory.drain("alice-2"), Ok(()));
+        }
+        for refused in [
+            directory.drain("alice-2"),
+            directory.resume("alice-2"),
+            directory.reregister("alice-2"),
+        ] {
+            assert_eq!(refused, Err(AgentError::Overloaded));
+        }
+        assert_eq!(directory.drain("alice-3"), Err(AgentError::NotFound));
+
+        assert_eq!(directory.outgoing().len(), MAX_ORDERS);
+        assert_eq!(directory.resume("alice-2"), Ok(()));
+        let order = ("alice-2".into(), AgentOrder::Resume);
+        assert_eq!(directory.outgoing(), [order]);
     }
 }

@@ -1,20 +1,20 @@
 //! Which agent takes the next message.
 //!
-//! A [`Pool`] is a plain value that its owner, the dispatcher, asks and tells: who is up, who has
-//! room, who was used longest ago. It owns no task and no lock.
+//! A [`Pool`] is a plain value, owned by the dispatcher: which agents are registered, which have
+//! room, which was used longest ago. It owns no task and no lock.
 
-mod caution;
 mod directory;
+mod probation;
 mod rate;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::agent::AgentIndex;
 use crate::message::Outcome;
-use caution::Caution;
 pub use directory::Directory;
+use probation::Probation;
 use rate::Rate;
 
 /// Permission to send one message through one agent. Give it back with [`Pool::release`].
@@ -39,48 +39,48 @@ pub enum Busy {
 /// The agents that can be chosen, and how busy they are.
 #[derive(Debug, Default)]
 pub struct Pool {
-    seats: HashMap<AgentIndex, Seat>,
-    accounts: Vec<Account>,
+    agents: HashMap<AgentIndex, AgentLoad>,
+    accounts: Vec<AccountLoad>,
     by_uri: HashMap<Arc<str>, usize>,
     /// Seats with room, of every account, the idlest first.
-    free: BTreeSet<Place>,
+    free: BTreeSet<Candidate>,
     /// Counts choices, so that among equals the one used longest ago comes first.
     clock: u64,
     /// What was chosen last in this turn.
-    bunch: Option<Bunch>,
+    batch: Option<Batch>,
 }
 
 /// Messages that begin together and go through one agent, so that their requests share a write.
 #[derive(Clone, Copy, Debug)]
-struct Bunch {
+struct Batch {
     agent: AgentIndex,
     /// How many more it takes.
     room: usize,
 }
 
 #[derive(Debug)]
-struct Seat {
+struct AgentLoad {
     account: usize,
     capacity: u32,
     in_flight: u32,
     used: u64,
     up: bool,
-    caution: Caution,
+    probation: Probation,
 }
 
 #[derive(Debug)]
-struct Account {
-    /// Its seats with room, the idlest first.
-    free: BTreeSet<Place>,
-    /// How many seats it has, and how many of them are registered.
-    seats: usize,
+struct AccountLoad {
+    /// Its agents with room, the idlest first.
+    free: BTreeSet<Candidate>,
+    /// How many agents it has, and how many of them are registered.
+    agents: usize,
     up: usize,
     rate: Option<Rate>,
 }
 
-/// A seat as the order of choice sees it.
+/// An agent as the order of choice sees it.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Place {
+struct Candidate {
     in_flight: u32,
     used: u64,
     agent: AgentIndex,
@@ -92,7 +92,7 @@ const MAX_STEPS: usize = 64;
 
 /// How many messages that begin together go through one agent before the next one is chosen. Many
 /// share a write; a server, though, often does what comes over one connection one by one.
-const BUNCH: usize = 8;
+const BATCH: usize = 8;
 
 impl Pool {
     /// An empty pool.
@@ -110,9 +110,9 @@ impl Pool {
             },
             None => {
                 self.by_uri.insert(uri.clone(), self.accounts.len());
-                self.accounts.push(Account {
+                self.accounts.push(AccountLoad {
                     free: BTreeSet::new(),
-                    seats: 0,
+                    agents: 0,
                     up: 0,
                     rate: rate.map(Rate::new),
                 });
@@ -129,24 +129,24 @@ impl Pool {
         let Some(&account) = self.by_uri.get(account) else {
             return;
         };
-        let seat = Seat {
+        let load = AgentLoad {
             account,
             capacity: capacity.max(1),
             in_flight: 0,
             used: 0,
             up: false,
-            caution: Caution::default(),
+            probation: Probation::default(),
         };
-        if self.seats.insert(agent, seat).is_none() {
-            self.accounts[account].seats += 1;
+        if self.agents.insert(agent, load).is_none() {
+            self.accounts[account].agents += 1;
         }
     }
 
     /// Forgets an agent that has ended.
     pub fn remove_agent(&mut self, agent: AgentIndex) {
         self.down(agent);
-        if let Some(seat) = self.seats.remove(&agent) {
-            self.accounts[seat.account].seats -= 1;
+        if let Some(load) = self.agents.remove(&agent) {
+            self.accounts[load.account].agents -= 1;
         }
     }
 
@@ -156,36 +156,36 @@ impl Pool {
             Some(uri) => self
                 .by_uri
                 .get(uri)
-                .is_some_and(|&at| self.accounts[at].seats > 0),
-            None => !self.seats.is_empty(),
+                .is_some_and(|&at| self.accounts[at].agents > 0),
+            None => !self.agents.is_empty(),
         }
     }
 
     /// The agent is registered.
     pub fn up(&mut self, agent: AgentIndex) {
-        self.change(agent, |seat| seat.up = true);
+        self.change(agent, |load| load.up = true);
     }
 
     /// The agent takes no more messages.
     pub fn down(&mut self, agent: AgentIndex) {
-        self.change(agent, |seat| seat.up = false);
+        self.change(agent, |load| load.up = false);
     }
 
-    /// What is taken from here on begins together, and apart from what was taken before. Without a
+    /// Slots taken from here on begin together, and apart from those taken before. Without a
     /// turn each message goes through the idlest agent.
     pub fn begin_turn(&mut self) {
-        self.bunch = None;
+        self.batch = None;
     }
 
     /// Chooses the idlest registered agent of `account`, or of any when `None`; another than
-    /// `avoid` when there is one. In one turn it is chosen [`BUNCH`] times in a row.
+    /// `avoid` when there is one. In one turn it is chosen [`BATCH`] times in a row.
     pub fn take(
         &mut self,
         account: Option<&Arc<str>>,
         avoid: Option<AgentIndex>,
         now: Instant,
     ) -> Result<Slot, Busy> {
-        let agent = match (self.goes_on(account, avoid, now), account) {
+        let agent = match (self.same_again(account, avoid, now), account) {
             (Some(agent), _) => agent,
             (None, Some(uri)) => {
                 let account = self.by_uri.get(uri).ok_or(Busy::NoAgent)?;
@@ -193,42 +193,42 @@ impl Pool {
             }
             (None, None) => self.choose_any(avoid, now)?,
         };
-        let room = match self.bunch {
-            Some(Bunch { agent: same, room }) if same == agent && room > 0 => room - 1,
-            Some(_) | None => BUNCH - 1,
+        let room = match self.batch {
+            Some(Batch { agent: same, room }) if same == agent && room > 0 => room - 1,
+            Some(_) | None => BATCH - 1,
         };
-        self.bunch = Some(Bunch { agent, room });
+        self.batch = Some(Batch { agent, room });
         self.clock += 1;
         let clock = self.clock;
-        if let Some(seat) = self.seats.get(&agent)
-            && let Some(rate) = &mut self.accounts[seat.account].rate
+        if let Some(load) = self.agents.get(&agent)
+            && let Some(rate) = &mut self.accounts[load.account].rate
         {
             rate.count(now);
         }
-        self.change(agent, |seat| {
-            seat.in_flight += 1;
-            seat.used = clock;
+        self.change(agent, |load| {
+            load.in_flight += 1;
+            load.used = clock;
         });
         Ok(Slot { agent })
     }
 
     /// Gives a slot back.
     pub fn release(&mut self, agent: AgentIndex) {
-        self.change(agent, |seat| {
-            seat.in_flight = seat.in_flight.saturating_sub(1);
-            seat.caution.released(seat.in_flight);
+        self.change(agent, |load| {
+            load.in_flight = load.in_flight.saturating_sub(1);
+            load.probation.released(load.in_flight);
         });
     }
 
     /// What was taken of this agent last is to be sent alone: it takes no more until all of its
     /// slots are given back.
     pub fn isolate(&mut self, agent: AgentIndex) {
-        self.change(agent, |seat| seat.caution.isolate());
+        self.change(agent, |load| load.probation.isolate());
     }
 
     /// An attempt through this agent ended.
     pub fn ended(&mut self, agent: AgentIndex, outcome: &Outcome) {
-        self.change(agent, |seat| seat.caution.ended(outcome));
+        self.change(agent, |load| load.probation.ended(outcome));
     }
 
     /// Whether an agent that may send for this account is registered.
@@ -255,25 +255,25 @@ impl Pool {
     }
 
     /// The agent that was chosen last in this turn, when it may take one more.
-    fn goes_on(
+    fn same_again(
         &self,
         account: Option<&Arc<str>>,
         avoid: Option<AgentIndex>,
         now: Instant,
     ) -> Option<AgentIndex> {
-        let agent = self.bunch.filter(|bunch| bunch.room > 0)?.agent;
-        let seat = self.seats.get(&agent)?;
+        let agent = self.batch.filter(|batch| batch.room > 0)?.agent;
+        let load = self.agents.get(&agent)?;
         let is_asked_for = match account {
-            Some(uri) => self.by_uri.get(uri) == Some(&seat.account),
+            Some(uri) => self.by_uri.get(uri) == Some(&load.account),
             None => true,
         };
-        let is_free = seat.has_room() && self.accounts[seat.account].limited_until(now).is_none();
+        let is_free = load.has_room() && self.accounts[load.account].limited_until(now).is_none();
         (is_asked_for && is_free && avoid != Some(agent)).then_some(agent)
     }
 
     fn choose_of(
         &self,
-        account: &Account,
+        account: &AccountLoad,
         avoid: Option<AgentIndex>,
         now: Instant,
     ) -> Result<AgentIndex, Busy> {
@@ -288,11 +288,11 @@ impl Pool {
 
     fn choose_any(&self, avoid: Option<AgentIndex>, now: Instant) -> Result<AgentIndex, Busy> {
         let mut limited: Option<Instant> = None;
-        let ready = self.free.iter().take(MAX_STEPS).filter(|place| {
+        let ready = self.free.iter().take(MAX_STEPS).filter(|candidate| {
             let until = self
-                .seats
-                .get(&place.agent)
-                .and_then(|seat| self.accounts[seat.account].limited_until(now));
+                .agents
+                .get(&candidate.agent)
+                .and_then(|load| self.accounts[load.account].limited_until(now));
             if let Some(until) = until {
                 limited = Some(limited.map_or(until, |earliest| earliest.min(until)));
             }
@@ -308,39 +308,39 @@ impl Pool {
         }
     }
 
-    /// Changes a seat and puts it where it now belongs in the orders of choice.
-    fn change(&mut self, agent: AgentIndex, change: impl FnOnce(&mut Seat)) {
-        let Some(seat) = self.seats.get_mut(&agent) else {
+    /// Changes the load of an agent, and its place in the orders of choice.
+    fn change(&mut self, agent: AgentIndex, change: impl FnOnce(&mut AgentLoad)) {
+        let Some(load) = self.agents.get_mut(&agent) else {
             return;
         };
-        let account = &mut self.accounts[seat.account];
-        let before = seat.place(agent);
-        if seat.has_room() {
+        let account = &mut self.accounts[load.account];
+        let before = load.candidate(agent);
+        if load.has_room() {
             account.free.remove(&before);
             self.free.remove(&before);
         }
-        let was_up = seat.up;
-        change(seat);
-        match (was_up, seat.up) {
+        let was_up = load.up;
+        change(load);
+        match (was_up, load.up) {
             (false, true) => account.up += 1,
             (true, false) => account.up -= 1,
             (true, true) | (false, false) => {}
         }
-        if seat.has_room() {
-            let after = seat.place(agent);
+        if load.has_room() {
+            let after = load.candidate(agent);
             account.free.insert(after);
             self.free.insert(after);
         }
     }
 }
 
-impl Seat {
+impl AgentLoad {
     fn has_room(&self) -> bool {
-        self.up && self.in_flight < self.caution.limit(self.capacity)
+        self.up && self.in_flight < self.probation.limit(self.capacity)
     }
 
-    fn place(&self, agent: AgentIndex) -> Place {
-        Place {
+    fn candidate(&self, agent: AgentIndex) -> Candidate {
+        Candidate {
             in_flight: self.in_flight,
             used: self.used,
             agent,
@@ -348,7 +348,7 @@ impl Seat {
     }
 }
 
-impl Account {
+impl AccountLoad {
     fn limited_until(&self, now: Instant) -> Option<Instant> {
         self.rate.as_ref().and_then(|rate| rate.limited_until(now))
     }
@@ -356,7 +356,7 @@ impl Account {
 
 /// The first place that is not `avoid`, else `avoid` itself if it is there.
 fn first_but<'a>(
-    mut places: impl Iterator<Item = &'a Place>,
+    mut places: impl Iterator<Item = &'a Candidate>,
     avoid: Option<AgentIndex>,
 ) -> Option<AgentIndex> {
     let first = places.next()?.agent;
@@ -366,13 +366,10 @@ fn first_but<'a>(
     Some(places.next().map_or(first, |second| second.agent))
 }
 
-/// How long one message takes at this rate: at most eleven days, so that times stay in range.
-fn interval(per_second: f64) -> Duration {
-    Duration::from_secs_f64(1.0 / per_second.clamp(0.000_001, 1_000_000.0))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::clock;
     use crate::message::Unknown;
@@ -424,12 +421,12 @@ mod tests {
             pool.up(AgentIndex(index));
         }
         pool.begin_turn();
-        let chosen: Vec<_> = (0..8 + BUNCH)
+        let chosen: Vec<_> = (0..8 + BATCH)
             .map(|_| take(&mut pool, None).unwrap())
             .collect();
-        // Two agents have room for two, and one has room for more than are bunched.
-        let bunched = [[0; 2].as_slice(), &[1; 2], &[2; 2], &[3; BUNCH], &[4; 2]].concat();
-        assert_eq!(chosen, bunched);
+        // Two agents have room for two, and one has room for more than a batch.
+        let batched = [[0; 2].as_slice(), &[1; 2], &[2; 2], &[3; BATCH], &[4; 2]].concat();
+        assert_eq!(chosen, batched);
         // Others are asked for, or to be avoided.
         assert_eq!(take(&mut pool, Some(&alice())), Ok(3));
         let another = pool

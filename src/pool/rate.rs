@@ -3,17 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::interval;
-
 /// A limit, and how much of it is used up.
 #[derive(Debug)]
 pub(super) struct Rate {
     interval: Duration,
-    used: Option<Used>,
+    used: Option<Spent>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Used {
+struct Spent {
     /// When the last message was counted.
     at: Instant,
     /// How long after that everything counted so far has had its time.
@@ -50,7 +48,7 @@ impl Rate {
 
     /// A message goes now.
     pub(super) fn count(&mut self, now: Instant) {
-        self.used = Some(Used {
+        self.used = Some(Spent {
             at: now,
             ahead: self.ahead(now) + self.interval,
         });
@@ -63,6 +61,11 @@ impl Rate {
                 .saturating_sub(now.saturating_duration_since(used.at))
         })
     }
+}
+
+/// How long one message takes at this rate: at most eleven days, so that times stay in range.
+fn interval(per_second: f64) -> Duration {
+    Duration::from_secs_f64(1.0 / per_second.clamp(0.000_001, 1_000_000.0))
 }
 
 #[cfg(test)]

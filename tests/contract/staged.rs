@@ -29,7 +29,7 @@ use sipost::dispatch::AcceptError;
 use sipost::dispatch::Admission;
 use sipost::dispatch::CancelError;
 use sipost::dispatch::Command;
-use sipost::dispatch::Standing;
+use sipost::dispatch::QueueCounts;
 use sipost::events::Feed;
 use sipost::message::AgentError;
 use sipost::message::AgentState;
@@ -110,7 +110,7 @@ impl Stage {
                     Command::Cancel { reply, .. } => drop(reply.send(cancel)),
                     Command::Rates(_) => {}
                     Command::WaitingFor { reply, .. } => drop(reply.send(ByMessage::default())),
-                    Command::Standing { reply } => drop(reply.send(Standing::default())),
+                    Command::Counts { reply } => drop(reply.send(QueueCounts::default())),
                 }
             }
         });

@@ -11,17 +11,15 @@
 //! |-------------|-------------------------------------------------------|
 //! | `offline`   | Connecting, Away, Parked                              |
 //! | `online`    | the loop of an open connection                        |
-//! | `reading`   | what comes in through it                              |
-//! | `keepalive` | how its death is noticed                              |
-//! | `turnstile` | what must be sent alone                               |
-//! | `telling`   | what the dispatcher, the status and the log are told  |
+//! | `line`      | the connection itself, and how its death is noticed   |
+//! | `isolation` | messages that must be sent alone                      |
+//! | `reports`   | reports to the dispatcher, the status and the log     |
 
-mod keepalive;
+mod isolation;
+mod line;
 mod offline;
 mod online;
-mod reading;
-mod telling;
-mod turnstile;
+mod reports;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,20 +29,19 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use super::handle::{AgentIndex, Command, Report};
+use super::handle::{AgentCommand, AgentIndex, Report};
 use super::observer::Observer;
-use super::pace::Pace;
-use super::reconnect::{Recovery, Servers};
-use super::status::Shown;
+use super::reconnect::{Pace, Recovery, Servers};
+use super::status::StatusCell;
 use super::websocket::{DialError, Dialing, Server, Socket};
 use crate::clock::Clock;
 use crate::message::{AgentState, Outcome};
 use crate::sip::{Settings, UserAgent};
-pub use keepalive::{Keepalive, Probe};
-use turnstile::Turnstile;
+use isolation::Isolation;
+pub use line::{Keepalive, Probe};
 
 /// What an agent works with.
-pub struct Parts {
+pub struct AgentParts {
     /// Where it stands.
     pub index: AgentIndex,
     /// What it is to SIP.
@@ -59,13 +56,13 @@ pub struct Parts {
     pub recovery: Recovery,
     /// What all agents share, so that they do not come as one.
     pub pace: Arc<Pace>,
-    /// What it is told.
-    pub commands: UnboundedReceiver<Command>,
-    /// Whom it tells.
+    /// What it is to do.
+    pub commands: UnboundedReceiver<AgentCommand>,
+    /// Where it reports to the dispatcher.
     pub reports: UnboundedSender<Report>,
     /// What it shows of itself.
-    pub shown: Arc<Shown>,
-    /// Told of what is counted.
+    pub shown: Arc<StatusCell>,
+    /// Counts connections that are opened again.
     pub observer: Arc<dyn Observer>,
     /// The time on the wall.
     pub clock: Clock,
@@ -73,17 +70,17 @@ pub struct Parts {
     pub seed: [u8; 32],
 }
 
-/// Runs an agent until it is told to stop.
-pub async fn run(parts: Parts) {
+/// Runs an agent until [`AgentCommand::Stop`].
+pub async fn run(parts: AgentParts) {
     let mut agent = Agent::new(parts);
-    let mut phase = Phase::Connecting;
+    let mut phase = AgentPhase::Connecting;
     loop {
         phase = match phase {
-            Phase::Connecting => agent.connect().await,
-            Phase::Online(socket, server) => agent.online(socket, server).await,
-            Phase::Away(at_least) => agent.stay_away(at_least).await,
-            Phase::Parked => agent.park().await,
-            Phase::Ended => break,
+            AgentPhase::Connecting => agent.connect().await,
+            AgentPhase::Online(socket, server) => agent.online(socket, server).await,
+            AgentPhase::Away(at_least) => agent.stay_away(at_least).await,
+            AgentPhase::Parked => agent.park().await,
+            AgentPhase::Ended => break,
         };
     }
     agent.shown.enter(AgentState::Stopped, agent.clock.now());
@@ -91,14 +88,22 @@ pub async fn run(parts: Parts) {
     agent.tell(Report::Gone(agent.index));
 }
 
-enum Phase {
+enum AgentPhase {
     Connecting,
     Online(Box<Socket>, usize),
     /// Backing off, for so long at least.
     Away(Duration),
-    /// Drained: nothing to do until somebody says so.
+    /// Drained: nothing to do before a command.
     Parked,
     Ended,
+}
+
+/// What the agent is to do, as the last command says. Nothing follows [`Mode::Stopping`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Mode {
+    Working,
+    Draining,
+    Stopping,
 }
 
 struct Agent {
@@ -112,9 +117,9 @@ struct Agent {
     keepalive: Keepalive,
     recovery: Recovery,
     pace: Arc<Pace>,
-    commands: UnboundedReceiver<Command>,
+    commands: UnboundedReceiver<AgentCommand>,
     reports: UnboundedSender<Report>,
-    shown: Arc<Shown>,
+    shown: Arc<StatusCell>,
     observer: Arc<dyn Observer>,
     clock: Clock,
     rng: StdRng,
@@ -123,22 +128,15 @@ struct Agent {
     retry_at: Option<Instant>,
     /// Whether the dispatcher was told that this agent takes jobs.
     is_up: bool,
-    drain: bool,
-    stop: bool,
-    /// About to move to a heavier server.
-    moving: bool,
-    /// Whether leaving the registrar is over.
-    left: bool,
-    /// Why the connection is to be given up although it is open.
-    forsaken: Option<String>,
-    turnstile: Turnstile,
+    mode: Mode,
+    isolation: Isolation,
 }
 
 /// A connection on its way.
 type Opening = Pin<Box<dyn Future<Output = Result<Socket, DialError>> + Send>>;
 
 impl Agent {
-    fn new(parts: Parts) -> Self {
+    fn new(parts: AgentParts) -> Self {
         let mut rng = StdRng::from_seed(parts.seed);
         let machine = UserAgent::new(parts.settings, StdRng::from_rng(&mut rng));
         let weights = parts.servers.iter().map(|server| server.weight).collect();
@@ -161,22 +159,40 @@ impl Agent {
             failures: 0,
             retry_at: None,
             is_up: false,
-            drain: false,
-            stop: false,
-            moving: false,
-            left: false,
-            forsaken: None,
-            turnstile: Turnstile::default(),
+            mode: Mode::Working,
+            isolation: Isolation::default(),
         }
     }
 
-    /// Gives back the jobs that came after the end was begun. From here on none are taken, which
-    /// whoever tells is told.
+    /// Follows a command that says what the agent is to do; returns any other.
+    fn obey(&mut self, command: AgentCommand) -> Option<AgentCommand> {
+        self.mode = match (self.mode, command) {
+            (Mode::Stopping, AgentCommand::Drain | AgentCommand::Resume)
+            | (_, AgentCommand::Stop) => Mode::Stopping,
+            (Mode::Working | Mode::Draining, AgentCommand::Drain) => Mode::Draining,
+            (Mode::Working | Mode::Draining, AgentCommand::Resume) => Mode::Working,
+            (_, other @ (AgentCommand::Send(_) | AgentCommand::Reregister)) => return Some(other),
+        };
+        None
+    }
+
+    /// The phase of an agent that is not to work.
+    fn resting_phase(&self) -> Option<AgentPhase> {
+        match self.mode {
+            Mode::Working => None,
+            Mode::Draining => Some(AgentPhase::Parked),
+            Mode::Stopping => Some(AgentPhase::Ended),
+        }
+    }
+
+    /// Gives back the jobs that came after the end was begun. From here on [`Handle::tell`] fails.
+    ///
+    /// [`Handle::tell`]: super::handle::Handle::tell
     fn give_back(&mut self) {
         self.commands.close();
         let mut back = Vec::new();
         while let Ok(command) = self.commands.try_recv() {
-            if let Command::Send(jobs) = command {
+            if let AgentCommand::Send(jobs) = command {
                 back.extend(jobs.into_iter().map(|job| (job.key, Outcome::NotWritten)));
             }
         }
@@ -185,7 +201,7 @@ impl Agent {
         }
     }
 
-    /// The dispatcher is gone only when the gateway is; nobody is left to tell then.
+    /// Reports to the dispatcher, which is gone only when the gateway is.
     fn tell(&self, report: Report) {
         let _ = self.reports.send(report);
     }

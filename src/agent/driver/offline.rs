@@ -4,27 +4,27 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 
-use super::{Agent, Opening, Phase};
-use crate::agent::handle::{Command, Report};
+use super::{Agent, AgentPhase, Mode, Opening};
+use crate::agent::handle::{AgentCommand, Report};
 use crate::agent::websocket;
 use crate::agent::websocket::Server;
 use crate::clock;
 use crate::message::{AgentState, Outcome};
 
 impl Agent {
-    pub(super) async fn connect(&mut self) -> Phase {
+    pub(super) async fn connect(&mut self) -> AgentPhase {
         self.shown.enter(AgentState::Connecting, self.clock.now());
         let chance = self.rng.random();
         let at = self.servers.choose(clock::now(), chance);
         let Some(server) = self.list.get(at).cloned() else {
-            return Phase::Ended;
+            return AgentPhase::Ended;
         };
         self.shown.connecting_to(&server.shown);
         let mut dialing = self.open(server);
         loop {
             tokio::select! {
                 result = &mut dialing => return match result {
-                    Ok(socket) => Phase::Online(Box::new(socket), at),
+                    Ok(socket) => AgentPhase::Online(Box::new(socket), at),
                     Err(error) => {
                         let now = clock::now();
                         self.servers.failed(at, now + self.recovery.cooldown);
@@ -32,16 +32,13 @@ impl Agent {
                         // Another server has not asked to be left alone.
                         let asked = error.retry_after();
                         let asked = asked.filter(|_| !self.servers.has_another(Some(at), now));
-                        Phase::Away(asked.unwrap_or_default())
+                        AgentPhase::Away(asked.unwrap_or_default())
                     }
                 },
                 command = self.commands.recv() => self.take_offline(command),
             }
-            if self.stop {
-                return Phase::Ended;
-            }
-            if self.drain {
-                return Phase::Parked;
+            if let Some(phase) = self.resting_phase() {
+                return phase;
             }
         }
     }
@@ -56,7 +53,7 @@ impl Agent {
     }
 
     /// Stays away for a while, and for as long as this at least.
-    pub(super) async fn stay_away(&mut self, at_least: Duration) -> Phase {
+    pub(super) async fn stay_away(&mut self, at_least: Duration) -> AgentPhase {
         self.failures = self.failures.saturating_add(1);
         self.observer.reconnecting();
         let wait = self.recovery.wait(self.failures, self.rng.random());
@@ -66,51 +63,37 @@ impl Agent {
         let until = tokio::time::Instant::from(until);
         loop {
             tokio::select! {
-                () = tokio::time::sleep_until(until) => return Phase::Connecting,
+                () = tokio::time::sleep_until(until) => return AgentPhase::Connecting,
                 command = self.commands.recv() => {
-                    let hurry = matches!(command, Some(Command::Reregister));
+                    let hurry = matches!(command, Some(AgentCommand::Reregister));
                     self.take_offline(command);
                     if hurry {
-                        return Phase::Connecting;
+                        return AgentPhase::Connecting;
                     }
                 }
             }
-            if self.stop {
-                return Phase::Ended;
-            }
-            if self.drain {
-                return Phase::Parked;
+            if let Some(phase) = self.resting_phase() {
+                return phase;
             }
         }
     }
 
-    pub(super) async fn park(&mut self) -> Phase {
+    pub(super) async fn park(&mut self) -> AgentPhase {
         self.shown.enter(AgentState::Stopped, self.clock.now());
-        while self.drain && !self.stop {
+        while self.mode == Mode::Draining {
             let command = self.commands.recv().await;
             self.take_offline(command);
         }
-        if self.stop {
-            Phase::Ended
-        } else {
-            Phase::Connecting
-        }
+        self.resting_phase().unwrap_or(AgentPhase::Connecting)
     }
 
     /// A command while there is no connection.
-    fn take_offline(&mut self, command: Option<Command>) {
-        match command {
-            Some(Command::Send(jobs)) => {
-                let back = jobs
-                    .into_iter()
-                    .map(|job| (job.key, Outcome::NotWritten))
-                    .collect();
-                self.tell(Report::Ended(self.index, back));
-            }
-            Some(Command::Drain) => self.drain = true,
-            Some(Command::Resume) => self.drain = false,
-            Some(Command::Reregister) => {}
-            Some(Command::Stop) | None => self.stop = true,
+    fn take_offline(&mut self, command: Option<AgentCommand>) {
+        // All senders are gone when the gateway stops.
+        let command = command.unwrap_or(AgentCommand::Stop);
+        if let Some(AgentCommand::Send(jobs)) = self.obey(command) {
+            let back = jobs.into_iter().map(|job| (job.key, Outcome::NotWritten));
+            self.tell(Report::Ended(self.index, back.collect()));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use super::stage::{House, Peer, Setup, Stage};
-use crate::agent::Command;
+use crate::agent::AgentCommand;
 use crate::message::{Outcome, Unknown};
 use crate::sip::testing::{reply, status, value};
 
@@ -87,7 +87,7 @@ async fn t1_a_100_and_then_nothing_ends_with_timer_f_and_the_connection_stays() 
         (1, Outcome::Unknown(Unknown::Silent))
     );
     peer.answer(&request, "200 OK", "").await;
-    stage.tell(Command::Reregister);
+    stage.tell(AgentCommand::Reregister);
     let refresh = peer.request_of("REGISTER").await;
     peer.grant(&refresh).await;
 }

@@ -95,7 +95,7 @@ async fn e8_a_reset_connection_ends_what_is_in_flight_at_once() {
 async fn e8_a_reset_in_the_middle_of_a_write_ends_every_message_once() {
     let (house, mut stage, peer) = in_flight(|_| {}).await;
     let bodies = (3..63).map(|key| large(key, 60_000));
-    stage.tell(crate::agent::Command::Send(bodies.collect()));
+    stage.tell(crate::agent::AgentCommand::Send(bodies.collect()));
     tokio::task::yield_now().await;
     let stream = peer.socket.into_inner();
     stream.set_zero_linger().unwrap();
@@ -119,7 +119,7 @@ async fn a_server_that_reads_nothing_is_left_and_every_message_ends_once() {
     let mut key = 3;
     // However much the buffers of this machine take, at some point they are full.
     while !stage.error().contains("reads nothing") {
-        stage.tell(crate::agent::Command::Send(vec![large(key, 250_000)]));
+        stage.tell(crate::agent::AgentCommand::Send(vec![large(key, 250_000)]));
         key += 1;
         tokio::task::yield_now().await;
     }

@@ -1,7 +1,7 @@
 //! Agents that are drained and stopped.
 
 use super::stage::{House, Setup};
-use crate::agent::Command;
+use crate::agent::AgentCommand;
 use crate::message::{AgentState, Outcome};
 use crate::sip::testing::value;
 
@@ -15,7 +15,7 @@ async fn a_drained_agent_ends_what_is_in_flight_then_leaves_and_comes_back_when_
     let first = peer.request_of("MESSAGE").await;
     let second = peer.request_of("MESSAGE").await;
 
-    stage.tell(Command::Drain);
+    stage.tell(AgentCommand::Drain);
     stage.down().await;
     assert_eq!(stage.status().state, AgentState::Draining);
     for (key, request) in [(1, first), (2, second)] {
@@ -31,7 +31,7 @@ async fn a_drained_agent_ends_what_is_in_flight_then_leaves_and_comes_back_when_
     stage.send(3);
     assert_eq!(stage.outcome().await, (3, Outcome::NotWritten));
     assert_eq!(stage.status().state, AgentState::Stopped);
-    stage.tell(Command::Resume);
+    stage.tell(AgentCommand::Resume);
     let mut peer = house.registered().await;
     stage.up().await;
     peer.works_for(&mut stage).await;
@@ -45,9 +45,9 @@ async fn an_agent_that_is_resumed_before_it_left_stays() {
     stage.up().await;
     stage.send(1);
     let request = peer.request_of("MESSAGE").await;
-    stage.tell(Command::Drain);
+    stage.tell(AgentCommand::Drain);
     stage.down().await;
-    stage.tell(Command::Resume);
+    stage.tell(AgentCommand::Resume);
     stage.up().await;
     peer.answer(&request, "200 OK", "").await;
     assert_eq!(stage.code().await, (1, 200));
@@ -60,7 +60,7 @@ async fn a_stopped_agent_leaves_its_registrar_and_closes() {
     let mut stage = Setup::at(&house).start();
     let mut peer = house.registered().await;
     stage.up().await;
-    stage.tell(Command::Stop);
+    stage.tell(AgentCommand::Stop);
     let farewell = peer.request_of("REGISTER").await;
     assert!(
         value(&farewell, "Contact").ends_with(";expires=0"),
@@ -79,19 +79,19 @@ async fn an_agent_stops_whatever_the_server_does() {
     let mut stage = Setup::at(&house).start();
     let mut peer = house.registered().await;
     stage.up().await;
-    stage.tell(Command::Stop);
+    stage.tell(AgentCommand::Stop);
     peer.request_of("REGISTER").await;
     stage.gone().await;
 
     let mut connecting = Setup::at(&house).start();
     let silent = house.accept().await;
-    connecting.tell(Command::Stop);
+    connecting.tell(AgentCommand::Stop);
     connecting.gone().await;
     drop(silent);
 
     let mut unregistered = Setup::at(&house).start();
     let mut peer = house.upgrade().await;
     peer.request_of("REGISTER").await;
-    unregistered.tell(Command::Stop);
+    unregistered.tell(AgentCommand::Stop);
     unregistered.gone().await;
 }

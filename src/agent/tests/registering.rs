@@ -189,7 +189,7 @@ async fn a_refused_refresh_leaves_an_agent_at_work() {
     let (_house, mut stage, mut peer, register) = asking(|_| {}).await;
     peer.grant(&register).await;
     stage.up().await;
-    stage.tell(crate::agent::Command::Reregister);
+    stage.tell(crate::agent::AgentCommand::Reregister);
     let refresh = peer.request_of("REGISTER").await;
     peer.answer(&refresh, "500 Oops", "Retry-After: 3600\r\n")
         .await;

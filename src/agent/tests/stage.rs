@@ -18,8 +18,8 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 
 use crate::agent;
 use crate::agent::{
-    AgentIndex, Command, Dialing, Handle, Identity, Job, Keepalive, Pace, Probe, Recovery, Report,
-    Server, Shown,
+    AgentCommand, AgentIndex, Dialing, Handle, Identity, Job, Keepalive, Pace, Probe, Recovery,
+    Report, Server, StatusCell,
 };
 use crate::clock::Clock;
 use crate::message::{AgentState, AgentStatus, Outcome};
@@ -103,8 +103,8 @@ impl Setup {
         let (handle, commands) = Handle::new(index, identity.clone(), 64);
         let (sender, reports) = unbounded_channel();
         let clock = Clock::system();
-        let shown = Arc::new(Shown::new(identity, "".into(), clock.now()));
-        let task = tokio::spawn(agent::run(agent::Parts {
+        let shown = Arc::new(StatusCell::new(identity, "".into(), clock.now()));
+        let task = tokio::spawn(agent::run(agent::AgentParts {
             index,
             settings: Arc::new(self.settings),
             servers: self.servers.into(),
@@ -134,7 +134,7 @@ pub(super) struct Stage {
     handle: Handle,
     reports: UnboundedReceiver<Report>,
     ended: VecDeque<(u64, Outcome)>,
-    shown: Arc<Shown>,
+    shown: Arc<StatusCell>,
     task: JoinHandle<()>,
 }
 
@@ -156,10 +156,10 @@ impl Stage {
             alone: false,
             request: message_to("sip:bob@example.com", &format!("call-{key}")),
         };
-        self.tell(Command::Send(keys.into_iter().map(job).collect()));
+        self.tell(AgentCommand::Send(keys.into_iter().map(job).collect()));
     }
 
-    pub(super) fn tell(&self, command: Command) {
+    pub(super) fn tell(&self, command: AgentCommand) {
         assert!(self.handle.tell(command));
     }
 

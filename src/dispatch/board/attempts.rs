@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Ended;
+use super::EndedAttempt;
 use crate::agent::AgentIndex;
 use crate::message::MessageId;
 
@@ -17,7 +17,7 @@ pub(super) const YOUNG: Duration = Duration::from_secs(1);
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
-    by_key: HashMap<AttemptKey, Attempt>,
+    by_key: HashMap<AttemptKey, OpenAttempt>,
     last_key: AttemptKey,
     /// How many go on although their message has ended.
     abandoned: usize,
@@ -26,14 +26,14 @@ pub(super) struct Attempts {
 }
 
 #[derive(Debug)]
-pub(super) struct Attempt {
+pub(super) struct OpenAttempt {
     pub(super) message: MessageId,
     pub(super) uri: Arc<str>,
     pub(super) agent: AgentIndex,
     /// When its agent was given it.
     pub(super) sent: Option<Instant>,
-    /// What is observed of its outcome when the message has ended before it.
-    pub(super) abandoned: Option<Ended>,
+    /// Set when the message has ended before it: its outcome is counted, and not recorded.
+    pub(super) abandoned: Option<EndedAttempt>,
 }
 
 impl Attempts {
@@ -49,7 +49,7 @@ impl Attempts {
         agent: AgentIndex,
     ) -> AttemptKey {
         self.last_key += 1;
-        let attempt = Attempt {
+        let attempt = OpenAttempt {
             message,
             uri,
             agent,
@@ -60,7 +60,7 @@ impl Attempts {
         self.last_key
     }
 
-    pub(super) fn get(&self, key: AttemptKey) -> Option<&Attempt> {
+    pub(super) fn get(&self, key: AttemptKey) -> Option<&OpenAttempt> {
         self.by_key.get(&key)
     }
 
@@ -72,14 +72,18 @@ impl Attempts {
     }
 
     /// The message of an attempt has ended before it.
-    pub(super) fn abandon(&mut self, key: AttemptKey, ended: impl FnOnce(&Attempt) -> Ended) {
+    pub(super) fn abandon(
+        &mut self,
+        key: AttemptKey,
+        ended: impl FnOnce(&OpenAttempt) -> EndedAttempt,
+    ) {
         if let Some(attempt) = self.by_key.get_mut(&key) {
             attempt.abandoned = Some(ended(attempt));
             self.abandoned += 1;
         }
     }
 
-    pub(super) fn remove(&mut self, key: AttemptKey) -> Option<Attempt> {
+    pub(super) fn remove(&mut self, key: AttemptKey) -> Option<OpenAttempt> {
         let attempt = self.by_key.remove(&key)?;
         self.abandoned -= usize::from(attempt.abandoned.is_some());
         Some(attempt)

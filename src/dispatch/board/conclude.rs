@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use super::attempts::Attempt;
+use super::attempts::OpenAttempt;
 use super::records::{event, record};
-use super::{Acceptance, AttemptKey, Board, Cancel, End, Entry, Phase, Teller};
+use super::{Acceptance, AttemptKey, Board, BoardEntry, Cancel, LocalEnd, Phase, SentBy};
 use crate::message::retry::Situation;
 use crate::message::{
     Cause, MessageId, Originator, Outcome, Timestamp, Trace, Unknown, What, retry,
@@ -12,7 +12,7 @@ use crate::message::{
 
 /// An attempt that ended, as far as the board knows it.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::dispatch) struct Ended {
+pub(in crate::dispatch) struct EndedAttempt {
     /// Of which message.
     pub(in crate::dispatch) message: MessageId,
     /// What the message is part of.
@@ -25,7 +25,7 @@ pub(in crate::dispatch) struct Ended {
 
 impl Board {
     /// Removes an attempt, and gives back its slot and its target.
-    pub(super) fn end_attempt(&mut self, key: AttemptKey, now: Timestamp) -> Option<Attempt> {
+    pub(super) fn end_attempt(&mut self, key: AttemptKey, now: Timestamp) -> Option<OpenAttempt> {
         let attempt = self.attempts.remove(key)?;
         self.free(attempt.agent, &attempt.uri, now);
         Some(attempt)
@@ -45,8 +45,8 @@ impl Board {
         }
     }
 
-    /// The time of a message is over while it is sent. `teller` is told in the event.
-    pub(super) fn expire(&mut self, id: MessageId, teller: Option<&Teller>, now: Timestamp) {
+    /// The time of a message is over while it is sent. The event names `sent_by`.
+    pub(super) fn expire(&mut self, id: MessageId, sent_by: Option<&SentBy>, now: Timestamp) {
         let Some(entry) = self.entries.get(&id) else {
             return;
         };
@@ -59,7 +59,7 @@ impl Board {
                 response: None,
                 ambiguous: true,
             };
-            let event = event(message, entry.attempt, teller, what, now);
+            let event = event(message, entry.attempt, sent_by, what, now);
             self.work.records.push(record(event, None));
         }
         self.give_up(id, now);
@@ -75,16 +75,16 @@ impl Board {
         self.remove(id, now);
     }
 
-    /// An attempt ended. `teller` is told in the event. `None` for an attempt that is not known, or
+    /// An attempt ended. The event names `sent_by`. `None` for an attempt that is not known, or
     /// was not given to an agent.
     pub(in crate::dispatch) fn ended(
         &mut self,
         key: AttemptKey,
         outcome: Outcome,
-        teller: Option<&Teller>,
+        sent_by: Option<&SentBy>,
         now: Timestamp,
         jitter: f64,
-    ) -> Option<Ended> {
+    ) -> Option<EndedAttempt> {
         let attempt = self.end_attempt(key, now)?;
         if attempt.abandoned.is_some() {
             return attempt.abandoned;
@@ -101,7 +101,7 @@ impl Board {
         if entry.acceptance == Acceptance::Refused {
             self.remove(message, now);
         } else {
-            self.conclude(message, outcome, teller, now, jitter);
+            self.conclude(message, outcome, sent_by, now, jitter);
         }
         ended.given.map(|_| ended)
     }
@@ -111,7 +111,7 @@ impl Board {
         &mut self,
         id: MessageId,
         outcome: Outcome,
-        teller: Option<&Teller>,
+        sent_by: Option<&SentBy>,
         now: Timestamp,
         jitter: f64,
     ) {
@@ -136,7 +136,7 @@ impl Board {
             } => Some(*next_attempt_at),
             What::Sending { .. } | What::Succeeded { .. } | What::Failed { .. } => None,
         };
-        let event = event(&message, entry.attempt, teller, what, now);
+        let event = event(&message, entry.attempt, sent_by, what, now);
         self.work.records.push(record(event, deferred_to));
         let Some(time) = deferred_to else {
             return self.remove(id, now);
@@ -159,14 +159,14 @@ impl Board {
         if !entry.phase.waits() {
             return Cancel::TooLate;
         }
-        self.end(id, End::Canceled, now, 0.0);
+        self.end(id, LocalEnd::Canceled, now, 0.0);
         Cancel::Canceled
     }
 
     /// Ends a message that has no attempt under way; its content is read first when only its name
-    /// is here. It keeps its place in the lane until then: as long as nothing is told of its end,
+    /// is here. It keeps its place in the lane until then: as long as its end is not recorded,
     /// an end of the process would have it sent after those that came later.
-    pub(super) fn end(&mut self, id: MessageId, end: End, now: Timestamp, jitter: f64) {
+    pub(super) fn end(&mut self, id: MessageId, end: LocalEnd, now: Timestamp, jitter: f64) {
         self.set_timer(id, None);
         self.leave_ready(id);
         let Some(entry) = self.entries.get_mut(&id) else {
@@ -183,12 +183,12 @@ impl Board {
         }
     }
 
-    pub(super) fn tell_end(&mut self, id: MessageId, end: End, now: Timestamp, jitter: f64) {
+    pub(super) fn tell_end(&mut self, id: MessageId, end: LocalEnd, now: Timestamp, jitter: f64) {
         let (originator, cause) = match end {
-            End::Canceled => (Originator::Local, Cause::Canceled),
-            End::Expired => (Originator::System, Cause::Expires),
-            End::NobodyRegistered => (Originator::System, Cause::ConnectionError),
-            End::Died => {
+            LocalEnd::Canceled => (Originator::Local, Cause::Canceled),
+            LocalEnd::Expired => (Originator::System, Cause::Expires),
+            LocalEnd::NoAgent => (Originator::System, Cause::ConnectionError),
+            LocalEnd::Died => {
                 let ended = self.entries.get(&id).map(|entry| entry.ended(id, None));
                 self.work.died.extend(ended);
                 let outcome = Outcome::Unknown(Unknown::Died);
@@ -213,9 +213,9 @@ impl Board {
     }
 }
 
-impl Entry {
-    fn ended(&self, message: MessageId, given: Option<Instant>) -> Ended {
-        Ended {
+impl BoardEntry {
+    fn ended(&self, message: MessageId, given: Option<Instant>) -> EndedAttempt {
+        EndedAttempt {
             message,
             trace: self.content.as_ref().and_then(|content| content.trace),
             attempt: self.attempt,

@@ -4,26 +4,26 @@
 //! its head is ever sent. Messages without `from` have a lane of their own at each target. A target
 //! has at most one request in flight (RFC 3428 §8), whichever lane it comes from: its other heads
 //! wait for that one, and for nothing else of another lane. The board is a plain value: time, slots
-//! and contents come from outside, and what is to be done goes out through [`Board::take_work`] and
+//! and contents come from outside, and work for its owner goes out through [`Board::take_work`] and
 //! [`Board::pump`].
 //!
 //! | phase     | where                           | leaves when                              |
 //! |-----------|---------------------------------|------------------------------------------|
 //! | Scheduled | in no lane                      | `sendAt` comes: to the end of its lane   |
 //! | Queued    | in its lane, behind the head    | it becomes the head                      |
-//! | Queued    | head, its target is busy        | what is in flight has ended              |
+//! | Queued    | head, its target is busy        | the request in flight has ended          |
 //! | Ready     | head, waits for a slot          | the pool has one, or its time is over    |
 //! | Loading   | head, has a slot and its target | its content was read from the store      |
 //! | Starting  | head, has a slot and its target | its request may be written               |
 //! | Sending   | head, has a slot and its target | the attempt has an outcome, or the       |
 //! |           |                                 | message's time is over                   |
 //! | Waiting   | head, deferred                  | the next attempt is due                  |
-//! | Ending    | where it was                    | its content was read, so its end is told |
+//! | Ending    | where it was                    | its content was read: its end is recorded |
 //!
 //! A message whose time is over while it is sent ends at once, ambiguous. Its attempt goes on
 //! without it: slot and target stay taken until a final response, Timer F or the loss of the
 //! connection, because RFC 3428 §8 allows the next request to a target only when the transaction
-//! before it is over. Whatever the response, nothing more is told of the message.
+//! before it is over. Whatever the response, no event of the message follows.
 
 mod attempts;
 mod conclude;
@@ -51,15 +51,15 @@ use crate::message::{ByMessage, Message, MessageId, OnUnknown, Status, Timestamp
 use crate::store::{Claimed, Record};
 pub(super) use attempts::AttemptKey;
 use attempts::Attempts;
-pub(super) use conclude::Ended;
+pub(super) use conclude::EndedAttempt;
 use lanes::{Lane, Lanes};
-pub(super) use records::{Teller, event};
+pub(super) use records::{SentBy, event};
 use view::Ages;
 
 /// Every message that has not ended.
 #[derive(Debug)]
 pub(super) struct Board {
-    entries: ByMessage<Entry>,
+    entries: ByMessage<BoardEntry>,
     /// Of clients that have a share of the room.
     permits: ByMessage<QuotaPermit>,
     lanes: Lanes,
@@ -74,7 +74,7 @@ pub(super) struct Board {
     steady: Instant,
     /// Heads that became ready and have no timer yet: most are taken at once and never need one.
     untimed: Vec<MessageId>,
-    work: Work,
+    work: BoardWork,
     held_bytes: usize,
     max_held_bytes: usize,
     backoff: Backoff,
@@ -82,7 +82,7 @@ pub(super) struct Board {
 
 /// What the driver has to do for the board.
 #[derive(Debug, Default)]
-pub(super) struct Work {
+pub(super) struct BoardWork {
     /// To be made durable, in this order.
     pub(super) records: Vec<Record>,
     /// To be read from the store and handed to [`Board::loaded`].
@@ -90,14 +90,14 @@ pub(super) struct Work {
     /// Slots to give back.
     pub(super) released: Vec<AgentIndex>,
     /// Attempts that were under way when the process that made them ended.
-    pub(super) died: Vec<Ended>,
-    /// Canceled, and forgotten since. Those of which no end is told are gone from the store.
+    pub(super) died: Vec<EndedAttempt>,
+    /// Canceled, and forgotten since. Those without a record of their end are gone from the store.
     pub(super) forgotten: Vec<MessageId>,
 }
 
 /// An attempt that may begin: to be recorded, and to be handed to its agent.
 #[derive(Debug)]
-pub(super) struct Start {
+pub(super) struct NewAttempt {
     pub(super) key: AttemptKey,
     pub(super) agent: AgentIndex,
     pub(super) attempt: u32,
@@ -112,7 +112,7 @@ pub(super) struct Start {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct BoardEntry {
     uri: Arc<str>,
     account: Option<Arc<str>>,
     phase: Phase,
@@ -140,7 +140,7 @@ enum Phase {
     Starting(AgentIndex),
     Sending(AgentIndex),
     Waiting,
-    Ending(End),
+    Ending(LocalEnd),
 }
 
 /// Whether the store has taken a message in.
@@ -151,16 +151,16 @@ enum Acceptance {
     /// It may know the request's key, and then this message is none.
     Asked,
     Accepted,
-    /// It has not, and an attempt is under way: that is waited for, and nothing is told of it.
+    /// It has not, and an attempt is under way: its outcome is awaited, and not recorded.
     Refused,
 }
 
 /// An end that no attempt brought about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum End {
+enum LocalEnd {
     Canceled,
     Expired,
-    NobodyRegistered,
+    NoAgent,
     Died,
 }
 
@@ -191,7 +191,7 @@ impl Board {
             now: Timestamp::EPOCH,
             steady: clock::now(),
             untimed: Vec::new(),
-            work: Work::default(),
+            work: BoardWork::default(),
             held_bytes: 0,
             max_held_bytes,
             backoff,
@@ -208,7 +208,7 @@ impl Board {
         self.attempts.in_flight()
     }
 
-    /// Takes a message that is being accepted: it may begin, and whether it stays is told by
+    /// Takes a message that is being accepted: it may begin, and whether it stays follows by
     /// [`Board::confirm`] or [`Board::withdraw`]. `may_repeat`: its request has a key, and may be
     /// one that was answered before.
     pub(super) fn offer(&mut self, message: Arc<Message>, may_repeat: bool, now: Timestamp) {
@@ -281,7 +281,7 @@ impl Board {
         } = claimed;
         let is_early = claimed.not_before.is_some_and(|time| time > now);
         let is_scheduled = status == Status::Scheduled && is_early;
-        let entry = Entry {
+        let entry = BoardEntry {
             uri,
             account,
             phase: if is_scheduled {
@@ -310,7 +310,7 @@ impl Board {
             // An attempt was under way when the process that made it ended.
             Status::Sending => {
                 self.enqueue(id, now);
-                self.end(id, End::Died, now, 0.0);
+                self.end(id, LocalEnd::Died, now, 0.0);
             }
             Status::Scheduled | Status::Queued => self.enqueue(id, now),
             Status::Succeeded | Status::Failed => self.forget(id),
@@ -344,7 +344,7 @@ impl Board {
         if entry.phase == Phase::Scheduled {
             self.scheduled -= 1;
         }
-        if entry.phase == Phase::Ending(End::Canceled) {
+        if entry.phase == Phase::Ending(LocalEnd::Canceled) {
             self.work.forgotten.push(id);
         }
         if let Some(content) = entry.content {
@@ -359,12 +359,12 @@ impl Board {
     }
 
     /// What there is to do since the last time.
-    pub(super) fn take_work(&mut self) -> Work {
+    pub(super) fn take_work(&mut self) -> BoardWork {
         std::mem::take(&mut self.work)
     }
 }
 
-impl Entry {
+impl BoardEntry {
     fn lane(&self) -> Lane {
         (self.uri.clone(), self.account.clone())
     }

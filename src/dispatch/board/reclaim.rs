@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Acceptance, Board, End, Phase};
+use super::{Acceptance, Board, LocalEnd, Phase};
 use crate::message::{MessageId, Status, Timestamp};
 use crate::store::Claimed;
 
@@ -17,8 +17,7 @@ impl Board {
         }
     }
 
-    /// Whether what is under way here is what the store knows: then it goes on, and its outcome
-    /// counts.
+    /// Whether the store knows of this very attempt or end: then it goes on, and its outcome counts.
     fn is_at_it(&self, claimed: &Claimed) -> bool {
         let Some(entry) = self.entries.get(&claimed.id) else {
             return false;
@@ -26,8 +25,8 @@ impl Board {
         let is_sending = claimed.status == Status::Sending;
         let is_known = claimed.attempt == entry.attempt;
         match entry.phase {
-            Phase::Sending(_) | Phase::Ending(End::Died) => is_known && is_sending,
-            Phase::Ending(End::Canceled | End::Expired | End::NobodyRegistered) => {
+            Phase::Sending(_) | Phase::Ending(LocalEnd::Died) => is_known && is_sending,
+            Phase::Ending(LocalEnd::Canceled | LocalEnd::Expired | LocalEnd::NoAgent) => {
                 is_known && !is_sending
             }
             Phase::Scheduled
@@ -45,7 +44,7 @@ impl Board {
             return;
         };
         if let Phase::Sending(_) = entry.phase {
-            // What is on its way cannot be called back.
+            // A request that was written cannot be called back.
             return self.give_up(id, now);
         }
         if let Some(agent) = entry.phase.agent() {

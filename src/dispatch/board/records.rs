@@ -7,7 +7,7 @@ use crate::store::Record;
 
 /// The agent that made an attempt, as its events show it.
 #[derive(Clone, Debug)]
-pub(in crate::dispatch) struct Teller {
+pub(in crate::dispatch) struct SentBy {
     /// The agent's id.
     pub(in crate::dispatch) agent: Arc<str>,
     /// Its address of record.
@@ -18,7 +18,7 @@ pub(in crate::dispatch) struct Teller {
 pub(in crate::dispatch) fn event(
     message: &Message,
     attempt: u32,
-    teller: Option<&Teller>,
+    sent_by: Option<&SentBy>,
     what: What,
     now: Timestamp,
 ) -> Event {
@@ -26,10 +26,10 @@ pub(in crate::dispatch) fn event(
         message_id: message.id,
         time: now,
         attempt,
-        agent: teller.map(|teller| teller.agent.clone()),
+        agent: sent_by.map(|sent_by| sent_by.agent.clone()),
         uri: message.contents.uri.clone(),
-        account: teller
-            .map(|teller| teller.account.clone())
+        account: sent_by
+            .map(|sent_by| sent_by.account.clone())
             .or_else(|| message.contents.account.clone()),
         webhook: message.contents.webhook.clone(),
         trace: message.trace,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Board, End, Phase, Teller};
+use super::{Board, LocalEnd, Phase, SentBy};
 use crate::agent::AgentIndex;
 use crate::message::{MessageId, Timestamp};
 use crate::pool::Pool;
@@ -24,7 +24,7 @@ impl Board {
     pub(in crate::dispatch) fn handle_timeout(
         &mut self,
         pool: &Pool,
-        tellers: impl Fn(AgentIndex) -> Option<Teller>,
+        senders: impl Fn(AgentIndex) -> Option<SentBy>,
         now: Timestamp,
         steady: Instant,
         jitter: f64,
@@ -50,7 +50,7 @@ impl Board {
             match entry.phase {
                 // Whether it is written is decided when its record is durable, see `lapsed`.
                 Phase::Starting(_) => {}
-                Phase::Sending(agent) if is_over => self.expire(id, tellers(agent).as_ref(), now),
+                Phase::Sending(agent) if is_over => self.expire(id, senders(agent).as_ref(), now),
                 Phase::Scheduled
                 | Phase::Queued
                 | Phase::Ready(_)
@@ -60,9 +60,9 @@ impl Board {
                     if is_over =>
                 {
                     let end = if pool.is_up(entry.account.as_ref()) {
-                        End::Expired
+                        LocalEnd::Expired
                     } else {
-                        End::NobodyRegistered
+                        LocalEnd::NoAgent
                     };
                     self.end(id, end, now, jitter);
                 }

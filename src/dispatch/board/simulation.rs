@@ -224,7 +224,7 @@ impl Life {
         contents.accept(id, now, None)
     }
 
-    fn begin(&mut self, starts: Vec<Start>) {
+    fn begin(&mut self, starts: Vec<NewAttempt>) {
         for start in starts {
             let (key, agent) = (start.key, start.agent);
             let request = RequestView {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::attempts::YOUNG;
-use super::{Acceptance, AttemptKey, Board, End, Entry, Phase, Start};
+use super::{Acceptance, AttemptKey, Board, BoardEntry, LocalEnd, NewAttempt, Phase};
 use crate::agent::AgentIndex;
 use crate::message::{Message, MessageId, OnUnknown, Timestamp};
 use crate::pool::{Busy, Pool};
@@ -15,7 +15,11 @@ const MAX_LOSSES: u32 = 2;
 
 impl Board {
     /// Starts whatever can start now.
-    pub(in crate::dispatch) fn pump(&mut self, pool: &mut Pool, steady: Instant) -> Vec<Start> {
+    pub(in crate::dispatch) fn pump(
+        &mut self,
+        pool: &mut Pool,
+        steady: Instant,
+    ) -> Vec<NewAttempt> {
         let mut starts = Vec::new();
         pool.begin_turn();
         while let Some((group, id)) = self.ready.first() {
@@ -25,7 +29,7 @@ impl Board {
             }
             let entry = self.entries.get(&id);
             let avoid = entry.and_then(|entry| entry.avoid);
-            let alone = entry.is_some_and(Entry::goes_alone);
+            let alone = entry.is_some_and(BoardEntry::goes_alone);
             if alone {
                 // The idlest agent, whatever was chosen last.
                 pool.begin_turn();
@@ -52,7 +56,12 @@ impl Board {
         starts
     }
 
-    pub(super) fn give_slot(&mut self, id: MessageId, agent: AgentIndex, starts: &mut Vec<Start>) {
+    pub(super) fn give_slot(
+        &mut self,
+        id: MessageId,
+        agent: AgentIndex,
+        starts: &mut Vec<NewAttempt>,
+    ) {
         self.set_timer(id, None);
         let Some(entry) = self.entries.get_mut(&id) else {
             self.work.released.push(agent);
@@ -73,7 +82,7 @@ impl Board {
         id: MessageId,
         agent: AgentIndex,
         message: Arc<Message>,
-        starts: &mut Vec<Start>,
+        starts: &mut Vec<NewAttempt>,
     ) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
@@ -84,7 +93,7 @@ impl Board {
         let since = entry.not_before.take().unwrap_or(made_at).max(made_at);
         let key = self.attempts.begin(id, entry.uri.clone(), agent);
         entry.key = key;
-        starts.push(Start {
+        starts.push(NewAttempt {
             key,
             agent,
             attempt: entry.attempt,
@@ -124,13 +133,14 @@ impl Board {
         let Some(id) = self.attempts.get(key).map(|attempt| attempt.message) else {
             return false;
         };
-        let is_over =
-            |entry: &Entry| entry.expires_at <= now && matches!(entry.phase, Phase::Starting(_));
+        let is_over = |entry: &BoardEntry| {
+            entry.expires_at <= now && matches!(entry.phase, Phase::Starting(_))
+        };
         if !self.entries.get(&id).is_some_and(is_over) {
             return false;
         }
         self.end_attempt(key, now);
-        self.end(id, End::Expired, now, 0.0);
+        self.end(id, LocalEnd::Expired, now, 0.0);
         true
     }
 
@@ -143,7 +153,7 @@ impl Board {
         may_begin: bool,
         now: Timestamp,
         jitter: f64,
-    ) -> Vec<Start> {
+    ) -> Vec<NewAttempt> {
         let mut starts = Vec::new();
         let Some(entry) = self.entries.get_mut(&id) else {
             return starts;
@@ -163,7 +173,7 @@ impl Board {
         match phase {
             Phase::Loading(agent) if expires_at <= now => {
                 self.free(agent, &uri, now);
-                self.end(id, End::Expired, now, jitter);
+                self.end(id, LocalEnd::Expired, now, jitter);
             }
             Phase::Loading(agent) if !may_begin => {
                 self.free(agent, &uri, now);
@@ -192,7 +202,7 @@ impl Board {
     }
 }
 
-impl Entry {
+impl BoardEntry {
     fn goes_alone(&self) -> bool {
         self.losses >= MAX_LOSSES
     }

@@ -54,9 +54,9 @@ impl Fixture {
     /// What begins so long after the start, by the number of its message.
     fn begun(&mut self, after: Duration) -> Vec<(u64, AttemptKey)> {
         let (now, steady) = (on_the_wall().plus(after), self.start + after);
-        let tellers = |_| None;
+        let senders = |_| None;
         self.board
-            .handle_timeout(&self.pool, tellers, now, steady, 0.0);
+            .handle_timeout(&self.pool, senders, now, steady, 0.0);
         let starts = self.board.pump(&mut self.pool, steady);
         let begun = starts.into_iter().map(|start| {
             self.board.sending(start.key, steady);
@@ -66,7 +66,7 @@ impl Fixture {
         begun.collect()
     }
 
-    fn answer(&mut self, key: AttemptKey, after: Duration) -> Option<Ended> {
+    fn answer(&mut self, key: AttemptKey, after: Duration) -> Option<EndedAttempt> {
         let response = ResponseView {
             status_code: 200,
             reason_phrase: String::new(),

@@ -4,9 +4,9 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::super::observer::{Standing, WaitingFor};
+use super::super::observer::{QueueCounts, WaitingFor};
 use super::lanes::Lane;
-use super::{Board, Entry, Phase};
+use super::{Board, BoardEntry, Phase};
 use crate::message::{ByMessage, MessageId, Timestamp};
 use crate::pool::{Busy, Pool};
 use crate::store::Stranded;
@@ -63,7 +63,7 @@ impl Board {
     }
 
     /// How many messages are where, and since when the oldest waits.
-    pub(in crate::dispatch) fn standing(&mut self) -> Standing {
+    pub(in crate::dispatch) fn counts(&mut self) -> QueueCounts {
         let entries = &self.entries;
         self.ages.drop_ended(|id| !entries.contains_key(&id));
         // Those in flight are few, so one that waits is found soon, if there is one.
@@ -72,7 +72,7 @@ impl Board {
             phase.is_some_and(|phase| phase.waits() && phase != Phase::Scheduled)
         });
         let sending = self.in_flight();
-        Standing {
+        QueueCounts {
             scheduled: self.scheduled,
             queued: self.entries.len().saturating_sub(self.scheduled + sending),
             sending,
@@ -153,7 +153,7 @@ impl Board {
 }
 
 /// What a head waits for whose target is free.
-fn head_waits_for(entry: &Entry, pool: &Pool, now: Timestamp, steady: Instant) -> WaitingFor {
+fn head_waits_for(entry: &BoardEntry, pool: &Pool, now: Timestamp, steady: Instant) -> WaitingFor {
     match pool.busy(entry.account.as_ref(), steady) {
         Some(Busy::NoAgent) => WaitingFor::Agent(entry.account.clone()),
         Some(Busy::Limited(until)) => {
@@ -184,7 +184,7 @@ fn places(
     found
 }
 
-impl Entry {
+impl BoardEntry {
     /// A message of before a restart is as old as it is; one that was scheduled waits since its
     /// time came.
     fn waits_since(&self, id: MessageId) -> Timestamp {

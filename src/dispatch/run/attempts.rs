@@ -20,11 +20,11 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 
-use super::super::board::{AttemptKey, Ended, Start, Teller, event};
+use super::super::board::{AttemptKey, EndedAttempt, NewAttempt, SentBy, event};
 use super::super::observer::Attempted;
-use super::journal::{After, Batch};
-use super::{Dispatcher, log, teller};
-use crate::agent::{AgentIndex, Command as AgentCommand, Job};
+use super::journal::{After, RecordBatch};
+use super::{Dispatcher, log};
+use crate::agent::{AgentCommand, AgentIndex, Handle as Agent, Job};
 use crate::clock;
 use crate::message::{Outcome, Status, Timestamp, What};
 use crate::store::{Record, Recorded};
@@ -32,7 +32,7 @@ use crate::store::{Record, Recorded};
 impl Dispatcher {
     /// Builds the requests of attempts that may begin, and records them. Requests that need not
     /// wait for their record are handed over now.
-    pub(super) fn begin(&mut self, starts: Vec<Start>, now: Timestamp) {
+    pub(super) fn begin(&mut self, starts: Vec<NewAttempt>, now: Timestamp) {
         let mut jobs: HashMap<AgentIndex, Vec<Job>> = HashMap::new();
         for start in starts {
             let (index, key) = (start.agent, start.key);
@@ -48,7 +48,7 @@ impl Dispatcher {
                 event: event(
                     &start.message,
                     start.attempt,
-                    Some(&teller(agent)),
+                    Some(&sent_by(agent)),
                     what,
                     now,
                 ),
@@ -77,8 +77,8 @@ impl Dispatcher {
     }
 
     /// Does what follows from durable records.
-    pub(super) fn follow_up(&mut self, batch: Batch, answers: Vec<Recorded>) {
-        let Batch { records, after } = batch;
+    pub(super) fn follow_up(&mut self, batch: RecordBatch, answers: Vec<Recorded>) {
+        let RecordBatch { records, after } = batch;
         let now = self.clock.now();
         let given = clock::now();
         let mut jobs: HashMap<AgentIndex, Vec<Job>> = HashMap::new();
@@ -135,9 +135,9 @@ impl Dispatcher {
         if is_held && agent.is_some_and(|agent| agent.tell(AgentCommand::Send(jobs))) {
             return;
         }
-        let teller = agent.map(teller);
+        let sent_by = agent.map(sent_by);
         for key in keys {
-            self.end_attempt(key, Outcome::NotWritten, teller.as_ref(), now);
+            self.end_attempt(key, Outcome::NotWritten, sent_by.as_ref(), now);
         }
     }
 
@@ -146,12 +146,12 @@ impl Dispatcher {
         &mut self,
         key: AttemptKey,
         outcome: Outcome,
-        teller: Option<&Teller>,
+        sent_by: Option<&SentBy>,
         now: Timestamp,
     ) {
         let (code, jitter) = (outcome.code(), self.rng.random());
-        if let Some(ended) = self.board.ended(key, outcome, teller, now, jitter) {
-            let took = self.observe_attempt(&ended, teller, code);
+        if let Some(ended) = self.board.ended(key, outcome, sent_by, now, jitter) {
+            let took = self.observe_attempt(&ended, sent_by, code);
             self.journal.attempt_ended(key, took);
         }
     }
@@ -159,20 +159,27 @@ impl Dispatcher {
     /// Counts an attempt that ended, and returns how long it took.
     pub(super) fn observe_attempt(
         &self,
-        ended: &Ended,
-        teller: Option<&Teller>,
+        ended: &EndedAttempt,
+        sent_by: Option<&SentBy>,
         code: Result<u16, &'static str>,
     ) -> Option<Duration> {
         let attempted = Attempted {
             message: ended.message,
             trace: ended.trace,
             attempt: ended.attempt,
-            agent: teller.map(|teller| &*teller.agent),
+            agent: sent_by.map(|sent_by| &*sent_by.agent),
             code,
             given: ended.given,
             ended: clock::now(),
         };
         self.observer.attempted(&attempted);
         attempted.took()
+    }
+}
+
+pub(super) fn sent_by(agent: &Agent) -> SentBy {
+    SentBy {
+        agent: agent.identity.id.clone(),
+        account: agent.identity.account.clone(),
     }
 }

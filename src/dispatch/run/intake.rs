@@ -12,7 +12,7 @@ use super::super::observer::Observer;
 use crate::message::{MessageId, Timestamp};
 use crate::store::{IdempotencyKey, Record, Recorded, Store, StoreError, Verdict};
 
-/// Taken in by one commit at most, beside what is recorded: a client must not wait behind a
+/// Taken in by one commit at most, beside its records: a client must not wait behind a
 /// thousand large batches. One request is always taken.
 const MAX_MESSAGES: usize = 4_096;
 const MAX_BYTES: usize = 8 * 1024 * 1024;

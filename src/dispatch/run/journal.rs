@@ -1,5 +1,5 @@
-//! What is to be recorded: the records of the next commit, the commit that runs, what follows from
-//! each record when it is durable, and the records of a commit that failed, kept and tried again.
+//! The records of the next commit, the commit that runs, what follows from each record when it is
+//! durable, and the records of a commit that failed, kept and tried again.
 
 use std::collections::HashSet;
 use std::future::pending;
@@ -55,7 +55,7 @@ pub(super) enum After {
 
 /// Records, and what follows from each.
 #[derive(Default)]
-pub(super) struct Batch {
+pub(super) struct RecordBatch {
     pub(super) records: Arc<[Record]>,
     pub(super) after: Vec<After>,
 }
@@ -64,14 +64,14 @@ pub(super) struct Batch {
 pub(super) struct Committed {
     pub(super) requests: Vec<AcceptRequest>,
     pub(super) accepted: Result<Vec<Verdict>, StoreError>,
-    pub(super) batch: Batch,
+    pub(super) batch: RecordBatch,
     pub(super) recorded: Result<Vec<Recorded>, StoreError>,
 }
 
 /// The store failed; the batch is kept and tried again.
 struct Failing {
     /// `None` while it is tried.
-    batch: Option<Batch>,
+    batch: Option<RecordBatch>,
     failures: u32,
     retry_at: Instant,
 }
@@ -177,10 +177,10 @@ impl Journal {
 
     /// The batch that failed when it is due again, and nothing else until then; else what has
     /// gathered.
-    fn next_batch(&mut self) -> Batch {
+    fn next_batch(&mut self) -> RecordBatch {
         let Some(failing) = &mut self.failing else {
             self.ends_committing.extend(self.ends_gathered.drain());
-            return Batch::of(std::mem::take(&mut self.gathered));
+            return RecordBatch::of(std::mem::take(&mut self.gathered));
         };
         let is_due = failing.retry_at <= clock::now();
         let batch = is_due.then(|| failing.batch.take()).flatten();
@@ -224,7 +224,7 @@ impl Journal {
     /// the error; it will still be recorded.
     pub(super) fn keep(
         &mut self,
-        mut batch: Batch,
+        mut batch: RecordBatch,
         withdrawn: &HashSet<MessageId>,
         error: &StoreError,
     ) -> Vec<AttemptKey> {
@@ -233,7 +233,7 @@ impl Journal {
         if !withdrawn.is_empty() {
             let gathered = batch.records.iter().cloned().zip(batch.after);
             let (left, keys) = without(gathered, withdrawn);
-            (batch, unbegun) = (Batch::of(left), keys);
+            (batch, unbegun) = (RecordBatch::of(left), keys);
         }
         if batch.is_empty() {
             // Nothing is left to be tried again: the next commit is as good a try as any.
@@ -260,7 +260,7 @@ impl Journal {
     }
 }
 
-impl Batch {
+impl RecordBatch {
     fn of(gathered: Vec<(Record, After)>) -> Self {
         let (records, after): (Vec<_>, _) = gathered.into_iter().unzip();
         Self {
@@ -274,7 +274,7 @@ impl Batch {
     }
 }
 
-/// What is left of these when those messages were not taken in, and the attempts of the others that
+/// The records of other messages than those withdrawn, and the attempts of the withdrawn ones that
 /// have not begun.
 fn without(
     gathered: impl IntoIterator<Item = (Record, After)>,

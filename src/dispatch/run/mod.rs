@@ -23,8 +23,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::board::{Board, Cancel, Teller};
-use super::handle::{CancelError, Command, Parts, Settings};
+use super::board::{Board, Cancel};
+use super::handle::{CancelError, Command, DispatchParts, Settings};
 use super::observer::{Observer, WaitingFor};
 use crate::agent::{AgentIndex, Handle as Agent, Report};
 use crate::clock;
@@ -33,6 +33,7 @@ use crate::message::retry::Backoff;
 use crate::message::{ByMessage, Message, MessageId, Outcome, Unknown};
 use crate::pool::Pool;
 use crate::store::Store;
+use attempts::sent_by;
 use intake::{Cancellations, Intake};
 use journal::{After, Committed, Journal};
 use loads::Loads;
@@ -51,19 +52,13 @@ const STORE_BACKOFF: Backoff = Backoff {
 };
 
 /// Runs the dispatcher until it is drained.
-pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
-    let Parts {
-        store,
-        accounts,
-        mut reports,
-        drain,
-        clock,
-        observer,
-        seed,
-        settings,
-    } = parts;
+pub async fn run(parts: DispatchParts, mut commands: mpsc::Receiver<Command>) {
+    let store = parts.store;
+    let settings = parts.settings;
+    let drain = parts.drain;
+    let mut reports = parts.reports;
     let mut pool = Pool::new();
-    for (account, rate) in &accounts {
+    for (account, rate) in &parts.accounts {
         pool.add_account(account, *rate);
     }
     let mut dispatcher = Dispatcher {
@@ -76,19 +71,16 @@ pub async fn run(parts: Parts, mut commands: mpsc::Receiver<Command>) {
         loads: Loads::new(store.clone()),
         takeover: Takeover::new(store.clone()),
         store,
-        clock,
-        observer,
-        rng: SmallRng::seed_from_u64(seed),
+        clock: parts.clock,
+        observer: parts.observer,
+        rng: SmallRng::seed_from_u64(parts.seed),
         settings,
         is_draining: false,
     };
-    let Dispatcher {
-        takeover,
-        board,
-        clock,
-        ..
-    } = &mut dispatcher;
-    takeover.claim_all(board, clock, &drain).await;
+    dispatcher
+        .takeover
+        .claim_all(&mut dispatcher.board, &dispatcher.clock, &drain)
+        .await;
     dispatcher.run(&mut commands, &mut reports, &drain).await;
 }
 
@@ -102,7 +94,7 @@ struct Dispatcher {
     intake: Intake,
     /// Requests to cancel a message.
     cancellations: Cancellations,
-    /// What is to be recorded, and the commit that runs.
+    /// Records of the next commit, and the commit that runs.
     journal: Journal,
     /// Contents to be read from the store.
     loads: Loads,
@@ -203,9 +195,9 @@ impl Dispatcher {
         }
         let now = self.clock.now();
         let jitter = self.rng.random();
-        let tellers = |agent| self.agents.get(&agent).map(teller);
+        let senders = |agent| self.agents.get(&agent).map(sent_by);
         self.board
-            .handle_timeout(&self.pool, tellers, now, clock::now(), jitter);
+            .handle_timeout(&self.pool, senders, now, clock::now(), jitter);
         self.take_work();
         self.intake.offer(&mut self.board, now);
         if self.may_begin() {
@@ -327,13 +319,13 @@ impl Dispatcher {
             }
             Report::Down(agent) => self.pool.down(agent),
             Report::Ended(agent, ended) => {
-                let Some(teller) = self.agents.get(&agent).map(teller) else {
+                let Some(sent_by) = self.agents.get(&agent).map(sent_by) else {
                     return;
                 };
                 let now = self.clock.now();
                 for (key, outcome) in ended {
                     self.pool.ended(agent, &outcome);
-                    self.end_attempt(key, outcome, Some(&teller), now);
+                    self.end_attempt(key, outcome, Some(&sent_by), now);
                 }
             }
             Report::Gone(agent) => {
@@ -358,7 +350,7 @@ impl Dispatcher {
                 }
             }
             Command::WaitingFor { ids, reply } => drop(reply.send(self.waiting_for(&ids))),
-            Command::Standing { reply } => drop(reply.send(self.board.standing())),
+            Command::Counts { reply } => drop(reply.send(self.board.counts())),
         }
     }
 
@@ -371,7 +363,7 @@ impl Dispatcher {
     }
 
     fn waiting_for(&self, ids: &[MessageId]) -> ByMessage<WaitingFor> {
-        // In this order, so that no time is told that is too early.
+        // In this order, so that no time shown is too early.
         let steady = clock::now();
         let now = self.clock.now();
         let mut waiting = self.board.waiting_for(ids, &self.pool, now, steady);
@@ -405,12 +397,5 @@ impl Dispatcher {
         let first = deadlines.into_iter().flatten().min();
         let wait = first.map(|time| time.saturating_duration_since(now));
         wait.unwrap_or(MAX_SLEEP).min(MAX_SLEEP)
-    }
-}
-
-fn teller(agent: &Agent) -> Teller {
-    Teller {
-        agent: agent.identity.id.clone(),
-        account: agent.identity.account.clone(),
     }
 }

@@ -252,11 +252,11 @@ impl Families {
 
     /// Sets the gauges that are read when the metrics are requested.
     fn set(&self, readings: &Readings) {
-        if let Some(standing) = readings.standing {
-            let age = standing.oldest.map(|since| readings.now.since(since));
-            set(&self.scheduled, standing.scheduled);
-            set(&self.queued, standing.queued);
-            set(&self.sending, standing.sending);
+        if let Some(counts) = readings.counts {
+            let age = counts.oldest.map(|since| readings.now.since(since));
+            set(&self.scheduled, counts.scheduled);
+            set(&self.queued, counts.queued);
+            set(&self.sending, counts.sending);
             self.oldest_queued
                 .set(age.unwrap_or_default().as_secs_f64());
         }

@@ -373,11 +373,7 @@ async fn a_collector_that_hangs_or_refuses_or_is_not_there_holds_up_nothing() {
             gateway.says("spans are exported again").await;
         }
         let exit = gateway.stop().await;
-        assert_eq!(
-            exit.said.matches("failed to export").count(),
-            1,
-            "{exit:?}"
-        );
+        assert_eq!(exit.said.matches("failed to export").count(), 1, "{exit:?}");
     }
 }
 

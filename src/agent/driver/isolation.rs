@@ -15,13 +15,13 @@ use crate::agent::handle::Job;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Turnstile {
+pub(super) struct Isolation {
     waiting: VecDeque<Job>,
     /// What was sent last goes alone.
     is_alone: bool,
 }
 
-impl Turnstile {
+impl Isolation {
     /// Whether a job can be sent at once, whatever is in flight.
     pub(super) fn is_open(&self, job: &Job) -> bool {
         !job.alone && !self.is_closed()
@@ -46,9 +46,10 @@ impl Turnstile {
         if in_flight == 0 {
             self.is_alone = false;
         }
-        let may_pass = match self.waiting.front()?.alone {
-            true => in_flight == 0,
-            false => !self.is_alone,
+        let may_pass = if self.waiting.front()?.alone {
+            in_flight == 0
+        } else {
+            !self.is_alone
         };
         let job = may_pass.then(|| self.waiting.pop_front()).flatten()?;
         self.is_alone = job.alone;
@@ -75,25 +76,25 @@ mod tests {
         }
     }
 
-    fn pop(turnstile: &mut Turnstile, in_flight: usize) -> Option<u64> {
-        turnstile.pop(in_flight).map(|job| job.key)
+    fn pop(isolation: &mut Isolation, in_flight: usize) -> Option<u64> {
+        isolation.pop(in_flight).map(|job| job.key)
     }
 
     #[test]
     fn a_job_that_goes_alone_waits_for_the_others_and_the_others_for_it() {
-        let mut turnstile = Turnstile::default();
-        assert!(turnstile.is_open(&job(0, false)));
-        assert!(!turnstile.is_open(&job(1, true)));
-        turnstile.push(job(1, true));
-        assert!(!turnstile.is_open(&job(2, false)));
-        turnstile.push(job(2, false));
-        turnstile.push(job(3, false));
-        assert_eq!(pop(&mut turnstile, 2), None);
-        assert_eq!(pop(&mut turnstile, 0), Some(1));
-        assert_eq!(pop(&mut turnstile, 1), None);
-        assert_eq!(pop(&mut turnstile, 0), Some(2));
-        assert_eq!(pop(&mut turnstile, 1), Some(3));
-        assert_eq!(pop(&mut turnstile, 2), None);
-        assert!(turnstile.is_empty() && turnstile.is_open(&job(4, false)));
+        let mut isolation = Isolation::default();
+        assert!(isolation.is_open(&job(0, false)));
+        assert!(!isolation.is_open(&job(1, true)));
+        isolation.push(job(1, true));
+        assert!(!isolation.is_open(&job(2, false)));
+        isolation.push(job(2, false));
+        isolation.push(job(3, false));
+        assert_eq!(pop(&mut isolation, 2), None);
+        assert_eq!(pop(&mut isolation, 0), Some(1));
+        assert_eq!(pop(&mut isolation, 1), None);
+        assert_eq!(pop(&mut isolation, 0), Some(2));
+        assert_eq!(pop(&mut isolation, 1), Some(3));
+        assert_eq!(pop(&mut isolation, 2), None);
+        assert!(isolation.is_empty() && isolation.is_open(&job(4, false)));
     }
 }

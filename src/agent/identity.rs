@@ -1,8 +1,27 @@
-//! The instance id of an agent (RFC 5626 §4.1): the same after every restart.
+//! Who an agent is, to its clients and to its registrar.
+
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use uuid::Builder;
 
+/// Who an agent is, fixed for its life.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its name, safe in a path: `alice-1`.
+    pub id: Arc<str>,
+    /// Its address of record.
+    pub account: Arc<str>,
+    /// The From header of what it sends, without the tag: `"Alice" <sip:alice@example.com>`.
+    pub from: String,
+    /// The User-Agent header.
+    pub user_agent: String,
+    /// Headers that the account adds to every request.
+    pub extra_headers: Vec<(String, String)>,
+}
+
+/// The instance id of an agent (RFC 5626 §4.1), the same after every restart.
+///
 /// A UUID made from what stays: the store's epoch, the account, and the agent's number in it. A
 /// registrar then replaces the binding of before a restart instead of adding one beside it.
 pub fn instance_id(epoch: u64, account: &str, number: u32) -> String {

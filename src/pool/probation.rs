@@ -1,5 +1,5 @@
-//! How carefully an agent is used after its connection was lost with messages in flight: one of
-//! them may be what its server closes the connection for.
+//! An agent on probation: its connection was lost with messages in flight, and its server may have
+//! closed it because of one of them.
 //!
 //! | what happened                                | the agent takes                        |
 //! |----------------------------------------------|----------------------------------------|
@@ -12,12 +12,12 @@ use crate::message::{Outcome, Unknown};
 
 /// See the module.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Caution {
+pub(super) struct Probation {
     after_loss: bool,
     is_isolated: bool,
 }
 
-impl Caution {
+impl Probation {
     /// How many of `capacity` requests may be open.
     pub(super) fn limit(self, capacity: u32) -> u32 {
         if self.is_isolated {

@@ -1,11 +1,9 @@
-//! What an agent tells: the dispatcher of jobs, whoever looks of its state, the operator of
-//! trouble.
+//! What an agent reports: outcomes to the dispatcher, its state to the API, trouble to the log.
 
 use std::time::{Duration, Instant};
 
-use tokio_tungstenite::tungstenite::Message;
-
-use super::Agent;
+use super::line::{Departure, Line};
+use super::{Agent, Mode};
 use crate::agent::handle::Report;
 use crate::agent::{translate, websocket};
 use crate::clock;
@@ -13,12 +11,12 @@ use crate::message::{AgentState, Outcome};
 use crate::sip::{Event, Output, Response, StatusCode};
 
 impl Agent {
-    /// Takes everything the machine says: frames to write, and news for the dispatcher.
-    pub(super) fn pass_on(&mut self, frames: &mut Vec<Message>) {
+    /// Takes the machine's output: frames to write, and outcomes for the dispatcher.
+    pub(super) fn pass_on(&mut self, line: &mut Line) {
         let mut ended = Vec::new();
         while let Some(output) = self.machine.poll() {
             match output {
-                Output::Transmit(bytes) => frames.push(websocket::frame(bytes)),
+                Output::Transmit(bytes) => line.frames.push(websocket::frame(bytes)),
                 Output::Event(Event::Ended { key, outcome }) => {
                     let outcome = translate::outcome(outcome);
                     if outcome == Outcome::TooLarge {
@@ -28,7 +26,7 @@ impl Agent {
                     self.shown.ended(is_success(&outcome));
                     ended.push((key, outcome));
                 }
-                Output::Event(event) => self.take_event(event),
+                Output::Event(event) => self.take_event(line, event),
             }
         }
         if !ended.is_empty() {
@@ -36,7 +34,7 @@ impl Agent {
         }
     }
 
-    fn take_event(&mut self, event: Event) {
+    fn take_event(&mut self, line: &mut Line, event: Event) {
         match event {
             Event::Registered { until } => {
                 let left = until.saturating_duration_since(clock::now());
@@ -45,7 +43,7 @@ impl Agent {
                     let status = self.shown.status();
                     tracing::info!(agent.id = %status.id, server = %status.server, "registered");
                 }
-                self.set_up(self.takes_jobs());
+                self.set_up(self.takes_jobs(line));
             }
             Event::Unregistered => self.set_up(false),
             Event::RegistrationFailed {
@@ -61,9 +59,10 @@ impl Agent {
                 } else if was_signed && is_forbidden(response.as_ref()) {
                     error.push_str(": the credentials were shown and refused");
                 }
-                match self.is_forsaken_by(response.as_ref()) {
-                    true => self.forsaken = Some(error),
-                    false => self.fail(&error),
+                if self.should_abandon(response.as_ref()) {
+                    line.abandoned = Some(error);
+                } else {
+                    self.fail(&error);
                 }
             }
             Event::ChallengeRefused(refusal) => {
@@ -75,7 +74,7 @@ impl Agent {
                 self.shown.failed_with(error);
             }
             Event::Left => {
-                self.left = true;
+                line.departure = Departure::Done;
                 tracing::info!(agent.id = %self.shown.status().id, "unregistered");
             }
             // Ended is taken before; Received is not told while the settings take no messages.
@@ -84,9 +83,9 @@ impl Agent {
     }
 
     /// Whether a registration that failed so should be tried over another connection. A registrar
-    /// that says nothing may be reached by a new one (RFC 5626 §4.5); where one says that it
+    /// that does not answer may be reached by a new one (RFC 5626 §4.5); where one answers that it
     /// cannot, another server may know one that can (RFC 3263 §4.3).
-    fn is_forsaken_by(&self, response: Option<&Response>) -> bool {
+    fn should_abandon(&self, response: Option<&Response>) -> bool {
         if self.machine.is_registered() || self.machine.in_flight() > 0 {
             return false;
         }
@@ -99,7 +98,7 @@ impl Agent {
         }
     }
 
-    /// Tells the dispatcher whether this agent takes jobs, when that changed.
+    /// Reports to the dispatcher whether this agent takes jobs, when that changed.
     pub(super) fn set_up(&mut self, up: bool) {
         if self.is_up != up {
             self.is_up = up;
@@ -111,18 +110,19 @@ impl Agent {
         }
     }
 
-    pub(super) fn takes_jobs(&self) -> bool {
-        !self.drain && !self.stop && !self.moving
+    pub(super) fn takes_jobs(&self, line: &Line) -> bool {
+        self.mode == Mode::Working && line.better.is_none()
     }
 
     pub(super) fn show_state(&mut self) {
-        let state = match (self.drain || self.stop, self.machine.is_registered()) {
-            (true, _) => AgentState::Draining,
-            (false, true) => AgentState::Registered,
-            (false, false) => match self.machine.waits_until() {
-                Some(retry_at) => return self.show_backoff(retry_at),
-                None => AgentState::Registering,
-            },
+        let state = if self.mode != Mode::Working {
+            AgentState::Draining
+        } else if self.machine.is_registered() {
+            AgentState::Registered
+        } else if let Some(retry_at) = self.machine.waits_until() {
+            return self.show_backoff(retry_at);
+        } else {
+            AgentState::Registering
         };
         self.retry_at = None;
         if self.shown.state() != state {
@@ -140,7 +140,7 @@ impl Agent {
         }
     }
 
-    /// Tells the operator once for each cause, not once for each retry.
+    /// Warns once for each cause, not once for each retry.
     pub(super) fn fail(&self, error: &str) {
         let status = self.shown.status();
         if status.last_error.as_deref() == Some(error) {
