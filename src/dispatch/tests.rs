@@ -643,8 +643,8 @@ async fn waiting_for(bench: &Bench, number: u64) -> Option<WaitingFor> {
 #[tokio::test]
 async fn whoever_waits_is_told_what_for() {
     let mut bench = Bench::new(1);
-    let mut later = message(5, "erin");
-    later.contents.send_at = Some(NOW.plus(Duration::from_secs(60)));
+    let later = message(5, "erin");
+    let later = later.with(|contents| contents.send_at = Some(NOW.plus(Duration::from_secs(60))));
     for message in [
         message(1, "bob"),
         message(2, "bob"),

@@ -141,6 +141,8 @@ pub struct Message {
     pub created_at: Timestamp,
     /// After this it is not tried any more.
     pub expires_at: Timestamp,
+    /// See [`Message::weight`].
+    weight: usize,
 }
 
 const PLAIN_TEXT: &str = "text/plain";
@@ -192,13 +194,8 @@ impl Default for Contents {
 impl Contents {
     /// Makes a message of them, accepted at `now`.
     pub fn accept(self, id: MessageId, now: Timestamp, trace: Option<Trace>) -> Message {
-        Message {
-            id,
-            trace,
-            created_at: now,
-            expires_at: self.send_at.unwrap_or(now).max(now).plus(self.ttl),
-            contents: self,
-        }
+        let expires_at = self.send_at.unwrap_or(now).max(now).plus(self.ttl);
+        Message::new(id, self, trace, now, expires_at)
     }
 
     /// The body as the client wrote it: text, or base64.
@@ -232,10 +229,30 @@ impl Contents {
 }
 
 impl Message {
+    /// A message with these members.
+    pub fn new(
+        id: MessageId,
+        contents: Contents,
+        trace: Option<Trace>,
+        created_at: Timestamp,
+        expires_at: Timestamp,
+    ) -> Self {
+        // Counted once, because every queue that a message passes asks for it.
+        let weight = size_of::<Self>() + contents.weight();
+        Self {
+            id,
+            contents,
+            trace,
+            created_at,
+            expires_at,
+            weight,
+        }
+    }
+
     /// How much it is, for every budget: no less than it takes in memory, and no less than its
     /// texts take as JSON.
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + self.contents.weight()
+        self.weight
     }
 
     /// Where it stood when it was accepted.
@@ -252,6 +269,7 @@ impl Message {
     /// The same message with other contents.
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Contents)) -> Self {
         change(&mut self.contents);
+        self.weight = size_of::<Self>() + self.contents.weight();
         self
     }
 }
@@ -300,21 +318,21 @@ mod tests {
             assert!(message.weight() >= MUCH, "{at}");
         }
         for [name, value] in [[text(), String::new()], [String::new(), text()]] {
-            let mut message = message();
-            message.contents.extra_headers = vec![header(name, value)];
+            let message = message();
+            let message =
+                message.with(|contents| contents.extra_headers = vec![header(name, value)]);
             assert!(message.weight() >= MUCH);
         }
-        let mut message = message();
-        message.contents.extra_headers = vec![header(String::new(), String::new()); MUCH];
+        let empty = vec![header(String::new(), String::new()); MUCH];
+        let message = message().with(|contents| contents.extra_headers = empty);
         assert!(message.weight() >= MUCH * size_of::<Header>());
     }
 
     #[test]
     fn what_json_makes_longer_weighs_as_much_as_its_json() {
-        let mut message = message();
-        message.contents.body = "\u{1}".repeat(1_000).into();
+        let message = message().with(|contents| contents.body = "\u{1}".repeat(1_000).into());
         assert!(message.weight() >= 6_000);
-        message.contents.body_encoding = BodyEncoding::Base64;
+        let message = message.with(|contents| contents.body_encoding = BodyEncoding::Base64);
         assert!(message.weight() >= message.contents.body_text().len());
     }
 }

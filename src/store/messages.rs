@@ -149,21 +149,24 @@ fn read(row: &dyn Row, epoch: u64) -> Result<Stored, StoreError> {
 pub(super) fn message(row: &dyn Row) -> Result<Message, StoreError> {
     let contents = codes::contents(row.text(6)?).ok_or_else(|| strange("contents"))?;
     let on_unknown = codes::on_unknown(row.integer(5)?);
-    Ok(Message {
-        id: row.message_id(0)?,
-        contents: Contents {
-            uri: row.shared(1)?,
-            account: row.optional_shared(2)?,
-            send_at: row.optional_time(3)?,
-            attempts: row.count(4)?,
-            on_unknown: on_unknown.ok_or_else(|| strange("on_unknown"))?,
-            body: row.optional_bytes(7)?.unwrap_or_default(),
-            ..contents
-        },
-        trace: codes::trace(row.optional_text(8)?),
-        created_at: row.time(9)?,
-        expires_at: row.time(10)?,
-    })
+    let contents = Contents {
+        uri: row.shared(1)?,
+        account: row.optional_shared(2)?,
+        send_at: row.optional_time(3)?,
+        attempts: row.count(4)?,
+        on_unknown: on_unknown.ok_or_else(|| strange("on_unknown"))?,
+        body: row.optional_bytes(7)?.unwrap_or_default(),
+        ..contents
+    };
+    let trace = codes::trace(row.optional_text(8)?);
+    let (created_at, expires_at) = (row.time(9)?, row.time(10)?);
+    Ok(Message::new(
+        row.message_id(0)?,
+        contents,
+        trace,
+        created_at,
+        expires_at,
+    ))
 }
 
 /// Reads id, uri, account, status, attempt, attempts, what to do about unknown outcomes, not

@@ -186,10 +186,8 @@ fn a_message_that_is_sent_when_its_time_is_over_ends_and_its_target_stays_busy()
     assert_eq!((fixture.board.len(), fixture.board.in_flight()), (0, 0));
 
     // The transaction is still open, so the next to this target waits.
-    let next = Message {
-        expires_at: on_the_wall().plus(60 * SECOND),
-        ..message(2, Some(CAROL))
-    };
+    let mut next = message(2, Some(CAROL));
+    next.expires_at = on_the_wall().plus(60 * SECOND);
     fixture.board.offer(Arc::new(next), false, on_the_wall());
     assert!(fixture.begun(4 * SECOND).is_empty());
     let late = fixture.answer(key, 5 * SECOND).unwrap();

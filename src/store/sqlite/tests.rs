@@ -149,8 +149,7 @@ async fn a_full_disk_refuses_and_is_recovered_from() {
     accept(&store, [1]).await;
     sqlite.pragma("PRAGMA max_page_count = 20").await;
 
-    let mut large = message(2);
-    large.contents.body = vec![b'x'; 100_000].into();
+    let large = message(2).with(|contents| contents.body = vec![b'x'; 100_000].into());
     let refusal = store.accept(vec![submission(vec![large])]).await;
     assert!(matches!(refusal, Err(StoreError::Full(_))), "{refusal:?}");
     assert!(store.message(id(2)).await.unwrap().is_none());

@@ -37,10 +37,11 @@ pub(crate) async fn messages_are_listed_newest_first(bed: &dyn Bed) {
 
 pub(crate) async fn lists_are_filtered(bed: &dyn Bed) {
     let store = bed.open();
-    let mut special = message(6);
-    special.contents.uri = "sip:carol@example.com".into();
-    special.contents.account = Some(ALICE.into());
-    special.contents.send_at = Some(at(50_000));
+    let special = message(6).with(|contents| {
+        contents.uri = "sip:carol@example.com".into();
+        contents.account = Some(ALICE.into());
+        contents.send_at = Some(at(50_000));
+    });
     accept(&store, 1..=5).await;
     store.accept(vec![submission(vec![special])]).await.unwrap();
     finish(&store, [1, 3]).await;
@@ -94,18 +95,17 @@ pub(crate) async fn a_page_of_messages_stays_below_4_mib(bed: &dyn Bed) {
     const MUCH: usize = 40_000;
     let store = bed.open();
     for number in 1..=MESSAGES {
-        let mut large = message(number);
         let text = "x".repeat(MUCH);
-        match number % 4 {
+        let large = message(number).with(|contents| match number % 4 {
             // In JSON this is six times as long.
-            0 => large.contents.body = "\u{1}".repeat(MUCH).into(),
-            1 => large.contents.metadata = [("key".to_owned(), "\"".repeat(MUCH))].into(),
-            2 => large.contents.target = text,
+            0 => contents.body = "\u{1}".repeat(MUCH).into(),
+            1 => contents.metadata = [("key".to_owned(), "\"".repeat(MUCH))].into(),
+            2 => contents.target = text,
             _ => {
                 let name = "X-Much".to_owned();
-                large.contents.extra_headers = vec![Header { name, value: text }];
+                contents.extra_headers = vec![Header { name, value: text }];
             }
-        }
+        });
         store.accept(vec![submission(vec![large])]).await.unwrap();
     }
     let records: Vec<_> = (1..=MESSAGES).map(|n| large_failure(n, MUCH)).collect();
@@ -141,8 +141,7 @@ pub(crate) async fn a_page_of_messages_stays_below_4_mib(bed: &dyn Bed) {
 
 pub(crate) async fn a_message_is_listed_by_the_account_that_sent_it(bed: &dyn Bed) {
     let mut store = bed.open();
-    let mut named = message(5);
-    named.contents.account = Some(BOB.into());
+    let named = message(5).with(|contents| contents.account = Some(BOB.into()));
     accept(&store, 1..=4).await;
     store.accept(vec![submission(vec![named])]).await.unwrap();
     // 1 is sent, 2 waits to be sent again, 3 has ended and nobody sent it, 4 was never begun.
