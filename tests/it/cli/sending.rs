@@ -208,6 +208,7 @@ async fn endless(head: &'static str, piece: &'static str) -> String {
 
 #[tokio::test]
 async fn an_answer_without_an_end_is_given_up() {
+    const LINE: &str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\ndata: ";
     let accepted = "HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\n\r\n{\"id\":\"";
     let refused = "HTTP/1.1 400 Bad Request\r\n\r\n{\"title\":\"";
     let stream = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: ";
@@ -225,7 +226,7 @@ async fn an_answer_without_an_end_is_given_up() {
             "400 Bad Request",
         ),
         (stream, "xxxxxxxx", &["tail"], "more than"),
-        (stream, "x\ndata: ", &["tail"], "more than"),
+        (stream, LINE, &["tail"], "more than"),
     ] {
         let url = endless(head, piece).await;
         let ended = run(sipost(arguments).env("SIPOST_URL", &url)).await;
