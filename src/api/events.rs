@@ -86,7 +86,6 @@ fn filter(api: &Api, caller: &Caller, query: &LogQuery) -> Result<EventFilter, A
 
 /// `type=`. A list has as many words as there are types, or is a mistake.
 fn kinds(list: Option<&str>) -> Result<EventKinds, ApiError> {
-    const WORDS: &str = "type: sending, deferred, succeeded or failed, several with commas";
     let words = list.into_iter().flat_map(|list| list.split(','));
     let mut count = 0;
     let kinds = words.map(|word| {
@@ -94,7 +93,8 @@ fn kinds(list: Option<&str>) -> Result<EventKinds, ApiError> {
         EventKind::from_word(word.trim()).filter(|_| count <= EventKind::ALL.len())
     });
     let kinds: Option<EventKinds> = kinds.collect();
-    kinds.ok_or_else(|| ApiError::Query(WORDS.to_owned()))
+    let words = EventKind::WORDS;
+    kinds.ok_or_else(|| ApiError::Query(format!("type: {words}, several with commas")))
 }
 
 /// What `GET /messages/{id}/events` can be asked.

@@ -21,8 +21,7 @@ use super::{Api, StreamPermit, extract, json, negotiate, new_message, sse};
 use crate::dispatch::Admission;
 use crate::events::{CHUNK, Follower};
 use crate::message::{
-    AddressError, BodyRoom, Contents, EventKind, Message, MessageId, Place, Recipient, Status,
-    Violations,
+    AddressError, BodyRoom, Contents, Message, MessageId, Place, Recipient, Violations,
 };
 use crate::store::{Events, IdempotencyKey, Stored};
 
@@ -265,14 +264,10 @@ async fn wait_for_end(
         return unfinished(api, message, wait).await;
     };
     let (attempt, completed_at) = event.facts();
-    let status = match event.kind {
-        EventKind::Succeeded => Status::Succeeded,
-        EventKind::Failed | EventKind::Sending | EventKind::Deferred => Status::Failed,
-    };
     let stored = Stored {
         message: message.clone(),
         account: event.account.clone(),
-        status,
+        status: event.kind.status(),
         attempt,
         completed_at,
         not_before: None,

@@ -8,6 +8,7 @@ use super::contents::{Metadata, metadata_weight};
 use super::header_map::HeaderMap;
 use super::id::MessageId;
 use super::json;
+use super::status::Status;
 use super::time::Timestamp;
 use super::trace::Trace;
 
@@ -93,6 +94,9 @@ impl EventKind {
     /// Every type.
     pub const ALL: [Self; 4] = [Self::Sending, Self::Deferred, Self::Succeeded, Self::Failed];
 
+    /// Every type, as errors name them.
+    pub const WORDS: &str = "sending, deferred, succeeded or failed";
+
     /// The word the outside uses.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -108,12 +112,19 @@ impl EventKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
+    /// The status of a message after this event.
+    pub fn status(self) -> Status {
+        match self {
+            Self::Sending => Status::Sending,
+            Self::Deferred => Status::Queued,
+            Self::Succeeded => Status::Succeeded,
+            Self::Failed => Status::Failed,
+        }
+    }
+
     /// Whether no event of the message follows.
     pub fn is_terminal(self) -> bool {
-        match self {
-            Self::Sending | Self::Deferred => false,
-            Self::Succeeded | Self::Failed => true,
-        }
+        self.status().is_final()
     }
 }
 
@@ -382,6 +393,14 @@ impl ResponseView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_name_every_type() {
+        let named = EventKind::WORDS
+            .split([',', ' '])
+            .filter(|word| !["", "or"].contains(word));
+        assert!(named.eq(EventKind::ALL.map(EventKind::as_str)));
+    }
 
     fn event(what: What) -> Event {
         Event {

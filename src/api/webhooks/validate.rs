@@ -157,10 +157,7 @@ fn kinds(value: Value<'_>, violations: &mut Violations) -> Vec<EventKind> {
         |word, value, violations| match EventKind::from_word(word) {
             Some(kind) if !kinds.contains(&kind) => kinds.push(kind),
             Some(_) => {}
-            None => {
-                let words = "sending, deferred, succeeded or failed";
-                violations.add(value.place(), words);
-            }
+            None => violations.add(value.place(), EventKind::WORDS),
         },
     );
     kinds

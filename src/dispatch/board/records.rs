@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::message::{Event, Message, Status, Timestamp, What};
+use crate::message::{Event, Message, Timestamp, What};
 use crate::store::Record;
 
 /// The agent that made an attempt, as its events show it.
@@ -39,15 +39,9 @@ pub(in crate::dispatch) fn event(
 }
 
 pub(in crate::dispatch) fn record(event: Event, not_before: Option<Timestamp>) -> Record {
-    let status = match event.what {
-        What::Sending { .. } => Status::Sending,
-        What::Deferred { .. } => Status::Queued,
-        What::Succeeded { .. } => Status::Succeeded,
-        What::Failed { .. } => Status::Failed,
-    };
     Record {
+        status: event.kind().status(),
         event,
-        status,
         not_before,
     }
 }
