@@ -51,6 +51,7 @@ routes! {
     "/openapi.yaml"             => get(openapi::yaml),
     "/openapi.json"             => get(openapi::as_json),
     "/docs"                     => get(docs::show),
+    "/docs/{file}"              => get(docs::file),
     "/problems/{slug}"          => get(openapi::problem),
 }
 

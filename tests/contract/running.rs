@@ -370,9 +370,13 @@ async fn operation(house: &House, seen: &mut Seen) {
     seen.note("getDocs", 200, &page);
     let policy = page.headers["content-security-policy"].to_str().unwrap();
     assert!(
-        policy.starts_with("default-src 'none'; style-src 'sha256-"),
+        policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"),
         "{policy}"
     );
+    let file = house.get("/docs/start.js").await;
+    seen.note("getDocsFile", 200, &file);
+    seen.note("getDocsFile", 200, &house.get("/docs/swagger-ui.css").await);
+    seen.note("getDocsFile", 404, &house.get("/docs/index.html").await);
     let yaml = house.get("/openapi.yaml").await;
     seen.note("getContractAsYaml", 200, &yaml);
     let json = house.get("/openapi.json").await;

@@ -22,6 +22,7 @@ pub(in crate::api) const OPEN: &[&str] = &[
     "/openapi.yaml",
     "/openapi.json",
     "/docs",
+    "/docs/{file}",
     "/problems/{slug}",
 ];
 

@@ -31,6 +31,47 @@ const UNTIL: &str = r#"
 })
 "#;
 
+/// Opens a call of the contract, tries it, and says what the page shows of it then.
+const TRY: &str = r#"
+(async (id) => {
+  const found = async (selector) => {
+    for (;;) {
+      const element = document.querySelector(selector);
+      if (element) return element;
+      await new Promise((done) => setTimeout(done, 20));
+    }
+  };
+  const call = `[id$="-${id}"]`;
+  (await found(`${call} .opblock-summary-control`)).click();
+  (await found(`${call} .try-out__btn`)).click();
+  (await found(`${call} .execute`)).click();
+  await found(`${call} .live-responses-table .response-col_description`);
+  return document.querySelector(call).innerText;
+})
+"#;
+
+#[tokio::test]
+async fn the_contract_is_a_page_on_which_calls_can_be_tried() {
+    let watched = Watched::open("").await;
+    let mut browser = Browser::open(&format!("{}/docs", watched.url)).await;
+    let tried = browser.evaluate(&format!("{TRY}('listAgents')")).await;
+    let tried = tried.as_str().unwrap();
+    assert!(
+        tried.contains("curl") && tried.contains("registered"),
+        "{tried}"
+    );
+    let calls = "document.querySelectorAll('.opblock').length";
+    assert!(browser.evaluate(calls).await.as_u64().unwrap() > 25);
+    let back = "document.querySelector('nav a').getAttribute('href')";
+    assert_eq!(browser.evaluate(back).await, "/");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("docs.png"), browser.screenshot().await).unwrap();
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    browser.close().await;
+    watched.stop().await;
+}
+
 #[tokio::test]
 async fn the_page_shows_what_goes_on_and_sends_a_message_in_light_and_dark() {
     let watched = Watched::open("").await;
