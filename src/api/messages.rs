@@ -80,16 +80,9 @@ pub(super) async fn list(
         uri: params::uri(&api, query.target.as_deref())?,
         accounts: params::accounts(&api, &caller, query.from.as_deref())?,
     };
-    let cursor = query.cursor.as_deref().map(|cursor| {
-        let unknown = "cursor: what `nextCursor` of another page said";
-        let parsed = cursor.parse::<MessageId>();
-        parsed.map_err(|_| ApiError::Query(unknown.to_owned()))
-    });
+    let cursor = params::cursor(query.cursor.as_deref())?;
     let limit = params::limit(query.limit.as_deref())?;
-    let page = api
-        .store
-        .messages(filter, cursor.transpose()?, limit)
-        .await?;
+    let page = api.store.messages(filter, cursor, limit).await?;
     let waiting = Waiting::of_all(&api, &page.messages).await?;
     let now = api.clock.now();
     let rows = page.messages.iter();

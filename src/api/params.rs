@@ -1,5 +1,6 @@
 //! What paths and query strings say; a mistake in one is told like any other.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -109,6 +110,13 @@ pub(super) fn limit_or(given: Option<&str>, default: usize) -> Result<usize, Api
             "limit: a number from 1 to {MAX_LIMIT}"
         ))),
     }
+}
+
+/// `cursor=`, an id.
+pub(super) fn cursor<T: FromStr>(given: Option<&str>) -> Result<Option<T>, ApiError> {
+    let words = "cursor: what `nextCursor` of another page said";
+    let parse = |text: &str| text.parse().map_err(|_| ApiError::Query(words.to_owned()));
+    given.map(parse).transpose()
 }
 
 /// `after=`.

@@ -21,8 +21,8 @@ use super::{planner, recovery, sender};
 use crate::clock::Clock;
 use crate::message::{EndpointId, EventKind, Timestamp};
 use crate::store::{
-    Attempt, Change, Deliveries, Delivery, DeliveryFilter, DeliveryKey, Disabled, Endpoint, Store,
-    StoreError,
+    Attempt, Change, Deliveries, Delivery, DeliveryFilter, DeliveryKey, Disabled, Endpoint,
+    EndpointPage, Store, StoreError,
 };
 
 /// Endpoints at the same time.
@@ -181,14 +181,18 @@ impl Webhooks {
         Ok((endpoint, secret))
     }
 
-    /// Every endpoint, oldest first.
-    pub async fn list(&self) -> Result<Vec<Endpoint>, StoreError> {
-        Ok(self.store().endpoints().await?.endpoints)
+    /// Endpoints after `after`, oldest first.
+    pub async fn list(
+        &self,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<EndpointPage, StoreError> {
+        Ok(self.store().endpoints().await?.page(after, limit))
     }
 
     /// One endpoint.
     pub async fn find(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
-        let mut endpoints = self.list().await?.into_iter();
+        let mut endpoints = self.store().endpoints().await?.endpoints.into_iter();
         Ok(endpoints.find(|endpoint| endpoint.id == id))
     }
 

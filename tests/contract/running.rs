@@ -328,7 +328,15 @@ async fn events(house: &House, seen: &mut Seen, id: &str) {
     }
     let answer = house.call(Method::GET, "/events", &html, "").await;
     seen.note("listEvents", 406, &answer);
-    for query in ["type=ringing", "after=x", "messageId=x", "target=", "x=1"] {
+    let long = format!("type={}", ["failed"; 5].join(","));
+    for query in [
+        "type=ringing",
+        &long,
+        "after=x",
+        "messageId=x",
+        "target=",
+        "x=1",
+    ] {
         let answer = house.get(&format!("/events?{query}")).await;
         seen.note("listEvents", 400, &answer);
     }

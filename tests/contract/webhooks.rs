@@ -37,6 +37,8 @@ async fn one_that_is_taken_in(house: &House, seen: &mut Seen) -> String {
     let created: Value = answer.json();
     let webhook = format!("/webhooks/{}", created["id"].as_str().unwrap());
     seen.note("listWebhooks", 200, &house.get("/webhooks").await);
+    let answer = house.get("/webhooks?cursor=x").await;
+    seen.note("listWebhooks", 400, &answer);
     seen.note("getWebhook", 200, &house.get(&webhook).await);
     let change = json!({"enabled": false, "description": null}).to_string();
     let answer = house.call(Method::PATCH, &webhook, &JSON, change).await;

@@ -8,11 +8,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 use super::params::{Id, Nothing, Query};
-use super::{Api, extract, json};
+use super::{Api, extract, json, params};
 use crate::message::EndpointId;
 use crate::store::Endpoint;
 use crate::webhook::CreateError;
@@ -20,9 +20,19 @@ use view::{AttemptView, EndpointView};
 
 const NO_WEBHOOK: ApiError = ApiError::NotFound("no webhook has this id");
 
+/// What `GET /webhooks` can be asked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct ListView<'a> {
     data: Vec<EndpointView<'a>>,
+    next_cursor: Option<EndpointId>,
 }
 
 /// `POST /webhooks`: 201, with the secret, which is not shown again.
@@ -48,11 +58,17 @@ pub(super) async fn create(
     Ok(response)
 }
 
-/// `GET /webhooks`, oldest first. There are few enough for one page.
-pub(super) async fn list(State(api): State<Api>, _: Query<Nothing>) -> Result<Response, ApiError> {
-    let endpoints = api.webhooks.list().await?;
+/// `GET /webhooks`, oldest first.
+pub(super) async fn list(
+    State(api): State<Api>,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, ApiError> {
+    let cursor = params::cursor(query.cursor.as_deref())?;
+    let limit = params::limit(query.limit.as_deref())?;
+    let page = api.webhooks.list(cursor, limit).await?;
     Ok(json::ok(&ListView {
-        data: endpoints.iter().map(EndpointView::of).collect(),
+        data: page.endpoints.iter().map(EndpointView::of).collect(),
+        next_cursor: page.next,
     }))
 }
 

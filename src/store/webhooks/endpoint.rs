@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::NewDelivery;
-use crate::message::{EndpointId, EventKind, Timestamp};
+use crate::message::{EndpointId, EventKind, Timestamp, json_weight};
+use crate::store::page::Filling;
 
 /// A standing webhook.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,6 +43,19 @@ impl Endpoint {
     /// The name of its queue.
     pub fn queue(&self) -> Arc<str> {
         self.id.to_string().into()
+    }
+
+    /// How much it is on a page: no less than its JSON.
+    fn weight(&self) -> usize {
+        /// What its JSON has besides the client's texts.
+        const FRAME: usize = 1_024;
+        const PUNCTUATION: usize = 3;
+        let text = |text: &str| json_weight(text.as_bytes()) + PUNCTUATION;
+        let accounts = self.accounts.iter().map(|account| text(account));
+        FRAME
+            + text(&self.url)
+            + accounts.sum::<usize>()
+            + self.description.as_deref().map_or(0, text)
     }
 
     /// Makes a change. `last_event` is how far the log reaches.
@@ -99,6 +113,32 @@ pub struct Endpoints {
     pub revision: u64,
     /// Oldest first.
     pub endpoints: Vec<Endpoint>,
+}
+
+/// A page of endpoints.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct EndpointPage {
+    /// Oldest first.
+    pub endpoints: Vec<Endpoint>,
+    /// The last one of this page; `None` when no more follow.
+    pub next: Option<EndpointId>,
+}
+
+impl Endpoints {
+    /// Those after `after`, as many as a page holds and no more than `limit`.
+    pub fn page(self, after: Option<EndpointId>, limit: usize) -> EndpointPage {
+        let mut page = EndpointPage::default();
+        let mut filling = Filling::new(limit.into());
+        let endpoints = self.endpoints.into_iter();
+        for endpoint in endpoints.filter(|endpoint| Some(endpoint.id) > after) {
+            if !filling.takes(endpoint.weight()) {
+                page.next = page.endpoints.last().map(|last| last.id);
+                break;
+            }
+            page.endpoints.push(endpoint);
+        }
+        page
+    }
 }
 
 /// Why and since when nothing is posted to an endpoint.
@@ -191,4 +231,56 @@ pub struct RecoveryStep {
     pub now: Timestamp,
     /// At most so many failed deliveries are made due; when there are more, the step ends there.
     pub limit: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn endpoint(number: u128) -> Endpoint {
+        let account = format!("sip:{}@example.com", "x".repeat(100)).into();
+        Endpoint {
+            id: EndpointId::new(Uuid::from_u128(number)),
+            url: "https://app.example/hook".into(),
+            kinds: Vec::new(),
+            accounts: vec![account; 100],
+            description: Some("\u{1}".repeat(512)),
+            disabled: None,
+            secret: Bytes::new(),
+            previous_secret: None,
+            after: 0,
+            created_at: Timestamp::EPOCH,
+            updated_at: Timestamp::EPOCH,
+            failing_since: None,
+            recovery: None,
+        }
+    }
+
+    #[test]
+    fn a_page_of_endpoints_stays_below_4_mib() {
+        const MIB: usize = 1024 * 1024;
+        let all = || Endpoints {
+            revision: 0,
+            endpoints: (1..=1_000).map(endpoint).collect(),
+        };
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = all().page(after, 500);
+            let texts = page.endpoints.iter().map(|endpoint| {
+                let accounts = serde_json::to_vec(&endpoint.accounts).unwrap().len();
+                accounts + serde_json::to_vec(&endpoint.description).unwrap().len()
+            });
+            let texts: usize = texts.sum();
+            assert!(texts < 4 * MIB);
+            assert!(texts > 3 * MIB || page.next.is_none());
+            found.extend(page.endpoints);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(found, all().endpoints);
+    }
 }

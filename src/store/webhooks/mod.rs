@@ -29,7 +29,7 @@ pub use delivery::{
     DueDelivery, Fate, MAX_ATTEMPTS_KEPT, NewDelivery, Plan, QueueHead, Settled,
 };
 pub use endpoint::{
-    Change, Disabled, DisabledBecause, Endpoint, Endpoints, Recovery, RecoveryStep,
+    Change, Disabled, DisabledBecause, Endpoint, EndpointPage, Endpoints, Recovery, RecoveryStep,
 };
 
 /// What a store does for webhooks. All verbs that write are transactions of their own.

@@ -28,7 +28,7 @@ async fn a_webhook_is_created_shown_changed_and_deleted() {
     expected.as_object_mut().unwrap().remove("secret");
     assert_eq!(shown, expected);
     let (_, list) = json_of(gateway.get("/webhooks")).await;
-    assert_eq!(list["data"], json!([shown]));
+    assert_eq!(list, json!({"data": [shown], "nextCursor": null}));
 
     let (status, changed) = change(
         &gateway,
@@ -196,6 +196,29 @@ async fn a_test_posts_now_and_tells_what_came_back() {
         told["error"].as_str().unwrap().contains("refused"),
         "{told}"
     );
+}
+
+#[tokio::test]
+async fn webhooks_come_in_pages() {
+    let gateway = Running::start(&configuration("")).await;
+    let mut created = Vec::new();
+    for _ in 0..5 {
+        let webhook = create(&gateway, json!({"url": "https://app.example/"})).await;
+        created.push(webhook["id"].clone());
+    }
+    let (mut ids, mut query) = (Vec::new(), "?limit=2".to_owned());
+    loop {
+        let (status, page) = json_of(gateway.get(&format!("/webhooks{query}"))).await;
+        assert_eq!(status, 200, "{page}");
+        let data = page["data"].as_array().unwrap();
+        assert!(data.len() <= 2, "{page}");
+        ids.extend(data.iter().map(|one| one["id"].clone()));
+        match page["nextCursor"].as_str() {
+            Some(next) => query = format!("?limit=2&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(ids, created);
 }
 
 #[tokio::test]
