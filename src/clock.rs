@@ -17,11 +17,11 @@ pub fn now() -> Instant {
 /// tokio's clock, so it stands still when time is paused.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    source: Source,
+    source: ClockSource,
 }
 
 #[derive(Clone, Debug)]
-enum Source {
+enum ClockSource {
     System,
     /// This time, at that moment of [`now`].
     Fixed(Timestamp, Instant),
@@ -31,22 +31,22 @@ impl Clock {
     /// The clock of this machine.
     pub fn system() -> Self {
         Self {
-            source: Source::System,
+            source: ClockSource::System,
         }
     }
 
     /// A clock that showed `time` when it was made, and follows tokio's clock from there.
     pub fn starting_at(time: Timestamp) -> Self {
         Self {
-            source: Source::Fixed(time, now()),
+            source: ClockSource::Fixed(time, now()),
         }
     }
 
     /// The time, as exactly as it is known.
     pub fn exact(&self) -> SystemTime {
         match &self.source {
-            Source::System => SystemTime::UNIX_EPOCH + since_epoch(),
-            Source::Fixed(time, at) => {
+            ClockSource::System => SystemTime::UNIX_EPOCH + since_epoch(),
+            ClockSource::Fixed(time, at) => {
                 let since_epoch = time.since(Timestamp::EPOCH);
                 SystemTime::UNIX_EPOCH + since_epoch + now().saturating_duration_since(*at)
             }
@@ -56,8 +56,8 @@ impl Clock {
     /// The time, in milliseconds.
     pub fn now(&self) -> Timestamp {
         match &self.source {
-            Source::System => Timestamp::EPOCH.plus(since_epoch()),
-            Source::Fixed(time, at) => time.plus(now().saturating_duration_since(*at)),
+            ClockSource::System => Timestamp::EPOCH.plus(since_epoch()),
+            ClockSource::Fixed(time, at) => time.plus(now().saturating_duration_since(*at)),
         }
     }
 }

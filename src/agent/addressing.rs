@@ -15,7 +15,7 @@ pub struct Accounts {
 
 /// An account a message can be sent as.
 #[derive(Clone, Debug)]
-pub struct Sender {
+pub struct SenderAccount {
     /// Its address of record.
     pub uri: Uri,
     /// The bytes that a whole SIP message may have.
@@ -26,19 +26,19 @@ pub struct Sender {
     pub reserved: usize,
 }
 
-type Known = (Arc<str>, Sender);
+type Known = (Arc<str>, SenderAccount);
 
 impl Accounts {
     /// These accounts, in the order of the configuration; the first lends its domain to targets
     /// that have none.
-    pub fn new(senders: impl IntoIterator<Item = Sender>) -> Self {
+    pub fn new(senders: impl IntoIterator<Item = SenderAccount>) -> Self {
         Self {
             known: RwLock::new(named(senders)),
         }
     }
 
     /// Takes these in place of the ones until now.
-    pub fn replace(&self, senders: impl IntoIterator<Item = Sender>) {
+    pub fn replace(&self, senders: impl IntoIterator<Item = SenderAccount>) {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = named(senders);
     }
 
@@ -102,15 +102,15 @@ impl Accounts {
     }
 }
 
-impl Sender {
+impl SenderAccount {
     /// Bytes of its messages beside those reserved.
     fn room(&self) -> usize {
         self.max_message.saturating_sub(self.reserved)
     }
 }
 
-fn named(senders: impl IntoIterator<Item = Sender>) -> Arc<[Known]> {
-    let named = |sender: Sender| (Arc::from(sender.uri.as_str()), sender);
+fn named(senders: impl IntoIterator<Item = SenderAccount>) -> Arc<[Known]> {
+    let named = |sender: SenderAccount| (Arc::from(sender.uri.as_str()), sender);
     senders.into_iter().map(named).collect()
 }
 
@@ -127,7 +127,7 @@ mod tests {
     use crate::message::Header;
 
     fn accounts() -> Accounts {
-        let sender = |uri, max_message| Sender {
+        let sender = |uri, max_message| SenderAccount {
             uri: Uri::parse(uri).unwrap(),
             max_message,
             setting: "sip.max_message",
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn an_account_that_says_it_is_a_number_is_found_with_and_without_that() {
         let uri = "sip:+4930@a.example;user=phone";
-        let accounts = Accounts::new([Sender {
+        let accounts = Accounts::new([SenderAccount {
             uri: Uri::parse(uri).unwrap(),
             max_message: 3_000,
             setting: "sip.max_message",

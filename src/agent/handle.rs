@@ -45,7 +45,7 @@ pub enum AgentCommand {
 #[derive(Debug)]
 pub enum Report {
     /// It begins, and this is the way in to it. Before everything else it reports.
-    Here(Handle),
+    Here(AgentHandle),
     /// It is registered and takes jobs.
     Up(AgentIndex),
     /// It takes no jobs.
@@ -58,17 +58,17 @@ pub enum Report {
 
 /// The dispatcher's end of an agent.
 #[derive(Clone, Debug)]
-pub struct Handle {
+pub struct AgentHandle {
     /// Where it stands.
     pub index: AgentIndex,
-    /// Who it is.
+    /// Its name and account.
     pub identity: Arc<Identity>,
     /// Requests it may have open.
     pub capacity: u32,
     commands: mpsc::UnboundedSender<AgentCommand>,
 }
 
-impl Handle {
+impl AgentHandle {
     /// A handle and the agent's end of it. The queue needs no bound of its own: its length is
     /// bounded by `capacity`.
     pub fn new(

@@ -16,13 +16,13 @@ mod translate;
 mod upgrade;
 mod websocket;
 
-pub use addressing::{Accounts, Sender};
+pub use addressing::{Accounts, SenderAccount};
 pub use driver::{AgentParts, Keepalive, Probe, run};
-pub use handle::{AgentCommand, AgentIndex, Handle, Job, Report};
+pub use handle::{AgentCommand, AgentHandle, AgentIndex, Job, Report};
 pub use identity::{Identity, instance_id};
-pub use observer::Observer;
-pub use reconnect::{Pace, Recovery};
+pub use observer::ReconnectObserver;
+pub use reconnect::{Pace, ReconnectPolicy};
 pub use status::StatusCell;
 pub use tls::{Identification, TlsError, client_config};
 pub use translate::{call_id, reserved};
-pub use websocket::{Dialing, FRAME_HEADER, Server};
+pub use websocket::{Dialing, FRAME_HEADER, SipServer};

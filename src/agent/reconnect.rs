@@ -8,7 +8,7 @@ use crate::message::retry::Backoff;
 
 /// How long to stay away after connections that failed.
 #[derive(Clone, Copy, Debug)]
-pub struct Recovery {
+pub struct ReconnectPolicy {
     /// The bound after the first failure.
     pub min: Duration,
     /// The bound however many failures there were.
@@ -17,7 +17,7 @@ pub struct Recovery {
     pub cooldown: Duration,
 }
 
-impl Recovery {
+impl ReconnectPolicy {
     /// The wait after this many failures in a row, from 1: between half of a bound that doubles
     /// and the whole of it, so that a fleet that was cut off together does not return together,
     /// not even at the first try.
@@ -143,7 +143,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const RECOVERY: Recovery = Recovery {
+    const RECOVERY: ReconnectPolicy = ReconnectPolicy {
         min: Duration::from_secs(2),
         max: Duration::from_secs(30),
         cooldown: Duration::from_secs(60),

@@ -134,7 +134,7 @@ impl ServerCertVerifier for OrListed {
     }
 }
 
-/// Whether all that is wrong with a certificate is who signed it.
+/// Whether a certificate fails only for its issuer.
 fn is_about_authority(error: &Error) -> bool {
     match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,

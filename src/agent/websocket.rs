@@ -29,7 +29,7 @@ pub(super) type Socket = WebSocketStream<Either<TcpStream, Box<TlsStream<TcpStre
 
 /// A SIP WebSocket server.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Server {
+pub struct SipServer {
     /// `ws:` or `wss:`.
     pub url: url::Url,
     /// The URL without what may be a password in it, for logs and answers.
@@ -93,7 +93,7 @@ const WRITE_BUFFER: usize = 16 * 1024;
 const MAX_WRITE_BUFFER: usize = 4 * 1024 * 1024;
 
 /// The transport that a server's URL stands for.
-pub(super) fn transport(server: &Server) -> Transport {
+pub(super) fn transport(server: &SipServer) -> Transport {
     if server.url.scheme().eq_ignore_ascii_case("wss") {
         Transport::Wss
     } else {
@@ -102,7 +102,7 @@ pub(super) fn transport(server: &Server) -> Transport {
 }
 
 /// Opens a connection, in all within the time allowed.
-pub(super) async fn dial(server: &Server, dialing: &Dialing) -> Result<Socket, DialError> {
+pub(super) async fn dial(server: &SipServer, dialing: &Dialing) -> Result<Socket, DialError> {
     let timeout = dialing.connect_timeout;
     // Boxed: the handshake's state is large, and an agent keeps room for it all its life otherwise.
     let opening = Box::pin(open(server, dialing));
@@ -111,7 +111,7 @@ pub(super) async fn dial(server: &Server, dialing: &Dialing) -> Result<Socket, D
         .map_err(|_| DialError::Timeout(timeout))?
 }
 
-async fn open(server: &Server, dialing: &Dialing) -> Result<Socket, DialError> {
+async fn open(server: &SipServer, dialing: &Dialing) -> Result<Socket, DialError> {
     let host = server.url.host_str().ok_or(DialError::Url)?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let port = server.url.port_or_known_default().ok_or(DialError::Url)?;
@@ -148,7 +148,7 @@ pub(super) async fn write(socket: &mut Socket, frames: Vec<Message>) -> Result<(
     socket.flush().await
 }
 
-/// Says farewell, or answers that of the server, without waiting for more.
+/// Sends a close frame, or answers that of the server, without waiting for more.
 pub(super) async fn close(socket: &mut Socket) -> Result<(), WsError> {
     // The socket's own method of this name refuses to answer.
     futures_util::SinkExt::close(socket).await

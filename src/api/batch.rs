@@ -50,7 +50,7 @@ pub(super) async fn create(
     drop(bytes);
     caller.charge(messages.len().saturating_sub(1));
     let permits = caller.message_permits(messages.len(), api.settings.max_queued)?;
-    let accepting = api.dispatch.accept_within(messages, key, permits);
+    let accepting = api.dispatch.accept(messages, key, permits);
     match accepting.await? {
         Admission::Accepted(accepted) => Ok(answer(&accepted)),
         Admission::Replayed(ids) => {

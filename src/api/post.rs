@@ -85,7 +85,7 @@ pub(super) async fn create(
         Answer::Stream(_) => Some(api.feed.follow(message.id)),
     };
     let permits = caller.message_permits(1, api.settings.max_queued)?;
-    let accepting = api.dispatch.accept_within(vec![message], key, permits);
+    let accepting = api.dispatch.accept(vec![message], key, permits);
     let message = match accepting.await? {
         Admission::Accepted(messages) => messages.into_iter().next(),
         Admission::Replayed(ids) => return replay(&api, ids.first(), answer).await,

@@ -6,7 +6,7 @@ use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
 
 use crate::agent;
-use crate::agent::{AgentIndex, Dialing, Handle, Identity, Pace, Report, StatusCell};
+use crate::agent::{AgentHandle, AgentIndex, Dialing, Identity, Pace, Report, StatusCell};
 use crate::clock::Clock;
 use crate::config::{Account, Config};
 use crate::sip;
@@ -21,7 +21,7 @@ pub(super) struct AgentFactory {
     tls: watch::Sender<Arc<ClientConfig>>,
     pace: Arc<Pace>,
     reports: mpsc::UnboundedSender<Report>,
-    observer: Arc<dyn agent::Observer>,
+    observer: Arc<dyn agent::ReconnectObserver>,
     clock: Clock,
 }
 
@@ -69,9 +69,9 @@ impl AgentFactory {
         account: &Account,
         number: u32,
         index: AgentIndex,
-    ) -> (Handle, agent::AgentParts) {
+    ) -> (AgentHandle, agent::AgentParts) {
         let identity = Arc::new(identity(config, account, number));
-        let (handle, commands) = Handle::new(index, identity.clone(), account.in_flight);
+        let (handle, commands) = AgentHandle::new(index, identity.clone(), account.in_flight);
         let url = account.servers.first();
         let url = url.map_or_else(|| "".into(), |server| server.shown.clone());
         let parts = agent::AgentParts {
@@ -174,10 +174,10 @@ fn settings(
 }
 
 /// The accounts that a message can be sent as.
-pub(super) fn senders(config: &Config) -> impl Iterator<Item = agent::Sender> {
+pub(super) fn senders(config: &Config) -> impl Iterator<Item = agent::SenderAccount> {
     config.accounts.iter().map(|account| {
         let (max_message, setting) = max_message(config, account);
-        agent::Sender {
+        agent::SenderAccount {
             uri: account.uri.clone(),
             max_message,
             setting,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::agents::AgentFactory;
 use crate::agent;
-use crate::agent::{AgentCommand, AgentIndex, Handle, Report};
+use crate::agent::{AgentCommand, AgentHandle, AgentIndex, Report};
 use crate::config::{Account, Config};
 use crate::pool::Directory;
 use crate::store::Seat;
@@ -32,7 +32,7 @@ pub(super) struct Supervisor {
 struct Supervised {
     account: Account,
     number: u32,
-    handle: Handle,
+    handle: AgentHandle,
     /// Canceled when it is stopped: then it leaves the directory when it ends.
     retired: CancellationToken,
     /// Canceled when it has ended.

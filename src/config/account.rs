@@ -11,7 +11,7 @@ use super::section::Section;
 use super::sip::MAX_MESSAGE;
 use super::value;
 use super::web_address::masked;
-use crate::agent::Server;
+use crate::agent::SipServer;
 use crate::message::Header;
 use crate::sip::digest::Credentials;
 use crate::sip::uri::{Scheme, Uri};
@@ -30,7 +30,7 @@ pub struct Account {
     /// Registered user agents of this account.
     pub connections: u32,
     /// Where they connect to. Never empty.
-    pub servers: Arc<[Server]>,
+    pub servers: Arc<[SipServer]>,
     /// How long a registration is asked to last.
     pub register_expires: Duration,
     /// Where REGISTER goes (RFC 3261 §10.2): a `sip:` URI without a user.
@@ -202,7 +202,7 @@ fn realms(section: &mut Section<'_>) -> Vec<String> {
     realms
 }
 
-fn servers(account: &mut Section<'_>) -> Arc<[Server]> {
+fn servers(account: &mut Section<'_>) -> Arc<[SipServer]> {
     let accepted = "at least one server, such as [{ url = \"wss://example.com/ws\", weight = 10 }]";
     if !account.has("servers") {
         account.miss("servers", accepted);
@@ -215,14 +215,14 @@ fn servers(account: &mut Section<'_>) -> Arc<[Server]> {
     tables.filter_map(server).collect()
 }
 
-fn server(section: Section<'_>) -> Option<Server> {
+fn server(section: Section<'_>) -> Option<SipServer> {
     let mut section = section.or([("weight", 0.into())]);
     let accepted = "a ws or wss URL with a host, without user name and fragment";
     let url = section.required_text("url", accepted, websocket_url);
     let weight = section.integer("weight", 0..=65_535);
     section.finish();
     let url = url?;
-    Some(Server {
+    Some(SipServer {
         shown: masked(url.as_str()).into(),
         url,
         weight,

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::certificates::Authorities;
 use super::section::Section;
-use crate::agent::{Identification, Keepalive, Probe, Recovery};
+use crate::agent::{Identification, Keepalive, Probe, ReconnectPolicy};
 
 /// How agents behave, whatever their account.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct SipSettings {
     /// How a connection is kept alive.
     pub keepalive: Keepalive,
     /// How long to stay away after failures.
-    pub recovery: Recovery,
+    pub recovery: ReconnectPolicy,
     /// RFC 3261 §17.1.2.2: how long a request waits for its final response.
     pub timer_f: Duration,
     /// Registrations begun in a second, over all agents.
@@ -60,7 +60,7 @@ impl SipSettings {
                 interval: section.duration("ping_interval", 10 * MILLISECOND, HOUR),
                 timeout: section.duration("pong_timeout", 10 * MILLISECOND, HOUR),
             },
-            recovery: Recovery {
+            recovery: ReconnectPolicy {
                 min: section.duration("recovery_min", MILLISECOND, HOUR),
                 max: section.duration("recovery_max", MILLISECOND, 24 * HOUR),
                 cooldown: section.duration("server_cooldown", MILLISECOND, 24 * HOUR),

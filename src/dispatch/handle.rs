@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
-use super::observer::{Observer, QueueCounts, WaitingFor};
+use super::observer::{MessageObserver, QueueCounts, WaitingFor};
 use super::quota::QuotaPermit;
 use crate::agent::Report;
 use crate::clock::Clock;
@@ -28,7 +28,7 @@ pub struct DispatchParts {
     /// The time.
     pub clock: Clock,
     /// Counts messages and attempts.
-    pub observer: Arc<dyn Observer>,
+    pub observer: Arc<dyn MessageObserver>,
     /// What jitter is drawn from.
     pub seed: u64,
     /// What the operator configured.
@@ -96,7 +96,7 @@ pub enum CancelError {
     /// It is being sent, or has ended.
     #[error("the message is being sent or has ended")]
     TooLate,
-    /// The store could not say or keep it.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The gateway is stopping.
@@ -156,18 +156,9 @@ impl Handle {
     /// Makes messages durable and sets them on their way, all or none of them.
     ///
     /// Ready when they are durable; not when they are sent. A store that does not answer for too
-    /// long counts as away: it is unknown then whether they were taken in.
+    /// long counts as away: it is unknown then whether they were taken in. Each message of a client
+    /// with a share holds one of `permits` until it has ended.
     pub async fn accept(
-        &self,
-        messages: Vec<Message>,
-        key: Option<IdempotencyKey>,
-    ) -> Result<Admission, AcceptError> {
-        self.accept_within(messages, key, Vec::new()).await
-    }
-
-    /// Does what [`Self::accept`] does, for a client with a share: each message holds one of
-    /// `permits` until it has ended.
-    pub async fn accept_within(
         &self,
         messages: Vec<Message>,
         key: Option<IdempotencyKey>,

@@ -4,7 +4,6 @@ mod board;
 mod handle;
 mod observer;
 mod quota;
-mod ready;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -14,6 +13,6 @@ pub use crate::agent::Accounts;
 pub use handle::{
     AcceptError, AcceptRequest, Admission, CancelError, Command, DispatchParts, Handle, Settings,
 };
-pub use observer::{Attempted, Observer, QueueCounts, WaitingFor};
+pub use observer::{Attempted, MessageObserver, QueueCounts, WaitingFor};
 pub use quota::{Quota, QuotaPermit};
 pub use run::run;

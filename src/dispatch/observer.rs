@@ -7,7 +7,7 @@ use crate::message::{Event, MessageId, Timestamp, Trace};
 
 /// Counts messages and attempts. Called by the dispatcher's task with every message, so it must
 /// neither block nor be slow.
-pub trait Observer: Send + Sync {
+pub trait MessageObserver: Send + Sync {
     /// So many messages are durable and on their way.
     fn accepted(&self, messages: usize);
 
@@ -23,7 +23,7 @@ pub trait Observer: Send + Sync {
 }
 
 /// Counts nothing.
-impl Observer for () {
+impl MessageObserver for () {
     fn accepted(&self, _messages: usize) {}
 
     fn attempted(&self, _attempted: &Attempted<'_>) {}

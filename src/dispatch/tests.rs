@@ -67,7 +67,7 @@ impl Bench {
             user_agent: "sipost".to_owned(),
             extra_headers: Vec::new(),
         };
-        let (handle, commands) = agent::Handle::new(AGENT, Arc::new(identity), capacity);
+        let (handle, commands) = agent::AgentHandle::new(AGENT, Arc::new(identity), capacity);
         let (reports, told) = mpsc::unbounded_channel();
         let (dispatch, inbox) = Handle::new(16);
         let drain = CancellationToken::new();
@@ -133,7 +133,10 @@ impl Bench {
     /// A message from its beginning to its end, to a target of its own: the store is known to be
     /// well, and every commit that it took is counted.
     async fn warm_up(&mut self) {
-        let first = self.dispatch.accept(vec![message(1, "zoe")], None).await;
+        let first = self
+            .dispatch
+            .accept(vec![message(1, "zoe")], None, Vec::new())
+            .await;
         assert!(first.is_ok(), "{first:?}");
         let jobs = self.jobs().await;
         self.answer(jobs);
@@ -208,7 +211,10 @@ fn careful(number: u64, user: &str) -> Message {
 #[tokio::test]
 async fn a_message_whose_lane_is_free_is_taken_in_and_begun_by_one_commit() {
     let mut bench = Bench::new(8);
-    let accepted = bench.dispatch.accept(vec![careful(1, "bob")], None).await;
+    let accepted = bench
+        .dispatch
+        .accept(vec![careful(1, "bob")], None, Vec::new())
+        .await;
     let Ok(Admission::Accepted(messages)) = accepted else {
         panic!("{accepted:?}");
     };
@@ -246,7 +252,7 @@ fn answered(status_code: u16) -> Outcome {
 async fn told_of(message: Message, outcomes: Vec<Outcome>) -> (Vec<EventKind>, serde_json::Value) {
     let mut bench = Bench::with(8, Duration::from_millis(1));
     let id = message.id;
-    let accepted = bench.dispatch.accept(vec![message], None).await;
+    let accepted = bench.dispatch.accept(vec![message], None, Vec::new()).await;
     assert!(accepted.is_ok(), "{accepted:?}");
     for outcome in outcomes {
         let jobs = bench.jobs().await;
@@ -313,10 +319,12 @@ async fn e1_and_e6_each_attempt_is_told_and_the_end_is_told_once_and_last() {
 async fn messages_to_one_target_follow_each_other_however_they_came() {
     let mut bench = Bench::new(8);
     let (first, second) = tokio::join!(
-        bench.dispatch.accept(vec![message(1, "bob")], key()),
         bench
             .dispatch
-            .accept(vec![message(2, "bob"), message(3, "bob")], None),
+            .accept(vec![message(1, "bob")], key(), Vec::new()),
+        bench
+            .dispatch
+            .accept(vec![message(2, "bob"), message(3, "bob")], None, Vec::new()),
     );
     assert!(first.is_ok() && second.is_ok());
     for number in 1..=3 {
@@ -331,18 +339,27 @@ async fn messages_to_one_target_follow_each_other_however_they_came() {
 #[tokio::test]
 async fn a_repeated_request_is_not_sent_again_and_holds_nobody_up() {
     let mut bench = Bench::new(1);
-    let first = bench.dispatch.accept(vec![message(1, "bob")], key()).await;
+    let first = bench
+        .dispatch
+        .accept(vec![message(1, "bob")], key(), Vec::new())
+        .await;
     assert!(matches!(first, Ok(Admission::Accepted(_))), "{first:?}");
     let jobs = bench.jobs().await;
     bench.answer(jobs);
 
-    let again = bench.dispatch.accept(vec![message(2, "bob")], key()).await;
+    let again = bench
+        .dispatch
+        .accept(vec![message(2, "bob")], key(), Vec::new())
+        .await;
     let Ok(Admission::Replayed(ids)) = again else {
         panic!("{again:?}");
     };
     assert_eq!(ids, [message(1, "bob").id]);
     // To the same target, through the only slot of the only agent.
-    let other = bench.dispatch.accept(vec![message(3, "bob")], None).await;
+    let other = bench
+        .dispatch
+        .accept(vec![message(3, "bob")], None, Vec::new())
+        .await;
     assert!(matches!(other, Ok(Admission::Accepted(_))), "{other:?}");
     let jobs = bench.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(3, "bob").id.to_string());
@@ -355,20 +372,29 @@ async fn a_repeated_request_is_not_sent_again_and_holds_nobody_up() {
 #[tokio::test]
 async fn what_the_store_does_not_take_and_must_not_be_sent_twice_is_never_written_to_a_peer() {
     let mut bench = Bench::new(1);
-    let first = bench.dispatch.accept(vec![message(1, "bob")], None).await;
+    let first = bench
+        .dispatch
+        .accept(vec![message(1, "bob")], None, Vec::new())
+        .await;
     assert!(first.is_ok(), "{first:?}");
     let jobs = bench.jobs().await;
     bench.answer(jobs);
     // Another program holds the database, for longer than we wait for it.
     let other = bench.hold_the_database();
-    let refused = bench.dispatch.accept(vec![careful(2, "bob")], None).await;
+    let refused = bench
+        .dispatch
+        .accept(vec![careful(2, "bob")], None, Vec::new())
+        .await;
     assert!(
         matches!(refused, Err(AcceptError::Store(StoreError::Locked(_)))),
         "{refused:?}"
     );
     other.execute_batch("ROLLBACK").unwrap();
 
-    let accepted = bench.dispatch.accept(vec![message(3, "bob")], None).await;
+    let accepted = bench
+        .dispatch
+        .accept(vec![message(3, "bob")], None, Vec::new())
+        .await;
     assert!(
         matches!(accepted, Ok(Admission::Accepted(_))),
         "{accepted:?}"
@@ -391,7 +417,7 @@ async fn what_the_store_rejects_is_refused_alone_and_the_next_is_sent_at_once() 
              NEW.uri = 'sip:lost@example.com' BEGIN SELECT RAISE(ABORT, 'refused'); END; COMMIT",
         )
         .unwrap();
-    let accept = |message| bench.dispatch.accept(vec![message], None);
+    let accept = |message| bench.dispatch.accept(vec![message], None, Vec::new());
     let (good, bad, lost) = tokio::join!(
         accept(careful(1, "bob")),
         accept(careful(2, "bad")),
@@ -409,7 +435,10 @@ async fn what_the_store_rejects_is_refused_alone_and_the_next_is_sent_at_once() 
         bench.answer(jobs);
     }
     // The end of one cannot be recorded; it holds up nothing.
-    let next = bench.dispatch.accept(vec![careful(4, "lost")], None).await;
+    let next = bench
+        .dispatch
+        .accept(vec![careful(4, "lost")], None, Vec::new())
+        .await;
     assert!(next.is_ok(), "{next:?}");
     let jobs = bench.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(4, "lost").id.to_string());
@@ -425,17 +454,26 @@ async fn what_the_store_rejects_is_refused_alone_and_the_next_is_sent_at_once() 
 #[tokio::test]
 async fn what_happens_while_the_store_fails_is_told_when_it_is_well_again() {
     let mut bench = Bench::new(4);
-    let first = bench.dispatch.accept(vec![message(1, "bob")], None).await;
+    let first = bench
+        .dispatch
+        .accept(vec![message(1, "bob")], None, Vec::new())
+        .await;
     assert!(first.is_ok());
     let jobs = bench.jobs().await;
     let other = bench.hold_the_database();
     // Its end and a request that is refused share the commit that fails.
     bench.answer(jobs);
-    let refused = bench.dispatch.accept(vec![careful(2, "carol")], None).await;
+    let refused = bench
+        .dispatch
+        .accept(vec![careful(2, "carol")], None, Vec::new())
+        .await;
     assert!(refused.is_err(), "{refused:?}");
     other.execute_batch("ROLLBACK").unwrap();
 
-    let third = bench.dispatch.accept(vec![message(3, "bob")], None).await;
+    let third = bench
+        .dispatch
+        .accept(vec![message(3, "bob")], None, Vec::new())
+        .await;
     assert!(third.is_ok(), "{third:?}");
     let jobs = bench.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(3, "bob").id.to_string());
@@ -456,17 +494,26 @@ async fn what_happens_while_the_store_fails_is_told_when_it_is_well_again() {
 #[tokio::test]
 async fn after_a_commit_that_took_nothing_in_the_next_is_as_if_it_had_not_been() {
     let mut bench = Bench::new(4);
-    let first = bench.dispatch.accept(vec![message(1, "bob")], None).await;
+    let first = bench
+        .dispatch
+        .accept(vec![message(1, "bob")], None, Vec::new())
+        .await;
     assert!(first.is_ok());
     let jobs = bench.jobs().await;
     bench.answer(jobs);
     bench.told(1, 2).await;
     let other = bench.hold_the_database();
-    let refused = bench.dispatch.accept(vec![message(2, "bob")], key()).await;
+    let refused = bench
+        .dispatch
+        .accept(vec![message(2, "bob")], key(), Vec::new())
+        .await;
     assert!(refused.is_err(), "{refused:?}");
     other.execute_batch("ROLLBACK").unwrap();
 
-    let third = bench.dispatch.accept(vec![message(3, "bob")], key()).await;
+    let third = bench
+        .dispatch
+        .accept(vec![message(3, "bob")], key(), Vec::new())
+        .await;
     assert!(matches!(third, Ok(Admission::Accepted(_))), "{third:?}");
     let jobs = bench.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(3, "bob").id.to_string());
@@ -484,7 +531,11 @@ async fn what_may_be_sent_again_is_on_its_way_while_it_is_made_durable() {
     let dispatch = bench.dispatch.clone();
     let post = |number, user: &'static str, key| {
         let dispatch = dispatch.clone();
-        tokio::spawn(async move { dispatch.accept(vec![message(number, user)], key).await })
+        tokio::spawn(async move {
+            dispatch
+                .accept(vec![message(number, user)], key, Vec::new())
+                .await
+        })
     };
     let second = post(2, "bob", None);
     let jobs = bench.jobs().await;
@@ -543,8 +594,11 @@ async fn the_life_of_a_message_to_a_quick_peer_is_one_commit() {
     // How quick the peer is becomes known little by little.
     for number in 2..100 {
         let dispatch = bench.dispatch.clone();
-        let posted =
-            tokio::spawn(async move { dispatch.accept(vec![message(number, "bob")], None).await });
+        let posted = tokio::spawn(async move {
+            dispatch
+                .accept(vec![message(number, "bob")], None, Vec::new())
+                .await
+        });
         let jobs = bench.jobs().await;
         bench.answer(jobs);
         assert!(posted.await.unwrap().is_ok());
@@ -563,22 +617,34 @@ async fn of_what_was_on_its_way_in_a_commit_that_failed_nothing_is_told_and_noth
     bench.warm_up().await;
 
     let other = bench.hold_the_database();
-    let refused = bench.dispatch.accept(vec![message(2, "bob")], None).await;
+    let refused = bench
+        .dispatch
+        .accept(vec![message(2, "bob")], None, Vec::new())
+        .await;
     assert!(refused.is_err(), "{refused:?}");
     let jobs = bench.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(2, "").id.to_string());
     // From now on a message is durable before it is sent.
-    let refused = bench.dispatch.accept(vec![message(3, "carol")], None).await;
+    let refused = bench
+        .dispatch
+        .accept(vec![message(3, "carol")], None, Vec::new())
+        .await;
     assert!(refused.is_err(), "{refused:?}");
     other.execute_batch("ROLLBACK").unwrap();
-    let fourth = bench.dispatch.accept(vec![message(4, "dan")], None).await;
+    let fourth = bench
+        .dispatch
+        .accept(vec![message(4, "dan")], None, Vec::new())
+        .await;
     assert!(fourth.is_ok(), "{fourth:?}");
     let jobs_of_fourth = bench.jobs().await;
     let fourth = message(4, "").id.to_string();
     assert_eq!(jobs_of_fourth[0].request.call_id, fourth);
 
     // Bob has one request at a time, also when it is one that nobody answers for.
-    let fifth = bench.dispatch.accept(vec![message(5, "bob")], None).await;
+    let fifth = bench
+        .dispatch
+        .accept(vec![message(5, "bob")], None, Vec::new())
+        .await;
     assert!(fifth.is_ok(), "{fifth:?}");
     assert_eq!(
         waiting_for(&bench, 5).await,
@@ -616,7 +682,10 @@ async fn a_job_for_an_agent_that_ended_meanwhile_goes_to_the_next() {
     let mut bench = Bench::new(1);
     let (_, ended) = mpsc::unbounded_channel();
     drop(std::mem::replace(&mut bench.commands, ended));
-    let first = bench.dispatch.accept(vec![message(1, "bob")], None).await;
+    let first = bench
+        .dispatch
+        .accept(vec![message(1, "bob")], None, Vec::new())
+        .await;
     assert!(first.is_ok());
     let events = async || {
         bench
@@ -652,7 +721,7 @@ async fn whoever_waits_is_told_what_for() {
         message(4, "carol"),
         later,
     ] {
-        let accepted = bench.dispatch.accept(vec![message], None).await;
+        let accepted = bench.dispatch.accept(vec![message], None, Vec::new()).await;
         assert!(accepted.is_ok(), "{accepted:?}");
     }
     let jobs = bench.jobs().await;
@@ -705,14 +774,17 @@ async fn a_message_that_its_account_may_not_send_yet_says_from_when_it_may() {
         .dispatch
         .set_rates(vec![(account.clone(), rate)])
         .await;
-    let accepted = bench.dispatch.accept(vec![message(1, "bob")], None).await;
+    let accepted = bench
+        .dispatch
+        .accept(vec![message(1, "bob")], None, Vec::new())
+        .await;
     assert!(accepted.is_ok(), "{accepted:?}");
     let jobs = bench.jobs().await;
 
     // One from any account and one from this one wait for the same.
     let from_alice = message(3, "dave").with(|contents| contents.account = Some(account.clone()));
     for message in [message(2, "carol"), from_alice] {
-        let accepted = bench.dispatch.accept(vec![message], None).await;
+        let accepted = bench.dispatch.accept(vec![message], None, Vec::new()).await;
         assert!(accepted.is_ok(), "{accepted:?}");
     }
     for number in [2, 3] {
@@ -747,7 +819,7 @@ async fn messages_that_the_store_holds_up_say_so() {
     for (number, target) in (1..).zip(targets) {
         let accepted = bench
             .dispatch
-            .accept(vec![message(number, target)], None)
+            .accept(vec![message(number, target)], None, Vec::new())
             .await;
         assert!(accepted.is_ok(), "{accepted:?}");
         if number <= 2 {

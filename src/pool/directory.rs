@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::agent::{AgentCommand, AgentIndex, Handle, StatusCell};
+use crate::agent::{AgentCommand, AgentHandle, AgentIndex, StatusCell};
 use crate::message::{AgentError, AgentOrder, AgentStatus, Agents};
 
 /// Every agent of this process, and what other replicas show of theirs. Agents come and go.
@@ -27,7 +27,7 @@ struct Elsewhere {
 /// Orders for agents elsewhere that may wait to be passed on; more are not taken.
 const MAX_ORDERS: usize = 1_000;
 
-type Entry = (Handle, Arc<StatusCell>);
+type Entry = (AgentHandle, Arc<StatusCell>);
 
 impl Directory {
     /// Without agents. `replica` is the name of this one, where there are others.
@@ -47,7 +47,7 @@ impl Directory {
     }
 
     /// Adds an agent.
-    pub fn add(&self, handle: Handle, shown: Arc<StatusCell>) {
+    pub fn add(&self, handle: AgentHandle, shown: Arc<StatusCell>) {
         self.change(|agents| agents.push((handle, shown)));
     }
 

@@ -10,7 +10,7 @@ use axum::body::to_bytes;
 use axum::http::Method;
 use axum::http::Request;
 use sipost::agent::Accounts;
-use sipost::agent::Sender;
+use sipost::agent::SenderAccount;
 use sipost::api::Access;
 use sipost::api::AccessParts;
 use sipost::api::Api;
@@ -313,7 +313,7 @@ fn router_in(folder: &std::path::Path) -> Router {
         dispatch: dispatcher(),
         feed: Feed::new(store.clone()),
         webhooks: webhooks(&store, &clock),
-        accounts: Arc::new(Accounts::new([Sender {
+        accounts: Arc::new(Accounts::new([SenderAccount {
             uri: account,
             // So that bodies are not refused for what a server takes.
             max_message: usize::MAX,

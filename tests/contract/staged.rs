@@ -12,7 +12,7 @@ use axum::http::Request;
 use sha2::Digest as _;
 use sha2::Sha256;
 use sipost::agent::Accounts;
-use sipost::agent::Sender;
+use sipost::agent::SenderAccount;
 use sipost::api::Access;
 use sipost::api::AccessParts;
 use sipost::api::Api;
@@ -149,7 +149,7 @@ impl Stage {
             dispatch,
             feed: Feed::new(store.clone()),
             webhooks: webhooks(&store, &clock),
-            accounts: Arc::new(Accounts::new([Sender {
+            accounts: Arc::new(Accounts::new([SenderAccount {
                 uri: account,
                 max_message: 16_384,
                 setting: "sip.max_message",

@@ -107,8 +107,8 @@ async fn a_message_deferred_or_scheduled_is_canceled_also_after_a_restart() {
     gateway.stop().await;
 }
 
-/// After a restart the gateway knows only the name of a message until it is due: that the message is
-/// gone it learns when it reads it for the cancellation.
+/// After a restart the gateway knows only the name of a message until it is due: it learns that the
+/// message is gone when it reads it for the cancellation.
 #[tokio::test]
 async fn a_message_that_is_gone_from_the_store_is_answered_as_unknown_when_it_is_canceled() {
     let peer = Peer::start().await;

@@ -48,7 +48,7 @@ async fn a_disk_that_takes_nothing_refuses_with_503_and_recovers_without_a_resta
     assert_eq!(gateway.http.get("/livez").await.status, 200);
     // The answer comes while it cannot be recorded: nobody sees what is not durable.
     peer.release("bob");
-    gateway.says("events cannot be written").await;
+    gateway.says("failed to write events").await;
     let shown = gateway.http.get(&format!("/messages/{open}")).await.body;
     assert_eq!(shown["status"], "sending");
     assert_eq!(types_of(&gateway.http.events_of(&open).await), ["sending"]);
@@ -108,7 +108,7 @@ async fn killed_while_the_disk_takes_nothing_it_knows_what_it_knew() {
     peer.wait_for("bob", 1).await;
     gateway.may_write(false);
     peer.release("bob");
-    gateway.says("events cannot be written").await;
+    gateway.says("failed to write events").await;
     gateway.kill().await;
 
     let gateway = house.launch().await;
@@ -235,7 +235,7 @@ async fn a_disk_that_stays_full_is_told_of_once_in_the_log() {
     peer.wait_for("bob", 1).await;
     gateway.may_write(false);
     peer.release("bob");
-    gateway.says("events cannot be written").await;
+    gateway.says("failed to write events").await;
     // Several tries later there is still one line.
     soon("more tries", async {
         for _ in 0..5 {
@@ -246,11 +246,7 @@ async fn a_disk_that_stays_full_is_told_of_once_in_the_log() {
     gateway.may_write(true);
     gateway.http.finished(&id).await;
     let said = gateway.said();
-    assert_eq!(
-        said.matches("events cannot be written").count(),
-        1,
-        "{said}"
-    );
+    assert_eq!(said.matches("failed to write events").count(), 1, "{said}");
     assert_eq!(
         said.matches("the store can be written again").count(),
         1,
@@ -407,7 +403,7 @@ async fn pages_that_go_bad_while_it_runs_are_told_of_and_nothing_is_taken_in() {
     assert_eq!(gateway.http.get("/readyz").await.status, 503);
     assert_eq!(gateway.http.get("/livez").await.status, 200);
     peer.release("bob");
-    gateway.says("events cannot be written").await;
+    gateway.says("failed to write events").await;
     assert!(
         gateway.said().contains("the store is damaged: "),
         "{}",

@@ -57,7 +57,7 @@ impl Keepalive {
 }
 
 /// A connection at work.
-pub(super) struct Line {
+pub(super) struct ServerLine {
     pub(super) socket: Box<Socket>,
     /// The server at its other end.
     pub(super) server: usize,
@@ -87,7 +87,7 @@ pub(super) enum Departure {
     Done,
 }
 
-impl Line {
+impl ServerLine {
     pub(super) fn new(socket: Box<Socket>, server: usize, keepalive: Keepalive) -> Self {
         Self {
             socket,

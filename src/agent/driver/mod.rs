@@ -30,10 +30,10 @@ use rand::rngs::StdRng;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::handle::{AgentCommand, AgentIndex, Report};
-use super::observer::Observer;
-use super::reconnect::{Pace, Recovery, Servers};
+use super::observer::ReconnectObserver;
+use super::reconnect::{Pace, ReconnectPolicy, Servers};
 use super::status::StatusCell;
-use super::websocket::{DialError, Dialing, Server, Socket};
+use super::websocket::{DialError, Dialing, SipServer, Socket};
 use crate::clock::Clock;
 use crate::message::{AgentState, Outcome};
 use crate::sip::{Settings, UserAgent};
@@ -47,13 +47,13 @@ pub struct AgentParts {
     /// What it is to SIP.
     pub settings: Arc<Settings>,
     /// Where it connects to; at least one.
-    pub servers: Arc<[Server]>,
+    pub servers: Arc<[SipServer]>,
     /// How connections are opened.
     pub dialing: Arc<Dialing>,
     /// How a connection is kept alive.
     pub keepalive: Keepalive,
     /// How connections that fail are retried.
-    pub recovery: Recovery,
+    pub recovery: ReconnectPolicy,
     /// What all agents share, so that they do not come as one.
     pub pace: Arc<Pace>,
     /// What it is to do.
@@ -63,7 +63,7 @@ pub struct AgentParts {
     /// What it shows of itself.
     pub shown: Arc<StatusCell>,
     /// Counts connections that are opened again.
-    pub observer: Arc<dyn Observer>,
+    pub observer: Arc<dyn ReconnectObserver>,
     /// The time on the wall.
     pub clock: Clock,
     /// What its branches, tags and waits are drawn from: from the system's generator in service.
@@ -109,24 +109,24 @@ enum Mode {
 struct Agent {
     index: AgentIndex,
     machine: UserAgent,
-    list: Arc<[Server]>,
+    list: Arc<[SipServer]>,
     servers: Servers,
     /// The one that was connected to last.
     last_server: Option<usize>,
     dialing: Arc<Dialing>,
     keepalive: Keepalive,
-    recovery: Recovery,
+    recovery: ReconnectPolicy,
     pace: Arc<Pace>,
     commands: UnboundedReceiver<AgentCommand>,
     reports: UnboundedSender<Report>,
     shown: Arc<StatusCell>,
-    observer: Arc<dyn Observer>,
+    observer: Arc<dyn ReconnectObserver>,
     clock: Clock,
     rng: StdRng,
     failures: u32,
     /// When the next try follows, as it is shown.
     retry_at: Option<Instant>,
-    /// Whether the dispatcher was told that this agent takes jobs.
+    /// Whether the last report to the dispatcher was [`Report::Up`].
     is_up: bool,
     mode: Mode,
     isolation: Isolation,
@@ -185,9 +185,9 @@ impl Agent {
         }
     }
 
-    /// Gives back the jobs that came after the end was begun. From here on [`Handle::tell`] fails.
+    /// Gives back the jobs that came after the end was begun. From here on [`AgentHandle::tell`] fails.
     ///
-    /// [`Handle::tell`]: super::handle::Handle::tell
+    /// [`AgentHandle::tell`]: super::handle::AgentHandle::tell
     fn give_back(&mut self) {
         self.commands.close();
         let mut back = Vec::new();

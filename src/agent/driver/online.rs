@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc::error::TryRecvError;
 
-use super::line::{Departure, LEAVE_TIMEOUT, Line};
+use super::line::{Departure, LEAVE_TIMEOUT, ServerLine};
 use super::{Agent, AgentPhase, Mode, Opening};
 use crate::agent::handle::AgentCommand;
 use crate::agent::websocket;
@@ -39,7 +39,7 @@ impl Agent {
         }
         let began = clock::now();
         self.machine.handle_connected(began, transport);
-        let mut line = Line::new(socket, server, self.keepalive);
+        let mut line = ServerLine::new(socket, server, self.keepalive);
         let parting = self.work(&mut line).await;
         self.machine.handle_disconnected();
         // Without a connection they end as not written.
@@ -76,7 +76,7 @@ impl Agent {
     }
 
     /// Works on a connection until it is of no more use.
-    async fn work(&mut self, line: &mut Line) -> Parting {
+    async fn work(&mut self, line: &mut ServerLine) -> Parting {
         let mut commands = Vec::new();
         loop {
             self.send_isolated();
@@ -127,7 +127,7 @@ impl Agent {
     }
 
     /// When the next thing is due, if nothing happens before.
-    fn wake(&self, line: &Line) -> Option<Instant> {
+    fn wake(&self, line: &ServerLine) -> Option<Instant> {
         let upward = line
             .looks_upward()
             .then(|| self.servers.better_at(line.server));
@@ -137,7 +137,7 @@ impl Agent {
     }
 
     /// Runs the timers that are due.
-    fn handle_timeout(&mut self, line: &mut Line) {
+    fn handle_timeout(&mut self, line: &mut ServerLine) {
         let now = clock::now();
         if self.machine.deadline().is_some_and(|at| at <= now) {
             self.machine.handle_timeout(now);
@@ -153,7 +153,7 @@ impl Agent {
         }
     }
 
-    fn take_opened(&mut self, line: &mut Line, at: usize, opened: Result<Socket, DialError>) {
+    fn take_opened(&mut self, line: &mut ServerLine, at: usize, opened: Result<Socket, DialError>) {
         line.upward = None;
         match opened {
             Ok(socket) => {
@@ -170,21 +170,21 @@ impl Agent {
 
     /// Whether the registrar is to be left now: nothing is in flight, and the agent is to end, to
     /// pause, or to move to a heavier server.
-    fn wants_to_leave(&self, line: &Line) -> bool {
+    fn wants_to_leave(&self, line: &ServerLine) -> bool {
         line.departure == Departure::None
             && !self.takes_jobs(line)
             && self.machine.in_flight() == 0
             && self.isolation.is_empty()
     }
 
-    fn leave(&mut self, line: &mut Line) {
+    fn leave(&mut self, line: &mut ServerLine) {
         self.set_up(false);
         self.machine.unregister(clock::now());
         line.departure = Departure::Until(clock::now() + LEAVE_TIMEOUT);
     }
 
     /// Takes the commands that are there already.
-    fn take_waiting(&mut self, line: &Line) {
+    fn take_waiting(&mut self, line: &ServerLine) {
         for _ in 0..COMMAND_BATCH {
             match self.commands.try_recv() {
                 Ok(command) => self.take_online(line, command),
@@ -207,7 +207,7 @@ impl Agent {
     }
 
     /// A command while there is a connection.
-    fn take_online(&mut self, line: &Line, command: AgentCommand) {
+    fn take_online(&mut self, line: &ServerLine, command: AgentCommand) {
         let now = clock::now();
         match self.obey(command) {
             Some(AgentCommand::Send(jobs)) => {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::line::{Departure, Line};
+use super::line::{Departure, ServerLine};
 use super::{Agent, Mode};
 use crate::agent::handle::Report;
 use crate::agent::{translate, websocket};
@@ -12,7 +12,7 @@ use crate::sip::{Event, Output, Response, StatusCode};
 
 impl Agent {
     /// Takes the machine's output: frames to write, and outcomes for the dispatcher.
-    pub(super) fn pass_on(&mut self, line: &mut Line) {
+    pub(super) fn pass_on(&mut self, line: &mut ServerLine) {
         let mut ended = Vec::new();
         while let Some(output) = self.machine.poll() {
             match output {
@@ -34,7 +34,7 @@ impl Agent {
         }
     }
 
-    fn take_event(&mut self, line: &mut Line, event: Event) {
+    fn take_event(&mut self, line: &mut ServerLine, event: Event) {
         match event {
             Event::Registered { until } => {
                 let left = until.saturating_duration_since(clock::now());
@@ -77,7 +77,7 @@ impl Agent {
                 line.departure = Departure::Done;
                 tracing::info!(agent.id = %self.shown.status().id, "unregistered");
             }
-            // Ended is taken before; Received is not told while the settings take no messages.
+            // Ended is taken before; Received does not come while the settings take no messages.
             Event::Ended { .. } | Event::Received(_) => {}
         }
     }
@@ -110,7 +110,7 @@ impl Agent {
         }
     }
 
-    pub(super) fn takes_jobs(&self, line: &Line) -> bool {
+    pub(super) fn takes_jobs(&self, line: &ServerLine) -> bool {
         self.mode == Mode::Working && line.better.is_none()
     }
 

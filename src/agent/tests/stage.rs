@@ -18,8 +18,8 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 
 use crate::agent;
 use crate::agent::{
-    AgentCommand, AgentIndex, Dialing, Handle, Identity, Job, Keepalive, Pace, Probe, Recovery,
-    Report, Server, StatusCell,
+    AgentCommand, AgentHandle, AgentIndex, Dialing, Identity, Job, Keepalive, Pace, Probe,
+    ReconnectPolicy, Report, SipServer, StatusCell,
 };
 use crate::clock::Clock;
 use crate::message::{AgentState, AgentStatus, Outcome};
@@ -41,17 +41,17 @@ pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
 
 /// What an agent is started with.
 pub(super) struct Setup {
-    pub(super) servers: Vec<Server>,
+    pub(super) servers: Vec<SipServer>,
     pub(super) dialing: Dialing,
     pub(super) keepalive: Keepalive,
-    pub(super) recovery: Recovery,
+    pub(super) recovery: ReconnectPolicy,
     pub(super) settings: sip::Settings,
 }
 
 impl Setup {
     /// Comes back at once, and has patience with everything.
     pub(super) fn new(servers: impl IntoIterator<Item = (String, u32)>) -> Self {
-        let servers = servers.into_iter().map(|(url, weight)| Server {
+        let servers = servers.into_iter().map(|(url, weight)| SipServer {
             url: url.parse().unwrap(),
             shown: url.into(),
             weight,
@@ -69,7 +69,7 @@ impl Setup {
                 interval: NEVER,
                 timeout: NEVER,
             },
-            recovery: Recovery {
+            recovery: ReconnectPolicy {
                 min: Duration::from_millis(20),
                 max: Duration::from_millis(100),
                 cooldown: NEVER,
@@ -100,7 +100,7 @@ impl Setup {
             extra_headers: Vec::new(),
         });
         let index = AgentIndex(0);
-        let (handle, commands) = Handle::new(index, identity.clone(), 64);
+        let (handle, commands) = AgentHandle::new(index, identity.clone(), 64);
         let (sender, reports) = unbounded_channel();
         let clock = Clock::system();
         let shown = Arc::new(StatusCell::new(identity, "".into(), clock.now()));
@@ -131,7 +131,7 @@ impl Setup {
 
 /// A running agent.
 pub(super) struct Stage {
-    handle: Handle,
+    handle: AgentHandle,
     reports: UnboundedReceiver<Report>,
     ended: VecDeque<(u64, Outcome)>,
     shown: Arc<StatusCell>,

@@ -23,11 +23,12 @@
 //! A message whose time is over while it is sent ends at once, ambiguous. Its attempt goes on
 //! without it: slot and target stay taken until a final response, Timer F or the loss of the
 //! connection, because RFC 3428 §8 allows the next request to a target only when the transaction
-//! before it is over. Whatever the response, no event of the message follows.
+//! before it is over. No event of the message follows its response.
 
 mod attempts;
 mod conclude;
 mod lanes;
+mod ready;
 mod reclaim;
 mod records;
 mod schedule;
@@ -43,7 +44,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::quota::QuotaPermit;
-use super::ready::Ready;
 use crate::agent::AgentIndex;
 use crate::clock;
 use crate::message::retry::Backoff;
@@ -53,6 +53,7 @@ pub(super) use attempts::AttemptKey;
 use attempts::Attempts;
 pub(super) use conclude::EndedAttempt;
 use lanes::{Lane, Lanes};
+use ready::Ready;
 pub(super) use records::{SentBy, event};
 use view::Ages;
 
@@ -226,7 +227,7 @@ impl Board {
             not_before: message.contents.send_at,
             expires_at: message.expires_at,
         };
-        // Whatever is held already: it is in memory anyway, and it cannot be read from the store
+        // However much is held: it is in memory anyway, and it cannot be read from the store
         // yet.
         self.held_bytes += message.weight();
         let acceptance = if may_repeat {

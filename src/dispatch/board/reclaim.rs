@@ -17,7 +17,7 @@ impl Board {
         }
     }
 
-    /// Whether the store knows of this very attempt or end: then it goes on, and its outcome counts.
+    /// Whether the store knows of this very attempt or end: then it goes on, and counts.
     fn is_at_it(&self, claimed: &Claimed) -> bool {
         let Some(entry) = self.entries.get(&claimed.id) else {
             return false;

@@ -31,7 +31,7 @@ impl Board {
             let avoid = entry.and_then(|entry| entry.avoid);
             let alone = entry.is_some_and(BoardEntry::goes_alone);
             if alone {
-                // The idlest agent, whatever was chosen last.
+                // The idlest agent, and not the one that was chosen last.
                 pool.begin_turn();
             }
             match pool.take(group.as_ref(), avoid, steady) {

@@ -24,7 +24,7 @@ use super::super::board::{AttemptKey, EndedAttempt, NewAttempt, SentBy, event};
 use super::super::observer::Attempted;
 use super::journal::{After, RecordBatch};
 use super::{Dispatcher, log};
-use crate::agent::{AgentCommand, AgentIndex, Handle as Agent, Job};
+use crate::agent::{AgentCommand, AgentHandle, AgentIndex, Job};
 use crate::clock;
 use crate::message::{Outcome, Status, Timestamp, What};
 use crate::store::{Record, Recorded};
@@ -177,7 +177,7 @@ impl Dispatcher {
     }
 }
 
-pub(super) fn sent_by(agent: &Agent) -> SentBy {
+pub(super) fn sent_by(agent: &AgentHandle) -> SentBy {
     SentBy {
         agent: agent.identity.id.clone(),
         account: agent.identity.account.clone(),

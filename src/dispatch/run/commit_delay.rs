@@ -59,7 +59,7 @@ impl CommitDelay {
     pub(super) fn ended(&mut self, key: AttemptKey, took: Option<Duration>) {
         self.awaited.remove(&key);
         if let (Some(took), Some(commit)) = (took, self.commits.0) {
-            // How much too long one has taken says nothing of the others.
+            // One slow answer is no measure of the others.
             self.answers.add(took.min(commit * 2 * WORTH));
         }
     }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::super::board::Board;
 use super::super::handle::{AcceptError, AcceptRequest, Admission, CancelError};
-use super::super::observer::Observer;
+use super::super::observer::MessageObserver;
 use crate::message::{MessageId, Timestamp};
 use crate::store::{IdempotencyKey, Record, Recorded, Store, StoreError, Verdict};
 
@@ -90,7 +90,7 @@ impl Intake {
     }
 
     /// Puts admitted messages on the board, as many as one commit takes. Whether they are taken in
-    /// is not known yet: [`Self::answer`] tells the board.
+    /// is not known yet: see [`Self::answer`].
     pub(super) fn offer(&mut self, board: &mut Board, now: Timestamp) {
         while self.offered_messages < MAX_MESSAGES
             && self.offered_bytes < MAX_BYTES
@@ -115,14 +115,14 @@ impl Intake {
         std::mem::take(&mut self.offered)
     }
 
-    /// Answers the clients of a commit that is over. Tells the board which messages stay on it, and
-    /// returns those that do not.
+    /// Answers the clients of a commit that is over, and confirms or withdraws their messages on
+    /// the board; returns those withdrawn.
     pub(super) fn answer(
         &mut self,
         requests: Vec<AcceptRequest>,
         result: Result<Vec<Verdict>, StoreError>,
         board: &mut Board,
-        observer: &dyn Observer,
+        observer: &dyn MessageObserver,
         now: Timestamp,
     ) -> HashSet<MessageId> {
         let mut withdrawn = HashSet::new();

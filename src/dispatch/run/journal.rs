@@ -12,12 +12,18 @@ use tokio::sync::oneshot;
 
 use super::super::board::AttemptKey;
 use super::super::handle::{AcceptRequest, CancelError};
-use super::STORE_BACKOFF;
 use super::commit_delay::CommitDelay;
 use crate::agent::{AgentIndex, Job};
 use crate::clock;
+use crate::message::retry::Backoff;
 use crate::message::{MessageId, Timestamp};
 use crate::store::{Record, Recorded, Reply, Store, StoreError, Submission, Verdict};
+
+/// Between two tries at a store that fails.
+pub(super) const STORE_BACKOFF: Backoff = Backoff {
+    min: Duration::from_millis(100),
+    max: Duration::from_secs(5),
+};
 
 /// See the module.
 pub(super) struct Journal {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use super::STORE_BACKOFF;
+use super::journal::STORE_BACKOFF;
 use crate::clock;
 use crate::message::{ByMessage, Message, MessageId};
 use crate::store::{Store, StoreError};

@@ -25,11 +25,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Cancel};
 use super::handle::{CancelError, Command, DispatchParts, Settings};
-use super::observer::{Observer, WaitingFor};
-use crate::agent::{AgentIndex, Handle as Agent, Report};
+use super::observer::{MessageObserver, WaitingFor};
+use crate::agent::{AgentHandle, AgentIndex, Report};
 use crate::clock;
 use crate::clock::Clock;
-use crate::message::retry::Backoff;
 use crate::message::{ByMessage, Message, MessageId, Outcome, Unknown};
 use crate::pool::Pool;
 use crate::store::Store;
@@ -44,12 +43,6 @@ const TURN: usize = 1024;
 
 /// The longest sleep: the clock on the wall may have been set meanwhile.
 const MAX_SLEEP: Duration = Duration::from_secs(30);
-
-/// Between two tries at a store that fails.
-const STORE_BACKOFF: Backoff = Backoff {
-    min: Duration::from_millis(100),
-    max: Duration::from_secs(5),
-};
 
 /// Runs the dispatcher until it is drained.
 pub async fn run(parts: DispatchParts, mut commands: mpsc::Receiver<Command>) {
@@ -89,7 +82,7 @@ struct Dispatcher {
     board: Board,
     /// Which agent takes the next message.
     pool: Pool,
-    agents: HashMap<AgentIndex, Agent>,
+    agents: HashMap<AgentIndex, AgentHandle>,
     /// Requests to take messages in.
     intake: Intake,
     /// Requests to cancel a message.
@@ -102,7 +95,7 @@ struct Dispatcher {
     takeover: Takeover,
     store: Arc<dyn Store>,
     clock: Clock,
-    observer: Arc<dyn Observer>,
+    observer: Arc<dyn MessageObserver>,
     rng: SmallRng,
     settings: Settings,
     is_draining: bool,
@@ -167,17 +160,11 @@ impl Dispatcher {
                 Input::Arrived | Input::Time => {}
                 Input::Drain => self.is_draining = true,
             }
-            // Whatever woke the loop, what else has arrived is taken along.
-            while told.len() < TURN
-                && let Ok(report) = reports.try_recv()
-            {
-                told.push(report);
-            }
-            while inbox.len() + self.intake.requests_waiting() < TURN
-                && let Ok(command) = commands.try_recv()
-            {
-                inbox.push(command);
-            }
+            // Everything else that has arrived is taken along.
+            let room = TURN.saturating_sub(told.len());
+            told.extend(std::iter::from_fn(|| reports.try_recv().ok()).take(room));
+            let room = TURN.saturating_sub(inbox.len() + self.intake.requests_waiting());
+            inbox.extend(std::iter::from_fn(|| commands.try_recv().ok()).take(room));
             for report in told.drain(..) {
                 self.handle_report(report);
             }
@@ -247,7 +234,7 @@ impl Dispatcher {
         }
     }
 
-    /// Tells the board that this agent may have a slot.
+    /// This agent may have a slot.
     fn slot_freed(&mut self, agent: AgentIndex) {
         if let Some(agent) = self.agents.get(&agent) {
             self.board.slot_freed(&agent.identity.account);
@@ -395,7 +382,8 @@ impl Dispatcher {
             self.loads.deadline(),
         ];
         let first = deadlines.into_iter().flatten().min();
-        let wait = first.map(|time| time.saturating_duration_since(now));
-        wait.unwrap_or(MAX_SLEEP).min(MAX_SLEEP)
+        first.map_or(MAX_SLEEP, |time| {
+            time.saturating_duration_since(now).min(MAX_SLEEP)
+        })
     }
 }

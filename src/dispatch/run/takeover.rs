@@ -9,7 +9,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::super::board::Board;
-use super::STORE_BACKOFF;
+use super::journal::STORE_BACKOFF;
 use crate::clock;
 use crate::clock::Clock;
 use crate::pool::Pool;

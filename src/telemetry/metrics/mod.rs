@@ -275,7 +275,7 @@ fn set(gauge: &Gauge, value: usize) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
-impl agent::Observer for Metrics {
+impl agent::ReconnectObserver for Metrics {
     fn reconnecting(&self) {
         self.0.reconnects.inc();
     }

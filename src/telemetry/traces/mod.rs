@@ -340,7 +340,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::dispatch::Observer as _;
+    use crate::dispatch::MessageObserver as _;
     use crate::telemetry::Watch;
 
     #[tokio::test]

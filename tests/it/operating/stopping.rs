@@ -198,8 +198,8 @@ async fn what_does_not_end_within_the_grace_is_left_for_the_next_start() {
     assert_eq!(message["attempt"], 2, "{message}");
 }
 
-/// The SIP server never answers, the webhook never answers, and a client reads nothing and keeps its
-/// connection. Without a bound the open request alone takes 32 seconds.
+/// The SIP server never answers, the webhook never answers, and a client reads nothing and keeps
+/// its connection. Without a bound the open request alone takes 32 seconds.
 #[tokio::test]
 async fn a_stop_ends_within_its_grace_and_ten_seconds_whatever_hangs() {
     let (server, _received) = sip_server(&[]).await;

@@ -74,7 +74,7 @@ impl Ready {
             }
         }
         // A closed group is remembered while it is closed: whether there is a slot for it does not
-        // depend on who waits.
+        // depend on its heads.
         if waiting.heads.is_empty() && !waiting.closed {
             self.groups.remove(group);
         }
