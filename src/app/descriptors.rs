@@ -5,7 +5,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::{Backend, Config};
+use super::sandboxed;
+use crate::config::{Account, Backend, Config};
+use crate::sandbox;
 
 /// The runtime, the log, the listener, look-ups of names, and files that are reloaded.
 const FIXED: usize = 32;
@@ -59,7 +61,16 @@ fn reserve(config: &Config) -> usize {
     };
     // A post under way, and an idle connection that is kept for the next.
     let posts = 2 * config.webhooks.concurrency;
-    FIXED + store + posts + agents.saturating_mul(OF_AGENT)
+    // The built-in server has a descriptor for the other end of each connection.
+    let is_sandbox = |account: &Account| account.uri.host() == sandbox::DOMAIN;
+    let sandbox = if config.accounts.iter().any(is_sandbox) {
+        sandboxed::max_connections(config)
+    } else {
+        0
+    };
+    (FIXED + store + posts)
+        .saturating_add(sandbox)
+        .saturating_add(agents.saturating_mul(OF_AGENT))
 }
 
 /// The reserve takes half of few descriptors at most: clients need some too.
@@ -78,6 +89,13 @@ mod tests {
         assert_eq!(left_for_clients(0, 200), 1);
         let config = Config::from_toml("").unwrap();
         assert!(reserve(&config) > config.webhooks.concurrency);
+        let account = |uri| {
+            let servers = "servers = [{ url = \"ws://127.0.0.1/\", weight = 1 }]";
+            let toml = format!("[[account]]\nuri = \"{uri}\"\npassword = \"x\"\n{servers}\n");
+            Config::from_toml(&toml).unwrap()
+        };
+        let (elsewhere, here) = (account("a@example.com"), account("a@sandbox.invalid"));
+        assert!(reserve(&here) > reserve(&elsewhere));
         assert_eq!(left_for_clients(usize::MAX, 1), usize::MAX - 1);
     }
 }

@@ -9,6 +9,8 @@ use crate::sandbox::Sandbox;
 
 /// The user of the account that registers with the sandbox.
 const USER: &str = "sipost";
+/// Clients of the sandbox besides the agents.
+const CLIENTS: usize = 64;
 
 /// Starts the sandbox if no account is configured; returns the configuration with an account that
 /// registers there.
@@ -20,7 +22,11 @@ pub(super) async fn sandboxed(
         return Ok(None);
     }
     let listen = config.sandbox.listen;
-    let sandbox = Sandbox::bind(listen, sandbox::Options::default())
+    let options = sandbox::Options {
+        max_connections: max_connections(config),
+        ..sandbox::Options::default()
+    };
+    let sandbox = Sandbox::bind(listen, options)
         .await
         .map_err(|error| AppError::Listen(listen, error))?;
     tracing::warn!(
@@ -40,4 +46,11 @@ pub(super) async fn sandboxed(
         accounts: own.unwrap_or_default(),
         ..config.clone()
     }))
+}
+
+/// Connections of the sandbox: two of each agent, which has as many for a moment when it changes
+/// its server, and some of clients that try things.
+pub(super) fn max_connections(config: &Config) -> usize {
+    let agents = usize::try_from(config.sandbox.agents).unwrap_or(usize::MAX);
+    agents.saturating_mul(2).saturating_add(CLIENTS)
 }

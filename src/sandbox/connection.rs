@@ -14,8 +14,20 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use url::Url;
 
-use super::ConnectionId;
-use super::server::Outgoing;
+/// Names a connection.
+pub(super) type ConnectionId = u64;
+
+/// What is to be done, and on which connection.
+pub(super) type Outbox = Vec<(ConnectionId, Outgoing)>;
+
+/// What is to be done on a connection.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Outgoing {
+    /// Write this.
+    Frame(Vec<u8>),
+    /// Cut it.
+    Cut,
+}
 
 /// Frames that arrived together.
 pub(super) struct Arrived {
@@ -24,6 +36,9 @@ pub(super) struct Arrived {
     /// SIP, unread.
     pub frames: Vec<Bytes>,
 }
+
+/// The longest frame taken.
+pub(super) const MAX_FRAME: usize = 256 * 1024;
 
 /// How long the upgrade may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -153,8 +168,8 @@ fn config() -> WebSocketConfig {
     config.read_buffer_size = READ_BUFFER;
     config.write_buffer_size = WRITE_BUFFER;
     config.max_write_buffer_size = MAX_WRITE_BUFFER;
-    config.max_message_size = Some(super::MAX_FRAME);
-    config.max_frame_size = Some(super::MAX_FRAME);
+    config.max_message_size = Some(MAX_FRAME);
+    config.max_frame_size = Some(MAX_FRAME);
     config
 }
 

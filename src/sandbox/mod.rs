@@ -2,9 +2,9 @@
 //! registrar and proxy for one domain.
 //!
 //! It is honest about SIP: it challenges REGISTER and MESSAGE (digest, SHA-256 and MD5), keeps
-//! bindings with their flows, forwards MESSAGE between whoever registered, and answers for those
-//! who do not. **Every user name may register; its password is the name itself.** Some users are
-//! nobody and always answer the same:
+//! bindings with their flows, forwards MESSAGE between registered users, and answers for those that
+//! are not. **Every user name may register; its password is the name itself.** Some users are
+//! scripted and always answer the same:
 //!
 //! | user       | answer                                                          |
 //! |------------|-----------------------------------------------------------------|
@@ -31,15 +31,12 @@
 //! | frames to read         | a channel of batches       | the connection is not read           |
 //! | frames to write        | a channel of frames        | the connection is cut                |
 
-mod behaviour;
 mod connection;
-mod location;
+mod options;
 mod proxy;
 mod registrar;
-mod remembered;
 mod request;
 mod server;
-mod write;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -53,20 +50,14 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::clock;
 
-use connection::Arrived;
-use server::{Outbox, Outgoing, Server};
+use connection::{Arrived, ConnectionId, Outbox, Outgoing};
+use server::SipServer;
 
-pub use behaviour::{Answer, Behaviour};
-
-/// The domain of a sandbox, unless its options say otherwise. No resolver will ever find it
-/// (RFC 6761 §6.4).
-pub const DOMAIN: &str = "sandbox.invalid";
-
-/// The longest frame taken.
-const MAX_FRAME: usize = 256 * 1024;
+pub use options::{Behaviour, DOMAIN, Options, ReceivedRequest, Reply, password_of};
 
 /// Batches of frames that wait to be handled.
 const INBOX: usize = 16;
@@ -75,86 +66,12 @@ const INBOX: usize = 16;
 /// requests several times over.
 const OUTBOX: usize = 16 * 1024;
 
+/// How long a listener that fails is left alone.
+const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(50);
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
 /// How long connections may take to close at the end.
 const CLOSING: Duration = Duration::from_secs(1);
-
-type ConnectionId = u64;
-
-/// The password of a user of the sandbox.
-pub fn password_of(user: &str) -> &str {
-    user
-}
-
-/// What kind of server a sandbox is.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The domain it serves, and the realm of its challenges.
-    pub domain: String,
-    /// Whether REGISTER and MESSAGE have to be signed.
-    pub challenges: bool,
-    /// Passwords of users that are not [`password_of`] them.
-    pub passwords: HashMap<String, String>,
-    /// After that, a nonce is stale.
-    pub nonce_lifetime: Duration,
-    /// A registration for less is answered 423.
-    pub min_expires: Duration,
-    /// No registration is granted more.
-    pub max_expires: Duration,
-    /// A recipient that has not answered by then is answered for with 408. Less than the 32 s that
-    /// the sender waits (RFC 3261 §17.1.2.2).
-    pub answer_within: Duration,
-    /// Users that are no persons, and what they do.
-    pub users: HashMap<String, Behaviour>,
-    /// Connections at once.
-    pub max_connections: usize,
-    /// Bindings at once.
-    pub max_bindings: usize,
-    /// Requests at once that wait for their answer.
-    pub max_pending: usize,
-    /// What nonces, tags and branches are drawn from.
-    pub seed: [u8; 32],
-    /// Told of every request, for tests that look at what was sent.
-    pub received: Option<mpsc::UnboundedSender<Received>>,
-}
-
-/// A request that reached the sandbox.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Received {
-    /// Its method.
-    pub method: String,
-    /// Its Request-URI, as written.
-    pub uri: String,
-    /// All of it.
-    pub frame: Vec<u8>,
-}
-
-impl Options {
-    /// A server for this domain.
-    pub fn new(domain: impl Into<String>) -> Self {
-        let domain = domain.into().to_ascii_lowercase();
-        Self {
-            users: behaviour::special_users(&domain),
-            domain,
-            challenges: true,
-            passwords: HashMap::new(),
-            nonce_lifetime: Duration::from_secs(300),
-            min_expires: Duration::from_secs(1),
-            max_expires: Duration::from_secs(3600),
-            answer_within: Duration::from_secs(30),
-            max_connections: 20_000,
-            max_bindings: 50_000,
-            max_pending: 100_000,
-            seed: rand::random(),
-            received: None,
-        }
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self::new(DOMAIN)
-    }
-}
 
 /// A sandbox that listens, and serves while [`run`](Self::run) is awaited.
 #[derive(Debug)]
@@ -200,59 +117,86 @@ impl Sandbox {
             IpAddr::V6(ip) => vec![format!("[{ip}]"), "localhost".to_owned()],
         };
         let rng = StdRng::from_seed(options.seed);
-        let mut server = Server::new(options, hosts, rng, clock::now());
-        let mut house = House::new();
+        let mut server = SipServer::new(options, hosts, rng, clock::now());
+        let mut connections = Connections::new();
         let mut open = FuturesUnordered::new();
+        let mut backoff = AcceptBackoff::default();
         let mut shutdown = pin!(shutdown);
         loop {
-            let deadline = tokio::time::Instant::from_std(server.deadline());
+            let deadline = Instant::from_std(server.deadline());
             tokio::select! {
                 () = &mut shutdown => break,
-                accepted = listener.accept(), if open.len() < max_connections => match accepted {
+                accepted = listener.accept(), if !backoff.is_waiting() && open.len() < max_connections => match accepted {
                     Ok((stream, peer)) => {
-                        let (connection, outbox) = house.enter(peer.ip());
-                        open.push(connection::run(connection, stream, house.inbox(), outbox));
+                        backoff = AcceptBackoff::default();
+                        let (connection, outbox) = connections.enter(peer.ip());
+                        open.push(connection::run(connection, stream, connections.inbox(), outbox));
                     }
-                    Err(error) => {
-                        tracing::warn!(%error, "the sandbox cannot accept a connection");
-                        // Out of file descriptors, most likely: it passes, but not at once.
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
+                    Err(error) => backoff.fail(&error),
                 },
+                () = backoff.wait(), if backoff.is_waiting() => {}
                 Some(connection) = open.next(), if !open.is_empty() => {
-                    house.leave(connection);
-                    server.handle_closed(connection, &mut house.out);
+                    connections.leave(connection);
+                    server.handle_closed(connection, &mut connections.out);
                 }
-                arrived = house.arrived.recv() => {
-                    house.handle(arrived, &mut server);
+                arrived = connections.arrived.recv() => {
+                    connections.handle(arrived, &mut server);
                 }
                 () = tokio::time::sleep_until(deadline) => {
-                    server.handle_timeout(clock::now(), &mut house.out);
+                    server.handle_timeout(clock::now(), &mut connections.out);
                 }
             }
-            house.deliver();
+            connections.deliver();
         }
-        house.outboxes.clear();
+        connections.outboxes.clear();
         let closed = async { while open.next().await.is_some() {} };
         drop(tokio::time::timeout(CLOSING, closed).await);
     }
 }
 
-/// The connections of a sandbox, and what goes to and fro.
-struct House {
-    outboxes: HashMap<ConnectionId, Connected>,
+/// A listener that fails, as it does when there are no file descriptors left, is left alone for a
+/// while, longer each time.
+#[derive(Debug, Default)]
+struct AcceptBackoff {
+    pause: Duration,
+    until: Option<Instant>,
+}
+
+impl AcceptBackoff {
+    /// The listener has failed. Only the first failure in a row is logged.
+    fn fail(&mut self, error: &std::io::Error) {
+        if self.pause.is_zero() {
+            tracing::warn!(%error, "the sandbox failed to accept a connection; trying again");
+        }
+        self.pause = (self.pause * 2).clamp(ACCEPT_PAUSE_MIN, ACCEPT_PAUSE_MAX);
+        self.until = Some(Instant::now() + self.pause);
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.until.is_some_and(|until| until > Instant::now())
+    }
+
+    /// Resolves when the listener is to be asked again.
+    async fn wait(&self) {
+        tokio::time::sleep_until(self.until.unwrap_or_else(Instant::now)).await;
+    }
+}
+
+/// The open connections, and what goes to and fro.
+struct Connections {
+    outboxes: HashMap<ConnectionId, OpenConnection>,
     next: ConnectionId,
     inbox: mpsc::Sender<Arrived>,
     arrived: mpsc::Receiver<Arrived>,
     out: Outbox,
 }
 
-struct Connected {
+struct OpenConnection {
     peer: IpAddr,
     outbox: mpsc::Sender<Outgoing>,
 }
 
-impl House {
+impl Connections {
     fn new() -> Self {
         let (inbox, arrived) = mpsc::channel(INBOX);
         Self {
@@ -272,7 +216,8 @@ impl House {
         let (outbox, frames) = mpsc::channel(OUTBOX);
         let connection = self.next;
         self.next += 1;
-        self.outboxes.insert(connection, Connected { peer, outbox });
+        self.outboxes
+            .insert(connection, OpenConnection { peer, outbox });
         (connection, frames)
     }
 
@@ -281,7 +226,7 @@ impl House {
     }
 
     /// Handles what arrived, and what else has by now.
-    fn handle(&mut self, first: Option<Arrived>, server: &mut Server) {
+    fn handle(&mut self, first: Option<Arrived>, server: &mut SipServer) {
         let now = clock::now();
         let mut next = first;
         let mut batches = 0;

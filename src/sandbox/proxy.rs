@@ -1,28 +1,33 @@
-//! Requests that are on their way to somebody, and answers that take their time.
+//! Requests on their way to a registered user, and replies that wait for their time.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::sip::StatusCode;
-use crate::sip::headers::Via;
-use crate::sip::parse::Message;
+use crate::sip::headers::{NameAddr, Via, find_outside};
+use crate::sip::parse::{Message, StartLine};
+use crate::sip::uri::Uri;
+use crate::sip::write::{header, status_line, with_received};
 
-use super::location::Binding;
-use super::request::{Reply, Request};
-use super::server::{Outbox, Outgoing};
-use super::write::Passage;
-use super::{ConnectionId, write};
+use super::connection::{ConnectionId, Outbox, Outgoing};
+use super::options::Reply;
+use super::registrar::Binding;
+use super::request::ServedRequest;
 
 /// RFC 3261 §8.1.1.7, and what makes our branches ours.
 const BRANCH: &str = "z9hG4bK-sandbox-";
+
+/// What the sandbox calls itself in Server.
+const SERVER: &str = concat!("sipost-sandbox/", env!("CARGO_PKG_VERSION"));
 
 /// The transactions of the proxy.
 #[derive(Debug)]
 pub(super) struct Proxy {
     /// By the number in our branch.
     pending: HashMap<u64, Pending>,
-    /// What is due when; the second number only tells apart what is due at the same time.
-    due: BTreeMap<(Instant, u64), Due>,
+    /// Actions by their time; the second number tells those of the same time apart.
+    due: BTreeMap<(Instant, u64), DueAction>,
     next_due: u64,
     max_pending: usize,
     answer_within: Duration,
@@ -39,13 +44,13 @@ struct Pending {
 }
 
 #[derive(Debug)]
-enum Due {
-    /// The answer of a user who thinks about it.
+enum DueAction {
+    /// The reply of a slow user.
     Answer {
         origin: ConnectionId,
         frame: Vec<u8>,
     },
-    /// Nobody answered.
+    /// The recipient has not answered.
     Timeout(u64),
 }
 
@@ -69,13 +74,15 @@ impl Proxy {
             && entry.key().0 <= now
         {
             match entry.remove() {
-                Due::Answer { origin, frame } => out.push((origin, Outgoing::Frame(frame))),
-                Due::Timeout(branch) => self.give_up(branch, StatusCode::REQUEST_TIMEOUT, out),
+                DueAction::Answer { origin, frame } => out.push((origin, Outgoing::Frame(frame))),
+                DueAction::Timeout(branch) => {
+                    self.give_up(branch, StatusCode::REQUEST_TIMEOUT, out);
+                }
             }
         }
     }
 
-    /// The target is gone, so nobody will answer; or the origin is, so nobody waits.
+    /// The target is gone and will not answer, or the origin is and does not wait.
     pub(super) fn handle_closed(&mut self, connection: ConnectionId, out: &mut Outbox) {
         let of = |pending: &Pending| connection == pending.target || connection == pending.origin;
         let gone = self.pending.iter().filter(|(_, pending)| of(pending));
@@ -93,7 +100,7 @@ impl Proxy {
     pub(super) fn forward(
         &mut self,
         now: Instant,
-        request: &Request<'_>,
+        request: &ServedRequest<'_>,
         binding: &Binding,
         domain: &str,
         max_forwards: u32,
@@ -109,7 +116,7 @@ impl Proxy {
             peer: request.peer,
         };
         let frame = passage.request(request.method, request.message);
-        let due = self.schedule(now + self.answer_within, Due::Timeout(branch));
+        let due = self.schedule(now + self.answer_within, DueAction::Timeout(branch));
         let pending = Pending {
             origin: request.connection,
             target: binding.connection,
@@ -125,18 +132,18 @@ impl Proxy {
     pub(super) fn answer_later(
         &mut self,
         at: Instant,
-        request: &Request<'_>,
-        (status, headers): Reply,
+        request: &ServedRequest<'_>,
+        reply: &Reply,
     ) -> Result<(), Reply> {
         self.check_room()?;
-        let frame = write::response(status, &request.reply_lines, &headers);
+        let frame = response(reply, &request.reply_lines);
         let origin = request.connection;
-        self.schedule(at, Due::Answer { origin, frame });
+        self.schedule(at, DueAction::Answer { origin, frame });
         Ok(())
     }
 
-    /// Passes a response back to where its request came from, if it is one to a request of ours
-    /// and comes from whom that was sent to.
+    /// Passes a response back to where its request came from, if it answers a request of ours and
+    /// comes from the connection that this was sent on.
     pub(super) fn handle_response(
         &mut self,
         connection: ConnectionId,
@@ -156,7 +163,7 @@ impl Proxy {
         if pending.target != connection {
             return;
         }
-        if let Some(frame) = write::response_without_via(response) {
+        if let Some(frame) = response_without_via(response) {
             out.push((pending.origin, Outgoing::Frame(frame)));
         }
         if !status.is_provisional() {
@@ -166,7 +173,7 @@ impl Proxy {
 
     fn give_up(&mut self, branch: u64, status: StatusCode, out: &mut Outbox) {
         if let Some(pending) = self.forget(branch) {
-            let frame = write::response(status, &pending.reply_lines, b"");
+            let frame = response(&Reply::new(status), &pending.reply_lines);
             out.push((pending.origin, Outgoing::Frame(frame)));
         }
     }
@@ -177,7 +184,7 @@ impl Proxy {
         Some(pending)
     }
 
-    fn schedule(&mut self, at: Instant, due: Due) -> (Instant, u64) {
+    fn schedule(&mut self, at: Instant, due: DueAction) -> (Instant, u64) {
         let key = (at, self.next_due);
         self.next_due += 1;
         self.due.insert(key, due);
@@ -185,12 +192,118 @@ impl Proxy {
     }
 
     fn check_room(&self) -> Result<(), Reply> {
-        match self.due.len() < self.max_pending {
-            true => Ok(()),
-            false => Err((
-                StatusCode::SERVICE_UNAVAILABLE,
-                b"Retry-After: 1\r\n".to_vec(),
-            )),
+        if self.due.len() < self.max_pending {
+            return Ok(());
         }
+        let overloaded = Reply::new(StatusCode::SERVICE_UNAVAILABLE);
+        Err(overloaded.with("Retry-After: 1\r\n"))
     }
+}
+
+/// A response without a body (RFC 3261 §8.2.6).
+pub(super) fn response(reply: &Reply, reply_lines: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(128 + reply_lines.len() + reply.headers.len());
+    status_line(&mut frame, reply.status);
+    frame.extend_from_slice(reply_lines);
+    frame.extend_from_slice(reply.headers.as_bytes());
+    header(&mut frame, "Server", SERVER.as_bytes());
+    frame.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+    frame
+}
+
+/// What changes in a request that passes through (RFC 3261 §16.6).
+struct Passage<'a> {
+    /// The new Request-URI.
+    target: &'a str,
+    /// Of the Via that is added.
+    branch: &'a str,
+    /// Of the proxy: where its Via says it is, and whose Route and credentials are its own.
+    domain: &'a str,
+    /// What is left of Max-Forwards.
+    max_forwards: u32,
+    /// Where the request came from.
+    peer: IpAddr,
+}
+
+impl Passage<'_> {
+    /// The request as it goes on.
+    fn request(&self, method: &str, request: &Message<'_>) -> Vec<u8> {
+        let Self {
+            target,
+            branch,
+            domain,
+            max_forwards,
+            peer,
+        } = self;
+        let mut frame = Vec::with_capacity(1024 + request.body.len());
+        frame.extend_from_slice(
+            format!(
+                "{method} {target} SIP/2.0\r\nVia: SIP/2.0/WS {domain};branch={branch}\r\n\
+                 Max-Forwards: {max_forwards}\r\n"
+            )
+            .as_bytes(),
+        );
+        let (mut via, mut route) = (0, 0);
+        for (name, value) in request.headers() {
+            let is = |long: &str| name.eq_ignore_ascii_case(long.as_bytes());
+            if is("Via") || is("v") {
+                via += 1;
+                if via == 1 {
+                    header(&mut frame, "Via", &with_received(value, *peer));
+                    continue;
+                }
+            }
+            route += u32::from(is("Route"));
+            let is_own_route = is("Route") && route == 1 && names(value, domain);
+            // Ours were verified; the next proxy's are none of our business (RFC 3261 §22.3).
+            let is_own_answer = is("Proxy-Authorization") && is_for_realm(value, domain);
+            if !is("Max-Forwards") && !is_own_route && !is_own_answer {
+                header(&mut frame, name, value);
+            }
+        }
+        frame.extend_from_slice(b"\r\n");
+        frame.extend_from_slice(request.body);
+        frame
+    }
+}
+
+/// A response on its way back, without the Via that brought it here (RFC 3261 §16.7 step 3).
+fn response_without_via(response: &Message<'_>) -> Option<Vec<u8>> {
+    let StartLine::Response { status, reason } = response.start else {
+        return None;
+    };
+    let mut frame = Vec::with_capacity(1024 + response.body.len());
+    frame.extend_from_slice(format!("SIP/2.0 {} ", status.as_u16()).as_bytes());
+    frame.extend_from_slice(reason);
+    frame.extend_from_slice(b"\r\n");
+    let mut is_first = true;
+    for (name, value) in response.headers() {
+        let is_via = name.eq_ignore_ascii_case(b"Via") || name.eq_ignore_ascii_case(b"v");
+        if is_via && std::mem::take(&mut is_first) {
+            let text = std::str::from_utf8(value).ok()?;
+            if let Some(comma) = find_outside(text, ',') {
+                header(&mut frame, "Via", text[comma + 1..].trim().as_bytes());
+            }
+            continue;
+        }
+        header(&mut frame, name, value);
+    }
+    frame.extend_from_slice(b"\r\n");
+    frame.extend_from_slice(response.body);
+    Some(frame)
+}
+
+/// Whether the first address of a Route is at this domain.
+fn names(route: &[u8], domain: &str) -> bool {
+    let text = std::str::from_utf8(route).unwrap_or_default();
+    let address = NameAddr::parse(text);
+    address.is_some_and(|address| {
+        find_outside(text, ',').is_none()
+            && Uri::parse(address.uri).is_ok_and(|uri| uri.host() == domain)
+    })
+}
+
+fn is_for_realm(value: &[u8], realm: &str) -> bool {
+    let text = String::from_utf8_lossy(value);
+    text.contains(&format!("realm=\"{realm}\""))
 }

@@ -1,4 +1,4 @@
-//! A request that came in, and what is wrong with it whoever it is for.
+//! A request that came in, and the checks that do not depend on its recipient.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,8 @@ use crate::sip::parse::{Flaw, Message};
 use crate::sip::uri::Uri;
 use crate::sip::{StatusCode, parse};
 
-use super::ConnectionId;
+use super::connection::ConnectionId;
+use super::options::Reply;
 
 /// The methods that are served.
 pub(super) const ALLOW: &str = "REGISTER, MESSAGE, OPTIONS";
@@ -15,8 +16,8 @@ pub(super) const ALLOW: &str = "REGISTER, MESSAGE, OPTIONS";
 /// The extensions that are understood (RFC 3261 §20.32).
 const KNOWN_EXTENSIONS: [&str; 2] = ["path", "outbound"];
 
-/// A request, as far as every answer needs it.
-pub(super) struct Request<'a> {
+/// A request, as far as every response needs it.
+pub(super) struct ServedRequest<'a> {
     pub connection: ConnectionId,
     pub peer: IpAddr,
     pub method: &'a str,
@@ -27,17 +28,14 @@ pub(super) struct Request<'a> {
     pub reply_lines: Vec<u8>,
 }
 
-/// A status with the complete header lines that go with it.
-pub(super) type Reply = (StatusCode, Vec<u8>);
-
-/// What is wrong with a request whoever it is for; else what is left of its Max-Forwards.
-pub(super) fn check(request: &Request<'_>) -> Result<u32, Reply> {
+/// The checks that do not depend on the recipient. Returns what is left of Max-Forwards.
+pub(super) fn check(request: &ServedRequest<'_>) -> Result<u32, Reply> {
     let message = request.message;
     if message.flaw == Some(Flaw::Version) {
-        return Err(plain(StatusCode::VERSION_NOT_SUPPORTED));
+        return Err(Reply::new(StatusCode::VERSION_NOT_SUPPORTED));
     }
     if request.cseq.method != request.method || message.flaw.is_some() {
-        return Err(plain(StatusCode::BAD_REQUEST));
+        return Err(Reply::new(StatusCode::BAD_REQUEST));
     }
     let max_forwards = match message.first_text("Max-Forwards") {
         // RFC 3261 §16.6 step 3.
@@ -45,14 +43,14 @@ pub(super) fn check(request: &Request<'_>) -> Result<u32, Reply> {
         Some(text) => text
             .trim()
             .parse()
-            .map_err(|_| plain(StatusCode::BAD_REQUEST))?,
+            .map_err(|_| Reply::new(StatusCode::BAD_REQUEST))?,
     };
     let Some(max_forwards) = u32::checked_sub(max_forwards, 1) else {
-        return Err(plain(StatusCode::TOO_MANY_HOPS));
+        return Err(Reply::new(StatusCode::TOO_MANY_HOPS));
     };
     let required = message.all("Proxy-Require").chain(match request.method {
         "REGISTER" => message.first("Require"),
-        // What the recipient has to understand is not the proxy's business.
+        // A proxy ignores what the recipient has to understand (RFC 3261 §16.3).
         _ => None,
     });
     let required: Vec<String> = required.map(parse::text).collect();
@@ -61,13 +59,11 @@ pub(super) fn check(request: &Request<'_>) -> Result<u32, Reply> {
         .map(str::trim)
         .filter(|extension| !KNOWN_EXTENSIONS.contains(extension))
         .collect();
-    match unknown.is_empty() {
-        true => Ok(max_forwards),
-        false => {
-            let line = format!("Unsupported: {}\r\n", unknown.join(", "));
-            Err((StatusCode::BAD_EXTENSION, line.into_bytes()))
-        }
+    if unknown.is_empty() {
+        return Ok(max_forwards);
     }
+    let line = format!("Unsupported: {}\r\n", unknown.join(", "));
+    Err(Reply::new(StatusCode::BAD_EXTENSION).with(line))
 }
 
 /// The URI of a From or To, if it is one of SIP's.
@@ -76,12 +72,7 @@ pub(super) fn address(value: Option<&[u8]>) -> Option<Uri> {
     Uri::parse(NameAddr::parse(&text)?.uri).ok()
 }
 
-/// A status without more headers.
-pub(super) fn plain(status: StatusCode) -> Reply {
-    (status, Vec::new())
-}
-
-/// A status with the methods that are served.
+/// A response with the methods that are served.
 pub(super) fn allow(status: StatusCode) -> Reply {
-    (status, format!("Allow: {ALLOW}\r\n").into_bytes())
+    Reply::new(status).with(format!("Allow: {ALLOW}\r\n"))
 }

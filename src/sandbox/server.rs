@@ -5,21 +5,22 @@
 //!
 //! | request                                                     | answer                       |
 //! |-------------------------------------------------------------|------------------------------|
-//! | ACK, or nobody to answer (no Via, From, To, Call-ID, CSeq)  | none                         |
+//! | ACK, or one without Via, From, To, Call-ID or CSeq          | none                         |
 //! | CSeq of another method, a body of another length            | 400                          |
 //! | Request-URI unreadable / not sip or sips                    | 400 / 416                    |
 //! | Max-Forwards 0                                              | 483                          |
 //! | Require or Proxy-Require of what is not known               | 420 with Unsupported         |
 //! | Request-URI of another domain                               | 404 with a Warning           |
-//! | REGISTER, and the user is right about who it is             | 200 with the bindings        |
+//! | REGISTER with the right credentials                         | 200 with the bindings        |
 //! | OPTIONS without a user                                      | 200                          |
 //! | another method than MESSAGE and OPTIONS                     | 405 with Allow               |
-//! | not signed by who From says                                 | 407, or 403                  |
-//! | to a user of [`Behaviour`]                                  | what that says               |
-//! | to a user who is registered                                 | what that user says; 408 after a while |
+//! | not signed by the user in From                              | 407, or 403                  |
+//! | to a scripted user ([`Behaviour`])                          | as scripted                  |
+//! | to a user who is registered                                 | that user's; 408 after a while |
 //! | to a user who was registered                                | 480                          |
-//! | to anybody else                                             | 404                          |
+//! | to any other user                                           | 404                          |
 
+use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -27,49 +28,37 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::sip::digest::{Algorithm, Denial, Guard, Hash, Signed};
-use crate::sip::headers::CSeq;
+use crate::sip::headers::{CSeq, NameAddr};
 use crate::sip::parse::{Limits, Message, StartLine};
 use crate::sip::uri::{AnyUri, Uri};
-use crate::sip::{StatusCode, parse};
+use crate::sip::{StatusCode, parse, write};
 
-use super::location::Location;
-use super::proxy::Proxy;
-use super::remembered::Remembered;
-use super::request::{Reply, Request, address, allow, check, plain};
-use super::{Behaviour, ConnectionId, Options, Received, password_of, write};
+use super::connection::{ConnectionId, MAX_FRAME, Outbox, Outgoing};
+use super::options::{Behaviour, Options, ReceivedRequest, Reply, password_of};
+use super::proxy::{Proxy, response};
+use super::registrar::Registrar;
+use super::request::{ServedRequest, address, allow, check};
 
 /// How often expired bindings are swept out.
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// What goes out: where, and what.
-pub(super) type Outbox = Vec<(ConnectionId, Outgoing)>;
-
-/// To be done on a connection.
-#[derive(Debug, Eq, PartialEq)]
-pub(super) enum Outgoing {
-    /// Write this.
-    Frame(Vec<u8>),
-    /// Cut it.
-    Cut,
-}
-
 /// See the module.
-pub(super) struct Server {
-    pub(super) options: Options,
-    pub(super) location: Location,
-    pub(super) rng: StdRng,
+pub(super) struct SipServer {
+    options: Options,
+    registrar: Registrar,
+    rng: StdRng,
     /// Host names that are this server.
     hosts: Vec<String>,
     guard: Guard,
     proxy: Proxy,
-    /// Who was ever registered, the latest last.
+    /// Users that were ever registered.
     seen: Remembered,
     /// Call-IDs that had their first answer.
     answered: Remembered,
     next_sweep: Instant,
 }
 
-impl Server {
+impl SipServer {
     /// `hosts` are names of this server besides its domain.
     pub(super) fn new(options: Options, hosts: Vec<String>, mut rng: StdRng, now: Instant) -> Self {
         let algorithms = vec![Algorithm::SHA_256, Algorithm::MD5];
@@ -83,7 +72,7 @@ impl Server {
         );
         let proxy = Proxy::new(options.max_pending, options.answer_within);
         Self {
-            location: Location::default(),
+            registrar: Registrar::new(&options),
             hosts,
             guard,
             proxy,
@@ -105,14 +94,14 @@ impl Server {
     pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         self.proxy.handle_timeout(now, out);
         if self.next_sweep <= now {
-            self.location.sweep(now);
+            self.registrar.sweep(now);
             self.next_sweep = now + SWEEP;
         }
     }
 
     /// A connection is gone.
     pub(super) fn handle_closed(&mut self, connection: ConnectionId, out: &mut Outbox) {
-        self.location.disconnect(connection);
+        self.registrar.disconnect(connection);
         self.proxy.handle_closed(connection, out);
     }
 
@@ -130,7 +119,7 @@ impl Server {
             return out.push((connection, Outgoing::Frame(b"\r\n".to_vec())));
         }
         let limits = Limits {
-            frame: super::MAX_FRAME,
+            frame: MAX_FRAME,
             ..Limits::default()
         };
         let Ok(message) = parse::parse(frame, limits) else {
@@ -167,51 +156,44 @@ impl Server {
             return;
         }
         let tag = self.rng.random();
-        let reply_lines = write::reply_lines(message, peer, tag);
         let cseq = message.cseq.and_then(CSeq::parse);
-        let (Some(reply_lines), Some(cseq), true) = (reply_lines, cseq, message.via.is_some())
-        else {
+        let has_from = message.from.is_some() && message.call_id.is_some();
+        let has_to = NameAddr::read(message.to).is_some();
+        let (Some(_), Some(cseq), true) = (message.via, cseq, has_from && has_to) else {
             return;
         };
+        let reply_lines = write::repeated(message, tag, Some(peer));
         self.show(method, uri, frame);
-        let request = match AnyUri::parse(uri) {
-            Ok(AnyUri::Sip(read)) => Request {
-                connection,
-                peer,
-                method,
-                uri_text: uri,
-                uri: read,
-                cseq,
-                message,
-                reply_lines,
-            },
-            Ok(AnyUri::Other(_)) => {
-                return reply(
+        let status = match AnyUri::parse(uri) {
+            Ok(AnyUri::Sip(read)) => {
+                let request = ServedRequest {
                     connection,
-                    &reply_lines,
-                    plain(StatusCode::UNSUPPORTED_URI_SCHEME),
-                    out,
-                );
+                    peer,
+                    method,
+                    uri_text: uri,
+                    uri: read,
+                    cseq,
+                    message,
+                    reply_lines,
+                };
+                if let Err(reply) = self.serve(now, &request, out) {
+                    let frame = response(&reply, &request.reply_lines);
+                    out.push((connection, Outgoing::Frame(frame)));
+                }
+                return;
             }
-            Err(_) => {
-                return reply(
-                    connection,
-                    &reply_lines,
-                    plain(StatusCode::BAD_REQUEST),
-                    out,
-                );
-            }
+            Ok(AnyUri::Other(_)) => StatusCode::UNSUPPORTED_URI_SCHEME,
+            Err(_) => StatusCode::BAD_REQUEST,
         };
-        if let Err(answer) = self.serve(now, &request, out) {
-            reply(connection, &request.reply_lines, answer, out);
-        }
+        let frame = response(&Reply::new(status), &reply_lines);
+        out.push((connection, Outgoing::Frame(frame)));
     }
 
     /// Lets a test see what arrived.
     fn show(&self, method: &str, uri: &str, frame: &[u8]) {
         if let Some(received) = &self.options.received {
             // One that looks no more loses nothing.
-            drop(received.send(Received {
+            drop(received.send(ReceivedRequest {
                 method: method.to_owned(),
                 uri: uri.to_owned(),
                 frame: frame.to_vec(),
@@ -223,7 +205,7 @@ impl Server {
     fn serve(
         &mut self,
         now: Instant,
-        request: &Request<'_>,
+        request: &ServedRequest<'_>,
         out: &mut Outbox,
     ) -> Result<(), Reply> {
         let max_forwards = check(request)?;
@@ -232,7 +214,7 @@ impl Server {
                 "Warning: 399 {domain} \"this sandbox serves {domain} only\"\r\n",
                 domain = self.options.domain
             );
-            return Err((StatusCode::NOT_FOUND, warning.into_bytes()));
+            return Err(Reply::new(StatusCode::NOT_FOUND).with(warning));
         }
         match (request.method, request.uri.user()) {
             ("REGISTER", _) => Err(self.register(now, request)?),
@@ -245,10 +227,29 @@ impl Server {
         }
     }
 
+    /// Serves a REGISTER: `Ok` is the 200.
+    fn register(&mut self, now: Instant, request: &ServedRequest<'_>) -> Result<Reply, Reply> {
+        let bad = || Reply::new(StatusCode::BAD_REQUEST);
+        let record = address(request.message.to).ok_or_else(bad)?;
+        let user = record.user().ok_or_else(bad)?;
+        if !self.is_ours(&record) {
+            return Err(Reply::new(StatusCode::NOT_FOUND));
+        }
+        let names = ("Authorization", "WWW-Authenticate");
+        self.check_user(now, request, &record, names, StatusCode::UNAUTHORIZED)?;
+        // A scripted user cannot be registered over.
+        if self.options.users.contains_key(user) {
+            return Err(Reply::new(StatusCode::FORBIDDEN));
+        }
+        let reply = self.registrar.register(now, request, user)?;
+        self.seen.insert(user);
+        Ok(reply)
+    }
+
     fn relay(
         &mut self,
         now: Instant,
-        request: &Request<'_>,
+        request: &ServedRequest<'_>,
         user: &str,
         max_forwards: u32,
         out: &mut Outbox,
@@ -258,9 +259,10 @@ impl Server {
                 Behaviour::Answers(answer) => answer,
                 Behaviour::AnswersAtFirst(first, then) => {
                     let call_id = request.message.call_id.unwrap_or_default();
-                    match self.answered.insert(&String::from_utf8_lossy(call_id)) {
-                        true => first,
-                        false => then,
+                    if self.answered.insert(&String::from_utf8_lossy(call_id)) {
+                        first
+                    } else {
+                        then
                     }
                 }
                 Behaviour::Silent => return Ok(()),
@@ -269,17 +271,16 @@ impl Server {
                     return Ok(());
                 }
             };
-            let reply = (answer.status, answer.headers.clone().into_bytes());
-            return match answer.after.is_zero() {
-                true => Err(reply),
-                false => self.proxy.answer_later(now + answer.after, request, reply),
-            };
+            if answer.after.is_zero() {
+                return Err(answer.clone());
+            }
+            return self.proxy.answer_later(now + answer.after, request, answer);
         }
-        let binding = self.location.of(user, now).next_back();
-        let Some(binding) = binding else {
-            return Err(plain(match self.seen.contains(user) {
-                true => StatusCode::TEMPORARILY_UNAVAILABLE,
-                false => StatusCode::NOT_FOUND,
+        let Some(binding) = self.registrar.newest(user, now) else {
+            return Err(Reply::new(if self.seen.contains(user) {
+                StatusCode::TEMPORARILY_UNAVAILABLE
+            } else {
+                StatusCode::NOT_FOUND
             }));
         };
         let branch = self.rng.random();
@@ -289,18 +290,19 @@ impl Server {
     }
 
     /// Whether the request is signed by the user in its From.
-    fn check_sender(&mut self, now: Instant, request: &Request<'_>) -> Result<(), Reply> {
-        let sender = address(request.message.from).ok_or_else(|| plain(StatusCode::BAD_REQUEST))?;
+    fn check_sender(&mut self, now: Instant, request: &ServedRequest<'_>) -> Result<(), Reply> {
+        let sender =
+            address(request.message.from).ok_or_else(|| Reply::new(StatusCode::BAD_REQUEST))?;
         let names = ("Proxy-Authorization", "Proxy-Authenticate");
         let refused = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
         self.check_user(now, request, &sender, names, refused)
     }
 
     /// Whether the request is signed by this user of ours.
-    pub(super) fn check_user(
+    fn check_user(
         &mut self,
         now: Instant,
-        request: &Request<'_>,
+        request: &ServedRequest<'_>,
         user: &Uri,
         (answer, challenge): (&'static str, &'static str),
         refused: StatusCode,
@@ -326,9 +328,10 @@ impl Server {
         match guard.verify(now, signed, request.message.all(answer), ha1) {
             Ok(username) => {
                 let is_user = user.user_unescaped().as_deref() == Some(username.as_bytes());
-                match is_user && self.is_ours(user) {
-                    true => Ok(()),
-                    false => Err(plain(StatusCode::FORBIDDEN)),
+                if is_user && self.is_ours(user) {
+                    Ok(())
+                } else {
+                    Err(Reply::new(StatusCode::FORBIDDEN))
                 }
             }
             Err(denial @ (Denial::Missing | Denial::Stale | Denial::Wrong)) => {
@@ -336,23 +339,45 @@ impl Server {
                 let random = self.rng.random();
                 self.guard
                     .challenge(now, random, challenge, denial, &mut lines);
-                Err((refused, lines))
+                let lines = String::from_utf8_lossy(&lines);
+                Err(Reply::new(refused).with(lines))
             }
         }
     }
 
-    pub(super) fn is_ours(&self, uri: &Uri) -> bool {
+    fn is_ours(&self, uri: &Uri) -> bool {
         uri.host() == self.options.domain || self.hosts.iter().any(|host| host == uri.host())
-    }
-
-    /// Takes note that somebody of this name exists.
-    pub(super) fn remember(&mut self, user: &str) {
-        self.seen.insert(user);
     }
 }
 
-fn reply(connection: ConnectionId, reply_lines: &[u8], reply: Reply, out: &mut Outbox) {
-    let (status, headers) = reply;
-    let frame = write::response(status, reply_lines, &headers);
-    out.push((connection, Outgoing::Frame(frame)));
+/// Texts in one set at most.
+const MAX_REMEMBERED: usize = 10_000;
+
+/// A bounded set of texts: the oldest makes room.
+#[derive(Debug, Default)]
+struct Remembered {
+    known: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Remembered {
+    /// Adds a text; whether it is new.
+    fn insert(&mut self, text: &str) -> bool {
+        if self.known.contains(text) {
+            return false;
+        }
+        if self.order.len() >= MAX_REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        self.known.insert(text.to_owned());
+        self.order.push_back(text.to_owned());
+        true
+    }
+
+    /// Whether it is there.
+    fn contains(&self, text: &str) -> bool {
+        self.known.contains(text)
+    }
 }

@@ -107,7 +107,7 @@ impl<'a> NameAddr<'a> {
     }
 
     /// Reads the first address of a header that may be missing, when it is UTF-8.
-    pub(in crate::sip) fn read(value: Option<&'a [u8]>) -> Option<Self> {
+    pub fn read(value: Option<&'a [u8]>) -> Option<Self> {
         Self::parse(std::str::from_utf8(value?).ok()?)
     }
 

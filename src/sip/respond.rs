@@ -58,7 +58,7 @@ impl OutgoingResponse {
         write::status_line(&mut frame, self.status);
         frame.extend_from_slice(repeated);
         for (name, value) in &self.headers {
-            write::header(&mut frame, name, value.as_bytes());
+            write::header(&mut frame, name.as_bytes(), value.as_bytes());
         }
         write::header(&mut frame, "User-Agent", settings.user_agent.as_bytes());
         frame.extend_from_slice(b"Content-Length: 0\r\n\r\n");

@@ -16,8 +16,8 @@ pub(crate) fn status_line(frame: &mut Vec<u8>, status: StatusCode) {
 }
 
 /// A header with a value that has no line end but those of its continuation lines.
-pub(crate) fn header(frame: &mut Vec<u8>, name: &str, value: &[u8]) {
-    frame.extend_from_slice(name.as_bytes());
+pub(crate) fn header(frame: &mut Vec<u8>, name: impl AsRef<[u8]>, value: &[u8]) {
+    frame.extend_from_slice(name.as_ref());
     frame.extend_from_slice(b": ");
     line(frame, value);
 }

@@ -10,7 +10,7 @@ use crate::sip::{Event, Outcome, OutgoingRequest, Output, Settings, Transport, U
 
 /// A server and its connections, in time that the test moves.
 struct Room {
-    server: Server,
+    server: SipServer,
     now: Instant,
 }
 
@@ -21,7 +21,7 @@ impl Room {
     fn new(options: Options) -> Self {
         let now = clock::now();
         let rng = StdRng::from_seed([1; 32]);
-        let server = Server::new(options, vec!["127.0.0.1".to_owned()], rng, now);
+        let server = SipServer::new(options, vec!["127.0.0.1".to_owned()], rng, now);
         Self { server, now }
     }
 

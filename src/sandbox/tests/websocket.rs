@@ -1,6 +1,7 @@
 //! The server over real WebSockets.
 
 use std::future::pending;
+use std::os::fd::OwnedFd;
 
 use futures_util::SinkExt as _;
 use tokio::net::TcpStream;
@@ -11,6 +12,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::sync::CancellationToken;
 
+use super::super::connection::MAX_FRAME;
 use super::super::*;
 use super::*;
 
@@ -153,7 +155,7 @@ async fn many_requests_at_once_are_all_answered() {
 async fn slow_takes_three_seconds_on_the_clock_of_the_test() {
     let running = start(open()).await;
     let mut client = Client::connect(&running).await;
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     assert_eq!(status(&client.ask(&message_to("slow")).await), 200);
     assert!(begun.elapsed() >= Duration::from_secs(3));
 }
@@ -279,4 +281,42 @@ async fn what_runs_a_sandbox_can_be_dropped_at_any_time() {
     assert!(running.await.unwrap_err().is_cancelled());
     let refused = TcpStream::connect(address).await.unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn a_listener_that_fails_holds_up_no_connection() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let same = std::net::TcpStream::from(OwnedFd::from(listener.try_clone().unwrap()));
+    let mut sandbox = Sandbox::bind(([127, 0, 0, 1], 0).into(), open())
+        .await
+        .unwrap();
+    sandbox.address = listener.local_addr().unwrap();
+    sandbox.listener = TcpListener::from_std(listener).unwrap();
+    let running = Running {
+        url: sandbox.url(),
+        stop: CancellationToken::new(),
+        ended: tokio::spawn(sandbox.run(pending())),
+    };
+    let mut client = Client::connect(&running).await;
+    // From now on every accept fails.
+    same.shutdown(std::net::Shutdown::Both).unwrap();
+    for _ in 0..100 {
+        assert_eq!(status(&client.ask(&message_to("ok")).await), 200);
+    }
+    running.ended.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_fails_is_left_alone_for_longer_and_longer() {
+    let mut backoff = AcceptBackoff::default();
+    assert!(!backoff.is_waiting());
+    for pause in [50, 100, 200, 400, 800, 1_000, 1_000] {
+        backoff.fail(&std::io::Error::other("no descriptors"));
+        let begun = Instant::now();
+        assert!(backoff.is_waiting());
+        backoff.wait().await;
+        assert!(!backoff.is_waiting());
+        assert_eq!(begun.elapsed(), Duration::from_millis(pause));
+    }
 }

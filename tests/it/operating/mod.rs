@@ -26,7 +26,7 @@ use sha2::Digest as _;
 use sha2::Sha256;
 use sipost::sandbox;
 use sipost::sandbox::Behaviour;
-use sipost::sandbox::Received;
+use sipost::sandbox::ReceivedRequest;
 use sipost::sandbox::Sandbox;
 use tempfile::TempDir;
 use tokio::io::AsyncBufReadExt as _;
@@ -261,7 +261,7 @@ fn unreachable_account(uri: &str) -> String {
 /// A SIP server for the accounts of a test: its URL, and what reaches it.
 async fn sip_server(
     more_users: &[(&str, Behaviour)],
-) -> (String, mpsc::UnboundedReceiver<Received>) {
+) -> (String, mpsc::UnboundedReceiver<ReceivedRequest>) {
     let (sender, received) = mpsc::unbounded_channel();
     let mut options = sandbox::Options {
         received: Some(sender),

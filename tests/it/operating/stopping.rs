@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use rustix::process::Signal;
 use serde_json::Value;
 use sipost::clock;
-use sipost::sandbox::Answer;
+use sipost::sandbox::Reply;
 use sipost::sandbox::Behaviour;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -41,7 +41,7 @@ const ACCEPTED: usize = 200;
 
 #[tokio::test]
 async fn under_load_nothing_is_lost_and_every_agent_unregisters() {
-    let late = Answer::new(sipost::sip::StatusCode::OK).after(Duration::from_millis(50));
+    let late = Reply::new(sipost::sip::StatusCode::OK).after(Duration::from_millis(50));
     let (server, mut received) = sip_server(&[("late", Behaviour::Answers(late))]).await;
     let text = account("alice", &server, "connections = 4");
     let mut gateway = Running::start(&text).await;

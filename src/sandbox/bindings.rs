@@ -1,17 +1,140 @@
-//! Who is registered, and on which connection (RFC 3261 §10.3, RFC 5626 §6).
+//! Registered users, and the connections that lead to them: REGISTER (RFC 3261 §10.3, RFC 5626 §6).
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::sip::headers::{Contact, param};
 use crate::sip::uri::Uri;
+use crate::sip::{StatusCode, parse};
 
-use super::ConnectionId;
+use super::connection::ConnectionId;
+use super::options::{Options, Reply};
+use super::request::ServedRequest;
+
+/// How long a binding lives that does not say (RFC 3261 §10.3 step 7).
+const DEFAULT_EXPIRES: u32 = 3600;
+
+/// The registrar of the domain. The server has checked who registers.
+pub(super) struct Registrar {
+    location: Location,
+    min_expires: Duration,
+    max_expires: Duration,
+    max_bindings: usize,
+}
+
+impl Registrar {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            location: Location::default(),
+            min_expires: options.min_expires,
+            max_expires: options.max_expires,
+            max_bindings: options.max_bindings,
+        }
+    }
+
+    /// Serves a REGISTER for this user: `Ok` is the 200.
+    pub(super) fn register(
+        &mut self,
+        now: Instant,
+        request: &ServedRequest<'_>,
+        user: &str,
+    ) -> Result<Reply, Reply> {
+        self.change(now, request, user)?;
+        Ok(Reply::new(StatusCode::OK).with(self.bindings_of(now, request, user)))
+    }
+
+    /// The newest binding of a user.
+    pub(super) fn newest(&self, user: &str, now: Instant) -> Option<&Binding> {
+        self.location.of(user, now).next_back()
+    }
+
+    /// A connection is gone.
+    pub(super) fn disconnect(&mut self, connection: ConnectionId) {
+        self.location.disconnect(connection);
+    }
+
+    /// Forgets expired bindings.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        self.location.sweep(now);
+    }
+
+    fn change(
+        &mut self,
+        now: Instant,
+        request: &ServedRequest<'_>,
+        user: &str,
+    ) -> Result<(), Reply> {
+        let message = request.message;
+        let expires = message
+            .first_text("Expires")
+            .and_then(|text| text.trim().parse().ok());
+        let lines: Vec<String> = message.all("Contact").map(parse::text).collect();
+        if lines.iter().any(|line| line.trim() == "*") {
+            // RFC 3261 §10.3 step 6: alone, and to end them all.
+            if lines.len() != 1 || expires != Some(0) {
+                return Err(Reply::new(StatusCode::BAD_REQUEST));
+            }
+            self.location.unbind_all(user);
+            return Ok(());
+        }
+        for contact in lines.iter().flat_map(|line| Contact::list(line)) {
+            if Uri::parse(contact.address.uri).is_err() {
+                return Err(Reply::new(StatusCode::BAD_REQUEST));
+            }
+            let seconds = contact.expires().or(expires).unwrap_or(DEFAULT_EXPIRES);
+            let lifetime = self.lifetime(seconds)?;
+            let call_id = message.call_id.unwrap_or_default();
+            let (connection, until) = (request.connection, now + lifetime);
+            let binding = Binding::read(&contact, connection, until, call_id, request.cseq.number);
+            let max = self.max_bindings;
+            let changed = if lifetime.is_zero() {
+                self.location.unbind(user, &binding)
+            } else {
+                self.location.bind(user, binding, max)
+            };
+            changed.map_err(refusal)?;
+        }
+        Ok(())
+    }
+
+    /// How long a binding lives that asks for so many seconds.
+    fn lifetime(&self, seconds: u32) -> Result<Duration, Reply> {
+        let (asked, min) = (Duration::from_secs(seconds.into()), self.min_expires);
+        if seconds > 0 && asked < min {
+            let line = format!("Min-Expires: {}\r\n", min.as_secs());
+            return Err(Reply::new(StatusCode::INTERVAL_TOO_BRIEF).with(line));
+        }
+        Ok(asked.min(self.max_expires))
+    }
+
+    /// The headers of the 200: every binding, and what of RFC 5626 was done.
+    fn bindings_of(&self, now: Instant, request: &ServedRequest<'_>, user: &str) -> String {
+        let mut lines = String::new();
+        let mut is_outbound = false;
+        for binding in self.location.of(user, now) {
+            lines.push_str(&binding.line(now));
+            is_outbound |= binding.connection == request.connection && binding.flow.is_some();
+        }
+        lines.push_str("Supported: path, outbound\r\n");
+        if is_outbound {
+            // RFC 5626 §6: a flow was bound, and the client is to keep it alive.
+            lines.push_str("Require: outbound\r\n");
+        }
+        lines
+    }
+}
+
+fn refusal(unbound: Unbound) -> Reply {
+    match unbound {
+        Unbound::OutOfOrder => Reply::new(StatusCode::SERVER_INTERNAL_ERROR),
+        Unbound::Full => Reply::new(StatusCode::SERVICE_UNAVAILABLE).with("Retry-After: 30\r\n"),
+    }
+}
 
 /// Bindings of one user at most.
 const MAX_BINDINGS: usize = 256;
 
-/// A place where a user is reached.
+/// A registered address of a user, with the connection that leads there.
 #[derive(Clone, Debug)]
 pub(super) struct Binding {
     /// The Contact's URI, as written: a user agent knows itself by it.
@@ -32,17 +155,17 @@ pub(super) struct Binding {
 
 /// The bindings of all users.
 #[derive(Debug, Default)]
-pub(super) struct Location {
+struct Location {
     /// The newest of a user is the last.
     bindings: HashMap<String, Vec<Binding>>,
-    /// Who is bound to a connection; since the last sweep, perhaps, no more.
+    /// The users bound to a connection, and some that were since the last sweep.
     users: HashMap<ConnectionId, HashSet<String>>,
     count: usize,
 }
 
 /// Why a binding is not kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Unbound {
+enum Unbound {
     /// A REGISTER that was sent before the one that made the binding (RFC 3261 §10.3 step 7).
     OutOfOrder,
     /// Too many.
@@ -51,13 +174,13 @@ pub(super) enum Unbound {
 
 impl Location {
     /// Every binding of a user that is not over, the newest last.
-    pub(super) fn of(&self, user: &str, now: Instant) -> impl DoubleEndedIterator<Item = &Binding> {
+    fn of(&self, user: &str, now: Instant) -> impl DoubleEndedIterator<Item = &Binding> {
         let all = self.bindings.get(user).into_iter().flatten();
         all.filter(move |binding| binding.until > now)
     }
 
     /// Makes a binding, or replaces the one it is a refreshment of.
-    pub(super) fn bind(&mut self, user: &str, binding: Binding, max: usize) -> Result<(), Unbound> {
+    fn bind(&mut self, user: &str, binding: Binding, max: usize) -> Result<(), Unbound> {
         let known = self.bindings.get(user).map(Vec::as_slice);
         let known = known.unwrap_or_default();
         let replaced = known.iter().find(|known| known.is_same(&binding));
@@ -77,7 +200,7 @@ impl Location {
     }
 
     /// Ends the binding that this one names.
-    pub(super) fn unbind(&mut self, user: &str, binding: &Binding) -> Result<(), Unbound> {
+    fn unbind(&mut self, user: &str, binding: &Binding) -> Result<(), Unbound> {
         let known = self.bindings.get(user).into_iter().flatten();
         let mut known = known.filter(|known| known.is_same(binding));
         if known.any(|known| known.is_newer_than(binding)) {
@@ -88,21 +211,21 @@ impl Location {
     }
 
     /// Ends every binding of a user.
-    pub(super) fn unbind_all(&mut self, user: &str) {
+    fn unbind_all(&mut self, user: &str) {
         if let Some(gone) = self.bindings.remove(user) {
             self.count -= gone.len();
         }
     }
 
     /// Ends every binding of a connection: where the flow is gone, nobody is reached by it.
-    pub(super) fn disconnect(&mut self, connection: ConnectionId) {
+    fn disconnect(&mut self, connection: ConnectionId) {
         for user in self.users.remove(&connection).unwrap_or_default() {
             self.keep(&user, |binding| binding.connection != connection);
         }
     }
 
     /// Forgets what is over.
-    pub(super) fn sweep(&mut self, now: Instant) {
+    fn sweep(&mut self, now: Instant) {
         self.users.clear();
         self.count = 0;
         self.bindings.retain(|user, bindings| {
@@ -132,7 +255,7 @@ impl Location {
 
 impl Binding {
     /// Reads one of the Contacts of a REGISTER. What it asks for may be shortened.
-    pub(super) fn read(
+    fn read(
         contact: &Contact<'_>,
         connection: ConnectionId,
         until: Instant,
@@ -152,7 +275,7 @@ impl Binding {
     }
 
     /// The Contact of the response.
-    pub(super) fn line(&self, now: Instant) -> String {
+    fn line(&self, now: Instant) -> String {
         let left = self.until.saturating_duration_since(now);
         let seconds = (left + Duration::from_millis(500)).as_secs();
         let mut line = format!("Contact: <{}>;expires={seconds}", self.contact);
