@@ -36,7 +36,7 @@ use crate::retention;
 use crate::shutdown::{Reloads, Shutdown};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, TracesError, Watch};
-use crate::webhook::{ClientError, KeyError, RosterError, Webhooks};
+use crate::webhook::{ClientError, EndpointCacheError, KeyError, Webhooks};
 use agents::AgentFactory;
 use reload::{ConfigReader, HttpSide, Live};
 use sandboxed::sandboxed;
@@ -71,7 +71,7 @@ pub enum AppError {
     WebhookKey(#[from] KeyError),
     /// The stored webhooks cannot be used.
     #[error(transparent)]
-    WebhookRoster(#[from] RosterError),
+    WebhookEndpoints(#[from] EndpointCacheError),
 }
 
 impl AppError {
@@ -81,8 +81,8 @@ impl AppError {
             Self::Tls(_) | Self::Certificate(_) | Self::Traces(_) => true,
             Self::WebhookClient(_) | Self::WebhookKey(_) => true,
             // The encryption key is missing, or another one.
-            Self::WebhookRoster(RosterError::Secret(..)) => true,
-            Self::WebhookRoster(RosterError::Store(_)) => false,
+            Self::WebhookEndpoints(EndpointCacheError::Secret(..)) => true,
+            Self::WebhookEndpoints(EndpointCacheError::Store(_)) => false,
             Self::Store(..) | Self::Listen(..) => false,
         }
     }

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::Store;
 use crate::webhook;
-use crate::webhook::{Client, Guard, SystemResolver, Vault, Webhooks};
+use crate::webhook::{AddressGuard, Client, SystemResolver, Vault, Webhooks};
 
 /// Plans and posts while this replica leads, until `stop`.
 pub(super) async fn post(
@@ -44,7 +44,7 @@ pub(super) async fn post(
 pub(super) fn client(config: &Config) -> Result<Client, AppError> {
     let webhooks = &config.webhooks;
     Ok(Client::new(
-        Guard::new(webhooks.allowed_networks.clone()),
+        AddressGuard::new(webhooks.allowed_networks.clone()),
         SystemResolver,
         agent::client_config(&webhooks.authorities, None)?,
         webhooks.timeout,
@@ -65,7 +65,7 @@ pub(super) async fn open(
         Some(key) => Vault::with_key(key.expose())?,
         None => Vault::plain(),
     };
-    let parts = webhook::Parts {
+    let parts = webhook::Dependencies {
         store: store.clone(),
         client: posts.subscribe(),
         vault,

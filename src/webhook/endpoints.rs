@@ -1,4 +1,4 @@
-//! The way in: what clients do with webhooks, and the tasks that serve them.
+//! The interface of the room: what clients do with webhooks, and the tasks that serve them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +9,13 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
-use super::client::{Client, Post};
+use super::client::{Client, Observer, Post};
+use super::endpoint_cache::{EndpointCache, EndpointCacheError};
 use super::guard::UrlRefused;
-use super::observer::Observer;
-use super::roster::{Roster, RosterError};
 use super::schedule::Schedule;
+use super::secrets::{SigningSecret, Vault};
 use super::sender::Sender;
-use super::sign::SigningSecret;
-use super::vault::Vault;
-use super::{planner, recovery, sender};
+use super::{planner, sender};
 use crate::clock::Clock;
 use crate::message::{EndpointId, EventKind, Timestamp};
 use crate::store::{
@@ -34,11 +32,11 @@ const HINTS: usize = 1_024;
 /// Tests under way at the same time; further ones wait.
 const TESTS: usize = 8;
 
-/// What webhooks are made of.
-pub struct Parts {
-    /// What is durable.
+/// What webhooks need of the rest of the gateway.
+pub struct Dependencies {
+    /// The endpoints and deliveries.
     pub store: Arc<dyn Store>,
-    /// What posts, as it is at the time.
+    /// The current HTTP client.
     pub client: watch::Receiver<Client>,
     /// How secrets are stored.
     pub vault: Vault,
@@ -50,22 +48,19 @@ pub struct Parts {
     pub concurrency: usize,
     /// The time.
     pub clock: Clock,
-    /// Told of every attempt.
+    /// Sees every attempt.
     pub observer: Arc<dyn Observer>,
 }
 
 /// Webhooks, for those who manage them. Cheap to clone.
 #[derive(Clone)]
-pub struct Webhooks(Arc<Shared>);
-
-struct Shared {
+pub struct Webhooks {
     sender: Arc<Sender>,
-    roster: Arc<Roster>,
     concurrency: usize,
-    tests: Semaphore,
+    tests: Arc<Semaphore>,
 }
 
-/// What a client asks for.
+/// An endpoint that a client asks for.
 #[derive(Clone, Debug)]
 pub struct NewEndpoint {
     /// Where to; checked by [`Webhooks::check_url`].
@@ -83,18 +78,18 @@ pub struct NewEndpoint {
 /// Why there is no new endpoint.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CreateError {
-    /// There are as many as may be.
+    /// The limit is reached.
     #[error("there are {MAX_ENDPOINTS} webhooks, which is as many as may be")]
     TooMany,
-    /// The store does not take it.
+    /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// What came of a test.
+/// The result of a test.
 #[derive(Clone, Debug)]
 pub struct Tested {
-    /// What was posted.
+    /// The event that was posted.
     pub event: Bytes,
     /// How it went.
     pub attempt: Attempt,
@@ -102,52 +97,51 @@ pub struct Tested {
 
 impl Webhooks {
     /// Webhooks of this store. No endpoint is known before [`Webhooks::load`].
-    pub fn new(parts: Parts) -> Self {
-        let roster = Arc::new(Roster::new(parts.store.clone(), parts.vault));
+    pub fn new(parts: Dependencies) -> Self {
+        let endpoints = EndpointCache::new(parts.store.clone(), parts.vault);
         let sender = Arc::new(Sender {
             store: parts.store,
-            roster: roster.clone(),
+            endpoints: Arc::new(endpoints),
             client: parts.client,
             clock: parts.clock,
             schedule: parts.schedule,
             own_secret: parts.own_secret,
             observer: parts.observer,
         });
-        Self(Arc::new(Shared {
+        Self {
             sender,
-            roster,
             concurrency: parts.concurrency,
-            tests: Semaphore::new(TESTS),
-        }))
+            tests: Arc::new(Semaphore::new(TESTS)),
+        }
     }
 
     /// Reads the endpoints; a secret that cannot be read is an error.
-    pub async fn load(&self) -> Result<(), RosterError> {
-        self.0.roster.reload().await
+    pub async fn load(&self) -> Result<(), EndpointCacheError> {
+        self.sender.endpoints.reload().await
     }
 
     /// Plans and posts until `stop`, and then until what is under way has ended; the rest stays in
     /// the store.
     pub async fn run(self, stop: CancellationToken) {
         let (hints, heard) = mpsc::channel(HINTS);
-        let sender = self.0.sender.clone();
+        let sender = self.sender.clone();
         let planning = planner::run(
             sender.store.clone(),
-            self.0.roster.clone(),
+            sender.endpoints.clone(),
             sender.clock.clone(),
             hints,
         );
         let planning = stop.run_until_cancelled(planning);
-        let sending = sender::run(sender, self.0.concurrency, heard, stop.clone());
+        let sending = sender::run(sender, self.concurrency, heard, stop.clone());
         tokio::join!(planning, sending);
     }
 
     /// Whether this URL may be posted to, as far as it tells.
     pub fn check_url(&self, url: &str) -> Result<Url, UrlRefused> {
-        self.0.sender.client().guard().check_url(url)
+        self.sender.client().guard().check_url(url)
     }
 
-    /// Adds an endpoint; its secret is told now and never again.
+    /// Adds an endpoint; its secret is shown now and never again.
     pub async fn create(&self, new: NewEndpoint) -> Result<(Endpoint, SigningSecret), CreateError> {
         let now = self.now();
         let id = EndpointId::new(Uuid::now_v7());
@@ -163,7 +157,7 @@ impl Webhooks {
             accounts: new.accounts,
             description: new.description,
             disabled,
-            secret: self.0.roster.vault().seal(id, &secret),
+            secret: self.sender.endpoints.vault().seal(id, &secret),
             previous_secret: None,
             after: 0,
             created_at: now,
@@ -218,14 +212,14 @@ impl Webhooks {
         Ok(deleted)
     }
 
-    /// Gives an endpoint another secret, told now and never again. The one before signs besides for
-    /// a day.
+    /// Gives an endpoint another secret, shown now and never again. The one before signs besides
+    /// for a day.
     pub async fn rotate(
         &self,
         id: EndpointId,
     ) -> Result<Option<(Endpoint, SigningSecret)>, StoreError> {
         let secret = SigningSecret::random();
-        let sealed = self.0.roster.vault().seal(id, &secret);
+        let sealed = self.sender.endpoints.vault().seal(id, &secret);
         let change = Change {
             secret: Some((sealed, self.now().plus(ROTATION))),
             ..Change::default()
@@ -241,7 +235,7 @@ impl Webhooks {
         since: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Endpoint>, StoreError> {
-        let recovery = recovery::begin(self.store(), since, until).await?;
+        let recovery = planner::begin_recovery(self.store(), since, until).await?;
         let change = Change {
             recovery: Some(recovery),
             ..Change::default()
@@ -254,22 +248,22 @@ impl Webhooks {
     /// Posts an event that says it is a test, now, also to one that is disabled; `None` when the
     /// endpoint is gone.
     pub async fn test(&self, id: EndpointId) -> Option<Tested> {
-        let _permit = self.0.tests.acquire().await.ok()?;
-        let known = self.0.roster.known();
-        let member = known.members.get(&id)?;
+        let _permit = self.tests.acquire().await.ok()?;
+        let known = self.sender.endpoints.known();
+        let endpoint = known.endpoints.get(&id)?;
         let at = self.now();
         let event_id = format!("test-{}", Uuid::now_v7());
         let event = serde_json::json!({"id": event_id, "type": "test", "time": at});
         let event = Bytes::from(event.to_string());
         let post = Post {
-            url: member.url()?,
+            url: endpoint.url()?,
             id: &event_id,
             at,
-            signatures: &member.sign(&event_id, at, &event),
+            signatures: &endpoint.sign(&event_id, at, &event),
             body: event.clone(),
             part_of: None,
         };
-        let (_, mut attempt) = self.0.sender.attempt(post).await;
+        let (_, mut attempt) = self.sender.attempt(post).await;
         attempt.number = 1;
         Some(Tested { event, attempt })
     }
@@ -301,17 +295,15 @@ impl Webhooks {
     }
 
     fn store(&self) -> &dyn Store {
-        &*self.0.sender.store
+        &*self.sender.store
     }
 
     fn now(&self) -> Timestamp {
-        self.0.sender.clock.now()
+        self.sender.clock.now()
     }
 
-    /// What was changed is durable; who plans and sends hears of it now, or else before it plans.
+    /// The planner and the sender see a durable change now; if that fails, before they plan.
     async fn reload(&self) {
-        if let Err(error) = self.0.roster.reload().await {
-            tracing::warn!(%error, "webhooks cannot be read; those known before are used");
-        }
+        self.sender.endpoints.reload_or_keep().await;
     }
 }

@@ -1,7 +1,7 @@
-//! From the log to deliveries: reads behind everyone else, and turns each event into what is to be
-//! posted, once.
+//! From the log to deliveries: reads the log by a cursor, and turns each event into deliveries
+//! once.
 //!
-//! Where nobody wants to know, only a cursor is moved, and that is written down now and then.
+//! Without an endpoint only the cursor moves, and is written down now and then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,34 +9,48 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::recovery;
-use super::roster::{Known, Roster};
+use super::endpoint_cache::{CachedEndpoints, EndpointCache};
 use crate::clock::Clock;
 use crate::message::Timestamp;
-use crate::store::{EventFilter, Logged, NewDelivery, Plan, Store, StoreError};
+use crate::store::{
+    EventFilter, Logged, NewDelivery, Plan, Recovery, RecoveryStep, Store, StoreError,
+};
 
-/// Events looked at in one step.
+/// Events read, and deliveries begun anew, in one step.
 const PAGE: usize = 512;
 /// Between two steps while events keep coming, so that a plan is made of many of them.
 const REST: Duration = Duration::from_millis(5);
-/// Before another try, when the store does not do what it is asked.
+/// Before another try after an error of the store.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often a cursor is written down that has nothing with it, and how far behind it may be.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 const SAVE_AFTER: u64 = 10_000;
+/// How late an event may be recorded.
+const LATE: Duration = Duration::from_secs(60);
+/// How close to its beginning a recovery starts: so many events are read at once anyway.
+const CLOSE: u64 = 256;
 /// How often the endpoints are read again, which another replica may have changed.
 const REFRESH: Duration = Duration::from_secs(10);
 
-/// Plans, for ever.
+/// Plans without end.
 pub(super) async fn run(
     store: Arc<dyn Store>,
-    roster: Arc<Roster>,
+    endpoints: Arc<EndpointCache>,
     clock: Clock,
     hints: mpsc::Sender<Arc<str>>,
 ) {
     let mut committed = store.committed();
-    let mut changes = roster.changes();
-    let mut planner = Planner::new(store, roster, clock, hints);
+    let mut changes = endpoints.changes();
+    let mut planner = Planner {
+        store,
+        endpoints,
+        clock,
+        hints,
+        cursor: None,
+        planned_to: 0,
+        seen: 0,
+        saved_at: Instant::now(),
+    };
     let mut refresh = Instant::now() + REFRESH;
     loop {
         committed.borrow_and_update();
@@ -45,7 +59,7 @@ pub(super) async fn run(
             Ok(()) => {}
             Err(StoreError::Closed) => return,
             Err(error) => {
-                tracing::warn!(%error, "webhooks cannot be planned; trying again");
+                tracing::warn!(%error, "failed to plan deliveries; trying again");
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -60,7 +74,7 @@ pub(super) async fn run(
             () = tokio::time::sleep(SAVE_EVERY), if unsaved => {}
             () = tokio::time::sleep_until(refresh) => {
                 refresh = Instant::now() + REFRESH;
-                planner.refresh().await;
+                planner.endpoints.reload_or_keep().await;
             }
         }
     }
@@ -68,7 +82,7 @@ pub(super) async fn run(
 
 struct Planner {
     store: Arc<dyn Store>,
-    roster: Arc<Roster>,
+    endpoints: Arc<EndpointCache>,
     clock: Clock,
     hints: mpsc::Sender<Arc<str>>,
     /// As the store knows it; `None` until it was asked.
@@ -80,31 +94,13 @@ struct Planner {
 }
 
 impl Planner {
-    fn new(
-        store: Arc<dyn Store>,
-        roster: Arc<Roster>,
-        clock: Clock,
-        hints: mpsc::Sender<Arc<str>>,
-    ) -> Self {
-        Self {
-            store,
-            roster,
-            clock,
-            hints,
-            cursor: None,
-            planned_to: 0,
-            seen: 0,
-            saved_at: Instant::now(),
-        }
-    }
-
     /// Plans what is in the log, and goes on with what is being recovered.
     async fn catch_up(&mut self) -> Result<(), StoreError> {
         loop {
             let planned = self.step().await?;
             let (store, hints) = (&*self.store, &self.hints);
             let now = self.clock.now();
-            let recovered = recovery::step(store, &self.roster, now, hints).await?;
+            let recovered = recover_step(store, &self.endpoints, now, hints).await?;
             if !planned && !recovered {
                 return Ok(());
             }
@@ -117,12 +113,12 @@ impl Planner {
             self.planned_to = self.store.planned_to().await?;
             self.seen = self.planned_to;
             self.cursor = Some(self.planned_to);
-            self.refresh().await;
+            self.endpoints.reload_or_keep().await;
         }
-        let known = self.roster.known();
+        let known = self.endpoints.known();
         let filter = EventFilter {
             // Where there is no standing endpoint, only messages can have webhooks.
-            has_webhook: !known.members.values().any(|member| member.is_enabled()),
+            has_webhook: !known.endpoints.values().any(|member| member.is_enabled()),
             ..EventFilter::default()
         };
         let page = self.store.events(self.seen, filter, PAGE.into()).await?;
@@ -158,7 +154,7 @@ impl Planner {
             deliveries,
         };
         if !self.store.plan(plan).await? {
-            // Somebody planned in our place, or the endpoints are others by now.
+            // Another replica has planned these, or the endpoints have changed.
             self.cursor = None;
             return Ok(true);
         }
@@ -172,19 +168,13 @@ impl Planner {
         }
         Ok(true)
     }
-
-    async fn refresh(&self) {
-        if let Err(error) = self.roster.reload().await {
-            tracing::warn!(%error, "webhooks cannot be read; those known before are used");
-        }
-    }
 }
 
-/// What this event leads to.
-fn wanted(known: &Known, event: &Logged) -> Vec<NewDelivery> {
+/// The deliveries of this event.
+fn wanted(known: &CachedEndpoints, event: &Logged) -> Vec<NewDelivery> {
     let time = time_of(event);
     let mut wanted: Vec<_> = known
-        .members
+        .endpoints
         .values()
         .filter(|member| {
             member.is_enabled() && event.seq > member.endpoint.after && member.wants(event)
@@ -197,8 +187,87 @@ fn wanted(known: &Known, event: &Logged) -> Vec<NewDelivery> {
     wanted
 }
 
+/// Goes one step on with the first endpoint that recovers: sends again what failed or was missed,
+/// over restarts too. Whether there is one.
+async fn recover_step(
+    store: &dyn Store,
+    endpoints: &EndpointCache,
+    now: Timestamp,
+    hints: &mpsc::Sender<Arc<str>>,
+) -> Result<bool, StoreError> {
+    let known = endpoints.known();
+    let found = known
+        .endpoints
+        .values()
+        .find_map(|one| one.endpoint.recovery.map(|recovery| (one, recovery)));
+    let Some((one, recovery)) = found else {
+        return Ok(false);
+    };
+    let everything = EventFilter::default();
+    let page = store
+        .events(recovery.cursor, everything, PAGE.into())
+        .await?;
+    // Where nothing follows there is nothing left up to the end.
+    let reached = match page.scanned_to > recovery.cursor {
+        true => page.scanned_to.min(recovery.end),
+        false => recovery.end,
+    };
+    let in_time = |time| recovery.since <= time && time < recovery.until;
+    let events = page.events.iter().filter(|event| event.seq <= reached);
+    let wanted = events.filter(|event| one.wants(event)).filter_map(|event| {
+        let time = time_of(event);
+        in_time(time).then(|| delivery(one.endpoint.queue(), None, event, time))
+    });
+    let step = RecoveryStep {
+        endpoint: one.endpoint.id,
+        from: recovery.cursor,
+        to: reached,
+        wanted: wanted.collect(),
+        now,
+        limit: PAGE,
+    };
+    store.recover(step).await?;
+    // When there is no room, the sender finds it by looking.
+    let _ = hints.try_send(one.endpoint.queue());
+    if let Err(error) = endpoints.reload().await {
+        tracing::warn!(%error, "failed to read the webhooks; the recovery waits");
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// Where in the log a recovery of this time begins: at an event that came before it, and not long
+/// before. Times in the log are in order but for what is recorded a little late.
+pub(super) async fn begin_recovery(
+    store: &dyn Store,
+    since: Timestamp,
+    until: Timestamp,
+) -> Result<Recovery, StoreError> {
+    let end = store.bounds().await?.last;
+    let early = since.minus(LATE);
+    let (mut low, mut high) = (0, end);
+    while high - low > CLOSE {
+        let middle = low + (high - low) / 2;
+        let page = store
+            .events(middle, EventFilter::default(), 1.into())
+            .await?;
+        match page.events.first() {
+            Some(event) if time_of(event) < early => low = middle,
+            Some(_) => high = middle,
+            None if page.scanned_to < end && page.scanned_to > middle => low = middle,
+            None => high = middle,
+        }
+    }
+    Ok(Recovery {
+        since,
+        until,
+        cursor: low,
+        end,
+    })
+}
+
 /// An event on its way to a queue.
-pub(super) fn delivery(
+fn delivery(
     queue: Arc<str>,
     url: Option<Arc<str>>,
     event: &Logged,
@@ -216,11 +285,11 @@ pub(super) fn delivery(
 }
 
 /// When this event happened.
-pub(super) fn time_of(event: &Logged) -> Timestamp {
+fn time_of(event: &Logged) -> Timestamp {
     event.facts().1.unwrap_or(Timestamp::EPOCH)
 }
 
-/// URLs that differ in their query only are one place, which is well or not.
+/// The queue of a URL: URLs that differ in their query only are one receiver.
 fn queue_of(url: &Arc<str>) -> Arc<str> {
     match url.find(['?', '#']) {
         Some(at) => url[..at].into(),

@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use super::client::Answer;
+use super::client::PostResult;
 use crate::message::Timestamp;
 use crate::store::Fate;
 
@@ -33,14 +33,20 @@ pub struct Schedule {
 impl Schedule {
     /// What follows an attempt before which there were `tries`, and which ended at `now`. `jitter`
     /// is between 0 and 1, drawn afresh each time.
-    pub(super) fn fate(&self, answer: &Answer, tries: u32, now: Timestamp, jitter: f64) -> Fate {
+    pub(super) fn fate(
+        &self,
+        answer: &PostResult,
+        tries: u32,
+        now: Timestamp,
+        jitter: f64,
+    ) -> Fate {
         let (status, asked) = match answer {
-            Answer::Answered {
+            PostResult::Answered {
                 status,
                 retry_after,
                 ..
             } => (*status, *retry_after),
-            Answer::Silent(_) => (0, None),
+            PostResult::Silent(_) => (0, None),
         };
         let wait = usize::try_from(tries)
             .ok()
@@ -76,8 +82,8 @@ mod tests {
         }
     }
 
-    fn answer(status: u16, retry_after: Option<u64>) -> Answer {
-        Answer::Answered {
+    fn answer(status: u16, retry_after: Option<u64>) -> PostResult {
+        PostResult::Answered {
             status,
             first: String::new(),
             retry_after: retry_after.map(Duration::from_secs),
@@ -91,7 +97,7 @@ mod tests {
     #[test]
     fn an_answer_leads_to_what_the_table_says() {
         let again = |seconds| Fate::Again(at(seconds));
-        let silent = Answer::Silent("no answer".to_owned());
+        let silent = PostResult::Silent("no answer".to_owned());
         for (answer, tries, fate) in [
             (answer(200, None), 0, Fate::Delivered),
             (answer(204, Some(9)), 2, Fate::Delivered),

@@ -12,33 +12,32 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::client::{Answer, Client, Post};
-use super::observer::{Observer, PartOf, Posted};
-use super::queues::{End, Output, Queues};
-use super::roster::Roster;
+use super::client::{Client, Observer, PartOf, Post, PostResult, Posted};
+use super::endpoint_cache::EndpointCache;
+use super::queues::{PostEnd, QueueAction, Queues};
 use super::schedule::Schedule;
-use super::sign::SigningSecret;
+use super::secrets::SigningSecret;
 use crate::clock;
 use crate::clock::Clock;
-use crate::message::{EndpointId, Event, Timestamp};
+use crate::message::{EndpointId, Event, Timestamp, webhook};
 use crate::store::{
     Attempt, Attempted, Change, Disabled, DisabledBecause, Due, DueDelivery, Fate, QueueHead,
     Store, StoreError,
 };
 
-/// How often the store is looked through for queues that nobody told of.
+/// How often the store is searched for queues without a hint.
 const SWEEP: Duration = Duration::from_secs(1);
 /// Queues read at once in such a sweep.
 const SWEEP_PAGE: usize = 256;
 /// How often what is pending is counted.
 const COUNT: Duration = Duration::from_secs(10);
-/// Before another try, when the store does not do what it is asked.
+/// Before another try after an error of the store.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What the sender works with.
 pub(super) struct Sender {
     pub(super) store: Arc<dyn Store>,
-    pub(super) roster: Arc<Roster>,
+    pub(super) endpoints: Arc<EndpointCache>,
     pub(super) client: watch::Receiver<Client>,
     pub(super) clock: Clock,
     pub(super) schedule: Schedule,
@@ -46,17 +45,17 @@ pub(super) struct Sender {
     pub(super) observer: Arc<dyn Observer>,
 }
 
-/// What a task beside the loop came back with.
-enum Done {
+/// The result of a task beside the loop.
+enum TaskResult {
     Found(Arc<str>, Result<Due, StoreError>),
-    Ended(Arc<str>, u64, End),
-    /// Nothing was posted: the queue has nobody behind it now.
+    Ended(Arc<str>, u64, PostEnd),
+    /// Nothing was posted: the queue has no receiver now.
     Closed(Arc<str>, u64),
     Swept(Result<Vec<QueueHead>, StoreError>),
     Counted(Result<u64, StoreError>),
 }
 
-type Task = Pin<Box<dyn Future<Output = Done> + Send>>;
+type Task = Pin<Box<dyn Future<Output = TaskResult> + Send>>;
 
 /// Posts until it is stopped, and then until what is under way has ended.
 pub(super) async fn run(
@@ -65,51 +64,44 @@ pub(super) async fn run(
     mut hints: mpsc::Receiver<Arc<str>>,
     stop: CancellationToken,
 ) {
-    let mut desk = Desk {
+    let mut state = SendLoop {
         queues: Queues::new(concurrency),
         tasks: FuturesUnordered::new(),
         swept_to: None,
         sender,
     };
     let (mut sweep_at, mut count_at) = (Instant::now(), Instant::now());
-    let mut changes = desk.sender.roster.changes();
+    let mut changes = state.sender.endpoints.changes();
     loop {
         if stop.is_cancelled() {
-            if desk.queues.in_flight() == 0 {
+            if state.queues.in_flight() == 0 {
                 return;
             }
         } else {
-            desk.begin();
+            state.begin();
         }
-        let deadline = desk.deadline();
+        let deadline = state.deadline();
         tokio::select! {
-            Some(done) = desk.tasks.next() => desk.take(done),
-            Some(queue) = hints.recv() => desk.hint(&queue),
+            Some(done) = state.tasks.next() => state.take(done),
+            Some(queue) = hints.recv() => state.hint(&queue),
             // One that was enabled again has something to post, perhaps.
             Ok(()) = changes.changed() => sweep_at = Instant::now(),
             () = stop.cancelled(), if !stop.is_cancelled() => {}
             () = tokio::time::sleep_until(sweep_at) => {
                 sweep_at = Instant::now() + SWEEP;
-                desk.sweep();
+                state.sweep();
             }
             () = tokio::time::sleep_until(count_at) => {
                 count_at = Instant::now() + COUNT;
-                desk.count();
+                state.count();
             }
-            () = wait(deadline) => {}
+            () = tokio::time::sleep(deadline) => {}
         }
     }
 }
 
-async fn wait(deadline: Option<Duration>) {
-    match deadline {
-        Some(left) => tokio::time::sleep(left).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// The loop's own state.
-struct Desk {
+struct SendLoop {
     sender: Arc<Sender>,
     queues: Queues,
     tasks: FuturesUnordered<Task>,
@@ -117,17 +109,17 @@ struct Desk {
     swept_to: Option<Arc<str>>,
 }
 
-impl Desk {
+impl SendLoop {
     /// Begins whatever may be begun.
     fn begin(&mut self) {
         while let Some(output) = self.queues.poll(self.sender.clock.now()) {
             match output {
-                Output::Look(queue, limit) => {
+                QueueAction::Look(queue, limit) => {
                     let now = self.sender.clock.now();
                     let found = self.sender.store.due(queue.clone(), now, limit);
-                    self.spawn(async move { Done::Found(queue, found.await) });
+                    self.spawn(async move { TaskResult::Found(queue, found.await) });
                 }
-                Output::Post(delivery) => {
+                QueueAction::Post(delivery) => {
                     let sender = self.sender.clone();
                     self.spawn(async move { sender.deliver(delivery).await });
                 }
@@ -135,34 +127,32 @@ impl Desk {
         }
     }
 
-    /// How long until something is to be done.
-    fn deadline(&self) -> Option<Duration> {
+    /// How long until something is to be done; the sweep wakes the loop anyway.
+    fn deadline(&self) -> Duration {
         let now = self.sender.clock.now();
-        // What is due already waits for room, not for time.
-        self.queues
-            .deadline()
-            .map(|at| at.since(now))
-            .filter(|left| !left.is_zero())
+        let left = self.queues.deadline().map(|at| at.since(now));
+        // A delivery that is due already waits for room, not for time.
+        left.filter(|left| !left.is_zero()).unwrap_or(SWEEP)
     }
 
-    fn take(&mut self, done: Done) {
+    fn take(&mut self, done: TaskResult) {
         let now = self.sender.clock.now();
         match done {
-            Done::Found(queue, Ok(due)) => self.queues.handle_found(&queue, due),
-            Done::Found(queue, Err(error)) => {
-                tracing::debug!(%error, queue = &*queue, "deliveries cannot be read");
+            TaskResult::Found(queue, Ok(due)) => self.queues.handle_found(&queue, due),
+            TaskResult::Found(queue, Err(error)) => {
+                tracing::debug!(%error, queue = &*queue, "failed to read deliveries");
                 self.queues.handle_not_found(&queue, now.plus(PAUSE));
             }
-            Done::Ended(queue, seq, end) => self.queues.handle_ended(&queue, seq, end, now),
-            Done::Closed(queue, seq) => {
-                self.queues.handle_ended(&queue, seq, End::Void, now);
+            TaskResult::Ended(queue, seq, end) => self.queues.handle_ended(&queue, seq, end, now),
+            TaskResult::Closed(queue, seq) => {
+                self.queues.handle_ended(&queue, seq, PostEnd::Void, now);
                 self.queues.handle_closed(&queue);
             }
-            Done::Swept(Ok(heads)) => self.swept(&heads, now),
-            Done::Swept(Err(error)) | Done::Counted(Err(error)) => {
-                tracing::warn!(%error, "deliveries cannot be looked for; trying again");
+            TaskResult::Swept(Ok(heads)) => self.swept(&heads, now),
+            TaskResult::Swept(Err(error)) | TaskResult::Counted(Err(error)) => {
+                tracing::warn!(%error, "failed to look for deliveries; trying again");
             }
-            Done::Counted(Ok(count)) => self.sender.observer.pending(count),
+            TaskResult::Counted(Ok(count)) => self.sender.observer.pending(count),
         }
     }
 
@@ -174,7 +164,7 @@ impl Desk {
     fn sweep(&mut self) {
         self.queues.tidy(self.sender.clock.now());
         let heads = self.sender.store.queues(self.swept_to.clone(), SWEEP_PAGE);
-        self.spawn(async move { Done::Swept(heads.await) });
+        self.spawn(async move { TaskResult::Swept(heads.await) });
     }
 
     /// Takes note of the queues of a page; when it is full, the next page follows at once.
@@ -196,10 +186,10 @@ impl Desk {
 
     fn count(&mut self) {
         let count = self.sender.store.pending_deliveries();
-        self.spawn(async move { Done::Counted(count.await) });
+        self.spawn(async move { TaskResult::Counted(count.await) });
     }
 
-    fn spawn(&mut self, task: impl Future<Output = Done> + Send + 'static) {
+    fn spawn(&mut self, task: impl Future<Output = TaskResult> + Send + 'static) {
         self.tasks.push(Box::pin(task));
     }
 }
@@ -208,47 +198,51 @@ impl Sender {
     /// Whether anything may be posted to this queue now.
     fn is_open(&self, queue: &str) -> bool {
         match queue.parse::<EndpointId>() {
-            Ok(id) => {
-                let known = self.roster.known();
-                known.members.get(&id).is_some_and(|one| one.is_enabled())
-            }
+            Ok(id) => self.endpoints.is_enabled(id),
             Err(_) => self.own_secret.is_some() || !self.client.borrow().secrets().is_empty(),
         }
     }
 
     /// Posts once, and writes down how it went.
-    async fn deliver(&self, delivery: DueDelivery) -> Done {
+    async fn deliver(&self, delivery: DueDelivery) -> TaskResult {
         let (queue, seq) = (delivery.key.queue.clone(), delivery.key.seq);
         let at = self.clock.now();
         let id = event_id(self.store.epoch(), seq);
         let Some((url, signatures)) = self.envelope(&delivery, &id, at) else {
-            return Done::Closed(queue, seq);
+            return TaskResult::Closed(queue, seq);
         };
-        let Some(signatures) = signatures else {
-            let end = self.settle(self.unsigned(delivery, at), at).await;
-            return Done::Ended(queue, seq, end);
+        let (result, attempt) = match &signatures {
+            Some(signatures) => {
+                let part_of = delivery.trace.map(|trace| PartOf {
+                    trace,
+                    message: delivery.message_id,
+                    attempt: Event::read_facts(&delivery.json).map_or(0, |(attempt, _)| attempt),
+                });
+                self.attempt(Post {
+                    url: &url,
+                    id: &id,
+                    at,
+                    signatures,
+                    body: delivery.json,
+                    part_of,
+                })
+                .await
+            }
+            // It failed for want of a secret: one that comes back signs the next. No other secret
+            // may sign, because another client's receiver may believe it.
+            None => {
+                let words = "the token that asked for this has no webhook_secret any more";
+                let result = PostResult::Silent(words.to_owned());
+                let attempt = attempt_of(&result, at, Duration::ZERO);
+                (result, attempt)
+            }
         };
-        let part_of = delivery.trace.map(|trace| PartOf {
-            trace,
-            message: delivery.message_id,
-            attempt: Event::read_facts(&delivery.json).map_or(0, |(attempt, _)| attempt),
-        });
-        let body = delivery.json;
-        let post = Post {
-            url: &url,
-            id: &id,
-            at,
-            signatures: &signatures,
-            body,
-            part_of,
-        };
-        let (answer, attempt) = self.attempt(post).await;
         let now = attempt.at.plus(attempt.took);
         let fate = self
             .schedule
-            .fate(&answer, delivery.tries, now, rand::random());
-        if let Answer::Answered { status: 410, .. } = answer {
-            // Before the attempt is written down, so that what waits for it is not posted.
+            .fate(&result, delivery.tries, now, rand::random());
+        if let PostResult::Answered { status: 410, .. } = result {
+            // Before the attempt is recorded, so that what waits for it is not posted.
             self.disable(&queue, DisabledBecause::Gone, now).await;
         }
         let attempted = Attempted {
@@ -257,7 +251,35 @@ impl Sender {
             fate,
         };
         let end = self.settle(attempted, now).await;
-        Done::Ended(queue, seq, end)
+        TaskResult::Ended(queue, seq, end)
+    }
+
+    /// Where to, and the signatures; `None` without a receiver, and no signatures when the secret
+    /// is gone.
+    fn envelope(
+        &self,
+        delivery: &DueDelivery,
+        id: &str,
+        at: Timestamp,
+    ) -> Option<(Url, Option<String>)> {
+        if let Some(webhook) = &delivery.url {
+            let url = webhook::url(webhook).parse().ok()?;
+            let sign = |secret: &SigningSecret| secret.sign(id, at, &delivery.json);
+            let Some(token) = webhook::token(webhook) else {
+                return Some((url, Some(sign(self.own_secret.as_ref()?))));
+            };
+            let client = self.client.borrow();
+            let signatures = client.secrets().get(&token).map(|secrets| {
+                let each: Vec<String> = secrets.iter().map(sign).collect();
+                each.join(" ")
+            });
+            return Some((url, signatures));
+        }
+        let endpoint = delivery.key.queue.parse().ok()?;
+        let known = self.endpoints.known();
+        let endpoint = known.endpoints.get(&endpoint)?;
+        let url = endpoint.url().filter(|_| endpoint.is_enabled())?.clone();
+        Some((url, Some(endpoint.sign(id, at, &delivery.json))))
     }
 
     /// What posts now. It is used to the end of a post, also when another takes its place.
@@ -266,7 +288,7 @@ impl Sender {
     }
 
     /// Posts once.
-    pub(super) async fn attempt(&self, post: Post<'_>) -> (Answer, Attempt) {
+    pub(super) async fn attempt(&self, post: Post<'_>) -> (PostResult, Attempt) {
         let (at, began, url, id) = (post.at, clock::now(), post.url, post.id);
         let observer = &*self.observer;
         let part_of = post
@@ -282,42 +304,31 @@ impl Sender {
             took,
             part_of,
         });
-        let (status, first, error) = match answer.clone() {
-            Answer::Answered { status, first, .. } => (Some(status), first, None),
-            Answer::Silent(reason) => (None, String::new(), Some(reason)),
-        };
-        let attempt = Attempt {
-            number: 0,
-            at,
-            took,
-            status,
-            answer: first,
-            error,
-        };
+        let attempt = attempt_of(&answer, at, took);
         (answer, attempt)
     }
 
     /// Writes down how an attempt went, however often that takes: what is not written down is
     /// posted again.
-    async fn settle(&self, attempted: Attempted, now: Timestamp) -> End {
+    async fn settle(&self, attempted: Attempted, now: Timestamp) -> PostEnd {
         let queue = attempted.key.queue.clone();
         let end = match attempted.fate {
-            Fate::Delivered => End::Succeeded,
-            Fate::Failed => End::Failed(None),
-            Fate::Again(at) => End::Failed(Some(at)),
+            Fate::Delivered => PostEnd::Succeeded,
+            Fate::Failed => PostEnd::Failed(None),
+            Fate::Again(at) => PostEnd::Failed(Some(at)),
         };
         let settled = loop {
             match self.store.settle(vec![attempted.clone()]).await {
                 Ok(settled) => break settled.first().copied().flatten(),
-                Err(StoreError::Closed) => return End::Void,
+                Err(StoreError::Closed) => return PostEnd::Void,
                 Err(error) => {
-                    tracing::warn!(%error, "an attempt cannot be written down; trying again");
+                    tracing::warn!(%error, "failed to record an attempt; trying again");
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         };
         let Some(settled) = settled else {
-            return End::Void;
+            return PostEnd::Void;
         };
         let is_over = settled
             .failing_since
@@ -333,8 +344,7 @@ impl Sender {
         let Ok(id) = queue.parse::<EndpointId>() else {
             return;
         };
-        let known = self.roster.known();
-        if !known.members.get(&id).is_some_and(|one| one.is_enabled()) {
+        if !self.endpoints.is_enabled(id) {
             return;
         }
         let change = Change {
@@ -344,16 +354,30 @@ impl Sender {
         match self.store.change_endpoint(id, change).await {
             Ok(Some(endpoint)) => {
                 let because = because.as_str();
-                tracing::warn!(webhook.id = %id, url = %host(&endpoint.url), because, "a webhook is disabled");
+                tracing::warn!(webhook.id = %id, url = %host(&endpoint.url), because, "webhook disabled");
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(%error, webhook.id = %id, "a webhook cannot be disabled");
+                tracing::warn!(%error, webhook.id = %id, "failed to disable a webhook");
             }
         }
-        if let Err(error) = self.roster.reload().await {
-            tracing::warn!(%error, "webhooks cannot be read; those known before are used");
-        }
+        self.endpoints.reload_or_keep().await;
+    }
+}
+
+/// The record of an attempt; the store numbers it.
+fn attempt_of(result: &PostResult, at: Timestamp, took: Duration) -> Attempt {
+    let (status, answer, error) = match result.clone() {
+        PostResult::Answered { status, first, .. } => (Some(status), first, None),
+        PostResult::Silent(reason) => (None, String::new(), Some(reason)),
+    };
+    Attempt {
+        number: 0,
+        at,
+        took,
+        status,
+        answer,
+        error,
     }
 }
 

@@ -358,9 +358,9 @@ fn webhooks(store: &Arc<dyn store::Store>, clock: &Clock) -> webhook::Webhooks {
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
     let second = Duration::from_secs(1);
-    let guard = webhook::Guard::default();
+    let guard = webhook::AddressGuard::default();
     let client = webhook::Client::new(guard, webhook::SystemResolver, Arc::new(tls), second);
-    webhook::Webhooks::new(webhook::Parts {
+    webhook::Webhooks::new(webhook::Dependencies {
         store: store.clone(),
         client: watch::channel(client.unwrap()).1,
         vault: webhook::Vault::plain(),

@@ -71,10 +71,10 @@ fn webhooks(store: &Arc<dyn Store>, clock: &Clock) -> webhook::Webhooks {
         .unwrap()
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
-    let guard = webhook::Guard::default();
+    let guard = webhook::AddressGuard::default();
     let second = Duration::from_secs(1);
     let client = webhook::Client::new(guard, webhook::SystemResolver, Arc::new(tls), second);
-    webhook::Webhooks::new(webhook::Parts {
+    webhook::Webhooks::new(webhook::Dependencies {
         store: store.clone(),
         client: watch::channel(client.unwrap()).1,
         vault: webhook::Vault::plain(),

@@ -27,7 +27,7 @@ use crate::dispatch::Attempted;
 use crate::message::{AgentState, Cause, Event, What};
 use crate::store;
 use crate::store::StoreError;
-use crate::webhook::{Answer, Posted};
+use crate::webhook::{PostResult, Posted};
 use labels::{
     BATCH_BUCKETS, COMMIT_BUCKETS, CodeLabel, FinishedLabels, MESSAGE_BUCKETS, OutcomeLabel,
     REQUEST_BUCKETS, RequestLabels, RouteLabels, SUCCEEDED, StateLabel, TRANSACTION_BUCKETS,
@@ -179,11 +179,11 @@ impl Metrics {
 
     pub(super) fn posted(&self, posted: &Posted<'_>) {
         let outcome = match posted.answer {
-            Answer::Answered {
+            PostResult::Answered {
                 status: 200..=299, ..
             } => "delivered",
-            Answer::Answered { .. } => "rejected",
-            Answer::Silent(_) => "unanswered",
+            PostResult::Answered { .. } => "rejected",
+            PostResult::Silent(_) => "unanswered",
         };
         self.0
             .webhook_attempts

@@ -34,7 +34,7 @@ use crate::clock;
 use crate::clock::Clock;
 use crate::dispatch::Attempted;
 use crate::message::{Event, MessageId, SpanId, Step, Targets, Timestamp, Trace, TraceId, What};
-use crate::webhook::{Answer, PartOf, Posted};
+use crate::webhook::{PartOf, PostResult, Posted};
 pub use exporter::{Exporter, Otlp, TracesError};
 use span::{Parent, Span};
 
@@ -241,13 +241,13 @@ impl Traces {
         let port = posted.url.port_or_known_default().map(i64::from);
         attributes.extend(port.map(|port| KeyValue::new("server.port", port)));
         let error = match posted.answer {
-            Answer::Answered { status, .. } => {
+            PostResult::Answered { status, .. } => {
                 let value = i64::from(*status);
                 attributes.push(KeyValue::new("http.response.status_code", value));
                 (!(200..300).contains(status)).then(|| status.to_string().into())
             }
             // The reason may contain an address.
-            Answer::Silent(_) => Some("no answer".into()),
+            PostResult::Silent(_) => Some("no answer".into()),
         };
         let (begun, ended) = self.ending_now(posted.took);
         self.write(Span {

@@ -19,11 +19,10 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use rustls::ClientConfig;
 use url::Url;
 
-use super::guard::{AddressRefused, Guard};
-use super::observer::PartOf;
-use super::sign::{SigningSecret, seconds};
+use super::guard::{AddressGuard, AddressRefused};
+use super::secrets::{SigningSecret, seconds};
 use crate::clock;
-use crate::message::{Timestamp, Trace};
+use crate::message::{MessageId, Timestamp, Trace};
 
 /// What is kept of an answer, in bytes.
 const FIRST_BYTES: usize = 256;
@@ -63,7 +62,7 @@ pub struct ClientError(reqwest::Error);
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
-    guard: Arc<Guard>,
+    guard: Arc<AddressGuard>,
     timeout: Duration,
     secrets: Arc<TokenSecrets>,
 }
@@ -87,9 +86,9 @@ pub(super) struct Post<'a> {
     pub(super) part_of: Option<PartOf>,
 }
 
-/// What came of a POST.
+/// The result of a POST.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Answer {
+pub enum PostResult {
     /// An answer.
     Answered {
         /// Its status.
@@ -103,10 +102,52 @@ pub enum Answer {
     Silent(String),
 }
 
+/// Sees how posts go: counts and traces them.
+pub trait Observer: Send + Sync {
+    /// A post begins that is part of a trace. Returns the trace for its `traceparent`.
+    fn posting(&self, part_of: &PartOf) -> Trace {
+        part_of.trace
+    }
+
+    /// An attempt ended.
+    fn attempted(&self, _posted: &Posted<'_>) {}
+
+    /// The number of deliveries that have not ended.
+    fn pending(&self, _count: u64) {}
+}
+
+impl Observer for () {}
+
+/// Where what is posted stands in a trace.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PartOf {
+    /// The trace of its message.
+    pub trace: Trace,
+    /// Its message.
+    pub message: MessageId,
+    /// The attempt that the event belongs to; 0 when none was begun.
+    pub attempt: u32,
+}
+
+/// An attempt to post that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Posted<'a> {
+    /// Where to. Its path and its query may be secrets.
+    pub url: &'a Url,
+    /// The event.
+    pub id: &'a str,
+    /// What came back; `Silent` when nothing did.
+    pub answer: &'a PostResult,
+    /// How long it took.
+    pub took: Duration,
+    /// What it was part of, and the trace in its `traceparent`.
+    pub part_of: Option<(PartOf, Trace)>,
+}
+
 impl Client {
     /// A client that posts to what `guard` allows, and waits for each answer for `timeout`.
     pub fn new(
-        guard: Guard,
+        guard: AddressGuard,
         resolver: impl Resolver,
         tls: Arc<ClientConfig>,
         timeout: Duration,
@@ -118,7 +159,7 @@ impl Client {
         };
         let http = reqwest::Client::builder()
             .user_agent(concat!("sipost/", env!("CARGO_PKG_VERSION")))
-            // A proxy would look names up itself, and connect to what nobody here has checked.
+            // A proxy would look names up itself, and connect to addresses that were not checked.
             .no_proxy()
             // A redirect leads wherever the endpoint likes.
             .redirect(reqwest::redirect::Policy::none())
@@ -157,7 +198,7 @@ impl Client {
     }
 
     /// What may be posted to.
-    pub(super) fn guard(&self) -> &Guard {
+    pub(super) fn guard(&self) -> &AddressGuard {
         &self.guard
     }
 
@@ -167,10 +208,10 @@ impl Client {
         post: Post<'_>,
         trace: Option<Trace>,
         now: Timestamp,
-    ) -> Answer {
+    ) -> PostResult {
         // An address in place of a name is not looked up, so it is checked here.
         if let Err(refusal) = self.guard.check_host(post.url) {
-            return Answer::Silent(refusal.to_string());
+            return PostResult::Silent(refusal.to_string());
         }
         let deadline = tokio::time::Instant::from_std(clock::now() + self.timeout);
         let mut request = self
@@ -186,8 +227,8 @@ impl Client {
         }
         let response = match tokio::time::timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Answer::Silent(reason(&error)),
-            Err(_) => return Answer::Silent(format!("no answer within {:?}", self.timeout)),
+            Ok(Err(error)) => return PostResult::Silent(reason(&error)),
+            Err(_) => return PostResult::Silent(format!("no answer within {:?}", self.timeout)),
         };
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER);
@@ -197,7 +238,7 @@ impl Client {
         let mut first = Vec::new();
         // The status has told what there is to know; the rest may be missing.
         let _ = tokio::time::timeout_at(deadline, read(response, &mut first)).await;
-        Answer::Answered {
+        PostResult::Answered {
             status,
             first: String::from_utf8_lossy(&first).into_owned(),
             retry_after,
@@ -245,9 +286,9 @@ fn reason(error: &reqwest::Error) -> String {
     }
 }
 
-/// A resolver that tells no address that may not be posted to.
+/// A resolver that refuses addresses that may not be posted to.
 struct Guarded<R> {
-    guard: Arc<Guard>,
+    guard: Arc<AddressGuard>,
     resolver: Arc<R>,
 }
 

@@ -91,7 +91,7 @@ fn client_with(resolver: Told, allowed: &[&str], timeout: Duration) -> Client {
         .unwrap()
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
-    Client::new(Guard::new(allowed), resolver, Arc::new(tls), timeout).unwrap()
+    Client::new(AddressGuard::new(allowed), resolver, Arc::new(tls), timeout).unwrap()
 }
 
 fn client(resolver: Told, allowed: &[&str]) -> Client {
@@ -100,7 +100,7 @@ fn client(resolver: Told, allowed: &[&str]) -> Client {
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-async fn post(client: &Client, url: &str) -> Answer {
+async fn post(client: &Client, url: &str) -> PostResult {
     let post = Post {
         url: &url.parse().unwrap(),
         id: "1-0000000000000042",
@@ -114,8 +114,8 @@ async fn post(client: &Client, url: &str) -> Answer {
         .await
 }
 
-fn is_refusal(answer: &Answer) -> bool {
-    matches!(answer, Answer::Silent(reason) if reason.contains("webhooks.allowed_networks"))
+fn is_refusal(answer: &PostResult) -> bool {
+    matches!(answer, PostResult::Silent(reason) if reason.contains("webhooks.allowed_networks"))
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn a_post_says_what_standard_webhooks_ask_for() {
     let client = client(resolver.clone(), &["127.0.0.0/8"]);
     let url = format!("http://app.example:{}/hook?a=b", receiver.port);
     let answer = post(&client, &url).await;
-    let expected = Answer::Answered {
+    let expected = PostResult::Answered {
         status: 200,
         first: "ok".to_owned(),
         retry_after: None,
@@ -207,9 +207,15 @@ async fn a_name_that_changes_its_mind_is_checked_at_each_connection() {
     let resolver = Told::new(&[&["127.0.0.1"], &["10.0.0.1"], &["127.0.0.1"]]);
     let client = client(resolver.clone(), &["127.0.0.0/8"]);
     let url = format!("http://app.example:{}/hook", receiver.port);
-    assert!(matches!(post(&client, &url).await, Answer::Answered { .. }));
+    assert!(matches!(
+        post(&client, &url).await,
+        PostResult::Answered { .. }
+    ));
     assert!(is_refusal(&post(&client, &url).await));
-    assert!(matches!(post(&client, &url).await, Answer::Answered { .. }));
+    assert!(matches!(
+        post(&client, &url).await,
+        PostResult::Answered { .. }
+    ));
     // One look-up for each connection: what was checked is what was connected to.
     assert_eq!(resolver.asked().len(), 3);
     assert_eq!(receiver.requests().len(), 2);
@@ -227,7 +233,7 @@ async fn a_redirect_is_an_answer_and_not_followed() {
     let url = format!("http://app.example:{}/", receiver.port);
     let answer = post(&client, &url).await;
     assert!(
-        matches!(answer, Answer::Answered { status: 302, .. }),
+        matches!(answer, PostResult::Answered { status: 302, .. }),
         "{answer:?}"
     );
     assert!(target.requests().is_empty());
@@ -240,7 +246,7 @@ async fn of_a_long_answer_only_the_first_bytes_are_kept() {
     let receiver = Receiver::start(answer).await;
     let client = client(Told::new(&[&["127.0.0.1"]]), &["127.0.0.0/8"]);
     let url = format!("http://app.example:{}/", receiver.port);
-    let expected = Answer::Answered {
+    let expected = PostResult::Answered {
         status: 503,
         first: format!("\u{fffd}{}", "x".repeat(FIRST_BYTES - 1)),
         retry_after: Some(Duration::from_secs(120)),
@@ -258,11 +264,14 @@ async fn an_endpoint_that_says_nothing_is_not_waited_for_for_long() {
     let timeout = Duration::from_millis(200);
     let client = client_with(resolver, &["127.0.0.0/8"], timeout);
     let answer = post(&client, &format!("http://app.example:{silent}/")).await;
-    assert_eq!(answer, Answer::Silent("no answer within 200ms".to_owned()));
+    assert_eq!(
+        answer,
+        PostResult::Silent("no answer within 200ms".to_owned())
+    );
     let url = format!("http://app.example:{}/secret?token=1", receiver.port);
     let answer = post(&client, &url).await;
     assert!(
-        matches!(&answer, Answer::Silent(reason) if !reason.contains("token")),
+        matches!(&answer, PostResult::Silent(reason) if !reason.contains("token")),
         "{answer:?}"
     );
 }
@@ -337,7 +346,7 @@ async fn an_answer_is_read_as_leniently_as_a_recipient_may() {
         let receiver = Receiver::start(answer).await;
         let client = client(Told::new(&[&["127.0.0.1"]]), &["127.0.0.0/8"]);
         let url = format!("http://app.example:{}/", receiver.port);
-        let expected = Answer::Answered {
+        let expected = PostResult::Answered {
             status,
             first: first.to_owned(),
             retry_after: None,
@@ -355,7 +364,10 @@ async fn an_answer_whose_head_does_not_end_is_none() {
         let client = client(Told::new(&[&["127.0.0.1"]]), &["127.0.0.0/8"]);
         let url = format!("http://app.example:{}/", receiver.port);
         let answer = post(&client, &url).await;
-        assert!(matches!(answer, Answer::Silent(_)), "{line:?}: {answer:?}");
+        assert!(
+            matches!(answer, PostResult::Silent(_)),
+            "{line:?}: {answer:?}"
+        );
     }
 }
 

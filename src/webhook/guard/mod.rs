@@ -1,8 +1,8 @@
 //! Which addresses may be posted to.
 //!
-//! Whoever may create a webhook makes this machine send requests, so it must not reach what only
-//! this machine can: itself, its neighbours, the metadata service of its cloud. What is public is
-//! allowed, and what `webhooks.allowed_networks` names.
+//! A client that may create a webhook makes this machine send requests, so they must not reach what
+//! only this machine can: itself, its neighbours, the metadata service of its cloud. Public
+//! addresses are allowed, and those in `webhooks.allowed_networks`.
 //!
 //! The table follows the registries of IANA for special-purpose addresses (RFC 6890), read in 2026.
 //! No crate has it both whole and in good care: `IpAddr::is_global` of the standard library is
@@ -19,7 +19,7 @@ const MAX_URL: usize = 2_048;
 
 /// Knows which addresses may be posted to.
 #[derive(Clone, Debug, Default)]
-pub struct Guard {
+pub struct AddressGuard {
     allowed: Vec<IpNet>,
 }
 
@@ -109,7 +109,7 @@ const SPECIAL_V6: [(Ipv6Net, &str); 13] = [
 /// What DNS64 makes of IPv4 addresses where there is only IPv6 (RFC 6052 §2.1).
 const NAT64: Ipv6Net = v6(0x64, 0xff9b, 0, 96);
 
-impl Guard {
+impl AddressGuard {
     /// Allows these networks besides what is public.
     pub fn new(allowed: Vec<IpNet>) -> Self {
         Self { allowed }

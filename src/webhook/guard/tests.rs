@@ -98,7 +98,7 @@ const TRICKS: &[&str] = &[
 
 #[test]
 fn no_trick_gets_through() {
-    let guard = Guard::default();
+    let guard = AddressGuard::default();
     assert!(TRICKS.len() >= 60);
     for trick in TRICKS {
         let refusal = guard.check_url(trick);
@@ -111,7 +111,7 @@ fn no_trick_gets_through() {
 
 #[test]
 fn what_is_no_url_for_a_webhook_is_refused() {
-    let guard = Guard::default();
+    let guard = AddressGuard::default();
     let long = format!("https://app.example/{}", "a".repeat(2_048));
     for (text, refusal) in [
         ("", UrlRefused::Form),
@@ -166,7 +166,7 @@ fn what_can_never_be_posted_to_is_refused() {
         ("https://app.example/\t", UrlRefused::Form),
         ("\nhttps://app.example/", UrlRefused::Form),
     ] {
-        let refused = Guard::default().check_url(text);
+        let refused = AddressGuard::default().check_url(text);
         assert_eq!(refused, Err(refusal), "{text:?}");
     }
 }
@@ -175,7 +175,7 @@ fn what_can_never_be_posted_to_is_refused() {
 fn whatever_is_taken_can_be_posted_to() {
     let rest = "{}|^`\"<>'[]\\~!$&()*+,;=:@%zz é😀";
     let url = format!("https://a_b.bücher.example./{rest}?{rest}");
-    let url = Guard::default().check_url(&url).unwrap();
+    let url = AddressGuard::default().check_url(&url).unwrap();
     assert!(
         reqwest::Request::try_from(http::Request::post(url.as_str()).body("").unwrap()).is_ok()
     );
@@ -185,7 +185,7 @@ fn whatever_is_taken_can_be_posted_to() {
 
 #[test]
 fn what_is_public_is_taken() {
-    let guard = Guard::default();
+    let guard = AddressGuard::default();
     for url in [
         "https://app.example/hook?a=b",
         "http://app.example:8080",
@@ -219,7 +219,7 @@ fn what_is_public_is_taken() {
 #[test]
 fn allowed_networks_open_exactly_themselves() {
     let networks = ["127.0.0.0/8", "10.1.0.0/16", "fd12::/16"];
-    let guard = Guard::new(networks.map(|text| text.parse().unwrap()).to_vec());
+    let guard = AddressGuard::new(networks.map(|text| text.parse().unwrap()).to_vec());
     for url in [
         "http://127.0.0.1/",
         "http://localhost/",
@@ -245,7 +245,9 @@ fn allowed_networks_open_exactly_themselves() {
 
 #[test]
 fn a_refusal_says_which_address_and_why() {
-    let refusal = Guard::default().check_url("http://0x7f.1/").unwrap_err();
+    let refusal = AddressGuard::default()
+        .check_url("http://0x7f.1/")
+        .unwrap_err();
     assert_eq!(
         refusal.to_string(),
         "127.0.0.1 is loopback (RFC 1122); webhooks.allowed_networks can allow networks that are \
@@ -255,7 +257,7 @@ fn a_refusal_says_which_address_and_why() {
 
 #[test]
 fn every_address_of_the_table_is_refused_at_both_its_ends() {
-    let guard = Guard::default();
+    let guard = AddressGuard::default();
     for (network, _) in SPECIAL_V4 {
         for address in [network.network(), network.broadcast()] {
             assert!(guard.check_address(address.into()).is_err(), "{address}");

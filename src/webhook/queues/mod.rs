@@ -34,7 +34,7 @@ const HORIZON: Duration = Duration::from_secs(60);
 
 /// What to do next.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Output {
+pub(super) enum QueueAction {
     /// Read what this queue has to post, at most so much.
     Look(Arc<str>, PageSize),
     /// Post this.
@@ -43,7 +43,7 @@ pub(super) enum Output {
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum End {
+pub(super) enum PostEnd {
     /// The endpoint took it.
     Succeeded,
     /// It did not; it is tried again then, or, without a time, not any more.
@@ -170,7 +170,13 @@ impl Queues {
     }
 
     /// A post has ended, and the store knows how.
-    pub(super) fn handle_ended(&mut self, queue: &Arc<str>, seq: u64, end: End, now: Timestamp) {
+    pub(super) fn handle_ended(
+        &mut self,
+        queue: &Arc<str>,
+        seq: u64,
+        end: PostEnd,
+        now: Timestamp,
+    ) {
         self.in_flight = self.in_flight.saturating_sub(1);
         let max_width = (self.concurrency / 2).max(1);
         let Some(known) = self.known.get_mut(queue) else {
@@ -188,16 +194,16 @@ impl Queues {
         // What waited for this one may be due now.
         let mut look_at = now;
         match end {
-            End::Succeeded => {
+            PostEnd::Succeeded => {
                 known.width = known.width.saturating_mul(2).min(max_width);
                 known.is_failing = false;
             }
-            End::Failed(again_at) => {
+            PostEnd::Failed(again_at) => {
                 known.width = 1;
                 known.is_failing = true;
                 look_at = again_at.unwrap_or(now);
             }
-            End::Void => {}
+            PostEnd::Void => {}
         }
         known.look_no_later_than(look_at);
         let still_under_way = known.in_flight;
@@ -223,7 +229,7 @@ impl Queues {
     }
 
     /// What to do next, if anything.
-    pub(super) fn poll(&mut self, now: Timestamp) -> Option<Output> {
+    pub(super) fn poll(&mut self, now: Timestamp) -> Option<QueueAction> {
         let after = (Bound::Excluded(self.turn.clone()), Bound::Unbounded);
         let upto = (Bound::Unbounded, Bound::Included(self.turn.clone()));
         let ready = |(name, queue): (&Arc<str>, &Queue)| {
@@ -265,7 +271,7 @@ impl Queues {
             && self.loaded + (self.looking + 1) * LOOK <= MAX_LOADED
     }
 
-    fn take(&mut self, name: Arc<str>) -> Option<Output> {
+    fn take(&mut self, name: Arc<str>) -> Option<QueueAction> {
         let queue = self.known.get_mut(&name)?;
         let Some(delivery) = queue.waiting.pop_front() else {
             queue.is_looking = true;
@@ -277,7 +283,7 @@ impl Queues {
                 rows: queue.held.len() + ahead,
                 bytes: queue.held.values().sum::<usize>() + LOOK,
             };
-            return Some(Output::Look(name, size));
+            return Some(QueueAction::Look(name, size));
         };
         queue.in_flight += 1;
         self.in_flight += 1;
@@ -285,7 +291,7 @@ impl Queues {
         if queue.is_failing {
             self.failing_in_flight += 1;
         }
-        Some(Output::Post(delivery))
+        Some(QueueAction::Post(delivery))
     }
 }
 

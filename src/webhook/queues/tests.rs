@@ -118,12 +118,12 @@ impl World {
     fn drain(&mut self) {
         while let Some(output) = self.queues.poll(at(self.now)) {
             match output {
-                Output::Look(queue, limit) => {
+                QueueAction::Look(queue, limit) => {
                     let due = self.due(&queue, limit.rows);
                     let took = self.rng.random_range(0..40);
                     self.looks.push((self.now + took, queue, due));
                 }
-                Output::Post(delivery) => self.post(&delivery.key),
+                QueueAction::Post(delivery) => self.post(&delivery.key),
             }
         }
         self.most = self.most.max(self.posts.len());
@@ -155,10 +155,10 @@ impl World {
             row.ended = true;
             let taken = self.taken.entry(queue.clone()).or_default();
             taken.push((self.now, seq));
-            End::Succeeded
+            PostEnd::Succeeded
         } else {
             row.next_at = self.now + 5_000;
-            End::Failed(Some(at(row.next_at)))
+            PostEnd::Failed(Some(at(row.next_at)))
         };
         self.queues.handle_ended(queue, seq, end, at(self.now));
         self.queues.tidy(at(self.now));
@@ -305,7 +305,7 @@ fn a_queue_that_is_well_grows_wide_and_one_that_fails_is_narrow() {
     let mut fill = |queues: &mut Queues, under_way: &mut VecDeque<u64>| {
         while let Some(output) = queues.poll(at(0)) {
             match output {
-                Output::Look(..) => {
+                QueueAction::Look(..) => {
                     let deliveries = (0..64).map(|_| {
                         seq += 1;
                         due_delivery(&"a".into(), seq)
@@ -316,7 +316,7 @@ fn a_queue_that_is_well_grows_wide_and_one_that_fails_is_narrow() {
                     };
                     queues.handle_found(&"a".into(), due);
                 }
-                Output::Post(delivery) => under_way.push_back(delivery.key.seq),
+                QueueAction::Post(delivery) => under_way.push_back(delivery.key.seq),
             }
         }
         under_way.len()
@@ -324,11 +324,11 @@ fn a_queue_that_is_well_grows_wide_and_one_that_fails_is_narrow() {
     assert_eq!(fill(&mut queues, &mut under_way), 1);
     for width in [2, 4, 8, 8] {
         let ended = under_way.pop_front().unwrap();
-        queues.handle_ended(&queue, ended, End::Succeeded, at(0));
+        queues.handle_ended(&queue, ended, PostEnd::Succeeded, at(0));
         assert_eq!(fill(&mut queues, &mut under_way), width);
     }
     while let Some(ended) = under_way.pop_front() {
-        queues.handle_ended(&queue, ended, End::Failed(None), at(0));
+        queues.handle_ended(&queue, ended, PostEnd::Failed(None), at(0));
     }
     assert_eq!(fill(&mut queues, &mut under_way), 1);
 }
@@ -338,21 +338,21 @@ fn what_is_read_of_a_queue_that_closes_is_let_go() {
     let mut queues = Queues::new(4);
     let queue: Arc<str> = "a".into();
     queues.handle_head(&queue, at(0), at(0));
-    assert!(matches!(queues.poll(at(0)), Some(Output::Look(..))));
+    assert!(matches!(queues.poll(at(0)), Some(QueueAction::Look(..))));
     let due = Due {
         deliveries: (1..=2).map(|seq| due_delivery(&queue, seq)).collect(),
         next_at: None,
     };
     queues.handle_found(&queue, due);
-    assert!(matches!(queues.poll(at(0)), Some(Output::Post(_))));
-    queues.handle_ended(&queue, 1, End::Void, at(0));
+    assert!(matches!(queues.poll(at(0)), Some(QueueAction::Post(_))));
+    queues.handle_ended(&queue, 1, PostEnd::Void, at(0));
     queues.handle_closed(&queue);
     assert_eq!(queues.poll(at(0)), None);
     queues.tidy(at(0));
     assert!(queues.known.is_empty());
     // When it is told of again, it is read again.
     queues.handle_head(&queue, at(0), at(0));
-    assert!(matches!(queues.poll(at(0)), Some(Output::Look(..))));
+    assert!(matches!(queues.poll(at(0)), Some(QueueAction::Look(..))));
 }
 
 #[test]
@@ -360,12 +360,15 @@ fn a_look_that_fails_is_made_again_later() {
     let mut queues = Queues::new(4);
     let queue: Arc<str> = "a".into();
     queues.handle_head(&queue, at(0), at(0));
-    assert!(matches!(queues.poll(at(0)), Some(Output::Look(..))));
+    assert!(matches!(queues.poll(at(0)), Some(QueueAction::Look(..))));
     assert_eq!(queues.poll(at(0)), None);
     queues.handle_not_found(&queue, at(1_000));
     assert_eq!(queues.poll(at(999)), None);
     assert_eq!(queues.deadline(), Some(at(1_000)));
-    assert!(matches!(queues.poll(at(1_000)), Some(Output::Look(..))));
+    assert!(matches!(
+        queues.poll(at(1_000)),
+        Some(QueueAction::Look(..))
+    ));
 }
 
 #[test]

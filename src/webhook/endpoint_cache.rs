@@ -1,4 +1,4 @@
-//! The endpoints as this process knows them, with their secrets, ready to be used.
+//! The endpoints as this process knows them, with their secrets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,15 +6,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use url::Url;
 
-use super::sign::SigningSecret;
-use super::vault::{Vault, VaultError};
+use super::secrets::{SigningSecret, Vault, VaultError};
 use crate::message::{EndpointId, Timestamp};
 use crate::store::{Endpoint, Endpoints, Logged, Store, StoreError};
 
-/// Why the endpoints are not known.
+/// Why the endpoints cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum RosterError {
-    /// The store does not tell.
+pub enum EndpointCacheError {
+    /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A secret cannot be read.
@@ -22,34 +21,32 @@ pub enum RosterError {
     Secret(EndpointId, VaultError),
 }
 
-/// Keeps the endpoints known to who plans and who sends.
-pub(super) struct Roster {
+/// The endpoints, for the planner and the sender.
+pub(super) struct EndpointCache {
     store: Arc<dyn Store>,
     vault: Vault,
-    known: watch::Sender<Arc<Known>>,
+    known: watch::Sender<Arc<CachedEndpoints>>,
 }
 
-/// The endpoints at some time.
+/// The endpoints at one revision.
 #[derive(Debug, Default)]
-pub(super) struct Known {
-    /// Of the endpoints in the store.
+pub(super) struct CachedEndpoints {
+    /// The revision of the endpoints in the store.
     pub(super) revision: u64,
-    /// All of them.
-    pub(super) members: BTreeMap<EndpointId, Member>,
+    pub(super) endpoints: BTreeMap<EndpointId, CachedEndpoint>,
 }
 
-/// An endpoint that can be used.
+/// An endpoint with its URL and secrets.
 #[derive(Debug)]
-pub(super) struct Member {
-    /// As it is stored.
+pub(super) struct CachedEndpoint {
     pub(super) endpoint: Endpoint,
-    /// Where to. Parsed again, because what is in the store may come from elsewhere.
+    /// `None` for one that cannot be parsed: the store may have been written by another version.
     url: Option<Url>,
     secret: SigningSecret,
     previous: Option<(SigningSecret, Timestamp)>,
 }
 
-impl Member {
+impl CachedEndpoint {
     /// Whether events are planned for it, and posted to it.
     pub(super) fn is_enabled(&self) -> bool {
         self.endpoint.disabled.is_none()
@@ -80,8 +77,7 @@ impl Member {
     }
 }
 
-impl Roster {
-    /// One that knows no endpoint yet.
+impl EndpointCache {
     pub(super) fn new(store: Arc<dyn Store>, vault: Vault) -> Self {
         Self {
             store,
@@ -90,27 +86,41 @@ impl Roster {
         }
     }
 
-    /// The endpoints, now.
-    pub(super) fn known(&self) -> Arc<Known> {
+    pub(super) fn known(&self) -> Arc<CachedEndpoints> {
         self.known.borrow().clone()
     }
 
-    /// Tells when the endpoints change.
-    pub(super) fn changes(&self) -> watch::Receiver<Arc<Known>> {
+    /// Whether this endpoint is there and enabled.
+    pub(super) fn is_enabled(&self, id: EndpointId) -> bool {
+        let known = self.known();
+        known
+            .endpoints
+            .get(&id)
+            .is_some_and(CachedEndpoint::is_enabled)
+    }
+
+    /// Resolves when the endpoints change.
+    pub(super) fn changes(&self) -> watch::Receiver<Arc<CachedEndpoints>> {
         self.known.subscribe()
     }
 
-    /// How the secrets are put away.
+    /// Encrypts the secrets.
     pub(super) fn vault(&self) -> &Vault {
         &self.vault
     }
 
+    /// Reads the endpoints; on an error keeps those known before, and logs it.
+    pub(super) async fn reload_or_keep(&self) {
+        if let Err(error) = self.reload().await {
+            tracing::warn!(%error, "failed to read the webhooks; keeping those known before");
+        }
+    }
+
     /// Reads the endpoints. When the secret of one cannot be read, those known before stay.
-    pub(super) async fn reload(&self) -> Result<(), RosterError> {
-        let read = self.store.endpoints().await?;
-        let known = Arc::new(self.admit(read)?);
+    pub(super) async fn reload(&self) -> Result<(), EndpointCacheError> {
+        let known = Arc::new(self.open(self.store.endpoints().await?)?);
         self.known.send_if_modified(|current| {
-            // Two who read at the same time may come back in another order.
+            // Two reads at the same time may end in another order.
             let is_news = known.revision >= current.revision;
             if is_news {
                 *current = known;
@@ -120,29 +130,29 @@ impl Roster {
         Ok(())
     }
 
-    fn admit(&self, read: Endpoints) -> Result<Known, RosterError> {
-        let mut members = BTreeMap::new();
+    fn open(&self, read: Endpoints) -> Result<CachedEndpoints, EndpointCacheError> {
+        let mut endpoints = BTreeMap::new();
         for endpoint in read.endpoints {
-            members.insert(endpoint.id, self.member(endpoint)?);
+            endpoints.insert(endpoint.id, self.open_one(endpoint)?);
         }
-        Ok(Known {
+        Ok(CachedEndpoints {
             revision: read.revision,
-            members,
+            endpoints,
         })
     }
 
-    fn member(&self, endpoint: Endpoint) -> Result<Member, RosterError> {
+    fn open_one(&self, endpoint: Endpoint) -> Result<CachedEndpoint, EndpointCacheError> {
         let id = endpoint.id;
         let open = |stored| {
             let opened = self.vault.open(id, stored);
-            opened.map_err(|error| RosterError::Secret(id, error))
+            opened.map_err(|error| EndpointCacheError::Secret(id, error))
         };
         let previous = endpoint
             .previous_secret
             .as_ref()
             .map(|(stored, until)| open(stored).map(|secret| (secret, *until)))
             .transpose()?;
-        Ok(Member {
+        Ok(CachedEndpoint {
             url: endpoint.url.parse().ok(),
             secret: open(&endpoint.secret)?,
             previous,
