@@ -177,10 +177,11 @@ fn message() -> OutgoingRequest {
 }
 
 fn settings() -> Settings {
+    let aor = Uri::parse("sip:alice@example.com").unwrap();
     let instance = "00000000-0000-4000-8000-000000000001";
     Settings {
         via_host: "0f1e2d3c4b5a.invalid".to_owned(),
-        ..Settings::new("sip:alice@example.com", "c0ffee", instance)
+        ..Settings::new(aor, "c0ffee", instance)
     }
 }
 

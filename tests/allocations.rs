@@ -163,10 +163,11 @@ fn message(call_id: &str) -> OutgoingRequest {
 }
 
 fn settings() -> Settings {
+    let aor = Uri::parse("sip:alice@example.com").unwrap();
     let instance = "00000000-0000-4000-8000-000000000001";
     Settings {
         via_host: "count.invalid".to_owned(),
-        ..Settings::new("sip:alice@example.com", "c0ffee", instance)
+        ..Settings::new(aor, "c0ffee", instance)
     }
 }
 

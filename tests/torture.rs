@@ -12,6 +12,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde::Deserialize;
 use sipost::sip::parse::{Limits, StartLine};
+use sipost::sip::uri::Uri;
 use sipost::sip::{Event, Outcome, OutgoingRequest, Output, Settings, Transport, UserAgent, parse};
 
 #[derive(Deserialize)]
@@ -132,11 +133,12 @@ fn message() -> OutgoingRequest {
 }
 
 fn settings() -> Settings {
+    let aor = Uri::parse("sip:alice@example.com").unwrap();
     let instance = "00000000-0000-4000-8000-000000000001";
     Settings {
         via_host: "torture.invalid".to_owned(),
         accepts: vec!["text/plain".to_owned(), "multipart/*".to_owned()],
-        ..Settings::new("sip:alice@example.com", "c0ffee", instance)
+        ..Settings::new(aor, "c0ffee", instance)
     }
 }
 

@@ -4,34 +4,38 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::random;
-use super::sip::{OutgoingResponse, Event, OutgoingRequest, Output, Settings, StatusCode, Transport, UserAgent, parse};
 use super::sip::digest::Credentials;
 use super::sip::parse::Limits;
+use super::sip::uri::Uri;
+use super::sip::{
+    Event, OutgoingRequest, OutgoingResponse, Output, Settings, StatusCode, Transport, UserAgent,
+    parse,
+};
 
 /// Steps, each a byte that says what happens and what it happens with, up to a NUL.
 pub fn user_agent(steps: &[u8]) {
-    let mut desk = Desk::new();
+    let mut fixture = Fixture::new();
     for step in steps.split(|byte| *byte == 0).take(200) {
         let Some((&kind, rest)) = step.split_first() else {
             continue;
         };
         match kind {
-            b'a' => desk.answer(rest),
-            b't' => desk.pass(Duration::from_millis(rest.len() as u64 * 977)),
-            b'T' => desk.pass(Duration::from_secs(rest.len() as u64 * 97)),
-            b's' => desk.send(),
-            b'd' => desk.agent.handle_disconnected(),
-            b'c' => desk.agent.handle_connected(desk.now, Transport::Wss),
-            b'u' => desk.agent.unregister(desk.now),
-            b'r' => desk.agent.reregister(desk.now),
-            _ => desk.agent.handle_frame(desk.now, step),
+            b'a' => fixture.answer(rest),
+            b't' => fixture.pass(Duration::from_millis(rest.len() as u64 * 977)),
+            b'T' => fixture.pass(Duration::from_secs(rest.len() as u64 * 97)),
+            b's' => fixture.send(),
+            b'd' => fixture.agent.handle_disconnected(),
+            b'c' => fixture.agent.handle_connected(fixture.now, Transport::Wss),
+            b'u' => fixture.agent.unregister(fixture.now),
+            b'r' => fixture.agent.reregister(fixture.now),
+            _ => fixture.agent.handle_frame(fixture.now, step),
         }
-        desk.drain();
+        fixture.drain();
     }
-    desk.finish();
+    fixture.finish();
 }
 
-struct Desk {
+struct Fixture {
     agent: UserAgent,
     now: Instant,
     /// The last request that was written.
@@ -40,20 +44,20 @@ struct Desk {
     ended: HashMap<u64, u32>,
 }
 
-impl Desk {
+impl Fixture {
     fn new() -> Self {
         let now = Instant::now();
         let mut agent = UserAgent::new(settings().into(), random(1));
         agent.handle_connected(now, Transport::Ws);
-        let mut desk = Self {
+        let mut fixture = Self {
             agent,
             now,
             request: Vec::new(),
             sent: 0,
             ended: HashMap::new(),
         };
-        desk.drain();
-        desk
+        fixture.drain();
+        fixture
     }
 
     /// The last request is answered: with a status line of three digits and a phrase, and headers.
@@ -154,11 +158,12 @@ impl Desk {
 }
 
 fn settings() -> Settings {
+    let aor = Uri::parse("sip:alice@example.com").expect("it is a URI");
     let instance = "00000000-0000-4000-8000-000000000001";
     Settings {
         via_host: "fuzz.invalid".to_owned(),
         accepts: vec!["text/plain".to_owned()],
         credentials: Some(Credentials::password("alice", "secret")),
-        ..Settings::new("sip:alice@example.com", "c0ffee", instance)
+        ..Settings::new(aor, "c0ffee", instance)
     }
 }

@@ -57,7 +57,7 @@ pub fn uri(text: &[u8]) {
     }
 }
 
-/// Answers a challenge, again and again: what is written is one line for each realm.
+/// Answers a challenge, again and again: one line is written for each realm.
 pub fn challenge(value: &[u8]) {
     let mut authenticator = Authenticator::new(
         Some(Credentials::password("alice", "secret")),

@@ -146,7 +146,7 @@ fn settings(
     epoch: u64,
 ) -> sip::Settings {
     sip::Settings {
-        aor: account.uri.as_str().to_owned(),
+        aor: account.uri.clone(),
         from: identity.from.clone(),
         registrar: account.registrar.as_str().to_owned(),
         contact_user: format!("{:016x}", rand::random::<u64>()),

@@ -217,14 +217,14 @@ impl Location {
         }
     }
 
-    /// Ends every binding of a connection: where the flow is gone, nobody is reached by it.
+    /// Ends every binding of a connection: without the flow it reaches no one.
     fn disconnect(&mut self, connection: ConnectionId) {
         for user in self.users.remove(&connection).unwrap_or_default() {
             self.keep(&user, |binding| binding.connection != connection);
         }
     }
 
-    /// Forgets what is over.
+    /// Forgets expired bindings.
     fn sweep(&mut self, now: Instant) {
         self.users.clear();
         self.count = 0;

@@ -17,10 +17,10 @@ use url::Url;
 /// Names a connection.
 pub(super) type ConnectionId = u64;
 
-/// What is to be done, and on which connection.
+/// Actions, each for a connection.
 pub(super) type Outbox = Vec<(ConnectionId, Outgoing)>;
 
-/// What is to be done on a connection.
+/// An action on a connection.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Outgoing {
     /// Write this.
@@ -91,7 +91,7 @@ async fn serve(
     let mut batch = Vec::new();
     loop {
         tokio::select! {
-            // What is answered goes out before more is asked, so that neither piles up.
+            // Responses go out before more requests are read, so that neither piles up.
             biased;
             count = outbox.recv_many(&mut batch, BATCH) => {
                 if count == 0 {
@@ -134,7 +134,7 @@ fn read(first: Message, socket: &mut WebSocketStream<TcpStream>) -> Result<Vec<B
     Ok(frames)
 }
 
-/// Writes what is there, and what has come meanwhile, and flushes once. `false` when the
+/// Writes the batch and all that has come meanwhile, and flushes once. `false` when the
 /// connection is to be cut.
 async fn write(
     socket: &mut WebSocketStream<TcpStream>,
@@ -173,7 +173,7 @@ fn config() -> WebSocketConfig {
     config
 }
 
-/// RFC 7118 §4: a client has to offer the subprotocol `sip`, and is told that it is spoken. Pages
+/// RFC 7118 §4: a client has to offer the subprotocol `sip`, and gets it confirmed. Pages
 /// of other origins are refused (RFC 6455 §10.2): a page could use what anyone may register.
 #[expect(clippy::result_large_err, reason = "the signature is the library's")]
 fn upgrade(

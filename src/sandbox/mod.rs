@@ -23,7 +23,7 @@
 //! A message goes to the newest binding of its recipient only, so that it arrives once. All of it
 //! is one future: nothing is spawned, and nothing is locked.
 //!
-//! | what is bounded        | by                         | beyond it                            |
+//! | bounded                | by                         | beyond it                            |
 //! |------------------------|----------------------------|--------------------------------------|
 //! | connections            | `max_connections`          | wait to be accepted                  |
 //! | bindings               | `max_bindings`             | 503 with Retry-After                 |

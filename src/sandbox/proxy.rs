@@ -219,7 +219,7 @@ struct Passage<'a> {
     branch: &'a str,
     /// Of the proxy: where its Via says it is, and whose Route and credentials are its own.
     domain: &'a str,
-    /// What is left of Max-Forwards.
+    /// Max-Forwards, after this hop.
     max_forwards: u32,
     /// Where the request came from.
     peer: IpAddr,

@@ -28,7 +28,7 @@ pub(super) struct ServedRequest<'a> {
     pub reply_lines: Vec<u8>,
 }
 
-/// The checks that do not depend on the recipient. Returns what is left of Max-Forwards.
+/// The checks that do not depend on the recipient. Returns Max-Forwards, less this hop.
 pub(super) fn check(request: &ServedRequest<'_>) -> Result<u32, Reply> {
     let message = request.message;
     if message.flaw == Some(Flaw::Version) {

@@ -9,7 +9,7 @@
 //! | CSeq of another method, a body of another length            | 400                          |
 //! | Request-URI unreadable / not sip or sips                    | 400 / 416                    |
 //! | Max-Forwards 0                                              | 483                          |
-//! | Require or Proxy-Require of what is not known               | 420 with Unsupported         |
+//! | Require or Proxy-Require of an unknown extension            | 420 with Unsupported         |
 //! | Request-URI of another domain                               | 404 with a Warning           |
 //! | REGISTER with the right credentials                         | 200 with the bindings        |
 //! | OPTIONS without a user                                      | 200                          |

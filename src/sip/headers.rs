@@ -176,7 +176,7 @@ impl<'a> Contact<'a> {
 }
 
 /// The longest wait that a peer can ask for. A day is more than any message or registration waits,
-/// and short enough that a slip of a peer's finger does not silence an agent for ever.
+/// and short enough that a peer's slip does not silence an agent without end.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
 /// How long Retry-After (RFC 3261 §20.33) asks us to wait: the seconds before a comment or a

@@ -12,14 +12,14 @@ use super::parse::{Message, StartLine, text};
 pub enum Output {
     /// Write this frame.
     Transmit(Vec<u8>),
-    /// This happened.
+    /// Report this.
     Event(Event),
 }
 
 /// What happened to a user agent.
 #[derive(Debug)]
 pub enum Event {
-    /// It is registered until then; told at each refresh.
+    /// It is registered until then; reported at each refresh.
     Registered {
         /// When the registration ends unless it is refreshed.
         until: Instant,
@@ -38,7 +38,7 @@ pub enum Event {
         retry_at: Instant,
     },
     /// The challenge of a request other than REGISTER was not answered, for this reason. How the
-    /// request ended is told next.
+    /// request ended is the next event.
     ChallengeRefused(Refusal),
     /// A request that was handed to [`UserAgent::send`](super::UserAgent::send) is over; each
     /// exactly once.

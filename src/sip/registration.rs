@@ -12,10 +12,10 @@
 //! | told to leave  | Leaving | Leaving | Leaving            | Leaving | –       |
 //! | disconnected   | Offline | Offline | Offline            | Offline | Offline |
 //!
-//! It asks by returning true from [`Registration::wants_request`]; whoever writes the REGISTER
-//! tells it so, and later what came of it. It never gives up, and never asks twice within
-//! [`LEAST_INTERVAL`] except to adopt a longer expiry that the registrar demands, three times in a
-//! row at most.
+//! It asks by returning true from [`Registration::wants_request`]; the caller that writes the
+//! REGISTER reports that it did, and later the result. It never gives up, and never asks twice
+//! within [`LEAST_INTERVAL`] except to adopt a longer expiry that the registrar demands, three
+//! times in a row at most.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ use super::status::StatusCode;
 /// How a registration behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// What is asked for.
+    /// The expiry that is requested.
     pub expires: Duration,
     /// After the first refusal.
     pub retry_min: Duration,
@@ -46,7 +46,7 @@ const SLOW_FACTOR: u32 = 10;
 pub struct Registration {
     policy: Policy,
     state: RegistrationState,
-    /// What is asked for now: the policy's, or what a 423 demanded.
+    /// The expiry that is requested now: the policy's, or that of a 423.
     asked: Duration,
     failures: u32,
     adoptions: u32,
@@ -72,10 +72,10 @@ enum RegistrationState {
     Leaving,
 }
 
-/// What became of a registration.
+/// A change of a registration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RegistrationChange {
-    /// It holds until then. Told at each refresh.
+    /// It holds until then; reported at each refresh.
     Registered {
         /// When it ends unless it is refreshed.
         until: Instant,
@@ -94,7 +94,7 @@ pub enum RegistrationChange {
     },
 }
 
-/// What a registrar said that granted nothing.
+/// A response of a registrar that granted nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RegistrationRefusal {
     /// The code; `None` when it said nothing.
@@ -193,8 +193,8 @@ impl Registration {
         }
     }
 
-    /// Leaves, until the next connection; whoever asked for it writes the REGISTER that says so
-    /// (RFC 3261 §10.2.2).
+    /// Leaves, until the next connection; the caller writes the REGISTER that says so (RFC 3261
+    /// §10.2.2).
     pub fn leave(&mut self) {
         self.state = RegistrationState::Leaving;
         self.pending = false;
@@ -317,9 +317,10 @@ impl Registration {
         match self.state {
             RegistrationState::Held { ends_at, ask_at } if ends_at <= now => {
                 // Not refreshed in time. What was planned for then still holds, if it is later.
-                self.state = match ask_at > now {
-                    true => RegistrationState::Waiting { ask_at },
-                    false => RegistrationState::Asking,
+                self.state = if ask_at > now {
+                    RegistrationState::Waiting { ask_at }
+                } else {
+                    RegistrationState::Asking
                 };
                 Some(RegistrationChange::Lost)
             }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::digest::Credentials;
 use super::parse::Limits;
 use super::registration::Policy;
+use super::uri::Uri;
 
 /// The settings of a user agent, fixed for its life.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Its address of record, as a URI.
-    pub aor: String,
+    /// Its address of record.
+    pub aor: Uri,
     /// The From header's address: `"Alice" <sip:alice@example.com>`.
     pub from: String,
     /// Where it registers, as a URI without a user.
@@ -50,19 +51,14 @@ const TIMER_F: Duration = Duration::from_millis(500 * 64);
 impl Settings {
     /// A user agent of this address of record that registers with outbound and has no credentials.
     /// `contact_user` is random.
-    pub fn new(
-        aor: impl Into<String>,
-        contact_user: impl Into<String>,
-        instance_id: impl Into<String>,
-    ) -> Self {
-        let (aor, contact_user) = (aor.into(), contact_user.into());
-        let mut settings = Self {
+    pub fn new(aor: Uri, contact_user: &str, instance_id: &str) -> Self {
+        Self {
             from: format!("<{aor}>"),
-            registrar: String::new(),
-            via_host: format!("{contact_user}.invalid"),
+            registrar: aor.registrar().as_str().to_owned(),
             aor,
-            contact_user,
-            instance_id: instance_id.into(),
+            contact_user: contact_user.to_owned(),
+            via_host: format!("{contact_user}.invalid"),
+            instance_id: instance_id.to_owned(),
             reg_id: 1,
             outbound: true,
             registration: Policy {
@@ -77,32 +73,13 @@ impl Settings {
             timer_f: TIMER_F,
             max_message: 1 << 20,
             limits: Limits::default(),
-        };
-        settings.registrar = format!("sip:{}", settings.domain());
-        settings
-    }
-
-    /// The host of our address of record.
-    pub(super) fn domain(&self) -> &str {
-        let (_, rest) = self.aor.split_once(':').unwrap_or_default();
-        let hostport = rest.rsplit_once('@').map_or(rest, |(_, hostport)| hostport);
-        let end = if hostport.starts_with('[') {
-            hostport.find(']').map(|at| at + 1)
-        } else {
-            hostport.find([':', ';'])
-        };
-        &hostport[..end.unwrap_or(hostport.len())]
+        }
     }
 
     /// Whether this is the user of our address of record or of our Contact. The host of a
     /// Request-URI says nothing: a registrar may write its own, or our invalid one.
-    pub(crate) fn is_user(&self, user: &str) -> bool {
-        let aor_user = self
-            .aor
-            .split_once(':')
-            .and_then(|(_, rest)| rest.split_once('@'))
-            .map(|(user, _)| user);
-        user == self.contact_user || aor_user == Some(user)
+    pub(super) fn is_user(&self, user: &str) -> bool {
+        user == self.contact_user || self.aor.user() == Some(user)
     }
 }
 

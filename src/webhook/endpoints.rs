@@ -120,7 +120,7 @@ impl Webhooks {
         self.sender.endpoints.reload().await
     }
 
-    /// Plans and posts until `stop`, and then until what is under way has ended; the rest stays in
+    /// Plans and posts until `stop`, and then until posts under way have ended; the rest stays in
     /// the store.
     pub async fn run(self, stop: CancellationToken) {
         let (hints, heard) = mpsc::channel(HINTS);

@@ -1,9 +1,9 @@
 //! By our POST: events to standing webhooks, and to the webhooks that messages name.
 //!
 //! The [`planner`] reads the log by a cursor in the store, and turns each event
-//! into deliveries once. The [`sender`] takes what is due out of the store, queue by queue, as
+//! into deliveries once. The [`sender`] takes due deliveries out of the store, queue by queue, as
 //! [`queues`] says, and posts it. The store is the queue: whatever the backlog, this room holds a
-//! few deliveries of each queue, and what is lost with the process is taken up at the next start.
+//! few deliveries of each queue, and the next start takes up those that are lost with the process.
 //!
 //! [`client`] is the only place that knows outbound HTTP, and [`guard`] what it may reach.
 

@@ -94,7 +94,7 @@ struct Planner {
 }
 
 impl Planner {
-    /// Plans what is in the log, and goes on with what is being recovered.
+    /// Plans new events of the log, and goes on with recoveries.
     async fn catch_up(&mut self) -> Result<(), StoreError> {
         loop {
             let planned = self.step().await?;
@@ -208,9 +208,10 @@ async fn recover_step(
         .events(recovery.cursor, everything, PAGE.into())
         .await?;
     // Where nothing follows there is nothing left up to the end.
-    let reached = match page.scanned_to > recovery.cursor {
-        true => page.scanned_to.min(recovery.end),
-        false => recovery.end,
+    let reached = if page.scanned_to > recovery.cursor {
+        page.scanned_to.min(recovery.end)
+    } else {
+        recovery.end
     };
     let in_time = |time| recovery.since <= time && time < recovery.until;
     let events = page.events.iter().filter(|event| event.seq <= reached);
@@ -237,7 +238,7 @@ async fn recover_step(
 }
 
 /// Where in the log a recovery of this time begins: at an event that came before it, and not long
-/// before. Times in the log are in order but for what is recorded a little late.
+/// before. Times in the log are in order but for events recorded a little late.
 pub(super) async fn begin_recovery(
     store: &dyn Store,
     since: Timestamp,

@@ -1,4 +1,4 @@
-//! Posts what is due. One task decides with [`Queues`]; looks and posts run beside it.
+//! Posts due deliveries. One task decides with [`Queues`]; looks and posts run beside it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -29,12 +29,11 @@ use crate::store::{
 const SWEEP: Duration = Duration::from_secs(1);
 /// Queues read at once in such a sweep.
 const SWEEP_PAGE: usize = 256;
-/// How often what is pending is counted.
+/// How often pending deliveries are counted.
 const COUNT: Duration = Duration::from_secs(10);
 /// Before another try after an error of the store.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What the sender works with.
 pub(super) struct Sender {
     pub(super) store: Arc<dyn Store>,
     pub(super) endpoints: Arc<EndpointCache>,
@@ -57,7 +56,7 @@ enum TaskResult {
 
 type Task = Pin<Box<dyn Future<Output = TaskResult> + Send>>;
 
-/// Posts until it is stopped, and then until what is under way has ended.
+/// Posts until it is stopped, and then until every post under way has ended.
 pub(super) async fn run(
     sender: Arc<Sender>,
     concurrency: usize,
@@ -203,7 +202,7 @@ impl Sender {
         }
     }
 
-    /// Posts once, and writes down how it went.
+    /// Posts once, and records how it went.
     async fn deliver(&self, delivery: DueDelivery) -> TaskResult {
         let (queue, seq) = (delivery.key.queue.clone(), delivery.key.seq);
         let at = self.clock.now();
@@ -282,7 +281,7 @@ impl Sender {
         Some((url, Some(endpoint.sign(id, at, &delivery.json))))
     }
 
-    /// What posts now. It is used to the end of a post, also when another takes its place.
+    /// The current client. A post keeps its client to its end, also when another takes its place.
     pub(super) fn client(&self) -> Client {
         self.client.borrow().clone()
     }
@@ -308,8 +307,7 @@ impl Sender {
         (answer, attempt)
     }
 
-    /// Writes down how an attempt went, however often that takes: what is not written down is
-    /// posted again.
+    /// Records an attempt, however often that takes: an attempt without a record is posted again.
     async fn settle(&self, attempted: Attempted, now: Timestamp) -> PostEnd {
         let queue = attempted.key.queue.clone();
         let end = match attempted.fate {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::*;
+use crate::sip::uri::Uri;
 use crate::sip::{Event, Outcome, OutgoingRequest, Output, Settings, Transport, UserAgent};
 
 /// A server and its connections, in time that the test moves.
@@ -435,9 +436,10 @@ fn converse(room: &mut Room, agent: &mut UserAgent) -> (u32, Vec<Event>) {
 #[test]
 fn a_user_agent_of_ours_registers_and_pays_for_one_challenge_only() {
     let mut room = Room::new(Options::default());
+    let aor = Uri::parse("sip:alice@sandbox.invalid").unwrap();
     let settings = Settings {
         credentials: Some(Credentials::password("alice", password_of("alice"))),
-        ..Settings::new("sip:alice@sandbox.invalid", "random", "1")
+        ..Settings::new(aor, "random", "1")
     };
     let mut agent = UserAgent::new(settings.into(), StdRng::from_seed([2; 32]));
     agent.handle_connected(room.now, Transport::Ws);

@@ -184,9 +184,10 @@ pub(super) fn response(
     signed: Signed<'_>,
 ) -> Hex {
     let hash = algorithm.hash;
-    let a1 = match algorithm.session {
-        false => *ha1,
-        true => hash.of(&[ha1.as_bytes(), once.nonce, once.cnonce]),
+    let a1 = if algorithm.session {
+        hash.of(&[ha1.as_bytes(), once.nonce, once.cnonce])
+    } else {
+        *ha1
     };
     let (method, uri) = (signed.method.as_bytes(), signed.uri.as_bytes());
     let a2 = match qop {

@@ -123,7 +123,7 @@ impl Authenticator {
         server: impl IntoIterator<Item = &'a [u8]>,
         proxy: impl IntoIterator<Item = &'a [u8]>,
     ) {
-        // Most requests are sent to peers that challenge nobody: nothing needs to be looked for.
+        // Most requests go to peers that do not challenge: there is nothing to look for.
         if !rounds.has_signatures() {
             return;
         }
@@ -158,7 +158,8 @@ impl Authenticator {
         }
     }
 
-    /// What is signed ahead for this realm is signed no more weakly than it asks for now.
+    /// Forgets spaces of this realm with a weaker algorithm, so that nothing is signed ahead with
+    /// it.
     fn forget_weaker(&mut self, challenge: &Challenge) {
         self.spaces.retain(|space| {
             space.challenge.realm != challenge.realm
@@ -259,12 +260,11 @@ impl Space {
     ) {
         self.nonce_count = self.nonce_count.saturating_add(1);
         let challenge = &self.challenge;
-        let cnonce = match challenge.algorithm.session {
-            true => self
-                .session_cnonce
-                .get_or_insert_with(|| cnonce.to_owned())
-                .as_str(),
-            false => cnonce,
+        let cnonce = if challenge.algorithm.session {
+            let session = &mut self.session_cnonce;
+            session.get_or_insert_with(|| cnonce.to_owned()).as_str()
+        } else {
+            cnonce
         };
         let nonce_count = format!("{:08x}", self.nonce_count);
         let once = Once {

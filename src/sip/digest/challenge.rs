@@ -68,12 +68,11 @@ fn qop(offered: Option<&[u8]>) -> Option<Option<Qop>> {
         .split(|byte| matches!(byte, b',' | b' ' | b'\t'));
     let words: Vec<&[u8]> = words.filter(|word| !word.is_empty()).collect();
     let offers = |qop: Qop| words.iter().any(|word| Qop::parse(word) == Some(qop));
-    match words.is_empty() {
-        true => Some(None),
-        false if offers(Qop::Auth) => Some(Some(Qop::Auth)),
-        false if offers(Qop::AuthInt) => Some(Some(Qop::AuthInt)),
-        false => None,
+    if words.is_empty() {
+        return Some(None);
     }
+    let known = [Qop::Auth, Qop::AuthInt];
+    known.into_iter().find(|qop| offers(*qop)).map(Some)
 }
 
 impl Qop {

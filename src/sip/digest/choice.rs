@@ -167,7 +167,7 @@ impl Choice {
         }
     }
 
-    /// What is to be answered.
+    /// The challenges to answer.
     pub(super) fn finish(self) -> Result<Vec<(Scope, Challenge)>, Refusal> {
         if self.best.is_empty() {
             return Err(self.refusal.unwrap_or(Refusal::NoChallenge));
@@ -176,7 +176,7 @@ impl Choice {
     }
 }
 
-/// How many characters of a peer's realm are told.
+/// The longest part of a peer's realm that is shown, in characters.
 const MAX_SHOWN: usize = 64;
 
 /// Why a challenge is not answered: the request has failed.

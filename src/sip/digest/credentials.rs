@@ -1,4 +1,4 @@
-//! Who a user agent says it is.
+//! A user name and its secret.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ pub struct Credentials {
     realm: Option<String>,
     /// Realms that are answered besides those of the registrar and the domain.
     also: Vec<String>,
-    secret: Secret,
+    proof: Proof,
 }
 
 #[derive(Clone, Eq, PartialEq)]
-enum Secret {
+enum Proof {
     Password(String),
     /// Good for one realm and one hash function.
     Ha1(Hash, Hex),
@@ -30,12 +30,12 @@ pub struct Ha1Error;
 impl Credentials {
     /// With a password, which answers any realm that may be answered.
     pub fn password(username: impl Into<String>, password: impl Into<String>) -> Self {
-        let secret = Secret::Password(password.into());
+        let proof = Proof::Password(password.into());
         Self {
             username: username.into(),
             realm: None,
             also: Vec::new(),
-            secret,
+            proof,
         }
     }
 
@@ -50,16 +50,16 @@ impl Credentials {
             32 => Hash::Md5,
             _ => Hash::Sha256,
         };
-        let secret = Secret::Ha1(hash, hex);
+        let proof = Proof::Ha1(hash, hex);
         Ok(Self {
             username: username.into(),
             realm: Some(realm.into()),
             also: Vec::new(),
-            secret,
+            proof,
         })
     }
 
-    /// Answers this realm only, whoever names it.
+    /// Answers this realm only.
     #[must_use]
     pub fn only_for(self, realm: impl Into<String>) -> Self {
         Self {
@@ -97,19 +97,19 @@ impl Credentials {
 
     /// Whether a challenge with this hash function can be answered.
     pub(super) fn can_hash(&self, hash: Hash) -> bool {
-        match &self.secret {
-            Secret::Password(_) => true,
-            Secret::Ha1(theirs, _) => *theirs == hash,
+        match &self.proof {
+            Proof::Password(_) => true,
+            Proof::Ha1(theirs, _) => *theirs == hash,
         }
     }
 
     /// The secret part of A1: `H(username:realm:password)` (RFC 7616 §3.4.2).
     pub(super) fn ha1_of(&self, hash: Hash, realm: &[u8]) -> Hex {
-        match &self.secret {
-            Secret::Password(password) => {
+        match &self.proof {
+            Proof::Password(password) => {
                 hash.of(&[self.username.as_bytes(), realm, password.as_bytes()])
             }
-            Secret::Ha1(_, ha1) => *ha1,
+            Proof::Ha1(_, ha1) => *ha1,
         }
     }
 }
@@ -117,9 +117,9 @@ impl Credentials {
 /// Without the secret.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let secret = match self.secret {
-            Secret::Password(_) => "password",
-            Secret::Ha1(..) => "ha1",
+        let secret = match self.proof {
+            Proof::Password(_) => "password",
+            Proof::Ha1(..) => "ha1",
         };
         f.debug_struct("Credentials")
             .field("username", &self.username)

@@ -156,7 +156,7 @@ impl Guard {
         let (stamp, mac) = nonce.split_at_checked(STAMP).ok_or(Denial::Wrong)?;
         if !bool::from(self.mac(stamp).as_bytes().ct_eq(mac.as_bytes())) {
             // Ours from before a restart, perhaps: RFC 7616 §3.3 has `stale` say whether the
-            // password is right, which nobody knows here, and a client that is refused a nonce
+            // password is right, which is not known here, and a client that is refused a nonce
             // it did not just get tries again either way.
             return Err(Denial::Wrong);
         }

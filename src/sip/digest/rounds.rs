@@ -33,7 +33,7 @@ impl Rounds {
         self.challenged <= MAX_ROUNDS
     }
 
-    /// Whether the request is signed for anybody.
+    /// Whether the request is signed at all.
     pub(in crate::sip) fn has_signatures(&self) -> bool {
         self.signatures.iter().any(Option::is_some)
     }
@@ -63,7 +63,8 @@ impl Rounds {
         true
     }
 
-    /// Takes note that the server asked for this space. One nobody asked for makes way.
+    /// Takes note that the server asked for this space. A signature that no server asked for makes
+    /// room.
     pub(super) fn asked(&mut self, space: u32, nonce: u32) {
         let same = |signature: &Option<Signature>| signature.is_some_and(|s| s.space == space);
         let unasked = |signature: &Option<Signature>| signature.is_none_or(|s| !s.asked);

@@ -13,8 +13,7 @@ pub(super) fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Header lines, continuation lines included. What is left in `rest` afterwards begins with the
-/// empty line.
+/// Header lines, continuation lines included. Afterwards `rest` begins with the empty line.
 pub(super) struct HeaderLines<'a> {
     pub rest: &'a [u8],
 }

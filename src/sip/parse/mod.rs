@@ -1,15 +1,15 @@
 //! Reads one SIP message (RFC 3261 §7) from one WebSocket frame (RFC 7118 §5), without copying.
 //!
 //! The parser is strict about what routing and matching depend on, and tolerant about the rest: a
-//! peer's odd spelling in a header nobody asked for must not lose an answer. So it finds the start
-//! line and the header lines, remembers where the few headers are that matching needs, and leaves
-//! every value unread until somebody wants it.
+//! peer's odd spelling in a header that is not needed must not lose an answer. So it finds the
+//! start line and the header lines, remembers where the few headers are that matching needs, and
+//! leaves every value unread until it is wanted.
 //!
 //! Taken although RFC 3261 does not allow it: LF alone as a line end, empty lines before the start
 //! line (§7.5 asks for that), a missing last empty line, a header line without a colon (skipped),
 //! bytes that are not UTF-8, a reason phrase with any characters, `sip/2.0` in any case.
 //!
-//! What nobody should take although it can be read is noted as a [`Flaw`]: a server refuses such a
+//! A message that can be read but should not be taken has a [`Flaw`]: a server refuses such a
 //! request with the code that fits, a client reads such a response all the same.
 
 mod lines;
@@ -19,8 +19,7 @@ pub use lines::trim;
 use self::lines::{HeaderLines, body_after, compact_form, long_name, split_line};
 use super::status::StatusCode;
 
-/// What is read at most. Beyond it the message is refused, so that no peer decides how much work
-/// one frame makes.
+/// The largest message that is read, so that no peer decides how much work one frame makes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of the whole frame.
@@ -119,7 +118,7 @@ pub struct Message<'a> {
     /// As many bytes as Content-Length says, or all there are. Without the header: all there are,
     /// since a frame carries one message (RFC 7118 §5).
     pub body: &'a [u8],
-    /// What is wrong with it, if it is to be taken for a request.
+    /// Why it should not be taken, as a request.
     pub flaw: Option<Flaw>,
     head: &'a [u8],
 }

@@ -6,7 +6,7 @@
 //! | a user and a domain: `alice@b.com`             | a SIP URI; the last `@` separates           |
 //! | a phone number: `+1 (555) 123-45`              | its digits as the user, no separators       |
 //! | `sip:` or `sips:` and any of these             | the same; `sips` stays `sips`               |
-//! | `sip:` and a host alone                        | refused: nobody is named                    |
+//! | `sip:` and a host alone                        | refused: no user is named                   |
 //! | `tel:` (RFC 3966)                              | the number at the account's host            |
 //! | `tel:` with parameters                         | they move into the user, and `user=phone`   |
 //! | `"Alice" <sip:alice@b.com>`                    | what stands between the brackets            |
@@ -137,10 +137,10 @@ fn without_display_name(target: &str) -> Result<&str, TargetError> {
         .trim_start()
         .strip_prefix('<')
         .ok_or(TargetError::Brackets)?;
-    match uri.contains(['<', '>']) {
-        true => Err(TargetError::Brackets),
-        false => Ok(uri.trim()),
+    if uri.contains(['<', '>']) {
+        return Err(TargetError::Brackets);
     }
+    Ok(uri.trim())
 }
 
 /// What follows the closing quotation mark; a backslash takes the next character with it.
@@ -308,10 +308,10 @@ fn is_invisible(char: char) -> bool {
 
 /// Whether a character is a hyphen, a dash or a minus (`Dash`).
 fn is_dash(char: char) -> bool {
-    match char.is_ascii() {
-        true => char == '-',
-        false => CodePointSetData::new::<Dash>().contains(char),
+    if char.is_ascii() {
+        return char == '-';
     }
+    CodePointSetData::new::<Dash>().contains(char)
 }
 
 /// Refuses a name with an invisible character, written or escaped. An escaped blank was written on

@@ -1,15 +1,15 @@
-//! What the tests of the machines have in common: a desk at which one user agent sits, and a
-//! simulated world in which several do.
+//! Shared by the tests of the machines: a fixture of one user agent, and a simulated world of
+//! several.
 
-mod desk;
+mod fixture;
 mod registrar;
 mod simulation;
 mod wire;
 
-pub(in crate::sip) use desk::Desk;
-pub(in crate::sip) use desk::epoch;
-pub(crate) use desk::message_to;
-pub(crate) use desk::reply;
-pub(crate) use desk::settings;
-pub(crate) use desk::status;
-pub(crate) use desk::value;
+pub(in crate::sip) use fixture::Fixture;
+pub(in crate::sip) use fixture::epoch;
+pub(crate) use fixture::message_to;
+pub(crate) use fixture::reply;
+pub(crate) use fixture::settings;
+pub(crate) use fixture::status;
+pub(crate) use fixture::value;

@@ -27,7 +27,7 @@ pub(super) type Frames = Vec<(Duration, Vec<u8>)>;
 pub(super) struct Registrar {
     /// Whether it does what it should.
     pub kind: bool,
-    /// Whether it refuses nobody who answers its challenges, and lets its nonces expire without a
+    /// Whether it accepts every answer to its challenges, and lets its nonces expire without a
     /// word, as Kamailio does.
     pub honest: bool,
     started: Instant,

@@ -2,7 +2,7 @@
 //!
 //! Whatever happens: every request that was sent ends in exactly one outcome; to one target there
 //! is never more than one on its way; no answer completes another's request; no nonce that expires
-//! costs one that is signed with what is right; REGISTERs do not
+//! costs one that is signed rightly; REGISTERs do not
 //! become a storm; a registration is never given up; and when it is all over, nothing is left that
 //! would wake anybody.
 //!
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::desk::{epoch, message_to, settings};
+use super::fixture::{epoch, message_to, settings};
 use super::registrar::{MEANT_FOR, Registrar};
 use super::wire::{Pipe, Weather};
 use crate::sip::{

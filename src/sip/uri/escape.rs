@@ -7,29 +7,29 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte)
 }
 
-/// What `user` may have as it is.
+/// Literal in `user`.
 pub(in crate::sip) fn in_user(byte: u8) -> bool {
     b"&=+$,;?/".contains(&byte)
 }
 
-/// What `password` may have as it is.
+/// Literal in `password`.
 pub(in crate::sip) fn in_password(byte: u8) -> bool {
     // `?` and `/` are not in the grammar's password. JsSIP writes them there, peers take them.
     b"&=+$,?/".contains(&byte)
 }
 
-/// What `paramchar` may have as it is.
+/// Literal in `paramchar`.
 pub(super) fn in_param(byte: u8) -> bool {
     b"[]/:&+$".contains(&byte)
 }
 
-/// What `hname` and `hvalue` may have as it is.
+/// Literal in `hname` and `hvalue`.
 pub(super) fn in_header(byte: u8) -> bool {
     b"[]/?:+$".contains(&byte)
 }
 
-/// Appends `part` in its canonical form: what is unreserved without an escape, what the part may
-/// have as written, everything else escaped in upper case.
+/// Appends `part` in its canonical form: unreserved characters without an escape, literal ones as
+/// written, all others escaped in upper case.
 pub(in crate::sip) fn push(
     out: &mut String,
     part: &str,
@@ -39,9 +39,10 @@ pub(in crate::sip) fn push(
     while let Some(byte) = bytes.next() {
         if byte == b'%' {
             let byte = escaped_byte(bytes.next(), bytes.next()).ok_or(UriError::Escape)?;
-            match is_unreserved(byte) {
-                true => out.push(char::from(byte)),
-                false => push_escaped(out, byte),
+            if is_unreserved(byte) {
+                out.push(char::from(byte));
+            } else {
+                push_escaped(out, byte);
             }
         } else if is_unreserved(byte) || literal(byte) {
             out.push(char::from(byte));
@@ -52,13 +53,13 @@ pub(in crate::sip) fn push(
     Ok(())
 }
 
-/// Appends `bytes` so that nothing in them has a meaning of its own: only what is unreserved, and
-/// what `literal` names, stays as it is.
+/// Appends `bytes` so that none of them is syntax: all are escaped but unreserved and literal ones.
 pub(in crate::sip) fn push_bytes(out: &mut String, bytes: &[u8], literal: fn(u8) -> bool) {
     for &byte in bytes {
-        match is_unreserved(byte) || literal(byte) {
-            true => out.push(char::from(byte)),
-            false => push_escaped(out, byte),
+        if is_unreserved(byte) || literal(byte) {
+            out.push(char::from(byte));
+        } else {
+            push_escaped(out, byte);
         }
     }
 }

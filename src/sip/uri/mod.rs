@@ -3,13 +3,13 @@
 //! A [`Uri`] is one text and the places of its parts in it, so that reading one costs one
 //! allocation and writing one none. The text is canonical: scheme, host, parameter names and the
 //! values of `transport` and `user` are lower-case, characters are escaped only where the grammar
-//! asks for it, and escapes are upper-case. What is left of the rules of equivalence (§19.1.4)
-//! is [`Uri::is_equivalent`].
+//! asks for it, and escapes are upper-case. The other rules of equivalence (§19.1.4) are in
+//! [`Uri::is_equivalent`].
 //!
 //! Taken although the grammar does not allow it, because peers write it: `_` in a host and `-` at
 //! the end of one of its labels, and visible characters, ASCII or not, that should have been
 //! escaped. Two `@`, an empty parameter and a broken escape are refused: there parsers disagree
-//! about what is meant, and a gateway that guesses sends messages to strangers.
+//! about the meaning, and a gateway that guesses sends messages to strangers.
 
 pub(super) mod escape;
 mod writer;
@@ -273,7 +273,7 @@ impl Uri {
     }
 
     fn end(&self) -> u16 {
-        // The constructors refuse what is longer than `MAX_LENGTH`.
+        // The constructors refuse texts longer than `MAX_LENGTH`.
         u16::try_from(self.text.len()).unwrap_or(u16::MAX)
     }
 

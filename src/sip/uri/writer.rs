@@ -105,10 +105,10 @@ impl Writer {
     }
 
     pub(super) fn finish(self) -> Result<Box<str>, UriError> {
-        match self.text.len() > Uri::MAX_LENGTH {
-            true => Err(UriError::TooLong),
-            false => Ok(self.text.into_boxed_str()),
+        if self.text.len() > Uri::MAX_LENGTH {
+            return Err(UriError::TooLong);
         }
+        Ok(self.text.into_boxed_str())
     }
 
     fn escaped(&mut self, part: &str, literal: fn(u8) -> bool) -> Result<Span, UriError> {
@@ -131,10 +131,8 @@ impl Writer {
             } else {
                 digits.saturating_sub(1)
             };
-            self.text.push(match is_digit {
-                true => c,
-                false => c.to_ascii_lowercase(),
-            });
+            self.text
+                .push(if is_digit { c } else { c.to_ascii_lowercase() });
         }
         Ok(self.span_from(start))
     }
@@ -168,9 +166,10 @@ const MAX_LABEL: usize = 63;
 
 /// Cuts the port off.
 fn split_port(hostport: &str) -> Result<(&str, Option<u16>), UriError> {
-    let end_of_host = match hostport.starts_with('[') {
-        true => hostport.find(']').ok_or(UriError::Host)? + 1,
-        false => hostport.find(':').unwrap_or(hostport.len()),
+    let end_of_host = if hostport.starts_with('[') {
+        hostport.find(']').ok_or(UriError::Host)? + 1
+    } else {
+        hostport.find(':').unwrap_or(hostport.len())
     };
     let (host, rest) = hostport.split_at(end_of_host);
     if rest.is_empty() {

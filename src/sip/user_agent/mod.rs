@@ -64,7 +64,7 @@ impl UserAgent {
             register_cseq: 0,
             outbound: settings.outbound,
             service_route: Vec::new(),
-            authenticator: Authenticator::new(settings.credentials.clone(), settings.domain()),
+            authenticator: Authenticator::new(settings.credentials.clone(), settings.aor.host()),
             exchanges: Exchanges::default(),
             inbound: ServerTransactions::default(),
             outputs: VecDeque::new(),

@@ -20,7 +20,7 @@ const LONGEST_GRANT: Duration = Duration::from_secs(7 * 86_400);
 /// Entries of a Service-Route that are kept: more hops than that no message needs.
 const MAX_ROUTES: usize = 16;
 
-/// The final answer to a REGISTER.
+/// The final response to a REGISTER.
 pub(super) struct RegisterResponse<'a, 'm> {
     pub message: &'a Message<'m>,
     /// Why its challenge was not answered.
@@ -79,9 +79,10 @@ impl UserAgent {
 
     fn register_head(&self, from_tag: &str, expires: u64) -> Vec<u8> {
         let settings = &self.settings;
-        let (reg_id, supported) = match self.outbound {
-            true => (format!("reg-id={};", settings.reg_id), "path, outbound"),
-            false => (String::new(), "path"),
+        let (reg_id, supported) = if self.outbound {
+            (format!("reg-id={};", settings.reg_id), "path, outbound")
+        } else {
+            (String::new(), "path")
         };
         let mut head = Vec::with_capacity(768);
         // Writing to memory cannot fail.
@@ -110,7 +111,7 @@ impl UserAgent {
         head
     }
 
-    /// What the registrar's final answer means.
+    /// Takes the registrar's final response.
     pub(super) fn registered(
         &mut self,
         now: Instant,
@@ -146,7 +147,7 @@ impl UserAgent {
         self.register_if_due(now);
     }
 
-    /// The registrar said nothing.
+    /// The registrar has not answered.
     pub(super) fn register_unanswered(&mut self, now: Instant) {
         let jitter = self.rng.random();
         let change = self
@@ -166,9 +167,12 @@ impl UserAgent {
             let ours = self.settings.contact_user.as_str();
             contact.user() == Some(ours)
         };
-        let of_this_flow = |contact: &Contact<'_>| match contact.has_instance() {
-            true => contact.is_flow(&instance, self.settings.reg_id),
-            false => user(contact),
+        let of_this_flow = |contact: &Contact<'_>| {
+            if contact.has_instance() {
+                contact.is_flow(&instance, self.settings.reg_id)
+            } else {
+                user(contact)
+            }
         };
         let bindings = || lines.iter().flat_map(|line| Contact::list(line));
         let flows = || bindings().filter(of_this_flow);
@@ -212,7 +216,7 @@ impl UserAgent {
     }
 }
 
-/// RFC 3608 §5: where a request of ours goes first. What is no address is not sent on.
+/// RFC 3608 §5: where a request of ours goes first. Entries that are no addresses are left out.
 fn service_route(message: &Message<'_>) -> Vec<String> {
     let lines: Vec<_> = message.all("Service-Route").map(parse::text).collect();
     let entries = lines.iter().flat_map(|line| split(line, ','));

@@ -1,8 +1,8 @@
 //! Outbound HTTP: one POST, to an address that was checked.
 //!
 //! Names are looked up here and nowhere else. Every address of every answer is checked before a
-//! connection is opened, and one of those that were checked is what is connected to, so a name that
-//! changes its mind in between changes nothing. One address too many refuses them all.
+//! connection is opened, and the connection goes to one of those that were checked, so a name that
+//! changes in between changes nothing. One address too many refuses them all.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -24,10 +24,10 @@ use super::secrets::{SigningSecret, seconds};
 use crate::clock;
 use crate::message::{MessageId, Timestamp, Trace};
 
-/// What is kept of an answer, in bytes.
+/// Bytes of a response that are kept.
 const FIRST_BYTES: usize = 256;
-/// What is read of an answer, so that its connection can be used again; of a longer one the
-/// connection is given up.
+/// Bytes of a response that are read, so that its connection can be used again; of a longer one the
+/// connection is closed.
 const MAX_ANSWER: usize = 16 * 1024;
 /// How long a connection that nothing was asked on is kept.
 const IDLE: Duration = Duration::from_secs(30);
@@ -67,7 +67,7 @@ pub struct Client {
     secrets: Arc<TokenSecrets>,
 }
 
-/// What signs what is posted for messages of tokens that have secrets of their own, by their names.
+/// The secrets of tokens, by their names: they sign the posts of the messages of these tokens.
 pub type TokenSecrets = HashMap<String, Vec<SigningSecret>>;
 
 /// An event on its way.
@@ -93,7 +93,7 @@ pub enum PostResult {
     Answered {
         /// Its status.
         status: u16,
-        /// Its first bytes; what is not UTF-8 is replaced.
+        /// Its first bytes; others than UTF-8 are replaced.
         first: String,
         /// When the endpoint asks to be tried again, if it does.
         retry_after: Option<Duration>,
@@ -118,7 +118,7 @@ pub trait Observer: Send + Sync {
 
 impl Observer for () {}
 
-/// Where what is posted stands in a trace.
+/// The place of a post in a trace.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PartOf {
     /// The trace of its message.
@@ -202,7 +202,7 @@ impl Client {
         &self.guard
     }
 
-    /// Posts once, and waits for the answer no longer than may be. The receiver is told of `trace`.
+    /// Posts once, and waits for the response until the time limit. `trace` is its `traceparent`.
     pub(super) async fn post(
         &self,
         post: Post<'_>,

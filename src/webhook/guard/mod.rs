@@ -84,7 +84,7 @@ const SPECIAL_V4: [(Ipv4Net, &str); 17] = [
     (v4(240, 0, 0, 0, 4),        "reserved (RFC 1112)"),
 ];
 
-/// What is handed out to the public (RFC 4291 §2.4).
+/// Global unicast (RFC 4291 §2.4).
 const PUBLIC_V6: Ipv6Net = v6(0x2000, 0, 0, 3);
 
 /// IPv6 addresses that are not public, and why; of those outside of [`PUBLIC_V6`] the ones that
@@ -110,13 +110,13 @@ const SPECIAL_V6: [(Ipv6Net, &str); 13] = [
 const NAT64: Ipv6Net = v6(0x64, 0xff9b, 0, 96);
 
 impl AddressGuard {
-    /// Allows these networks besides what is public.
+    /// Allows these networks besides public addresses.
     pub fn new(allowed: Vec<IpNet>) -> Self {
         Self { allowed }
     }
 
-    /// Whether this address may be posted to. An IPv4 address within an IPv6 address is what counts
-    /// where it is what is reached.
+    /// Whether this address may be posted to. Where an IPv6 address leads to an IPv4 address, that
+    /// one counts.
     pub fn check_address(&self, address: IpAddr) -> Result<(), AddressRefused> {
         let canonical = address.to_canonical();
         let is_allowed = |network: &IpNet| network.contains(&canonical);
@@ -163,10 +163,10 @@ impl AddressGuard {
         }
         self.check_host(&url)?;
         // The parser leaves some of these out in silence.
-        match text.chars().any(char::is_control) {
-            true => Err(UrlRefused::Form),
-            false => Ok(url),
+        if text.chars().any(char::is_control) {
+            return Err(UrlRefused::Form);
         }
+        Ok(url)
     }
 
     /// Whether the host of this URL may be posted to, when it is an address and not a name.

@@ -1,5 +1,5 @@
-//! Which queue posts next. A machine: it is told what happens and says what to do, and has neither
-//! a clock nor a socket.
+//! Which queue posts next. A machine: events go in, actions come out, and it has neither a clock
+//! nor a socket.
 //!
 //! Every queue has a width, how many of its posts may be under way: one at first, twice as many
 //! after each success, one again after a failure. Three rules share out what may be under way in
@@ -10,8 +10,8 @@
 //!    do not answer leave room;
 //! 3. queues whose last attempt failed have half of all together, and the others always the rest.
 //!
-//! So one bad endpoint delays nobody. What is not due waits in the store, and of what is due a few
-//! deliveries of each queue are in memory.
+//! So one bad endpoint delays no other. Deliveries wait in the store until they are due; a few due
+//! ones of each queue are in memory.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Bound;
@@ -70,7 +70,7 @@ pub(super) struct Queues {
 struct Queue {
     /// Read, and not begun.
     waiting: VecDeque<DueDelivery>,
-    /// What is waiting or under way, and what it weighs: the store still says that it is due.
+    /// Weights of deliveries waiting or under way: the store still says that they are due.
     held: HashMap<u64, usize>,
     /// Ended since the look that is under way began, which may still see them as they were.
     ended: HashSet<u64>,
@@ -278,7 +278,7 @@ impl Queues {
             queue.look_at = None;
             self.looking += 1;
             let ahead = queue.width.saturating_mul(2).min(AHEAD);
-            // What is held is read once more, and let go again.
+            // Held deliveries are read once more, and dropped again.
             let size = PageSize {
                 rows: queue.held.len() + ahead,
                 bytes: queue.held.values().sum::<usize>() + LOOK,

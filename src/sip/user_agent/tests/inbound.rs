@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::sip::testing::{Desk, message_to, reply, settings, status, value};
+use crate::sip::testing::{Fixture, message_to, reply, settings, status, value};
 use crate::sip::{
     AnswerError, Event, IncomingRequest, Outcome, OutgoingResponse, Settings, StatusCode,
 };
@@ -19,15 +19,15 @@ fn request(method: &str, uri: &str, branch: &str, more: &str) -> String {
 }
 
 /// Somebody takes text.
-fn taker() -> Desk {
-    Desk::registered_as(Settings {
+fn taker() -> Fixture {
+    Fixture::registered_as(Settings {
         accepts: vec!["text/plain".to_owned(), "image/*".to_owned()],
         ..settings()
     })
 }
 
-fn received(desk: &mut Desk) -> IncomingRequest {
-    match desk.event() {
+fn received(fixture: &mut Fixture) -> IncomingRequest {
+    match fixture.event() {
         Event::Received(received) => received,
         other => panic!("{other:?}"),
     }
@@ -35,8 +35,8 @@ fn received(desk: &mut Desk) -> IncomingRequest {
 
 #[test]
 fn i_options_is_answered_with_what_there_is() {
-    let mut desk = Desk::registered();
-    let answer = desk.answers(request("OPTIONS", ALICE, "1", ""));
+    let mut fixture = Fixture::registered();
+    let answer = fixture.answers(request("OPTIONS", ALICE, "1", ""));
     assert_eq!(
         (status(&answer), value(&answer, "Allow").as_str()),
         (200, "OPTIONS")
@@ -48,8 +48,8 @@ fn i_options_is_answered_with_what_there_is() {
 
 #[test]
 fn i_an_answer_repeats_via_from_call_id_and_cseq_and_tags_to() {
-    let mut desk = Desk::registered();
-    let answer = desk.answers(request("OPTIONS", ALICE, "1", ""));
+    let mut fixture = Fixture::registered();
+    let answer = fixture.answers(request("OPTIONS", ALICE, "1", ""));
     let begin = "SIP/2.0 200 OK\r\nVia: SIP/2.0/WS proxy.example.com;branch=z9hG4bK1\r\n\
                  Via: SIP/2.0/WS bob.invalid;branch=z9hG4bKbob\r\n\
                  From: <sip:bob@example.com>;tag=bob\r\nTo: <sip:alice@example.com>;tag=";
@@ -111,7 +111,7 @@ fn i_every_rule_has_its_code() {
         (ours.replace("SIP/2.0\r\nVia", "SIP/3.0\r\nVia"), 505),
         (ours.replace("MESSAGE sip", "MESSAGE  sip"), 400),
     ] {
-        let answer = Desk::registered().answers(&frame);
+        let answer = Fixture::registered().answers(&frame);
         assert_eq!(status(&answer), code, "{frame}");
         match code {
             405 => assert_eq!(value(&answer, "Allow"), "OPTIONS"),
@@ -132,48 +132,48 @@ fn i_what_cannot_be_answered_is_not() {
         "GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
         "\0\0\0\0".to_owned(),
     ] {
-        assert_eq!(Desk::registered().answers(&frame), "", "{frame}");
+        assert_eq!(Fixture::registered().answers(&frame), "", "{frame}");
     }
 }
 
 #[test]
 fn w3_a_double_line_end_is_answered_with_a_single_one() {
-    assert_eq!(Desk::registered().answers("\r\n\r\n"), "\r\n");
-    assert_eq!(Desk::registered().answers("\r\n"), "");
+    assert_eq!(Fixture::registered().answers("\r\n\r\n"), "\r\n");
+    assert_eq!(Fixture::registered().answers("\r\n"), "");
 }
 
 #[test]
 fn t6_a_repeated_request_is_answered_the_same_for_32_seconds() {
-    let mut desk = Desk::registered();
+    let mut fixture = Fixture::registered();
     let frame = request("MESSAGE", ALICE, "1", "");
-    let first = desk.answers(&frame);
-    desk.passes(Duration::from_millis(31_999));
-    assert_eq!(desk.answers(&frame), first);
-    desk.passes(Duration::from_millis(1));
-    assert_ne!(desk.answers(&frame), first);
+    let first = fixture.answers(&frame);
+    fixture.passes(Duration::from_millis(31_999));
+    assert_eq!(fixture.answers(&frame), first);
+    fixture.passes(Duration::from_millis(1));
+    assert_ne!(fixture.answers(&frame), first);
 }
 
 #[test]
 fn i_the_same_request_by_another_way_is_merged() {
-    let mut desk = Desk::registered();
-    desk.answers(request("OPTIONS", ALICE, "1", ""));
+    let mut fixture = Fixture::registered();
+    fixture.answers(request("OPTIONS", ALICE, "1", ""));
     assert_eq!(
-        status(&desk.answers(request("OPTIONS", ALICE, "2", ""))),
+        status(&fixture.answers(request("OPTIONS", ALICE, "2", ""))),
         482
     );
 }
 
 #[test]
 fn t6_a_repeated_message_is_delivered_once_and_answered_when_somebody_says_so() {
-    let mut desk = taker();
+    let mut fixture = taker();
     let frame = request(
         "MESSAGE",
         ALICE,
         "1",
         "c: text/plain;charset=utf-8\r\nX-A: b\r\n",
     );
-    assert_eq!(desk.answers(&frame), "");
-    let message = received(&mut desk);
+    assert_eq!(fixture.answers(&frame), "");
+    let message = received(&mut fixture);
     assert_eq!(
         (message.uri.as_str(), &message.body[..]),
         (ALICE, &b"hi"[..])
@@ -182,53 +182,63 @@ fn t6_a_repeated_message_is_delivered_once_and_answered_when_somebody_says_so() 
         "Content-Type".to_owned(),
         "text/plain;charset=utf-8".to_owned()
     )));
-    assert_eq!(desk.answers(&frame), "");
-    assert!(desk.events().is_empty());
+    assert_eq!(fixture.answers(&frame), "");
+    assert!(fixture.events().is_empty());
 
-    desk.passes(Duration::from_secs(3));
-    desk.agent
-        .answer(desk.now, message.id, &OutgoingResponse::of(StatusCode::OK))
+    fixture.passes(Duration::from_secs(3));
+    fixture
+        .agent
+        .answer(
+            fixture.now,
+            message.id,
+            &OutgoingResponse::of(StatusCode::OK),
+        )
         .unwrap();
-    let answer = desk.frame();
+    let answer = fixture.frame();
     assert_eq!(status(&answer), 200);
-    assert_eq!(desk.answers(&frame), answer);
-    assert!(desk.events().is_empty());
+    assert_eq!(fixture.answers(&frame), answer);
+    assert!(fixture.events().is_empty());
 }
 
 #[test]
 fn i_a_message_can_be_rejected_later_and_answered_once() {
-    let mut desk = taker();
-    desk.hears(request("MESSAGE", ALICE, "1", ""));
-    let message = received(&mut desk);
+    let mut fixture = taker();
+    fixture.hears(request("MESSAGE", ALICE, "1", ""));
+    let message = received(&mut fixture);
     let trying = OutgoingResponse::of(StatusCode::new(100).unwrap());
     assert_eq!(
-        desk.agent.answer(desk.now, message.id, &trying),
+        fixture.agent.answer(fixture.now, message.id, &trying),
         Err(AnswerError::Provisional)
     );
     let busy =
         OutgoingResponse::of(StatusCode::BUSY_HERE).with("Retry-After", "60\r\nX-Injected: 1");
-    desk.agent.answer(desk.now, message.id, &busy).unwrap();
-    let answer = desk.frame();
+    fixture
+        .agent
+        .answer(fixture.now, message.id, &busy)
+        .unwrap();
+    let answer = fixture.frame();
     assert_eq!(
         (status(&answer), value(&answer, "X-Injected").as_str()),
         (486, "")
     );
     assert_eq!(
-        desk.agent.answer(desk.now, message.id, &busy),
+        fixture.agent.answer(fixture.now, message.id, &busy),
         Err(AnswerError::Answered)
     );
 }
 
 #[test]
 fn i_a_message_that_nobody_answers_is_answered_500() {
-    let mut desk = taker();
-    desk.hears(request("MESSAGE", ALICE, "1", ""));
-    let message = received(&mut desk);
-    desk.passes(Duration::from_secs(10));
-    assert_eq!(status(&desk.frame()), 500);
-    let late = desk
-        .agent
-        .answer(desk.now, message.id, &OutgoingResponse::of(StatusCode::OK));
+    let mut fixture = taker();
+    fixture.hears(request("MESSAGE", ALICE, "1", ""));
+    let message = received(&mut fixture);
+    fixture.passes(Duration::from_secs(10));
+    assert_eq!(status(&fixture.frame()), 500);
+    let late = fixture.agent.answer(
+        fixture.now,
+        message.id,
+        &OutgoingResponse::of(StatusCode::OK),
+    );
     assert_eq!(late, Err(AnswerError::Answered));
 }
 
@@ -245,8 +255,8 @@ fn i_a_type_that_nobody_takes_is_refused_with_those_that_are() {
         ("Content-Type: image/png\r\n", 0),
         ("e: identity\r\n", 0),
     ] {
-        let mut desk = taker();
-        let answer = desk.answers(request("MESSAGE", ALICE, "1", more));
+        let mut fixture = taker();
+        let answer = fixture.answers(request("MESSAGE", ALICE, "1", more));
         match code {
             0 => assert_eq!(answer, "", "{more}"),
             _ => assert_eq!(status(&answer), code, "{more}"),
@@ -259,73 +269,85 @@ fn i_a_type_that_nobody_takes_is_refused_with_those_that_are() {
 
 #[test]
 fn i_a_message_to_oneself_arrives_and_its_answer_too() {
-    let mut desk = taker();
-    let sent = desk.sends(1, message_to(ALICE, "self"));
+    let mut fixture = taker();
+    let sent = fixture.sends(1, message_to(ALICE, "self"));
     let forwarded = sent.replace(
         "Via: ",
         "Via: SIP/2.0/WS proxy.example.com;branch=z9hG4bKp\r\nVia: ",
     );
-    desk.hears(forwarded);
-    let message = received(&mut desk);
-    desk.agent
-        .answer(desk.now, message.id, &OutgoingResponse::of(StatusCode::OK))
+    fixture.hears(forwarded);
+    let message = received(&mut fixture);
+    fixture
+        .agent
+        .answer(
+            fixture.now,
+            message.id,
+            &OutgoingResponse::of(StatusCode::OK),
+        )
         .unwrap();
-    let answer = desk.frame();
+    let answer = fixture.frame();
     let back = answer.replacen(
         "Via: SIP/2.0/WS proxy.example.com;branch=z9hG4bKp\r\n",
         "",
         1,
     );
-    desk.hears(back);
+    fixture.hears(back);
     assert!(
-        matches!(desk.outcome(), (1, Outcome::Answered(response)) if response.status == StatusCode::OK)
+        matches!(fixture.outcome(), (1, Outcome::Answered(response)) if response.status == StatusCode::OK)
     );
 }
 
 #[test]
 fn i_what_is_remembered_of_requests_is_bounded() {
-    let mut desk = taker();
+    let mut fixture = taker();
     for branch in 0..64 {
         let frame = request("MESSAGE", ALICE, &branch.to_string(), "")
             .replace("Call-ID: call", &format!("Call-ID: {branch}"));
-        assert_eq!(desk.answers(frame), "");
+        assert_eq!(fixture.answers(frame), "");
     }
     let more = request("MESSAGE", ALICE, "x", "").replace("Call-ID: call", "Call-ID: x");
-    let answer = desk.answers(&more);
+    let answer = fixture.answers(&more);
     assert_eq!(
         (status(&answer), value(&answer, "Retry-After").as_str()),
         (503, "10")
     );
     // What waits is answered, and makes room.
-    for event in desk.events() {
+    for event in fixture.events() {
         if let Event::Received(message) = event {
-            desk.agent
-                .answer(desk.now, message.id, &OutgoingResponse::of(StatusCode::OK))
+            fixture
+                .agent
+                .answer(
+                    fixture.now,
+                    message.id,
+                    &OutgoingResponse::of(StatusCode::OK),
+                )
                 .unwrap();
         }
     }
-    assert_eq!(desk.frames().len(), 64);
-    assert_eq!(desk.answers(&more), "");
+    assert_eq!(fixture.frames().len(), 64);
+    assert_eq!(fixture.answers(&more), "");
 }
 
 #[test]
 fn a_lost_connection_forgets_who_asked_over_it() {
-    let mut desk = taker();
-    desk.hears(request("MESSAGE", ALICE, "1", ""));
-    let message = received(&mut desk);
-    desk.loses_connection();
-    desk.events();
-    let late = desk
-        .agent
-        .answer(desk.now, message.id, &OutgoingResponse::of(StatusCode::OK));
+    let mut fixture = taker();
+    fixture.hears(request("MESSAGE", ALICE, "1", ""));
+    let message = received(&mut fixture);
+    fixture.loses_connection();
+    fixture.events();
+    let late = fixture.agent.answer(
+        fixture.now,
+        message.id,
+        &OutgoingResponse::of(StatusCode::OK),
+    );
     assert_eq!(late, Err(AnswerError::Answered));
 }
 
 #[test]
 fn an_answer_to_nothing_is_not_answered() {
-    let mut desk = Desk::registered();
-    let sent = desk.sends(1, message_to("sip:bob@example.com", "a"));
-    desk.hears(reply(&sent, "200 OK", ""));
-    desk.events();
-    assert_eq!(desk.answers(reply(&sent, "200 OK", "")), "");
+    let mut fixture = Fixture::registered();
+    let sent = fixture.sends(1, message_to("sip:bob@example.com", "a"));
+    fixture.hears(reply(&sent, "200 OK", ""));
+    fixture.events();
+    assert_eq!(fixture.answers(reply(&sent, "200 OK", "")), "");
 }

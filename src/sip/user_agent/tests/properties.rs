@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::sip::parse;
 use crate::sip::parse::{Limits, StartLine};
-use crate::sip::testing::{Desk, message_to, reply, value};
+use crate::sip::testing::{Fixture, message_to, reply, value};
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -17,12 +17,12 @@ proptest! {
         body in proptest::collection::vec(1_u8..0x80, 0..300),
         extra in "[ -~]{0,60}",
     ) {
-        let mut desk = Desk::registered();
+        let mut fixture = Fixture::registered();
         let mut request = message_to(&format!("sip:{user}@example.com"), &call_id);
         request.cseq = cseq;
         request.body = body.clone().into();
         request.head.extend_from_slice(format!("X-Extra: {extra}\r\n").as_bytes());
-        let frame = desk.sends(1, request);
+        let frame = fixture.sends(1, request);
 
         let message = parse::parse(frame.as_bytes(), Limits::default()).unwrap();
         let uri = format!("sip:{user}@example.com");
@@ -41,23 +41,23 @@ proptest! {
         reason in "[^\r\n]{0,40}",
         code in 200_u16..700,
     ) {
-        let mut desk = Desk::registered();
-        let frame = desk.sends(1, message_to("sip:bob@example.com", "call"));
+        let mut fixture = Fixture::registered();
+        let frame = fixture.sends(1, message_to("sip:bob@example.com", "call"));
         let neat = reply(&frame, &format!("{code} {reason}"), "");
         // A line of its own, not the continuation of CSeq.
         prop_assume!(!b" \t".contains(&line[0]));
         let at = neat.find("Content-Length:").unwrap();
         let odd = [&neat.as_bytes()[..at], &line, b"\r\n", &neat.as_bytes()[at..], &body].concat();
-        desk.hears(odd);
+        fixture.hears(odd);
         // Even 401 and 407: there is no challenge that could be answered.
-        prop_assert_eq!(desk.response().status.as_u16(), code);
+        prop_assert_eq!(fixture.response().status.as_u16(), code);
     }
 
     #[test]
     fn no_frame_makes_it_panic_or_say_what_cannot_be_read(frame in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let mut desk = Desk::registered();
-        desk.hears(frame);
-        for answer in desk.frames() {
+        let mut fixture = Fixture::registered();
+        fixture.hears(frame);
+        for answer in fixture.frames() {
             prop_assert!(parse::parse(answer.as_bytes(), Limits::default()).is_ok());
         }
     }

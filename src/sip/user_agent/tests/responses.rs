@@ -1,26 +1,26 @@
 //! Whose an answer is, whatever it looks like.
 
 use crate::sip::Outcome;
-use crate::sip::testing::{Desk, message_to, reply};
+use crate::sip::testing::{Fixture, message_to, reply};
 
-fn sent() -> (Desk, String) {
-    let mut desk = Desk::registered();
-    let frame = desk.sends(1, message_to("sip:bob@example.com", "call"));
-    (desk, frame)
+fn sent() -> (Fixture, String) {
+    let mut fixture = Fixture::registered();
+    let frame = fixture.sends(1, message_to("sip:bob@example.com", "call"));
+    (fixture, frame)
 }
 
 #[test]
 fn e2_and_e4_provisional_answers_tell_nothing_and_a_second_final_one_is_nobodys() {
-    let (mut desk, frame) = sent();
+    let (mut fixture, frame) = sent();
     for line in ["100 Trying", "180 Ringing", "183 Session Progress", "199 X"] {
-        desk.hears(reply(&frame, line, ""));
-        assert!(desk.events().is_empty());
+        fixture.hears(reply(&frame, line, ""));
+        assert!(fixture.events().is_empty());
     }
-    desk.hears(reply(&frame, "202 Accepted", ""));
-    assert_eq!(desk.response().status.as_u16(), 202);
+    fixture.hears(reply(&frame, "202 Accepted", ""));
+    assert_eq!(fixture.response().status.as_u16(), 202);
     for line in ["200 OK", "404 Not Found", "202 Accepted"] {
-        desk.hears(reply(&frame, line, ""));
-        assert!(desk.events().is_empty());
+        fixture.hears(reply(&frame, line, ""));
+        assert!(fixture.events().is_empty());
     }
 }
 
@@ -36,9 +36,9 @@ fn p5_any_reason_phrase_is_an_answer_and_is_told_as_it_is() {
         "Grüße 你好",
         "",
     ] {
-        let (mut desk, frame) = sent();
-        desk.hears(reply(&frame, &format!("480 {reason}"), ""));
-        let response = desk.response();
+        let (mut fixture, frame) = sent();
+        fixture.hears(reply(&frame, &format!("480 {reason}"), ""));
+        let response = fixture.response();
         assert_eq!(
             (response.status.as_u16(), response.reason.as_str()),
             (480, reason)
@@ -74,9 +74,9 @@ fn p1_a_broken_header_does_not_lose_an_answer() {
         "X-Empty:",
         "X-Folded: one\r\n two\r\n\tthree",
     ] {
-        let (mut desk, frame) = sent();
-        desk.hears(reply(&frame, "200 OK", &format!("{header}\r\n")));
-        assert_eq!(desk.response().status.as_u16(), 200, "{header}");
+        let (mut fixture, frame) = sent();
+        fixture.hears(reply(&frame, "200 OK", &format!("{header}\r\n")));
+        assert_eq!(fixture.response().status.as_u16(), 200, "{header}");
     }
 }
 
@@ -111,9 +111,9 @@ fn p1_an_answer_is_an_answer_however_its_lines_are_written() {
         compact,
     ];
     for spelling in spellings {
-        let (mut desk, _) = sent();
-        desk.hears(&spelling);
-        assert_eq!(desk.response().status.as_u16(), 200, "{spelling}");
+        let (mut fixture, _) = sent();
+        fixture.hears(&spelling);
+        assert_eq!(fixture.response().status.as_u16(), 200, "{spelling}");
     }
 }
 
@@ -129,26 +129,26 @@ fn p1_an_answer_without_to_or_with_an_unreadable_from_address_is_an_answer() {
         "From: ;tag=tag-call",
         "From: <;x=y;TAG = tag-call",
     ] {
-        let (mut desk, _) = sent();
-        desk.hears(
+        let (mut fixture, _) = sent();
+        fixture.hears(
             neat.replace(from, other)
                 .replace("To: <sip:bob@example.com>\r\n", ""),
         );
-        assert_eq!(desk.response().status.as_u16(), 486, "{other}");
+        assert_eq!(fixture.response().status.as_u16(), 486, "{other}");
     }
 }
 
 #[test]
 fn p1_bytes_that_are_not_utf_8_are_replaced_and_hide_nothing() {
-    let (mut desk, frame) = sent();
+    let (mut fixture, frame) = sent();
     let neat =
         reply(&frame, "480 Gr\u{1}", "X-Name: \u{1}\r\n").replace("From: <", "From: \u{1} <");
     let bytes: Vec<_> = neat
         .bytes()
         .map(|byte| if byte == 1 { 0xff } else { byte })
         .collect();
-    desk.hears(bytes);
-    let response = desk.response();
+    fixture.hears(bytes);
+    let response = fixture.response();
     assert_eq!(response.reason, "Gr\u{fffd}");
     assert!(
         response
@@ -159,7 +159,7 @@ fn p1_bytes_that_are_not_utf_8_are_replaced_and_hide_nothing() {
 
 #[test]
 fn t4_an_answer_to_something_else_completes_nothing() {
-    let (mut desk, frame) = sent();
+    let (mut fixture, frame) = sent();
     let neat = reply(&frame, "200 OK", "");
     let branch = neat.find("z9hG4bK").unwrap() + 7;
     let mut other_branch = neat.clone();
@@ -184,35 +184,35 @@ fn t4_an_answer_to_something_else_completes_nothing() {
         neat.replace("CSeq:", "X-CSeq:"),
     ] {
         assert_ne!(other, neat);
-        desk.hears(&other);
-        assert!(desk.events().is_empty(), "{other}");
+        fixture.hears(&other);
+        assert!(fixture.events().is_empty(), "{other}");
     }
-    desk.hears(&neat);
-    assert!(matches!(desk.outcome(), (1, Outcome::Answered(_))));
+    fixture.hears(&neat);
+    assert!(matches!(fixture.outcome(), (1, Outcome::Answered(_))));
 }
 
 #[test]
 fn c5_codes_outside_100_to_699_are_no_answers() {
-    let (mut desk, frame) = sent();
+    let (mut fixture, frame) = sent();
     for line in [
         "099 X", "700 X", "999 X", "2000 OK", "20 OK", "abc OK", "-200 OK",
     ] {
-        desk.hears(reply(&frame, line, ""));
-        assert!(desk.events().is_empty(), "{line}");
+        fixture.hears(reply(&frame, line, ""));
+        assert!(fixture.events().is_empty(), "{line}");
     }
-    desk.hears(reply(&frame, "699 X", ""));
-    assert_eq!(desk.response().status.as_u16(), 699);
+    fixture.hears(reply(&frame, "699 X", ""));
+    assert_eq!(fixture.response().status.as_u16(), 699);
 }
 
 #[test]
 fn the_answer_is_handed_on_with_all_its_headers_by_their_long_names() {
-    let (mut desk, frame) = sent();
-    desk.hears(reply(
+    let (mut fixture, frame) = sent();
+    fixture.hears(reply(
         &frame,
         "503 Later",
         "Retry-After: 7 (soon)\r\ns: x\r\nServer: y\r\n",
     ));
-    let response = desk.response();
+    let response = fixture.response();
     assert_eq!(
         response.retry_after(),
         Some(std::time::Duration::from_secs(7))

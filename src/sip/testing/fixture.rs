@@ -1,4 +1,4 @@
-//! One user agent, a clock that the test moves, and somebody who reads what it writes.
+//! One user agent, with a clock that the test moves, its frames and its events.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 
 use crate::sip::digest::Credentials;
 use crate::sip::parse::{Limits, Message, StartLine};
+use crate::sip::uri::Uri;
 use crate::sip::{
     Event, Outcome, OutgoingRequest, Output, Response, Settings, Transport, UserAgent, parse,
 };
@@ -22,6 +23,7 @@ pub(in crate::sip) fn epoch() -> Instant {
 
 /// Alice, with a password.
 pub(crate) fn settings() -> Settings {
+    let aor = Uri::parse("sip:alice@example.com").unwrap();
     let instance = "00000000-0000-4000-8000-000000000001";
     let credentials = Credentials::password("alice", "wonderland");
     Settings {
@@ -29,7 +31,7 @@ pub(crate) fn settings() -> Settings {
         via_host: "desk.invalid".to_owned(),
         user_agent: "sipost/test".to_owned(),
         credentials: Some(credentials.also_for(["proxy", "server"])),
-        ..Settings::new("sip:alice@example.com", "c0ffee", instance)
+        ..Settings::new(aor, "c0ffee", instance)
     }
 }
 
@@ -78,14 +80,14 @@ fn read(frame: &str) -> Message<'_> {
 }
 
 /// A user agent under test.
-pub(in crate::sip) struct Desk {
+pub(in crate::sip) struct Fixture {
     pub(in crate::sip) agent: UserAgent,
     pub(in crate::sip) now: Instant,
     frames: Vec<String>,
     events: Vec<Event>,
 }
 
-impl Desk {
+impl Fixture {
     /// Not connected.
     pub(in crate::sip) fn new(settings: Settings) -> Self {
         Self {
@@ -98,9 +100,9 @@ impl Desk {
 
     /// Connected, with its first REGISTER.
     pub(in crate::sip) fn connected(settings: Settings) -> (Self, String) {
-        let mut desk = Self::new(settings);
-        let register = desk.connects();
-        (desk, register)
+        let mut fixture = Self::new(settings);
+        let register = fixture.connects();
+        (fixture, register)
     }
 
     /// Registered for ten minutes.
@@ -109,9 +111,9 @@ impl Desk {
     }
 
     pub(in crate::sip) fn registered_as(settings: Settings) -> Self {
-        let (mut desk, register) = Self::connected(settings);
-        desk.grants(&register, "");
-        desk
+        let (mut fixture, register) = Self::connected(settings);
+        fixture.grants(&register, "");
+        fixture
     }
 
     pub(in crate::sip) fn connects(&mut self) -> String {
