@@ -11,7 +11,7 @@ use criterion::{BatchSize, Criterion};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use sipost::sip::digest::{Authenticator, Credentials, Rounds, Signed};
-use sipost::sip::parse::Limits;
+use sipost::sip::parse::ParseLimits;
 use sipost::sip::uri::Uri;
 use sipost::sip::{OutgoingRequest, Output, Settings, Transport, UserAgent, parse};
 
@@ -21,11 +21,11 @@ criterion_main!(sip);
 fn reading(criterion: &mut Criterion) {
     let (_, _, ok) = waiting_agent();
     criterion.bench_function("read a 200", |bencher| {
-        bencher.iter(|| parse::parse(black_box(ok.as_bytes()), Limits::default()));
+        bencher.iter(|| parse::parse(black_box(ok.as_bytes()), ParseLimits::default()));
     });
     let request = request_of_900_bytes();
     criterion.bench_function("read a MESSAGE of 900 bytes", |bencher| {
-        bencher.iter(|| parse::parse(black_box(&request), Limits::default()).is_ok());
+        bencher.iter(|| parse::parse(black_box(&request), ParseLimits::default()).is_ok());
     });
     criterion.bench_function("read a URI", |bencher| {
         let text = "sip:bob.builder@Edge1.Example.com:5061;transport=ws;lr";
@@ -144,7 +144,7 @@ fn waiting_agent() -> (UserAgent, Instant, String) {
     let Some(Output::Transmit(frame)) = agent.poll() else {
         panic!("nothing written");
     };
-    let request = parse::parse(&frame, Limits::default()).unwrap();
+    let request = parse::parse(&frame, ParseLimits::default()).unwrap();
     let lines = ["Via", "From", "To", "Call-ID", "CSeq"].map(|name| {
         let value = parse::text(request.first(name).unwrap());
         match name {

@@ -11,7 +11,7 @@ use std::time::Instant;
 use allocation_counter::measure;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use sipost::sip::parse::Limits;
+use sipost::sip::parse::ParseLimits;
 use sipost::sip::target::normalize;
 use sipost::sip::uri::Uri;
 use sipost::sip::{
@@ -28,7 +28,7 @@ fn an_answer_is_read_and_matched_without_allocating() {
     let foreign = ok.replace("Call-ID: one", "Call-ID: two");
 
     let read = measure(|| {
-        parse::parse(ok.as_bytes(), Limits::default()).unwrap();
+        parse::parse(ok.as_bytes(), ParseLimits::default()).unwrap();
     });
     assert_eq!(read.count_total, 0, "reading");
     let matched = measure(|| agent.handle_frame(now, trying.as_bytes()));
@@ -37,7 +37,7 @@ fn an_answer_is_read_and_matched_without_allocating() {
     assert_eq!(refused.count_total, 0, "an answer to something else");
 
     let handed_on = measure(|| {
-        Response::of(&parse::parse(ok.as_bytes(), Limits::default()).unwrap());
+        Response::of(&parse::parse(ok.as_bytes(), ParseLimits::default()).unwrap());
     });
     let ended = measure(|| agent.handle_frame(now, ok.as_bytes()));
     assert_eq!(ended.count_total, handed_on.count_total, "a final answer");
@@ -133,7 +133,7 @@ fn written(agent: &mut UserAgent) -> String {
 }
 
 fn text_of(frame: &str, name: &'static str) -> String {
-    let message = parse::parse(frame.as_bytes(), Limits::default()).unwrap();
+    let message = parse::parse(frame.as_bytes(), ParseLimits::default()).unwrap();
     parse::text(message.first(name).unwrap())
 }
 

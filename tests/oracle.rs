@@ -76,7 +76,7 @@ proptest! {
     fn what_another_parser_reads_we_read_and_the_same(frame in frame()) {
         let theirs = parse_datagram(Bytes::from(frame.clone()), &sipx_sip::Limits::datagram());
         let Ok(theirs) = theirs else { return Ok(()) };
-        let ours = match parse::parse(&frame, parse::Limits::default()) {
+        let ours = match parse::parse(&frame, parse::ParseLimits::default()) {
             Ok(ours) => ours,
             Err(error) => {
                 let explained = explained(error, &theirs);
@@ -109,7 +109,7 @@ proptest! {
 
     #[test]
     fn what_another_parser_refuses_we_refuse_or_can_say_why_not(frame in frame()) {
-        let Ok(ours) = parse::parse(&frame, parse::Limits::default()) else { return Ok(()) };
+        let Ok(ours) = parse::parse(&frame, parse::ParseLimits::default()) else { return Ok(()) };
         let theirs = parse_datagram(Bytes::from(frame.clone()), &sipx_sip::Limits::datagram());
         let Err(error) = theirs else { return Ok(()) };
         let text = format!("{error:?}");
@@ -164,7 +164,7 @@ fn flaws_are_what_another_parser_refuses() {
         ),
         ("M  sip:a@b SIP/2.0\r\n\r\n", Flaw::RequestLine),
     ] {
-        let ours = parse::parse(frame.as_bytes(), parse::Limits::default()).unwrap();
+        let ours = parse::parse(frame.as_bytes(), parse::ParseLimits::default()).unwrap();
         assert_eq!(ours.flaw, Some(flaw), "{frame}");
         let theirs = parse_datagram(Bytes::from(frame), &sipx_sip::Limits::datagram());
         assert!(theirs.is_err(), "{frame}");

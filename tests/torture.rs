@@ -11,7 +11,7 @@ use std::time::Instant;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde::Deserialize;
-use sipost::sip::parse::{Limits, StartLine};
+use sipost::sip::parse::{ParseLimits, StartLine};
 use sipost::sip::uri::Uri;
 use sipost::sip::{Event, Outcome, OutgoingRequest, Output, Settings, Transport, UserAgent, parse};
 
@@ -95,7 +95,7 @@ fn verdict(frame: &[u8]) -> String {
 
 /// The frame with the parts of the request in it.
 fn filled_in(frame: &[u8], request: &[u8]) -> Vec<u8> {
-    let request = parse::parse(request, Limits::default()).unwrap();
+    let request = parse::parse(request, ParseLimits::default()).unwrap();
     let parts = [
         ("{via}", request.via),
         ("{from}", request.from),
@@ -112,7 +112,7 @@ fn filled_in(frame: &[u8], request: &[u8]) -> Vec<u8> {
 }
 
 fn code_of(answer: &[u8]) -> u16 {
-    match parse::parse(answer, Limits::default()).unwrap().start {
+    match parse::parse(answer, ParseLimits::default()).unwrap().start {
         StartLine::Response { status, .. } => status.as_u16(),
         StartLine::Request { .. } => panic!("a request"),
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::random;
 use super::sip::digest::Credentials;
-use super::sip::parse::Limits;
+use super::sip::parse::ParseLimits;
 use super::sip::uri::Uri;
 use super::sip::{
     Event, OutgoingRequest, OutgoingResponse, Output, Settings, StatusCode, Transport, UserAgent,
@@ -62,7 +62,7 @@ impl Fixture {
 
     /// The last request is answered: with a status line of three digits and a phrase, and headers.
     fn answer(&mut self, rest: &[u8]) {
-        let Ok(request) = parse::parse(&self.request, Limits::default()) else {
+        let Ok(request) = parse::parse(&self.request, ParseLimits::default()) else {
             return;
         };
         let end = rest
@@ -123,7 +123,7 @@ impl Fixture {
                     if frame.len() > 4 {
                         parse::parse(
                             &frame,
-                            Limits {
+                            ParseLimits {
                                 frame: usize::MAX,
                                 header: usize::MAX,
                                 headers: usize::MAX,

@@ -13,12 +13,12 @@ pub use agent::user_agent;
 use sip::digest::{Authenticator, Credentials, Rounds, Signed};
 use sip::headers;
 use sip::parse;
-use sip::parse::Limits;
+use sip::parse::ParseLimits;
 use sip::uri::Uri;
 
 /// Reads a message, and every header of it that anything reads.
 pub fn message(frame: &[u8]) {
-    let Ok(message) = parse::parse(frame, Limits::default()) else {
+    let Ok(message) = parse::parse(frame, ParseLimits::default()) else {
         return;
     };
     assert!(message.body.len() <= frame.len());

@@ -166,7 +166,7 @@ fn settings(
         credentials: account.credentials.clone(),
         timer_f: config.sip.timer_f,
         max_message: max_message(config, account).0 - agent::FRAME_HEADER,
-        limits: sip::parse::Limits {
+        limits: sip::parse::ParseLimits {
             frame: config.sip.max_frame,
             ..Default::default()
         },

@@ -14,18 +14,27 @@ use super::request::ServedRequest;
 /// How long a binding lives that does not say (RFC 3261 §10.3 step 7).
 const DEFAULT_EXPIRES: u32 = 3600;
 
-/// The registrar of the domain. The server has checked who registers.
-pub(super) struct Registrar {
-    location: Location,
+/// Bindings of one user at most.
+const MAX_BINDINGS: usize = 256;
+
+/// The bindings of all users. The server has checked who registers.
+pub(super) struct Bindings {
+    /// The newest of a user is the last.
+    by_user: HashMap<String, Vec<Binding>>,
+    /// The users bound to a connection, and some that were since the last sweep.
+    users: HashMap<ConnectionId, HashSet<String>>,
+    count: usize,
     min_expires: Duration,
     max_expires: Duration,
     max_bindings: usize,
 }
 
-impl Registrar {
+impl Bindings {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            location: Location::default(),
+            by_user: HashMap::new(),
+            users: HashMap::new(),
+            count: 0,
             min_expires: options.min_expires,
             max_expires: options.max_expires,
             max_bindings: options.max_bindings,
@@ -45,17 +54,7 @@ impl Registrar {
 
     /// The newest binding of a user.
     pub(super) fn newest(&self, user: &str, now: Instant) -> Option<&Binding> {
-        self.location.of(user, now).next_back()
-    }
-
-    /// A connection is gone.
-    pub(super) fn disconnect(&mut self, connection: ConnectionId) {
-        self.location.disconnect(connection);
-    }
-
-    /// Forgets expired bindings.
-    pub(super) fn sweep(&mut self, now: Instant) {
-        self.location.sweep(now);
+        self.of(user, now).next_back()
     }
 
     fn change(
@@ -74,7 +73,7 @@ impl Registrar {
             if lines.len() != 1 || expires != Some(0) {
                 return Err(Reply::new(StatusCode::BAD_REQUEST));
             }
-            self.location.unbind_all(user);
+            self.unbind_all(user);
             return Ok(());
         }
         for contact in lines.iter().flat_map(|line| Contact::list(line)) {
@@ -86,13 +85,11 @@ impl Registrar {
             let call_id = message.call_id.unwrap_or_default();
             let (connection, until) = (request.connection, now + lifetime);
             let binding = Binding::read(&contact, connection, until, call_id, request.cseq.number);
-            let max = self.max_bindings;
-            let changed = if lifetime.is_zero() {
-                self.location.unbind(user, &binding)
+            if lifetime.is_zero() {
+                self.unbind(user, &binding)?;
             } else {
-                self.location.bind(user, binding, max)
-            };
-            changed.map_err(refusal)?;
+                self.bind(user, binding)?;
+            }
         }
         Ok(())
     }
@@ -111,7 +108,7 @@ impl Registrar {
     fn bindings_of(&self, now: Instant, request: &ServedRequest<'_>, user: &str) -> String {
         let mut lines = String::new();
         let mut is_outbound = false;
-        for binding in self.location.of(user, now) {
+        for binding in self.of(user, now) {
             lines.push_str(&binding.line(now));
             is_outbound |= binding.connection == request.connection && binding.flow.is_some();
         }
@@ -122,17 +119,91 @@ impl Registrar {
         }
         lines
     }
-}
 
-fn refusal(unbound: Unbound) -> Reply {
-    match unbound {
-        Unbound::OutOfOrder => Reply::new(StatusCode::SERVER_INTERNAL_ERROR),
-        Unbound::Full => Reply::new(StatusCode::SERVICE_UNAVAILABLE).with("Retry-After: 30\r\n"),
+    /// Every binding of a user that is not over, the newest last.
+    fn of(&self, user: &str, now: Instant) -> impl DoubleEndedIterator<Item = &Binding> {
+        let all = self.by_user.get(user).into_iter().flatten();
+        all.filter(move |binding| binding.until > now)
+    }
+
+    /// Makes a binding, or replaces the one it is a refreshment of.
+    fn bind(&mut self, user: &str, binding: Binding) -> Result<(), Reply> {
+        let known = self.by_user.get(user).map(Vec::as_slice);
+        let known = known.unwrap_or_default();
+        let replaced = known.iter().find(|known| known.is_same(&binding));
+        if replaced.is_some_and(|replaced| replaced.is_newer_than(&binding)) {
+            return Err(out_of_order());
+        }
+        if replaced.is_none() && (known.len() >= MAX_BINDINGS || self.count >= self.max_bindings) {
+            let full = Reply::new(StatusCode::SERVICE_UNAVAILABLE);
+            return Err(full.with("Retry-After: 30\r\n"));
+        }
+        self.keep(user, |known| !known.is_same(&binding));
+        let users = self.users.entry(binding.connection).or_default();
+        users.insert(user.to_owned());
+        let bindings = self.by_user.entry(user.to_owned()).or_default();
+        bindings.push(binding);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Ends the binding that this one names.
+    fn unbind(&mut self, user: &str, binding: &Binding) -> Result<(), Reply> {
+        let known = self.by_user.get(user).into_iter().flatten();
+        let mut known = known.filter(|known| known.is_same(binding));
+        if known.any(|known| known.is_newer_than(binding)) {
+            return Err(out_of_order());
+        }
+        self.keep(user, |known| !known.is_same(binding));
+        Ok(())
+    }
+
+    /// Ends every binding of a user.
+    fn unbind_all(&mut self, user: &str) {
+        if let Some(gone) = self.by_user.remove(user) {
+            self.count -= gone.len();
+        }
+    }
+
+    /// Ends every binding of a connection: without the flow it reaches no one.
+    pub(super) fn disconnect(&mut self, connection: ConnectionId) {
+        for user in self.users.remove(&connection).unwrap_or_default() {
+            self.keep(&user, |binding| binding.connection != connection);
+        }
+    }
+
+    pub(super) fn sweep(&mut self, now: Instant) {
+        self.users.clear();
+        self.count = 0;
+        self.by_user.retain(|user, bindings| {
+            bindings.retain(|binding| binding.until > now);
+            self.count += bindings.len();
+            for binding in &*bindings {
+                let users = self.users.entry(binding.connection).or_default();
+                users.insert(user.clone());
+            }
+            !bindings.is_empty()
+        });
+    }
+
+    /// Keeps only those bindings of a user.
+    fn keep(&mut self, user: &str, wanted: impl Fn(&Binding) -> bool) {
+        let Some(bindings) = self.by_user.get_mut(user) else {
+            return;
+        };
+        let before = bindings.len();
+        bindings.retain(wanted);
+        self.count -= before - bindings.len();
+        if bindings.is_empty() {
+            self.by_user.remove(user);
+        }
     }
 }
 
-/// Bindings of one user at most.
-const MAX_BINDINGS: usize = 256;
+/// The REGISTER was sent before the one that made the binding (RFC 3261 §10.3 step 7).
+fn out_of_order() -> Reply {
+    Reply::new(StatusCode::SERVER_INTERNAL_ERROR)
+}
 
 /// A registered address of a user, with the connection that leads there.
 #[derive(Clone, Debug)]
@@ -149,108 +220,7 @@ pub(super) struct Binding {
     pub until: Instant,
     /// Of the REGISTER: a later one of the same Call-ID must have a higher CSeq.
     pub call_id: Vec<u8>,
-    /// See above.
     pub cseq: u32,
-}
-
-/// The bindings of all users.
-#[derive(Debug, Default)]
-struct Location {
-    /// The newest of a user is the last.
-    bindings: HashMap<String, Vec<Binding>>,
-    /// The users bound to a connection, and some that were since the last sweep.
-    users: HashMap<ConnectionId, HashSet<String>>,
-    count: usize,
-}
-
-/// Why a binding is not kept.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Unbound {
-    /// A REGISTER that was sent before the one that made the binding (RFC 3261 §10.3 step 7).
-    OutOfOrder,
-    /// Too many.
-    Full,
-}
-
-impl Location {
-    /// Every binding of a user that is not over, the newest last.
-    fn of(&self, user: &str, now: Instant) -> impl DoubleEndedIterator<Item = &Binding> {
-        let all = self.bindings.get(user).into_iter().flatten();
-        all.filter(move |binding| binding.until > now)
-    }
-
-    /// Makes a binding, or replaces the one it is a refreshment of.
-    fn bind(&mut self, user: &str, binding: Binding, max: usize) -> Result<(), Unbound> {
-        let known = self.bindings.get(user).map(Vec::as_slice);
-        let known = known.unwrap_or_default();
-        let replaced = known.iter().find(|known| known.is_same(&binding));
-        if replaced.is_some_and(|replaced| replaced.is_newer_than(&binding)) {
-            return Err(Unbound::OutOfOrder);
-        }
-        if replaced.is_none() && (known.len() >= MAX_BINDINGS || self.count >= max) {
-            return Err(Unbound::Full);
-        }
-        self.keep(user, |known| !known.is_same(&binding));
-        let users = self.users.entry(binding.connection).or_default();
-        users.insert(user.to_owned());
-        let bindings = self.bindings.entry(user.to_owned()).or_default();
-        bindings.push(binding);
-        self.count += 1;
-        Ok(())
-    }
-
-    /// Ends the binding that this one names.
-    fn unbind(&mut self, user: &str, binding: &Binding) -> Result<(), Unbound> {
-        let known = self.bindings.get(user).into_iter().flatten();
-        let mut known = known.filter(|known| known.is_same(binding));
-        if known.any(|known| known.is_newer_than(binding)) {
-            return Err(Unbound::OutOfOrder);
-        }
-        self.keep(user, |known| !known.is_same(binding));
-        Ok(())
-    }
-
-    /// Ends every binding of a user.
-    fn unbind_all(&mut self, user: &str) {
-        if let Some(gone) = self.bindings.remove(user) {
-            self.count -= gone.len();
-        }
-    }
-
-    /// Ends every binding of a connection: without the flow it reaches no one.
-    fn disconnect(&mut self, connection: ConnectionId) {
-        for user in self.users.remove(&connection).unwrap_or_default() {
-            self.keep(&user, |binding| binding.connection != connection);
-        }
-    }
-
-    /// Forgets expired bindings.
-    fn sweep(&mut self, now: Instant) {
-        self.users.clear();
-        self.count = 0;
-        self.bindings.retain(|user, bindings| {
-            bindings.retain(|binding| binding.until > now);
-            self.count += bindings.len();
-            for binding in &*bindings {
-                let users = self.users.entry(binding.connection).or_default();
-                users.insert(user.clone());
-            }
-            !bindings.is_empty()
-        });
-    }
-
-    /// Keeps only those bindings of a user.
-    fn keep(&mut self, user: &str, wanted: impl Fn(&Binding) -> bool) {
-        let Some(bindings) = self.bindings.get_mut(user) else {
-            return;
-        };
-        let before = bindings.len();
-        bindings.retain(wanted);
-        self.count -= before - bindings.len();
-        if bindings.is_empty() {
-            self.bindings.remove(user);
-        }
-    }
 }
 
 impl Binding {

@@ -14,7 +14,6 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use url::Url;
 
-/// Names a connection.
 pub(super) type ConnectionId = u64;
 
 /// Actions, each for a connection.
@@ -23,17 +22,13 @@ pub(super) type Outbox = Vec<(ConnectionId, Outgoing)>;
 /// An action on a connection.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Outgoing {
-    /// Write this.
     Frame(Vec<u8>),
-    /// Cut it.
     Cut,
 }
 
 /// Frames that arrived together.
 pub(super) struct Arrived {
-    /// Where.
     pub connection: ConnectionId,
-    /// SIP, unread.
     pub frames: Vec<Bytes>,
 }
 

@@ -31,10 +31,10 @@
 //! | frames to read         | a channel of batches       | the connection is not read           |
 //! | frames to write        | a channel of frames        | the connection is cut                |
 
+mod bindings;
 mod connection;
 mod options;
 mod proxy;
-mod registrar;
 mod request;
 mod server;
 

@@ -10,9 +10,9 @@ use crate::sip::parse::{Message, StartLine};
 use crate::sip::uri::Uri;
 use crate::sip::write::{header, status_line, with_received};
 
+use super::bindings::Binding;
 use super::connection::{ConnectionId, Outbox, Outgoing};
 use super::options::Reply;
-use super::registrar::Binding;
 use super::request::ServedRequest;
 
 /// RFC 3261 §8.1.1.7, and what makes our branches ours.
@@ -128,7 +128,6 @@ impl Proxy {
         Ok(())
     }
 
-    /// Answers at `at`.
     pub(super) fn answer_later(
         &mut self,
         at: Instant,
@@ -213,7 +212,6 @@ pub(super) fn response(reply: &Reply, reply_lines: &[u8]) -> Vec<u8> {
 
 /// What changes in a request that passes through (RFC 3261 §16.6).
 struct Passage<'a> {
-    /// The new Request-URI.
     target: &'a str,
     /// Of the Via that is added.
     branch: &'a str,

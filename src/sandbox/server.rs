@@ -29,23 +29,22 @@ use rand::rngs::StdRng;
 
 use crate::sip::digest::{Algorithm, Denial, Guard, Hash, Signed};
 use crate::sip::headers::{CSeq, NameAddr};
-use crate::sip::parse::{Limits, Message, StartLine};
+use crate::sip::parse::{Message, ParseLimits, StartLine};
 use crate::sip::uri::{AnyUri, Uri};
 use crate::sip::{StatusCode, parse, write};
 
+use super::bindings::Bindings;
 use super::connection::{ConnectionId, MAX_FRAME, Outbox, Outgoing};
 use super::options::{Behaviour, Options, ReceivedRequest, Reply, password_of};
 use super::proxy::{Proxy, response};
-use super::registrar::Registrar;
 use super::request::{ServedRequest, address, allow, check};
 
 /// How often expired bindings are swept out.
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// See the module.
 pub(super) struct SipServer {
     options: Options,
-    registrar: Registrar,
+    bindings: Bindings,
     rng: StdRng,
     /// Host names that are this server.
     hosts: Vec<String>,
@@ -72,7 +71,7 @@ impl SipServer {
         );
         let proxy = Proxy::new(options.max_pending, options.answer_within);
         Self {
-            registrar: Registrar::new(&options),
+            bindings: Bindings::new(&options),
             hosts,
             guard,
             proxy,
@@ -94,14 +93,14 @@ impl SipServer {
     pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         self.proxy.handle_timeout(now, out);
         if self.next_sweep <= now {
-            self.registrar.sweep(now);
+            self.bindings.sweep(now);
             self.next_sweep = now + SWEEP;
         }
     }
 
     /// A connection is gone.
     pub(super) fn handle_closed(&mut self, connection: ConnectionId, out: &mut Outbox) {
-        self.registrar.disconnect(connection);
+        self.bindings.disconnect(connection);
         self.proxy.handle_closed(connection, out);
     }
 
@@ -118,9 +117,9 @@ impl SipServer {
         if frame == b"\r\n\r\n" {
             return out.push((connection, Outgoing::Frame(b"\r\n".to_vec())));
         }
-        let limits = Limits {
+        let limits = ParseLimits {
             frame: MAX_FRAME,
-            ..Limits::default()
+            ..ParseLimits::default()
         };
         let Ok(message) = parse::parse(frame, limits) else {
             tracing::trace!(connection, "a frame is no SIP message");
@@ -241,7 +240,7 @@ impl SipServer {
         if self.options.users.contains_key(user) {
             return Err(Reply::new(StatusCode::FORBIDDEN));
         }
-        let reply = self.registrar.register(now, request, user)?;
+        let reply = self.bindings.register(now, request, user)?;
         self.seen.insert(user);
         Ok(reply)
     }
@@ -276,7 +275,7 @@ impl SipServer {
             }
             return self.proxy.answer_later(now + answer.after, request, answer);
         }
-        let Some(binding) = self.registrar.newest(user, now) else {
+        let Some(binding) = self.bindings.newest(user, now) else {
             return Err(Reply::new(if self.seen.contains(user) {
                 StatusCode::TEMPORARILY_UNAVAILABLE
             } else {

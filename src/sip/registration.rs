@@ -61,14 +61,8 @@ pub struct Registration {
 enum RegistrationState {
     Offline,
     Asking,
-    Held {
-        ask_at: Instant,
-        ends_at: Instant,
-    },
-    Waiting {
-        ask_at: Instant,
-    },
-    /// Told to leave.
+    Held { ask_at: Instant, ends_at: Instant },
+    Waiting { ask_at: Instant },
     Leaving,
 }
 

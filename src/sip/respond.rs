@@ -32,7 +32,6 @@ use super::{StatusCode, parse, write};
 pub struct OutgoingResponse {
     /// The code; its reason phrase goes with it.
     pub status: StatusCode,
-    /// More headers.
     headers: Vec<(Cow<'static, str>, String)>,
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::digest::Credentials;
-use super::parse::Limits;
+use super::parse::ParseLimits;
 use super::registration::Policy;
 use super::uri::Uri;
 
@@ -42,7 +42,7 @@ pub struct Settings {
     /// The largest request of [`UserAgent::send`](super::UserAgent::send), in bytes.
     pub max_message: usize,
     /// The largest frame that is read.
-    pub limits: Limits,
+    pub limits: ParseLimits,
 }
 
 /// RFC 3261 §17.1.2.2: Timer F is 64 × T1, and T1 is half a second (§17.1.1.1).
@@ -72,7 +72,7 @@ impl Settings {
             credentials: None,
             timer_f: TIMER_F,
             max_message: 1 << 20,
-            limits: Limits::default(),
+            limits: ParseLimits::default(),
         }
     }
 

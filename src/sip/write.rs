@@ -83,7 +83,6 @@ pub(crate) fn number(frame: &mut Vec<u8>, number: u64) {
     }
 }
 
-/// Sixteen hexadecimal digits.
 pub(crate) fn hex64(number: u64) -> [u8; 16] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     std::array::from_fn(|at| DIGITS[(number >> (60 - 4 * at)) as usize & 15])

@@ -104,7 +104,6 @@ impl EndpointCache {
         self.known.subscribe()
     }
 
-    /// Encrypts the secrets.
     pub(super) fn vault(&self) -> &Vault {
         &self.vault
     }

@@ -14,7 +14,7 @@ use super::endpoint_cache::{EndpointCache, EndpointCacheError};
 use super::guard::UrlRefused;
 use super::schedule::Schedule;
 use super::secrets::{SigningSecret, Vault};
-use super::sender::Sender;
+use super::sender::DeliverySender;
 use super::{planner, sender};
 use crate::clock::Clock;
 use crate::message::{EndpointId, EventKind, Timestamp};
@@ -55,7 +55,7 @@ pub struct Dependencies {
 /// Webhooks, for those who manage them. Cheap to clone.
 #[derive(Clone)]
 pub struct Webhooks {
-    sender: Arc<Sender>,
+    sender: Arc<DeliverySender>,
     concurrency: usize,
     tests: Arc<Semaphore>,
 }
@@ -99,7 +99,7 @@ impl Webhooks {
     /// Webhooks of this store. No endpoint is known before [`Webhooks::load`].
     pub fn new(parts: Dependencies) -> Self {
         let endpoints = EndpointCache::new(parts.store.clone(), parts.vault);
-        let sender = Arc::new(Sender {
+        let sender = Arc::new(DeliverySender {
             store: parts.store,
             endpoints: Arc::new(endpoints),
             client: parts.client,

@@ -34,7 +34,7 @@ const COUNT: Duration = Duration::from_secs(10);
 /// Before another try after an error of the store.
 const PAUSE: Duration = Duration::from_secs(1);
 
-pub(super) struct Sender {
+pub(super) struct DeliverySender {
     pub(super) store: Arc<dyn Store>,
     pub(super) endpoints: Arc<EndpointCache>,
     pub(super) client: watch::Receiver<Client>,
@@ -58,7 +58,7 @@ type Task = Pin<Box<dyn Future<Output = TaskResult> + Send>>;
 
 /// Posts until it is stopped, and then until every post under way has ended.
 pub(super) async fn run(
-    sender: Arc<Sender>,
+    sender: Arc<DeliverySender>,
     concurrency: usize,
     mut hints: mpsc::Receiver<Arc<str>>,
     stop: CancellationToken,
@@ -101,7 +101,7 @@ pub(super) async fn run(
 
 /// The loop's own state.
 struct SendLoop {
-    sender: Arc<Sender>,
+    sender: Arc<DeliverySender>,
     queues: Queues,
     tasks: FuturesUnordered<Task>,
     /// Where the sweep goes on; `None` at the beginning.
@@ -193,7 +193,7 @@ impl SendLoop {
     }
 }
 
-impl Sender {
+impl DeliverySender {
     /// Whether anything may be posted to this queue now.
     fn is_open(&self, queue: &str) -> bool {
         match queue.parse::<EndpointId>() {
@@ -286,7 +286,6 @@ impl Sender {
         self.client.borrow().clone()
     }
 
-    /// Posts once.
     pub(super) async fn attempt(&self, post: Post<'_>) -> (PostResult, Attempt) {
         let (at, began, url, id) = (post.at, clock::now(), post.url, post.id);
         let observer = &*self.observer;

@@ -561,7 +561,7 @@ proptest! {
                     \r\nTo: <sip:bob@sandbox.invalid>\r\nCall-ID: 1\r\nCSeq: 1 MESSAGE\r\n";
         let frame = format!("{start} SIP/2.0\r\n{head}{}\r\n\r\n", lines.join("\r\n"));
         for (_, out) in room.takes(ALICE, &frame) {
-            prop_assert!(parse::parse(out.as_bytes(), Limits::default()).is_ok());
+            prop_assert!(parse::parse(out.as_bytes(), ParseLimits::default()).is_ok());
         }
         room.passes(Duration::from_secs(3_600));
     }

@@ -6,7 +6,7 @@ mod websocket;
 
 use crate::sip::digest::{Authenticator, Credentials, Rounds, Signed};
 use crate::sip::parse;
-use crate::sip::parse::{Limits, Message, StartLine};
+use crate::sip::parse::{Message, ParseLimits, StartLine};
 
 /// A request of `user`, with these header lines besides the usual ones.
 fn request(method: &str, uri: &str, user: &str, headers: &str, body: &str) -> String {
@@ -35,7 +35,7 @@ fn contact(user: &str) -> String {
 }
 
 fn read(frame: &str) -> Message<'_> {
-    parse::parse(frame.as_bytes(), Limits::default()).unwrap()
+    parse::parse(frame.as_bytes(), ParseLimits::default()).unwrap()
 }
 
 fn status(frame: &str) -> u16 {

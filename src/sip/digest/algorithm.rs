@@ -157,12 +157,10 @@ pub struct Signed<'a> {
 /// What makes one answer differ from another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Once<'a> {
-    /// From the challenge.
     pub nonce: &'a [u8],
     /// How many requests were signed with this nonce, this one included, in eight hexadecimal
     /// digits: servers compare the text.
     pub nonce_count: &'a [u8],
-    /// The client's.
     pub cnonce: &'a [u8],
 }
 

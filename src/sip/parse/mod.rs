@@ -21,7 +21,7 @@ use super::status::StatusCode;
 
 /// The largest message that is read, so that no peer decides how much work one frame makes.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct ParseLimits {
     /// Bytes of the whole frame.
     pub frame: usize,
     /// Header lines.
@@ -30,7 +30,7 @@ pub struct Limits {
     pub header: usize,
 }
 
-impl Default for Limits {
+impl Default for ParseLimits {
     fn default() -> Self {
         Self {
             frame: 65_536,
@@ -43,7 +43,7 @@ impl Default for Limits {
 /// Why bytes are not a SIP message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ParseError {
-    /// The frame is longer than [`Limits::frame`].
+    /// The frame is longer than [`ParseLimits::frame`].
     #[error("the frame is too long")]
     FrameTooLong,
     /// Nothing but line ends.
@@ -58,10 +58,10 @@ pub enum ParseError {
     /// A response of another version than SIP/2.0.
     #[error("the version is not SIP/2.0")]
     Version,
-    /// More header lines than [`Limits::headers`].
+    /// More header lines than [`ParseLimits::headers`].
     #[error("too many headers")]
     TooManyHeaders,
-    /// A header longer than [`Limits::header`].
+    /// A header longer than [`ParseLimits::header`].
     #[error("a header is too long")]
     HeaderTooLong,
 }
@@ -124,7 +124,7 @@ pub struct Message<'a> {
 }
 
 /// Reads the message of a frame.
-pub fn parse(frame: &[u8], limits: Limits) -> Result<Message<'_>, ParseError> {
+pub fn parse(frame: &[u8], limits: ParseLimits) -> Result<Message<'_>, ParseError> {
     if frame.len() > limits.frame {
         return Err(ParseError::FrameTooLong);
     }

@@ -3,11 +3,11 @@
 use super::*;
 
 fn read(frame: &str) -> Message<'_> {
-    parse(frame.as_bytes(), Limits::default()).unwrap()
+    parse(frame.as_bytes(), ParseLimits::default()).unwrap()
 }
 
 fn refusal(frame: &str) -> ParseError {
-    parse(frame.as_bytes(), Limits::default()).unwrap_err()
+    parse(frame.as_bytes(), ParseLimits::default()).unwrap_err()
 }
 
 #[test]

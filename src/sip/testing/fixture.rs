@@ -7,7 +7,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use crate::sip::digest::Credentials;
-use crate::sip::parse::{Limits, Message, StartLine};
+use crate::sip::parse::{Message, ParseLimits, StartLine};
 use crate::sip::uri::Uri;
 use crate::sip::{
     Event, Outcome, OutgoingRequest, Output, Response, Settings, Transport, UserAgent, parse,
@@ -76,7 +76,7 @@ pub(crate) fn status(frame: &str) -> u16 {
 }
 
 fn read(frame: &str) -> Message<'_> {
-    parse::parse(frame.as_bytes(), Limits::default()).unwrap()
+    parse::parse(frame.as_bytes(), ParseLimits::default()).unwrap()
 }
 
 /// A user agent under test.

@@ -6,7 +6,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::sip::parse;
-use crate::sip::parse::{Limits, Message, StartLine};
+use crate::sip::parse::{Message, ParseLimits, StartLine};
 
 /// Says for which Call-ID an answer was meant.
 pub(super) const MEANT_FOR: &str = "X-Meant-For";
@@ -55,7 +55,7 @@ impl Registrar {
 
     /// What it says to a frame. What it cannot read it does not answer.
     pub(super) fn handle_frame(&mut self, now: Instant, frame: &[u8], rng: &mut StdRng) -> Frames {
-        let Ok(message) = parse::parse(frame, Limits::default()) else {
+        let Ok(message) = parse::parse(frame, ParseLimits::default()) else {
             return Vec::new();
         };
         let StartLine::Request { method, .. } = message.start else {

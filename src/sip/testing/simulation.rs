@@ -369,7 +369,7 @@ impl Seat {
         if !frame.starts_with(b"REGISTER") {
             return;
         }
-        assert!(parse::parse(frame, parse::Limits::default()).is_ok());
+        assert!(parse::parse(frame, parse::ParseLimits::default()).is_ok());
         self.registers.push_back(now);
         while self
             .registers

@@ -16,7 +16,7 @@ mod writer;
 
 use std::fmt;
 
-use writer::Writer;
+use writer::CanonicalWriter;
 
 /// A SIP or SIPS URI.
 ///
@@ -26,14 +26,14 @@ use writer::Writer;
 pub struct Uri {
     text: Box<str>,
     scheme: Scheme,
-    user: Option<Span>,
-    password: Option<Span>,
-    host: Span,
+    user: Option<TextSpan>,
+    password: Option<TextSpan>,
+    host: TextSpan,
     port: Option<u16>,
     /// What follows the host and port up to the headers, without its first semicolon.
-    params: Option<Span>,
+    params: Option<TextSpan>,
     /// Without the question mark.
-    headers: Option<Span>,
+    headers: Option<TextSpan>,
 }
 
 /// Which of the two schemes a URI has. There is no equivalence between them (RFC 3261 §19.1.4).
@@ -95,7 +95,7 @@ const NEVER_IGNORED: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"]
 
 /// A place in the text; the length bound makes it fit.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
-struct Span {
+struct TextSpan {
     start: u16,
     end: u16,
 }
@@ -128,7 +128,7 @@ impl Uri {
         let (rest, headers) = split_at_char(rest, '?');
         let (hostport, params) = split_at_char(rest, ';');
 
-        let mut writer = Writer::new(scheme, text.len());
+        let mut writer = CanonicalWriter::new(scheme, text.len());
         let (user, password) = writer.userinfo(userinfo)?;
         let (host, port) = writer.hostport(hostport)?;
         let params = params.map(|params| writer.params(params)).transpose()?;
@@ -190,7 +190,7 @@ impl Uri {
             (Some(next), _) | (None, Some(next)) => next.start - 1,
             (None, None) => self.end(),
         };
-        self.part(Span {
+        self.part(TextSpan {
             start: self.host.start,
             end,
         })
@@ -227,7 +227,7 @@ impl Uri {
     /// The address of record it belongs to (RFC 3261 §10.3 step 5): no password, parameters or
     /// headers.
     pub fn address_of_record(&self) -> Self {
-        let mut writer = Writer::new(self.scheme, self.text.len());
+        let mut writer = CanonicalWriter::new(self.scheme, self.text.len());
         let user = self.user().map(|user| {
             let span = writer.push(user);
             writer.text.push('@');
@@ -238,10 +238,10 @@ impl Uri {
 
     /// The host alone: what a REGISTER for this address is sent to (RFC 3261 §10.2).
     pub fn registrar(&self) -> Self {
-        self.without_the_rest(Writer::new(self.scheme, self.text.len()), None)
+        self.without_the_rest(CanonicalWriter::new(self.scheme, self.text.len()), None)
     }
 
-    fn without_the_rest(&self, mut writer: Writer, user: Option<Span>) -> Self {
+    fn without_the_rest(&self, mut writer: CanonicalWriter, user: Option<TextSpan>) -> Self {
         let host = writer.push(self.host());
         writer.port(self.port);
         let text = writer.text.into_boxed_str();
@@ -277,7 +277,7 @@ impl Uri {
         u16::try_from(self.text.len()).unwrap_or(u16::MAX)
     }
 
-    fn part(&self, span: Span) -> &str {
+    fn part(&self, span: TextSpan) -> &str {
         &self.text[usize::from(span.start)..usize::from(span.end)]
     }
 }
@@ -294,11 +294,11 @@ impl fmt::Debug for Uri {
         match self.password {
             None => f.write_str(&self.text),
             Some(password) => {
-                let start = self.part(Span {
+                let start = self.part(TextSpan {
                     start: 0,
                     end: password.start,
                 });
-                let end = self.part(Span {
+                let end = self.part(TextSpan {
                     start: password.end,
                     end: self.end(),
                 });

@@ -3,14 +3,14 @@
 // From `core`: this room opens no socket.
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{Scheme, Span, Uri, UriError, escape, split_at_char};
+use super::{Scheme, TextSpan, Uri, UriError, escape, split_at_char};
 
 /// The canonical text while it grows.
-pub(super) struct Writer {
+pub(super) struct CanonicalWriter {
     pub(super) text: String,
 }
 
-impl Writer {
+impl CanonicalWriter {
     pub(super) fn new(scheme: Scheme, capacity: usize) -> Self {
         let mut text = String::with_capacity(capacity);
         text.push_str(scheme.as_str());
@@ -21,7 +21,7 @@ impl Writer {
     pub(super) fn userinfo(
         &mut self,
         userinfo: Option<&str>,
-    ) -> Result<(Option<Span>, Option<Span>), UriError> {
+    ) -> Result<(Option<TextSpan>, Option<TextSpan>), UriError> {
         let Some(userinfo) = userinfo else {
             return Ok((None, None));
         };
@@ -41,7 +41,7 @@ impl Writer {
         Ok((Some(user), password))
     }
 
-    pub(super) fn hostport(&mut self, hostport: &str) -> Result<(Span, Option<u16>), UriError> {
+    pub(super) fn hostport(&mut self, hostport: &str) -> Result<(TextSpan, Option<u16>), UriError> {
         let (host, port) = split_port(hostport)?;
         let start = self.position();
         push_host(&mut self.text, host)?;
@@ -57,7 +57,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn params(&mut self, params: &str) -> Result<Span, UriError> {
+    pub(super) fn params(&mut self, params: &str) -> Result<TextSpan, UriError> {
         self.text.push(';');
         let start = self.position();
         for (index, param) in params.split(';').enumerate() {
@@ -83,7 +83,7 @@ impl Writer {
         Ok(self.span_from(start))
     }
 
-    pub(super) fn headers(&mut self, headers: &str) -> Result<Span, UriError> {
+    pub(super) fn headers(&mut self, headers: &str) -> Result<TextSpan, UriError> {
         self.text.push('?');
         let start = self.position();
         for (index, header) in headers.split('&').enumerate() {
@@ -111,13 +111,13 @@ impl Writer {
         Ok(self.text.into_boxed_str())
     }
 
-    fn escaped(&mut self, part: &str, literal: fn(u8) -> bool) -> Result<Span, UriError> {
+    fn escaped(&mut self, part: &str, literal: fn(u8) -> bool) -> Result<TextSpan, UriError> {
         let start = self.position();
         escape::push(&mut self.text, part, literal)?;
         Ok(self.span_from(start))
     }
 
-    fn lower_case(&mut self, part: &str, literal: fn(u8) -> bool) -> Result<Span, UriError> {
+    fn lower_case(&mut self, part: &str, literal: fn(u8) -> bool) -> Result<TextSpan, UriError> {
         let start = self.position();
         escape::push(&mut self.text, part, literal)?;
         let written = self.text.split_off(usize::from(start));
@@ -137,18 +137,18 @@ impl Writer {
         Ok(self.span_from(start))
     }
 
-    pub(super) fn push(&mut self, part: &str) -> Span {
+    pub(super) fn push(&mut self, part: &str) -> TextSpan {
         let start = self.position();
         self.text.push_str(part);
         self.span_from(start)
     }
 
-    fn slice(&self, span: Span) -> &str {
+    fn slice(&self, span: TextSpan) -> &str {
         &self.text[usize::from(span.start)..usize::from(span.end)]
     }
 
-    fn span_from(&self, start: u16) -> Span {
-        Span {
+    fn span_from(&self, start: u16) -> TextSpan {
+        TextSpan {
             start,
             end: self.position(),
         }

@@ -56,9 +56,7 @@ pub(super) struct Exchange {
 /// Why a request was written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Purpose {
-    /// To be registered.
     Register,
-    /// Not to be registered any more.
     Leave,
     /// To send a message, with the caller's key.
     Message(u64),

@@ -72,17 +72,13 @@ pub type TokenSecrets = HashMap<String, Vec<SigningSecret>>;
 
 /// An event on its way.
 pub(super) struct Post<'a> {
-    /// Where to.
     pub(super) url: &'a Url,
-    /// The event.
     pub(super) id: &'a str,
     /// When this attempt begins.
     pub(super) at: Timestamp,
     /// One or two, with a space between them.
     pub(super) signatures: &'a str,
-    /// The event as JSON.
     pub(super) body: Bytes,
-    /// What it is part of.
     pub(super) part_of: Option<PartOf>,
 }
 

@@ -37,7 +37,6 @@ const HORIZON: Duration = Duration::from_secs(60);
 pub(super) enum QueueAction {
     /// Read what this queue has to post, at most so much.
     Look(Arc<str>, PageSize),
-    /// Post this.
     Post(DueDelivery),
 }
 
@@ -62,7 +61,6 @@ pub(super) struct Queues {
     in_flight: usize,
     failing_in_flight: usize,
     loaded: usize,
-    /// Looks under way.
     looking: usize,
 }
 
@@ -121,7 +119,6 @@ impl Queues {
         }
     }
 
-    /// Posts under way.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::sip::parse;
-use crate::sip::parse::{Limits, StartLine};
+use crate::sip::parse::{ParseLimits, StartLine};
 use crate::sip::testing::{Fixture, message_to, reply, value};
 
 proptest! {
@@ -24,7 +24,7 @@ proptest! {
         request.head.extend_from_slice(format!("X-Extra: {extra}\r\n").as_bytes());
         let frame = fixture.sends(1, request);
 
-        let message = parse::parse(frame.as_bytes(), Limits::default()).unwrap();
+        let message = parse::parse(frame.as_bytes(), ParseLimits::default()).unwrap();
         let uri = format!("sip:{user}@example.com");
         prop_assert_eq!(message.start, StartLine::Request { method: "MESSAGE", uri: &uri });
         prop_assert_eq!(message.flaw, None);
@@ -58,7 +58,7 @@ proptest! {
         let mut fixture = Fixture::registered();
         fixture.hears(frame);
         for answer in fixture.frames() {
-            prop_assert!(parse::parse(answer.as_bytes(), Limits::default()).is_ok());
+            prop_assert!(parse::parse(answer.as_bytes(), ParseLimits::default()).is_ok());
         }
     }
 }

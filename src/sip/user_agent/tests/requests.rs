@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::sip::parse::Limits;
+use crate::sip::parse::ParseLimits;
 use crate::sip::testing::{Fixture, message_to, reply, settings, value};
 use crate::sip::{Event, Outcome, Settings, parse};
 
 fn count(frame: &str, name: &'static str) -> usize {
-    let message = parse::parse(frame.as_bytes(), Limits::default()).unwrap();
+    let message = parse::parse(frame.as_bytes(), ParseLimits::default()).unwrap();
     message.all(name).count()
 }
 
@@ -90,7 +90,7 @@ fn m8_a_body_of_any_bytes_arrives_as_it_is() {
     let mut request = message_to("sip:bob@example.com", "a");
     request.body = bytes::Bytes::from_static(b"\0\r\n\r\n\x7f");
     let frame = fixture.sends(1, request);
-    let message = parse::parse(frame.as_bytes(), Limits::default()).unwrap();
+    let message = parse::parse(frame.as_bytes(), ParseLimits::default()).unwrap();
     assert_eq!((message.body, message.flaw), (&b"\0\r\n\r\n\x7f"[..], None));
 }
 
@@ -103,7 +103,7 @@ fn r13_messages_take_the_service_route_of_the_registrar_and_registers_do_not() {
          Service-Route: <sip:p3.example.com;lr>\r\nService-Route: nonsense\r\n",
     );
     let frame = fixture.sends(1, message_to("sip:bob@example.com", "a"));
-    let message = parse::parse(frame.as_bytes(), Limits::default()).unwrap();
+    let message = parse::parse(frame.as_bytes(), ParseLimits::default()).unwrap();
     let routes: Vec<_> = message.all("Route").map(parse::text).collect();
     assert_eq!(
         routes,
