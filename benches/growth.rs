@@ -59,7 +59,7 @@ struct Bed {
     events: u64,
 }
 
-/// What is done to a store; how long it took for each message or page.
+/// The work done to a store; how long it took for each message or page.
 type Act = fn(&mut Bed) -> Duration;
 
 const ACTS: [(&str, Act); 7] = [
@@ -150,7 +150,7 @@ impl Bed {
         self.folder
     }
 
-    /// Closed and opened again, so that what waits is nobody's.
+    /// Closed and opened again, so that open messages can be claimed.
     fn reopened(self) -> Self {
         self.block_on(self.store.close()).expect("the store closes");
         let store = open(self.folder.path());

@@ -51,12 +51,12 @@ pub(crate) async fn run(store: Arc<dyn Store>, settings: Settings, clock: Clock)
 async fn step(store: &dyn Store, settings: &Settings, clock: &Clock) -> Result<bool, StoreError> {
     let now = clock.now();
     let finished = now.minus(settings.finished);
-    let mut has_more = store.purge(finished, STEP).await?.goes_on;
+    let mut has_more = store.purge(finished, STEP).await?.has_more;
     has_more |= store.forget_deliveries(finished, STEP).await? > 0;
     let used = now.minus(settings.idempotency);
     has_more |= store.forget_keys(used, STEP).await? > 0;
     if settings.discards_bodies {
-        has_more |= store.discard_bodies(STEP).await?.goes_on;
+        has_more |= store.discard_bodies(STEP).await?.has_more;
     }
     Ok(has_more)
 }

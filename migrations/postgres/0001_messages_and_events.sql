@@ -13,8 +13,8 @@ CREATE TABLE facts (
     value bigint NOT NULL
 );
 
--- One row: whoever appends to the log takes numbers from it, and so waits for whoever appended
--- before. This row is the order of the log.
+-- One row: a transaction that appends to the log takes its numbers from it, and so waits for the one
+-- that appended before. This row is the order of the log.
 CREATE TABLE log (
     one  boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
     last bigint  NOT NULL
@@ -32,7 +32,7 @@ CREATE TABLE replicas (
     runs_agents boolean     NOT NULL DEFAULT false
 );
 
--- A place for each agent of each account. Whoever holds it registers it; a holder whose lease is
+-- A lease for each agent of each account. Its holder registers the agent; a holder whose lease is
 -- over holds nothing.
 CREATE TABLE seats (
     account text   COLLATE "C" NOT NULL,

@@ -1,4 +1,4 @@
--- Standing webhooks, and what is to be posted to whom.
+-- Standing webhooks, and deliveries to them.
 --
 -- Every event is planned once: deliveries are inserted in the transaction that moves `planned_to`.
 -- A gateway without webhooks moves that number now and then and touches nothing else here.
@@ -6,7 +6,7 @@
 -- Where the events of a message go that has a webhook of its own; NULL for nearly all.
 ALTER TABLE events ADD COLUMN webhook TEXT;
 
--- Nobody was promised what happened before there were webhooks.
+-- Events from before there were webhooks are not posted.
 INSERT INTO facts SELECT 'planned_to', max(
     coalesce((SELECT max(seq) FROM events), 0),
     coalesce((SELECT value FROM facts WHERE name = 'forgotten_to'), 0)
@@ -33,7 +33,7 @@ CREATE TABLE endpoints (
     created_at       INTEGER NOT NULL,
     updated_at       INTEGER NOT NULL,
     failing_since    INTEGER,
-    -- What is being sent again: [since, until) in the log after the cursor, up to the end.
+    -- A recovery under way: [since, until) in the log after the cursor, up to the end.
     recovery_since   INTEGER,
     recovery_until   INTEGER,
     recovery_cursor  INTEGER,
@@ -73,7 +73,7 @@ CREATE TABLE deliveries (
 
 -- An event goes to a queue once. The list of an endpoint is read along it.
 CREATE UNIQUE INDEX deliveries_once ON deliveries (queue, seq);
--- What is due, queue by queue.
+-- Due deliveries, queue by queue.
 CREATE INDEX deliveries_due ON deliveries (queue, next_at, seq) WHERE next_at IS NOT NULL;
 -- What waits for an earlier event of its message.
 CREATE INDEX deliveries_pending ON deliveries (queue, message_id, seq) WHERE state = 0;

@@ -11,7 +11,7 @@ use super::supervisor::Supervisor;
 use crate::config::{Account, Config};
 use crate::dispatch;
 use crate::message::Agents as _;
-use crate::store::{Seat, Store, StoreError};
+use crate::store::{AgentLease, Store, StoreError};
 
 /// The agreement with the other replicas.
 pub(super) struct Sharing {
@@ -21,7 +21,7 @@ pub(super) struct Sharing {
     agreed: Instant,
     /// How long the last agreement stays in force without another.
     grace: Duration,
-    granted: Vec<Seat>,
+    granted: Vec<AgentLease>,
     /// The rates that the dispatcher has.
     rates: Rates,
 }
@@ -115,7 +115,7 @@ type Rates = Vec<(Arc<str>, Option<f64>)>;
 /// The rate of each account at this replica: in proportion to the agents that it has here, and all
 /// of it without other replicas (`granted` is `None`). An account without an agent here sends
 /// nothing, whatever its rate.
-fn rates(config: &Config, granted: Option<&[Seat]>) -> Rates {
+fn rates(config: &Config, granted: Option<&[AgentLease]>) -> Rates {
     let mut here: HashMap<&str, u32> = HashMap::new();
     for seat in granted.unwrap_or_default() {
         *here.entry(&seat.account).or_default() += 1;
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     /// What the accounts may send from here, in the order of the configuration.
-    fn shares(granted: Option<&[Seat]>) -> Vec<Option<f64>> {
+    fn shares(granted: Option<&[AgentLease]>) -> Vec<Option<f64>> {
         let config = Config::from_toml(
             "[[account]]\nuri = 'sip:alice@example.com'\nservers = ['wss://a.example']\n\
              connections = 4\nrate = 20.0\n\
@@ -149,8 +149,8 @@ mod tests {
         rates.into_iter().map(|(_, rate)| rate).collect()
     }
 
-    fn seat(account: &str, number: u32) -> Seat {
-        Seat {
+    fn seat(account: &str, number: u32) -> AgentLease {
+        AgentLease {
             account: account.into(),
             number,
         }

@@ -13,7 +13,7 @@ use crate::agent;
 use crate::agent::{AgentCommand, AgentHandle, AgentIndex, Report};
 use crate::config::{Account, Config};
 use crate::pool::Directory;
-use crate::store::Seat;
+use crate::store::AgentLease;
 
 /// Every agent, and what new ones are made with.
 pub(super) struct Supervisor {
@@ -23,7 +23,7 @@ pub(super) struct Supervisor {
     /// Stopped, and perhaps not ended yet.
     leaving: Vec<Supervised>,
     /// The agents of the configuration that this replica runs; `None` for all.
-    granted: Option<HashSet<Seat>>,
+    granted: Option<HashSet<AgentLease>>,
     tasks: JoinSet<()>,
     next: u32,
 }
@@ -112,20 +112,20 @@ impl Supervisor {
     }
 
     /// The agents that run here, those that are about to end among them.
-    pub(super) fn held(&self) -> Vec<Seat> {
+    pub(super) fn held(&self) -> Vec<AgentLease> {
         let leaving = self
             .leaving
             .iter()
             .filter(|left| !left.ended.is_cancelled());
         let all = self.running.iter().chain(leaving);
-        let mut held: Vec<Seat> = all.map(|one| seat(&one.account, one.number)).collect();
+        let mut held: Vec<AgentLease> = all.map(|one| seat(&one.account, one.number)).collect();
         held.sort_unstable();
         held.dedup();
         held
     }
 
     /// Sets which agents this replica runs.
-    pub(super) fn grant(&mut self, granted: impl IntoIterator<Item = Seat>) {
+    pub(super) fn grant(&mut self, granted: impl IntoIterator<Item = AgentLease>) {
         self.granted = Some(granted.into_iter().collect());
     }
 
@@ -205,16 +205,16 @@ impl Supervisor {
     }
 }
 
-fn seat(account: &Account, number: u32) -> Seat {
-    Seat {
+fn seat(account: &Account, number: u32) -> AgentLease {
+    AgentLease {
         account: account.uri.as_str().into(),
         number,
     }
 }
 
 /// Every agent of the configuration.
-pub(super) fn wanted(config: &Config) -> Vec<Seat> {
-    let seats = |account: &Account| -> Vec<Seat> {
+pub(super) fn wanted(config: &Config) -> Vec<AgentLease> {
+    let seats = |account: &Account| -> Vec<AgentLease> {
         (1..=account.connections)
             .map(|number| seat(account, number))
             .collect()

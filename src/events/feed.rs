@@ -11,7 +11,7 @@ use super::id::{EventId, EventIdError};
 use crate::message::MessageId;
 use crate::store::{EventFilter, Logged, PageSize, Store, StoreError};
 
-/// The log, for whoever wants to follow it. Cheap to clone.
+/// The log, to be followed. Cheap to clone.
 #[derive(Clone)]
 pub struct Feed {
     store: Arc<dyn Store>,
@@ -142,7 +142,7 @@ impl Feed {
         })
     }
 
-    /// Reads the log from `start`, whatever passes the filter, for ever.
+    /// Reads the events that pass the filter, from `start` on, without end.
     pub async fn subscribe(
         &self,
         start: Start,
@@ -159,7 +159,7 @@ impl Feed {
         })
     }
 
-    /// Follows one message from now on: what is committed later, this hears.
+    /// Follows one message from now on: every event that is committed later is delivered.
     pub fn follow(&self, id: MessageId) -> Follower {
         Follower::new(self.following.clone(), id, Interest::Everything)
     }
@@ -334,7 +334,7 @@ impl Subscription {
             });
         }
         loop {
-            // Before the look, so that what is committed while we look is not missed.
+            // Before the look, so that an event that is committed meanwhile is not missed.
             let last = *self.pulse.borrow_and_update();
             let filter = self.filter.clone();
             let page = self.feed.read(self.cursor, filter, CHUNK).await?;

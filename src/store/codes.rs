@@ -62,7 +62,7 @@ pub(super) fn trace_text(trace: Option<Trace>) -> Option<String> {
     trace.map(|trace| trace.to_string())
 }
 
-/// What [`trace_text`] wrote. A trace is a convenience: what is something else is none.
+/// What [`trace_text`] wrote. A trace is a convenience: any other text is read as none.
 pub(super) fn trace(text: Option<&str>) -> Option<Trace> {
     text.and_then(Trace::parse)
 }

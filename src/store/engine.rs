@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::backlog::{Urgency, Weight};
 use super::session::Session;
 use super::tail::Tail;
-use super::waiting::{Urgency, Weight};
 use super::{
-    Bounds, EventFilter, Events, LogStore, MessageFilter, Messages, PageSize, Reply, Step,
+    Bounds, EventFilter, Events, LogStore, MessageFilter, Messages, PageSize, Reply, RetentionStep,
     StoreError, Stored, events, messages, retention,
 };
 use crate::message::{MessageId, Timestamp};
@@ -105,7 +105,7 @@ impl<E: Engine> LogStore for E {
         self.tail().committed()
     }
 
-    fn purge(&self, before: Timestamp, limit: usize) -> Reply<Step> {
+    fn purge(&self, before: Timestamp, limit: usize) -> Reply<RetentionStep> {
         let purged = self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
             retention::purge(session, before, limit)
         });
@@ -117,7 +117,7 @@ impl<E: Engine> LogStore for E {
         })
     }
 
-    fn discard_bodies(&self, limit: usize) -> Reply<Step> {
+    fn discard_bodies(&self, limit: usize) -> Reply<RetentionStep> {
         self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
             retention::discard_bodies(session, limit)
         })

@@ -18,7 +18,7 @@ pub enum StoreError {
     /// breaks a rule of the schema. Trying again does not help.
     #[error("the store does not take a value: {0}")]
     Rejected(String),
-    /// What is in the store cannot be made sense of.
+    /// The store holds values that no sipost writes, or its pages are damaged.
     #[error("the store is damaged: {0}")]
     Damaged(String),
     /// A newer program wrote the store.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use super::page::Filling;
-use super::session::{Row, Session, Value, strange, values};
+use super::session::{Row, Session, SqlValue, strange, values};
 use super::{EventFilter, Events, Logged, PageSize, StoreError, codes};
 use crate::message::{Event, MessageId};
 
@@ -59,7 +59,7 @@ pub(super) fn events(
 }
 
 /// What a filter asks of a row of `events`, and the values for it, of which the first is `?4`.
-fn conditions(filter: &EventFilter) -> (String, Vec<Value<'_>>) {
+fn conditions(filter: &EventFilter) -> (String, Vec<SqlValue<'_>>) {
     let (mut sql, mut values) = (String::new(), Vec::new());
     if !filter.kinds.is_empty() {
         let kinds: Vec<_> = filter.kinds.iter().map(codes::kind_number).collect();
@@ -67,11 +67,11 @@ fn conditions(filter: &EventFilter) -> (String, Vec<Value<'_>>) {
         let _ = write!(sql, "AND e.kind IN ({}) ", kinds.join(", "));
     }
     if let Some(uri) = &filter.uri {
-        values.push(Value::from(&**uri));
+        values.push(SqlValue::from(&**uri));
         let _ = write!(sql, "AND e.uri = ?{} ", values.len() + 3);
     }
     if let Some(accounts) = &filter.accounts {
-        values.push(Value::Texts(
+        values.push(SqlValue::Texts(
             accounts.iter().map(|account| &**account).collect(),
         ));
         let list = values.len() + 3;
@@ -128,7 +128,7 @@ fn read(
     epoch: u64,
     after: u64,
     sql: &str,
-    values: &[Value<'_>],
+    values: &[SqlValue<'_>],
     size: PageSize,
 ) -> Result<Events, StoreError> {
     let mut page = Events {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::events::{LOGGED, logged};
 use super::page::Filling;
-use super::session::{Row, Session, Value, strange, values};
+use super::session::{Row, Session, SqlValue, strange, values};
 use super::{Claimed, MessageFilter, Messages, StoreError, Stored, codes};
 use crate::message::{Contents, Message, MessageId, Status};
 
@@ -46,18 +46,18 @@ pub(super) fn messages(
     let has_more = ids.len() > scan;
     ids.truncate(scan);
     let wanted = limit.saturating_add(1);
-    let mut values = vec![Value::Ids(&ids), Value::from(wanted)];
+    let mut values = vec![SqlValue::Ids(&ids), SqlValue::from(wanted)];
     let mut sql = select(session, "s.id IN (SELECT unhex(value) FROM json_each(?1))");
     if let Some(status) = filter.status {
-        values.push(Value::from(codes::status_number(status)));
+        values.push(SqlValue::from(codes::status_number(status)));
         let _ = write!(sql, " AND s.status = ?{}", values.len());
     }
     if let Some(uri) = &filter.uri {
-        values.push(Value::from(&**uri));
+        values.push(SqlValue::from(&**uri));
         let _ = write!(sql, " AND m.uri = ?{}", values.len());
     }
     if let Some(accounts) = &filter.accounts {
-        values.push(Value::Texts(
+        values.push(SqlValue::Texts(
             accounts.iter().map(|account| &**account).collect(),
         ));
         let list = format!("(SELECT value FROM json_each(?{}))", values.len());
@@ -112,7 +112,7 @@ fn window(
     };
     // No id is above this one: the version of a UUIDv7 is not all ones.
     let before = before.map_or([u8::MAX; 16], |id| *id.as_bytes());
-    session.all(sql, &[Value::Id(before), Value::from(limit)], |row| {
+    session.all(sql, &[SqlValue::Id(before), SqlValue::from(limit)], |row| {
         row.blob(0)?.try_into().map_err(|_| strange("id"))
     })
 }

@@ -1,17 +1,21 @@
-//! What is durable: messages, and the log of their events.
+//! The durable state: messages, and the log of their events.
 //!
-//! The store is the truth, and its verbs take batches: a caller gathers what is due and hands it
-//! over at once, and a backend commits everything that arrived while its last commit ran together
-//! with one sync to the disk. This room knows SQL and nothing else.
+//! The store is the truth, and its verbs take batches: a caller hands over all that is due at once,
+//! and a backend commits everything that arrived while its last commit ran with one sync to the
+//! disk. This room knows SQL and nothing else.
+//!
+//! Verbs are written once for both backends, as functions of a [`session`]. Those on the way of a
+//! message ([`Store::accept`], [`Store::record`], [`Store::claim`], [`Store::load`]) are native.
 //!
 //! The verbs that write ([`Store::accept`], [`Store::record`]) take effect in the order of the
 //! calls, also before the futures they return are awaited; each future is ready when its batch is
-//! durable. Nobody sees an event before that.
+//! durable. No reader sees an event before that.
 //!
 //! A value that the database does not take (too large, no text, against a rule of the schema)
 //! harms only the submission or the record that brought it: see [`Verdict::Rejected`]. A group
 //! that fails for that is applied again part by part, each part in a savepoint of its own.
 
+mod backlog;
 mod codes;
 mod engine;
 mod error;
@@ -26,7 +30,6 @@ mod session;
 #[cfg(test)]
 pub(crate) mod suite;
 mod tail;
-mod waiting;
 mod webhooks;
 
 pub mod postgres;
@@ -44,7 +47,7 @@ pub use error::StoreError;
 pub use filter::{Accounts, EventFilter, MessageFilter};
 pub use observer::Observer;
 pub use page::PageSize;
-pub use replicas::{Holder, ReplicaStore, Seat, Shared, Stranded};
+pub use replicas::{AgentLease, Holder, ReplicaStore, SharedAgents, Stranded};
 pub use tail::TailSize;
 pub use webhooks::{
     Attempt, Attempted, Change, Deliveries, Delivery, DeliveryFilter, DeliveryKey, DeliveryState,
@@ -79,8 +82,8 @@ pub trait Store: LogStore + WebhookStore + ReplicaStore + Send + Sync + 'static 
         (self.accept(submissions), self.record(records))
     }
 
-    /// Takes up to `limit` messages that have not ended and that nobody holds: those of before a
-    /// restart, and those of replicas that are gone. Oldest first; none is handed out twice.
+    /// Takes up to `limit` messages that have not ended and that no replica holds: those of before
+    /// a restart, and those of replicas that are gone. Oldest first; none is handed out twice.
     fn claim(&self, limit: usize) -> Reply<Vec<Claimed>>;
 
     /// Reads messages for sending; those that are gone are left out.
@@ -93,8 +96,7 @@ pub trait Store: LogStore + WebhookStore + ReplicaStore + Send + Sync + 'static 
     fn close(&self) -> Reply<()>;
 }
 
-/// What was accepted and what became of it: messages, the log of their events, and removing what is
-/// old.
+/// Reading messages and the log of their events, and removing old ones.
 pub trait LogStore {
     /// The number that names this log: another store, another epoch.
     fn epoch(&self) -> u64;
@@ -117,7 +119,7 @@ pub trait LogStore {
     fn events(&self, after: u64, filter: EventFilter, size: PageSize) -> Reply<Events>;
 
     /// The events of one message strictly after `after`, oldest first. `is_cut` says whether more
-    /// of them follow what is given.
+    /// of them follow.
     fn events_of(&self, id: MessageId, after: u64, size: PageSize) -> Reply<Events>;
 
     /// How far the log reaches.
@@ -129,10 +131,10 @@ pub trait LogStore {
 
     /// Removes up to `limit` messages that ended before `before`, with their events, oldest first.
     /// Only those whose end was planned: see [`WebhookStore::plan`].
-    fn purge(&self, before: Timestamp, limit: usize) -> Reply<Step>;
+    fn purge(&self, before: Timestamp, limit: usize) -> Reply<RetentionStep>;
 
     /// Drops the bodies of up to `limit` messages that have ended.
-    fn discard_bodies(&self, limit: usize) -> Reply<Step>;
+    fn discard_bodies(&self, limit: usize) -> Reply<RetentionStep>;
 
     /// Forgets idempotency keys from before this time; how many there were.
     fn forget_keys(&self, before: Timestamp, limit: usize) -> Reply<usize>;
@@ -160,11 +162,11 @@ pub struct IdempotencyKey {
 
 /// A step along the log, which looks at a bounded number of its events.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Step {
+pub struct RetentionStep {
     /// Messages it was for; none where it met no end of one.
     pub messages: usize,
-    /// Whether the next step has something to look at. False at the end of what is old.
-    pub goes_on: bool,
+    /// Whether the next step has something to look at. False when nothing old is left.
+    pub has_more: bool,
 }
 
 /// What became of a submission.
@@ -339,7 +341,7 @@ impl Events {
 /// How far the log reaches.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Bounds {
-    /// Up to this event the log has holes: whoever read less far may have missed something. Events
+    /// Up to this event the log has holes: a reader that read less far may have missed some. Events
     /// of messages that had not ended when their neighbours were removed are still there.
     pub forgotten_to: u64,
     /// The newest durable event; 0 in a new log.

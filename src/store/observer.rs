@@ -1,10 +1,10 @@
-//! Who wants to know how commits go.
+//! Observing commits.
 
 use std::time::Duration;
 
 use super::StoreError;
 
-/// Who wants to know how commits go. Called by the thread that writes, so it must not block.
+/// Sees every commit. Called by the thread that writes, so it must not block.
 pub trait Observer: Send + Sync {
     /// A transaction with this many rows took so long, its sync included.
     fn committed(&self, took: Duration, rows: usize);
@@ -13,7 +13,7 @@ pub trait Observer: Send + Sync {
     fn failed(&self, _error: &StoreError) {}
 }
 
-/// Nobody wants to know.
+/// Ignores every call.
 impl Observer for () {
     fn committed(&self, _took: Duration, _rows: usize) {}
 }

@@ -56,7 +56,7 @@ pub trait ReplicaStore: LogStore {
     /// Which of the agents that the configuration wants this replica is to run, when it runs those
     /// in `held` now. Those of `held` that are not in the answer are to end, and are free for
     /// others when they are not held any more.
-    fn seats(&self, wanted: Vec<Seat>, _held: Vec<Seat>) -> Reply<Vec<Seat>> {
+    fn seats(&self, wanted: Vec<AgentLease>, _held: Vec<AgentLease>) -> Reply<Vec<AgentLease>> {
         Box::pin(async { Ok(wanted) })
     }
 
@@ -66,14 +66,14 @@ pub trait ReplicaStore: LogStore {
         &self,
         _own: Vec<AgentStatus>,
         _orders: Vec<(Arc<str>, AgentOrder)>,
-    ) -> Reply<Shared> {
-        Box::pin(async { Ok(Shared::default()) })
+    ) -> Reply<SharedAgents> {
+        Box::pin(async { Ok(SharedAgents::default()) })
     }
 }
 
 /// A place for one agent of an account.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Seat {
+pub struct AgentLease {
     /// The address of record.
     pub account: Arc<str>,
     /// Which of its agents, from 1.
@@ -89,7 +89,7 @@ pub struct Holder {
     pub until: Timestamp,
 }
 
-/// A lane whose first message nobody here can send.
+/// A lane whose first message no agent of this replica can send.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Stranded {
     /// Its target.
@@ -100,7 +100,7 @@ pub struct Stranded {
 
 /// What other replicas tell.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Shared {
+pub struct SharedAgents {
     /// Their agents.
     pub agents: Vec<AgentStatus>,
     /// What their clients ask of agents of this one.

@@ -6,8 +6,8 @@
 
 use std::ops::ControlFlow;
 
-use super::session::{Lock, Session, Value, strange, values};
-use super::{Step, StoreError};
+use super::session::{Lock, Session, SqlValue, strange, values};
+use super::{RetentionStep, StoreError};
 use crate::message::Timestamp;
 
 /// Events looked at for each message wanted: most messages have two.
@@ -29,9 +29,9 @@ pub(super) fn purge(
     session: &dyn Session,
     before: Timestamp,
     limit: usize,
-) -> Result<(Step, Option<u64>), StoreError> {
+) -> Result<(RetentionStep, Option<u64>), StoreError> {
     if !session.try_lock(Lock::Removing)? {
-        return Ok((Step::default(), None));
+        return Ok((RetentionStep::default(), None));
     }
     // What webhooks have yet to post stays.
     let planned_to = session.fact("planned_to")?;
@@ -52,18 +52,21 @@ pub(super) fn purge(
          WHERE id IN (SELECT unhex(value) FROM json_each(?1)))",
         "DELETE FROM messages WHERE id = ANY(?1)",
     );
-    session.execute(delete, &[Value::Ids(&ends.ids)])?;
+    session.execute(delete, &[SqlValue::Ids(&ends.ids)])?;
     session.execute(
         "DELETE FROM states WHERE id IN (SELECT unhex(value) FROM json_each(?1))",
-        &[Value::Ids(&ends.ids)],
+        &[SqlValue::Ids(&ends.ids)],
     )?;
     session.set_fact("forgotten_to", last)?;
     Ok((step, Some(last)))
 }
 
-pub(super) fn discard_bodies(session: &dyn Session, limit: usize) -> Result<Step, StoreError> {
+pub(super) fn discard_bodies(
+    session: &dyn Session,
+    limit: usize,
+) -> Result<RetentionStep, StoreError> {
     if !session.try_lock(Lock::Removing)? {
-        return Ok(Step::default());
+        return Ok(RetentionStep::default());
     }
     let (ends, step) = walk(session, "discarded_to", limit, |_, _| true)?;
     let discard = session.either(
@@ -71,7 +74,7 @@ pub(super) fn discard_bodies(session: &dyn Session, limit: usize) -> Result<Step
          WHERE id IN (SELECT unhex(value) FROM json_each(?1)))",
         "UPDATE messages SET body = NULL WHERE id = ANY(?1)",
     );
-    session.execute(discard, &[Value::Ids(&ends.ids)])?;
+    session.execute(discard, &[SqlValue::Ids(&ends.ids)])?;
     Ok(step)
 }
 
@@ -110,7 +113,7 @@ fn walk(
     place: &str,
     limit: usize,
     is_wanted: impl Fn(u64, Timestamp) -> bool,
-) -> Result<(Ends, Step), StoreError> {
+) -> Result<(Ends, RetentionStep), StoreError> {
     let begin = session.fact(place)?;
     let scan = limit
         .saturating_mul(SCAN_PER_MESSAGE)
@@ -143,9 +146,9 @@ fn walk(
     if reached != begin {
         session.set_fact(place, reached)?;
     }
-    let step = Step {
+    let step = RetentionStep {
         messages: ends.ids.len(),
-        goes_on: !is_stopped && looked_at == scan,
+        has_more: !is_stopped && looked_at == scan,
     };
     Ok((ends, step))
 }

@@ -24,16 +24,16 @@ pub(in crate::store) trait Session {
     fn is_apart(&self) -> bool;
 
     /// Runs a statement; how many rows it changed.
-    fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError>;
+    fn execute(&self, sql: &str, values: &[SqlValue<'_>]) -> Result<u64, StoreError>;
 
     /// Runs a statement once for each of these.
-    fn execute_each(&self, sql: &str, values: &[Vec<Value<'_>>]) -> Result<(), StoreError>;
+    fn execute_each(&self, sql: &str, values: &[Vec<SqlValue<'_>>]) -> Result<(), StoreError>;
 
     /// Reads rows one by one, until `read` has enough of them. No other statement runs meanwhile.
     fn read(
         &self,
         sql: &str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
         read: &mut ReadRow<'_>,
     ) -> Result<(), StoreError>;
 
@@ -55,10 +55,10 @@ pub(in crate::store) enum Lock {
     Migrating = 1,
     /// Lanes of replicas that are gone are taken over.
     TakingOver = 2,
-    /// What is old is removed.
+    /// Old messages and keys are removed.
     Removing = 3,
     /// Agents are shared out.
-    Seating = 4,
+    AgentLeases = 4,
     /// Deliveries are added, or one ends and the next of its message becomes due. Without it a
     /// delivery could be added behind one that has just ended, and never become due. Taken before
     /// every other lock.
@@ -72,7 +72,7 @@ impl dyn Session + '_ {
     pub(in crate::store) fn all<T>(
         &self,
         sql: &str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
         read: impl Fn(&dyn Row) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         let mut all = Vec::new();
@@ -87,7 +87,7 @@ impl dyn Session + '_ {
     pub(in crate::store) fn first<T>(
         &self,
         sql: &str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
         read: impl Fn(&dyn Row) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
         let mut first = None;
@@ -144,7 +144,7 @@ impl dyn Session + '_ {
 
 /// A value for a statement.
 #[derive(Clone, Debug)]
-pub(in crate::store) enum Value<'v> {
+pub(in crate::store) enum SqlValue<'v> {
     Null,
     Integer(i64),
     Text(Cow<'v, str>),
@@ -160,84 +160,84 @@ pub(in crate::store) enum Value<'v> {
 
 /// Values for a statement, in the order of their numbers.
 macro_rules! values {
-    ($($value:expr),* $(,)?) => { [$($crate::store::session::Value::from($value)),*] };
+    ($($value:expr),* $(,)?) => { [$($crate::store::session::SqlValue::from($value)),*] };
 }
 pub(in crate::store) use values;
 
-impl<'v, T: Into<Self>> From<Option<T>> for Value<'v> {
+impl<'v, T: Into<Self>> From<Option<T>> for SqlValue<'v> {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
     }
 }
 
-impl<'v> From<&'v str> for Value<'v> {
+impl<'v> From<&'v str> for SqlValue<'v> {
     fn from(text: &'v str) -> Self {
         Self::Text(text.into())
     }
 }
 
-impl From<String> for Value<'_> {
+impl From<String> for SqlValue<'_> {
     fn from(text: String) -> Self {
         Self::Text(text.into())
     }
 }
 
-impl<'v> From<&'v Bytes> for Value<'v> {
+impl<'v> From<&'v Bytes> for SqlValue<'v> {
     fn from(bytes: &'v Bytes) -> Self {
         Self::Blob(bytes)
     }
 }
 
-impl From<i64> for Value<'_> {
+impl From<i64> for SqlValue<'_> {
     fn from(number: i64) -> Self {
         Self::Integer(number)
     }
 }
 
-impl From<i16> for Value<'_> {
+impl From<i16> for SqlValue<'_> {
     fn from(number: i16) -> Self {
         Self::Integer(number.into())
     }
 }
 
-impl From<u32> for Value<'_> {
+impl From<u32> for SqlValue<'_> {
     fn from(number: u32) -> Self {
         Self::Integer(number.into())
     }
 }
 
 /// Neither the log nor a table is ever as long as what does not fit.
-impl From<u64> for Value<'_> {
+impl From<u64> for SqlValue<'_> {
     fn from(number: u64) -> Self {
         Self::Integer(i64::try_from(number).unwrap_or(i64::MAX))
     }
 }
 
-impl From<usize> for Value<'_> {
+impl From<usize> for SqlValue<'_> {
     fn from(count: usize) -> Self {
         Self::Integer(i64::try_from(count).unwrap_or(i64::MAX))
     }
 }
 
-impl From<Timestamp> for Value<'_> {
+impl From<Timestamp> for SqlValue<'_> {
     fn from(time: Timestamp) -> Self {
         Self::Integer(time.as_millis())
     }
 }
 
-impl From<MessageId> for Value<'_> {
+impl From<MessageId> for SqlValue<'_> {
     fn from(id: MessageId) -> Self {
         Self::Id(*id.as_bytes())
     }
 }
 
-impl From<EndpointId> for Value<'_> {
+impl From<EndpointId> for SqlValue<'_> {
     fn from(id: EndpointId) -> Self {
         Self::Id(*id.as_bytes())
     }
 }
 
-impl<'v> From<&'v [i64]> for Value<'v> {
+impl<'v> From<&'v [i64]> for SqlValue<'v> {
     fn from(list: &'v [i64]) -> Self {
         Self::Integers(list)
     }
@@ -302,7 +302,7 @@ fn missing(at: usize) -> StoreError {
     StoreError::Damaged(format!("column {at} of an answer is empty"))
 }
 
-/// What is said of a value that the schema allows, and no sipost writes.
+/// The error for a value that the schema allows, and no sipost writes.
 pub(in crate::store) fn strange(column: &str) -> StoreError {
     StoreError::Damaged(format!("{column} holds what no sipost writes"))
 }

@@ -1,4 +1,4 @@
-//! The newest part of the log, in memory: who follows the log reads no SQL.
+//! The newest part of the log, in memory: its followers run no SQL.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ const SCAN: usize = 4_096;
 /// Events a reader passes over at once: it holds up the writer meanwhile.
 const STEP: usize = 256;
 
-/// The newest durable events, and how far the log reaches. What is not here is in the database.
+/// The newest durable events, and how far the log reaches. Older ones are in the database.
 #[derive(Debug)]
 pub(super) struct Tail {
     epoch: u64,
@@ -76,7 +76,7 @@ impl Tail {
         self.lock().forget(forgotten_to);
     }
 
-    /// What follows `after`; `None` when that begins before what is here.
+    /// What follows `after`; `None` when that begins before the oldest event here.
     pub(super) fn after(&self, after: u64, filter: &EventFilter, size: PageSize) -> Option<Events> {
         let mut page = Events {
             events: Vec::new(),

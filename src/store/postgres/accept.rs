@@ -1,7 +1,7 @@
 //! Taking messages in, and knowing a repeated request when it comes.
 //!
-//! The lanes of what is taken in are locked for the transaction, lowest first, so that whoever
-//! takes in a message to the same target at another replica waits, and then sees ours. A lane that
+//! The lanes of new messages are locked for the transaction, lowest first, so that a replica that
+//! takes in a message to the same target waits, and then sees this one. A lane that
 //! has open messages stays with the replica that has them; an empty one begins here.
 //!
 //! It takes two trips to the database, and one more when there are keys: [`look`], which writes
@@ -15,9 +15,9 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::connection::Connection;
-use super::record::{Known, KnownMessage};
+use super::record::{KnownMessage, KnownMessages};
 use super::rows;
-use super::seats::Seating;
+use super::seats::AgentHolders;
 use crate::message::{Message, MessageId, Timestamp};
 use crate::store::session::strange;
 use crate::store::{IdempotencyKey, StoreError, Submission, Verdict, codes};
@@ -28,17 +28,17 @@ pub(super) struct Accepted<'s> {
     pub(super) verdicts: Vec<Verdict>,
     /// Replicas, this one among them, that have messages to pick up.
     pub(super) to_wake: BTreeSet<i64>,
-    /// What is new, and where it goes.
+    /// New messages, and where each goes.
     messages: Vec<&'s Message>,
-    places: Vec<Place>,
+    places: Vec<LaneOwner>,
 }
 
 /// Lanes that have open messages, each with where the newest of them is.
-pub(super) type Taken = HashMap<i64, Place>;
+pub(super) type OpenLanes = HashMap<i64, LaneOwner>;
 
 /// Where a new message goes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct LaneOwner {
     owner: i64,
     claimed: bool,
 }
@@ -46,8 +46,8 @@ pub(super) struct Place {
 /// Decides about submissions whose lanes were looked at.
 pub(super) async fn decide<'s>(
     connection: &Connection,
-    seating: &Seating,
-    taken: Taken,
+    agent_holders: &AgentHolders,
+    taken: OpenLanes,
     submissions: &[&'s Submission],
 ) -> Result<Accepted<'s>, StoreError> {
     let mut verdicts = keys(connection, submissions).await?;
@@ -58,7 +58,7 @@ pub(super) async fn decide<'s>(
     let messages: Vec<_> = new
         .flat_map(|(submission, _)| submission.messages.iter().map(|message| &**message))
         .collect();
-    let places = places(seating, taken, &messages);
+    let places = places(agent_holders, taken, &messages);
     let mut to_wake = BTreeSet::new();
     let mut elsewhere = places.iter().zip(&messages);
     for (submission, verdict) in submissions.iter().zip(&mut verdicts) {
@@ -211,11 +211,11 @@ pub(super) async fn look(
     connection: &Connection,
     me: i64,
     submissions: &[&Submission],
-) -> Result<Taken, StoreError> {
+) -> Result<OpenLanes, StoreError> {
     let messages = submissions.iter().flat_map(|one| &one.messages);
     let mut lanes: Vec<i64> = messages.map(|m| rows::lane(&m.contents.uri)).collect();
     if lanes.is_empty() {
-        return Ok(Taken::new());
+        return Ok(OpenLanes::new());
     }
     lanes.sort_unstable();
     lanes.dedup();
@@ -231,21 +231,25 @@ pub(super) async fn look(
     let place = |row: &Row| {
         let (owner, claimed): (i64, bool) = (row.try_get(1)?, row.try_get(2)?);
         let claimed = claimed && owner == me;
-        Ok((row.try_get(0)?, Place { owner, claimed }))
+        Ok((row.try_get(0)?, LaneOwner { owner, claimed }))
     };
     found?.iter().map(place).collect()
 }
 
-/// Where each message goes: to whoever has its lane, or to who has an agent for it.
-fn places(seating: &Seating, mut taken: Taken, messages: &[&Message]) -> Vec<Place> {
-    let me = seating.me();
+/// Where each message goes: to the replica that has its lane, or to one that has an agent for it.
+fn places(
+    agent_holders: &AgentHolders,
+    mut taken: OpenLanes,
+    messages: &[&Message],
+) -> Vec<LaneOwner> {
+    let me = agent_holders.me();
     let place = |message: &&Message| {
         *taken
             .entry(rows::lane(&message.contents.uri))
             .or_insert_with(|| {
-                let owner = seating.place(message.contents.account.as_deref());
+                let owner = agent_holders.owner_for(message.contents.account.as_deref());
                 let claimed = owner == me;
-                Place { owner, claimed }
+                LaneOwner { owner, claimed }
             })
     };
     messages.iter().map(place).collect()
@@ -254,9 +258,9 @@ fn places(seating: &Seating, mut taken: Taken, messages: &[&Message]) -> Vec<Pla
 type Column<'c> = &'c (dyn ToSql + Sync);
 
 impl Accepted<'_> {
-    /// Adds what is new to what is known of the messages of records: this replica begins with what
-    /// is its own to send, and only with that.
-    pub(super) fn make_known(&self, known: &mut Known) {
+    /// Adds the new messages to those that records may be about: only those that this replica is to
+    /// send.
+    pub(super) fn make_known(&self, known: &mut KnownMessages) {
         for (message, place) in self.messages.iter().zip(&self.places) {
             known
                 .entry(message.id)
@@ -264,8 +268,8 @@ impl Accepted<'_> {
         }
     }
 
-    /// A message that is handed over twice, because nobody could tell whether the first time
-    /// counted, is taken in once.
+    /// A message that is handed over twice, because the fate of the first time was unknown, is
+    /// taken in once.
     pub(super) async fn insert(&self, connection: &Connection) -> Result<(), StoreError> {
         if self.messages.is_empty() {
             return Ok(());
@@ -280,7 +284,7 @@ impl Accepted<'_> {
     }
 }
 
-/// What is sent together with something else, and so has to be prepared before.
+/// Statements that are sent together with others, and so are prepared before.
 pub(super) const STATEMENTS: [&str; 4] = [LOCK, LOOK, INSERT_STATES, INSERT_CONTENTS];
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock(lane) FROM unnest($1::int8[]) AS lane";
@@ -303,7 +307,7 @@ async fn insert_states(
     connection: &Connection,
     ids: &[Uuid],
     messages: &[&Message],
-    places: &[Place],
+    places: &[LaneOwner],
 ) -> Result<(), StoreError> {
     let statement = connection.prepare(INSERT_STATES).await?;
     let lanes: Vec<i64> = messages

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use super::connection::Connection;
 use crate::message::{AgentOrder, AgentStatus};
 use crate::store::session::Row as _;
-use crate::store::{Shared, StoreError};
+use crate::store::{SharedAgents, StoreError};
 
 pub(super) async fn share(
     connection: &Connection,
     me: i64,
     own: &[AgentStatus],
     orders: &[(Arc<str>, AgentOrder)],
-) -> Result<Shared, StoreError> {
+) -> Result<SharedAgents, StoreError> {
     let asked = asked(connection, me).await?;
     show(connection, me, own).await?;
     ask(connection, me, orders).await?;
-    Ok(Shared {
+    Ok(SharedAgents {
         agents: others(connection, me).await?,
         orders: asked,
     })
@@ -62,7 +62,7 @@ async fn show(connection: &Connection, me: i64, own: &[AgentStatus]) -> Result<(
         )
         .await?;
     client.execute(&gone, &[&me, &ids]).await?;
-    let shown = connection
+    let published = connection
         .prepare(
             "INSERT INTO agents (owner, id, status) SELECT $1, u.id, u.status \
              FROM unnest($2::text[], $3::text[]) AS u (id, status) \
@@ -70,7 +70,7 @@ async fn show(connection: &Connection, me: i64, own: &[AgentStatus]) -> Result<(
              WHERE agents.status <> excluded.status",
         )
         .await?;
-    client.execute(&shown, &[&me, &ids, &statuses]).await?;
+    client.execute(&published, &[&me, &ids, &statuses]).await?;
     Ok(())
 }
 
@@ -110,7 +110,7 @@ async fn others(connection: &Connection, me: i64) -> Result<Vec<AgentStatus>, St
     let found = connection.client().query(&statement, &[&me]).await?;
     let mut agents = Vec::with_capacity(found.len());
     for row in &found {
-        // What a later version writes otherwise is not shown by this one.
+        // What a later version writes otherwise is not published by this one.
         if let Ok(status) = serde_json::from_str::<AgentStatus>(row.try_get(0)?) {
             agents.push(AgentStatus {
                 replica: Some(row.shared(1)?),

@@ -1,7 +1,7 @@
 //! Picking up what others left here, taking over from dead replicas, and reading for sending.
 //!
 //! All open messages of a lane belong to one replica, which is what keeps one of them in flight at
-//! a time, and them in order. So what is taken over is taken lane by lane, under the same locks
+//! a time, and them in order. So they are taken over lane by lane, under the same locks
 //! that taking in takes, by one replica at a time.
 
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::connection::Connection;
 use super::lease::Lease;
 use super::rows;
-use super::seats::Seating;
+use super::seats::AgentHolders;
 use crate::message::{Message, MessageId};
 use crate::store::messages::{MESSAGE, claimed, message};
 use crate::store::session::Lock;
@@ -22,7 +22,7 @@ use crate::store::{Claimed, StoreError, Stranded};
 const LANES: usize = 500;
 
 /// Hands out up to `limit` messages that this replica owns and does not know of, oldest first;
-/// takes over what belongs to nobody when there are fewer.
+/// takes over from replicas that are gone when there are fewer.
 pub(super) async fn claim(
     connection: &Connection,
     lease: &Lease,
@@ -130,20 +130,20 @@ async fn fence(connection: &Connection, lease: &Lease, me: i64) -> Result<Vec<i6
         .collect::<Result<_, _>>()?)
 }
 
-/// Gives lanes to replicas that have an agent for them; the targets of those it gave. Whoever has
-/// one for them here keeps them.
+/// Gives lanes to replicas that have an agent for them; the targets of those it gave. A lane for
+/// which this replica has an agent stays.
 pub(super) async fn hand_over(
     connection: &Connection,
-    seating: &Seating,
+    agent_holders: &AgentHolders,
     stranded: &[Stranded],
 ) -> Result<Vec<Arc<str>>, StoreError> {
-    let me = seating.me();
+    let me = agent_holders.me();
     let mut given: Vec<(i64, i64, Arc<str>)> = stranded
         .iter()
         .map(|one| {
             (
                 rows::lane(&one.uri),
-                seating.place(one.account.as_deref()),
+                agent_holders.owner_for(one.account.as_deref()),
                 one,
             )
         })

@@ -19,7 +19,7 @@ use crate::store::session::Lock;
 
 /// How sessions are opened.
 #[derive(Clone)]
-pub(super) struct Door {
+pub(super) struct Connector {
     config: Config,
     tls: Option<MakeRustlsConnect>,
 }
@@ -34,7 +34,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// Plans are made once and by the index: a statement that is prepared while a table is empty must
 /// not go on reading the whole of it when it is large. A statement that takes longer than the
-/// slowest should is given up, so that nobody waits for ever behind it.
+/// slowest should is cancelled, so that no other waits behind it.
 const SESSION: &str = "SET synchronous_commit = on; SET plan_cache_mode = force_generic_plan; \
      SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
      SET jit = off; SET statement_timeout = '30s'; SET lock_timeout = '20s'; \
@@ -53,7 +53,7 @@ pub(super) struct Connection {
     statements: Mutex<HashMap<String, Statement>>,
 }
 
-impl Door {
+impl Connector {
     pub(super) fn new(address: Address, tls: Option<Arc<rustls::ClientConfig>>) -> Self {
         let mut config = address.into_config();
         config.connect_timeout(CONNECT_TIMEOUT);
@@ -101,8 +101,7 @@ impl Door {
     }
 }
 
-/// Moves what is sent and received, until the session ends; whoever uses it hears of that from its
-/// own query.
+/// Moves bytes until the session ends. A query that is under way then fails.
 async fn drive<S, T>(
     mut connection: tokio_postgres::Connection<S, T>,
     notified: Option<mpsc::Sender<Notified>>,

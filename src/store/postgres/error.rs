@@ -1,4 +1,4 @@
-//! What PostgreSQL's errors mean for whoever asked.
+//! PostgreSQL's errors, sorted by what can be done about them.
 
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
@@ -29,7 +29,7 @@ impl From<Error> for StoreError {
             Some("22" | "23" | "54") => Self::Rejected(text),
             // A schema that is not ours, a damaged page.
             Some("42" | "XX") => Self::Damaged(text),
-            // Rolled back for somebody else's sake: trying again is all it takes.
+            // Rolled back because of another transaction: trying again is all it takes.
             Some("40") => Self::Locked(text),
             _ => Self::Away(text),
         }

@@ -1,15 +1,14 @@
 //! The newest part of the log, in memory: what this replica appended, and what others did.
 //!
-//! What was appended here is shown at once when it follows what is shown already. Whatever others
-//! appended is read when they say so, and every so often in case nobody did: their word is a hint,
-//! and looking is the guarantee.
+//! Events that this replica appended are published at once, unless earlier ones of others have yet
+//! to be read. Those are read when a notification comes, and twice a second in case one was lost.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::connection::{Connection, Door, Notified};
+use super::connection::{Connection, Connector, Notified};
 use super::lease::Lease;
 use super::{claim, rows, schema};
 use crate::clock;
@@ -17,7 +16,7 @@ use crate::store::events::{LOGGED, logged};
 use crate::store::tail::Tail;
 use crate::store::{Logged, StoreError};
 
-/// How often the log is looked at although nobody said that there is something.
+/// How often the log is read without a notification.
 const POLL: Duration = Duration::from_millis(500);
 /// How long a database that is away is left alone.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -26,14 +25,14 @@ const FOLLOWED: usize = 2_048;
 /// Wake-ups that wait: one is as good as many.
 const WAKES: usize = 64;
 
-/// Where what is durable is shown, in its order.
-pub(super) struct Shown {
+/// Where durable events are published, in the order of the log.
+pub(super) struct PublishedLog {
     pub(super) tail: Arc<Tail>,
     showing: Mutex<()>,
     behind: Notify,
 }
 
-impl Shown {
+impl PublishedLog {
     pub(super) fn new(tail: Arc<Tail>) -> Self {
         Self {
             tail,
@@ -63,28 +62,27 @@ impl Shown {
 }
 
 /// What the follower works with.
-pub(super) struct Follower {
-    pub(super) door: Door,
-    pub(super) shown: Arc<Shown>,
+pub(super) struct LogFollower {
+    pub(super) connector: Connector,
+    pub(super) published: Arc<PublishedLog>,
     pub(super) lease: Arc<Lease>,
     pub(super) claimable: watch::Sender<u64>,
     pub(super) leading: watch::Sender<bool>,
     pub(super) epoch: u64,
 }
 
-impl Follower {
-    /// Follows the log, renews the lease, and tells of what can be claimed, for ever.
+impl LogFollower {
+    /// Follows the log, renews the lease, and signals what can be claimed. Never returns.
     pub(super) async fn run(self) {
         let mut is_known = false;
         loop {
             if let Err(error) = self.session().await {
-                // Two statements: what is borrowed within one is let go of at its end, and telling
-                // waits for that.
+                // Two statements, so that the borrow has ended before the channel is written.
                 let leads = self.lease.is_valid() && *self.leading.borrow();
                 self.lead(leads);
                 match std::mem::replace(&mut is_known, true) {
-                    false => tracing::warn!(%error, "the log cannot be followed; trying again"),
-                    true => tracing::debug!(%error, "the log cannot be followed; trying again"),
+                    false => tracing::warn!(%error, "failed to follow the log; trying again"),
+                    true => tracing::debug!(%error, "failed to follow the log; trying again"),
                 }
             }
             tokio::time::sleep(PAUSE).await;
@@ -93,7 +91,7 @@ impl Follower {
 
     async fn session(&self) -> Result<(), StoreError> {
         let (notify, mut notified) = mpsc::channel(WAKES);
-        let connection = self.door.connect(Some(notify)).await?;
+        let connection = self.connector.connect(Some(notify)).await?;
         connection
             .client()
             .batch_execute("LISTEN sipost_events; LISTEN sipost_claims")
@@ -113,7 +111,7 @@ impl Follower {
             if look_at <= clock::now() {
                 look_at = clock::now() + poll;
                 let forgotten_to = schema::fact(&connection, "forgotten_to").await?;
-                self.shown.tail.forget(forgotten_to);
+                self.published.tail.forget(forgotten_to);
                 self.lead(self.lease.leads(&connection).await?);
                 if claim::is_claimable(&connection, &self.lease).await? {
                     self.claimable.send_modify(|count| *count += 1);
@@ -139,12 +137,12 @@ impl Follower {
             tokio::select! {
                 told = notified.recv() => match told {
                     Some(told) if told.channel == "sipost_claims" => return Ok(true),
-                    // What this replica appended is shown already.
+                    // What this replica appended is published already.
                     Some(told) if told.payload == me => {}
                     Some(_) => return Ok(false),
                     None => return Err(StoreError::Away("the session has ended".to_owned())),
                 },
-                () = self.shown.behind.notified() => return Ok(false),
+                () = self.published.behind.notified() => return Ok(false),
                 () = &mut timer => return Ok(false),
             }
         }
@@ -155,12 +153,12 @@ impl Follower {
             .send_if_modified(|led| std::mem::replace(led, leads) != leads);
     }
 
-    /// Reads what follows what is shown; whether there may be more.
+    /// Reads what follows the published events; whether there may be more.
     async fn read_on(&self, connection: &Connection) -> Result<bool, StoreError> {
-        let after = self.shown.tail.bounds().last;
+        let after = self.published.tail.bounds().last;
         let events = following(connection, after, self.epoch).await?;
         let is_full = events.len() >= FOLLOWED;
-        self.shown.read(events);
+        self.published.read(events);
         Ok(is_full)
     }
 }

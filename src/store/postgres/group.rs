@@ -1,4 +1,4 @@
-//! What is written in one transaction, and how those who wait are answered.
+//! The verbs of one transaction, and their answers.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
-use crate::store::waiting::Weight;
+use crate::store::backlog::Weight;
 use crate::store::{Logged, Record, Recorded, StoreError, Submission, Verdict};
 
 /// Who waits for the answer.
@@ -25,25 +25,25 @@ pub(super) enum Order {
     Record(Arc<[Record]>, Answer<Vec<Recorded>>),
     /// Every other verb has a transaction of its own: claims and what takes messages in both lock
     /// lanes, and locks are taken in one order.
-    Alone(Box<dyn Work>),
+    Alone(Box<dyn LoneWork>),
     Close(Answer<()>),
 }
 
 /// A verb to be applied in a transaction of its own, and answered after its commit.
-pub(super) trait Work: Send {
+pub(super) trait LoneWork: Send {
     fn apply<'w>(&'w mut self, connection: &'w Arc<Connection>) -> Applying<'w>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
 type Applying<'w> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'w>>;
 
-struct Task<V, Output> {
+struct LoneVerb<V, Output> {
     verb: V,
     output: Option<Output>,
     waiting: Answer<Output>,
 }
 
-impl<V, F, Output> Work for Task<V, Output>
+impl<V, F, Output> LoneWork for LoneVerb<V, Output>
 where
     V: Fn(Arc<Connection>) -> F + Send,
     F: Future<Output = Result<Output, StoreError>> + Send + 'static,
@@ -76,7 +76,7 @@ impl Order {
         F: Future<Output = Result<Output, StoreError>> + Send + 'static,
         Output: Send + 'static,
     {
-        Self::Alone(Box::new(Task {
+        Self::Alone(Box::new(LoneVerb {
             verb,
             output: None,
             waiting,
@@ -94,21 +94,21 @@ pub(super) struct Group {
     accepts: Vec<Asked<Vec<Submission>, Vec<Verdict>>>,
     records: Vec<Asked<Arc<[Record]>, Vec<Recorded>>>,
     /// Then nothing else is in it.
-    pub(super) alone: Option<Box<dyn Work>>,
+    pub(super) alone: Option<Box<dyn LoneWork>>,
     weight: Weight,
     accepted: usize,
 }
 
 /// What a transaction took in and recorded, in the order of the group.
 #[derive(Debug, Default)]
-pub(super) struct Done {
+pub(super) struct GroupResult {
     pub(super) verdicts: VecDeque<Verdict>,
     pub(super) recorded: VecDeque<Recorded>,
-    /// To be shown.
+    /// To be published.
     pub(super) events: Vec<Logged>,
 }
 
-/// What is committed at once at most, so that no caller waits for long behind a full queue.
+/// The largest group, so that no caller waits for long behind a full queue.
 const MAX_ROWS: usize = 8_192;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Messages taken in at once, unless one request brings more: each may lock a lane, and locks have
@@ -177,7 +177,7 @@ impl Group {
     }
 
     /// Answers every order with what was done. A caller may be gone; it was done all the same.
-    pub(super) fn answer(self, mut done: Done) {
+    pub(super) fn answer(self, mut done: GroupResult) {
         for (submissions, answer) in self.accepts {
             let _ = answer.send(Ok(done.verdicts.drain(..submissions.len()).collect()));
         }

@@ -68,7 +68,7 @@ impl Lease {
     }
 
     /// Whether this replica has renewed its lease in time for as long as a lease lasts. When the
-    /// database was away everybody is late, and nobody is dead because of it.
+    /// database was away every replica is late, and none is dead because of it.
     pub(super) fn is_steady(&self) -> bool {
         let held = *self.lock();
         let now = clock::now();
@@ -116,7 +116,7 @@ impl Lease {
         Ok(())
     }
 
-    /// Whether this replica is the one that does what is done once for all: the oldest there is.
+    /// Whether this replica is the leader, which posts webhooks: the oldest there is.
     /// Another one becomes it when this one's lease is over, and this one knows first.
     pub(super) async fn leads(&self, connection: &Connection) -> Result<bool, StoreError> {
         let statement = connection

@@ -5,8 +5,9 @@
 //! | `writer`      | one session: takes messages in, appends to the log, in groups     |
 //! | `transaction` | what a group is to the database: three trips                      |
 //! | `lease`       | this replica's right to what it holds                             |
-//! | `claim`       | picks up what others left here, takes over what nobody holds      |
-//! | `follow`      | shows the newest part of the log, also what others append         |
+//! | `claim`       | picks up what others left here, takes over from dead replicas     |
+//! | `follow`      | publishes the newest part of the log, also of other replicas      |
+//! | `session`     | runs the verbs that both backends share                           |
 //! | `pool`        | a few sessions for everything else                                |
 //!
 //! While the database is away every verb is refused; each session is opened anew when it is back.
@@ -42,24 +43,24 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::backlog::{Urgency, Weight};
 use super::engine::Engine;
 use super::session::{Row as _, Session};
 use super::tail::Tail;
-use super::waiting::{Urgency, Weight};
 use super::{
     Bounds, Claimed, Observer, Record, Recorded, Reply, Store, StoreError, Submission, TailSize,
     Verdict,
 };
 use crate::message::{Message, MessageId, Timestamp};
 pub use address::Address;
-use connection::Door;
-use follow::{Follower, Shown};
+use connection::Connector;
+use follow::{LogFollower, PublishedLog};
 use group::Order;
 use lease::Lease;
-use pool::Pool;
+use pool::SessionPool;
 pub use renewal::begin_epoch;
-use seats::Seating;
-use transaction::Desk;
+use seats::AgentHolders;
+use transaction::GroupWriter;
 use writer::Writer;
 
 /// How a database is used.
@@ -105,14 +106,14 @@ const SCANS: usize = 1;
 
 struct Postgres {
     writer: Writer,
-    pool: Pool,
+    pool: SessionPool,
     /// For what may look at much and find little: nothing else waits behind that.
-    scans: Pool,
+    scans: SessionPool,
     lease: Arc<Lease>,
-    shown: Arc<Shown>,
+    published: Arc<PublishedLog>,
     claimable: watch::Receiver<u64>,
     leads: watch::Receiver<bool>,
-    seating: Arc<Seating>,
+    agent_holders: Arc<AgentHolders>,
     follower: AbortHandle,
 }
 
@@ -124,46 +125,50 @@ pub async fn open(options: Options, now: Timestamp) -> Result<Arc<dyn Store>, St
 
 impl Postgres {
     async fn open(options: Options, now: Timestamp) -> Result<Self, StoreError> {
-        let door = Door::new(options.address, options.tls);
-        let connection = door.connect(None).await?;
+        let connector = Connector::new(options.address, options.tls);
+        let connection = connector.connect(None).await?;
         schema::migrate(&connection, now).await?;
         let epoch = schema::fact(&connection, "epoch").await?;
         let bounds = bounds(&connection).await?;
         let lease = Lease::join(&connection, options.replica, options.lease).await?;
         let lease = Arc::new(lease);
-        let shown = Arc::new(Shown::new(Arc::new(Tail::new(epoch, options.tail, bounds))));
+        let published = Arc::new(PublishedLog::new(Arc::new(Tail::new(
+            epoch,
+            options.tail,
+            bounds,
+        ))));
         let (claimable, told) = watch::channel(0);
         let (leading, leads) = watch::channel(false);
-        let follower = Follower {
-            door: door.clone(),
-            shown: shown.clone(),
+        let follower = LogFollower {
+            connector: connector.clone(),
+            published: published.clone(),
             lease: lease.clone(),
             claimable,
             leading,
             epoch,
         };
         let follower = tokio::spawn(follower.run()).abort_handle();
-        let seating = Arc::new(Seating::new(lease.clone()));
-        let writer = Writer::start(writer::Parts {
-            door: door.clone(),
+        let agent_holders = Arc::new(AgentHolders::new(lease.clone()));
+        let writer = Writer::start(writer::WriterParts {
+            connector: connector.clone(),
             connection,
-            desk: Desk {
+            group_writer: GroupWriter {
                 lease: lease.clone(),
-                seating: seating.clone(),
+                agent_holders: agent_holders.clone(),
                 epoch,
             },
-            shown: shown.clone(),
+            published: published.clone(),
             observer: options.observer,
         });
         Ok(Self {
             writer,
-            pool: Pool::new(door.clone(), options.connections),
-            scans: Pool::new(door, SCANS),
+            pool: SessionPool::new(connector.clone(), options.connections),
+            scans: SessionPool::new(connector, SCANS),
             lease,
-            shown,
+            published,
             claimable: told,
             leads,
-            seating,
+            agent_holders,
             follower,
         })
     }
@@ -188,7 +193,7 @@ async fn bounds(connection: &connection::Connection) -> Result<Bounds, StoreErro
 
 impl Engine for Postgres {
     fn tail(&self) -> &Arc<Tail> {
-        &self.shown.tail
+        &self.published.tail
     }
 
     fn read_or_scan<T: Send + 'static>(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::connection::{Connection, Door};
+use super::connection::{Connection, Connector};
 use crate::store::{Reply, StoreError};
 
 /// How long a query may wait for its turn. A hundred of them in the queue of a busy pool take
@@ -14,21 +14,21 @@ use crate::store::{Reply, StoreError};
 const TURN: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
-pub(super) struct Pool {
-    inner: Arc<Inner>,
+pub(super) struct SessionPool {
+    inner: Arc<PoolInner>,
 }
 
-struct Inner {
-    door: Door,
+struct PoolInner {
+    connector: Connector,
     permits: Semaphore,
     idle: Mutex<Vec<Arc<Connection>>>,
 }
 
-impl Pool {
-    pub(super) fn new(door: Door, size: usize) -> Self {
+impl SessionPool {
+    pub(super) fn new(connector: Connector, size: usize) -> Self {
         Self {
-            inner: Arc::new(Inner {
-                door,
+            inner: Arc::new(PoolInner {
+                connector,
                 permits: Semaphore::new(size.max(1)),
                 idle: Mutex::new(Vec::new()),
             }),
@@ -78,8 +78,8 @@ impl Pool {
         })
     }
 
-    /// The same, and once more when the database rejects a value: then the work is told to put each
-    /// part into a savepoint of its own.
+    /// The same, and once more when the database rejects a value: then each part of the work has a
+    /// savepoint of its own.
     pub(super) fn transact_apart<T, F>(
         &self,
         work: impl Fn(Arc<Connection>, bool) -> F + Clone + Send + 'static,
@@ -105,14 +105,14 @@ impl Pool {
     }
 }
 
-impl Inner {
+impl PoolInner {
     async fn connection(&self) -> Result<Arc<Connection>, StoreError> {
         loop {
             let idle = self.lock().pop();
             match idle {
                 Some(connection) if connection.is_closed() => {}
                 Some(connection) => return Ok(connection),
-                None => return Ok(Arc::new(self.door.connect(None).await?)),
+                None => return Ok(Arc::new(self.connector.connect(None).await?)),
             }
         }
     }

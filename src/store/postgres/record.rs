@@ -3,7 +3,7 @@
 //! # The order of the log
 //!
 //! Numbers are taken from the one row of `log`, by an update, in the last statement before the
-//! commit. PostgreSQL holds that row for us until we have committed, so whoever appends next
+//! commit. PostgreSQL keeps that row locked until the commit, so the transaction that appends next
 //! takes higher numbers and commits later. A reader that sees a number therefore sees every lower
 //! one, at whichever replica, while any number of replicas write; there is nothing to step over,
 //! and a transaction that fails leaves no hole.
@@ -27,7 +27,7 @@ use crate::store::session::Row as _;
 use crate::store::{Logged, Record, Recorded, StoreError, codes};
 
 /// Messages that are there.
-pub(super) type Known = HashMap<MessageId, KnownMessage>;
+pub(super) type KnownMessages = HashMap<MessageId, KnownMessage>;
 
 /// A message that is there.
 pub(super) struct KnownMessage {
@@ -55,9 +55,9 @@ impl KnownMessage {
 pub(super) struct Appending<'r> {
     is_kept: Vec<bool>,
     kept: Vec<&'r Record>,
-    /// The account of each: what nobody sends any more is still of the one that sent it last.
+    /// The account of each; of an event without one, the account of the message's event before.
     accounts: Vec<Option<Arc<str>>>,
-    moves: Moves,
+    moves: StateChanges,
     /// Of each event, the one of the same message before it, when that is in the log.
     previous: Vec<Option<i64>>,
     /// The same, when it is in this batch: counted from 1.
@@ -73,13 +73,13 @@ pub(super) struct Appended {
     members: Vec<Bytes>,
 }
 
-/// Somebody else moved one of the messages between two looks.
+/// Another transaction moved one of the messages between the look and the update.
 #[derive(Debug)]
 pub(super) struct Raced;
 
 /// Where messages stand after this batch, a column each.
 #[derive(Default)]
-struct Moves {
+struct StateChanges {
     ids: Vec<Uuid>,
     statuses: Vec<i16>,
     attempts: Vec<i32>,
@@ -94,9 +94,9 @@ pub(super) async fn look(
     connection: &Connection,
     me: i64,
     records: &[&Record],
-) -> Result<Known, StoreError> {
+) -> Result<KnownMessages, StoreError> {
     if records.is_empty() {
-        return Ok(Known::new());
+        return Ok(KnownMessages::new());
     }
     let mut ids: Vec<Uuid> = records
         .iter()
@@ -127,7 +127,7 @@ pub(super) async fn look(
 
 impl<'r> Appending<'r> {
     /// Of these records, those whose messages have not ended and are not another replica's.
-    pub(super) fn new(records: &[&'r Record], known: &Known) -> Self {
+    pub(super) fn new(records: &[&'r Record], known: &KnownMessages) -> Self {
         let mut this = Self::default();
         let mut over: HashMap<MessageId, bool> = HashMap::with_capacity(records.len());
         let mut newest: HashMap<MessageId, i64> = HashMap::with_capacity(records.len());
@@ -261,8 +261,8 @@ fn members(event: &Event) -> Bytes {
 }
 
 /// Where each message stands after its last record.
-fn moves(kept: &[&Record]) -> Moves {
-    let mut moves = Moves::default();
+fn moves(kept: &[&Record]) -> StateChanges {
+    let mut moves = StateChanges::default();
     let mut known: HashMap<MessageId, usize> = HashMap::with_capacity(kept.len());
     for (place, record) in (1_i64..).zip(kept) {
         let event = &record.event;
@@ -292,7 +292,7 @@ fn moves(kept: &[&Record]) -> Moves {
     moves
 }
 
-/// What is sent together with something else, and so has to be prepared before.
+/// Statements that are sent together with others, and so are prepared before.
 pub(super) const STATEMENTS: [&str; 2] = [LOOK, APPEND];
 
 const LOOK: &str = "SELECT s.id, s.completed_at IS NULL AND s.owner = $2 AND s.claimed, s.last_event, \

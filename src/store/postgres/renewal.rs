@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::connection::{Connection, Door};
+use super::connection::{Connection, Connector};
 use super::{Address, schema};
 use crate::message::Timestamp;
 use crate::store::StoreError;
@@ -16,7 +16,7 @@ pub async fn begin_epoch(
     tls: Option<Arc<rustls::ClientConfig>>,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    let connection = Door::new(address, tls).connect(None).await?;
+    let connection = Connector::new(address, tls).connect(None).await?;
     let client = connection.client();
     if client
         .query_one("SELECT to_regclass('facts') IS NULL", &[])
@@ -36,10 +36,13 @@ pub async fn begin_epoch(
     begun
 }
 
-/// Says what may have happened since the dump was made. What is open may have been sent: with
-/// `resend` it is sent again under its Call-ID. With `fail` it must not be: it counts as being
-/// sent, so that a dispatcher ends it as ambiguous; but not what was not due before `now`. Events
-/// that are still to be posted are of this log, and so have its ids.
+/// Accounts for what may have happened since the dump was made. Open messages may have been sent.
+/// With `resend` they are sent again under their Call-ID. With `fail` they must not be: they count
+/// as being sent, so that a dispatcher ends them as ambiguous, unless they were not due before
+/// `now`. Deliveries carry the ids of their events, and so those of the new epoch.
+///
+/// All of it is one transaction, however many rows that is: no gateway waits for it, and what is
+/// interrupted can begin again.
 async fn anew(connection: &Connection, now: Timestamp) -> Result<u64, StoreError> {
     let client = connection.client();
     // Gateways that start now wait, and find the new epoch.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::{Postgres, Urgency, Weight, agents, claim, lease, seats};
 use crate::message::{AgentOrder, AgentStatus, ByMessage, MessageId};
-use crate::store::{Holder, ReplicaStore, Reply, Seat, Shared, Stranded};
+use crate::store::{AgentLease, Holder, ReplicaStore, Reply, SharedAgents, Stranded};
 
 /// How often the replicas agree on their agents at least.
 const AGREEING: Duration = Duration::from_secs(2);
@@ -41,31 +41,32 @@ impl ReplicaStore for Postgres {
     }
 
     fn hand_over(&self, stranded: Vec<Stranded>) -> Reply<Vec<Arc<str>>> {
-        let me = self.seating.me();
+        let me = self.agent_holders.me();
         let mut stranded = stranded;
-        stranded.retain(|one| self.seating.place(one.account.as_deref()) != me);
+        stranded.retain(|one| self.agent_holders.owner_for(one.account.as_deref()) != me);
         if stranded.is_empty() {
             return Box::pin(async { Ok(Vec::new()) });
         }
-        let (seating, stranded) = (self.seating.clone(), Arc::new(stranded));
+        let (agent_holders, stranded) = (self.agent_holders.clone(), Arc::new(stranded));
         self.writer
             .submit_alone(Urgency::Ongoing, Weight::SMALL, move |connection| {
-                let (seating, stranded) = (seating.clone(), stranded.clone());
-                async move { claim::hand_over(&connection, &seating, &stranded).await }
+                let (agent_holders, stranded) = (agent_holders.clone(), stranded.clone());
+                async move { claim::hand_over(&connection, &agent_holders, &stranded).await }
             })
     }
 
-    fn seats(&self, wanted: Vec<Seat>, held: Vec<Seat>) -> Reply<Vec<Seat>> {
-        let seating = self.seating.clone();
-        self.pool
-            .transact(move |c| async move { seats::seats(&c, &seating, &wanted, &held).await })
+    fn seats(&self, wanted: Vec<AgentLease>, held: Vec<AgentLease>) -> Reply<Vec<AgentLease>> {
+        let agent_holders = self.agent_holders.clone();
+        self.pool.transact(move |c| async move {
+            seats::seats(&c, &agent_holders, &wanted, &held).await
+        })
     }
 
     fn share_agents(
         &self,
         own: Vec<AgentStatus>,
         orders: Vec<(Arc<str>, AgentOrder)>,
-    ) -> Reply<Shared> {
+    ) -> Reply<SharedAgents> {
         let me = self.lease.number();
         self.pool
             .transact(move |c| async move { agents::share(&c, me, &own, &orders).await })

@@ -8,18 +8,18 @@ use tokio_postgres::Row;
 use super::connection::Connection;
 use super::lease::Lease;
 use super::share;
-use super::share::Place;
+use super::share::LeaseView;
 use crate::store::session::{Lock, Row as _};
-use crate::store::{Seat, StoreError};
+use crate::store::{AgentLease, StoreError};
 
 /// Who has agents of which account, as this replica saw it last.
 #[derive(Debug)]
-pub(super) struct Seating {
+pub(super) struct AgentHolders {
     lease: Arc<Lease>,
     holders: Mutex<HashMap<Arc<str>, Vec<i64>>>,
 }
 
-impl Seating {
+impl AgentHolders {
     pub(super) fn new(lease: Arc<Lease>) -> Self {
         Self {
             lease,
@@ -34,7 +34,7 @@ impl Seating {
 
     /// Where a message goes that this account must send, or any when `None`: here when an agent is
     /// here or nowhere, else to one that has an agent.
-    pub(super) fn place(&self, account: Option<&str>) -> i64 {
+    pub(super) fn owner_for(&self, account: Option<&str>) -> i64 {
         let me = self.me();
         let all = self.lock();
         let holders = match account {
@@ -56,18 +56,18 @@ impl Seating {
 
 pub(super) async fn seats(
     connection: &Connection,
-    seating: &Seating,
-    wanted: &[Seat],
-    held: &[Seat],
-) -> Result<Vec<Seat>, StoreError> {
-    let me = seating.me();
-    connection.lock(Lock::Seating).await?;
+    agent_holders: &AgentHolders,
+    wanted: &[AgentLease],
+    held: &[AgentLease],
+) -> Result<Vec<AgentLease>, StoreError> {
+    let me = agent_holders.me();
+    connection.lock(Lock::AgentLeases).await?;
     let living = living(connection, me).await?;
     leave(connection, me, held).await?;
     let found = look(connection, wanted).await?;
-    let places: Vec<Place<'_>> = found
+    let places: Vec<LeaseView<'_>> = found
         .iter()
-        .map(|(seat, holder)| Place {
+        .map(|(seat, holder)| LeaseView {
             account: &seat.account,
             holder: holder.filter(|holder| living.contains(holder)),
         })
@@ -91,13 +91,13 @@ pub(super) async fn seats(
                 .or_default()
                 .push(holder);
         }
-        // What is another's to have, and still ours, is left to end.
+        // A lease that is to move to another replica is left out, so that its agent ends.
         if to == me && holder == Some(me) {
             mine.push(seat);
         }
     }
     take(connection, me, &taken).await?;
-    *seating.lock() = holders;
+    *agent_holders.lock() = holders;
     Ok(mine)
 }
 
@@ -110,7 +110,7 @@ async fn living(connection: &Connection, me: i64) -> Result<Vec<i64>, StoreError
             &[&me],
         )
         .await?;
-    // Long after nobody can give it a message any more.
+    // An hour after the last moment at which a message could be given to it.
     client
         .execute(
             "DELETE FROM replicas r WHERE r.fenced \
@@ -140,7 +140,7 @@ async fn living(connection: &Connection, me: i64) -> Result<Vec<i64>, StoreError
 }
 
 /// Leaves the seats that this replica has and does not hold any more.
-async fn leave(connection: &Connection, me: i64, held: &[Seat]) -> Result<(), StoreError> {
+async fn leave(connection: &Connection, me: i64, held: &[AgentLease]) -> Result<(), StoreError> {
     let client = connection.client();
     let found = client
         .query(
@@ -148,7 +148,7 @@ async fn leave(connection: &Connection, me: i64, held: &[Seat]) -> Result<(), St
             &[&me],
         )
         .await?;
-    let held: HashSet<&Seat> = held.iter().collect();
+    let held: HashSet<&AgentLease> = held.iter().collect();
     for row in &found {
         let seat = seat(row)?;
         if !held.contains(&seat) {
@@ -167,8 +167,8 @@ async fn leave(connection: &Connection, me: i64, held: &[Seat]) -> Result<(), St
 /// The seats that are wanted, in their order, each with who has it.
 async fn look(
     connection: &Connection,
-    wanted: &[Seat],
-) -> Result<Vec<(Seat, Option<i64>)>, StoreError> {
+    wanted: &[AgentLease],
+) -> Result<Vec<(AgentLease, Option<i64>)>, StoreError> {
     let accounts: Vec<&str> = wanted.iter().map(|seat| &*seat.account).collect();
     let numbers: Vec<i64> = wanted.iter().map(|seat| i64::from(seat.number)).collect();
     let client = connection.client();
@@ -193,7 +193,7 @@ async fn look(
         .collect()
 }
 
-async fn take(connection: &Connection, me: i64, taken: &[Seat]) -> Result<(), StoreError> {
+async fn take(connection: &Connection, me: i64, taken: &[AgentLease]) -> Result<(), StoreError> {
     for seat in taken {
         let number = i64::from(seat.number);
         connection
@@ -207,8 +207,8 @@ async fn take(connection: &Connection, me: i64, taken: &[Seat]) -> Result<(), St
     Ok(())
 }
 
-fn seat(row: &Row) -> Result<Seat, StoreError> {
-    Ok(Seat {
+fn seat(row: &Row) -> Result<AgentLease, StoreError> {
+    Ok(AgentLease {
         account: row.shared(0)?,
         number: row.count(1)?,
     })

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::connection::Connection;
 use crate::store::StoreError;
-use crate::store::session::{Lock, ReadRow, Row, Session, Value};
+use crate::store::session::{Lock, ReadRow, Row, Session, SqlValue};
 
 /// A session of a pool, on a thread that may block.
 struct PostgresSession {
@@ -51,7 +51,7 @@ impl Session for PostgresSession {
         self.is_apart
     }
 
-    fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+    fn execute(&self, sql: &str, values: &[SqlValue<'_>]) -> Result<u64, StoreError> {
         self.runtime.block_on(async {
             let statement = self.connection.prepare(sql).await?;
             let client = self.connection.client();
@@ -59,7 +59,7 @@ impl Session for PostgresSession {
         })
     }
 
-    fn execute_each(&self, sql: &str, values: &[Vec<Value<'_>>]) -> Result<(), StoreError> {
+    fn execute_each(&self, sql: &str, values: &[Vec<SqlValue<'_>>]) -> Result<(), StoreError> {
         self.runtime.block_on(async {
             let statement = self.connection.prepare(sql).await?;
             let client = self.connection.client();
@@ -77,7 +77,7 @@ impl Session for PostgresSession {
     fn read(
         &self,
         sql: &str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
         read: &mut ReadRow<'_>,
     ) -> Result<(), StoreError> {
         self.runtime.block_on(async {
@@ -164,7 +164,7 @@ impl<'r> FromSql<'r> for Raw<'r> {
     }
 }
 
-impl ToSql for Value<'_> {
+impl ToSql for SqlValue<'_> {
     fn to_sql(
         &self,
         ty: &Type,

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-/// A place for an agent as the replicas find it.
+/// A lease for an agent as the replicas find it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct LeaseView<'a> {
     pub(super) account: &'a str,
     /// The replica that has it, if that one lives.
     pub(super) holder: Option<i64>,
@@ -12,16 +12,16 @@ pub(super) struct Place<'a> {
 
 /// How many each of some replicas may have: a number, and one more for the first few.
 #[derive(Clone, Copy, Debug)]
-struct Quota {
+struct ReplicaQuota {
     base: usize,
     extra: usize,
 }
 
-impl Quota {
-    fn of(places: usize, replicas: usize) -> Self {
+impl ReplicaQuota {
+    fn of(leases: usize, replicas: usize) -> Self {
         Self {
-            base: places / replicas,
-            extra: places % replicas,
+            base: leases / replicas,
+            extra: leases % replicas,
         }
     }
 
@@ -29,7 +29,7 @@ impl Quota {
         count < self.base || (count == self.base && self.extra > 0)
     }
 
-    /// Counts one more for somebody who had `count`.
+    /// Counts one more for a replica that had `count`.
     fn take(&mut self, count: usize) {
         if count >= self.base {
             self.extra = self.extra.saturating_sub(1);
@@ -37,46 +37,46 @@ impl Quota {
     }
 }
 
-/// For each place the replica that is to have it; every replica comes to the same answer. `living`
+/// For each lease the replica that is to have it; every replica comes to the same answer. `living`
 /// is in order, and not empty.
-pub(super) fn share(places: &[Place<'_>], living: &[i64]) -> Vec<i64> {
-    let mut all = Quota::of(places.len(), living.len());
-    let mut of_account: HashMap<&str, Quota> = HashMap::new();
-    for place in places {
-        let count = places.iter().filter(|one| one.account == place.account);
+pub(super) fn share(leases: &[LeaseView<'_>], living: &[i64]) -> Vec<i64> {
+    let mut all = ReplicaQuota::of(leases.len(), living.len());
+    let mut of_account: HashMap<&str, ReplicaQuota> = HashMap::new();
+    for lease in leases {
+        let count = leases.iter().filter(|one| one.account == lease.account);
         of_account
-            .entry(place.account)
-            .or_insert_with(|| Quota::of(count.count(), living.len()));
+            .entry(lease.account)
+            .or_insert_with(|| ReplicaQuota::of(count.count(), living.len()));
     }
     let mut total: HashMap<i64, usize> = HashMap::new();
     let mut share: HashMap<(&str, i64), usize> = HashMap::new();
-    let mut shares = vec![None; places.len()];
+    let mut shares = vec![None; leases.len()];
     // Who has one keeps it, as long as that is even.
-    for (place, to) in places.iter().zip(&mut shares) {
-        let Some(holder) = place.holder.filter(|holder| living.contains(holder)) else {
+    for (lease, to) in leases.iter().zip(&mut shares) {
+        let Some(holder) = lease.holder.filter(|holder| living.contains(holder)) else {
             continue;
         };
         let count = *total.entry(holder).or_default();
-        let here = *share.entry((place.account, holder)).or_default();
-        let Some(account) = of_account.get_mut(place.account) else {
+        let here = *share.entry((lease.account, holder)).or_default();
+        let Some(account) = of_account.get_mut(lease.account) else {
             continue;
         };
         if all.has_room(count) && account.has_room(here) {
             all.take(count);
             account.take(here);
             total.insert(holder, count + 1);
-            share.insert((place.account, holder), here + 1);
+            share.insert((lease.account, holder), here + 1);
             *to = Some(holder);
         }
     }
-    // The rest goes to whoever has least.
-    for (place, to) in places.iter().zip(&mut shares) {
+    // The rest goes to the replica that has least.
+    for (lease, to) in leases.iter().zip(&mut shares) {
         if to.is_some() {
             continue;
         }
         let counts = |replica: &i64| {
             let count = total.get(replica).copied().unwrap_or(0);
-            let here = share.get(&(place.account, *replica)).copied().unwrap_or(0);
+            let here = share.get(&(lease.account, *replica)).copied().unwrap_or(0);
             (here, count, *replica)
         };
         let open = living
@@ -88,7 +88,7 @@ pub(super) fn share(places: &[Place<'_>], living: &[i64]) -> Vec<i64> {
         let (here, count, _) = counts(&replica);
         all.take(count);
         total.insert(replica, count + 1);
-        share.insert((place.account, replica), here + 1);
+        share.insert((lease.account, replica), here + 1);
         *to = Some(replica);
     }
     let last = living.last().copied().unwrap_or_default();
@@ -99,26 +99,26 @@ pub(super) fn share(places: &[Place<'_>], living: &[i64]) -> Vec<i64> {
 mod tests {
     use super::*;
 
-    fn places(accounts: &[(&'static str, usize)]) -> Vec<Place<'static>> {
-        let place = |account| Place {
+    fn leases(accounts: &[(&'static str, usize)]) -> Vec<LeaseView<'static>> {
+        let lease = |account| LeaseView {
             account,
             holder: None,
         };
         accounts
             .iter()
-            .flat_map(|(account, count)| std::iter::repeat_n(place(*account), *count))
+            .flat_map(|(account, count)| std::iter::repeat_n(lease(*account), *count))
             .collect()
     }
 
-    fn held<'a>(places: &[Place<'a>], shares: &[i64]) -> Vec<Place<'a>> {
-        let held = |(place, holder): (&Place<'a>, &i64)| Place {
+    fn held<'a>(leases: &[LeaseView<'a>], shares: &[i64]) -> Vec<LeaseView<'a>> {
+        let held = |(lease, holder): (&LeaseView<'a>, &i64)| LeaseView {
             holder: Some(*holder),
-            ..*place
+            ..*lease
         };
-        places.iter().zip(shares).map(held).collect()
+        leases.iter().zip(shares).map(held).collect()
     }
 
-    fn assert_even(places: &[Place<'_>], shares: &[i64], living: &[i64]) {
+    fn assert_even(leases: &[LeaseView<'_>], shares: &[i64], living: &[i64]) {
         let spread = |counts: Vec<usize>| {
             counts.iter().max().unwrap_or(&0) - counts.iter().min().unwrap_or(&0)
         };
@@ -127,14 +127,14 @@ mod tests {
             spread(living.iter().map(count).collect()) <= 1,
             "{shares:?}"
         );
-        for place in places {
+        for lease in leases {
             let count = |replica: &i64| {
-                let both = places.iter().zip(shares);
-                both.filter(|(other, to)| other.account == place.account && *to == replica)
+                let both = leases.iter().zip(shares);
+                both.filter(|(other, to)| other.account == lease.account && *to == replica)
                     .count()
             };
             let counts = living.iter().map(count).collect();
-            assert!(spread(counts) <= 1, "{}: {shares:?}", place.account);
+            assert!(spread(counts) <= 1, "{}: {shares:?}", lease.account);
         }
     }
 
@@ -150,15 +150,15 @@ mod tests {
         for accounts in cases {
             for replicas in 1..=4 {
                 let living: Vec<i64> = (1..=replicas).collect();
-                let places = places(accounts);
-                assert_even(&places, &share(&places, &living), &living);
+                let leases = leases(accounts);
+                assert_even(&leases, &share(&leases, &living), &living);
             }
         }
     }
 
     #[test]
     fn nobody_moves_who_need_not() {
-        let free = places(&[("a", 4), ("b", 2)]);
+        let free = leases(&[("a", 4), ("b", 2)]);
         let two = share(&free, &[1, 2]);
         let with_two = held(&free, &two);
         assert_eq!(share(&with_two, &[1, 2]), two);

@@ -162,6 +162,19 @@ fn shell() -> (Command, &'static str) {
     reason = "not every test binary that shares this file needs it"
 )]
 pub(crate) fn database() -> String {
+    cluster().database()
+}
+
+/// A program of PostgreSQL, in the version of the cluster.
+#[allow(
+    dead_code,
+    reason = "not every test binary that shares this file needs it"
+)]
+pub(crate) fn program(name: &str) -> Command {
+    Command::new(format!("{}/{name}", cluster().programs))
+}
+
+fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(Cluster::start).database()
+    CLUSTER.get_or_init(Cluster::start)
 }

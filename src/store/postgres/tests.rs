@@ -11,7 +11,7 @@ use crate::store::suite::Bed;
 use crate::store::suite::samples::{
     accept, at, id, keyed, message, sending, submission, succeeded,
 };
-use crate::store::{EventFilter, LogStore as _, ReplicaStore as _, Seat, Stranded, suite};
+use crate::store::{AgentLease, EventFilter, LogStore as _, ReplicaStore as _, Stranded, suite};
 
 /// Long enough that no busy machine lets it lapse by chance.
 const LEASE: Duration = Duration::from_secs(60);
@@ -52,9 +52,9 @@ impl Database {
     }
 
     fn execute(&self, sql: String) {
-        let door = Door::new(Address::parse(&self.0, None).unwrap(), None);
+        let connector = Connector::new(Address::parse(&self.0, None).unwrap(), None);
         elsewhere(async move {
-            let session = door.connect(None).await.unwrap();
+            let session = connector.connect(None).await.unwrap();
             session.client().batch_execute(&sql).await.unwrap();
         });
     }
@@ -230,8 +230,8 @@ async fn the_messages_of_records_are_found_by_their_ids() {
     accept(&store, ids.clone()).await;
     let records: Vec<_> = ids.skip(1).map(|number| succeeded(number, 1, 5)).collect();
     store.record(records.into()).await.unwrap();
-    let door = Door::new(Address::parse(&database.0, None).unwrap(), None);
-    let session = door.connect(None).await.unwrap();
+    let connector = Connector::new(Address::parse(&database.0, None).unwrap(), None);
+    let session = connector.connect(None).await.unwrap();
     let client = session.client();
     client.batch_execute("VACUUM ANALYZE states").await.unwrap();
     for (name, sql) in ["look", "append"].iter().zip(record::STATEMENTS) {
@@ -431,7 +431,7 @@ async fn a_database_that_was_away_is_used_again() {
 async fn a_commit_of_unknown_fate_is_asked_about() {
     let database = Database::new();
     let store = database.replica("only", LEASE);
-    let other = Door::new(Address::parse(&database.0, None).unwrap(), None);
+    let other = Connector::new(Address::parse(&database.0, None).unwrap(), None);
     let other = other.connect(None).await.unwrap();
     // Whatever is committed is committed, and the session is gone before it can say so.
     let written = store.accept(vec![submission(vec![message(1)])]).await;
@@ -523,6 +523,45 @@ async fn a_database_that_was_put_back_begins_a_new_epoch_while_nobody_works_on_i
     store.close().await.unwrap();
 }
 
+/// The steps of docs/operating.md.
+#[tokio::test]
+async fn a_dump_that_is_put_back_is_the_store_of_when_it_was_made_in_a_new_epoch() {
+    let database = Database::new();
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("dump");
+    let store: Arc<dyn Store> = database.replica("only", LEASE);
+    accept(&store, [1]).await;
+    store.record(vec![sending(1, 1, 1)].into()).await.unwrap();
+    let mut pg_dump = testing::program("pg_dump");
+    pg_dump.args(["--format=custom", "--file"]).arg(&dump);
+    assert!(pg_dump.arg(&database.0).status().unwrap().success());
+    accept(&store, [2]).await;
+    store.record(vec![succeeded(1, 1, 2)].into()).await.unwrap();
+    let old = store.epoch();
+    store.close().await.unwrap();
+    drop(store);
+
+    let mut pg_restore = testing::program("pg_restore");
+    pg_restore.args(["--clean", "--if-exists", "--dbname", &database.0]);
+    assert!(pg_restore.arg(&dump).status().unwrap().success());
+    // After some seconds the lease in a dump is over, and after some more its replica is fenced.
+    let fence = "UPDATE replicas SET fenced = true, lease_until = clock_timestamp()";
+    database.execute(fence.to_owned());
+    let address = Address::parse(&database.0, None).unwrap();
+    let new = begin_epoch(address, None, at(5_000)).await.unwrap();
+    assert!(old < new, "{old} {new}");
+
+    let store: Arc<dyn Store> = database.replica("only", LEASE);
+    assert_eq!(store.epoch(), new);
+    assert!(store.message(id(2)).await.unwrap().is_none());
+    let claimed = store.claim(10).await.unwrap();
+    let told: Vec<_> = claimed.iter().map(|one| (one.id, one.status)).collect();
+    assert_eq!(told, [(id(1), Status::Sending)]);
+    let recorded = store.record(vec![succeeded(1, 1, 3)].into()).await.unwrap();
+    assert_eq!(recorded, [Recorded::Appended(2)]);
+    store.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn what_is_no_store_of_ours_begins_no_epoch() {
     let database = Database::new();
@@ -538,7 +577,7 @@ async fn what_is_no_store_of_ours_begins_no_epoch() {
 async fn the_version_before_goes_on_beside_a_newer_one_and_the_one_before_that_does_not() {
     let database = Database::new();
     let running: Arc<dyn Store> = database.replica("running", LEASE);
-    let newer = Door::new(Address::parse(&database.0, None).unwrap(), None);
+    let newer = Connector::new(Address::parse(&database.0, None).unwrap(), None);
     let newer = newer.connect(None).await.unwrap();
     let known = schema::fact(&newer, "version").await.unwrap();
     let next = "UPDATE facts SET value = value + 1 WHERE name = 'version'";
@@ -557,8 +596,8 @@ async fn the_version_before_goes_on_beside_a_newer_one_and_the_one_before_that_d
     assert!(matches!(refusal, StoreError::Newer { .. }), "{refusal}");
 }
 
-fn seats(count: u32) -> Vec<Seat> {
-    let seat = |number| Seat {
+fn seats(count: u32) -> Vec<AgentLease> {
+    let seat = |number| AgentLease {
         account: "sip:alice@example.com".into(),
         number,
     };

@@ -4,16 +4,16 @@
 //! written; and the commit. What travels together is sent in the order in which it is named here.
 //!
 //! A group that the database rejects is applied part by part: a part in a savepoint of its own,
-//! halved as long as it is rejected, until what is to blame stands alone.
+//! halved as long as it is rejected, until the rejected value is found.
 
 use std::sync::Arc;
 
-use super::accept::Taken;
+use super::accept::OpenLanes;
 use super::connection::Connection;
-use super::group::{Done, Group};
+use super::group::{Group, GroupResult};
 use super::lease::Lease;
-use super::record::{Appending, Known};
-use super::seats::Seating;
+use super::record::{Appending, KnownMessages};
+use super::seats::AgentHolders;
 use super::{accept, record};
 use crate::store::{Record, Recorded, StoreError, Submission, Verdict};
 
@@ -25,29 +25,29 @@ const CLAIMS: &str = "sipost_claims";
 const EVENTS: &str = "sipost_events";
 
 /// Who writes, and where.
-pub(super) struct Desk {
+pub(super) struct GroupWriter {
     pub(super) lease: Arc<Lease>,
-    pub(super) seating: Arc<Seating>,
+    pub(super) agent_holders: Arc<AgentHolders>,
     pub(super) epoch: u64,
 }
 
 /// Why a group was not written.
-pub(super) enum Failure {
+pub(super) enum WriteFailure {
     /// It left no trace.
     Refused(StoreError),
-    /// Somebody else moved what it is about; nothing of it was written.
+    /// Another transaction moved one of its messages; nothing of it was written.
     Raced,
     /// The connection broke while this transaction was committed.
-    InDoubt(String, Box<Done>, StoreError),
+    InDoubt(String, Box<GroupResult>, StoreError),
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for WriteFailure {
     fn from(error: StoreError) -> Self {
         Self::Refused(error)
     }
 }
 
-impl From<tokio_postgres::Error> for Failure {
+impl From<tokio_postgres::Error> for WriteFailure {
     fn from(error: tokio_postgres::Error) -> Self {
         Self::Refused(error.into())
     }
@@ -83,8 +83,8 @@ impl Part<'_> {
         (self.submissions.len() + self.records.len() > 1).then(|| (part(first), part(second)))
     }
 
-    /// What is said to one thing alone that the database rejects.
-    fn reject(self, text: &str, done: &mut Done) {
+    /// Answers the one submission or record that the database rejects.
+    fn reject(self, text: &str, done: &mut GroupResult) {
         if !self.submissions.is_empty() {
             done.verdicts.push_back(Verdict::Rejected(text.to_owned()));
         }
@@ -95,13 +95,13 @@ impl Part<'_> {
     }
 }
 
-impl Desk {
+impl GroupWriter {
     /// Writes a group, and commits it.
     pub(super) async fn write(
         &self,
         connection: &Arc<Connection>,
         group: &mut Group,
-    ) -> Result<Done, Failure> {
+    ) -> Result<GroupResult, WriteFailure> {
         prepare(connection).await?;
         let whole = Part {
             submissions: &group.submissions(),
@@ -110,7 +110,7 @@ impl Desk {
         let (transaction, looked) =
             futures_util::future::join(begin(connection), self.look(connection, whole)).await;
         let transaction = transaction?;
-        let mut done = Done::default();
+        let mut done = GroupResult::default();
         self.apply(connection, whole, looked?, &mut done).await?;
         if let Some(work) = &mut group.alone {
             work.apply(connection).await?;
@@ -123,7 +123,7 @@ impl Desk {
         &self,
         connection: &Connection,
         group: &mut Group,
-    ) -> Result<Done, Failure> {
+    ) -> Result<GroupResult, WriteFailure> {
         let client = connection.client();
         let whole = Part {
             submissions: &group.submissions(),
@@ -132,7 +132,7 @@ impl Desk {
         let transaction = begin(connection).await?;
         // Every lane is locked at once, in their order, and stays so for the transaction.
         self.look(connection, whole).await?;
-        let mut done = Done::default();
+        let mut done = GroupResult::default();
         let mut parts = vec![whole];
         while let Some(part) = parts.pop() {
             client.batch_execute("SAVEPOINT part").await?;
@@ -142,7 +142,7 @@ impl Desk {
             };
             match applied.await {
                 Ok(()) => client.batch_execute("RELEASE part").await?,
-                Err(Failure::Refused(StoreError::Rejected(text))) => {
+                Err(WriteFailure::Refused(StoreError::Rejected(text))) => {
                     client
                         .batch_execute("ROLLBACK TO part; RELEASE part")
                         .await?;
@@ -162,7 +162,7 @@ impl Desk {
         &self,
         connection: &Connection,
         part: Part<'_>,
-    ) -> Result<(Taken, Known), StoreError> {
+    ) -> Result<(OpenLanes, KnownMessages), StoreError> {
         let me = self.lease.number();
         let (taken, known) = futures_util::future::join(
             accept::look(connection, me, part.submissions),
@@ -177,11 +177,12 @@ impl Desk {
         &self,
         connection: &Connection,
         part: Part<'_>,
-        (taken, mut known): (Taken, Known),
-        done: &mut Done,
-    ) -> Result<(), Failure> {
+        (taken, mut known): (OpenLanes, KnownMessages),
+        done: &mut GroupResult,
+    ) -> Result<(), WriteFailure> {
         let me = self.lease.number();
-        let accepted = accept::decide(connection, &self.seating, taken, part.submissions).await?;
+        let accepted =
+            accept::decide(connection, &self.agent_holders, taken, part.submissions).await?;
         accepted.make_known(&mut known);
         let appending = Appending::new(part.records, &known);
         let mut told: Vec<_> = accepted.to_wake.iter().map(|to| (CLAIMS, *to)).collect();
@@ -195,7 +196,7 @@ impl Desk {
         )
         .await;
         inserted?;
-        let appended = appended?.map_err(|_raced| Failure::Raced)?;
+        let appended = appended?.map_err(|_raced| WriteFailure::Raced)?;
         told?;
         done.verdicts.extend(accepted.verdicts);
         let (answers, events) = appending.finish(self.epoch, &appended);
@@ -205,17 +206,21 @@ impl Desk {
     }
 }
 
-async fn commit(connection: &Connection, transaction: String, done: Done) -> Result<Done, Failure> {
+async fn commit(
+    connection: &Connection,
+    transaction: String,
+    done: GroupResult,
+) -> Result<GroupResult, WriteFailure> {
     match connection.client().batch_execute("COMMIT").await {
         Ok(()) => Ok(done),
-        Err(error) if error.is_closed() || error.as_db_error().is_none() => {
-            Err(Failure::InDoubt(transaction, Box::new(done), error.into()))
-        }
+        Err(error) if error.is_closed() || error.as_db_error().is_none() => Err(
+            WriteFailure::InDoubt(transaction, Box::new(done), error.into()),
+        ),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Prepares what is sent together with something else: preparing takes a trip of its own, in which
+/// Prepares the statements that are sent together: preparing takes a trip of its own, in which the
 /// others would overtake.
 async fn prepare(connection: &Connection) -> Result<(), StoreError> {
     let own = [NAME, NOTIFY];

@@ -1,27 +1,27 @@
 //! The one session that takes messages in and appends to the log.
 //!
-//! It takes everything that arrived while the last transaction ran and writes it in one. Only when
-//! that is durable are the events shown, and those who wait answered. A group that fails leaves no
-//! trace. When the connection breaks while a commit is under way nobody knows whether it counted:
-//! then the database is asked, as soon as it is back, before anyone is answered.
+//! It takes everything that arrived while the last transaction ran and writes it in one: a group
+//! commit. Only when that is durable are the events published and the callers answered. A group
+//! that fails leaves no trace. When the connection breaks during a commit its fate is unknown: then
+//! the database is asked, as soon as it is back, before any caller is answered.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::connection::{Connection, Door};
-use super::follow::Shown;
-use super::group::{Answer, Done, Group, Order};
-use super::transaction::{Desk, Failure};
+use super::connection::{Connection, Connector};
+use super::follow::PublishedLog;
+use super::group::{Answer, Group, GroupResult, Order};
+use super::transaction::{GroupWriter, WriteFailure};
 use super::{Observer, error};
 use crate::clock;
-use crate::store::waiting::{Urgency, Waiting, Weight};
+use crate::store::backlog::{Backlog, Urgency, Weight};
 use crate::store::{Reply, StoreError};
 
-/// How long a database that cannot be reached is left alone; who asks meanwhile is told at once.
+/// How long a database that cannot be reached is left alone; calls fail at once meanwhile.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How often a group is tried again when somebody else was in its way.
+/// How often a group is tried when other transactions are in its way.
 const TRIES: u32 = 5;
 /// How long a commit of unknown fate is asked about.
 const IN_DOUBT: Duration = Duration::from_secs(600);
@@ -29,37 +29,37 @@ const IN_DOUBT: Duration = Duration::from_secs(600);
 /// The way in to the writer.
 pub(super) struct Writer {
     orders: mpsc::UnboundedSender<Vec<(Weight, Order)>>,
-    waiting: Arc<Waiting>,
+    backlog: Arc<Backlog>,
 }
 
 /// What the writer works with.
-pub(super) struct Parts {
-    pub(super) door: Door,
+pub(super) struct WriterParts {
+    pub(super) connector: Connector,
     pub(super) connection: Connection,
-    pub(super) desk: Desk,
-    pub(super) shown: Arc<Shown>,
+    pub(super) group_writer: GroupWriter,
+    pub(super) published: Arc<PublishedLog>,
     pub(super) observer: Arc<dyn Observer>,
 }
 
 impl Writer {
     /// Starts the task that writes.
-    pub(super) fn start(parts: Parts) -> Self {
+    pub(super) fn start(parts: WriterParts) -> Self {
         let (orders, inbox) = mpsc::unbounded_channel();
-        let waiting = Arc::new(Waiting::default());
-        let task = Task {
+        let backlog = Arc::new(Backlog::default());
+        let task = WriterTask {
             connection: Some(Arc::new(parts.connection)),
-            door: parts.door,
-            desk: parts.desk,
-            shown: parts.shown,
+            connector: parts.connector,
+            group_writer: parts.group_writer,
+            published: parts.published,
             observer: parts.observer,
             inbox,
-            waiting: waiting.clone(),
+            backlog: backlog.clone(),
             down_until: clock::now(),
             held: None,
             closing: None,
         };
         tokio::spawn(task.run());
-        Self { orders, waiting }
+        Self { orders, backlog }
     }
 
     /// Makes an order ready; `None`, and an answer that says so, when too much waits already.
@@ -69,7 +69,7 @@ impl Writer {
         weight: Weight,
         order: impl FnOnce(Answer<T>) -> Order,
     ) -> (Option<(Weight, Order)>, Reply<T>) {
-        if !self.waiting.admit(urgency, weight) {
+        if !self.backlog.admit(urgency, weight) {
             return (None, Box::pin(async { Err(StoreError::Overloaded) }));
         }
         let (answer, answered) = oneshot::channel();
@@ -110,14 +110,14 @@ impl Writer {
     }
 }
 
-struct Task {
-    door: Door,
+struct WriterTask {
+    connector: Connector,
     connection: Option<Arc<Connection>>,
-    desk: Desk,
-    shown: Arc<Shown>,
+    group_writer: GroupWriter,
+    published: Arc<PublishedLog>,
     observer: Arc<dyn Observer>,
     inbox: mpsc::UnboundedReceiver<Vec<(Weight, Order)>>,
-    waiting: Arc<Waiting>,
+    backlog: Arc<Backlog>,
     down_until: Instant,
     /// What must not be in the same transaction as what came before it.
     held: Option<Vec<(Weight, Order)>>,
@@ -125,7 +125,7 @@ struct Task {
     closing: Option<Answer<()>>,
 }
 
-impl Task {
+impl WriterTask {
     async fn run(mut self) {
         while let Some(first) = self.next().await {
             let (group, closing) = self.gather(first);
@@ -145,7 +145,7 @@ impl Task {
         }
     }
 
-    /// Takes what is there, up to a bound.
+    /// Takes the orders that wait, up to a bound.
     fn gather(&mut self, first: Vec<(Weight, Order)>) -> (Group, Option<Answer<()>>) {
         let mut group = Group::default();
         let mut next = Some(first);
@@ -156,7 +156,7 @@ impl Task {
                 return (group, None);
             }
             for (weight, order) in orders {
-                self.waiting.leave(weight);
+                self.backlog.leave(weight);
                 if let Some(closing) = group.add(weight, order) {
                     return (group, Some(closing));
                 }
@@ -191,8 +191,8 @@ impl Task {
         }
     }
 
-    fn finish(&self, group: Group, mut done: Done) {
-        self.shown.own(std::mem::take(&mut done.events));
+    fn finish(&self, group: Group, mut done: GroupResult) {
+        self.published.own(std::mem::take(&mut done.events));
         group.answer(done);
     }
 
@@ -201,42 +201,42 @@ impl Task {
         group.refuse(error);
     }
 
-    async fn attempt(&mut self, group: &mut Group) -> Result<Done, StoreError> {
+    async fn attempt(&mut self, group: &mut Group) -> Result<GroupResult, StoreError> {
         let mut is_apart = false;
         for _ in 0..TRIES {
             let connection = self.connected().await?;
-            if !self.desk.lease.is_valid() {
-                self.desk.lease.renew(&connection).await?;
+            if !self.group_writer.lease.is_valid() {
+                self.group_writer.lease.renew(&connection).await?;
             }
             let written = match is_apart {
-                false => self.desk.write(&connection, group).await,
-                true => self.desk.write_apart(&connection, group).await,
+                false => self.group_writer.write(&connection, group).await,
+                true => self.group_writer.write_apart(&connection, group).await,
             };
             match written {
                 Ok(done) => {
                     self.connection = Some(connection);
                     return Ok(done);
                 }
-                Err(Failure::Raced | Failure::Refused(StoreError::Locked(_))) => {
+                Err(WriteFailure::Raced | WriteFailure::Refused(StoreError::Locked(_))) => {
                     connection.client().batch_execute("ROLLBACK").await?;
                     self.connection = Some(connection);
                 }
                 // Part by part: then it harms only what brought it.
-                Err(Failure::Refused(StoreError::Rejected(_)))
+                Err(WriteFailure::Refused(StoreError::Rejected(_)))
                     if !is_apart && group.has_parts() =>
                 {
                     connection.client().batch_execute("ROLLBACK").await?;
                     self.connection = Some(connection);
                     is_apart = true;
                 }
-                Err(Failure::Refused(error)) => {
+                Err(WriteFailure::Refused(error)) => {
                     // A session that cannot even go back is not used again.
                     if connection.client().batch_execute("ROLLBACK").await.is_ok() {
                         self.connection = Some(connection);
                     }
                     return Err(error);
                 }
-                Err(Failure::InDoubt(transaction, done, error)) => {
+                Err(WriteFailure::InDoubt(transaction, done, error)) => {
                     return match self.has_committed(&transaction).await {
                         Some(true) => Ok(*done),
                         Some(false) | None => Err(error),
@@ -244,7 +244,9 @@ impl Task {
                 }
             }
         }
-        Err(StoreError::Away("others are always in the way".to_owned()))
+        Err(StoreError::Away(
+            "other transactions are always in the way".to_owned(),
+        ))
     }
 
     async fn connected(&mut self) -> Result<Arc<Connection>, StoreError> {
@@ -258,7 +260,7 @@ impl Task {
                 "the database cannot be reached".to_owned(),
             ));
         }
-        let connected = self.door.connect(None).await;
+        let connected = self.connector.connect(None).await;
         if connected.is_err() {
             self.down_until = clock::now() + PAUSE;
         }
@@ -272,7 +274,7 @@ impl Task {
         let give_up = clock::now() + IN_DOUBT;
         while clock::now() < give_up {
             let asked = async {
-                let connection = self.door.connect(None).await?;
+                let connection = self.connector.connect(None).await?;
                 let row = connection
                     .client()
                     .query_one("SELECT pg_xact_status($1::text::xid8)", &[&transaction])
@@ -286,7 +288,7 @@ impl Task {
                 tokio::select! {
                     asked = &mut asked => break asked,
                     Some(orders) = self.inbox.recv() => {
-                        let closing = refuse_all(&self.waiting, orders);
+                        let closing = refuse_all(&self.backlog, orders);
                         self.closing = closing.or_else(|| self.closing.take());
                     }
                 }
@@ -310,7 +312,7 @@ impl Task {
 
     async fn close(mut self, answer: Answer<()>) {
         let left = match self.connected().await {
-            Ok(connection) => self.desk.lease.leave(&connection).await,
+            Ok(connection) => self.group_writer.lease.leave(&connection).await,
             Err(error) => Err(error),
         };
         // Dropped first: what waits behind is refused.
@@ -320,11 +322,11 @@ impl Task {
 }
 
 /// Refuses what was ordered, except to end.
-fn refuse_all(waiting: &Waiting, orders: Vec<(Weight, Order)>) -> Option<Answer<()>> {
+fn refuse_all(backlog: &Backlog, orders: Vec<(Weight, Order)>) -> Option<Answer<()>> {
     let mut group = Group::default();
     let mut closing = None;
     for (weight, order) in orders {
-        waiting.leave(weight);
+        backlog.leave(weight);
         closing = group.add(weight, order).or(closing);
     }
     group.refuse(&StoreError::Away("the database is away".to_owned()));

@@ -5,45 +5,49 @@ use std::sync::Arc;
 use rusqlite::params;
 use rusqlite::{CachedStatement, OptionalExtension as _};
 
-use super::states::{State, States};
-use super::turn::{Fresh, Turn};
+use super::states::{MessageState, StateStatements};
+use super::transaction::{Fresh, WriteTransaction};
 use crate::message::{Message, MessageId, Timestamp};
 use crate::store::{IdempotencyKey, StoreError, Submission, Verdict, codes};
 
 pub(super) fn accept(
-    turn: &mut Turn<'_>,
+    transaction: &mut WriteTransaction<'_>,
     submissions: &[Submission],
 ) -> Result<Vec<Verdict>, StoreError> {
-    let mut insert = Insert::prepare(turn)?;
+    let mut insert = Insert::prepare(transaction)?;
     let mut verdicts = Vec::with_capacity(submissions.len());
     for submission in submissions {
-        let taken = turn.part(|turn| take_in(turn, &mut insert, submission))?;
+        let taken =
+            transaction.part(|transaction| take_in(transaction, &mut insert, submission))?;
         verdicts.push(taken.unwrap_or_else(Verdict::Rejected));
     }
     Ok(verdicts)
 }
 
 fn take_in(
-    turn: &mut Turn<'_>,
+    transaction: &mut WriteTransaction<'_>,
     insert: &mut Insert<'_>,
     submission: &Submission,
 ) -> Result<Verdict, StoreError> {
     if let Some(key) = &submission.key {
-        if let Some(verdict) = known(turn, key)? {
+        if let Some(verdict) = known(transaction, key)? {
             return Ok(verdict);
         }
-        remember(turn, key, &submission.messages)?;
+        remember(transaction, key, &submission.messages)?;
     }
     for message in &submission.messages {
-        if let Some(number) = take_number(turn, &mut insert.states, message)? {
+        if let Some(number) = take_number(transaction, &mut insert.states, message)? {
             insert.message(number, message)?;
         }
     }
     Ok(Verdict::Accepted)
 }
 
-fn known(turn: &Turn<'_>, key: &IdempotencyKey) -> Result<Option<Verdict>, StoreError> {
-    let mut statement = turn.prepare(
+fn known(
+    transaction: &WriteTransaction<'_>,
+    key: &IdempotencyKey,
+) -> Result<Option<Verdict>, StoreError> {
+    let mut statement = transaction.prepare(
         "SELECT fingerprint, message_ids FROM idempotency_keys WHERE owner = ?1 AND key = ?2",
     )?;
     let verdict = statement
@@ -61,7 +65,7 @@ fn known(turn: &Turn<'_>, key: &IdempotencyKey) -> Result<Option<Verdict>, Store
 }
 
 fn remember(
-    turn: &Turn<'_>,
+    transaction: &WriteTransaction<'_>,
     key: &IdempotencyKey,
     messages: &[Arc<Message>],
 ) -> Result<(), StoreError> {
@@ -70,51 +74,54 @@ fn remember(
         .flat_map(|message| *message.id.as_bytes())
         .collect();
     let created_at = messages.first().map_or(0, |m| m.created_at.as_millis());
-    turn.prepare(
-        "INSERT INTO idempotency_keys (owner, key, fingerprint, message_ids, created_at) \
+    transaction
+        .prepare(
+            "INSERT INTO idempotency_keys (owner, key, fingerprint, message_ids, created_at) \
          VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?
-    .execute(params![
-        &*key.owner,
-        &*key.key,
-        key.fingerprint,
-        ids,
-        created_at
-    ])?;
+        )?
+        .execute(params![
+            &*key.owner,
+            &*key.key,
+            key.fingerprint,
+            ids,
+            created_at
+        ])?;
     Ok(())
 }
 
-/// Gives a message that is new its number. One that is handed over twice, because nobody could
-/// tell whether the first time counted, is taken in once.
+/// Gives a new message its number. One that is handed over twice, because the fate of the first
+/// time was unknown, is taken in once.
 fn take_number(
-    turn: &mut Turn<'_>,
-    states: &mut States<'_>,
+    transaction: &mut WriteTransaction<'_>,
+    states: &mut StateStatements<'_>,
     message: &Message,
 ) -> Result<Option<i64>, StoreError> {
     let status = message.first_status();
-    let number = turn.positions.last_message + 1;
-    if turn.positions.highest < Some(message.id) {
-        turn.positions.highest = Some(message.id);
-        turn.fresh.insert(message.id, Fresh { number, status });
-    } else if turn.fresh.contains_key(&message.id)
-        || !states.insert(message.id, number, &State::new(status))?
+    let number = transaction.positions.last_message + 1;
+    if transaction.positions.highest < Some(message.id) {
+        transaction.positions.highest = Some(message.id);
+        transaction
+            .fresh
+            .insert(message.id, Fresh { number, status });
+    } else if transaction.fresh.contains_key(&message.id)
+        || !states.insert(message.id, number, &MessageState::new(status))?
     {
         return Ok(None);
     }
-    turn.positions.last_message = number;
+    transaction.positions.last_message = number;
     Ok(Some(number))
 }
 
 struct Insert<'c> {
-    states: States<'c>,
+    states: StateStatements<'c>,
     message: CachedStatement<'c>,
 }
 
 impl<'c> Insert<'c> {
-    fn prepare(turn: &Turn<'c>) -> Result<Self, StoreError> {
+    fn prepare(transaction: &WriteTransaction<'c>) -> Result<Self, StoreError> {
         Ok(Self {
-            states: States::prepare(turn)?,
-            message: turn.prepare(
+            states: StateStatements::prepare(transaction)?,
+            message: transaction.prepare(
                 "INSERT INTO messages (number, uri, account, send_at, attempts, on_unknown, \
                  contents, created_at, expires_at, trace, body) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",

@@ -106,7 +106,7 @@ fn open(path: &Path, is_only_read: bool) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// What is wrong with a database; `None` when it is whole.
+/// The first fault of a database; `None` when it is whole.
 fn damage(connection: &Connection) -> Result<Option<String>, StoreError> {
     let said: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     Ok((said != "ok").then_some(said))
@@ -141,10 +141,10 @@ fn renew(path: &Path, previous: u64, now: Timestamp) -> Result<u64, StoreError> 
 
 /// Begins a new epoch, and says what may have happened since the copy was made.
 ///
-/// What is open may have been sent. With `resend` it is sent again under its Call-ID, as after a
-/// power failure. With `fail` it must not be: it counts as being sent, so that the dispatcher ends
-/// it as ambiguous; but not what was not due before `now`. Events that are still to be posted are
-/// of this log, and so have its ids.
+/// Open messages may have been sent. With `resend` they are sent again under their Call-ID, as
+/// after a power failure. With `fail` it must not be: it counts as being sent, so that the
+/// dispatcher ends it as ambiguous; but not what was not due before `now`. Events that are still to
+/// be posted are of this log, and so have its ids.
 fn anew(connection: &Connection, previous: u64, now: Timestamp) -> Result<u64, StoreError> {
     let old = schema::fact(connection, "epoch")?;
     let epoch = schema::epoch_of(now).max(old + 1).max(previous + 1);

@@ -1,4 +1,4 @@
-//! What SQLite's errors mean for whoever asked.
+//! SQLite's errors, sorted by what can be done about them.
 
 use rusqlite::ffi;
 use rusqlite::{Error, ErrorCode};

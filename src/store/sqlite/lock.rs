@@ -41,7 +41,7 @@ impl ProcessLock {
     }
 }
 
-/// Whoever may open the file may hold the lock, and keep the gateway from its start. One that an
+/// A user who may open the file may hold the lock, and keep the gateway from its start. One that an
 /// older version made was open to all.
 fn make_private(file: &File) {
     #[cfg(unix)]
@@ -50,7 +50,7 @@ fn make_private(file: &File) {
         if let Ok(found) = file.metadata()
             && found.permissions().mode() & 0o007 != 0
         {
-            // When it is somebody else's it stays as it is.
+            // The file of another user stays as it is.
             let _ = file.set_permissions(std::fs::Permissions::from_mode(0o600));
         }
     }

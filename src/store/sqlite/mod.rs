@@ -15,7 +15,7 @@ mod session;
 mod states;
 #[cfg(test)]
 mod tests;
-mod turn;
+mod transaction;
 mod writer;
 
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ pub use backup::{BackupError, Restored};
 use lock::ProcessLock;
 use readers::Readers;
 use session::SqliteSession;
-use turn::Positions;
+use transaction::Positions;
 use writer::{Urgency, Weight, Writer};
 
 /// How a database is opened.
@@ -152,10 +152,10 @@ impl Engine for Sqlite {
         weight: Weight,
         verb: impl Fn(&dyn Session) -> Result<T, StoreError> + Send + Sync + 'static,
     ) -> Reply<T> {
-        self.writer.submit(urgency, weight, move |turn| {
+        self.writer.submit(urgency, weight, move |transaction| {
             verb(&SqliteSession {
-                connection: turn.connection,
-                is_apart: turn.is_apart,
+                connection: transaction.connection,
+                is_apart: transaction.is_apart,
             })
         })
     }
@@ -167,16 +167,18 @@ impl ReplicaStore for Sqlite {}
 impl Store for Sqlite {
     fn accept(&self, submissions: Vec<Submission>) -> Reply<Vec<Verdict>> {
         let weight = Weight::of_submissions(&submissions);
-        self.writer.submit(Urgency::New, weight, move |turn| {
-            accept::accept(turn, &submissions)
-        })
+        self.writer
+            .submit(Urgency::New, weight, move |transaction| {
+                accept::accept(transaction, &submissions)
+            })
     }
 
     fn record(&self, records: Arc<[Record]>) -> Reply<Vec<Recorded>> {
         let weight = Weight::of_records(&records);
-        self.writer.submit(Urgency::Ongoing, weight, move |turn| {
-            record::record(turn, &records)
-        })
+        self.writer
+            .submit(Urgency::Ongoing, weight, move |transaction| {
+                record::record(transaction, &records)
+            })
     }
 
     fn accept_and_record(
@@ -185,13 +187,17 @@ impl Store for Sqlite {
         records: Arc<[Record]>,
     ) -> (Reply<Vec<Verdict>>, Reply<Vec<Recorded>>) {
         let weight = Weight::of_submissions(&submissions);
-        let (accept, accepted) = self.writer.prepare(Urgency::New, weight, move |turn| {
-            accept::accept(turn, &submissions)
-        });
+        let (accept, accepted) = self
+            .writer
+            .prepare(Urgency::New, weight, move |transaction| {
+                accept::accept(transaction, &submissions)
+            });
         let weight = Weight::of_records(&records);
-        let (record, recorded) = self.writer.prepare(Urgency::Ongoing, weight, move |turn| {
-            record::record(turn, &records)
-        });
+        let (record, recorded) =
+            self.writer
+                .prepare(Urgency::Ongoing, weight, move |transaction| {
+                    record::record(transaction, &records)
+                });
         self.writer
             .order(accept.into_iter().chain(record).collect());
         (accepted, recorded)
@@ -199,8 +205,8 @@ impl Store for Sqlite {
 
     fn claim(&self, limit: usize) -> Reply<Vec<Claimed>> {
         self.writer
-            .submit(Urgency::Ongoing, Weight::SMALL, move |turn| {
-                claim::claim(turn, limit)
+            .submit(Urgency::Ongoing, Weight::SMALL, move |transaction| {
+                claim::claim(transaction, limit)
             })
     }
 
@@ -210,10 +216,11 @@ impl Store for Sqlite {
     }
 
     fn check(&self) -> Reply<()> {
-        self.writer.submit(Urgency::Ongoing, Weight::SMALL, |turn| {
-            schema::count_check(turn.connection)?;
-            Ok(())
-        })
+        self.writer
+            .submit(Urgency::Ongoing, Weight::SMALL, |transaction| {
+                schema::count_check(transaction.connection)?;
+                Ok(())
+            })
     }
 
     fn close(&self) -> Reply<()> {

@@ -11,10 +11,10 @@ use crate::store::{Reply, StoreError};
 
 #[derive(Clone)]
 pub(super) struct Readers {
-    pool: Arc<Pool>,
+    pool: Arc<ReaderPool>,
 }
 
-struct Pool {
+struct ReaderPool {
     path: PathBuf,
     permits: Semaphore,
     idle: Mutex<Vec<Connection>>,
@@ -23,7 +23,7 @@ struct Pool {
 impl Readers {
     /// At most `count` of them, each opened when it is needed.
     pub(super) fn new(path: PathBuf, count: usize) -> Self {
-        let pool = Pool {
+        let pool = ReaderPool {
             path,
             permits: Semaphore::new(count),
             idle: Mutex::new(Vec::new()),
@@ -59,7 +59,7 @@ impl Readers {
     }
 }
 
-impl Pool {
+impl ReaderPool {
     fn run<T>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -69,7 +69,7 @@ impl Pool {
             Some(connection) => connection,
             None => schema::reader(&self.path)?,
         };
-        // A connection that failed is not used again: the next is opened on what is there then.
+        // A connection that failed is not used again: the next one opens the file anew.
         let found = query(&connection)?;
         if !self.permits.is_closed() {
             self.lock().push(connection);

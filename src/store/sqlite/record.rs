@@ -6,18 +6,22 @@ use bytes::Bytes;
 use rusqlite::params;
 use rusqlite::{CachedStatement, OptionalExtension as _};
 
-use super::states::{State, States};
-use super::turn::{Fresh, Turn};
+use super::states::{MessageState, StateStatements};
+use super::transaction::{Fresh, WriteTransaction};
 use crate::message::{ByMessage, Event};
 use crate::store::{Logged, Record, Recorded, StoreError, codes};
 
-pub(super) fn record(turn: &mut Turn<'_>, records: &[Record]) -> Result<Vec<Recorded>, StoreError> {
-    if !turn.is_apart {
-        return append_all(turn, records);
+pub(super) fn record(
+    transaction: &mut WriteTransaction<'_>,
+    records: &[Record],
+) -> Result<Vec<Recorded>, StoreError> {
+    if !transaction.is_apart {
+        return append_all(transaction, records);
     }
     let mut answers = Vec::with_capacity(records.len());
     for record in records.iter() {
-        let appended = turn.part(|turn| append_all(turn, std::slice::from_ref(record)))?;
+        let appended = transaction
+            .part(|transaction| append_all(transaction, std::slice::from_ref(record)))?;
         answers.extend(appended.unwrap_or_else(|text| {
             tracing::error!(message.id = %record.event.message_id, error = text, "an event is rejected");
             vec![Recorded::Rejected]
@@ -26,9 +30,12 @@ pub(super) fn record(turn: &mut Turn<'_>, records: &[Record]) -> Result<Vec<Reco
     Ok(answers)
 }
 
-fn append_all(turn: &mut Turn<'_>, records: &[Record]) -> Result<Vec<Recorded>, StoreError> {
-    let mut statements = Statements::prepare(turn)?;
-    let mut states = States::prepare(turn)?;
+fn append_all(
+    transaction: &mut WriteTransaction<'_>,
+    records: &[Record],
+) -> Result<Vec<Recorded>, StoreError> {
+    let mut statements = Statements::prepare(transaction)?;
+    let mut states = StateStatements::prepare(transaction)?;
     let mut answers = Vec::with_capacity(records.len());
     let mut moved = ByMessage::default();
     for record in records {
@@ -36,7 +43,7 @@ fn append_all(turn: &mut Turn<'_>, records: &[Record]) -> Result<Vec<Recorded>, 
         let before: Option<&Moved> = moved.get(&id);
         let fresh = match before {
             Some(before) => before.fresh,
-            None => turn.fresh.remove(&id),
+            None => transaction.fresh.remove(&id),
         };
         let previous = match (before, fresh) {
             (Some(Moved { state, .. }), _) if state.completed_at.is_some() => None,
@@ -50,8 +57,8 @@ fn append_all(turn: &mut Turn<'_>, records: &[Record]) -> Result<Vec<Recorded>, 
             continue;
         };
         let attempt = before.map_or(0, |before| before.state.attempt);
-        let seq = append(turn, &mut statements, record, previous)?;
-        let state = State {
+        let seq = append(transaction, &mut statements, record, previous)?;
+        let state = MessageState {
             status: record.status,
             attempt: record.event.attempt.max(attempt),
             last_event: Some(seq),
@@ -74,28 +81,28 @@ fn append_all(turn: &mut Turn<'_>, records: &[Record]) -> Result<Vec<Recorded>, 
 }
 
 /// Where a message stands after the last of its records: written once for all of them, since the
-/// whole life of a message that is quickly delivered is often in one turn.
+/// whole life of a message that is quickly delivered is often in one transaction.
 struct Moved {
     /// It has no row yet.
     fresh: Option<Fresh>,
-    state: State,
+    state: MessageState,
 }
 
 fn append(
-    turn: &mut Turn<'_>,
+    transaction: &mut WriteTransaction<'_>,
     statements: &mut Statements<'_>,
     record: &Record,
     previous: Option<u64>,
 ) -> Result<u64, StoreError> {
     let event = &record.event;
-    let seq = turn.positions.last_event + 1;
+    let seq = transaction.positions.last_event + 1;
     let account = match (&event.account, previous) {
         (None, Some(previous)) => statements.account(previous)?,
         (account, _) => account.clone(),
     };
-    let json = &mut turn.scratch;
+    let json = &mut transaction.scratch;
     json.clear();
-    Event::write_id(turn.epoch, seq, json);
+    Event::write_id(transaction.epoch, seq, json);
     let members = json.len();
     event.write_members(json);
     statements.event.execute(params![
@@ -105,11 +112,11 @@ fn append(
         event.message_id.as_bytes(),
         &*event.uri,
         account.as_deref(),
-        turn.scratch.get(members..).unwrap_or_default(),
+        transaction.scratch.get(members..).unwrap_or_default(),
         event.webhook.as_deref(),
     ])?;
-    turn.positions.last_event = seq;
-    turn.appended.push(Logged {
+    transaction.positions.last_event = seq;
+    transaction.appended.push(Logged {
         seq,
         message_id: event.message_id,
         kind: event.kind(),
@@ -117,7 +124,7 @@ fn append(
         account,
         webhook: event.webhook.clone(),
         // As many bytes as it has: it stays in memory for as long as it is new.
-        json: Bytes::copy_from_slice(&turn.scratch),
+        json: Bytes::copy_from_slice(&transaction.scratch),
     });
     Ok(seq)
 }
@@ -129,21 +136,21 @@ struct Statements<'c> {
 }
 
 impl<'c> Statements<'c> {
-    fn prepare(turn: &Turn<'c>) -> Result<Self, StoreError> {
+    fn prepare(transaction: &WriteTransaction<'c>) -> Result<Self, StoreError> {
         Ok(Self {
-            previous: turn
+            previous: transaction
                 .prepare("SELECT last_event FROM states WHERE id = ?1 AND completed_at IS NULL")?,
             // Not one `INSERT … SELECT` of both: what may write several rows keeps a journal of the
             // statement, which costs more than the query.
-            event: turn.prepare(
+            event: transaction.prepare(
                 "INSERT INTO events (seq, previous, kind, message_id, uri, account, members, \
                  webhook) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?,
-            account: turn.prepare("SELECT account FROM events WHERE seq = ?1")?,
+            account: transaction.prepare("SELECT account FROM events WHERE seq = ?1")?,
         })
     }
 
-    /// What nobody sends any more is still of the account that sent it last.
+    /// An event without an account is of the account that sent the message last.
     fn account(&mut self, previous: u64) -> Result<Option<Arc<str>>, StoreError> {
         let found = self
             .account

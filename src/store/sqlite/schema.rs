@@ -21,14 +21,14 @@ const MIGRATIONS: &[&str] = &[
 /// SQLite's `application_id` of our databases, so that no other program's is taken for one: "SIPp".
 const APPLICATION: i64 = 0x5349_5070;
 
-/// How long a connection waits for another one. Only somebody else's program can be in the way.
+/// How long a connection waits for another one. Only another program can be in the way.
 pub(super) const BUSY: Duration = Duration::from_secs(2);
 
-/// Pages written to the log before they are moved to the database. Everybody waits meanwhile: 4000
-/// pages took 26 ms where 1000 take 7, and a message was no cheaper for it.
+/// Pages written to the log before they are moved to the database. Every commit waits meanwhile:
+/// 4000 pages took 26 ms where 1000 take 7, and a message was no cheaper for it.
 const CHECKPOINT_PAGES: u32 = 1_000;
 
-/// What is left of the log's file after a burst, in bytes.
+/// The size to which the WAL's file is cut after a burst, in bytes.
 const LOG_LIMIT: u32 = 64 * 1024 * 1024;
 
 /// Memory for pages, of the writer and of each reader, in KiB. Negative, as SQLite wants it.
@@ -50,7 +50,7 @@ pub(super) fn writer(options: &Options, now: Timestamp) -> Result<Connection, St
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(128);
     // SQLite opens a file that may only be read, and says so at the first write. Asked before
-    // anything is read, because reading makes files beside it that nobody may write either.
+    // anything is read, because reading makes files beside it that may not be written either.
     if connection.is_readonly("main")? {
         let path = options.path.display();
         return Err(StoreError::ReadOnly(format!("{path} may only be read")));
@@ -82,8 +82,8 @@ fn check_writable(connection: &Connection) -> Result<(), StoreError> {
     }
 }
 
-/// Makes the file of a new database, for nobody else to read: messages and secrets lie in it. What
-/// SQLite puts beside it has the same rights.
+/// Makes the file of a new database readable by its owner alone: messages and secrets lie in it.
+/// Files that SQLite puts beside it have the same rights.
 pub(super) fn make_private(path: &Path) -> io::Result<()> {
     let mut new = File::options();
     new.write(true).create_new(true);
@@ -92,8 +92,8 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
     new.open(path).map(drop)
 }
 
-/// Says that everybody on this machine may read, or write, what was made by other means. It is not
-/// changed: there may be a reason. A group may be one, and a volume of Kubernetes has one.
+/// Warns of a store that every user of this machine may read or write. It is not changed: there may
+/// be a reason. A group may be one, and a volume of Kubernetes has one.
 fn warn_of_readers(path: &Path) {
     #[cfg(unix)]
     {
@@ -132,7 +132,7 @@ fn check_owner(connection: &Connection) -> Result<(), StoreError> {
     ))
 }
 
-/// Refuses what is no store, or one that a newer program wrote.
+/// Refuses a file that is no store, and a store that a newer program wrote.
 pub(super) fn check_known(connection: &Connection) -> Result<(), StoreError> {
     check_owner(connection)?;
     match version(connection)? {

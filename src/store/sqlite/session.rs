@@ -4,7 +4,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Error, ToSql, params_from_iter};
 
 use crate::store::StoreError;
-use crate::store::session::{Lock, ReadRow, Row, Session, Value};
+use crate::store::session::{Lock, ReadRow, Row, Session, SqlValue};
 
 /// A connection that reads, or the one that writes in its transaction.
 pub(super) struct SqliteSession<'c> {
@@ -21,13 +21,13 @@ impl Session for SqliteSession<'_> {
         self.is_apart
     }
 
-    fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+    fn execute(&self, sql: &str, values: &[SqlValue<'_>]) -> Result<u64, StoreError> {
         let mut statement = self.connection.prepare_cached(sql)?;
         let changed = statement.execute(params_from_iter(values))?;
         Ok(u64::try_from(changed).unwrap_or(u64::MAX))
     }
 
-    fn execute_each(&self, sql: &str, values: &[Vec<Value<'_>>]) -> Result<(), StoreError> {
+    fn execute_each(&self, sql: &str, values: &[Vec<SqlValue<'_>>]) -> Result<(), StoreError> {
         let mut statement = self.connection.prepare_cached(sql)?;
         for values in values {
             statement.execute(params_from_iter(values))?;
@@ -38,7 +38,7 @@ impl Session for SqliteSession<'_> {
     fn read(
         &self,
         sql: &str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
         read: &mut ReadRow<'_>,
     ) -> Result<(), StoreError> {
         let mut statement = self.connection.prepare_cached(sql)?;
@@ -75,7 +75,7 @@ impl Row for rusqlite::Row<'_> {
     }
 }
 
-impl ToSql for Value<'_> {
+impl ToSql for SqlValue<'_> {
     fn to_sql(&self) -> Result<ToSqlOutput<'_>, Error> {
         Ok(match self {
             Self::Null => ToSqlOutput::Borrowed(ValueRef::Null),

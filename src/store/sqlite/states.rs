@@ -3,13 +3,13 @@
 use rusqlite::CachedStatement;
 use rusqlite::params;
 
-use super::turn::Turn;
+use super::transaction::WriteTransaction;
 use crate::message::{MessageId, Status, Timestamp};
 use crate::store::{StoreError, codes};
 
 /// Where a message stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct State {
+pub(super) struct MessageState {
     pub(super) status: Status,
     pub(super) attempt: u32,
     pub(super) last_event: Option<u64>,
@@ -17,7 +17,7 @@ pub(super) struct State {
     pub(super) completed_at: Option<Timestamp>,
 }
 
-impl State {
+impl MessageState {
     /// Nothing was recorded of it yet.
     pub(super) fn new(status: Status) -> Self {
         Self {
@@ -31,19 +31,19 @@ impl State {
 }
 
 /// The statements that write them.
-pub(super) struct States<'c> {
+pub(super) struct StateStatements<'c> {
     insert: CachedStatement<'c>,
     update: CachedStatement<'c>,
 }
 
-impl<'c> States<'c> {
-    pub(super) fn prepare(turn: &Turn<'c>) -> Result<Self, StoreError> {
+impl<'c> StateStatements<'c> {
+    pub(super) fn prepare(transaction: &WriteTransaction<'c>) -> Result<Self, StoreError> {
         Ok(Self {
-            insert: turn.prepare(
+            insert: transaction.prepare(
                 "INSERT INTO states (id, number, status, attempt, last_event, not_before, \
                  completed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
             )?,
-            update: turn.prepare(
+            update: transaction.prepare(
                 "UPDATE states SET status = ?2, attempt = max(attempt, ?3), last_event = ?4, \
                  not_before = ?5, completed_at = ?6 WHERE id = ?1",
             )?,
@@ -55,7 +55,7 @@ impl<'c> States<'c> {
         &mut self,
         id: MessageId,
         number: i64,
-        state: &State,
+        state: &MessageState,
     ) -> Result<bool, StoreError> {
         let inserted = self.insert.execute(params![
             id.as_bytes(),
@@ -69,7 +69,7 @@ impl<'c> States<'c> {
         Ok(inserted > 0)
     }
 
-    pub(super) fn update(&mut self, id: MessageId, state: &State) -> Result<(), StoreError> {
+    pub(super) fn update(&mut self, id: MessageId, state: &MessageState) -> Result<(), StoreError> {
         self.update.execute(params![
             id.as_bytes(),
             codes::status_number(state.status),

@@ -68,8 +68,8 @@ impl Sqlite {
     async fn pragma(&self, sql: &str) {
         let sql = sql.to_owned();
         self.writer
-            .submit(Urgency::Ongoing, Weight::SMALL, move |turn| {
-                turn.connection.execute_batch(&sql)?;
+            .submit(Urgency::Ongoing, Weight::SMALL, move |transaction| {
+                transaction.connection.execute_batch(&sql)?;
                 Ok(())
             })
             .await
@@ -347,11 +347,14 @@ async fn one_that_cannot_be_written_does_not_take_the_others_with_it() {
     let store = folder.sqlite().unwrap();
     let held = store.hold_up();
     let before = store.accept(one(1));
-    let broken = store.writer.submit(Urgency::New, Weight::SMALL, |turn| {
-        turn.connection
-            .execute("INSERT INTO states (id) VALUES (NULL)", [])?;
-        Ok(())
-    });
+    let broken = store
+        .writer
+        .submit(Urgency::New, Weight::SMALL, |transaction| {
+            transaction
+                .connection
+                .execute("INSERT INTO states (id) VALUES (NULL)", [])?;
+            Ok(())
+        });
     let after = store.accept(one(2));
     drop(held);
     before.await.unwrap();

@@ -1,11 +1,11 @@
 //! The one thread that writes.
 //!
 //! It takes everything that arrived while the last commit ran, applies it in one transaction and
-//! commits that with one sync to the disk. Only then are the events shown, and those who wait
-//! answered. A group that fails is rolled back and leaves no trace, also when the cause is the
-//! disk: the next group tries anew, so the store is well again as soon as the disk is.
+//! commits that with one sync to the disk: a group commit. Only then are the events published and
+//! the callers answered. A group that fails is rolled back and leaves no trace, also when the cause
+//! is the disk: the next group tries again, so the store recovers as soon as the disk does.
 //!
-//! A verb is a function from a [`Turn`] to its answer. A new one changes nothing here.
+//! A verb is a function from a [`WriteTransaction`] to its answer. A new one changes nothing here.
 
 use std::sync::{Arc, mpsc};
 
@@ -14,72 +14,72 @@ use tokio::sync::oneshot;
 
 use super::Observer;
 use super::lock::ProcessLock;
-use super::turn::{Positions, Turn};
+use super::transaction::{Positions, WriteTransaction};
 use crate::clock;
+use crate::store::backlog::Backlog;
+pub(super) use crate::store::backlog::{Urgency, Weight};
 use crate::store::tail::Tail;
-use crate::store::waiting::Waiting;
-pub(super) use crate::store::waiting::{Urgency, Weight};
 use crate::store::{Reply, StoreError};
 
 /// The way in to the writer.
 pub(super) struct Writer {
-    orders: mpsc::Sender<Order>,
-    waiting: Arc<Waiting>,
+    orders: mpsc::Sender<WriterOrder>,
+    backlog: Arc<Backlog>,
 }
 
-/// What is committed at once at most, so that nobody waits for long behind a full queue.
+/// The largest group, so that no caller waits for long behind a full queue.
 const MAX_GROUP: Weight = Weight {
     rows: 8_192,
     bytes: 8 * 1024 * 1024,
 };
 
-enum Order {
+enum WriterOrder {
     /// To be applied in one transaction, in this order.
-    Work(Vec<Weighed>),
+    Verbs(Vec<Weighed>),
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
 
 /// A verb on its way to the thread.
 pub(super) struct Weighed {
     weight: Weight,
-    work: Box<dyn Work>,
+    work: Box<dyn VerbWork>,
 }
 
 /// What a verb does in a transaction; a second time, apart, when the first one is rejected.
 pub(super) trait Verb<Output>:
-    Fn(&mut Turn<'_>) -> Result<Output, StoreError> + Send + 'static
+    Fn(&mut WriteTransaction<'_>) -> Result<Output, StoreError> + Send + 'static
 {
 }
 
 impl<Output, V> Verb<Output> for V where
-    V: Fn(&mut Turn<'_>) -> Result<Output, StoreError> + Send + 'static
+    V: Fn(&mut WriteTransaction<'_>) -> Result<Output, StoreError> + Send + 'static
 {
 }
 
 /// A verb to be applied in a transaction, and answered after its commit.
-trait Work: Send {
-    fn apply(&mut self, turn: &mut Turn<'_>) -> Result<(), StoreError>;
+trait VerbWork: Send {
+    fn apply(&mut self, transaction: &mut WriteTransaction<'_>) -> Result<(), StoreError>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
-struct Task<V, Output> {
+struct AnsweredVerb<V, Output> {
     verb: V,
     output: Option<Output>,
     waiting: oneshot::Sender<Result<Output, StoreError>>,
 }
 
-impl<V: Verb<Output>, Output: Send> Work for Task<V, Output> {
-    fn apply(&mut self, turn: &mut Turn<'_>) -> Result<(), StoreError> {
-        self.output = Some((self.verb)(turn)?);
+impl<V: Verb<Output>, Output: Send> VerbWork for AnsweredVerb<V, Output> {
+    fn apply(&mut self, transaction: &mut WriteTransaction<'_>) -> Result<(), StoreError> {
+        self.output = Some((self.verb)(transaction)?);
         Ok(())
     }
 
-    /// Whoever asked may be gone; what was asked is done all the same.
+    /// The caller may be gone; what was asked is done all the same.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
         match (committed, self.output) {
             (Ok(()), Some(output)) => drop(self.waiting.send(Ok(output))),
             (Err(error), _) => drop(self.waiting.send(Err(error))),
-            // Never applied, so nobody may be told that it was.
+            // Never applied, so no caller may take it for done.
             (Ok(()), None) => {}
         }
     }
@@ -96,12 +96,12 @@ impl Writer {
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StoreError> {
         let (orders, inbox) = mpsc::channel();
-        let waiting = Arc::new(Waiting::default());
+        let backlog = Arc::new(Backlog::default());
         let thread = Thread {
             connection,
             lock,
             inbox,
-            waiting: waiting.clone(),
+            backlog: backlog.clone(),
             epoch,
             positions,
             tail,
@@ -111,7 +111,7 @@ impl Writer {
             .name("store-writer".to_owned())
             .spawn(move || thread.run())
             .map_err(|error| StoreError::Away(error.to_string()))?;
-        Ok(Self { orders, waiting })
+        Ok(Self { orders, backlog })
     }
 
     /// Hands over a verb, now: verbs take effect in the order of the calls.
@@ -133,11 +133,11 @@ impl Writer {
         weight: Weight,
         verb: impl Verb<Output>,
     ) -> (Option<Weighed>, Reply<Output>) {
-        if !self.waiting.admit(urgency, weight) {
+        if !self.backlog.admit(urgency, weight) {
             return (None, Box::pin(async { Err(StoreError::Overloaded) }));
         }
         let (waiting, answer) = oneshot::channel();
-        let task = Task {
+        let task = AnsweredVerb {
             verb,
             output: None,
             waiting,
@@ -150,14 +150,14 @@ impl Writer {
     pub(super) fn order(&self, works: Vec<Weighed>) {
         if !works.is_empty() {
             // A thread that has ended drops the order, and with it the senders that are waited for.
-            let _ = self.orders.send(Order::Work(works));
+            let _ = self.orders.send(WriterOrder::Verbs(works));
         }
     }
 
     /// Ends the thread after everything that was handed over before.
     pub(super) fn close(&self) -> Reply<()> {
         let (waiting, answer) = oneshot::channel();
-        let _ = self.orders.send(Order::Close(waiting));
+        let _ = self.orders.send(WriterOrder::Close(waiting));
         reply(answer)
     }
 }
@@ -169,30 +169,32 @@ fn reply<T: Send + 'static>(answer: oneshot::Receiver<Result<T, StoreError>>) ->
 struct Thread {
     connection: Connection,
     lock: ProcessLock,
-    inbox: mpsc::Receiver<Order>,
-    waiting: Arc<Waiting>,
+    inbox: mpsc::Receiver<WriterOrder>,
+    backlog: Arc<Backlog>,
     epoch: u64,
     positions: Positions,
     tail: Arc<Tail>,
     observer: Arc<dyn Observer>,
 }
 
-type Group = Vec<Step>;
+type Group = Vec<GroupedVerb>;
 
 /// A verb of a group.
-struct Step {
-    work: Box<dyn Work>,
+struct GroupedVerb {
+    work: Box<dyn VerbWork>,
     /// What follows was ordered apart from it.
     ends_order: bool,
     /// Why the database does not take it.
     rejection: Option<String>,
 }
 
-impl Step {
-    fn apply(&mut self, turn: &mut Turn<'_>) -> Result<(), StoreError> {
-        self.rejection = turn.part(|turn| self.work.apply(turn))?.err();
+impl GroupedVerb {
+    fn apply(&mut self, transaction: &mut WriteTransaction<'_>) -> Result<(), StoreError> {
+        self.rejection = transaction
+            .part(|transaction| self.work.apply(transaction))?
+            .err();
         if self.ends_order {
-            turn.settle()?;
+            transaction.settle()?;
         }
         Ok(())
     }
@@ -218,10 +220,10 @@ impl Thread {
         }
     }
 
-    /// Takes what is there, up to a bound.
+    /// Takes the orders that wait, up to a bound.
     fn gather(
         &self,
-        first: Order,
+        first: WriterOrder,
     ) -> (
         Group,
         Weight,
@@ -232,13 +234,13 @@ impl Thread {
         let mut next = Some(first);
         while let Some(order) = next {
             match order {
-                Order::Close(waiting) => return (group, total, Some(waiting)),
-                Order::Work(works) => {
+                WriterOrder::Close(waiting) => return (group, total, Some(waiting)),
+                WriterOrder::Verbs(works) => {
                     for Weighed { weight, work } in works {
-                        self.waiting.leave(weight);
+                        self.backlog.leave(weight);
                         total.rows += weight.rows;
                         total.bytes += weight.bytes;
-                        group.push(Step {
+                        group.push(GroupedVerb {
                             work,
                             ends_order: false,
                             rejection: None,
@@ -266,12 +268,12 @@ impl Thread {
             Ok(()) => {
                 let took = clock::now().saturating_duration_since(began);
                 self.observer.committed(took, rows);
-                group.into_iter().for_each(Step::answer);
+                group.into_iter().for_each(GroupedVerb::answer);
             }
             // One of them may be to blame: alone, it does not take the others with it.
             Err(StoreError::Damaged(_)) if group.len() > 1 => {
                 for step in group {
-                    let alone = Step {
+                    let alone = GroupedVerb {
                         ends_order: true,
                         ..step
                     };
@@ -291,8 +293,8 @@ impl Thread {
     /// Does what can make the next group fare better. Whether it helped, that group will tell.
     fn help(&self, error: &StoreError) {
         match error {
-            // What is moved out of the log makes room in it for the next group, and for
-            // retention, which alone can make room in the database.
+            // A checkpoint makes room in the WAL for the next group, and for retention, which
+            // alone can make room in the database.
             StoreError::Full(_) => drop(self.connection.pragma_update(
                 None,
                 "wal_checkpoint",
@@ -313,11 +315,16 @@ impl Thread {
 
     /// Applies a group in one transaction, and shows its events when it is durable.
     fn attempt(&mut self, group: &mut Group, is_apart: bool) -> Result<(), StoreError> {
-        let mut turn = Turn::new(&self.connection, self.epoch, self.positions, is_apart);
-        match turn.run(|turn| group.iter_mut().try_for_each(|step| step.apply(turn))) {
+        let mut transaction =
+            WriteTransaction::new(&self.connection, self.epoch, self.positions, is_apart);
+        match transaction.run(|transaction| {
+            group
+                .iter_mut()
+                .try_for_each(|step| step.apply(transaction))
+        }) {
             Ok(()) => {
-                self.positions = turn.positions;
-                self.tail.publish(turn.appended);
+                self.positions = transaction.positions;
+                self.tail.publish(transaction.appended);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -325,8 +332,8 @@ impl Thread {
     }
 
     fn close(self, waiting: oneshot::Sender<Result<(), StoreError>>) {
-        // Moves what is in the log of the database into the database. When that fails the log is
-        // still there, and read when the store is opened again.
+        // Moves the WAL into the database. When that fails the WAL is still there, and read when
+        // the store is opened again.
         let _ = self
             .connection
             .pragma_update(None, "wal_checkpoint", "TRUNCATE");

@@ -7,10 +7,10 @@ use super::samples::{
     accept, at, deferred, finish, id, listed, log, numbers, reopen, sending, succeeded,
 };
 use super::webhooks::plan_nothing;
-use crate::store::{Bounds, EventFilter, MessageFilter, Recorded, Step, Store, Stored};
+use crate::store::{Bounds, EventFilter, MessageFilter, Recorded, RetentionStep, Store, Stored};
 
-fn step(messages: usize, goes_on: bool) -> Step {
-    Step { messages, goes_on }
+fn step(messages: usize, has_more: bool) -> RetentionStep {
+    RetentionStep { messages, has_more }
 }
 
 pub(crate) async fn purging_takes_what_ended_and_leaves_what_waits(bed: &dyn Bed) {

@@ -134,7 +134,7 @@ pub struct Attempt {
     pub took: Duration,
     /// The status of the answer; `None` when there was none.
     pub status: Option<u16>,
-    /// The first bytes of the answer; what is not UTF-8 is replaced.
+    /// The first bytes of the answer; bytes that are not UTF-8 are replaced.
     pub answer: String,
     /// Why there was no answer.
     pub error: Option<String>,

@@ -35,7 +35,7 @@ pub struct Endpoint {
     pub updated_at: Timestamp,
     /// Since when every attempt failed; `None` while the last one succeeded, or before any.
     pub failing_since: Option<Timestamp>,
-    /// What is being sent again.
+    /// The stretch of the log that is being sent again.
     pub recovery: Option<Recovery>,
 }
 
@@ -180,7 +180,7 @@ impl DisabledBecause {
     }
 }
 
-/// What is to be sent again: what failed, and what was never planned.
+/// A stretch of the log to be sent again: failed deliveries, and events that were never planned.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Recovery {
     /// Events of this time and later.
@@ -225,7 +225,8 @@ pub struct RecoveryStep {
     pub from: u64,
     /// Up to which event the log was looked at.
     pub to: u64,
-    /// What is wanted of it, in the order of the log; what was planned before is left alone.
+    /// Deliveries of its events, in the order of the log; those that were planned before are left
+    /// alone.
     pub wanted: Vec<NewDelivery>,
     /// When they become due.
     pub now: Timestamp,

@@ -1,4 +1,4 @@
-//! What is durable of webhooks: endpoints, and what is to be posted to whom.
+//! Webhooks in the store: endpoints, and deliveries to them.
 //!
 //! A *delivery* is one event on its way to one *queue*: a standing endpoint, or a URL that messages
 //! name as their own webhook. The log is planned once, from its beginning to its end: [`plan`]

@@ -3,7 +3,7 @@
 use super::endpoints;
 use super::settle::release;
 use crate::message::{MessageId, Timestamp};
-use crate::store::session::{Lock, Session, Value, values};
+use crate::store::session::{Lock, Session, SqlValue, values};
 use crate::store::{NewDelivery, Plan, Recovery, RecoveryStep, StoreError, codes};
 
 pub(super) fn plan(session: &dyn Session, plan: &Plan) -> Result<bool, StoreError> {
@@ -32,7 +32,7 @@ fn insert<'d>(
     deliveries: impl Iterator<Item = &'d NewDelivery>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let columns = |delivery: &'d NewDelivery| -> Vec<Value<'d>> {
+    let columns = |delivery: &'d NewDelivery| -> Vec<SqlValue<'d>> {
         values![
             &*delivery.queue,
             delivery.seq,

@@ -1,4 +1,4 @@
-//! What is to be posted, queue by queue.
+//! Deliveries that are due, queue by queue.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{deliveries, endpoints, plan, queues, settle};
 use crate::message::{EndpointId, Timestamp};
+use crate::store::backlog::{Urgency, Weight};
 use crate::store::engine::Engine;
-use crate::store::waiting::{Urgency, Weight};
 use crate::store::{
     Attempted, Change, Deliveries, Delivery, DeliveryFilter, DeliveryKey, Due, Endpoint, Endpoints,
     PageSize, Plan, QueueHead, RecoveryStep, Reply, Settled, WebhookStore,

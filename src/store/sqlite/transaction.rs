@@ -3,20 +3,20 @@
 use rusqlite::{CachedStatement, Connection};
 
 use super::schema;
-use super::states::{State, States};
+use super::states::{MessageState, StateStatements};
 use crate::message::{ByMessage, MessageId, Status};
 use crate::store::{Logged, StoreError};
 
 /// What a verb that writes works with: the open transaction, and what follows from its commit.
-pub(super) struct Turn<'c> {
+pub(super) struct WriteTransaction<'c> {
     pub(super) connection: &'c Connection,
     pub(super) epoch: u64,
-    /// As they will be when this turn is durable.
+    /// As they will be when this transaction is durable.
     pub(super) positions: Positions,
-    /// Shown when this turn is durable.
+    /// Shown when this transaction is durable.
     pub(super) appended: Vec<Logged>,
-    /// Taken in by this order, and without a row in `states`: what is recorded of them by the same
-    /// order goes into it, so that the row of a message whose life fits in one is written once.
+    /// Taken in by this order, and without a row in `states` yet. Records of the same order go into
+    /// that row, so that it is written once for a message whose life fits in one order.
     pub(super) fresh: ByMessage<Fresh>,
     /// Whether each part of the work is undone by itself when the database does not take it.
     pub(super) is_apart: bool,
@@ -41,7 +41,7 @@ pub(super) struct Positions {
     /// The highest id there ever was: a message with a higher one is new.
     pub(super) highest: Option<MessageId>,
     /// Messages up to this number were there when the store was opened: what of them has not
-    /// ended is nobody's.
+    /// ended can be claimed.
     pub(super) found: i64,
     /// Up to this id they were handed out.
     pub(super) claimed_to: Option<[u8; 16]>,
@@ -66,7 +66,7 @@ impl Positions {
     }
 }
 
-impl<'c> Turn<'c> {
+impl<'c> WriteTransaction<'c> {
     pub(super) fn new(
         connection: &'c Connection,
         epoch: u64,
@@ -101,9 +101,9 @@ impl<'c> Turn<'c> {
         done
     }
 
-    /// Does a part of the work that others of the same transaction do not depend on. In a turn
-    /// that is apart, what the database does not take is undone, and the inner error says why;
-    /// else it fails the turn.
+    /// Does a part of the work that others of the same transaction do not depend on. In a
+    /// transaction that is apart, what the database does not take is undone, and the inner error
+    /// says why; else it fails the transaction.
     pub(super) fn part<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
@@ -137,12 +137,12 @@ impl<'c> Turn<'c> {
         if self.fresh.is_empty() {
             return Ok(());
         }
-        let mut states = States::prepare(self)?;
+        let mut states = StateStatements::prepare(self)?;
         let mut fresh: Vec<_> = self.fresh.drain().collect();
         // At the right edge of the table, where a row costs least.
         fresh.sort_unstable_by_key(|(id, _)| *id);
         for (id, fresh) in fresh {
-            states.insert(id, fresh.number, &State::new(fresh.status))?;
+            states.insert(id, fresh.number, &MessageState::new(fresh.status))?;
         }
         Ok(())
     }

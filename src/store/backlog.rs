@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{NewDelivery, Record, Submission};
 
-/// How much a verb writes, near enough to bound what waits and what is written at once.
+/// How much a verb writes, near enough to bound the queue and a group.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::store) struct Weight {
     pub(in crate::store) rows: usize,
@@ -62,12 +62,12 @@ const MAX_WAITING: Weight = Weight {
 };
 /// What waits now.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Waiting {
+pub(in crate::store) struct Backlog {
     rows: AtomicUsize,
     bytes: AtomicUsize,
 }
 
-impl Waiting {
+impl Backlog {
     /// Counts a verb in, unless too much waits already. Nothing is too large for an empty queue.
     pub(in crate::store) fn admit(&self, urgency: Urgency, weight: Weight) -> bool {
         let times = match urgency {
