@@ -22,7 +22,6 @@ mod error;
 mod events;
 mod filter;
 mod messages;
-mod observer;
 mod page;
 mod replicas;
 mod retention;
@@ -38,6 +37,7 @@ pub mod sqlite;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -45,7 +45,6 @@ use tokio::sync::watch;
 use crate::message::{Event, EventKind, Message, MessageId, OnUnknown, Status, Timestamp};
 pub use error::StoreError;
 pub use filter::{Accounts, EventFilter, MessageFilter};
-pub use observer::Observer;
 pub use page::PageSize;
 pub use replicas::{AgentLease, Holder, ReplicaStore, SharedAgents, Stranded};
 pub use tail::TailSize;
@@ -138,6 +137,20 @@ pub trait LogStore {
 
     /// Forgets idempotency keys from before this time; how many there were.
     fn forget_keys(&self, before: Timestamp, limit: usize) -> Reply<usize>;
+}
+
+/// Sees every commit. Called by the thread that writes, so it must not block.
+pub trait Observer: Send + Sync {
+    /// A transaction with this many rows took so long, its sync included.
+    fn committed(&self, took: Duration, rows: usize);
+
+    /// A transaction failed.
+    fn failed(&self, _error: &StoreError) {}
+}
+
+/// Ignores every call.
+impl Observer for () {
+    fn committed(&self, _took: Duration, _rows: usize) {}
 }
 
 /// Messages of one HTTP request, to be taken in together.

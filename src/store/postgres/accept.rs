@@ -14,10 +14,10 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use super::agent_leases::AgentHolders;
 use super::connection::Connection;
 use super::record::{KnownMessage, KnownMessages};
-use super::rows;
-use super::seats::AgentHolders;
+use super::session;
 use crate::message::{Message, MessageId, Timestamp};
 use crate::store::session::strange;
 use crate::store::{IdempotencyKey, StoreError, Submission, Verdict, codes};
@@ -213,7 +213,7 @@ pub(super) async fn look(
     submissions: &[&Submission],
 ) -> Result<OpenLanes, StoreError> {
     let messages = submissions.iter().flat_map(|one| &one.messages);
-    let mut lanes: Vec<i64> = messages.map(|m| rows::lane(&m.contents.uri)).collect();
+    let mut lanes: Vec<i64> = messages.map(|m| session::lane(&m.contents.uri)).collect();
     if lanes.is_empty() {
         return Ok(OpenLanes::new());
     }
@@ -245,7 +245,7 @@ fn places(
     let me = agent_holders.me();
     let place = |message: &&Message| {
         *taken
-            .entry(rows::lane(&message.contents.uri))
+            .entry(session::lane(&message.contents.uri))
             .or_insert_with(|| {
                 let owner = agent_holders.owner_for(message.contents.account.as_deref());
                 let claimed = owner == me;
@@ -274,7 +274,7 @@ impl Accepted<'_> {
         if self.messages.is_empty() {
             return Ok(());
         }
-        let ids: Vec<Uuid> = self.messages.iter().map(|m| rows::uuid(m.id)).collect();
+        let ids: Vec<Uuid> = self.messages.iter().map(|m| session::uuid(m.id)).collect();
         let (standing, content) = futures_util::future::join(
             insert_states(connection, &ids, &self.messages, &self.places),
             insert_contents(connection, &ids, &self.messages),
@@ -312,7 +312,7 @@ async fn insert_states(
     let statement = connection.prepare(INSERT_STATES).await?;
     let lanes: Vec<i64> = messages
         .iter()
-        .map(|m| rows::lane(&m.contents.uri))
+        .map(|m| session::lane(&m.contents.uri))
         .collect();
     let owners: Vec<i64> = places.iter().map(|place| place.owner).collect();
     let claimed: Vec<bool> = places.iter().map(|place| place.claimed).collect();

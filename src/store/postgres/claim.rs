@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::agent_leases::AgentHolders;
 use super::connection::Connection;
 use super::lease::Lease;
-use super::rows;
-use super::seats::AgentHolders;
+use super::session;
 use crate::message::{Message, MessageId};
 use crate::store::messages::{MESSAGE, claimed, message};
 use crate::store::session::Lock;
@@ -54,7 +54,7 @@ async fn pick_up(
         .await?;
     let rows = connection
         .client()
-        .query(&statement, &[&me, &rows::limit(limit)])
+        .query(&statement, &[&me, &session::limit(limit)])
         .await?;
     rows.iter().map(|row| claimed(row)).collect()
 }
@@ -82,7 +82,7 @@ async fn take_over(
              ORDER BY lane",
         )
         .await?;
-    let limit = rows::limit(limit.min(LANES));
+    let limit = session::limit(limit.min(LANES));
     let lanes = client.query(&find, &[&dead, &limit]).await?;
     let lanes = lanes
         .iter()
@@ -142,7 +142,7 @@ pub(super) async fn hand_over(
         .iter()
         .map(|one| {
             (
-                rows::lane(&one.uri),
+                session::lane(&one.uri),
                 agent_holders.owner_for(one.account.as_deref()),
                 one,
             )
@@ -202,7 +202,7 @@ pub(super) async fn load(
         "SELECT {MESSAGE} FROM unnest($1::uuid[]) AS s (id) JOIN messages m ON m.id = s.id"
     );
     let statement = connection.prepare(&sql).await?;
-    let wanted: Vec<Uuid> = ids.iter().copied().map(rows::uuid).collect();
+    let wanted: Vec<Uuid> = ids.iter().copied().map(session::uuid).collect();
     let found = connection.client().query(&statement, &[&wanted]).await?;
     let mut by_id = HashMap::with_capacity(found.len());
     for row in &found {

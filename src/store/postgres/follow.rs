@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::connection::{Connection, Connector, Notified};
 use super::lease::Lease;
-use super::{claim, rows, schema};
+use super::{claim, schema, session};
 use crate::clock;
 use crate::store::events::{LOGGED, logged};
 use crate::store::tail::Tail;
@@ -171,7 +171,7 @@ async fn following(
 ) -> Result<Vec<Logged>, StoreError> {
     let sql = format!("SELECT {LOGGED} FROM events e WHERE e.seq > $1 ORDER BY e.seq LIMIT $2");
     let statement = connection.prepare(&sql).await?;
-    let (after, limit) = (rows::from_seq(after), rows::limit(FOLLOWED));
+    let (after, limit) = (session::from_seq(after), session::limit(FOLLOWED));
     let found = connection
         .client()
         .query(&statement, &[&after, &limit])

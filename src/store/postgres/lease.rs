@@ -7,14 +7,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio_postgres::Row;
-
 use super::connection::Connection;
-use super::rows;
 use crate::clock;
-use crate::message::{ByMessage, MessageId, Status};
-use crate::store::session::Row as _;
-use crate::store::{Holder, StoreError, codes};
+use crate::message::{ByMessage, MessageId};
+use crate::store::session::{Session, SqlValue};
+use crate::store::{Holder, StoreError};
 
 /// What this replica may do, and for how long.
 #[derive(Debug)]
@@ -160,32 +157,27 @@ impl Lease {
 }
 
 /// Which replicas have these messages to send, as far as they wait and `me` knows nothing of them.
-pub(super) async fn holders(
-    connection: &Connection,
+pub(super) fn holders(
+    session: &dyn Session,
     me: i64,
     ids: &[MessageId],
 ) -> Result<ByMessage<Holder>, StoreError> {
-    let statement = connection
-        .prepare(
-            "SELECT s.id, r.name, (extract(epoch FROM r.lease_until) * 1000)::int8 \
-             FROM states s JOIN replicas r ON r.number = s.owner WHERE s.id = ANY ($1) \
-             AND s.status = ANY ($2) AND (s.owner <> $3 OR NOT s.claimed)",
-        )
-        .await?;
-    let ids: Vec<_> = ids.iter().map(|id| rows::uuid(*id)).collect();
-    let waiting = [Status::Scheduled, Status::Queued].map(codes::status_number);
-    let found = connection
-        .client()
-        .query(&statement, &[&ids, &waiting.as_slice(), &me])
-        .await?;
-    let holder = |row: &Row| {
-        let holder = Holder {
-            replica: row.try_get(1)?,
-            until: row.time(2)?,
-        };
-        Ok((MessageId::new(row.try_get(0)?), holder))
-    };
-    found.iter().map(holder).collect()
+    let ids: Vec<_> = ids.iter().map(|id| *id.as_bytes()).collect();
+    // Scheduled or queued.
+    let found = session.all(
+        "SELECT s.id, r.name, (extract(epoch FROM r.lease_until) * 1000)::int8 \
+         FROM states s JOIN replicas r ON r.number = s.owner WHERE s.id = ANY ($1) \
+         AND s.status IN (0, 1) AND (s.owner <> $2 OR NOT s.claimed)",
+        &[SqlValue::Ids(&ids), SqlValue::from(me)],
+        |row| {
+            let holder = Holder {
+                replica: row.text(1)?.to_owned(),
+                until: row.time(2)?,
+            };
+            Ok((row.message_id(0)?, holder))
+        },
+    )?;
+    Ok(found.into_iter().collect())
 }
 
 async fn enter(connection: &Connection, name: &str, length: Duration) -> Result<i64, StoreError> {

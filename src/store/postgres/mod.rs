@@ -14,6 +14,7 @@
 
 mod accept;
 mod address;
+mod agent_leases;
 mod agents;
 mod claim;
 mod connection;
@@ -23,11 +24,8 @@ mod group;
 mod lease;
 mod pool;
 mod record;
-mod renewal;
 mod replicas;
-mod rows;
 mod schema;
-mod seats;
 mod session;
 mod share;
 #[cfg(test)]
@@ -53,13 +51,13 @@ use super::{
 };
 use crate::message::{Message, MessageId, Timestamp};
 pub use address::Address;
+use agent_leases::AgentHolders;
 use connection::Connector;
 use follow::{LogFollower, PublishedLog};
 use group::Order;
 use lease::Lease;
 use pool::SessionPool;
-pub use renewal::begin_epoch;
-use seats::AgentHolders;
+pub use schema::begin_epoch;
 use transaction::GroupWriter;
 use writer::Writer;
 

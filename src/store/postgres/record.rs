@@ -21,7 +21,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::connection::Connection;
-use super::rows;
+use super::session;
 use crate::message::{Event, MessageId, Timestamp};
 use crate::store::session::Row as _;
 use crate::store::{Logged, Record, Recorded, StoreError, codes};
@@ -100,14 +100,14 @@ pub(super) async fn look(
     }
     let mut ids: Vec<Uuid> = records
         .iter()
-        .map(|record| rows::uuid(record.event.message_id))
+        .map(|record| session::uuid(record.event.message_id))
         .collect();
     ids.sort_unstable();
     ids.dedup();
     let nameless: Vec<Uuid> = records
         .iter()
         .filter(|record| record.event.account.is_none())
-        .map(|record| rows::uuid(record.event.message_id))
+        .map(|record| session::uuid(record.event.message_id))
         .collect();
     let statement = connection.prepare(LOOK).await?;
     let found = connection
@@ -143,7 +143,7 @@ impl<'r> Appending<'r> {
             }
             *is_over = record.status.is_final();
             this.kept.push(record);
-            let place = rows::limit(this.kept.len());
+            let place = session::limit(this.kept.len());
             let before = newest.insert(id, place);
             this.previous_places.push(before);
             let in_log = known.filter(|_| before.is_none());
@@ -185,7 +185,7 @@ impl<'r> Appending<'r> {
         let members: Vec<Bytes> = events().map(members).collect();
         let moves = &self.moves;
         let columns: [&(dyn ToSql + Sync); 16] = [
-            &rows::limit(self.kept.len()),
+            &session::limit(self.kept.len()),
             &me,
             &moves.ids,
             &moves.statuses,
@@ -199,7 +199,7 @@ impl<'r> Appending<'r> {
                 .map(|e| codes::kind_number(e.kind()))
                 .collect::<Vec<_>>(),
             &events()
-                .map(|e| rows::uuid(e.message_id))
+                .map(|e| session::uuid(e.message_id))
                 .collect::<Vec<_>>(),
             &events().map(|e| &*e.uri).collect::<Vec<_>>(),
             &self
@@ -212,7 +212,7 @@ impl<'r> Appending<'r> {
         ];
         let row = connection.client().query_one(&statement, &columns).await?;
         let (base, moved) = (row.number(0)?, row.integer(1)?);
-        Ok(match moved == rows::limit(moves.ids.len()) {
+        Ok(match moved == session::limit(moves.ids.len()) {
             true => Ok(Appended { base, members }),
             false => Err(Raced),
         })
@@ -280,7 +280,7 @@ fn moves(kept: &[&Record]) -> StateChanges {
             }
             None => {
                 known.insert(event.message_id, moves.ids.len());
-                moves.ids.push(rows::uuid(event.message_id));
+                moves.ids.push(session::uuid(event.message_id));
                 moves.statuses.push(status);
                 moves.attempts.push(attempt);
                 moves.places.push(place);

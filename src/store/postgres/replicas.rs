@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Postgres, Urgency, Weight, agents, claim, lease, seats};
+use super::{Postgres, Urgency, Weight, agent_leases, agents, claim, lease};
 use crate::message::{AgentOrder, AgentStatus, ByMessage, MessageId};
+use crate::store::engine::Engine as _;
 use crate::store::{AgentLease, Holder, ReplicaStore, Reply, SharedAgents, Stranded};
 
 /// How often the replicas agree on their agents at least.
@@ -31,13 +32,11 @@ impl ReplicaStore for Postgres {
 
     fn holders(&self, ids: Vec<MessageId>) -> Reply<ByMessage<Holder>> {
         let me = self.lease.number();
-        self.pool
-            .run(move |c| async move { lease::holders(&c, me, &ids).await })
+        self.read(move |session| lease::holders(session, me, &ids))
     }
 
     fn newest(&self) -> Reply<u64> {
-        self.pool
-            .run(|c| async move { Ok(super::bounds(&c).await?.last) })
+        self.read(|session| session.last_event())
     }
 
     fn hand_over(&self, stranded: Vec<Stranded>) -> Reply<Vec<Arc<str>>> {
@@ -57,8 +56,8 @@ impl ReplicaStore for Postgres {
 
     fn seats(&self, wanted: Vec<AgentLease>, held: Vec<AgentLease>) -> Reply<Vec<AgentLease>> {
         let agent_holders = self.agent_holders.clone();
-        self.pool.transact(move |c| async move {
-            seats::seats(&c, &agent_holders, &wanted, &held).await
+        self.write(Urgency::Ongoing, Weight::SMALL, move |session| {
+            agent_leases::share_out(session, &agent_holders, &wanted, &held)
         })
     }
 
@@ -68,7 +67,8 @@ impl ReplicaStore for Postgres {
         orders: Vec<(Arc<str>, AgentOrder)>,
     ) -> Reply<SharedAgents> {
         let me = self.lease.number();
-        self.pool
-            .transact(move |c| async move { agents::share(&c, me, &own, &orders).await })
+        self.write(Urgency::Ongoing, Weight::SMALL, move |session| {
+            agents::share(session, me, &own, &orders)
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! [`Session`] on PostgreSQL, and its SQL in PostgreSQL's words.
+//! [`Session`] on PostgreSQL, its SQL in PostgreSQL's words, and our values as columns.
 
 use std::error::Error;
 use std::pin::pin;
@@ -7,12 +7,14 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use futures_util::TryStreamExt as _;
 use futures_util::future::try_join_all;
+use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use uuid::Uuid;
 
 use super::connection::Connection;
+use crate::message::MessageId;
 use crate::store::StoreError;
 use crate::store::session::{Lock, ReadRow, Row, Session, SqlValue};
 
@@ -195,6 +197,26 @@ impl ToSql for SqlValue<'_> {
     }
 
     to_sql_checked!();
+}
+
+pub(super) fn uuid(id: MessageId) -> Uuid {
+    Uuid::from_bytes(*id.as_bytes())
+}
+
+/// The lane of a target. Two targets that share one by chance wait for each other, no more.
+pub(super) fn lane(uri: &str) -> i64 {
+    let digest = Sha256::digest(uri.as_bytes());
+    let first = digest.first_chunk().copied().unwrap_or_default();
+    i64::from_be_bytes(first)
+}
+
+/// Numbers from elsewhere can be anything.
+pub(super) fn from_seq(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+pub(super) fn limit(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

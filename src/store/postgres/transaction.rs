@@ -9,11 +9,11 @@
 use std::sync::Arc;
 
 use super::accept::OpenLanes;
+use super::agent_leases::AgentHolders;
 use super::connection::Connection;
 use super::group::{Group, GroupResult};
 use super::lease::Lease;
 use super::record::{Appending, KnownMessages};
-use super::seats::AgentHolders;
 use super::{accept, record};
 use crate::store::{Record, Recorded, StoreError, Submission, Verdict};
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use rusqlite::params;
 use rusqlite::{CachedStatement, OptionalExtension as _};
 
-use super::states::{MessageState, StateStatements};
-use super::transaction::{Fresh, WriteTransaction};
+use super::transaction::{Fresh, MessageState, StateStatements, WriteTransaction};
 use crate::message::{Message, MessageId, Timestamp};
 use crate::store::{IdempotencyKey, StoreError, Submission, Verdict, codes};
 

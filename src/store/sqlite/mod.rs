@@ -12,7 +12,6 @@ mod readers;
 mod record;
 mod schema;
 mod session;
-mod states;
 #[cfg(test)]
 mod tests;
 mod transaction;

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use rusqlite::params;
 use rusqlite::{CachedStatement, OptionalExtension as _};
 
-use super::states::{MessageState, StateStatements};
-use super::transaction::{Fresh, WriteTransaction};
+use super::transaction::{Fresh, MessageState, StateStatements, WriteTransaction};
 use crate::message::{ByMessage, Event};
 use crate::store::{Logged, Record, Recorded, StoreError, codes};
 
