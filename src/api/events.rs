@@ -11,7 +11,7 @@ use super::error::ApiError;
 use super::negotiate::Form;
 use super::params::{Id, Query};
 use super::{Api, json, messages, negotiate, params, sse, view};
-use crate::events::{CHUNK, EventId, Gap, Start};
+use crate::events::{CHUNK, EventId, FeedStart, Gap};
 use crate::message::{EventKind, EventKinds};
 use crate::store::EventFilter;
 
@@ -50,16 +50,16 @@ pub(super) async fn log(
     let after = params::after(query.after.as_deref())?;
     // The header is newer than the address that the client was given once.
     let seen = negotiate::last_event_id(&headers).or(query.last_event_id);
-    let start = seen.map(|seen| Start::resume(&seen)).or(after);
+    let start = seen.map(|seen| FeedStart::resume(&seen)).or(after);
     match form {
         Form::Stream => {
             let permit = api.stream_permit(&caller)?;
-            let start = start.unwrap_or(Start::Now);
+            let start = start.unwrap_or(FeedStart::Now);
             let subscription = api.feed.subscribe(start, filter).await?;
             Ok(sse::of_log(&api, subscription, permit))
         }
         Form::Json => {
-            let start = start.unwrap_or(Start::Earliest);
+            let start = start.unwrap_or(FeedStart::Earliest);
             let page = api.feed.page(start, filter, limit).await?;
             Ok(json::ok(&PageView {
                 data: page.events.iter().filter_map(view::raw).collect(),
@@ -130,7 +130,7 @@ pub(super) async fn of_message(
     let after = params::after(query.after.as_deref())?;
     let epoch = api.feed.epoch();
     let seen = negotiate::last_event_id(&headers).or(query.last_event_id);
-    let seen = seen.map(|seen| Start::resume(&seen)).or(after);
+    let seen = seen.map(|seen| FeedStart::resume(&seen)).or(after);
     let seen = seen.map_or(0, |start| start.in_epoch(epoch));
     // Before the look, so that what happens meanwhile is not missed.
     let follower = api.feed.follow(id);

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::Api;
 use super::access::Caller;
 use super::error::ApiError;
-use crate::events::Start;
+use crate::events::FeedStart;
 use crate::store::Accounts;
 
 /// A query string that says only what its reader knows.
@@ -120,10 +120,10 @@ pub(super) fn cursor<T: FromStr>(given: Option<&str>) -> Result<Option<T>, ApiEr
 }
 
 /// `after=`.
-pub(super) fn after(given: Option<&str>) -> Result<Option<Start>, ApiError> {
+pub(super) fn after(given: Option<&str>) -> Result<Option<FeedStart>, ApiError> {
     let start = given.map(|given| {
         let words = "after: the id of an event, or \"earliest\"";
-        Start::parse(given).map_err(|_| ApiError::Query(words.to_owned()))
+        FeedStart::parse(given).map_err(|_| ApiError::Query(words.to_owned()))
     });
     start.transpose()
 }

@@ -22,7 +22,7 @@ pub struct Feed {
 
 /// Where a reader begins.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Start {
+pub enum FeedStart {
     /// With the oldest event kept.
     Earliest,
     /// With what comes next.
@@ -33,7 +33,7 @@ pub enum Start {
     Unknown(String),
 }
 
-impl Start {
+impl FeedStart {
     /// What a reader that saw `text` last, or asks for `earliest`, means.
     pub fn resume(text: &str) -> Self {
         Self::parse(text).unwrap_or_else(|_| Self::Unknown(text.chars().take(WORDS).collect()))
@@ -73,7 +73,7 @@ pub struct Gap {
 
 /// A part of the log.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct FeedPage {
     /// What the reader has missed for good, before the events.
     pub gap: Option<Gap>,
     /// Oldest first.
@@ -130,13 +130,13 @@ impl Feed {
     /// Up to `limit` events from `start`, without waiting for any.
     pub async fn page(
         &self,
-        start: Start,
+        start: FeedStart,
         filter: EventFilter,
         limit: usize,
-    ) -> Result<Page, StoreError> {
+    ) -> Result<FeedPage, StoreError> {
         let (cursor, gap) = self.position(start).await?;
         let page = self.read(cursor, filter, limit.into()).await?;
-        Ok(Page {
+        Ok(FeedPage {
             gap: gap.or(page.gap),
             ..page
         })
@@ -145,7 +145,7 @@ impl Feed {
     /// Reads the events that pass the filter, from `start` on, without end.
     pub async fn subscribe(
         &self,
-        start: Start,
+        start: FeedStart,
         filter: EventFilter,
     ) -> Result<Subscription, StoreError> {
         let pulse = self.pulse.subscribe();
@@ -170,13 +170,13 @@ impl Feed {
     }
 
     /// Finds where a reader begins, and tells what it has missed for good.
-    async fn position(&self, start: Start) -> Result<(u64, Option<Gap>), StoreError> {
+    async fn position(&self, start: FeedStart) -> Result<(u64, Option<Gap>), StoreError> {
         let bounds = self.store.bounds().await?;
         let requested = match start {
-            Start::Earliest => return Ok((bounds.forgotten_to, None)),
-            Start::Now => return Ok((bounds.last, None)),
-            Start::After(id) => id,
-            Start::Unknown(words) => {
+            FeedStart::Earliest => return Ok((bounds.forgotten_to, None)),
+            FeedStart::Now => return Ok((bounds.last, None)),
+            FeedStart::After(id) => id,
+            FeedStart::Unknown(words) => {
                 let gap = self.gap(words, bounds.forgotten_to, "this is not the id of an event");
                 return Ok((bounds.forgotten_to, Some(gap)));
             }
@@ -201,20 +201,20 @@ impl Feed {
         after: u64,
         filter: EventFilter,
         size: PageSize,
-    ) -> Result<Page, StoreError> {
+    ) -> Result<FeedPage, StoreError> {
         let page = self.store.events(after, filter, size).await?;
         // After the look, so that what was removed before or while we looked is not passed over
         // in silence.
         let forgotten_to = self.store.bounds().await?.forgotten_to;
         if forgotten_to > after {
             let requested = self.id(after).to_string();
-            return Ok(Page {
+            return Ok(FeedPage {
                 gap: Some(self.gap(requested, forgotten_to, FORGOTTEN)),
                 events: Vec::new(),
                 next: self.id(forgotten_to),
             });
         }
-        Ok(Page {
+        Ok(FeedPage {
             gap: None,
             events: page.events,
             next: self.id(page.scanned_to.max(after)),
@@ -305,7 +305,7 @@ impl Subscription {
 
     /// A part of what is there and was not read yet, without waiting for more; nothing when that
     /// was all.
-    pub async fn rest(&mut self) -> Result<Page, StoreError> {
+    pub async fn rest(&mut self) -> Result<FeedPage, StoreError> {
         loop {
             let gap = self.gap.take();
             let page = self
@@ -315,7 +315,7 @@ impl Subscription {
             let moved = page.next.seq > self.cursor;
             self.cursor = page.next.seq;
             if gap.is_some() || page.gap.is_some() || !page.events.is_empty() || !moved {
-                return Ok(Page {
+                return Ok(FeedPage {
                     gap: gap.or(page.gap),
                     ..page
                 });
@@ -325,9 +325,9 @@ impl Subscription {
 
     /// What comes next: a gap, events, or both. Cancel-safe: nothing is taken before it is
     /// returned.
-    pub async fn next(&mut self) -> Result<Page, StoreError> {
+    pub async fn next(&mut self) -> Result<FeedPage, StoreError> {
         if let Some(gap) = self.gap.take() {
-            return Ok(Page {
+            return Ok(FeedPage {
                 next: gap.resumed_from,
                 gap: Some(gap),
                 events: Vec::new(),

@@ -20,11 +20,11 @@ pub(super) enum Interest {
 /// Who follows which message.
 #[derive(Debug, Default)]
 pub(super) struct Following {
-    by_message: Mutex<HashMap<MessageId, Vec<Place>>>,
+    by_message: Mutex<HashMap<MessageId, Vec<FollowerEntry>>>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct FollowerEntry {
     follower: u64,
     interest: Interest,
     heard: mpsc::UnboundedSender<Heard>,
@@ -90,7 +90,7 @@ impl Following {
     }
 }
 
-impl Place {
+impl FollowerEntry {
     fn tell(&mut self, event: &Logged) {
         if self.interest == Interest::End && !event.kind.is_terminal() {
             return;
@@ -122,7 +122,7 @@ impl Follower {
                 .unwrap_or_else(PoisonError::into_inner);
             let places = by_message.entry(id).or_default();
             let follower = places.last().map_or(0, |place| place.follower + 1);
-            places.push(Place {
+            places.push(FollowerEntry {
                 follower,
                 interest,
                 heard: sender,

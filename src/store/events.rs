@@ -31,9 +31,10 @@ pub(super) fn events(
     }
     let (conditions, wanted) = conditions(filter);
     // Without conditions a page is full before it has looked at many.
-    let (reached, is_end) = match conditions.is_empty() {
-        true => (u64::MAX, true),
-        false => window(session, after)?,
+    let (reached, is_end) = if conditions.is_empty() {
+        (u64::MAX, true)
+    } else {
+        window(session, after)?
     };
     let sql = format!(
         "SELECT {LOGGED} FROM events e WHERE e.seq > ?1 AND e.seq <= ?2 {conditions} \
@@ -50,9 +51,10 @@ pub(super) fn events(
         size,
     )?;
     if !page.is_cut {
-        page.scanned_to = match is_end {
-            true => page.scanned_to.max(last),
-            false => reached,
+        page.scanned_to = if is_end {
+            page.scanned_to.max(last)
+        } else {
+            reached
         };
     }
     Ok(page)

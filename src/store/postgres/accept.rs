@@ -99,9 +99,10 @@ async fn keys(
         return Ok(vec![Verdict::Accepted; submissions.len()]);
     }
     let new = remember(connection, &first).await?;
-    let known = match new.len() == first.len() {
-        true => HashMap::new(),
-        false => recall(connection, &first).await?,
+    let known = if new.len() == first.len() {
+        HashMap::new()
+    } else {
+        recall(connection, &first).await?
     };
     let verdict = |submission: &&Submission| {
         let Some(key) = &submission.key else {
@@ -135,9 +136,10 @@ fn follow(leader: &Submission, submission: &Submission, key: &IdempotencyKey) ->
         .key
         .as_ref()
         .is_some_and(|other| other.fingerprint == key.fingerprint);
-    match same {
-        true => Verdict::Replayed(leader.messages.iter().map(|message| message.id).collect()),
-        false => Verdict::KeyReused,
+    if same {
+        Verdict::Replayed(leader.messages.iter().map(|message| message.id).collect())
+    } else {
+        Verdict::KeyReused
     }
 }
 

@@ -80,9 +80,10 @@ impl LogFollower {
                 // Two statements, so that the borrow has ended before the channel is written.
                 let leads = self.lease.is_valid() && *self.leading.borrow();
                 self.lead(leads);
-                match std::mem::replace(&mut is_known, true) {
-                    false => tracing::warn!(%error, "failed to follow the log; trying again"),
-                    true => tracing::debug!(%error, "failed to follow the log; trying again"),
+                if std::mem::replace(&mut is_known, true) {
+                    tracing::debug!(%error, "failed to follow the log; trying again");
+                } else {
+                    tracing::warn!(%error, "failed to follow the log; trying again");
                 }
             }
             tokio::time::sleep(PAUSE).await;

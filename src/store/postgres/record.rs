@@ -212,21 +212,23 @@ impl<'r> Appending<'r> {
         ];
         let row = connection.client().query_one(&statement, &columns).await?;
         let (base, moved) = (row.number(0)?, row.integer(1)?);
-        Ok(match moved == session::limit(moves.ids.len()) {
-            true => Ok(Appended { base, members }),
-            false => Err(Raced),
+        Ok(if moved == session::limit(moves.ids.len()) {
+            Ok(Appended { base, members })
+        } else {
+            Err(Raced)
         })
     }
 
     /// What became of each record, and what the log shows when they are durable.
     pub(super) fn finish(self, epoch: u64, appended: &Appended) -> (Vec<Recorded>, Vec<Logged>) {
         let mut seq = appended.base;
-        let answer = |is_kept| match is_kept {
-            true => {
+        let answer = |is_kept| {
+            if is_kept {
                 seq += 1;
                 Recorded::Appended(seq)
+            } else {
+                Recorded::Ended
             }
-            false => Recorded::Ended,
         };
         let answers = self.is_kept.into_iter().map(answer).collect();
         let written = self.kept.into_iter().zip(self.accounts);

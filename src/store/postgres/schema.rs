@@ -36,9 +36,10 @@ async fn apply(connection: &Connection, now: Timestamp) -> Result<(), StoreError
         .query_one("SELECT to_regclass('facts') IS NOT NULL", &[])
         .await?
         .try_get(0)?;
-    let found = match exists {
-        true => usize::try_from(fact(connection, "version").await?).unwrap_or(usize::MAX),
-        false => 0,
+    let found = if exists {
+        usize::try_from(fact(connection, "version").await?).unwrap_or(usize::MAX)
+    } else {
+        0
     };
     // One ahead is the release that is being rolled out beside this one.
     if found > MIGRATIONS.len() + 1 {

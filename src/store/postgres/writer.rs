@@ -161,9 +161,10 @@ impl WriterTask {
                     return (group, Some(closing));
                 }
             }
-            next = match is_alone || group.is_full() {
-                true => None,
-                false => self.inbox.try_recv().ok(),
+            next = if is_alone || group.is_full() {
+                None
+            } else {
+                self.inbox.try_recv().ok()
             };
         }
         (group, None)
@@ -208,9 +209,10 @@ impl WriterTask {
             if !self.group_writer.lease.is_valid() {
                 self.group_writer.lease.renew(&connection).await?;
             }
-            let written = match is_apart {
-                false => self.group_writer.write(&connection, group).await,
-                true => self.group_writer.write_apart(&connection, group).await,
+            let written = if is_apart {
+                self.group_writer.write_apart(&connection, group).await
+            } else {
+                self.group_writer.write(&connection, group).await
             };
             match written {
                 Ok(done) => {

@@ -96,9 +96,10 @@ fn of(path: &Path) -> impl Fn(StoreError) -> BackupError {
 /// Opens a database of ours that is there, of a version that this program knows.
 fn open(path: &Path, is_only_read: bool) -> Result<Connection, StoreError> {
     // A store without a gateway has no `-shm`; who reads it makes one, and so must be able to.
-    let access = match is_only_read {
-        true => OpenFlags::SQLITE_OPEN_READ_ONLY,
-        false => OpenFlags::SQLITE_OPEN_READ_WRITE,
+    let access = if is_only_read {
+        OpenFlags::SQLITE_OPEN_READ_ONLY
+    } else {
+        OpenFlags::SQLITE_OPEN_READ_WRITE
     };
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(schema::BUSY)?;

@@ -144,13 +144,13 @@ pub(super) fn check_known(connection: &Connection) -> Result<(), StoreError> {
 /// Migrations that were applied; 0 in a new file.
 fn version(connection: &Connection) -> Result<usize, StoreError> {
     let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version > MIGRATIONS.len() {
-        true => Err(StoreError::Newer {
+    if version > MIGRATIONS.len() {
+        return Err(StoreError::Newer {
             found: version,
             known: MIGRATIONS.len(),
-        }),
-        false => Ok(version),
+        });
     }
+    Ok(version)
 }
 
 pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
