@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use super::page::Filling;
-use super::session::{Row, Session, SqlValue, strange, values};
+use super::session::{Session, SqlRow, SqlValue, strange, values};
 use super::{EventFilter, Events, Logged, PageSize, StoreError, codes};
 use crate::message::{Event, MessageId};
 
@@ -153,7 +153,7 @@ fn read(
 }
 
 /// Reads the columns of [`LOGGED`], from column `from` on.
-pub(super) fn logged(row: &dyn Row, from: usize, epoch: u64) -> Result<Logged, StoreError> {
+pub(super) fn logged(row: &dyn SqlRow, from: usize, epoch: u64) -> Result<Logged, StoreError> {
     let seq = row.number(from)?;
     let members = row.blob(from + 5)?;
     let mut json = Vec::with_capacity(48 + members.len());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::events::{LOGGED, logged};
 use super::page::Filling;
-use super::session::{Row, Session, SqlValue, strange, values};
+use super::session::{Session, SqlRow, SqlValue, strange, values};
 use super::{Claimed, MessageFilter, Messages, StoreError, Stored, codes};
 use crate::message::{Contents, Message, MessageId, Status};
 
@@ -66,7 +66,7 @@ pub(super) fn messages(
     sql.push_str(" ORDER BY s.id DESC LIMIT ?2");
     let (mut page, mut filling) = (Messages::default(), Filling::new(limit.into()));
     let mut is_cut = false;
-    // Row by row, so that no more of them is in memory than the page holds.
+    // SqlRow by row, so that no more of them is in memory than the page holds.
     session.read(&sql, &values, &mut |row| {
         let stored = read(row, epoch)?;
         if !filling.takes(stored.weight()) {
@@ -128,7 +128,7 @@ fn select(session: &dyn Session, condition: &str) -> String {
 }
 
 /// Reads a row of [`select`].
-fn read(row: &dyn Row, epoch: u64) -> Result<Stored, StoreError> {
+fn read(row: &dyn SqlRow, epoch: u64) -> Result<Stored, StoreError> {
     let message = message(row)?;
     let completed_at = row.optional_time(STATE + 2)?;
     let has_ended = completed_at.is_some() && row.optional_integer(NEWEST)?.is_some();
@@ -146,7 +146,7 @@ fn read(row: &dyn Row, epoch: u64) -> Result<Stored, StoreError> {
 }
 
 /// Reads the columns of [`MESSAGE`].
-pub(super) fn message(row: &dyn Row) -> Result<Message, StoreError> {
+pub(super) fn message(row: &dyn SqlRow) -> Result<Message, StoreError> {
     let contents = codes::contents(row.text(6)?).ok_or_else(|| strange("contents"))?;
     let on_unknown = codes::on_unknown(row.integer(5)?);
     let contents = Contents {
@@ -171,7 +171,7 @@ pub(super) fn message(row: &dyn Row) -> Result<Message, StoreError> {
 
 /// Reads id, uri, account, status, attempt, attempts, what to do about unknown outcomes, not
 /// before, and the end of its time.
-pub(super) fn claimed(row: &dyn Row) -> Result<Claimed, StoreError> {
+pub(super) fn claimed(row: &dyn SqlRow) -> Result<Claimed, StoreError> {
     Ok(Claimed {
         id: row.message_id(0)?,
         uri: row.shared(1)?,

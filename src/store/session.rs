@@ -46,7 +46,7 @@ pub(in crate::store) trait Session {
 
 /// Takes a row, and says whether it wants the next one.
 pub(in crate::store) type ReadRow<'r> =
-    dyn FnMut(&dyn Row) -> Result<ControlFlow<()>, StoreError> + 'r;
+    dyn FnMut(&dyn SqlRow) -> Result<ControlFlow<()>, StoreError> + 'r;
 
 /// What replicas do one at a time. The numbers are keys in PostgreSQL.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ impl dyn Session + '_ {
         &self,
         sql: &str,
         values: &[SqlValue<'_>],
-        read: impl Fn(&dyn Row) -> Result<T, StoreError>,
+        read: impl Fn(&dyn SqlRow) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         let mut all = Vec::new();
         self.read(sql, values, &mut |row| {
@@ -88,7 +88,7 @@ impl dyn Session + '_ {
         &self,
         sql: &str,
         values: &[SqlValue<'_>],
-        read: impl Fn(&dyn Row) -> Result<T, StoreError>,
+        read: impl Fn(&dyn SqlRow) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
         let mut first = None;
         self.read(sql, values, &mut |row| {
@@ -244,7 +244,7 @@ impl<'v> From<&'v [i64]> for SqlValue<'v> {
 }
 
 /// A row of an answer; columns count from 0.
-pub(in crate::store) trait Row {
+pub(in crate::store) trait SqlRow {
     fn optional_integer(&self, at: usize) -> Result<Option<i64>, StoreError>;
     fn optional_text(&self, at: usize) -> Result<Option<&str>, StoreError>;
     fn optional_blob(&self, at: usize) -> Result<Option<&[u8]>, StoreError>;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::lease::Lease;
 use super::share::{LeaseView, share};
-use crate::store::session::{Lock, Row, Session, SqlValue, values};
+use crate::store::session::{Lock, Session, SqlRow, SqlValue, values};
 use crate::store::{AgentLease, StoreError};
 
 /// Who has agents of which account, as this replica saw it last.
@@ -169,7 +169,7 @@ fn set_holder(
     )
 }
 
-fn agent_lease(row: &dyn Row) -> Result<AgentLease, StoreError> {
+fn agent_lease(row: &dyn SqlRow) -> Result<AgentLease, StoreError> {
     Ok(AgentLease {
         account: row.shared(0)?,
         number: row.count(1)?,

@@ -43,7 +43,7 @@ use tokio::task::AbortHandle;
 
 use super::backlog::{Urgency, Weight};
 use super::engine::Engine;
-use super::session::{Row as _, Session};
+use super::session::{Session, SqlRow as _};
 use super::tail::Tail;
 use super::{
     Bounds, Claimed, Observer, Record, Recorded, Reply, Store, StoreError, Submission, TailSize,
@@ -59,7 +59,7 @@ use lease::Lease;
 use pool::SessionPool;
 pub use schema::begin_epoch;
 use transaction::GroupWriter;
-use writer::Writer;
+use writer::PostgresWriter;
 
 /// How a database is used.
 #[derive(Clone)]
@@ -103,7 +103,7 @@ impl Options {
 const SCANS: usize = 1;
 
 struct Postgres {
-    writer: Writer,
+    writer: PostgresWriter,
     pool: SessionPool,
     /// For what may look at much and find little: nothing else waits behind that.
     scans: SessionPool,
@@ -147,7 +147,7 @@ impl Postgres {
         };
         let follower = tokio::spawn(follower.run()).abort_handle();
         let agent_holders = Arc::new(AgentHolders::new(lease.clone()));
-        let writer = Writer::start(writer::WriterParts {
+        let writer = PostgresWriter::start(writer::WriterParts {
             connector: connector.clone(),
             connection,
             group_writer: GroupWriter {

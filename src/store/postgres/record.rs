@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::connection::Connection;
 use super::session;
 use crate::message::{Event, MessageId, Timestamp};
-use crate::store::session::Row as _;
+use crate::store::session::SqlRow as _;
 use crate::store::{Logged, Record, Recorded, StoreError, codes};
 
 /// Messages that are there.

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::connection::Connection;
 use crate::message::MessageId;
 use crate::store::StoreError;
-use crate::store::session::{Lock, ReadRow, Row, Session, SqlValue};
+use crate::store::session::{Lock, ReadRow, Session, SqlRow, SqlValue};
 
 /// A session of a pool, on a thread that may block.
 struct PostgresSession {
@@ -119,7 +119,7 @@ pub(super) fn translate(sql: &str) -> String {
     words
 }
 
-impl Row for tokio_postgres::Row {
+impl SqlRow for tokio_postgres::Row {
     fn optional_integer(&self, at: usize) -> Result<Option<i64>, StoreError> {
         let number: Option<Integer> = self.try_get(at)?;
         Ok(number.map(|Integer(number)| number))

@@ -27,7 +27,7 @@ const TRIES: u32 = 5;
 const IN_DOUBT: Duration = Duration::from_secs(600);
 
 /// The way in to the writer.
-pub(super) struct Writer {
+pub(super) struct PostgresWriter {
     orders: mpsc::UnboundedSender<Vec<(Weight, Order)>>,
     backlog: Arc<Backlog>,
 }
@@ -41,7 +41,7 @@ pub(super) struct WriterParts {
     pub(super) observer: Arc<dyn Observer>,
 }
 
-impl Writer {
+impl PostgresWriter {
     /// Starts the task that writes.
     pub(super) fn start(parts: WriterParts) -> Self {
         let (orders, inbox) = mpsc::unbounded_channel();

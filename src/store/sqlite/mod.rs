@@ -36,7 +36,7 @@ use lock::ProcessLock;
 use readers::Readers;
 use session::SqliteSession;
 use transaction::Positions;
-use writer::{Urgency, Weight, Writer};
+use writer::{SqliteWriter, Urgency, Weight};
 
 /// How a database is opened.
 #[derive(Clone)]
@@ -82,7 +82,7 @@ const READERS: usize = 4;
 const SCANS: usize = 2;
 
 struct Sqlite {
-    writer: Writer,
+    writer: SqliteWriter,
     readers: Readers,
     /// For what may look at much and find little: nothing else waits behind that.
     scans: Readers,
@@ -107,7 +107,7 @@ impl Sqlite {
             last: positions.last_event,
         };
         let tail = Arc::new(Tail::new(epoch, options.tail, bounds));
-        let writer = Writer::start(
+        let writer = SqliteWriter::start(
             connection,
             lock,
             epoch,

@@ -4,7 +4,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Error, ToSql, params_from_iter};
 
 use crate::store::StoreError;
-use crate::store::session::{Lock, ReadRow, Row, Session, SqlValue};
+use crate::store::session::{Lock, ReadRow, Session, SqlRow, SqlValue};
 
 /// A connection that reads, or the one that writes in its transaction.
 pub(super) struct SqliteSession<'c> {
@@ -61,7 +61,7 @@ impl Session for SqliteSession<'_> {
     }
 }
 
-impl Row for rusqlite::Row<'_> {
+impl SqlRow for rusqlite::Row<'_> {
     fn optional_integer(&self, at: usize) -> Result<Option<i64>, StoreError> {
         Ok(self.get_ref(at)?.as_i64_or_null().map_err(Error::from)?)
     }

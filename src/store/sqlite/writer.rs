@@ -22,7 +22,7 @@ use crate::store::tail::Tail;
 use crate::store::{Reply, StoreError};
 
 /// The way in to the writer.
-pub(super) struct Writer {
+pub(super) struct SqliteWriter {
     orders: mpsc::Sender<WriterOrder>,
     backlog: Arc<Backlog>,
 }
@@ -85,7 +85,7 @@ impl<V: Verb<Output>, Output: Send> VerbWork for AnsweredVerb<V, Output> {
     }
 }
 
-impl Writer {
+impl SqliteWriter {
     /// Starts the thread. It owns the connection and the lock until it is closed or dropped.
     pub(super) fn start(
         connection: Connection,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::settle::release;
 use crate::message::Timestamp;
 use crate::store::page::Filling;
-use crate::store::session::{Lock, Row, Session, strange, values};
+use crate::store::session::{Lock, Session, SqlRow, strange, values};
 use crate::store::{
     Attempt, Deliveries, Delivery, DeliveryFilter, DeliveryKey, DeliveryState, StoreError, codes,
 };
@@ -166,7 +166,7 @@ pub(super) fn state_number(state: DeliveryState) -> i16 {
 }
 
 /// Reads the columns of [`DELIVERY`]: the number, and the delivery without its attempts.
-fn delivery(row: &dyn Row) -> Result<(i64, Delivery), StoreError> {
+fn delivery(row: &dyn SqlRow) -> Result<(i64, Delivery), StoreError> {
     let state = usize::try_from(row.integer(4)?).unwrap_or(usize::MAX);
     let state = DeliveryState::ALL.get(state).copied();
     let delivery = Delivery {
@@ -183,7 +183,7 @@ fn delivery(row: &dyn Row) -> Result<(i64, Delivery), StoreError> {
 }
 
 /// Reads number, at, took, status, answer and error, from the second column on.
-fn attempt(row: &dyn Row) -> Result<Attempt, StoreError> {
+fn attempt(row: &dyn SqlRow) -> Result<Attempt, StoreError> {
     let status = row.optional_integer(4)?;
     Ok(Attempt {
         number: row.count(1)?,

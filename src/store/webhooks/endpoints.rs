@@ -1,7 +1,7 @@
 //! The verbs of standing endpoints, and their rows.
 
 use crate::message::{EndpointId, EventKind};
-use crate::store::session::{Lock, Row, Session, strange, values};
+use crate::store::session::{Lock, Session, SqlRow, strange, values};
 use crate::store::{
     Change, Disabled, DisabledBecause, Endpoint, Endpoints, Recovery, StoreError, codes,
 };
@@ -115,7 +115,7 @@ fn revise(session: &dyn Session) -> Result<(), StoreError> {
 }
 
 /// Reads the columns of [`ENDPOINT`].
-fn endpoint(row: &dyn Row) -> Result<Endpoint, StoreError> {
+fn endpoint(row: &dyn SqlRow) -> Result<Endpoint, StoreError> {
     let kinds: Vec<String> = list(row, 2, "kinds")?;
     let kinds: Option<Vec<_>> = kinds
         .iter()
@@ -139,14 +139,14 @@ fn endpoint(row: &dyn Row) -> Result<Endpoint, StoreError> {
 }
 
 fn list<T: serde::de::DeserializeOwned>(
-    row: &dyn Row,
+    row: &dyn SqlRow,
     at: usize,
     name: &str,
 ) -> Result<Vec<T>, StoreError> {
     codes::list(row.optional_text(at)?).ok_or_else(|| strange(name))
 }
 
-fn disabled(row: &dyn Row) -> Result<Option<Disabled>, StoreError> {
+fn disabled(row: &dyn SqlRow) -> Result<Option<Disabled>, StoreError> {
     let Some(word) = row.optional_text(5)? else {
         return Ok(None);
     };
@@ -157,7 +157,7 @@ fn disabled(row: &dyn Row) -> Result<Option<Disabled>, StoreError> {
     }))
 }
 
-fn recovery(row: &dyn Row) -> Result<Option<Recovery>, StoreError> {
+fn recovery(row: &dyn SqlRow) -> Result<Option<Recovery>, StoreError> {
     let Some(since) = row.optional_time(14)? else {
         return Ok(None);
     };

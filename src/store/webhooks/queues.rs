@@ -51,7 +51,7 @@ pub(super) fn due(
     );
     let (mut due, mut filling) = (Due::default(), Filling::new(size));
     let wanted = size.rows.saturating_add(1);
-    // Row by row, so that no more of them is in memory than the page holds.
+    // SqlRow by row, so that no more of them is in memory than the page holds.
     session.read(sql, &values![&**queue, wanted], &mut |row| {
         let next_at = row.time(4)?;
         let delivery = DueDelivery {
