@@ -34,7 +34,7 @@ CREATE TABLE replicas (
 
 -- A lease for each agent of each account. Its holder registers the agent; a holder whose lease is
 -- over holds nothing.
-CREATE TABLE seats (
+CREATE TABLE agent_leases (
     account text   COLLATE "C" NOT NULL,
     number  bigint NOT NULL,
     -- replicas.number; NULL when it is free.

@@ -63,7 +63,7 @@ impl Sharing {
         let mut is_agreed = false;
         if is_shared {
             let (wanted, held) = (supervisor::wanted(config), supervisor.held());
-            match self.store.seats(wanted, held).await {
+            match self.store.leases(wanted, held).await {
                 Ok(granted) => {
                     (self.agreed, self.granted) = (Instant::now(), granted);
                     is_agreed = true;
@@ -117,8 +117,8 @@ type Rates = Vec<(Arc<str>, Option<f64>)>;
 /// nothing, whatever its rate.
 fn rates(config: &Config, granted: Option<&[AgentLease]>) -> Rates {
     let mut here: HashMap<&str, u32> = HashMap::new();
-    for seat in granted.unwrap_or_default() {
-        *here.entry(&seat.account).or_default() += 1;
+    for lease in granted.unwrap_or_default() {
+        *here.entry(&lease.account).or_default() += 1;
     }
     let rate = |account: &Account| {
         let uri = account.uri.as_str();

@@ -118,7 +118,9 @@ impl Supervisor {
             .iter()
             .filter(|left| !left.ended.is_cancelled());
         let all = self.running.iter().chain(leaving);
-        let mut held: Vec<AgentLease> = all.map(|one| seat(&one.account, one.number)).collect();
+        let mut held: Vec<AgentLease> = all
+            .map(|one| agent_lease(&one.account, one.number))
+            .collect();
         held.sort_unstable();
         held.dedup();
         held
@@ -131,7 +133,7 @@ impl Supervisor {
 
     fn is_granted(&self, account: &Account, number: u32) -> bool {
         let granted = self.granted.as_ref();
-        granted.is_none_or(|granted| granted.contains(&seat(account, number)))
+        granted.is_none_or(|granted| granted.contains(&agent_lease(account, number)))
     }
 
     /// Stops agents that the configuration has no more, or that another replica runs; their names.
@@ -205,7 +207,7 @@ impl Supervisor {
     }
 }
 
-fn seat(account: &Account, number: u32) -> AgentLease {
+fn agent_lease(account: &Account, number: u32) -> AgentLease {
     AgentLease {
         account: account.uri.as_str().into(),
         number,
@@ -214,10 +216,10 @@ fn seat(account: &Account, number: u32) -> AgentLease {
 
 /// Every agent of the configuration.
 pub(super) fn wanted(config: &Config) -> Vec<AgentLease> {
-    let seats = |account: &Account| -> Vec<AgentLease> {
+    let leases = |account: &Account| -> Vec<AgentLease> {
         (1..=account.connections)
-            .map(|number| seat(account, number))
+            .map(|number| agent_lease(account, number))
             .collect()
     };
-    config.accounts.iter().flat_map(seats).collect()
+    config.accounts.iter().flat_map(leases).collect()
 }

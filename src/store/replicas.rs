@@ -56,7 +56,7 @@ pub trait ReplicaStore: LogStore {
     /// Which of the agents that the configuration wants this replica is to run, when it runs those
     /// in `held` now. Those of `held` that are not in the answer are to end, and are free for
     /// others when they are not held any more.
-    fn seats(&self, wanted: Vec<AgentLease>, _held: Vec<AgentLease>) -> Reply<Vec<AgentLease>> {
+    fn leases(&self, wanted: Vec<AgentLease>, _held: Vec<AgentLease>) -> Reply<Vec<AgentLease>> {
         Box::pin(async { Ok(wanted) })
     }
 

@@ -125,7 +125,7 @@ fn living(session: &dyn Session, me: i64) -> Result<Vec<i64>, StoreError> {
 /// Gives up the leases that this replica has in the database, and of which it runs no agent any
 /// more.
 fn leave(session: &dyn Session, me: i64, held: &[AgentLease]) -> Result<(), StoreError> {
-    let sql = "SELECT account, number FROM seats WHERE holder = $1";
+    let sql = "SELECT account, number FROM agent_leases WHERE holder = $1";
     let mut given_up = session.all(sql, &values![me], agent_lease)?;
     let held: HashSet<&AgentLease> = held.iter().collect();
     given_up.retain(|lease| !held.contains(lease));
@@ -141,13 +141,13 @@ fn look(
     let numbers: Vec<i64> = wanted.iter().map(|lease| lease.number.into()).collect();
     let columns = [SqlValue::Texts(accounts), SqlValue::Integers(&numbers)];
     session.execute(
-        "INSERT INTO seats (account, number) SELECT * FROM unnest($1::text[], $2::int8[]) \
+        "INSERT INTO agent_leases (account, number) SELECT * FROM unnest($1::text[], $2::int8[]) \
          ON CONFLICT DO NOTHING",
         &columns,
     )?;
     session.all(
         "SELECT s.account, s.number, s.holder FROM unnest($1::text[], $2::int8[]) \
-         AS u (account, number) JOIN seats s ON s.account = u.account \
+         AS u (account, number) JOIN agent_leases s ON s.account = u.account \
          AND s.number = u.number ORDER BY s.account, s.number",
         &columns,
         |row| Ok((agent_lease(row)?, row.optional_integer(2)?)),
@@ -164,7 +164,7 @@ fn set_holder(
         .map(|lease| Vec::from(values![holder, &*lease.account, lease.number]))
         .collect::<Vec<_>>();
     session.execute_each(
-        "UPDATE seats SET holder = $1 WHERE account = $2 AND number = $3",
+        "UPDATE agent_leases SET holder = $1 WHERE account = $2 AND number = $3",
         &columns,
     )
 }

@@ -54,7 +54,7 @@ impl ReplicaStore for Postgres {
             })
     }
 
-    fn seats(&self, wanted: Vec<AgentLease>, held: Vec<AgentLease>) -> Reply<Vec<AgentLease>> {
+    fn leases(&self, wanted: Vec<AgentLease>, held: Vec<AgentLease>) -> Reply<Vec<AgentLease>> {
         let agent_holders = self.agent_holders.clone();
         self.write(Urgency::Ongoing, Weight::SMALL, move |session| {
             agent_leases::share_out(session, &agent_holders, &wanted, &held)

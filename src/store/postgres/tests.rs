@@ -596,12 +596,12 @@ async fn the_version_before_goes_on_beside_a_newer_one_and_the_one_before_that_d
     assert!(matches!(refusal, StoreError::Newer { .. }), "{refusal}");
 }
 
-fn seats(count: u32) -> Vec<AgentLease> {
-    let seat = |number| AgentLease {
+fn leases(count: u32) -> Vec<AgentLease> {
+    let lease = |number| AgentLease {
         account: "sip:alice@example.com".into(),
         number,
     };
-    (1..=count).map(seat).collect()
+    (1..=count).map(lease).collect()
 }
 
 #[tokio::test]
@@ -611,21 +611,21 @@ async fn agents_are_shared_out_and_given_up_before_they_are_taken() {
         database.replica("one", LEASE),
         database.replica("two", LEASE),
     );
-    let all = seats(4);
-    assert_eq!(one.seats(all.clone(), Vec::new()).await.unwrap(), all);
+    let all = leases(4);
+    assert_eq!(one.leases(all.clone(), Vec::new()).await.unwrap(), all);
     // What the first one runs is not for the second before it has ended.
-    assert_eq!(two.seats(all.clone(), Vec::new()).await.unwrap(), []);
-    let stays = one.seats(all.clone(), all.clone()).await.unwrap();
+    assert_eq!(two.leases(all.clone(), Vec::new()).await.unwrap(), []);
+    let stays = one.leases(all.clone(), all.clone()).await.unwrap();
     assert_eq!(stays.len(), 2);
-    assert_eq!(two.seats(all.clone(), Vec::new()).await.unwrap(), []);
-    assert_eq!(one.seats(all.clone(), stays.clone()).await.unwrap(), stays);
-    let taken = two.seats(all.clone(), Vec::new()).await.unwrap();
+    assert_eq!(two.leases(all.clone(), Vec::new()).await.unwrap(), []);
+    assert_eq!(one.leases(all.clone(), stays.clone()).await.unwrap(), stays);
+    let taken = two.leases(all.clone(), Vec::new()).await.unwrap();
     let mut both = [stays, taken].concat();
     both.sort_unstable();
     assert_eq!(both, all);
     // One that leaves has nothing any more.
     one.close().await.unwrap();
-    assert_eq!(two.seats(all.clone(), Vec::new()).await.unwrap(), all);
+    assert_eq!(two.leases(all.clone(), Vec::new()).await.unwrap(), all);
 }
 
 #[tokio::test]
@@ -642,8 +642,8 @@ async fn a_message_goes_to_a_replica_that_has_its_account() {
     };
     // While nobody has an agent everybody keeps what it takes in.
     assert!(take(1, Some("sip:alice@example.com")).await);
-    assert_eq!(with.seats(seats(1), Vec::new()).await.unwrap(), seats(1));
-    assert_eq!(without.seats(seats(1), Vec::new()).await.unwrap(), []);
+    assert_eq!(with.leases(leases(1), Vec::new()).await.unwrap(), leases(1));
+    assert_eq!(without.leases(leases(1), Vec::new()).await.unwrap(), []);
     assert!(!take(2, Some("sip:alice@example.com")).await);
     assert!(!take(3, None).await);
     assert!(take(4, Some("sip:carol@example.com")).await);
