@@ -189,7 +189,7 @@ async fn what_cannot_change_while_it_runs_is_named() {
     let mut gateway = Running::start("").await;
     gateway.reload("[delivery]\nmax_queued = 5\nttl = \"2h\"\n[store]\nurl = \"sqlite://x.db\"\n");
     gateway.line("configuration reloaded").await;
-    let line = gateway.line("when the gateway starts again").await;
+    let line = gateway.line("take effect at the next start").await;
     assert!(line.contains("delivery.max_queued, store.url"), "{line}");
     assert!(!line.contains("delivery.ttl"), "{line}");
 }

@@ -75,7 +75,7 @@ async fn networks_are_allowed_and_not_allowed_any_more_while_it_runs() {
         line.contains("\"settings\":\"webhooks.allowed_networks\""),
         "{line}"
     );
-    let line = gateway.line("when the gateway starts again").await;
+    let line = gateway.line("take effect at the next start").await;
     assert!(line.contains("\"settings\":\"webhooks.secret\""), "{line}");
     let webhook = create(&gateway, endpoint).await;
     finish(&gateway, &message("ok")).await;
