@@ -97,7 +97,7 @@ impl Account {
 
     /// Reads an account; `None` when something it cannot do without is missing or wrong.
     pub(super) fn read(section: Section<'_>) -> Option<Self> {
-        let mut section = section.or([
+        let mut section = section.with_defaults([
             ("connections", 1.into()),
             ("register_expires", "10m".into()),
             ("outbound", true.into()),
@@ -216,7 +216,7 @@ fn servers(account: &mut Section<'_>) -> Arc<[SipServer]> {
 }
 
 fn server(section: Section<'_>) -> Option<SipServer> {
-    let mut section = section.or([("weight", 0.into())]);
+    let mut section = section.with_defaults([("weight", 0.into())]);
     let accepted = "a ws or wss URL with a host, without user name and fragment";
     let url = section.required_text("url", accepted, websocket_url);
     let weight = section.integer("weight", 0..=65_535);

@@ -106,7 +106,10 @@ impl<'a> Section<'a> {
 
     /// Sets the defaults of keys that are not set, for tables of a list: the compiled-in file has
     /// them as comments.
-    pub(super) fn or<const N: usize>(mut self, defaults: [(&str, ValueKind); N]) -> Self {
+    pub(super) fn with_defaults<const N: usize>(
+        mut self,
+        defaults: [(&str, ValueKind); N],
+    ) -> Self {
         for (key, value) in defaults {
             if !self.has(key) {
                 self.values.insert(key.to_owned(), Value::new(None, value));

@@ -41,7 +41,7 @@ pub(super) fn read(
 }
 
 fn read_one(section: Section<'_>, accounts: &[Uri]) -> Option<(Token, Vec<SigningSecret>)> {
-    let mut section = section.or([("access", "full".into())]);
+    let mut section = section.with_defaults([("access", "full".into())]);
     let accepted = "a text of one line, of at most 64 characters";
     let name = section.required_text("name", accepted, name);
     let accepted = "the SHA-256 of the token, 64 hexadecimal digits";
