@@ -25,7 +25,6 @@ use crate::webhook;
 
 /// The parts of the gateway that a reload changes.
 pub(super) struct Live {
-    /// The effective configuration.
     pub(super) config: Config,
     /// The account of the sandbox; used while no account is configured.
     pub(super) sandbox: Option<Account>,

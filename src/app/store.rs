@@ -12,7 +12,6 @@ use crate::store::postgres::Address;
 use crate::store::{Store, postgres, sqlite};
 use crate::telemetry::Metrics;
 
-/// Opens the store.
 pub(super) async fn open_store(
     config: &Config,
     clock: &Clock,

@@ -28,7 +28,6 @@ pub(super) struct EventFollower {
 /// What the stream gives next.
 #[derive(Debug)]
 pub(super) enum NextEvent {
-    /// An event.
     Event(ServerSentEvent),
     /// The stream broke off, and is resumed after this time.
     Waiting(Duration, String),

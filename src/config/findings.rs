@@ -49,7 +49,6 @@ impl Findings {
         Some(Origin::of_label(Some(label)))
     }
 
-    /// Notes a mistake.
     pub(super) fn note(&self, path: &str, problem: &str, accepted: &str, origin: Option<Origin>) {
         self.mistakes.borrow_mut().push(Mistake {
             path: path.to_owned(),

@@ -9,7 +9,6 @@ use super::section::Section;
 use super::value;
 
 impl Section<'_> {
-    /// A whole number.
     pub(super) fn integer<T>(&mut self, key: &str, range: RangeInclusive<u64>) -> T
     where
         T: TryFrom<u64> + Default,
@@ -54,7 +53,6 @@ impl Section<'_> {
         self.required(key, &accepted, parse).unwrap_or(min)
     }
 
-    /// Durations in a row.
     pub(super) fn durations(&mut self, key: &str) -> Vec<Duration> {
         self.each(key, value::DURATION, value::duration_of)
     }

@@ -183,7 +183,6 @@ impl<'a> Section<'a> {
         read.unwrap_or_else(|| words[0].1)
     }
 
-    /// True or false.
     pub(super) fn flag(&mut self, key: &str) -> bool {
         let read = self.required(key, "true or false", value::flag);
         read.unwrap_or_default()

@@ -121,7 +121,6 @@ impl FormatTime for Wall {
 /// The column at which fields begin after a short message.
 const DETAILS_AT: usize = 32;
 
-/// Writes lines for people.
 struct Pretty {
     clock: Clock,
     zone: TimeZone,
