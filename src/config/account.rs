@@ -7,10 +7,10 @@ use config::{Value, ValueKind};
 use url::Url;
 
 use super::findings::Findings;
+use super::mask::masked;
 use super::section::Section;
 use super::sip::MAX_MESSAGE;
 use super::value;
-use super::web_address::masked;
 use crate::agent::SipServer;
 use crate::message::Header;
 use crate::sip::digest::Credentials;

@@ -9,9 +9,9 @@ mod certificates;
 mod findings;
 mod http;
 mod layers;
+mod mask;
 mod mistake;
 mod numbers;
-mod secret;
 mod secret_file;
 mod section;
 mod sections;
@@ -21,7 +21,6 @@ mod tokens;
 mod toml_file;
 mod value;
 mod variable;
-mod web_address;
 
 #[cfg(test)]
 mod tests;
@@ -34,13 +33,11 @@ pub use certificates::Authorities;
 pub use findings::Setting;
 pub use http::{HttpSettings, HttpTls};
 pub use layers::{DEFAULTS, Sources};
+pub use mask::{Secret, is_this_machine, masked};
 pub use mistake::{Mistake, Mistakes, Origin};
-pub use secret::Secret;
 pub use sections::{DeliverySettings, SandboxSettings, WebhookSettings};
 pub use sip::SipSettings;
 pub use store::{Backend, StoreSettings};
-pub use web_address::is_this_machine;
-pub use web_address::masked;
 
 use self::findings::Findings;
 use self::section::Section;

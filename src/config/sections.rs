@@ -8,10 +8,9 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::certificates::Authorities;
-use super::secret::Secret;
+use super::mask::{Secret, is_this_machine};
 use super::section::Section;
 use super::value;
-use super::web_address::is_this_machine;
 use crate::message::retry::Backoff;
 use crate::message::{Limits, OnUnknown, Targets};
 use crate::retention;

@@ -7,10 +7,9 @@ use config::{Value, ValueKind};
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use super::mask::{Secret, masked, masked_strictly};
 use super::mistake::Origin;
-use super::secret::Secret;
 use super::toml_file;
-use super::web_address::{masked, masked_strictly};
 
 pub(super) fn origin_of(value: &Value) -> Origin {
     Origin::of_label(value.origin())
