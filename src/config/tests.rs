@@ -870,7 +870,7 @@ fn a_variable_with_the_wrong_underscores_is_told_the_one_that_was_meant() {
         assert_eq!(lines_of(&found), [expected]);
         assert!(load(&variables(&[(name, "")])).is_ok());
     }
-    // Variables that Kubernetes sets for services named sipost or sipost-http, and other ones of ours.
+    // Kubernetes sets these for services named sipost or sipost-http; the others are ours.
     for name in [
         "SIPOST_SERVICE_HOST",
         "SIPOST_PORT",
