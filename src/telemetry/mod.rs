@@ -52,7 +52,7 @@ pub struct Watch {
     pub traces: Option<Traces>,
 }
 
-impl dispatch::Observer for Watch {
+impl dispatch::MessageObserver for Watch {
     fn accepted(&self, messages: usize) {
         self.metrics.accepted(messages);
     }

@@ -8,8 +8,8 @@ use reqwest::StatusCode;
 use rustix::process::Signal;
 use serde_json::Value;
 use sipost::clock;
-use sipost::sandbox::Reply;
 use sipost::sandbox::Behaviour;
+use sipost::sandbox::Reply;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
