@@ -185,7 +185,8 @@ impl Agent {
         }
     }
 
-    /// Gives back the jobs that came after the end was begun. From here on [`AgentHandle::tell`] fails.
+    /// Gives back the jobs that came after the end was begun. From here on [`AgentHandle::tell`]
+    /// fails.
     ///
     /// [`AgentHandle::tell`]: super::handle::AgentHandle::tell
     fn give_back(&mut self) {

@@ -165,12 +165,10 @@ impl Dispatcher {
             told.extend(std::iter::from_fn(|| reports.try_recv().ok()).take(room));
             let room = TURN.saturating_sub(inbox.len() + self.intake.requests_waiting());
             inbox.extend(std::iter::from_fn(|| commands.try_recv().ok()).take(room));
-            for report in told.drain(..) {
-                self.handle_report(report);
-            }
-            for command in inbox.drain(..) {
-                self.handle_command(command);
-            }
+            told.drain(..).for_each(|report| self.handle_report(report));
+            inbox
+                .drain(..)
+                .for_each(|command| self.handle_command(command));
         }
     }
 
