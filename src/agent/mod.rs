@@ -25,4 +25,4 @@ pub use reconnect::{Pace, ReconnectPolicy};
 pub use status::StatusCell;
 pub use tls::{Identification, TlsError, client_config};
 pub use translate::{call_id, reserved};
-pub use websocket::{Dialing, FRAME_HEADER, SipServer};
+pub use websocket::{Dialing, FRAME_HEADER, WeightedServer};

@@ -29,7 +29,7 @@ pub(super) type Socket = WebSocketStream<Either<TcpStream, Box<TlsStream<TcpStre
 
 /// A SIP WebSocket server.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct SipServer {
+pub struct WeightedServer {
     /// `ws:` or `wss:`.
     pub url: url::Url,
     /// The URL without what may be a password in it, for logs and answers.
@@ -93,7 +93,7 @@ const WRITE_BUFFER: usize = 16 * 1024;
 const MAX_WRITE_BUFFER: usize = 4 * 1024 * 1024;
 
 /// The transport that a server's URL stands for.
-pub(super) fn transport(server: &SipServer) -> Transport {
+pub(super) fn transport(server: &WeightedServer) -> Transport {
     if server.url.scheme().eq_ignore_ascii_case("wss") {
         Transport::Wss
     } else {
@@ -102,7 +102,7 @@ pub(super) fn transport(server: &SipServer) -> Transport {
 }
 
 /// Opens a connection, in all within the time allowed.
-pub(super) async fn dial(server: &SipServer, dialing: &Dialing) -> Result<Socket, DialError> {
+pub(super) async fn dial(server: &WeightedServer, dialing: &Dialing) -> Result<Socket, DialError> {
     let timeout = dialing.connect_timeout;
     // Boxed: the handshake's state is large, and an agent keeps room for it all its life otherwise.
     let opening = Box::pin(open(server, dialing));
@@ -111,7 +111,7 @@ pub(super) async fn dial(server: &SipServer, dialing: &Dialing) -> Result<Socket
         .map_err(|_| DialError::Timeout(timeout))?
 }
 
-async fn open(server: &SipServer, dialing: &Dialing) -> Result<Socket, DialError> {
+async fn open(server: &WeightedServer, dialing: &Dialing) -> Result<Socket, DialError> {
     let host = server.url.host_str().ok_or(DialError::Url)?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let port = server.url.port_or_known_default().ok_or(DialError::Url)?;

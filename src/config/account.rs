@@ -11,7 +11,7 @@ use super::mask::masked;
 use super::section::Section;
 use super::sip::MAX_MESSAGE;
 use super::value;
-use crate::agent::SipServer;
+use crate::agent::WeightedServer;
 use crate::message::Header;
 use crate::sip::digest::Credentials;
 use crate::sip::uri::{Scheme, Uri};
@@ -30,7 +30,7 @@ pub struct Account {
     /// Registered user agents of this account.
     pub connections: u32,
     /// Where they connect to. Never empty.
-    pub servers: Arc<[SipServer]>,
+    pub servers: Arc<[WeightedServer]>,
     /// How long a registration is asked to last.
     pub register_expires: Duration,
     /// Where REGISTER goes (RFC 3261 §10.2): a `sip:` URI without a user.
@@ -202,7 +202,7 @@ fn realms(section: &mut Section<'_>) -> Vec<String> {
     realms
 }
 
-fn servers(account: &mut Section<'_>) -> Arc<[SipServer]> {
+fn servers(account: &mut Section<'_>) -> Arc<[WeightedServer]> {
     let accepted = "at least one server, such as [{ url = \"wss://example.com/ws\", weight = 10 }]";
     if !account.has("servers") {
         account.miss("servers", accepted);
@@ -215,14 +215,14 @@ fn servers(account: &mut Section<'_>) -> Arc<[SipServer]> {
     tables.filter_map(server).collect()
 }
 
-fn server(section: Section<'_>) -> Option<SipServer> {
+fn server(section: Section<'_>) -> Option<WeightedServer> {
     let mut section = section.with_defaults([("weight", 0.into())]);
     let accepted = "a ws or wss URL with a host, without user name and fragment";
     let url = section.required_text("url", accepted, websocket_url);
     let weight = section.integer("weight", 0..=65_535);
     section.finish();
     let url = url?;
-    Some(SipServer {
+    Some(WeightedServer {
         shown: masked(url.as_str()).into(),
         url,
         weight,

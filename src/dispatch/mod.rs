@@ -13,6 +13,6 @@ pub use crate::agent::Accounts;
 pub use handle::{
     AcceptError, AcceptRequest, Admission, CancelError, Command, DispatchParts, Handle, Settings,
 };
-pub use observer::{Attempted, MessageObserver, QueueCounts, WaitingFor};
+pub use observer::{FinishedAttempt, MessageObserver, QueueCounts, WaitingFor};
 pub use quota::{Quota, QuotaPermit};
 pub use run::run;

@@ -16,7 +16,7 @@ pub trait MessageObserver: Send + Sync {
     fn begun(&self, _sending: &Event, _since: Timestamp, _given: Instant) {}
 
     /// An attempt ended.
-    fn attempted(&self, attempted: &Attempted<'_>);
+    fn attempted(&self, attempted: &FinishedAttempt<'_>);
 
     /// The end of a message is durable, so long after the message was taken in.
     fn finished(&self, event: &Event, took: Duration);
@@ -26,14 +26,14 @@ pub trait MessageObserver: Send + Sync {
 impl MessageObserver for () {
     fn accepted(&self, _messages: usize) {}
 
-    fn attempted(&self, _attempted: &Attempted<'_>) {}
+    fn attempted(&self, _attempted: &FinishedAttempt<'_>) {}
 
     fn finished(&self, _event: &Event, _took: Duration) {}
 }
 
 /// An attempt that ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Attempted<'a> {
+pub struct FinishedAttempt<'a> {
     /// At which message.
     pub message: MessageId,
     /// What the message is part of.
@@ -50,7 +50,7 @@ pub struct Attempted<'a> {
     pub ended: Instant,
 }
 
-impl Attempted<'_> {
+impl FinishedAttempt<'_> {
     /// From when its agent was given it to its end; `None` when it was given by an earlier process.
     pub fn took(&self) -> Option<Duration> {
         let given = self.given?;

@@ -22,7 +22,7 @@ use http::Method;
 use crate::api;
 use crate::api::Answered;
 use crate::dispatch;
-use crate::dispatch::Attempted;
+use crate::dispatch::FinishedAttempt;
 use crate::message::{Event, Targets, Timestamp, Trace};
 use crate::webhook;
 use crate::webhook::{PartOf, Posted};
@@ -57,7 +57,7 @@ impl dispatch::MessageObserver for Watch {
         self.metrics.accepted(messages);
     }
 
-    fn attempted(&self, attempted: &Attempted<'_>) {
+    fn attempted(&self, attempted: &FinishedAttempt<'_>) {
         self.metrics.attempted(attempted);
         if let Some(traces) = &self.traces {
             traces.attempted(attempted);

@@ -33,7 +33,7 @@ use super::handle::{AgentCommand, AgentIndex, Report};
 use super::observer::ReconnectObserver;
 use super::reconnect::{Pace, ReconnectPolicy, Servers};
 use super::status::StatusCell;
-use super::websocket::{DialError, Dialing, SipServer, Socket};
+use super::websocket::{DialError, Dialing, Socket, WeightedServer};
 use crate::clock::Clock;
 use crate::message::{AgentState, Outcome};
 use crate::sip::{Settings, UserAgent};
@@ -47,7 +47,7 @@ pub struct AgentParts {
     /// What it is to SIP.
     pub settings: Arc<Settings>,
     /// Where it connects to; at least one.
-    pub servers: Arc<[SipServer]>,
+    pub servers: Arc<[WeightedServer]>,
     /// How connections are opened.
     pub dialing: Arc<Dialing>,
     /// How a connection is kept alive.
@@ -109,7 +109,7 @@ enum Mode {
 struct Agent {
     index: AgentIndex,
     machine: UserAgent,
-    list: Arc<[SipServer]>,
+    list: Arc<[WeightedServer]>,
     servers: Servers,
     /// The one that was connected to last.
     last_server: Option<usize>,

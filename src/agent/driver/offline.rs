@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use super::{Agent, AgentPhase, Mode, Opening};
 use crate::agent::handle::{AgentCommand, Report};
 use crate::agent::websocket;
-use crate::agent::websocket::SipServer;
+use crate::agent::websocket::WeightedServer;
 use crate::clock;
 use crate::message::{AgentState, Outcome};
 
@@ -44,7 +44,7 @@ impl Agent {
     }
 
     /// Opens a connection when it is this agent's turn.
-    pub(super) fn open(&self, server: SipServer) -> Opening {
+    pub(super) fn open(&self, server: WeightedServer) -> Opening {
         let (pace, dialing) = (self.pace.clone(), self.dialing.clone());
         Box::pin(async move {
             pace.wait().await;

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use crate::agent;
 use crate::agent::{
     AgentCommand, AgentHandle, AgentIndex, Dialing, Identity, Job, Keepalive, Pace, Probe,
-    ReconnectPolicy, Report, SipServer, StatusCell,
+    ReconnectPolicy, Report, StatusCell, WeightedServer,
 };
 use crate::clock::Clock;
 use crate::message::{AgentState, AgentStatus, Outcome};
@@ -41,7 +41,7 @@ pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
 
 /// What an agent is started with.
 pub(super) struct Setup {
-    pub(super) servers: Vec<SipServer>,
+    pub(super) servers: Vec<WeightedServer>,
     pub(super) dialing: Dialing,
     pub(super) keepalive: Keepalive,
     pub(super) recovery: ReconnectPolicy,
@@ -51,7 +51,7 @@ pub(super) struct Setup {
 impl Setup {
     /// Comes back at once, and has patience with everything.
     pub(super) fn new(servers: impl IntoIterator<Item = (String, u32)>) -> Self {
-        let servers = servers.into_iter().map(|(url, weight)| SipServer {
+        let servers = servers.into_iter().map(|(url, weight)| WeightedServer {
             url: url.parse().unwrap(),
             shown: url.into(),
             weight,

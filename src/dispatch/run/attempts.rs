@@ -21,7 +21,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 
 use super::super::board::{AttemptKey, EndedAttempt, NewAttempt, SentBy, event};
-use super::super::observer::Attempted;
+use super::super::observer::FinishedAttempt;
 use super::journal::{After, RecordBatch};
 use super::{Dispatcher, log};
 use crate::agent::{AgentCommand, AgentHandle, AgentIndex, Job};
@@ -163,7 +163,7 @@ impl Dispatcher {
         sent_by: Option<&SentBy>,
         code: Result<u16, &'static str>,
     ) -> Option<Duration> {
-        let attempted = Attempted {
+        let attempted = FinishedAttempt {
             message: ended.message,
             trace: ended.trace,
             attempt: ended.attempt,

@@ -23,7 +23,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::agent;
 use crate::api;
 use crate::api::{Answered, MetricsFormat, Readings};
-use crate::dispatch::Attempted;
+use crate::dispatch::FinishedAttempt;
 use crate::message::{AgentState, Cause, Event, What};
 use crate::store;
 use crate::store::StoreError;
@@ -153,7 +153,7 @@ impl Metrics {
         self.0.accepted.inc_by(messages as u64);
     }
 
-    pub(super) fn attempted(&self, attempted: &Attempted<'_>) {
+    pub(super) fn attempted(&self, attempted: &FinishedAttempt<'_>) {
         match attempted.code {
             Ok(code) if (100..700).contains(&code) => {
                 self.0.responses.get_or_create(&CodeLabel { code }).inc();

@@ -32,7 +32,7 @@ use super::Metrics;
 use crate::api::Answered;
 use crate::clock;
 use crate::clock::Clock;
-use crate::dispatch::Attempted;
+use crate::dispatch::FinishedAttempt;
 use crate::message::{Event, MessageId, SpanId, Step, Targets, Timestamp, Trace, TraceId, What};
 use crate::webhook::{PartOf, PostResult, Posted};
 pub use exporter::{Exporter, Otlp, TracesError};
@@ -185,7 +185,7 @@ impl Traces {
         });
     }
 
-    pub(super) fn attempted(&self, attempted: &Attempted<'_>) {
+    pub(super) fn attempted(&self, attempted: &FinishedAttempt<'_>) {
         let Some(trace) = attempted.trace.filter(|trace| trace.is_sampled) else {
             return;
         };
@@ -370,7 +370,7 @@ mod tests {
             traces: Some(traces),
         };
         let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let attempted = Attempted {
+        let attempted = FinishedAttempt {
             message: MessageId::new(uuid::Uuid::from_u128(1)),
             trace: Trace::parse(trace),
             attempt: 1,
@@ -388,7 +388,7 @@ mod tests {
             is_sampled: false,
             ..trace
         });
-        watch.attempted(&Attempted {
+        watch.attempted(&FinishedAttempt {
             trace: unsampled,
             ..attempted
         });
