@@ -303,8 +303,7 @@ impl Subscription {
         self.feed.id(self.cursor)
     }
 
-    /// A part of what is there and was not read yet, without waiting for more; nothing when that
-    /// was all.
+    /// Some of the events that were not read yet, without waiting for more; none when all were.
     pub async fn rest(&mut self) -> Result<FeedPage, StoreError> {
         loop {
             let gap = self.gap.take();

@@ -13,7 +13,7 @@ use crate::store::Logged;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Interest {
     Everything,
-    /// Nothing before the end: who waits for it is not woken in vain.
+    /// Nothing before the end: a caller that waits for it is not woken in vain.
     End,
 }
 

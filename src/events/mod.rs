@@ -1,8 +1,8 @@
-//! Who hears of what, from where: the log as a feed.
+//! The log as a feed.
 //!
-//! Everything is read from the log by cursor; a wake-up only says that it is worth looking. So what
-//! is replayed and what is live are one, and a reader that comes back at an id sees everything
-//! after it once.
+//! Everything is read from the log by cursor; a wake-up only says that it is worth looking. So
+//! replayed and live events are one, and a reader that comes back at an id sees everything after it
+//! once.
 
 mod feed;
 mod follow;

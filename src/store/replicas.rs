@@ -60,8 +60,8 @@ pub trait ReplicaStore: LogStore {
         Box::pin(async { Ok(wanted) })
     }
 
-    /// Tells the other replicas of the agents of this one and what theirs are asked for, and is
-    /// told the same by them.
+    /// Gives the other replicas the agents of this one and the orders to theirs, and takes the same
+    /// from them.
     fn share_agents(
         &self,
         _own: Vec<AgentStatus>,

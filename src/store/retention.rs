@@ -1,7 +1,7 @@
-//! Removing what is old, in small steps, by one replica at a time.
+//! Removing old messages and keys, in small steps, by one replica at a time.
 //!
 //! The log has the ends of messages in the order in which they came, so walking along it finds
-//! what is old first, without an index on age that every message would pay for. Each walk keeps its
+//! the oldest first, without an index on age that every message would pay for. Each walk keeps its
 //! place in the database and looks at a bounded number of events.
 
 use std::ops::ControlFlow;

@@ -62,7 +62,7 @@ impl Tail {
         self.epoch
     }
 
-    /// Shows events that have become durable, in their order, and then tells those who wait.
+    /// Publishes events that have become durable, in their order, and then wakes those that wait.
     pub(super) fn publish(&self, events: Vec<Logged>) {
         let Some(last) = events.last().map(|event| event.seq) else {
             return;

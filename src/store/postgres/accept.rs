@@ -22,7 +22,7 @@ use crate::message::{Message, MessageId, Timestamp};
 use crate::store::session::strange;
 use crate::store::{IdempotencyKey, StoreError, Submission, Verdict, codes};
 
-/// What becomes of submissions, and who has to be told.
+/// The verdicts on submissions, and which replicas to notify.
 #[derive(Debug, Default)]
 pub(super) struct Accepted<'s> {
     pub(super) verdicts: Vec<Verdict>,

@@ -1,4 +1,4 @@
-//! Where a database is, and who we are there.
+//! The address of a database, and the user for it.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use tokio_postgres::config::{Host, SslMode};
 
 use crate::store::StoreError;
 
-/// Where a database is, and who we are there.
+/// The address of a database, and the user for it.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Address {
     config: Config,

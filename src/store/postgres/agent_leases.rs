@@ -8,7 +8,7 @@ use super::share::{LeaseView, share};
 use crate::store::session::{Lock, Session, SqlRow, SqlValue, values};
 use crate::store::{AgentLease, StoreError};
 
-/// Who has agents of which account, as this replica saw it last.
+/// Which replicas have agents of each account, as this one saw it last.
 #[derive(Debug)]
 pub(super) struct AgentHolders {
     lease: Arc<Lease>,

@@ -11,10 +11,10 @@ use super::connection::Connection;
 use crate::store::backlog::Weight;
 use crate::store::{Logged, Record, Recorded, StoreError, Submission, Verdict};
 
-/// Who waits for the answer.
+/// Where a caller waits for its answer.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// What was asked, and who waits for the answer.
+/// The input of a verb, and where its caller waits.
 type Asked<Input, Output> = (Input, Answer<Output>);
 
 /// A verb on its way to the writer.
@@ -116,7 +116,7 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 const MAX_ACCEPTED: usize = 500;
 
 impl Group {
-    /// Adds an order. Gives back who wants to end it all: nothing may be added after that.
+    /// Adds an order. Gives back the caller that closes the store: nothing may be added after that.
     pub(super) fn add(&mut self, weight: Weight, order: Order) -> Option<Answer<()>> {
         self.weight.rows += weight.rows;
         self.weight.bytes += weight.bytes;

@@ -64,7 +64,7 @@ use writer::PostgresWriter;
 /// How a database is used.
 #[derive(Clone)]
 pub struct Options {
-    /// Where it is and who we are there.
+    /// Its address, and the user for it.
     pub address: Address,
     /// How TLS is spoken with it; `None` for not at all.
     pub tls: Option<Arc<rustls::ClientConfig>>,
@@ -75,7 +75,7 @@ pub struct Options {
     /// Sessions for reading; there are three more, for writing, for following the log, and for
     /// scans of it.
     pub connections: usize,
-    /// How much of the log is kept in memory for those who follow it.
+    /// How much of the log is kept in memory for its followers.
     pub tail: TailSize,
     /// Told of every commit.
     pub observer: Arc<dyn Observer>,

@@ -16,7 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0003_traces.sql"),
 ];
 
-/// Applies what is missing, in one transaction. `now` names the epoch of a new database.
+/// Applies the missing migrations in one transaction. `now` names the epoch of a new database.
 ///
 /// The replicas of the version before go on meanwhile: a migration only adds, and what a newer one
 /// added is no reason to refuse. Only a database that is two versions ahead is.
@@ -123,8 +123,8 @@ pub async fn begin_epoch(
 /// as being sent, so that a dispatcher ends them as ambiguous, unless they were not due before
 /// `now`. Deliveries carry the ids of their events, and so those of the new epoch.
 ///
-/// All of it is one transaction, however many rows that is: no gateway waits for it, and what is
-/// interrupted can begin again.
+/// All of it is one transaction, however many rows that is: no gateway waits for it, and an
+/// attempt that is interrupted leaves nothing.
 async fn anew(connection: &Connection, now: Timestamp) -> Result<u64, StoreError> {
     let client = connection.client();
     // Gateways that start now wait, and find the new epoch.

@@ -1,4 +1,4 @@
-//! Who runs which agent: evenly, and with as few moves as can be.
+//! Sharing agents out among replicas: evenly, and with as few moves as possible.
 
 use std::collections::HashMap;
 
@@ -51,7 +51,7 @@ pub(super) fn share(leases: &[LeaseView<'_>], living: &[i64]) -> Vec<i64> {
     let mut total: HashMap<i64, usize> = HashMap::new();
     let mut share: HashMap<(&str, i64), usize> = HashMap::new();
     let mut shares = vec![None; leases.len()];
-    // Who has one keeps it, as long as that is even.
+    // A replica keeps the leases that it has, as long as that is even.
     for (lease, to) in leases.iter().zip(&mut shares) {
         let Some(holder) = lease.holder.filter(|holder| living.contains(holder)) else {
             continue;

@@ -24,7 +24,7 @@ const NOTIFY: &str = "SELECT pg_notify(u.channel, u.number) \
 const CLAIMS: &str = "sipost_claims";
 const EVENTS: &str = "sipost_events";
 
-/// Who writes, and where.
+/// Writes groups, under the number of this replica.
 pub(super) struct GroupWriter {
     pub(super) lease: Arc<Lease>,
     pub(super) agent_holders: Arc<AgentHolders>,
@@ -247,7 +247,7 @@ async fn begin(connection: &Connection) -> Result<String, StoreError> {
     Ok(number?.try_get(0)?)
 }
 
-/// Tells everybody who listens, when this transaction is durable.
+/// Notifies the replicas that listen, once this transaction is durable.
 async fn notify(connection: &Connection, told: &[(&str, i64)]) -> Result<(), StoreError> {
     if told.is_empty() {
         return Ok(());

@@ -121,7 +121,7 @@ struct WriterTask {
     down_until: Instant,
     /// What must not be in the same transaction as what came before it.
     held: Option<Vec<(Weight, Order)>>,
-    /// Who wants to end it all, while it is not known what became of a transaction.
+    /// The caller that closes the store, while the fate of a transaction is unknown.
     closing: Option<Answer<()>>,
 }
 
@@ -269,9 +269,9 @@ impl WriterTask {
         connected.map(Arc::new)
     }
 
-    /// What became of a transaction; `None` when the database could not be asked for too long, or
-    /// not once when this is to end. Whoever wants something else meanwhile is told that the
-    /// database is away.
+    /// Whether a transaction of unknown fate was committed; `None` when the database could not be
+    /// asked for too long, or not once while the store is being closed. Verbs that arrive meanwhile
+    /// fail: the database is away.
     async fn has_committed(&mut self, transaction: &str) -> Option<bool> {
         let give_up = clock::now() + IN_DOUBT;
         while clock::now() < give_up {

@@ -95,7 +95,7 @@ fn of(path: &Path) -> impl Fn(StoreError) -> BackupError {
 
 /// Opens a database of ours that is there, of a version that this program knows.
 fn open(path: &Path, is_only_read: bool) -> Result<Connection, StoreError> {
-    // A store without a gateway has no `-shm`; who reads it makes one, and so must be able to.
+    // A store without a gateway has no `-shm`; a reader makes one, and so must be able to write.
     let access = if is_only_read {
         OpenFlags::SQLITE_OPEN_READ_ONLY
     } else {
@@ -140,12 +140,12 @@ fn renew(path: &Path, previous: u64, now: Timestamp) -> Result<u64, StoreError> 
     Ok(epoch)
 }
 
-/// Begins a new epoch, and says what may have happened since the copy was made.
+/// Begins a new epoch, and accounts for what may have happened since the copy was made.
 ///
 /// Open messages may have been sent. With `resend` they are sent again under their Call-ID, as
-/// after a power failure. With `fail` it must not be: it counts as being sent, so that the
-/// dispatcher ends it as ambiguous; but not what was not due before `now`. Events that are still to
-/// be posted are of this log, and so have its ids.
+/// after a power failure. With `fail` they must not be: they count as being sent, so that the
+/// dispatcher ends them as ambiguous, unless they were not due before `now`. Deliveries carry the
+/// ids of their events, and so those of the new epoch.
 fn anew(connection: &Connection, previous: u64, now: Timestamp) -> Result<u64, StoreError> {
     let old = schema::fact(connection, "epoch")?;
     let epoch = schema::epoch_of(now).max(old + 1).max(previous + 1);
@@ -244,7 +244,7 @@ impl NewFile {
             .map_err(|error| BackupError::File(self.path.clone(), error))
     }
 
-    /// Whoever runs the gateway must be able to open what somebody else has put back.
+    /// The gateway must be able to open a store that another user has put back.
     fn give_to_owner_of(&self, store: &Path) -> Result<(), BackupError> {
         #[cfg(unix)]
         {

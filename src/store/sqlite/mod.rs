@@ -1,7 +1,7 @@
 //! The store on SQLite: one file, one writer, a few readers, nothing to install.
 //!
 //! One thread owns the connection that writes; see [`writer`]. Queries run on connections of their
-//! own and hold up neither it nor each other, and those who follow the log are served from memory.
+//! own and hold up neither it nor each other, and followers of the log are served from memory.
 
 mod accept;
 mod backup;
@@ -45,7 +45,7 @@ pub struct Options {
     pub path: PathBuf,
     /// When a commit counts as durable.
     pub synchronous: Synchronous,
-    /// How much of the log is kept in memory for those who follow it.
+    /// How much of the log is kept in memory for its followers.
     pub tail: TailSize,
     /// Told of every commit.
     pub observer: Arc<dyn Observer>,

@@ -313,7 +313,7 @@ impl Thread {
         }
     }
 
-    /// Applies a group in one transaction, and shows its events when it is durable.
+    /// Applies a group in one transaction, and publishes its events when it is durable.
     fn attempt(&mut self, group: &mut Group, is_apart: bool) -> Result<(), StoreError> {
         let mut transaction =
             WriteTransaction::new(&self.connection, self.epoch, self.positions, is_apart);

@@ -42,7 +42,7 @@ pub trait WebhookStore {
     /// Every endpoint, oldest first.
     fn endpoints(&self) -> Reply<Endpoints>;
 
-    /// Changes an endpoint, and shows it as it is then; `None` when it is gone.
+    /// Changes an endpoint, and gives it as it is then; `None` when it is gone.
     fn change_endpoint(&self, id: EndpointId, change: Change) -> Reply<Option<Endpoint>>;
 
     /// Removes an endpoint; its deliveries go with [`WebhookStore::forget_deliveries`]. `false`
