@@ -255,7 +255,7 @@ async fn a_redirect_is_a_failure_and_410_disables() {
     .await;
     assert_eq!(shown["disabled"]["reason"], "gone");
     assert!(shown["disabled"]["at"].is_string());
-    let line = gateway.line("a webhook is disabled").await;
+    let line = gateway.line("webhook disabled").await;
     assert!(
         line.contains("gone") && line.contains(webhook["id"].as_str().unwrap()),
         "{line}"
@@ -285,7 +285,7 @@ async fn a_webhook_that_only_fails_is_disabled_in_the_end() {
     let mut gateway = Running::start(&configuration(&more)).await;
     let webhook = create(&gateway, json!({"url": receiver.url("/secret-path")})).await;
     finish(&gateway, &message("ok")).await;
-    let line = gateway.line("a webhook is disabled").await;
+    let line = gateway.line("webhook disabled").await;
     assert!(
         line.contains("failing") && !line.contains("secret-path"),
         "{line}"
