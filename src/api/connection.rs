@@ -22,11 +22,11 @@ use tokio::time::Sleep;
 use tower::Service as _;
 
 use super::peer::Peer;
-use super::places::Place;
+use super::places::ConnectionPlace;
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct ClientTimeouts {
     /// From the first byte of a request's head to its last.
     pub(super) head: Duration,
     /// Over taking nothing of what it is sent.
@@ -35,16 +35,16 @@ pub(super) struct Patience {
 
 /// How many requests of a connection began to be answered, and how many were.
 #[derive(Debug, Default)]
-struct Turns {
+struct RequestCount {
     begun: AtomicU64,
     ended: AtomicU64,
 }
 
 /// A stream of bytes that fails when its client takes too long.
-pub(super) struct Timed<S> {
+pub(super) struct TimeoutStream<S> {
     stream: S,
-    patience: Patience,
-    turns: Arc<Turns>,
+    patience: ClientTimeouts,
+    turns: Arc<RequestCount>,
     /// The head that has begun: when it must be complete, and the requests there were before it.
     head: Option<(Pin<Box<Sleep>>, u64)>,
     /// When the client must have taken something.
@@ -53,23 +53,23 @@ pub(super) struct Timed<S> {
 
 /// Answers the requests of one connection, and keeps count of them.
 #[derive(Clone)]
-pub(super) struct Answering {
+pub(super) struct ConnectionService {
     router: Router,
     peer: Peer,
-    turns: Arc<Turns>,
-    place: Arc<Place>,
+    turns: Arc<RequestCount>,
+    place: Arc<ConnectionPlace>,
 }
 
 /// A stream that is timed, and what answers the requests on it.
 pub(super) fn timed<S>(
     stream: S,
     peer: Peer,
-    place: Arc<Place>,
+    place: Arc<ConnectionPlace>,
     router: Router,
-    patience: Patience,
-) -> (Timed<S>, Answering) {
-    let turns = Arc::<Turns>::default();
-    let answering = Answering {
+    patience: ClientTimeouts,
+) -> (TimeoutStream<S>, ConnectionService) {
+    let turns = Arc::<RequestCount>::default();
+    let answering = ConnectionService {
         router,
         peer,
         turns: turns.clone(),
@@ -77,7 +77,7 @@ pub(super) fn timed<S>(
     };
     // The first byte is due like the rest of its head: a connection that asks nothing has no place.
     let deadline = Box::pin(tokio::time::sleep(patience.head));
-    let timed = Timed {
+    let timed = TimeoutStream {
         stream,
         patience,
         turns,
@@ -87,7 +87,7 @@ pub(super) fn timed<S>(
     (timed, answering)
 }
 
-impl<S> Timed<S> {
+impl<S> TimeoutStream<S> {
     /// Takes note that `bytes` were read, or that there are none yet.
     fn watch_head(&mut self, context: &mut Context<'_>, has_read: bool) -> io::Result<()> {
         let begun = self.turns.begun.load(Ordering::Relaxed);
@@ -137,7 +137,7 @@ fn check(deadline: &mut Pin<Box<Sleep>>, context: &mut Context<'_>) -> io::Resul
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -153,7 +153,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -187,7 +187,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     }
 }
 
-impl hyper::service::Service<Request<Incoming>> for Answering {
+impl hyper::service::Service<Request<Incoming>> for ConnectionService {
     type Response = Response<Answered>;
     type Error = std::convert::Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
@@ -210,7 +210,7 @@ impl hyper::service::Service<Request<Incoming>> for Answering {
 }
 
 /// Ends when the answer was given, or is not wanted any more.
-struct Turn(Arc<Turns>, Arc<Place>);
+struct Turn(Arc<RequestCount>, Arc<ConnectionPlace>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
@@ -253,7 +253,7 @@ mod tests {
     use super::super::places::{PlaceLimits, Places};
     use super::*;
 
-    const PATIENCE: Patience = Patience {
+    const PATIENCE: ClientTimeouts = ClientTimeouts {
         head: Duration::from_secs(10),
         write: Duration::from_secs(20),
     };
@@ -261,16 +261,16 @@ mod tests {
     const ROOM: usize = 1_000;
 
     /// Our side of a connection, and the client's.
-    async fn connection() -> (Timed<DuplexStream>, DuplexStream) {
+    async fn connection() -> (TimeoutStream<DuplexStream>, DuplexStream) {
         let places = Places::new(PlaceLimits {
             total: 1,
             per_address: 1,
             proxies: Vec::new(),
         });
-        let seat = places.enter([127, 0, 0, 1].into()).await.unwrap();
+        let permit = places.enter([127, 0, 0, 1].into()).await.unwrap();
         let (ours, clients) = tokio::io::duplex(ROOM);
         let peer = Peer(([127, 0, 0, 1], 1).into());
-        let (timed, _) = timed(ours, peer, seat.place.clone(), Router::new(), PATIENCE);
+        let (timed, _) = timed(ours, peer, permit.place.clone(), Router::new(), PATIENCE);
         (timed, clients)
     }
 

@@ -40,19 +40,19 @@ pub(super) struct Places {
 #[derive(Default)]
 struct Taken {
     next: u64,
-    places: HashMap<u64, Arc<Place>>,
+    places: HashMap<u64, Arc<ConnectionPlace>>,
     by_address: HashMap<IpAddr, usize>,
 }
 
 /// The place of one connection; it is free again when this is dropped.
-pub(super) struct Seat {
-    pub(super) place: Arc<Place>,
+pub(super) struct ConnectionPermit {
+    pub(super) place: Arc<ConnectionPlace>,
     id: u64,
     places: Arc<Places>,
 }
 
 /// What a connection is doing.
-pub(super) struct Place {
+pub(super) struct ConnectionPlace {
     /// `None` where addresses are not counted.
     address: Option<IpAddr>,
     begun: Instant,
@@ -79,11 +79,11 @@ impl Places {
 
     /// A place for a connection from this address, as soon as there is one; `None` when the address
     /// has as many as it may, and a request under way on each.
-    pub(super) async fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Seat> {
+    pub(super) async fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionPermit> {
         let address = self.counted(peer);
         loop {
-            if let Some(seat) = self.try_enter(address) {
-                return Some(seat);
+            if let Some(permit) = self.try_enter(address) {
+                return Some(permit);
             }
             let is_own = self.is_full_for(address);
             let cut = self.cut_idle(|place| !is_own || place.address == address);
@@ -96,7 +96,7 @@ impl Places {
         }
     }
 
-    fn try_enter(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Seat> {
+    fn try_enter(self: &Arc<Self>, address: Option<IpAddr>) -> Option<ConnectionPermit> {
         if self.is_full_for(address) {
             return None;
         }
@@ -107,7 +107,7 @@ impl Places {
         let id = taken.next;
         taken.next += 1;
         let begun = self.begun;
-        let place = Arc::new(Place {
+        let place = Arc::new(ConnectionPlace {
             address,
             begun,
             state: AtomicU64::new(millis(begun.elapsed().saturating_sub(FLUSH))),
@@ -117,7 +117,7 @@ impl Places {
         if let Some(address) = address {
             *taken.by_address.entry(address).or_default() += 1;
         }
-        Some(Seat {
+        Some(ConnectionPermit {
             place,
             id,
             places: self.clone(),
@@ -129,11 +129,11 @@ impl Places {
         self.cut_idle(|_| true)
     }
 
-    fn cut_idle(&self, fits: impl Fn(&Place) -> bool) -> bool {
+    fn cut_idle(&self, fits: impl Fn(&ConnectionPlace) -> bool) -> bool {
         let latest = millis(self.begun.elapsed().saturating_sub(FLUSH));
         let taken = self.taken();
         loop {
-            let (mut is_cut, mut longest) = (false, None::<(u64, u64, &Arc<Place>)>);
+            let (mut is_cut, mut longest) = (false, None::<(u64, u64, &Arc<ConnectionPlace>)>);
             for (id, place) in taken.places.iter().filter(|(_, place)| fits(place)) {
                 let state = place.state.load(Ordering::Relaxed);
                 is_cut |= state == CUT;
@@ -172,7 +172,7 @@ impl Places {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut taken = self.places.taken();
         taken.places.remove(&self.id);
@@ -189,7 +189,7 @@ impl Drop for Seat {
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     /// A request begins. `false` when the connection is being cut, and the request must not.
     pub(super) fn begin(&self) -> bool {
         let state = self.state.load(Ordering::Relaxed);
@@ -236,14 +236,14 @@ mod tests {
         })
     }
 
-    async fn enter(places: &Arc<Places>, address: [u8; 4]) -> Seat {
-        let seat = places.enter(address.into()).await.unwrap();
+    async fn enter(places: &Arc<Places>, address: [u8; 4]) -> ConnectionPermit {
+        let permit = places.enter(address.into()).await.unwrap();
         tokio::time::advance(Duration::from_millis(1)).await;
-        seat
+        permit
     }
 
-    fn is_cut(seat: &Seat) -> bool {
-        seat.place.cut.is_cancelled()
+    fn is_cut(permit: &ConnectionPermit) -> bool {
+        permit.place.cut.is_cancelled()
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,7 +26,7 @@ use crate::message::{
 use crate::store::{Events, IdempotencyKey, Stored};
 
 /// How the client wants to be answered.
-enum Answer {
+enum ResponseForm {
     /// 202, when the message is durable.
     Accepted,
     /// 200, when the message has ended in this time.
@@ -35,7 +35,7 @@ enum Answer {
     Stream(StreamPermit),
 }
 
-impl Answer {
+impl ResponseForm {
     /// What the client asks for; a stream only where there is room for one.
     fn preferred(
         api: &Api,
@@ -72,7 +72,7 @@ pub(super) async fn create(
     let contents = contents(&api, &caller, document, &mut violations)?;
     let contents = contents.ok_or(ApiError::Invalid(violations))?;
     // Not before the body is here: one that trickles in must not keep others from a stream.
-    let answer = Answer::preferred(&api, &caller, form, wait)?;
+    let answer = ResponseForm::preferred(&api, &caller, form, wait)?;
     let now = api.clock.now();
     let message = contents.accept(api.new_id(now), now, trace);
     let key = key.map(|key| self::key(&caller, &key, &bytes));
@@ -80,9 +80,9 @@ pub(super) async fn create(
 
     // Before it is handed over, so that none of its events is missed.
     let follower = match answer {
-        Answer::Accepted => None,
-        Answer::Finished(_) => Some(api.feed.follow_to_end(message.id)),
-        Answer::Stream(_) => Some(api.feed.follow(message.id)),
+        ResponseForm::Accepted => None,
+        ResponseForm::Finished(_) => Some(api.feed.follow_to_end(message.id)),
+        ResponseForm::Stream(_) => Some(api.feed.follow(message.id)),
     };
     let permits = caller.message_permits(1, api.settings.max_queued)?;
     let accepting = api.dispatch.accept(vec![message], key, permits);
@@ -92,13 +92,13 @@ pub(super) async fn create(
     };
     let message = message.ok_or_else(|| ApiError::Internal("nothing was accepted".to_owned()))?;
     let mut response = match (answer, follower) {
-        (Answer::Stream(permit), Some(follower)) => {
+        (ResponseForm::Stream(permit), Some(follower)) => {
             sse::of_message(&api, follower, Events::default(), permit)
         }
-        (Answer::Finished(wait), Some(follower)) => {
+        (ResponseForm::Finished(wait), Some(follower)) => {
             wait_for_end(&api, &message, follower, wait).await
         }
-        (Answer::Accepted | Answer::Finished(_) | Answer::Stream(_), _) => {
+        (ResponseForm::Accepted | ResponseForm::Finished(_) | ResponseForm::Stream(_), _) => {
             json::accepted(&MessageView::accepted(&message))
         }
     };
@@ -226,17 +226,21 @@ pub(super) fn mark_replayed(response: &mut Response) {
 }
 
 /// The first answer again, in the form that is asked for now.
-async fn replay(api: &Api, id: Option<&MessageId>, answer: Answer) -> Result<Response, ApiError> {
+async fn replay(
+    api: &Api,
+    id: Option<&MessageId>,
+    answer: ResponseForm,
+) -> Result<Response, ApiError> {
     let gone = || ApiError::NotFound("the message of this Idempotency-Key is not kept any more");
     let id = *id.ok_or_else(gone)?;
     // Before the look, so that what happens meanwhile is not missed.
     let follower = api.feed.follow(id);
     let stored = api.store.message(id).await?.ok_or_else(gone)?;
     let mut response = match answer {
-        Answer::Accepted => json::accepted(&MessageView::accepted(&stored.message)),
-        Answer::Finished(wait) if stored.status.is_final() => finished(api, &stored, wait),
-        Answer::Finished(wait) => wait_for_end(api, &stored.message, follower, wait).await,
-        Answer::Stream(permit) => {
+        ResponseForm::Accepted => json::accepted(&MessageView::accepted(&stored.message)),
+        ResponseForm::Finished(wait) if stored.status.is_final() => finished(api, &stored, wait),
+        ResponseForm::Finished(wait) => wait_for_end(api, &stored.message, follower, wait).await,
+        ResponseForm::Stream(permit) => {
             let before = api.store.events_of(id, 0, CHUNK).await?;
             sse::of_message(api, follower, before, permit)
         }

@@ -14,9 +14,9 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Answering, Patience, Timed};
+use super::connection::{ClientTimeouts, ConnectionService, TimeoutStream};
 use super::peer::Peer;
-use super::places::{Place, PlaceLimits, Places};
+use super::places::{ConnectionPlace, PlaceLimits, Places};
 use super::{connection, tls};
 
 /// How connections are treated.
@@ -63,21 +63,21 @@ pub async fn serve(
     loop {
         let next = async {
             let (stream, peer) = door.accept(&places).await;
-            let seat = places.enter(peer.0.ip()).await;
-            (seat, stream, peer)
+            let permit = places.enter(peer.0.ip()).await;
+            (permit, stream, peer)
         };
-        let (seat, stream, peer) = tokio::select! {
+        let (permit, stream, peer) = tokio::select! {
             next = next => next,
             () = stop.cancelled() => break,
         };
-        let Some(seat) = seat else {
+        let Some(permit) = permit else {
             tracing::debug!(client = %peer.0.ip(), "refused a connection: its address has as many as it may");
             continue;
         };
         let serving = serve_one(
             stream,
             peer,
-            seat.place.clone(),
+            permit.place.clone(),
             router.clone(),
             server.clone(),
             graceful.watcher(),
@@ -87,11 +87,11 @@ pub async fn serve(
             tokio::select! {
                 () = serving => {}
                 () = grace.cancelled() => {}
-                () = seat.place.cut() => {
+                () = permit.place.cut() => {
                     tracing::debug!(client = %peer.0.ip(), "closed an idle connection: all places are taken");
                 }
             }
-            drop(seat);
+            drop(permit);
         });
     }
     drop(door);
@@ -106,7 +106,7 @@ pub async fn serve(
 async fn serve_one(
     stream: TcpStream,
     peer: Peer,
-    place: Arc<Place>,
+    place: Arc<ConnectionPlace>,
     router: Router,
     server: Server,
     watcher: Watcher,
@@ -164,16 +164,17 @@ impl Door {
 }
 
 type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
-type Connection = hyper::server::conn::http1::Connection<TokioIo<Timed<Stream>>, Answering>;
+type Connection =
+    hyper::server::conn::http1::Connection<TokioIo<TimeoutStream<Stream>>, ConnectionService>;
 
 fn connection(
     stream: Stream,
     peer: Peer,
-    place: Arc<Place>,
+    place: Arc<ConnectionPlace>,
     router: Router,
     server: &Server,
 ) -> Connection {
-    let patience = Patience {
+    let patience = ClientTimeouts {
         head: server.header_timeout,
         write: server.write_timeout,
     };

@@ -37,21 +37,21 @@ pub(super) fn of_message(
     before: Events,
     permit: StreamPermit,
 ) -> Response {
-    let source = Source::Message {
+    let source = EventSource::Message {
         follower,
         seen: before.scanned_to,
         is_behind: before.is_cut,
         store: api.store.clone(),
     };
     let mut stream = Stream::new(api, source, permit);
-    stream.take(Next::of(before.events));
+    stream.take(NextEvents::of(before.events));
     stream.into_response()
 }
 
 /// The stream of the whole log.
 pub(super) fn of_log(api: &Api, subscription: Subscription, permit: StreamPermit) -> Response {
     let position = subscription.position();
-    let mut stream = Stream::new(api, Source::Log(subscription), permit);
+    let mut stream = Stream::new(api, EventSource::Log(subscription), permit);
     // A block without data is no event, but it is where the client comes back to: one that loses
     // its connection before the first event misses none.
     stream.head.extend_from_slice(b"id: ");
@@ -61,7 +61,7 @@ pub(super) fn of_log(api: &Api, subscription: Subscription, permit: StreamPermit
 }
 
 /// Where the events of a stream come from.
-enum Source {
+enum EventSource {
     Log(Subscription),
     Message {
         follower: Follower,
@@ -76,13 +76,13 @@ enum Source {
 
 /// What a source has next.
 #[derive(Default)]
-struct Next {
+struct NextEvents {
     gap: Option<Gap>,
     events: Vec<Logged>,
     is_last: bool,
 }
 
-impl Next {
+impl NextEvents {
     /// Events of one message.
     fn of(events: Vec<Logged>) -> Self {
         let is_last = events.last().is_some_and(|event| event.kind.is_terminal());
@@ -94,13 +94,13 @@ impl Next {
     }
 }
 
-impl Source {
+impl EventSource {
     /// Cancel-safe: nothing is taken before it is returned.
-    async fn next(&mut self) -> Result<Next, StoreError> {
+    async fn next(&mut self) -> Result<NextEvents, StoreError> {
         match self {
             Self::Log(subscription) => {
                 let page = subscription.next().await?;
-                Ok(Next {
+                Ok(NextEvents {
                     gap: page.gap,
                     events: page.events,
                     is_last: false,
@@ -117,13 +117,13 @@ impl Source {
                     *seen = page.scanned_to;
                     *is_behind = page.is_cut;
                     if !page.events.is_empty() {
-                        return Ok(Next::of(page.events));
+                        return Ok(NextEvents::of(page.events));
                     }
                 }
                 match follower.next().await.ok_or(StoreError::Closed)? {
                     Heard::Event(event) if event.seq > *seen => {
                         *seen = event.seq;
-                        return Ok(Next::of(vec![event]));
+                        return Ok(NextEvents::of(vec![event]));
                     }
                     // It was read from the log before.
                     Heard::Event(_) => {}
@@ -134,11 +134,11 @@ impl Source {
     }
 
     /// What is durable and was not given yet, without waiting for more. Part of it, or nothing.
-    async fn rest(&mut self) -> Result<Next, StoreError> {
+    async fn rest(&mut self) -> Result<NextEvents, StoreError> {
         match self {
             Self::Log(subscription) => {
                 let page = subscription.rest().await?;
-                Ok(Next {
+                Ok(NextEvents {
                     gap: page.gap,
                     events: page.events,
                     is_last: false,
@@ -152,7 +152,7 @@ impl Source {
             } => {
                 let page = store.events_of(follower.id(), *seen, CHUNK).await?;
                 *seen = page.scanned_to;
-                Ok(Next::of(page.events))
+                Ok(NextEvents::of(page.events))
             }
         }
     }
@@ -168,7 +168,7 @@ impl Source {
 }
 
 struct Stream {
-    source: Source,
+    source: EventSource,
     epoch: u64,
     /// What goes before the events.
     head: BytesMut,
@@ -183,7 +183,7 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(api: &Api, source: Source, permit: StreamPermit) -> Self {
+    fn new(api: &Api, source: EventSource, permit: StreamPermit) -> Self {
         Self {
             source,
             epoch: api.feed.epoch(),
@@ -254,7 +254,7 @@ impl Stream {
         }
     }
 
-    fn take(&mut self, next: Next) {
+    fn take(&mut self, next: NextEvents) {
         if let Some(gap) = &next.gap {
             put_gap(gap, &mut self.head);
         }

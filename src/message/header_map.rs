@@ -17,14 +17,14 @@ type WriteText = fn(&mut Vec<u8>, &str);
 pub struct HeaderMap {
     /// Every name and value, one behind the other.
     text: String,
-    places: Vec<Place>,
+    places: Vec<HeaderSpan>,
     /// Bytes that the text takes more as JSON, counted while it is added: it is written once and
     /// weighed by every queue that it passes.
     escapes: usize,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Place {
+struct HeaderSpan {
     name: usize,
     value: usize,
     end: usize,
@@ -71,7 +71,7 @@ impl HeaderMap {
         for part in value {
             self.text.push_str(part);
         }
-        self.places.push(Place {
+        self.places.push(HeaderSpan {
             name: begin,
             value: middle,
             end: self.text.len(),
@@ -81,7 +81,7 @@ impl HeaderMap {
 
     /// How much it is, for every budget: no less than in memory, and no less than its JSON.
     pub(super) fn weight(&self) -> usize {
-        self.text.len() + self.escapes + self.places.len() * size_of::<Place>()
+        self.text.len() + self.escapes + self.places.len() * size_of::<HeaderSpan>()
     }
 
     /// Every header in the order of the wire.
@@ -97,16 +97,16 @@ impl HeaderMap {
         found.map(|(_, value)| value)
     }
 
-    fn name(&self, place: &Place) -> &str {
+    fn name(&self, place: &HeaderSpan) -> &str {
         self.text.get(place.name..place.value).unwrap_or_default()
     }
 
-    fn value(&self, place: &Place) -> &str {
+    fn value(&self, place: &HeaderSpan) -> &str {
         self.text.get(place.value..place.end).unwrap_or_default()
     }
 
     /// Names of different lengths, which is most of them, are told apart without being looked at.
-    fn same_name(&self, one: &Place, other: &Place) -> bool {
+    fn same_name(&self, one: &HeaderSpan, other: &HeaderSpan) -> bool {
         one.value - one.name == other.value - other.name
             && self.name(one).eq_ignore_ascii_case(self.name(other))
     }
@@ -137,7 +137,7 @@ impl HeaderMap {
 
     /// Among many headers each name is looked up instead of compared with every other.
     fn write_many(&self, out: &mut Vec<u8>, write: WriteText) {
-        let mut groups: Vec<Vec<&Place>> = Vec::new();
+        let mut groups: Vec<Vec<&HeaderSpan>> = Vec::new();
         let mut known: HashMap<String, usize> = HashMap::new();
         for place in &self.places {
             let name = self.name(place).to_ascii_lowercase();
@@ -159,8 +159,8 @@ impl HeaderMap {
         &self,
         out: &mut Vec<u8>,
         write: WriteText,
-        name: &Place,
-        values: impl Iterator<Item = &'a Place>,
+        name: &HeaderSpan,
+        values: impl Iterator<Item = &'a HeaderSpan>,
     ) {
         write(out, self.name(name));
         out.push(b':');

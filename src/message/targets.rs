@@ -18,7 +18,7 @@ pub enum Targets {
 impl Targets {
     /// The target, as the log may show it.
     pub fn show<'a>(&'a self, uri: &'a str) -> impl fmt::Display + use<'a> {
-        Shown { targets: self, uri }
+        ShownTarget { targets: self, uri }
     }
 }
 
@@ -32,7 +32,7 @@ impl fmt::Debug for Targets {
     }
 }
 
-struct Shown<'a> {
+struct ShownTarget<'a> {
     targets: &'a Targets,
     uri: &'a str,
 }
@@ -40,7 +40,7 @@ struct Shown<'a> {
 /// Bytes of the hash that are shown: enough to tell targets apart.
 const LENGTH: usize = 8;
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for ShownTarget<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Targets::Hashed(key) = self.targets else {
             return f.write_str(self.uri);

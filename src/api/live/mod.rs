@@ -18,14 +18,14 @@ const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("live.js");
 
 /// The page as it is sent, and what a browser may do with it.
-struct Page {
+struct LivePage {
     html: String,
     policy: String,
 }
 
 /// `GET /`.
 pub(super) async fn show(_: Query<Nothing>) -> Response {
-    static READY: LazyLock<Page> = LazyLock::new(make);
+    static READY: LazyLock<LivePage> = LazyLock::new(make);
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, &READY.policy),
@@ -34,9 +34,9 @@ pub(super) async fn show(_: Query<Nothing>) -> Response {
     (headers, READY.html.as_str()).into_response()
 }
 
-fn make() -> Page {
+fn make() -> LivePage {
     let hash = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text));
-    Page {
+    LivePage {
         html: PAGE
             .replace("/*STYLE*/", STYLE)
             .replace("/*SCRIPT*/", SCRIPT),
