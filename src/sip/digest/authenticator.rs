@@ -23,6 +23,11 @@
 //! Which realms are answered at all is decided in `choice`: nothing is remembered of the others,
 //! and so nothing is signed ahead for them.
 //!
+//! Nothing is signed ahead for a realm that neither the registrar nor the configuration named, nor
+//! with a challenge to another request than REGISTER that takes more than [`MAX_AHEAD`]: a recipient
+//! may have made it, and every message after it would carry it. A REGISTER carries only what the
+//! way to the registrar asked for.
+//!
 //! Signed ahead is what falls into the same protection space. For a proxy that is every request
 //! (RFC 3261 §22.3), for a server those to the same host, and registrations on their own:
 //! registrars are seldom the same server as the one that takes messages, and their answers are
@@ -39,6 +44,10 @@ const MAX_SPACES: usize = 16;
 
 /// How many HA1 are remembered.
 const MAX_HA1: usize = 16;
+
+/// Bytes of the nonce and the opaque value of a challenge, as they are written, up to which other
+/// requests are signed ahead with it. Servers use less than 200.
+const MAX_AHEAD: usize = 1024;
 
 /// Signs the requests of one user agent.
 #[derive(Debug)]
@@ -59,6 +68,10 @@ struct Space {
     id: u32,
     scope: Scope,
     challenge: Challenge,
+    /// Whether other requests than the challenged ones are signed for it.
+    is_ahead: bool,
+    /// Whether a REGISTER was challenged for it.
+    is_of_register: bool,
     /// Which of its nonces this is: how many there were before.
     nonce: u32,
     /// How many requests were signed with this nonce.
@@ -107,10 +120,18 @@ impl Authenticator {
         for value in proxy {
             choice.consider(&Scope::Proxy, value, check);
         }
-        for (scope, challenge) in choice.finish()? {
+        let chosen = choice.finish()?;
+        let is_register = signed.method == "REGISTER";
+        for (scope, challenge) in chosen {
             self.realms.learn(signed.method, &challenge);
-            self.forget_weaker(&challenge);
-            self.answer(rounds, scope, challenge)?;
+            if is_register {
+                self.forget_weaker(&challenge);
+            }
+            let may_sign_ahead = self.credentials.as_ref().is_some_and(|credentials| {
+                self.realms.may_sign_ahead(credentials, &challenge.realm)
+            });
+            let is_ahead = may_sign_ahead && (is_register || written(&challenge) <= MAX_AHEAD);
+            self.answer(rounds, Space::new(scope, challenge, is_ahead, is_register))?;
         }
         Ok(())
     }
@@ -148,9 +169,12 @@ impl Authenticator {
             return;
         };
         let scope = scope_of_server(signed);
+        let is_register = signed.method == "REGISTER";
         for space in self.spaces.iter_mut().rev() {
+            let is_asked = rounds.signature(space.id).is_some();
+            let may_be_ahead = space.is_ahead && (space.is_of_register || !is_register);
             let applies = space.scope == Scope::Proxy || space.scope == scope;
-            if applies && rounds.sign(space.id, space.nonce) {
+            if applies && (is_asked || may_be_ahead) && rounds.sign(space.id, space.nonce) {
                 let challenge = &space.challenge;
                 let ha1 = cached(&mut self.ha1, credentials, challenge);
                 space.write(credentials, &ha1, signed, cnonce, out);
@@ -167,20 +191,17 @@ impl Authenticator {
         });
     }
 
-    fn answer(
-        &mut self,
-        rounds: &mut Rounds,
-        scope: Scope,
-        challenge: Challenge,
-    ) -> Result<(), Refusal> {
-        let known = self
-            .spaces
-            .iter()
-            .position(|space| space.scope == scope && space.challenge.realm == challenge.realm);
+    fn answer(&mut self, rounds: &mut Rounds, asked: Space) -> Result<(), Refusal> {
+        let known = self.spaces.iter().position(|space| {
+            space.scope == asked.scope
+                && space.challenge.realm == asked.challenge.realm
+                && space.is_ahead == asked.is_ahead
+        });
         let Some(index) = known else {
-            self.remember(rounds, scope, challenge);
+            self.remember(rounds, asked);
             return Ok(());
         };
+        let challenge = asked.challenge;
         let space = &self.spaces[index];
         let same_nonce = space.challenge.nonce == challenge.nonce;
         let refused = match rounds.signature(space.id) {
@@ -200,26 +221,22 @@ impl Authenticator {
         } else {
             space.renew(challenge);
         }
+        space.is_of_register |= asked.is_of_register;
         rounds.asked(space.id, space.nonce);
         self.spaces.push(space);
         Ok(())
     }
 
-    fn remember(&mut self, rounds: &mut Rounds, scope: Scope, challenge: Challenge) {
+    fn remember(&mut self, rounds: &mut Rounds, space: Space) {
         if self.spaces.len() == MAX_SPACES {
-            self.spaces.remove(0);
+            // What recipients ask for takes no space from what servers ask for.
+            let oldest = self.spaces.iter().position(|space| !space.is_ahead);
+            self.spaces.remove(oldest.unwrap_or_default());
         }
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         rounds.asked(id, 0);
-        self.spaces.push(Space {
-            id,
-            scope,
-            challenge,
-            nonce: 0,
-            nonce_count: 0,
-            session_cnonce: None,
-        });
+        self.spaces.push(Space { id, ..space });
     }
 
     fn take_next_nonce(&mut self, rounds: &Rounds, value: &[u8], wanted: fn(&Scope) -> bool) {
@@ -242,7 +259,31 @@ impl Authenticator {
     }
 }
 
+/// Bytes that the nonce and the opaque value take in a header, escapes counted.
+fn written(challenge: &Challenge) -> usize {
+    let values = challenge
+        .nonce
+        .iter()
+        .chain(challenge.opaque.iter().flatten());
+    values
+        .map(|byte| if matches!(byte, b'"' | b'\\') { 2 } else { 1 })
+        .sum()
+}
+
 impl Space {
+    fn new(scope: Scope, challenge: Challenge, is_ahead: bool, is_of_register: bool) -> Self {
+        Self {
+            id: 0,
+            scope,
+            challenge,
+            is_ahead,
+            is_of_register,
+            nonce: 0,
+            nonce_count: 0,
+            session_cnonce: None,
+        }
+    }
+
     fn renew(&mut self, challenge: Challenge) {
         self.challenge = challenge;
         self.nonce = self.nonce.wrapping_add(1);

@@ -72,19 +72,27 @@ impl Realms {
         }
     }
 
+    /// Whether requests are signed ahead for this realm: the registrar or the configuration named
+    /// it. The domain alone is not enough, because every recipient knows it.
+    pub(super) fn may_sign_ahead(&self, credentials: &Credentials, realm: &[u8]) -> bool {
+        let known = self.find(realm);
+        known.is_some_and(|known| known.by_registrar) || credentials.names(realm)
+    }
+
     /// A challenge to a request of this method is answered. What the registrar asks for is what its
-    /// realm uses from now on; others can only raise it.
+    /// realm uses from now on. Others can raise the algorithm of a realm that the registrar has not
+    /// named, and no other: a recipient would lock out the proxy of that realm.
     pub(super) fn learn(&mut self, method: &str, challenge: &Challenge) {
         let is_registrar = method == "REGISTER";
         let hash = challenge.algorithm.hash;
         let same = |known: &&mut KnownRealm| known.realm == challenge.realm;
         if let Some(known) = self.known.iter_mut().find(same) {
+            if is_registrar {
+                known.hash = hash;
+            } else if !known.by_registrar {
+                known.hash = known.hash.max(hash);
+            }
             known.by_registrar |= is_registrar;
-            known.hash = if is_registrar {
-                hash
-            } else {
-                known.hash.max(hash)
-            };
             return;
         }
         if self.known.len() == MAX_KNOWN {

@@ -691,7 +691,8 @@ fn a15_a_message_is_not_signed_for_a_realm_that_only_its_way_has_named() {
     let ours = r#"Digest realm="Example.COM", nonce="n""#;
     request.server(&[mallory, ours]).unwrap();
     assert!(request.line().contains("realm=\"Example.COM\""));
-    assert_eq!(Request::new(&mut authenticator).lines().len(), 1);
+    // Every recipient knows the domain: no other message is signed for what one of them asked.
+    assert!(Request::new(&mut authenticator).lines().is_empty());
     let long = format!(r#"Digest realm="{}", nonce="n""#, "x".repeat(2000));
     let refusal = Request::new(&mut authenticator).server(&[&long]);
     assert!(refusal.unwrap_err().to_string().len() < 300);
@@ -745,16 +746,65 @@ fn a16_no_algorithm_is_weaker_than_the_realm_has_used() {
         assert_eq!(request.proxy(&[&weak]), Err(Refusal::Weaker));
     }
     assert!(request.lines().is_empty());
+    // A recipient cannot raise it above what the registrar asked for, and lock out its proxy.
     let mut request = Request::new(&mut authenticator);
     request.server(&[&challenge("SHA-512-256")]).unwrap();
-    let weaker = Request::new(&mut authenticator).server(&[&challenge("SHA-256")]);
-    assert_eq!(weaker, Err(Refusal::Weaker));
+    let proxy = Request::new(&mut authenticator).server(&[&challenge("SHA-256")]);
+    assert_eq!(proxy, Ok(()));
     // The registrar may go back: what it asks for is what the realm uses.
     Request::signing(&mut authenticator, register())
         .server(&[&challenge("MD5")])
         .unwrap();
     let mut request = Request::new(&mut authenticator);
     assert_eq!(request.server(&[&challenge("MD5")]), Ok(()));
+}
+
+#[test]
+fn a16_a_realm_that_the_registrar_has_not_named_gets_no_weaker_answer_either() {
+    let challenge = |algorithm: &str| {
+        format!(r#"Digest realm="example.com", nonce="{algorithm}", algorithm={algorithm}"#)
+    };
+    let mut authenticator = stranger();
+    let mut request = Request::new(&mut authenticator);
+    request.server(&[&challenge("SHA-256")]).unwrap();
+    let weaker = Request::new(&mut authenticator).server(&[&challenge("MD5")]);
+    assert_eq!(weaker, Err(Refusal::Weaker));
+}
+
+#[test]
+fn a15_a_challenge_of_a_recipient_makes_no_other_request_longer() {
+    let long = r#"\\"#.repeat(900);
+    let realms = ["example.com", "Example.com", "eXample.com"];
+    let challenges = realms.map(|realm| {
+        format!(r#"Digest realm="{realm}", nonce="{long}", opaque="{long}", qop="auth""#)
+    });
+    let mut authenticator = stranger();
+    let ours = r#"Digest realm="example.com", nonce="ours""#;
+    let mut registering = Request::signing(&mut authenticator, register());
+    registering.server(&[ours]).unwrap();
+    registering.lines();
+
+    let mut challenged = Request::new(&mut authenticator);
+    challenged
+        .proxy(&challenges.each_ref().map(String::as_str))
+        .unwrap();
+    assert_eq!(challenged.lines().len(), 3);
+    assert!(Request::new(&mut authenticator).lines().is_empty());
+    let registering = Request::signing(&mut authenticator, register()).line();
+    assert!(registering.contains("nonce=\"ours\""));
+
+    // A short one of a realm of ours is signed ahead, but no REGISTER carries it.
+    let mut challenged = Request::new(&mut authenticator);
+    challenged
+        .proxy(&[r#"Digest realm="example.com", nonce="short""#])
+        .unwrap();
+    assert_eq!(Request::new(&mut authenticator).lines().len(), 1);
+    assert_eq!(
+        Request::signing(&mut authenticator, register())
+            .lines()
+            .len(),
+        1
+    );
 }
 
 #[test]
