@@ -105,6 +105,12 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     if encoded.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(ApiError::MediaType("the body must not be compressed"));
     }
+    let mut coded = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if coded.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(ApiError::MediaType(
+            "the body must not be compressed on its way either",
+        ));
+    }
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Ok(());
     };

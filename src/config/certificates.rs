@@ -1,6 +1,5 @@
 //! Certificates and keys (PEM), loaded as the gateway uses them.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::sign::CertifiedKey;
 
+use super::file;
 use super::section::Section;
 
 /// Certificates that are trusted in addition to those of the system.
@@ -86,7 +86,7 @@ impl Section<'_> {
         read: impl FnOnce(&[u8]) -> Result<Option<T>, pem::Error>,
     ) -> Option<(PathBuf, T)> {
         let path = self.text(key, FILE, |text| Some(PathBuf::from(text)))?;
-        let problem = match fs::read(&path) {
+        let problem = match file::read_regular(&path) {
             Err(error) => format!("the file {path:?} cannot be read: {error}"),
             Ok(text) => match read(&text) {
                 Ok(Some(found)) => return Some((path, found)),

@@ -1,11 +1,11 @@
 //! The layers of a configuration: the defaults, a file, the environment.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use config::{ConfigError, Map, Source, Value};
 
+use super::file;
 use super::mistake::{Mistake, Origin};
 use super::toml_file::Places;
 use super::variable::KnownVariables;
@@ -99,7 +99,7 @@ impl Sources {
         }
         let path = self.chosen_file()?;
         let name = path.display().to_string();
-        match fs::read_to_string(path) {
+        match file::read(path).and_then(file::text) {
             Ok(text) => Some((name, text)),
             Err(error) => {
                 mistakes.push(Mistake::whole(&name, format!("cannot be read: {error}")));

@@ -6,6 +6,7 @@
 
 mod account;
 mod certificates;
+mod file;
 mod findings;
 mod http;
 mod layers;

@@ -1,9 +1,10 @@
 //! Secrets: each written out, or in the file that `{key}_file` names.
 
-use std::fs;
+use std::path::Path;
 
 use config::Value;
 
+use super::file;
 use super::mistake::{Origin, join};
 use super::section::Section;
 use super::value;
@@ -142,7 +143,7 @@ impl Section<'_> {
     fn read_file(&self, path: &str, value: &Value, origin: &Origin) -> Option<String> {
         let problem = match value::text_of(value) {
             None => "is not a path".to_owned(),
-            Some(file) => match fs::read_to_string(file) {
+            Some(file) => match file::read_regular(Path::new(file)).and_then(file::text) {
                 Ok(text) => {
                     // Editors and `echo` end a file with a line break that is not part of the
                     // secret, and some editors begin it with a byte order mark.

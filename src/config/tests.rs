@@ -963,6 +963,19 @@ fn a_file_that_cannot_be_read_or_is_not_toml_is_a_mistake() {
 }
 
 #[test]
+fn a_file_without_an_end_is_a_mistake() {
+    let sources = Sources {
+        file: Some("/dev/zero".into()),
+        ..Sources::default()
+    };
+    let found = load(&sources).unwrap_err().to_string();
+    assert!(found.contains("it has more than 16 MiB"), "{found}");
+
+    let found = with("password_file = \"/dev/zero\"").unwrap_err().join("\n");
+    assert!(found.contains("it is not a regular file"), "{found}");
+}
+
+#[test]
 fn two_accounts_do_not_share_an_address() {
     let text = format!("[[account]]\n{LEAST}[[account]]\n{LEAST}");
     is_one(

@@ -60,7 +60,8 @@ const OWNED: &[(&str, &str)] = &[
 
 /// What a server inside a trust domain believes about who sent a request and how it came: who sends
 /// on somebody's behalf could be anybody with it. With the compact form where there is one.
-/// RFC 3325, 7315, 8224 and 4474, 3327, 7044, 5806, 3892, draft-ietf-sip-privacy.
+/// RFC 3325, 7315, 8224 and 4474, 5002, 4457, 7316, 5503, 3327, 7044, 5806, 3892, 3GPP TS 24.229,
+/// draft-ietf-sip-privacy.
 const ASSERTED: &[(&str, &str)] = &[
     ("P-Asserted-Identity", ""),
     ("P-Preferred-Identity", ""),
@@ -76,6 +77,17 @@ const ASSERTED: &[(&str, &str)] = &[
     ("P-Visited-Network-ID", ""),
     ("P-Charging-Vector", ""),
     ("P-Charging-Function-Addresses", ""),
+    ("P-Profile-Key", ""),
+    ("P-User-Database", ""),
+    ("P-Private-Network-Indication", ""),
+    ("P-DCS-Trace-Party-ID", ""),
+    ("P-DCS-OSPS", ""),
+    ("P-DCS-Billing-Info", ""),
+    ("P-DCS-LAES", ""),
+    ("P-DCS-Redirect", ""),
+    ("Additional-Identity", ""),
+    ("Attestation-Info", ""),
+    ("Origination-Id", ""),
     ("Path", ""),
     ("History-Info", ""),
     ("Diversion", ""),

@@ -152,6 +152,9 @@ impl Agent {
     }
 }
 
+/// The longest part of a registrar's reason phrase that is logged and shown, in characters.
+const MAX_REASON: usize = 100;
+
 fn registration_failure(response: Option<&Response>, wait: Duration) -> String {
     let seconds = wait.as_secs_f64();
     match response {
@@ -160,7 +163,8 @@ fn registration_failure(response: Option<&Response>, wait: Duration) -> String {
         }
         Some(response) => {
             let code = response.status.as_u16();
-            format!("the registrar said {code} {}", response.reason)
+            let reason: String = response.reason.chars().take(MAX_REASON).collect();
+            format!("the registrar said {code} {reason}")
         }
         None => "the registrar does not answer".to_owned(),
     }

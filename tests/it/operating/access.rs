@@ -370,6 +370,8 @@ async fn a_token_with_accounts_says_nothing_of_who_sends_but_from() {
     };
     for name in [
         "P-Asserted-Identity",
+        "p-dcs-osps",
+        "Additional-Identity",
         "p-preferred-identity",
         "Identity",
         "y",

@@ -1,0 +1,33 @@
+//! Files that the configuration names, read as far as a bound.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+/// More than any configuration, certificate or secret has.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+
+/// Reads a regular file. A pipe would hold up a reload until its other end is closed.
+pub(super) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    read(path)
+}
+
+/// Reads a file, or a pipe until its end.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)?
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)?;
+    if read as u64 > MAX_FILE {
+        return Err(io::Error::other("it has more than 16 MiB"));
+    }
+    Ok(bytes)
+}
+
+/// The text of bytes that were read.
+pub(super) fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
+}
