@@ -971,7 +971,9 @@ fn a_file_without_an_end_is_a_mistake() {
     let found = load(&sources).unwrap_err().to_string();
     assert!(found.contains("it has more than 16 MiB"), "{found}");
 
-    let found = with("password_file = \"/dev/zero\"").unwrap_err().join("\n");
+    let found = with("password_file = \"/dev/zero\"")
+        .unwrap_err()
+        .join("\n");
     assert!(found.contains("it is not a regular file"), "{found}");
 }
 

@@ -7,6 +7,9 @@ use crate::agent::AgentIndex;
 use crate::message::{MessageId, Timestamp};
 use crate::pool::Pool;
 
+/// Timers taken at once. A commit of more records would hold up requests that come meanwhile.
+const DUE: usize = 500;
+
 impl Board {
     /// The earliest time at which a message wants something of [`Board::handle_timeout`]. It is on
     /// the wall, because the times of messages are kept over restarts, and shown to clients.
@@ -20,7 +23,8 @@ impl Board {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Lets time pass until `now`, which the other clock calls `steady`.
+    /// Lets time pass until `now`, which the other clock calls `steady`. Where much is due at once a
+    /// part of it is left to the next call, and [`Board::deadline`] is in the past.
     pub(in crate::dispatch) fn handle_timeout(
         &mut self,
         pool: &Pool,
@@ -38,7 +42,10 @@ impl Board {
                 self.set_timer(id, Some(entry.expires_at));
             }
         }
-        while let Some(&(time, id)) = self.timers.first() {
+        for _ in 0..DUE {
+            let Some(&(time, id)) = self.timers.first() else {
+                break;
+            };
             if time > now {
                 break;
             }

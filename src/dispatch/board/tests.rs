@@ -123,6 +123,21 @@ fn a_message_of_an_account_without_an_agent_holds_up_no_other_account() {
 }
 
 #[test]
+fn of_messages_that_expire_at_once_a_part_ends_at_a_time() {
+    let mut fixture = Fixture::new();
+    for number in 0..1_200 {
+        fixture.offer(number, Some(ALICE));
+    }
+    let ended = [(); 4].map(|()| {
+        assert!(fixture.begun(4 * SECOND).is_empty());
+        fixture.records_settled().len()
+    });
+    assert!(ended.iter().all(|count| *count <= 500), "{ended:?}");
+    assert_eq!(ended.iter().sum::<usize>(), 1_200);
+    assert_eq!(fixture.board.deadline(), None);
+}
+
+#[test]
 fn a_head_whose_target_is_busy_says_that_it_waits_for_one() {
     let mut fixture = Fixture::new();
     fixture.offer(1, Some(CAROL));
