@@ -23,8 +23,8 @@ impl Board {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Lets time pass until `now`, which the other clock calls `steady`. Where much is due at once a
-    /// part of it is left to the next call, and [`Board::deadline`] is in the past.
+    /// Lets time pass until `now`, which the other clock calls `steady`. Where much is due at once
+    /// a part of it is left to the next call, and [`Board::deadline`] is in the past.
     pub(in crate::dispatch) fn handle_timeout(
         &mut self,
         pool: &Pool,
@@ -43,13 +43,9 @@ impl Board {
             }
         }
         for _ in 0..DUE {
-            let Some(&(time, id)) = self.timers.first() else {
+            let Some(id) = self.pop_due(now) else {
                 break;
             };
-            if time > now {
-                break;
-            }
-            self.set_timer(id, None);
             let Some(entry) = self.entries.get(&id) else {
                 continue;
             };
@@ -85,6 +81,13 @@ impl Board {
                 | Phase::Ending(_) => {}
             }
         }
+    }
+
+    /// Ends the earliest timer that is due; the message that it is of.
+    fn pop_due(&mut self, now: Timestamp) -> Option<MessageId> {
+        let (_, id) = *self.timers.first().filter(|(time, _)| *time <= now)?;
+        self.set_timer(id, None);
+        Some(id)
     }
 
     /// Puts a message at the end of its lane.

@@ -24,9 +24,9 @@
 //! and so nothing is signed ahead for them.
 //!
 //! Nothing is signed ahead for a realm that neither the registrar nor the configuration named, nor
-//! with a challenge to another request than REGISTER that takes more than [`MAX_AHEAD`]: a recipient
-//! may have made it, and every message after it would carry it. A REGISTER carries only what the
-//! way to the registrar asked for.
+//! with a challenge to another request than REGISTER that takes more than [`MAX_AHEAD`]: a
+//! recipient may have made it, and every message after it would carry it. A REGISTER carries only
+//! what the way to the registrar asked for.
 //!
 //! Signed ahead is what falls into the same protection space. For a proxy that is every request
 //! (RFC 3261 §22.3), for a server those to the same host, and registrations on their own:
