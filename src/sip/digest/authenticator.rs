@@ -250,6 +250,8 @@ impl Authenticator {
         if let Some(space) = space
             && !nonce.is_empty()
             && space.challenge.nonce != nonce
+            // A recipient may have named it, as it may have made a challenge.
+            && quoted_len(nonce) <= MAX_AHEAD
         {
             space.renew(Challenge {
                 nonce: nonce.to_vec(),
@@ -261,13 +263,13 @@ impl Authenticator {
 
 /// Bytes that the nonce and the opaque value take in a header, escapes counted.
 fn written(challenge: &Challenge) -> usize {
-    let values = challenge
-        .nonce
-        .iter()
-        .chain(challenge.opaque.iter().flatten());
-    values
-        .map(|byte| if matches!(byte, b'"' | b'\\') { 2 } else { 1 })
-        .sum()
+    quoted_len(&challenge.nonce) + challenge.opaque.as_deref().map_or(0, quoted_len)
+}
+
+/// Bytes of a value between its quotes, escapes counted.
+fn quoted_len(value: &[u8]) -> usize {
+    let escapes = value.iter().filter(|byte| matches!(byte, b'"' | b'\\'));
+    value.len() + escapes.count()
 }
 
 impl Space {

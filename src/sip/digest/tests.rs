@@ -464,6 +464,19 @@ fn a7_the_next_nonce_of_a_server_is_taken() {
 }
 
 #[test]
+fn a7_a_next_nonce_that_would_make_every_message_longer_is_not_taken() {
+    let mut authenticator = alice();
+    let mut request = Request::new(&mut authenticator);
+    request
+        .server(&[r#"Digest realm="r", nonce="1", qop="auth""#])
+        .unwrap();
+    request.line();
+    request.info(&format!(r#"nextnonce="{}""#, r#"\""#.repeat(600)));
+    let line = Request::new(&mut authenticator).line();
+    assert!(line.contains("nonce=\"1\""), "{line}");
+}
+
+#[test]
 fn a7_a_session_keeps_its_cnonce_as_long_as_its_nonce() {
     let mut authenticator = alice();
     let mut request = Request::new(&mut authenticator);
