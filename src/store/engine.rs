@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::backlog::{Urgency, Weight};
 use super::session::Session;
@@ -52,6 +52,21 @@ pub(in crate::store) trait Engine {
         verb: impl Fn(&dyn Session) -> Result<T, StoreError> + Send + Sync + 'static,
     ) -> Reply<T> {
         self.write(urgency, weight, verb)
+    }
+}
+
+/// Answers the caller of a verb, after its commit. The caller may be gone; the verb is done all the
+/// same.
+pub(in crate::store) fn answer<T>(
+    waiting: oneshot::Sender<Result<T, StoreError>>,
+    output: Option<T>,
+    committed: Result<(), StoreError>,
+) {
+    match (committed, output) {
+        (Ok(()), Some(output)) => drop(waiting.send(Ok(output))),
+        (Err(error), _) => drop(waiting.send(Err(error))),
+        // Never applied, so no caller may take it for done.
+        (Ok(()), None) => {}
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::connection::Connection;
 use crate::store::backlog::Weight;
-use crate::store::{Logged, Record, Recorded, StoreError, Submission, Verdict};
+use crate::store::{Logged, Record, Recorded, StoreError, Submission, Verdict, engine};
 
 /// Where a caller waits for its answer.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -57,14 +57,8 @@ where
         })
     }
 
-    /// The caller may be gone; what was asked is done all the same.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        match (committed, self.output) {
-            (Ok(()), Some(output)) => drop(self.waiting.send(Ok(output))),
-            (Err(error), _) => drop(self.waiting.send(Err(error))),
-            // Never applied, so no caller may take it for done.
-            (Ok(()), None) => {}
-        }
+        engine::answer(self.waiting, self.output, committed);
     }
 }
 

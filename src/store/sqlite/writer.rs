@@ -19,7 +19,7 @@ use crate::clock;
 use crate::store::backlog::Backlog;
 pub(super) use crate::store::backlog::{Urgency, Weight};
 use crate::store::tail::Tail;
-use crate::store::{Reply, StoreError};
+use crate::store::{Reply, StoreError, engine};
 
 /// The way in to the writer.
 pub(super) struct SqliteWriter {
@@ -74,14 +74,8 @@ impl<V: Verb<Output>, Output: Send> VerbWork for AnsweredVerb<V, Output> {
         Ok(())
     }
 
-    /// The caller may be gone; what was asked is done all the same.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        match (committed, self.output) {
-            (Ok(()), Some(output)) => drop(self.waiting.send(Ok(output))),
-            (Err(error), _) => drop(self.waiting.send(Err(error))),
-            // Never applied, so no caller may take it for done.
-            (Ok(()), None) => {}
-        }
+        engine::answer(self.waiting, self.output, committed);
     }
 }
 
