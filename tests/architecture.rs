@@ -22,7 +22,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("retention", &["store", "clock"]),
     ("events", &["message", "store"]),
     ("agent", &["message", "sip", "clock"]),
-    ("pool", &["message", "agent"]),
+    ("pool", &["message", "agent", "clock"]),
     ("dispatch", &["message", "store", "agent", "pool", "clock"]),
     ("sandbox", &["sip", "clock"]),
     ("webhook", &["message", "store", "clock"]),

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock;
+use crate::clock::Rate;
 use crate::message::retry::Backoff;
 
 /// How long to stay away after connections that failed.
@@ -112,18 +113,12 @@ impl Servers {
 /// How fast agents come: connections begun in a second, over all agents, so that a start or the
 /// return of a registrar is a stream and not a burst.
 #[derive(Debug)]
-pub struct Pace {
-    interval: Duration,
-    next: Mutex<Option<Instant>>,
-}
+pub struct Pace(Mutex<Rate>);
 
 impl Pace {
     /// So many a second.
     pub fn new(per_second: u32) -> Self {
-        Self {
-            interval: Duration::from_secs(1) / per_second.max(1),
-            next: Mutex::new(None),
-        }
+        Self(Mutex::new(Rate::new(per_second.into(), Duration::ZERO)))
     }
 
     /// Waits for the caller's turn.
@@ -132,10 +127,8 @@ impl Pace {
     }
 
     fn turn(&self) -> Instant {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = next.map_or_else(clock::now, |next| next.max(clock::now()));
-        *next = Some(turn + self.interval);
-        turn
+        let mut rate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rate.turn(clock::now())
     }
 }
 

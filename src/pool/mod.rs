@@ -5,17 +5,16 @@
 
 mod directory;
 mod probation;
-mod rate;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::agent::AgentIndex;
+use crate::clock::Rate;
 use crate::message::Outcome;
 pub use directory::Directory;
 use probation::Probation;
-use rate::Rate;
 
 /// Permission to send one message through one agent. Give it back with [`Pool::release`].
 #[derive(Debug, Eq, PartialEq)]
@@ -86,6 +85,10 @@ struct Candidate {
     agent: AgentIndex,
 }
 
+/// How far the messages sent may run ahead of the clock: a tenth of a second's worth, so that a
+/// rate of thousands a second is not held back by timers of a millisecond.
+const BURST: Duration = Duration::from_millis(100);
+
 /// How many rate-limited agents a search among all accounts steps over before it gives up. It
 /// bounds the cost of one choice; the search goes on when the first of them may send again.
 const MAX_STEPS: usize = 64;
@@ -106,7 +109,7 @@ impl Pool {
         match self.by_uri.get(uri) {
             Some(&known) => match (&mut self.accounts[known].rate, rate) {
                 (Some(known), Some(rate)) => known.set(rate),
-                (known, rate) => *known = rate.map(Rate::new),
+                (known, rate) => *known = rate.map(new_rate),
             },
             None => {
                 self.by_uri.insert(uri.clone(), self.accounts.len());
@@ -114,7 +117,7 @@ impl Pool {
                     free: BTreeSet::new(),
                     agents: 0,
                     up: 0,
-                    rate: rate.map(Rate::new),
+                    rate: rate.map(new_rate),
                 });
             }
         }
@@ -203,7 +206,7 @@ impl Pool {
         if let Some(load) = self.agents.get(&agent)
             && let Some(rate) = &mut self.accounts[load.account].rate
         {
-            rate.count(now);
+            rate.count(1, now);
         }
         self.change(agent, |load| {
             load.in_flight += 1;
@@ -364,6 +367,10 @@ fn first_but<'a>(
         return Some(first);
     }
     Some(places.next().map_or(first, |second| second.agent))
+}
+
+fn new_rate(per_second: f64) -> Rate {
+    Rate::new(per_second, BURST)
 }
 
 #[cfg(test)]

@@ -1,77 +1,57 @@
-//! How many requests a second a token may send: a bucket that fills at this rate.
+//! How many requests a second a token may send: it is told where it stands.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
+use crate::clock::Rate;
+
 /// The fields of draft-ietf-httpapi-ratelimit-headers-10.
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// A bucket: a second's worth of requests at most, and one at least.
+/// A second's worth of requests at most, and one at least.
 #[derive(Debug)]
 pub(in crate::api) struct Meter {
-    rate: f64,
-    size: f64,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    /// Requests that may come at once; below zero for a batch larger than what was left.
-    level: f64,
-    at: Instant,
+    rate: Mutex<Rate>,
 }
 
 impl Meter {
-    /// A full bucket.
-    pub(in crate::api) fn new(rate: f64) -> Self {
-        let size = rate.ceil().max(1.0);
-        let state = State {
-            level: size,
-            at: Instant::now(),
-        };
+    /// Nothing was sent yet.
+    pub(in crate::api) fn new(per_second: f64) -> Self {
         Self {
-            rate,
-            size,
-            state: Mutex::new(state),
+            rate: Mutex::new(Rate::with_full_second(per_second)),
         }
     }
 
     /// Takes a request in, or says how long it is too early.
     pub(in crate::api) fn take(&self, now: Instant) -> Result<(), Duration> {
-        self.with(now, |level| {
-            if *level >= 1.0 {
-                *level -= 1.0;
+        let (mut rate, now) = (self.lock(), now.into_std());
+        match rate.limited_until(now) {
+            None => {
+                rate.count(1, now);
                 Ok(())
-            } else {
-                Err(self.seconds((1.0 - *level) / self.rate))
             }
-        })
+            Some(time) => Err(seconds(time.saturating_duration_since(now))),
+        }
     }
 
     /// Counts what a request turned out to be beyond one. It was let in; those after it pay.
     pub(super) fn charge(&self, more: usize, now: Instant) {
-        self.with(now, |level| {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "a batch has a thousand messages at most"
-            )]
-            let more = more as f64;
-            *level -= more;
-        });
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        self.lock().count(more, now.into_std());
     }
 
     /// Tells the client where it stands.
     pub(super) fn tell(&self, headers: &mut HeaderMap, now: Instant) {
-        let level = self.with(now, |level| *level);
-        let (quota, window) = (self.size, (self.size / self.rate).ceil());
-        let left = level.floor().max(0.0);
-        let full = self.seconds((self.size - level) / self.rate).as_secs();
+        let (rate, now) = (self.lock().clone(), now.into_std());
+        let (quota, left) = rate.size_and_left(now);
+        let window = seconds(rate.burst()).as_secs();
+        let full = seconds(rate.ahead(now)).as_secs();
         let lines = [
-            (POLICY, format!("\"token\";q={quota:.0};w={window:.0}")),
+            (POLICY, format!("\"token\";q={quota:.0};w={window}")),
             (LIMIT, format!("\"token\";r={left:.0};t={full}")),
         ];
         for (name, text) in lines {
@@ -82,18 +62,14 @@ impl Meter {
         }
     }
 
-    fn with<T>(&self, now: Instant, change: impl FnOnce(&mut f64) -> T) -> T {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let passed = now.saturating_duration_since(state.at).as_secs_f64();
-        state.level = (state.level + passed * self.rate).min(self.size);
-        state.at = state.at.max(now);
-        change(&mut state.level)
+    fn lock(&self) -> MutexGuard<'_, Rate> {
+        self.rate.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Whole seconds, as headers count them.
-    fn seconds(&self, seconds: f64) -> Duration {
-        Duration::try_from_secs_f64(seconds.max(0.0).ceil()).unwrap_or(Duration::MAX)
-    }
+/// Whole seconds, as headers count them.
+fn seconds(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0))
 }
 
 #[cfg(test)]

@@ -2,9 +2,12 @@
 //!
 //! Both can follow tokio's clock, so a test that pauses it has both in its hand.
 
+mod rate;
+
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::message::Timestamp;
+pub use rate::Rate;
 
 /// Now, on the clock that timers and machines use. Tests pause it with `tokio::time::pause`.
 pub fn now() -> Instant {
