@@ -31,7 +31,7 @@ pub(super) async fn sandboxed(
         .map_err(|error| AppError::Listen(listen, error))?;
     tracing::warn!(
         server = %sandbox.url(),
-        "no account is configured: this is a sandbox, try the targets ok, busy, offline, slow"
+        "no account is configured: this is a sandbox, try the targets ok, busy, offline, echo, reader"
     );
     let account = format!(
         "[[account]]\nuri = 'sip:{USER}@{}'\npassword = '{}'\nservers = ['{}']\nconnections = {}",

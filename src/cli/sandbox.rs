@@ -12,9 +12,10 @@ use crate::shutdown::Shutdown;
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Every user name may register; its password is the name itself.\n\
-    These users are nobody and always answer the same: ok, accepted (202), busy (486),\n\
-    decline (603), notfound (404), offline (480), moved (302), error (500),\n\
-    overload (503, then 200), slow (200 after 3 s), silent (never)."
+    These users always answer the same: ok, accepted (202), busy (486), decline (603),\n\
+    notfound (404), offline (480), moved (302), error (500), overload (503, then 200),\n\
+    slow (200 after 3 s), silent (never). echo sends the body back, and reader sends\n\
+    the receipts `delivered` and `displayed`."
 )]
 pub(super) struct SandboxCommand {
     /// Where it listens: a loopback address. Port 0 is any.

@@ -121,7 +121,7 @@ impl Bindings {
     }
 
     /// Every binding of a user that is not over, the newest last.
-    fn of(&self, user: &str, now: Instant) -> impl DoubleEndedIterator<Item = &Binding> {
+    pub(super) fn of(&self, user: &str, now: Instant) -> impl DoubleEndedIterator<Item = &Binding> {
         let all = self.by_user.get(user).into_iter().flatten();
         all.filter(move |binding| binding.until > now)
     }

@@ -4,7 +4,7 @@
 //! It is honest about SIP: it challenges REGISTER and MESSAGE (digest, SHA-256 and MD5), keeps
 //! bindings with their flows, forwards MESSAGE between registered users, and answers for those that
 //! are not. **Every user name may register; its password is the name itself.** Some users are
-//! scripted and always answer the same:
+//! scripted and always do the same:
 //!
 //! | user       | answer                                                          |
 //! |------------|-----------------------------------------------------------------|
@@ -19,6 +19,8 @@
 //! | `overload` | 503 with `Retry-After: 1` to each Call-ID's first request, then 200 |
 //! | `slow`     | 200 after 3 s                                                   |
 //! | `silent`   | never any                                                       |
+//! | `echo`     | 200, and then the same body comes back                          |
+//! | `reader`   | 200, then the receipts `delivered` and, a second later, `displayed` |
 //!
 //! A message goes to the newest binding of its recipient only, so that it arrives once. All of it
 //! is one future: nothing is spawned, and nothing is locked.
@@ -33,6 +35,7 @@
 
 mod bindings;
 mod connection;
+mod correspondent;
 mod options;
 mod proxy;
 mod request;

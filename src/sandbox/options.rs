@@ -94,6 +94,10 @@ pub enum Behaviour {
     Answers(Reply),
     /// One answer to the first request with a Call-ID, another to those after it.
     AnswersAtFirst(Reply, Reply),
+    /// 200, and then the same body comes back.
+    Echoes,
+    /// 200, and then the receipts `delivered` and, a second later, `displayed`.
+    Reads,
     /// No answer, ever.
     Silent,
     /// No answer, and the connection that the request came on is cut.
@@ -158,6 +162,8 @@ fn special_users(domain: &str) -> HashMap<String, Behaviour> {
         ),
         ("slow", Behaviour::Answers(ok.after(Duration::from_secs(3)))),
         ("silent", Behaviour::Silent),
+        ("echo", Behaviour::Echoes),
+        ("reader", Behaviour::Reads),
     ];
     let named = users.map(|(user, behaviour)| (user.to_owned(), behaviour));
     named.into()

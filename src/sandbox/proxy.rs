@@ -45,11 +45,8 @@ struct Pending {
 
 #[derive(Debug)]
 enum DueAction {
-    /// The reply of a slow user.
-    Answer {
-        origin: ConnectionId,
-        frame: Vec<u8>,
-    },
+    /// The reply of a slow user, or what a scripted one sends.
+    Frame { to: ConnectionId, frame: Vec<u8> },
     /// The recipient has not answered.
     Timeout(u64),
 }
@@ -74,7 +71,7 @@ impl Proxy {
             && entry.key().0 <= now
         {
             match entry.remove() {
-                DueAction::Answer { origin, frame } => out.push((origin, Outgoing::Frame(frame))),
+                DueAction::Frame { to, frame } => out.push((to, Outgoing::Frame(frame))),
                 DueAction::Timeout(branch) => {
                     self.give_up(branch, StatusCode::REQUEST_TIMEOUT, out);
                 }
@@ -134,10 +131,19 @@ impl Proxy {
         request: &ServedRequest<'_>,
         reply: &Reply,
     ) -> Result<(), Reply> {
-        self.check_room()?;
         let frame = response(reply, &request.reply_lines);
-        let origin = request.connection;
-        self.schedule(at, DueAction::Answer { origin, frame });
+        self.send_later(at, request.connection, frame)
+    }
+
+    /// Writes a frame at this time.
+    pub(super) fn send_later(
+        &mut self,
+        at: Instant,
+        to: ConnectionId,
+        frame: Vec<u8>,
+    ) -> Result<(), Reply> {
+        self.check_room()?;
+        self.schedule(at, DueAction::Frame { to, frame });
         Ok(())
     }
 

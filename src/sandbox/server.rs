@@ -35,6 +35,7 @@ use crate::sip::{StatusCode, parse, write};
 
 use super::bindings::Bindings;
 use super::connection::{ConnectionId, MAX_FRAME, Outbox, Outgoing};
+use super::correspondent::{Letter, Way};
 use super::options::{Behaviour, Options, ReceivedRequest, Reply, password_of};
 use super::proxy::{Proxy, response};
 use super::request::{ServedRequest, address, allow, check};
@@ -254,7 +255,16 @@ impl SipServer {
         out: &mut Outbox,
     ) -> Result<(), Reply> {
         if let Some(behaviour) = self.options.users.get(user) {
+            let ok = Reply::new(StatusCode::OK);
             let answer = match behaviour {
+                Behaviour::Echoes => {
+                    self.send(now, user, request, &[Letter::echo(request.message)])?;
+                    return Err(ok);
+                }
+                Behaviour::Reads => {
+                    self.send(now, user, request, &Letter::receipts(request.message))?;
+                    return Err(ok);
+                }
                 Behaviour::Answers(answer) => answer,
                 Behaviour::AnswersAtFirst(first, then) => {
                     let call_id = request.message.call_id.unwrap_or_default();
@@ -286,6 +296,37 @@ impl SipServer {
         let domain = &self.options.domain;
         self.proxy
             .forward(now, request, binding, domain, max_forwards, branch, out)
+    }
+
+    /// Sends what a scripted user has for the sender of a request: to every binding of his, as
+    /// proxies fork a request.
+    fn send(
+        &mut self,
+        now: Instant,
+        from: &str,
+        request: &ServedRequest<'_>,
+        letters: &[Letter],
+    ) -> Result<(), Reply> {
+        let sender = address(request.message.from).filter(|sender| self.is_ours(sender));
+        let Some(to) = sender.as_ref().and_then(Uri::user) else {
+            return Ok(());
+        };
+        for letter in letters {
+            let random = self.rng.random();
+            for binding in self.bindings.of(to, now) {
+                let way = Way {
+                    contact: &binding.contact,
+                    domain: &self.options.domain,
+                    from,
+                    to,
+                    random,
+                    branch: self.rng.random(),
+                };
+                let (at, frame) = (now + letter.after, letter.frame(&way));
+                self.proxy.send_later(at, binding.connection, frame)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the request is signed by the user in its From.

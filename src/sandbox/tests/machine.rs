@@ -142,6 +142,82 @@ fn slow_answers_after_three_seconds_and_silent_never() {
 }
 
 #[test]
+fn echo_answers_and_sends_the_body_back_to_every_binding_of_the_sender() {
+    let mut room = Room::open();
+    room.register(ALICE, "alice");
+    let tablet = contact("tablet") + "Call-ID: tablet\r\n";
+    let register = request("REGISTER", REGISTRAR, "alice", &tablet, "");
+    assert_eq!(status(&room.answers(BOB, &register)), 200);
+    let sent = message_to("echo", "Content-Type: text/plain;charset=utf-8\r\n");
+    assert_eq!(status(&room.answers(ALICE, &sent)), 200);
+    let echoed = room.passes(Duration::ZERO);
+    let [(ALICE, one), (BOB, other)] = &echoed[..] else {
+        panic!("{echoed:?}");
+    };
+    assert!(one.starts_with("MESSAGE sip:alice-random@"), "{one}");
+    assert_eq!(read(one).body, b"hello");
+    assert_eq!(header(one, "Content-Type"), "text/plain;charset=utf-8");
+    assert_eq!(header(one, "In-Reply-To"), "call");
+    assert!(header(one, "From").starts_with("<sip:echo@sandbox.invalid>;tag="));
+    assert_eq!(header(one, "To"), "<sip:alice@sandbox.invalid>");
+    for name in ["From", "Call-ID", "CSeq"] {
+        assert_eq!(
+            header(one, name),
+            header(other, name),
+            "forks of one request"
+        );
+    }
+    assert_ne!(header(one, "Via"), header(other, "Via"));
+    assert!(room.takes(ALICE, &answer_to(one)).is_empty());
+}
+
+#[test]
+fn reader_reports_that_it_has_a_message_and_a_second_later_that_it_read_it() {
+    const WRAPPED: &str = "From: <sip:alice@sandbox.invalid>\r\nNS: imdn <urn:ietf:params:imdn>\r\n\
+        imdn.Message-ID: a&b\r\n\r\nContent-Type: text/plain\r\n\r\nhello";
+    for (content_type, body, id) in [
+        ("text/plain", "hello", "call"),
+        ("Message/CPIM", WRAPPED, "a&amp;b"),
+    ] {
+        let mut room = Room::open();
+        room.register(ALICE, "alice");
+        let headers = format!("Content-Type: {content_type}\r\n");
+        let sent = request(
+            "MESSAGE",
+            "sip:reader@sandbox.invalid",
+            "alice",
+            &headers,
+            body,
+        );
+        assert_eq!(status(&room.answers(ALICE, &sent)), 200);
+        let mut receipt = |after| {
+            let out = room.passes(after);
+            let [(ALICE, frame)] = &out[..] else {
+                panic!("{out:?}");
+            };
+            assert_eq!(header(frame, "Content-Type"), "message/imdn+xml");
+            let body = String::from_utf8(read(frame).body.to_vec()).unwrap();
+            assert!(
+                body.contains(&format!("<message-id>{id}</message-id>")),
+                "{body}"
+            );
+            body
+        };
+        assert!(receipt(Duration::ZERO).contains("<delivered/>"));
+        assert!(receipt(Duration::from_secs(1)).contains("<displayed/>"));
+    }
+}
+
+#[test]
+fn scripted_users_send_nothing_to_a_sender_that_is_not_registered() {
+    let mut room = Room::open();
+    for user in ["echo", "reader"] {
+        assert_eq!(status(&room.answers(ALICE, &message_to(user, ""))), 200);
+        assert!(room.passes(Duration::from_secs(2)).is_empty());
+    }
+}
+
+#[test]
 fn a_message_reaches_who_is_registered_and_the_answer_comes_back() {
     let mut room = Room::open();
     room.register(BOB, "bob");
