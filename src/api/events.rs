@@ -11,8 +11,8 @@ use super::error::ApiError;
 use super::negotiate::Form;
 use super::params::{Id, Query};
 use super::{Api, json, messages, negotiate, params, sse, view};
-use crate::events::{CHUNK, EventId, FeedStart, Gap};
-use crate::message::{EventKind, EventKinds};
+use crate::events::{CHUNK, FeedStart, Gap};
+use crate::message::{EventId, EventKind, EventKinds};
 use crate::store::EventFilter;
 
 /// What `GET /events` can be asked.

@@ -21,7 +21,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Api, StreamPermit};
-use crate::events::{CHUNK, EventId, Follower, Gap, Heard, Subscription};
+use crate::events::{CHUNK, Follower, Gap, Heard, Subscription};
+use crate::message::EventId;
 use crate::store::{Events, Logged, Store, StoreError};
 
 /// How long a client may take over a chunk.

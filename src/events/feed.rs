@@ -7,8 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::follow::{Follower, Following, Interest};
-use super::id::{EventId, EventIdError};
-use crate::message::MessageId;
+use crate::message::{EventId, EventIdError, MessageId};
 use crate::store::{EventFilter, Logged, PageSize, Store, StoreError};
 
 /// The log, to be followed. Cheap to clone.

@@ -6,8 +6,6 @@
 
 mod feed;
 mod follow;
-mod id;
 
 pub use feed::{CHUNK, Feed, FeedPage, FeedStart, Gap, Subscription};
 pub use follow::{Follower, Heard};
-pub use id::{EventId, EventIdError};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::ResponseView;
+use super::view::ResponseView;
 
 /// How one attempt at sending a message ended.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -19,9 +19,10 @@ use std::time::Duration;
 
 use super::cause::{Cause, Originator};
 use super::contents::OnUnknown;
-use super::event::{ResponseView, What};
+use super::event::What;
 use super::outcome::{Answer, Outcome, Unknown};
 use super::time::Timestamp;
+use super::view::ResponseView;
 
 /// How long to stay away between attempts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -9,7 +9,7 @@ use super::view::DeliveryView;
 use crate::api::error::ApiError;
 use crate::api::params::{Id, Nothing, Query};
 use crate::api::{Api, json, params};
-use crate::events::EventId;
+use crate::message::EventId;
 use crate::store::{DeliveryFilter, DeliveryState};
 
 /// What `GET /webhooks/{id}/deliveries` can be asked.
