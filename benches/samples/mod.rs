@@ -69,6 +69,7 @@ pub(crate) fn sending(number: u64) -> Record {
         call_id: "9f0c2e6d1b7a4f35".to_owned(),
         cseq: 1,
         headers,
+        truncated: false,
     };
     record(number, What::Sending { request }, Status::Sending)
 }
@@ -84,7 +85,11 @@ pub(crate) fn succeeded(number: u64) -> Record {
         headers,
         truncated: false,
     };
-    record(number, What::Succeeded { response }, Status::Succeeded)
+    let what = What::Succeeded {
+        response: Some(response),
+        receipt: None,
+    };
+    record(number, what, Status::Succeeded)
 }
 
 fn record(number: u64, what: What, status: Status) -> Record {

@@ -92,6 +92,7 @@ pub(super) fn prepare(
         call_id,
         cseq,
         headers,
+        truncated: false,
     };
     (view, outgoing)
 }

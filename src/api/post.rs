@@ -264,14 +264,15 @@ async fn wait_for_end(
         // A stop is no reason to keep a client waiting.
         () = api.closing.cancelled() => None,
     };
-    let Some(event) = ended else {
+    let ended = ended.and_then(|event| Some((event.kind.status()?, event)));
+    let Some((status, event)) = ended else {
         return unfinished(api, message, wait).await;
     };
     let (attempt, completed_at) = event.facts();
     let stored = Stored {
         message: message.clone(),
         account: event.account.clone(),
-        status: event.kind.status(),
+        status,
         attempt,
         completed_at,
         not_before: None,

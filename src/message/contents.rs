@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::header::Header;
 use super::id::MessageId;
 use super::json;
+use super::received::ReceiptRequest;
 use super::status::Status;
 use super::time::Timestamp;
 use super::trace::Trace;
@@ -120,12 +121,28 @@ pub struct Contents {
     /// What to do about an unknown outcome.
     #[serde(skip)]
     pub on_unknown: OnUnknown,
+    /// The received message that it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_reply_to: Option<InReplyTo>,
+    /// The receipts that are asked for; each once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub receipts: Vec<ReceiptRequest>,
     /// Where this message's own events are posted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Arc<str>>,
     /// Echoed in every event.
     #[serde(skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
+}
+
+/// A received message that another one answers.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InReplyTo {
+    /// Our name for it.
+    pub id: MessageId,
+    /// Its Call-ID, which In-Reply-To names (RFC 3261 §20.21).
+    pub call_id: String,
 }
 
 /// A message sipost has taken responsibility for.
@@ -185,6 +202,8 @@ impl Default for Contents {
             send_at: None,
             attempts: 3,
             on_unknown: OnUnknown::Resend,
+            in_reply_to: None,
+            receipts: Vec::new(),
             webhook: None,
             metadata: Metadata::new(),
         }
@@ -217,12 +236,17 @@ impl Contents {
             .extra_headers
             .iter()
             .map(|header| size_of::<Header>() + text(&header.name) + text(&header.value));
+        /// `"delivered",`
+        const RECEIPT_WORD: usize = 12;
+        let answered = self.in_reply_to.as_ref();
         text(&self.target)
             + self.uri.len()
             + shared(&self.account)
             + body
             + text(&self.content_type)
             + headers.sum::<usize>()
+            + answered.map_or(0, |answered| text(&answered.call_id))
+            + self.receipts.len() * RECEIPT_WORD
             + shared(&self.webhook)
             + metadata_weight(&self.metadata)
     }
@@ -297,7 +321,11 @@ mod tests {
         const MUCH: usize = 10_000;
         let text = || "x".repeat(MUCH);
         let header = |name: String, value: String| Header { name, value };
-        let large: [fn(&mut Contents, String); 9] = [
+        let large: [fn(&mut Contents, String); 10] = [
+            |contents, call_id| {
+                let id = message().id;
+                contents.in_reply_to = Some(InReplyTo { id, call_id });
+            },
             |contents, text| contents.target = text,
             |contents, text| contents.uri = text.into(),
             |contents, text| contents.account = Some(text.into()),

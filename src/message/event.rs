@@ -1,18 +1,20 @@
-//! A line in the log that tells the world what became of a message.
+//! A line in the log that tells the world what became of a message, or which one came in.
 
 use std::io::Write as _;
 use std::sync::Arc;
 
 use super::cause::{Cause, Originator};
 use super::contents::{Metadata, metadata_weight};
+use super::event_id::EventId;
 use super::id::MessageId;
 use super::json;
+use super::received::{Disposition, Received};
 use super::status::Status;
 use super::time::Timestamp;
 use super::trace::Trace;
 use super::view::{RequestView, ResponseView};
 
-/// Something that happened to a message, as SSE, webhooks and pages show it.
+/// Something that happened to a message, or one that came in, as SSE, webhooks and pages show it.
 ///
 /// The log adds the id when it takes the event; everything else is fixed before, so the JSON is
 /// written once, by [`Event::write_members`].
@@ -22,13 +24,16 @@ pub struct Event {
     pub message_id: MessageId,
     /// When it happened.
     pub time: Timestamp,
-    /// The attempt it belongs to, from 1; 0 when no attempt was begun.
+    /// The attempt it belongs to, from 1; 0 when it belongs to none.
     pub attempt: u32,
-    /// The agent that made the attempt; `None` when none was made.
+    /// The agent that made the attempt, or that received the message or receipt; `None` when no
+    /// attempt was made.
     pub agent: Option<Arc<str>>,
-    /// The normalized URI of the message, for filters; not a member of the JSON.
+    /// The normalized URI of the message, or the sender of a received one, for filters; not a
+    /// member of the JSON.
     pub uri: Arc<str>,
-    /// The account that sent or must send it, for filters; not a member of the JSON.
+    /// The account that sent or must send it, or received it, for filters; a member of the JSON of
+    /// received messages alone.
     pub account: Option<Arc<str>>,
     /// Where the message's own events are posted; not a member of the JSON.
     pub webhook: Option<Arc<str>>,
@@ -59,10 +64,12 @@ pub enum What {
         /// When the next attempt begins, at the earliest.
         next_attempt_at: Timestamp,
     },
-    /// A final 2xx came. Terminal.
+    /// A final 2xx came, or a receipt while the outcome was unknown. Terminal.
     Succeeded {
-        /// The response.
-        response: ResponseView,
+        /// The response, if one came.
+        response: Option<ResponseView>,
+        /// The receipt that said so instead.
+        receipt: Option<EventId>,
     },
     /// It will not be sent any more. Terminal.
     Failed {
@@ -74,6 +81,16 @@ pub enum What {
         response: Option<ResponseView>,
         /// Whether the peer may have got the message all the same.
         ambiguous: bool,
+    },
+    /// A message came in. `messageId` is the name that we gave it.
+    Received(Box<Received>),
+    /// A recipient's device says what became of the message. It can come before the terminal event
+    /// and after it.
+    Receipt {
+        /// The sender of the receipt.
+        recipient: Arc<str>,
+        /// What it says.
+        disposition: Disposition,
     },
 }
 
@@ -88,14 +105,32 @@ pub enum EventKind {
     Succeeded,
     /// See [`What::Failed`].
     Failed,
+    /// See [`What::Received`].
+    Received,
+    /// See [`Disposition::Delivered`].
+    Delivered,
+    /// See [`Disposition::Displayed`].
+    Displayed,
+    /// See [`Disposition::Undelivered`].
+    Undelivered,
 }
 
 impl EventKind {
     /// Every type.
-    pub const ALL: [Self; 4] = [Self::Sending, Self::Deferred, Self::Succeeded, Self::Failed];
+    pub const ALL: [Self; 8] = [
+        Self::Sending,
+        Self::Deferred,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Received,
+        Self::Delivered,
+        Self::Displayed,
+        Self::Undelivered,
+    ];
 
     /// Every type, as errors name them.
-    pub const WORDS: &str = "sending, deferred, succeeded or failed";
+    pub const WORDS: &str =
+        "sending, deferred, succeeded, failed, received, delivered, displayed or undelivered";
 
     /// The word the outside uses.
     pub fn as_str(self) -> &'static str {
@@ -104,6 +139,10 @@ impl EventKind {
             Self::Deferred => "deferred",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
+            Self::Received => "received",
+            Self::Delivered => "delivered",
+            Self::Displayed => "displayed",
+            Self::Undelivered => "undelivered",
         }
     }
 
@@ -112,25 +151,26 @@ impl EventKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
-    /// The status of a message after this event.
-    pub fn status(self) -> Status {
+    /// The status of a message after this event; `None` where the event changes none.
+    pub fn status(self) -> Option<Status> {
         match self {
-            Self::Sending => Status::Sending,
-            Self::Deferred => Status::Queued,
-            Self::Succeeded => Status::Succeeded,
-            Self::Failed => Status::Failed,
+            Self::Sending => Some(Status::Sending),
+            Self::Deferred => Some(Status::Queued),
+            Self::Succeeded => Some(Status::Succeeded),
+            Self::Failed => Some(Status::Failed),
+            Self::Received | Self::Delivered | Self::Displayed | Self::Undelivered => None,
         }
     }
 
-    /// Whether no event of the message follows.
+    /// Whether the message has ended; nothing but receipts follows.
     pub fn is_terminal(self) -> bool {
-        self.status().is_final()
+        self.status().is_some_and(Status::is_final)
     }
 }
 
 /// A set of types: to look whether a type is in it costs the same however it was written.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct EventKinds(u8);
+pub struct EventKinds(u16);
 
 impl EventKinds {
     /// Whether no type is in it.
@@ -149,7 +189,7 @@ impl EventKinds {
         all.filter(move |kind| self.contains(*kind))
     }
 
-    fn bit(kind: EventKind) -> u8 {
+    fn bit(kind: EventKind) -> u16 {
         1 << kind as u8
     }
 }
@@ -166,20 +206,16 @@ impl Event {
     /// JSON.
     pub fn weight(&self) -> usize {
         let shared = |text: &Option<Arc<str>>| text.as_deref().map_or(0, str::len);
-        let response = |response: &ResponseView| {
-            json::weight(response.reason_phrase.as_bytes()) + response.headers.weight()
-        };
         let what = match &self.what {
-            What::Sending { request } => {
-                request.uri.len() + request.call_id.len() + request.headers.weight()
-            }
-            What::Succeeded { response: given } => response(given),
-            What::Deferred {
-                response: given, ..
-            }
-            | What::Failed {
-                response: given, ..
-            } => given.as_ref().map_or(0, response),
+            What::Sending { request } => request.weight(),
+            What::Succeeded { response, .. }
+            | What::Deferred { response, .. }
+            | What::Failed { response, .. } => response.as_ref().map_or(0, ResponseView::weight),
+            What::Received(received) => received.weight(),
+            What::Receipt {
+                recipient,
+                disposition,
+            } => json::weight(recipient.as_bytes()) + disposition.weight(),
         };
         size_of::<Self>()
             + shared(&self.agent)
@@ -192,11 +228,13 @@ impl Event {
 
     /// The type of the event.
     pub fn kind(&self) -> EventKind {
-        match self.what {
+        match &self.what {
             What::Sending { .. } => EventKind::Sending,
             What::Deferred { .. } => EventKind::Deferred,
             What::Succeeded { .. } => EventKind::Succeeded,
             What::Failed { .. } => EventKind::Failed,
+            What::Received(_) => EventKind::Received,
+            What::Receipt { disposition, .. } => disposition.kind(),
         }
     }
 
@@ -204,17 +242,30 @@ impl Event {
     ///
     /// With [`Event::write_id`] before it, this is the whole object.
     pub fn write_members(&self, out: &mut Vec<u8>) {
+        if let What::Received(received) = &self.what {
+            return received.write_members(received.in_reply_to, out);
+        }
         json::member(out, "type");
         json::string(out, self.kind().as_str());
         json::member(out, "time");
         json::string(out, &self.time.to_string());
         json::member(out, "messageId");
         json::string(out, &self.message_id.to_string());
-        json::member(out, "attempt");
-        json::number(out, self.attempt);
-        json::member(out, "agent");
-        json::optional(out, self.agent.as_deref());
-        self.what.write_members(out);
+        if let What::Receipt {
+            recipient,
+            disposition,
+        } = &self.what
+        {
+            json::member(out, "recipient");
+            json::string(out, recipient);
+            disposition.write_members(out);
+        } else {
+            json::member(out, "attempt");
+            json::number(out, self.attempt);
+            json::member(out, "agent");
+            json::optional(out, self.agent.as_deref());
+            self.what.write_members(out);
+        }
         json::member(out, "metadata");
         json::list(out, *b"{}", &self.metadata, |out, (key, value)| {
             json::string(out, key);
@@ -234,8 +285,12 @@ impl Event {
         let (time, rest) = rest.split_at_checked("2026-11-22T05:00:00.123Z".len())?;
         let rest = rest.strip_prefix(r#"","messageId":""#)?;
         let rest = rest.get("01930000-0000-7000-8000-000000000001".len()..)?;
-        let (attempt, _) = rest.strip_prefix(r#"","attempt":"#)?.split_once(',')?;
-        Some((attempt.parse().ok()?, time.parse().ok()?))
+        // Received messages and receipts belong to no attempt.
+        let attempt = match rest.strip_prefix(r#"","attempt":"#) {
+            Some(rest) => rest.split_once(',')?.0.parse().ok()?,
+            None => 0,
+        };
+        Some((attempt, time.parse().ok()?))
     }
 
     /// Writes `{"id":"<epoch>-<seq>"`.
@@ -263,10 +318,13 @@ impl What {
                 json::member(out, "nextAttemptAt");
                 json::string(out, &next_attempt_at.to_string());
             }
-            Self::Succeeded { response } => {
+            Self::Succeeded { response, receipt } => {
                 write_originator(out, Originator::Remote);
-                json::member(out, "response");
-                response.write_json(out);
+                write_response(out, response.as_ref());
+                if let Some(receipt) = receipt {
+                    json::member(out, "receipt");
+                    json::string(out, &receipt.to_string());
+                }
             }
             Self::Failed {
                 originator,
@@ -276,9 +334,10 @@ impl What {
             } => {
                 write_end(out, *originator, *cause, response.as_ref());
                 json::member(out, "ambiguous");
-                let word: &[u8] = if *ambiguous { b"true" } else { b"false" };
-                out.extend_from_slice(word);
+                json::boolean(out, *ambiguous);
             }
+            // Written by `Event::write_members`: these have members of their own.
+            Self::Received(_) | Self::Receipt { .. } => {}
         }
     }
 }
@@ -297,6 +356,10 @@ fn write_end(
     write_originator(out, originator);
     json::member(out, "cause");
     json::string(out, cause.as_str());
+    write_response(out, response);
+}
+
+fn write_response(out: &mut Vec<u8>, response: Option<&ResponseView>) {
     json::member(out, "response");
     match response {
         Some(response) => response.write_json(out),
@@ -307,6 +370,7 @@ fn write_end(
 #[cfg(test)]
 mod tests {
     use super::super::header_map::HeaderMap;
+    use super::super::received::UndeliveredStatus;
     use super::*;
 
     #[test]
@@ -332,6 +396,13 @@ mod tests {
         }
     }
 
+    fn succeeded(response: ResponseView) -> What {
+        What::Succeeded {
+            response: Some(response),
+            receipt: None,
+        }
+    }
+
     fn json(event: &Event) -> String {
         let mut out = Vec::new();
         Event::write_id(1, 42, &mut out);
@@ -350,7 +421,7 @@ mod tests {
             truncated: false,
         };
         assert_eq!(
-            json(&event(What::Succeeded { response })),
+            json(&event(succeeded(response))),
             concat!(
                 r#"{"id":"1-0000000000000042","type":"succeeded","time":"2026-11-22T05:00:00.123Z","#,
                 r#""messageId":"01930000-0000-7000-8000-000000000001","attempt":1,"agent":"alice-1","#,
@@ -358,6 +429,43 @@ mod tests {
                 r#""headers":{"Server":["kamailio"]}},"metadata":{"order":"42"}}"#
             )
         );
+    }
+
+    #[test]
+    fn a_receipt_is_written_as_the_contract_shows_it() {
+        let of = |disposition| {
+            json(&event(What::Receipt {
+                recipient: "sip:bob@example.com".into(),
+                disposition,
+            }))
+        };
+        let begin = |kind: &str| {
+            format!(
+                r#"{{"id":"1-0000000000000042","type":"{kind}","time":"2026-11-22T05:00:00.123Z","messageId":"01930000-0000-7000-8000-000000000001","recipient":"sip:bob@example.com","#
+            )
+        };
+        let end = r#""metadata":{"order":"42"}}"#;
+        let delivered = of(Disposition::Delivered);
+        assert_eq!(delivered, format!("{}{end}", begin("delivered")));
+        let undelivered = Disposition::Undelivered {
+            status: UndeliveredStatus::Error,
+            reason: None,
+        };
+        let members = r#""status":"error","reason":null,"#;
+        let expected = format!("{}{members}{end}", begin("undelivered"));
+        assert_eq!(of(undelivered), expected);
+        let (attempt, _) = Event::read_facts(delivered.as_bytes()).unwrap();
+        assert_eq!(attempt, 0);
+    }
+
+    #[test]
+    fn a_success_that_a_receipt_told_of_names_it() {
+        let text = json(&event(What::Succeeded {
+            response: None,
+            receipt: Some(EventId { epoch: 1, seq: 41 }),
+        }));
+        let members = r#""originator":"remote","response":null,"receipt":"1-0000000000000041","#;
+        assert!(text.contains(members), "{text}");
     }
 
     #[test]
@@ -389,7 +497,7 @@ mod tests {
             header("X-Much", &control),
             header("X-Last", "2"),
         ];
-        let of = |response| json(&event(What::Succeeded { response }));
+        let of = |response| json(&event(succeeded(response)));
         let least = of(ResponseView::cut(200, String::new(), &[])).len();
 
         let small = of(ResponseView::cut(
@@ -434,11 +542,17 @@ mod tests {
             call_id: "c".repeat(36),
             cseq: 1,
             headers,
+            truncated: false,
         };
         for what in [
             What::Sending { request },
-            What::Succeeded {
-                response: response.clone(),
+            succeeded(response.clone()),
+            What::Receipt {
+                recipient: control.as_str().into(),
+                disposition: Disposition::Undelivered {
+                    status: UndeliveredStatus::Failed,
+                    reason: Some(control.clone()),
+                },
             },
             What::Deferred {
                 originator: Originator::Remote,

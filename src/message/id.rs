@@ -1,10 +1,12 @@
 //! The names of messages and of standing webhooks.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::str::FromStr;
 
+use serde::de::Error as _;
 use uuid::Uuid;
 
 use super::time::Timestamp;
@@ -56,6 +58,13 @@ macro_rules! names {
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 let id = Uuid::try_parse(text).map(Self).map_err(|_| IdError)?;
                 (id.to_string() == text).then_some(id).ok_or(IdError)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = Cow::<str>::deserialize(from)?;
+                text.parse().map_err(D::Error::custom)
             }
         }
 

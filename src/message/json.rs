@@ -78,6 +78,12 @@ pub(super) fn number(out: &mut Vec<u8>, number: u32) {
     let _ = write!(out, "{number}");
 }
 
+/// Appends `true` or `false`.
+pub(super) fn boolean(out: &mut Vec<u8>, value: bool) {
+    let word: &[u8] = if value { b"true" } else { b"false" };
+    out.extend_from_slice(word);
+}
+
 /// Appends `[item,item]`, or any list between such brackets.
 pub(super) fn list<T>(
     out: &mut Vec<u8>,

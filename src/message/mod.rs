@@ -1,4 +1,4 @@
-//! Our nouns: what a client asks us to send, and what became of it.
+//! Our nouns: what a client asks us to send, what became of it, and what comes in.
 //!
 //! Pure: no tokio, no clock, no randomness, no I/O, and no word of SIP's wire or of SQL. A message
 //! begins as [`Contents`] (checked while they are read), becomes a [`Message`] (accepted: it has an
@@ -17,6 +17,7 @@ mod json;
 mod limits;
 mod media_type;
 mod outcome;
+mod received;
 mod recipient;
 pub mod retry;
 mod status;
@@ -29,7 +30,7 @@ pub mod webhook;
 
 pub use agent::{AgentError, AgentOrder, AgentState, AgentStatus, Agents};
 pub use cause::{Cause, Originator};
-pub use contents::{BodyEncoding, Contents, Message, Metadata, OnUnknown};
+pub use contents::{BodyEncoding, Contents, InReplyTo, Message, Metadata, OnUnknown};
 pub use event::{Event, EventKind, EventKinds, What};
 pub use event_id::{EventId, EventIdError};
 pub use header::{Header, HeaderError, HeaderList};
@@ -39,6 +40,9 @@ pub use json::weight as json_weight;
 pub use limits::{Limits, MAX_METADATA, check_metadata};
 pub use media_type::is_media_type;
 pub use outcome::{Answer, Outcome, Unknown};
+pub use received::{
+    Disposition, Envelope, Receipt, ReceiptRequest, Received, Sender, UndeliveredStatus,
+};
 pub use recipient::{AddressError, BodyRoom, Recipient};
 pub use status::Status;
 pub use targets::Targets;

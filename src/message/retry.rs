@@ -79,7 +79,10 @@ fn after_answer(answer: Answer, situation: Situation, backoff: Backoff) -> What 
     } = answer;
     let code = response.status_code;
     if (200..300).contains(&code) {
-        return What::Succeeded { response };
+        return What::Succeeded {
+            response: Some(response),
+            receipt: None,
+        };
     }
     let may_retry = TRANSIENT.contains(&code) && situation.attempt < situation.attempts;
     let cause = Cause::of_status(code);
@@ -211,7 +214,11 @@ mod tests {
             What::Deferred {
                 next_attempt_at, ..
             } => Some(next_attempt_at.as_millis()),
-            What::Sending { .. } | What::Succeeded { .. } | What::Failed { .. } => None,
+            What::Sending { .. }
+            | What::Succeeded { .. }
+            | What::Failed { .. }
+            | What::Received(_)
+            | What::Receipt { .. } => None,
         }
     }
 

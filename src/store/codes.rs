@@ -23,6 +23,10 @@ pub(super) fn kind_number(kind: EventKind) -> i16 {
         EventKind::Deferred => 1,
         EventKind::Succeeded => 2,
         EventKind::Failed => 3,
+        EventKind::Received => 4,
+        EventKind::Delivered => 5,
+        EventKind::Displayed => 6,
+        EventKind::Undelivered => 7,
     }
 }
 

@@ -134,7 +134,11 @@ impl Board {
             What::Deferred {
                 next_attempt_at, ..
             } => Some(*next_attempt_at),
-            What::Sending { .. } | What::Succeeded { .. } | What::Failed { .. } => None,
+            What::Sending { .. }
+            | What::Succeeded { .. }
+            | What::Failed { .. }
+            | What::Received(_)
+            | What::Receipt { .. } => None,
         };
         let event = event(&message, entry.attempt, sent_by, what, now);
         self.work.records.push(record(event, deferred_to));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::message::{Event, Message, Timestamp, What};
+use crate::message::{Event, Message, Status, Timestamp, What};
 use crate::store::Record;
 
 /// The agent that made an attempt, as its events show it.
@@ -40,7 +40,8 @@ pub(in crate::dispatch) fn event(
 
 pub(in crate::dispatch) fn record(event: Event, not_before: Option<Timestamp>) -> Record {
     Record {
-        status: event.kind().status(),
+        // Every event of the board moves its message on.
+        status: event.kind().status().unwrap_or(Status::Sending),
         event,
         not_before,
     }

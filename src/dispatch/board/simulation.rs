@@ -233,6 +233,7 @@ impl Life {
                 call_id: String::new(),
                 cseq: 1,
                 headers: HeaderMap::default(),
+                truncated: false,
             };
             let what = What::Sending { request };
             let event = event(&start.message, start.attempt, None, what, self.now);
@@ -355,6 +356,7 @@ impl Life {
                 );
             }
             What::Failed { .. } => assert_eq!(kept.attempt, event.attempt),
+            What::Received(_) | What::Receipt { .. } => panic!("nothing came in"),
         }
         kept.status = record.status;
         kept.attempt = event.attempt;

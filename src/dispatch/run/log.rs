@@ -35,11 +35,12 @@ pub(super) fn write(event: &Event, took: Duration, targets: &Targets) {
                 next_attempt_at = next, duration_ms, trace.id = trace, "deferred"
             );
         }
-        What::Succeeded { response } => {
-            let status = response.status_code;
+        What::Succeeded { response, receipt } => {
+            let status = response.as_ref().map(|response| response.status_code);
+            let receipt = receipt.map(display);
             tracing::debug!(
                 message.id = %id, message.target = target, agent.id = agent, attempt, status,
-                duration_ms, trace.id = trace, "succeeded"
+                receipt, duration_ms, trace.id = trace, "succeeded"
             );
         }
         What::Failed {
@@ -56,5 +57,7 @@ pub(super) fn write(event: &Event, took: Duration, targets: &Targets) {
                 ambiguous, duration_ms, trace.id = trace, "a message failed"
             );
         }
+        // The dispatcher's own events are those of attempts.
+        What::Received(_) | What::Receipt { .. } => {}
     }
 }

@@ -11,7 +11,9 @@ use super::samples::{
     ALICE, BOB, accept, at, failed, finish, id, keyed, listed, message, reopen, sending,
     submission, succeeded,
 };
-use crate::message::{BodyEncoding, Contents, Header, OnUnknown, Status, Trace};
+use crate::message::{
+    BodyEncoding, Contents, Header, InReplyTo, OnUnknown, ReceiptRequest, Status, Trace,
+};
 use crate::store::{MessageFilter, Recorded, Store, Verdict};
 
 pub(crate) async fn a_message_is_read_back_whole(bed: &dyn Bed) {
@@ -31,6 +33,11 @@ pub(crate) async fn a_message_is_read_back_whole(bed: &dyn Bed) {
         send_at: Some(at(60_000)),
         attempts: 7,
         on_unknown: OnUnknown::Fail,
+        in_reply_to: Some(InReplyTo {
+            id: id(9),
+            call_id: "a84b4c76@198.51.100.1".to_owned(),
+        }),
+        receipts: ReceiptRequest::ALL.to_vec(),
         webhook: Some("https://app.example/hook".into()),
         metadata: BTreeMap::from([("order".to_owned(), "\u{0} 42 \"'".to_owned())]),
     };

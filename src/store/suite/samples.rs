@@ -95,6 +95,7 @@ pub(crate) fn sending(number: u64, attempt: u32, time: i64) -> Record {
         call_id: format!("call-{number}"),
         cseq: attempt,
         headers: HeaderMap::default(),
+        truncated: false,
     };
     Record {
         event: event(number, attempt, time, What::Sending { request }),
@@ -118,9 +119,12 @@ pub(crate) fn deferred(number: u64, attempt: u32, time: i64, next_attempt_at: Ti
 }
 
 pub(crate) fn succeeded(number: u64, attempt: u32, time: i64) -> Record {
-    let response = response(200);
+    let what = What::Succeeded {
+        response: Some(response(200)),
+        receipt: None,
+    };
     Record {
-        event: event(number, attempt, time, What::Succeeded { response }),
+        event: event(number, attempt, time, what),
         status: Status::Succeeded,
         not_before: None,
     }

@@ -171,7 +171,10 @@ impl Metrics {
         let label = match &event.what {
             What::Succeeded { .. } => SUCCEEDED,
             What::Failed { cause, .. } => failed(*cause),
-            What::Sending { .. } | What::Deferred { .. } => return,
+            What::Sending { .. }
+            | What::Deferred { .. }
+            | What::Received(_)
+            | What::Receipt { .. } => return,
         };
         self.0.finished.get_or_create(&label).inc();
         self.0.message_seconds.observe(took.as_secs_f64());
