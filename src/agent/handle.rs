@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::arrival::{Arrival, ArrivalId, Arrivals, InboundAnswer};
 use super::identity::Identity;
 use super::translate;
 use crate::message::{Message, Outcome, RequestView, Timestamp};
@@ -31,6 +32,8 @@ pub struct Job {
 pub enum AgentCommand {
     /// Write these requests.
     Send(Vec<Job>),
+    /// Answer a request of a peer, if its connection is still there.
+    Answer(ArrivalId, InboundAnswer),
     /// Take no more jobs; those in flight go on to their end.
     Drain,
     /// Go back to work.
@@ -70,7 +73,7 @@ pub struct AgentHandle {
 
 impl AgentHandle {
     /// A handle and the agent's end of it. The queue needs no bound of its own: its length is
-    /// bounded by `capacity`.
+    /// bounded by `capacity` and by the length of the queue of arrivals.
     pub fn new(
         index: AgentIndex,
         identity: Arc<Identity>,
@@ -106,6 +109,11 @@ impl AgentHandle {
                 request,
             },
         )
+    }
+
+    /// The agent's way to the dispatcher for what comes in: into this queue.
+    pub fn arrivals(&self, queue: mpsc::Sender<Arrival>) -> Arrivals {
+        Arrivals::new(queue, self.commands.downgrade())
     }
 
     /// Sends the agent a command; false when it has ended. All jobs sent before that are reported

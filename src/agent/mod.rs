@@ -3,6 +3,7 @@
 //! `translate` is the only place that speaks both our vocabulary and SIP's.
 
 mod addressing;
+mod arrival;
 mod driver;
 mod handle;
 mod identity;
@@ -17,6 +18,7 @@ mod upgrade;
 mod websocket;
 
 pub use addressing::{Accounts, SenderAccount};
+pub use arrival::{Arrival, ArrivalId, ArrivalReply, Arrivals, Inbound, InboundAnswer};
 pub use driver::{AgentParts, Keepalive, Probe, run};
 pub use handle::{AgentCommand, AgentHandle, AgentIndex, Job, Report};
 pub use identity::{Identity, instance_id};

@@ -6,12 +6,21 @@ use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
 
 use crate::agent;
-use crate::agent::{AgentHandle, AgentIndex, Dialing, Identity, Pace, Report, StatusCell};
+use crate::agent::{AgentHandle, AgentIndex, Arrival, Dialing, Identity, Pace, Report, StatusCell};
 use crate::clock::Clock;
 use crate::config::{Account, Config};
 use crate::sip;
 use crate::sip::registration::Policy;
 use crate::telemetry::Metrics;
+
+/// The ways from agents to the dispatcher.
+#[derive(Clone)]
+pub(super) struct AgentChannels {
+    /// How they and their messages fare.
+    pub(super) reports: mpsc::UnboundedSender<Report>,
+    /// What comes in.
+    pub(super) arrivals: mpsc::Sender<Arrival>,
+}
 
 /// Makes agents. Holds what all of them share.
 pub(super) struct AgentFactory {
@@ -20,7 +29,7 @@ pub(super) struct AgentFactory {
     dialing: Arc<Dialing>,
     tls: watch::Sender<Arc<ClientConfig>>,
     pace: Arc<Pace>,
-    reports: mpsc::UnboundedSender<Report>,
+    channels: AgentChannels,
     observer: Arc<dyn agent::ReconnectObserver>,
     clock: Clock,
 }
@@ -30,7 +39,7 @@ impl AgentFactory {
         config: &Config,
         epoch: u64,
         clock: &Clock,
-        reports: mpsc::UnboundedSender<Report>,
+        channels: AgentChannels,
         metrics: &Metrics,
     ) -> Result<Self, agent::TlsError> {
         let (tls, trusted) = watch::channel(tls(config)?);
@@ -46,7 +55,7 @@ impl AgentFactory {
             dialing: Arc::new(dialing),
             tls,
             pace: Arc::new(Pace::new(sip.register_rate)),
-            reports,
+            channels,
             observer: Arc::new(metrics.clone()),
             clock: clock.clone(),
         })
@@ -59,7 +68,7 @@ impl AgentFactory {
 
     /// The way from agents to the dispatcher.
     pub(super) fn reports(&self) -> mpsc::UnboundedSender<Report> {
-        self.reports.clone()
+        self.channels.reports.clone()
     }
 
     /// An agent that is ready to run, and the way in to it.
@@ -83,7 +92,8 @@ impl AgentFactory {
             recovery: config.sip.recovery,
             pace: self.pace.clone(),
             commands,
-            reports: self.reports.clone(),
+            reports: self.channels.reports.clone(),
+            arrivals: handle.arrivals(self.channels.arrivals.clone()),
             shown: Arc::new(StatusCell::new(identity, url, self.clock.now())),
             observer: self.observer.clone(),
             clock: self.clock.clone(),

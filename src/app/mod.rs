@@ -37,7 +37,7 @@ use crate::shutdown::{Reloads, Shutdown};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, TracesError, Watch};
 use crate::webhook::{ClientError, EndpointCacheError, KeyError, Webhooks};
-use agents::AgentFactory;
+use agents::{AgentChannels, AgentFactory};
 use reload::{ConfigReader, HttpSide, Live};
 use sandboxed::sandboxed;
 use share::Sharing;
@@ -92,6 +92,8 @@ impl AppError {
 const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
 /// Commands that wait for the dispatcher. When it is full, the requests of clients wait.
 const INBOX: usize = 4_096;
+/// Requests of peers that wait for the dispatcher.
+const ARRIVALS: usize = 1_024;
 /// How long each step of a shutdown may take once the last request has ended: unregistering,
 /// posting to webhooks, closing streams, exporting spans.
 const STEP: Duration = Duration::from_secs(3);
@@ -174,7 +176,10 @@ impl Gateway {
         let (watch, tracing) = traces::watch(&config, &metrics, &clock, &ends.tracing)?;
 
         let (reports, reported) = mpsc::unbounded_channel();
-        let factory = AgentFactory::new(&config, store.epoch(), &clock, reports, &metrics)?;
+        // The dispatcher reads them as soon as it takes messages; until then the settings take none.
+        let (arrivals, _arrived) = mpsc::channel(ARRIVALS);
+        let channels = AgentChannels { reports, arrivals };
+        let factory = AgentFactory::new(&config, store.epoch(), &clock, channels, &metrics)?;
         let mut supervisor = Supervisor::new(factory, store::name(&config, &*store));
 
         let (dispatch, commands) = dispatch::Handle::new(INBOX);

@@ -12,9 +12,11 @@
 //! | `offline`   | Connecting, Away, Parked                              |
 //! | `online`    | the loop of an open connection                        |
 //! | `line`      | the connection itself, and how its death is noticed   |
+//! | `inbound`   | requests of peers                                     |
 //! | `isolation` | messages that must be sent alone                      |
 //! | `reports`   | reports to the dispatcher, the status and the log     |
 
+mod inbound;
 mod isolation;
 mod line;
 mod offline;
@@ -29,6 +31,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+use super::arrival::Arrivals;
 use super::handle::{AgentCommand, AgentIndex, Report};
 use super::observer::ReconnectObserver;
 use super::reconnect::{Pace, ReconnectPolicy, Servers};
@@ -60,6 +63,8 @@ pub struct AgentParts {
     pub commands: UnboundedReceiver<AgentCommand>,
     /// Where it reports to the dispatcher.
     pub reports: UnboundedSender<Report>,
+    /// Where it hands over what comes in.
+    pub arrivals: Arrivals,
     /// What it shows of itself.
     pub shown: Arc<StatusCell>,
     /// Counts connections that are opened again.
@@ -119,6 +124,7 @@ struct Agent {
     pace: Arc<Pace>,
     commands: UnboundedReceiver<AgentCommand>,
     reports: UnboundedSender<Report>,
+    arrivals: Arrivals,
     shown: Arc<StatusCell>,
     observer: Arc<dyn ReconnectObserver>,
     clock: Clock,
@@ -152,6 +158,7 @@ impl Agent {
             pace: parts.pace,
             commands: parts.commands,
             reports: parts.reports,
+            arrivals: parts.arrivals,
             shown: parts.shown,
             observer: parts.observer,
             clock: parts.clock,
@@ -171,7 +178,12 @@ impl Agent {
             | (_, AgentCommand::Stop) => Mode::Stopping,
             (Mode::Working | Mode::Draining, AgentCommand::Drain) => Mode::Draining,
             (Mode::Working | Mode::Draining, AgentCommand::Resume) => Mode::Working,
-            (_, other @ (AgentCommand::Send(_) | AgentCommand::Reregister)) => return Some(other),
+            (
+                _,
+                other @ (AgentCommand::Send(_)
+                | AgentCommand::Answer(..)
+                | AgentCommand::Reregister),
+            ) => return Some(other),
         };
         None
     }

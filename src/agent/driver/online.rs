@@ -221,6 +221,7 @@ impl Agent {
                     }
                 }
             }
+            Some(AgentCommand::Answer(id, answer)) => self.answer(id, answer),
             Some(AgentCommand::Reregister) => self.machine.reregister(now),
             Some(AgentCommand::Drain | AgentCommand::Resume | AgentCommand::Stop) | None => {
                 self.set_up(self.machine.is_registered() && self.takes_jobs(line));

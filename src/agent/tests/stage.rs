@@ -8,7 +8,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 
 use crate::agent;
 use crate::agent::{
-    AgentCommand, AgentHandle, AgentIndex, Dialing, Identity, Job, Keepalive, Pace, Probe,
+    AgentCommand, AgentHandle, AgentIndex, Arrival, Dialing, Identity, Job, Keepalive, Pace, Probe,
     ReconnectPolicy, Report, StatusCell, WeightedServer,
 };
 use crate::clock::Clock;
@@ -102,6 +102,7 @@ impl Setup {
         let index = AgentIndex(0);
         let (handle, commands) = AgentHandle::new(index, identity.clone(), 64);
         let (sender, reports) = unbounded_channel();
+        let (arrivals, arrived) = channel(16);
         let clock = Clock::system();
         let shown = Arc::new(StatusCell::new(identity, "".into(), clock.now()));
         let task = tokio::spawn(agent::run(agent::AgentParts {
@@ -114,6 +115,7 @@ impl Setup {
             pace: Arc::new(Pace::new(10_000)),
             commands,
             reports: sender,
+            arrivals: handle.arrivals(arrivals),
             shown: shown.clone(),
             observer: Arc::new(()),
             clock,
@@ -122,6 +124,7 @@ impl Setup {
         Stage {
             handle,
             reports,
+            arrived,
             ended: VecDeque::new(),
             shown,
             task,
@@ -133,6 +136,7 @@ impl Setup {
 pub(super) struct Stage {
     handle: AgentHandle,
     reports: UnboundedReceiver<Report>,
+    arrived: Receiver<Arrival>,
     ended: VecDeque<(u64, Outcome)>,
     shown: Arc<StatusCell>,
     task: JoinHandle<()>,
