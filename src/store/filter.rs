@@ -75,6 +75,6 @@ impl EventFilter {
 }
 
 /// Whether `account` is one of these; without any to look for it always is.
-fn is_one_of(accounts: Option<&BTreeSet<Arc<str>>>, account: Option<&str>) -> bool {
+pub(super) fn is_one_of(accounts: Option<&BTreeSet<Arc<str>>>, account: Option<&str>) -> bool {
     accounts.is_none_or(|wanted| account.is_some_and(|account| wanted.contains(account)))
 }

@@ -23,6 +23,7 @@ mod events;
 mod filter;
 mod messages;
 mod page;
+mod received;
 mod replicas;
 mod retention;
 mod session;
@@ -42,10 +43,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::message::{Event, EventKind, Message, MessageId, OnUnknown, Status, Timestamp};
+use crate::message::{
+    Event, EventKind, Message, MessageId, OnUnknown, Receipt, Received, Status, Timestamp,
+};
 pub use error::StoreError;
 pub use filter::{Accounts, EventFilter, MessageFilter};
 pub use page::PageSize;
+pub use received::{Arrived, MAX_RECIPIENTS, ReceiptTimes, ReceivedFilter, ReceivedPage, Reported};
 pub use replicas::{AgentLease, Holder, ReplicaStore, SharedAgents, Stranded};
 pub use tail::TailSize;
 pub use webhooks::{
@@ -79,6 +83,28 @@ pub trait Store: LogStore + WebhookStore + ReplicaStore + Send + Sync + 'static 
         records: Arc<[Record]>,
     ) -> (Reply<Vec<Verdict>>, Reply<Vec<Recorded>>) {
         (self.accept(submissions), self.record(records))
+    }
+
+    /// Takes in messages that came in. Each is taken in once for its key (account, Call-ID, CSeq
+    /// number and From tag) within a day, at whichever replica and across restarts. One answer for
+    /// each, in their order. May be called again with the same messages when its outcome is unknown.
+    fn receive(&self, _received: Vec<Received>) -> Reply<Vec<Arrived>> {
+        Box::pin(async { Err(StoreError::Closed) })
+    }
+
+    /// Appends receipts to the log and to the events of their messages, before or after the terminal
+    /// event; where a message stands does not change. Each kind is reported once for a recipient of
+    /// a message, for [`MAX_RECIPIENTS`] recipients at most, and only if the message is one that
+    /// this account sent. One answer for each, in their order.
+    fn report(&self, _receipts: Vec<Receipt>) -> Reply<Vec<Reported>> {
+        Box::pin(async { Err(StoreError::Closed) })
+    }
+
+    /// Erases the content of a received message: in its event, which stays as a tombstone, in the
+    /// newest events in memory, and in deliveries, whether they were posted or not. Whether there
+    /// was something to erase. Other replicas show the tombstone within a second.
+    fn erase(&self, _id: MessageId) -> Reply<bool> {
+        Box::pin(async { Err(StoreError::Closed) })
     }
 
     /// Takes up to `limit` messages that have not ended and that no replica holds: those of before
@@ -137,6 +163,41 @@ pub trait LogStore {
 
     /// Forgets idempotency keys from before this time; how many there were.
     fn forget_keys(&self, before: Timestamp, limit: usize) -> Reply<usize>;
+
+    /// The first receipt of each of these messages that says `delivered` or `displayed` and comes
+    /// from the user whom the message is addressed to: what settles an unknown outcome. Its number
+    /// in the log. Messages without one are left out.
+    fn settling_receipts(&self, _ids: Vec<MessageId>) -> Reply<Vec<(MessageId, u64)>> {
+        Box::pin(async { Err(StoreError::Closed) })
+    }
+
+    /// Received messages, newest first, strictly older than `before`. Looks at a bounded number of
+    /// rows, and what it gives has a bounded size, as for [`LogStore::messages`].
+    fn received(
+        &self,
+        _filter: ReceivedFilter,
+        _before: Option<MessageId>,
+        _limit: usize,
+    ) -> Reply<ReceivedPage> {
+        Box::pin(async { Err(StoreError::Closed) })
+    }
+
+    /// The event of a received message; `None` when it is unknown, or was erased.
+    fn received_message(&self, _id: MessageId) -> Reply<Option<Logged>> {
+        Box::pin(async { Err(StoreError::Closed) })
+    }
+
+    /// Removes up to `limit` messages that were received before `before`, oldest first, with their
+    /// events; how many there were. Only those that were planned: see [`WebhookStore::plan`].
+    fn purge_received(&self, _before: Timestamp, _limit: usize) -> Reply<usize> {
+        Box::pin(async { Err(StoreError::Closed) })
+    }
+
+    /// Forgets keys of messages that were received before this time, which may be taken in again
+    /// then; how many there were. A key outlasts its message.
+    fn forget_received_keys(&self, _before: Timestamp, _limit: usize) -> Reply<usize> {
+        Box::pin(async { Err(StoreError::Closed) })
+    }
 }
 
 /// Sees every commit. Called by the thread that writes, so it must not block.
