@@ -38,6 +38,7 @@ mod connection;
 mod correspondent;
 mod options;
 mod proxy;
+mod remembered;
 mod request;
 mod server;
 

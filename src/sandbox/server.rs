@@ -20,7 +20,6 @@
 //! | to a user who was registered                                | 480                          |
 //! | to any other user                                           | 404                          |
 
-use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -38,6 +37,7 @@ use super::connection::{ConnectionId, MAX_FRAME, Outbox, Outgoing};
 use super::correspondent::{Letter, Way};
 use super::options::{Behaviour, Options, ReceivedRequest, Reply, password_of};
 use super::proxy::{Proxy, response};
+use super::remembered::Remembered;
 use super::request::{ServedRequest, address, allow, check};
 
 /// How often expired bindings are swept out.
@@ -387,37 +387,5 @@ impl SipServer {
 
     fn is_ours(&self, uri: &Uri) -> bool {
         uri.host() == self.options.domain || self.hosts.iter().any(|host| host == uri.host())
-    }
-}
-
-/// Texts in one set at most.
-const MAX_REMEMBERED: usize = 10_000;
-
-/// A bounded set of texts: the oldest makes room.
-#[derive(Debug, Default)]
-struct Remembered {
-    known: HashSet<String>,
-    order: VecDeque<String>,
-}
-
-impl Remembered {
-    /// Adds a text; whether it is new.
-    fn insert(&mut self, text: &str) -> bool {
-        if self.known.contains(text) {
-            return false;
-        }
-        if self.order.len() >= MAX_REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        self.known.insert(text.to_owned());
-        self.order.push_back(text.to_owned());
-        true
-    }
-
-    /// Whether it is there.
-    fn contains(&self, text: &str) -> bool {
-        self.known.contains(text)
     }
 }
