@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::follow::{Follower, Following, Interest};
-use crate::message::{EventId, EventIdError, MessageId};
+use super::readers::{ReaderEntry, Readers};
+use crate::message::{EventId, EventIdError, EventKind, MessageId};
 use crate::store::{EventFilter, Logged, PageSize, Store, StoreError};
 
 /// The log, to be followed. Cheap to clone.
@@ -15,6 +16,7 @@ use crate::store::{EventFilter, Logged, PageSize, Store, StoreError};
 pub struct Feed {
     store: Arc<dyn Store>,
     following: Arc<Following>,
+    readers: Arc<Readers>,
     /// How far the log reaches, told to those who follow all of it.
     pulse: Arc<watch::Sender<u64>>,
 }
@@ -88,6 +90,7 @@ pub struct Subscription {
     cursor: u64,
     gap: Option<Gap>,
     pulse: watch::Receiver<u64>,
+    _entry: ReaderEntry,
 }
 
 /// Events taken from the log at once, for those who follow single messages.
@@ -117,6 +120,7 @@ impl Feed {
         Self {
             store,
             following: Arc::default(),
+            readers: Arc::default(),
             pulse: Arc::new(watch::Sender::new(last)),
         }
     }
@@ -151,11 +155,17 @@ impl Feed {
         let (cursor, gap) = self.position(start).await?;
         Ok(Subscription {
             feed: self.clone(),
+            _entry: self.readers.enter(filter.clone()),
             filter,
             cursor,
             gap,
             pulse,
         })
+    }
+
+    /// Whether a subscription would be given an event of this type and account now.
+    pub fn has_reader_for(&self, kind: EventKind, account: &str) -> bool {
+        self.readers.has_one_for(kind, account)
     }
 
     /// Follows one message from now on: every event that is committed later is delivered.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use url::Url;
 
 use super::secrets::{SigningSecret, Vault, VaultError};
-use crate::message::{EndpointId, Timestamp};
+use crate::message::{EndpointId, EventKind, Timestamp};
 use crate::store::{Endpoint, Endpoints, Logged, Store, StoreError};
 
 /// Why the endpoints cannot be read.
@@ -54,9 +54,14 @@ impl CachedEndpoint {
 
     /// Whether it wants to see this event.
     pub(super) fn wants(&self, event: &Logged) -> bool {
+        self.wants_of(event.kind, event.account.as_deref())
+    }
+
+    /// Whether it wants to see events of this type and account.
+    pub(super) fn wants_of(&self, kind: EventKind, account: Option<&str>) -> bool {
         let endpoint = &self.endpoint;
-        let has_account = |own: &Arc<str>| event.account.as_ref() == Some(own);
-        (endpoint.kinds.is_empty() || endpoint.kinds.contains(&event.kind))
+        let has_account = |own: &Arc<str>| account == Some(&**own);
+        (endpoint.kinds.is_empty() || endpoint.kinds.contains(&kind))
             && (endpoint.accounts.is_empty() || endpoint.accounts.iter().any(has_account))
     }
 

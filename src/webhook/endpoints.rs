@@ -120,6 +120,13 @@ impl Webhooks {
         self.sender.endpoints.reload().await
     }
 
+    /// Whether a webhook would be given an event of this type and account now.
+    pub fn has_one_for(&self, kind: EventKind, account: &str) -> bool {
+        let known = self.sender.endpoints.known();
+        let mut endpoints = known.endpoints.values();
+        endpoints.any(|one| one.is_enabled() && one.wants_of(kind, Some(account)))
+    }
+
     /// Plans and posts until `stop`, and then until posts under way have ended; the rest stays in
     /// the store.
     pub async fn run(self, stop: CancellationToken) {
