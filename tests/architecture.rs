@@ -45,6 +45,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "retention",
             "webhook",
             "agent",
+            "dispatch",
             "api",
             "telemetry",
         ],

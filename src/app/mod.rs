@@ -7,6 +7,7 @@ mod agents;
 mod certificates;
 mod descriptors;
 mod difference;
+mod inbound;
 mod reload;
 mod sandboxed;
 mod share;
@@ -38,6 +39,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, TracesError, Watch};
 use crate::webhook::{ClientError, EndpointCacheError, KeyError, Webhooks};
 use agents::{AgentChannels, AgentFactory};
+use inbound::{Inbound, Listeners};
 use reload::{ConfigReader, HttpSide, Live};
 use sandboxed::sandboxed;
 use share::Sharing;
@@ -176,23 +178,13 @@ impl Gateway {
         let (watch, tracing) = traces::watch(&config, &metrics, &clock, &ends.tracing)?;
 
         let (reports, reported) = mpsc::unbounded_channel();
-        // The dispatcher reads them as soon as it takes messages; until then the settings take none.
-        let (arrivals, _arrived) = mpsc::channel(ARRIVALS);
+        let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let channels = AgentChannels { reports, arrivals };
         let factory = AgentFactory::new(&config, store.epoch(), &clock, channels, &metrics)?;
         let mut supervisor = Supervisor::new(factory, store::name(&config, &*store));
 
         let (dispatch, commands) = dispatch::Handle::new(INBOX);
-        let parts = dispatch::DispatchParts {
-            store: store.clone(),
-            accounts: Vec::new(),
-            reports: reported,
-            drain: ends.draining.clone(),
-            clock: clock.clone(),
-            observer: Arc::new(watch.clone()),
-            seed: rand::random(),
-            settings: dispatch_settings(&config),
-        };
+        let parts = dispatch_parts(&config, &store, reported, &ends, &clock, &watch);
         let dispatcher = tokio::spawn(dispatch::run(parts, commands));
         let mut sharing = Sharing::new(store.clone(), config.store.lease);
         sharing.agree(&mut supervisor, &config, &dispatch).await;
@@ -203,6 +195,10 @@ impl Gateway {
 
         let feed = Feed::new(store.clone());
         background.spawn(feed.clone().run());
+        let listeners = Listeners::new(&webhooks, &feed);
+        let settings = config.receive.inbound;
+        let inbound = Inbound::new(&store, arrived, &dispatch, listeners, &watch, settings);
+        inbound.run(&mut background);
         let kept = config.retention.clone();
         background.spawn(retention::run(store.clone(), kept, clock.clone()));
 
@@ -324,6 +320,26 @@ fn api(
         draining: ends.draining.clone(),
         closing: ends.closing.clone(),
     })
+}
+
+fn dispatch_parts(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    reports: mpsc::UnboundedReceiver<agent::Report>,
+    ends: &ShutdownTokens,
+    clock: &Clock,
+    watch: &Watch,
+) -> dispatch::DispatchParts {
+    dispatch::DispatchParts {
+        store: store.clone(),
+        accounts: Vec::new(),
+        reports,
+        drain: ends.draining.clone(),
+        clock: clock.clone(),
+        observer: Arc::new(watch.clone()),
+        seed: rand::random(),
+        settings: dispatch_settings(config),
+    }
 }
 
 fn dispatch_settings(config: &Config) -> dispatch::Settings {

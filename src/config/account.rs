@@ -27,6 +27,8 @@ pub struct Account {
     pub credentials: Option<Credentials>,
     /// Whether agents register with outbound (RFC 5626).
     pub outbound: bool,
+    /// Whether messages that come in are taken.
+    pub receive: bool,
     /// Registered user agents of this account.
     pub connections: u32,
     /// Where they connect to. Never empty.
@@ -101,6 +103,7 @@ impl Account {
             ("connections", 1.into()),
             ("register_expires", "10m".into()),
             ("outbound", true.into()),
+            ("receive", true.into()),
             ("in_flight", 64.into()),
         ]);
         let accepted = "a SIP URI with a user, such as \"sip:alice@example.com\"";
@@ -116,6 +119,7 @@ impl Account {
         let header = |line: &str| Header::parse(line).ok();
         let extra_headers = section.texts("extra_headers", accepted, header);
         let outbound = section.flag("outbound");
+        let receive = section.flag("receive");
         let rate = section.positive("rate");
         let in_flight = section.integer("in_flight", 1..=100_000);
         let max_message = section.optional_size("max_message", MAX_MESSAGE);
@@ -126,6 +130,7 @@ impl Account {
             display_name,
             credentials,
             outbound,
+            receive,
             connections,
             servers,
             register_expires,

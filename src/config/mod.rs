@@ -13,6 +13,7 @@ mod layers;
 mod mask;
 mod mistake;
 mod numbers;
+mod receive;
 mod secret_file;
 mod section;
 mod sections;
@@ -36,6 +37,7 @@ pub use http::{HttpSettings, HttpTls};
 pub use layers::{DEFAULTS, Sources};
 pub use mask::{Secret, is_this_machine, masked};
 pub use mistake::{Mistake, Mistakes, Origin};
+pub use receive::ReceiveSettings;
 pub use sections::{DeliverySettings, SandboxSettings, WebhookSettings};
 pub use sip::SipSettings;
 pub use store::{Backend, StoreSettings};
@@ -57,6 +59,8 @@ pub struct Config {
     pub accounts: Vec<Account>,
     /// How agents connect.
     pub sip: SipSettings,
+    /// What is taken in of the messages that come in.
+    pub receive: ReceiveSettings,
     /// What holds for messages.
     pub delivery: DeliverySettings,
     /// How events are posted.
@@ -108,11 +112,16 @@ fn read(mut tables: ::config::Map<String, ::config::Value>, findings: &Findings)
     let accounts = tables.remove("account");
     let addresses = account::addresses(accounts.as_ref());
     let mut section = |name: &str| Section::new(name, tables.remove(name), findings);
+    let http = HttpSettings::read(section("http"), &addresses);
+    let store = StoreSettings::read(section("store"), findings);
+    let accounts = account::read_all(accounts, findings);
+    let sip = SipSettings::read(section("sip"));
     let mut config = Config {
-        http: HttpSettings::read(section("http"), &addresses),
-        store: StoreSettings::read(section("store"), findings),
-        accounts: account::read_all(accounts, findings),
-        sip: SipSettings::read(section("sip")),
+        http,
+        store,
+        accounts,
+        receive: ReceiveSettings::read(section("receive"), &sip),
+        sip,
         delivery: DeliverySettings::read(section("delivery")),
         webhooks: WebhookSettings::read(section("webhooks")),
         retention: sections::retention(section("retention")),

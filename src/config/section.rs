@@ -13,11 +13,12 @@ use super::mistake::{Origin, join};
 use super::{findings, value};
 
 /// The sections, and the list of accounts.
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "http",
     "store",
     "account",
     "sip",
+    "receive",
     "delivery",
     "webhooks",
     "retention",

@@ -259,6 +259,43 @@ fn a_password_may_be_for_one_realm_or_for_more_than_the_registrar_s() {
 }
 
 #[test]
+fn an_account_takes_messages_unless_it_says_otherwise() {
+    assert!(with("").unwrap().receive);
+    assert!(!with("receive = false").unwrap().receive);
+}
+
+#[test]
+fn what_comes_in_is_answered_with_202_or_200_and_fits_into_a_frame() {
+    let receive = |text: &str| match Config::from_toml(&format!("[receive]\n{text}")) {
+        Ok(config) => Ok(config.receive),
+        Err(mistakes) => Err(lines_of(&mistakes)),
+    };
+    let default = receive("").unwrap();
+    assert_eq!(default.answer.as_u16(), 202);
+    assert_eq!(default.accepts, ["*/*"]);
+    assert_eq!(receive("answer = 200").unwrap().answer.as_u16(), 200);
+    let texts = receive("accepts = [\"Text/*\", \"image/png\"]").unwrap();
+    assert_eq!(texts.accepts, ["text/*", "image/png"]);
+    for (text, key) in [
+        ("answer = 204", "receive.answer:"),
+        ("accepts = [\"*/plain\"]", "receive.accepts[0]:"),
+        (
+            "accepts = [\"text/plain;charset=utf-8\"]",
+            "receive.accepts[0]:",
+        ),
+        ("max_body = \"90KiB\"", "receive.max_body:"),
+        ("rate = 0", "receive.rate:"),
+    ] {
+        is_one(receive(text), key);
+    }
+    let larger = "[receive]\nmax_body = \"100KiB\"\n[sip]\nmax_frame = \"128KiB\"";
+    assert_eq!(
+        Config::from_toml(larger).unwrap().receive.max_body,
+        100 << 10
+    );
+}
+
+#[test]
 fn outbound_is_a_flag() {
     assert!(with("").unwrap().outbound);
     assert!(!with("outbound = false").unwrap().outbound);

@@ -12,7 +12,7 @@ use super::quota::QuotaPermit;
 use crate::agent::Report;
 use crate::clock::Clock;
 use crate::message::retry::Backoff;
-use crate::message::{ByMessage, Message, MessageId, Targets};
+use crate::message::{ByMessage, EventId, Message, MessageId, Targets};
 use crate::store::{IdempotencyKey, Store, StoreError};
 
 /// What the dispatcher works with.
@@ -132,6 +132,8 @@ pub enum Command {
     },
     /// How many messages a second these accounts may send; `None` for any number.
     Rates(Vec<(Arc<str>, Option<f64>)>),
+    /// These receipts say that messages have arrived.
+    Settle(Vec<Settling>),
     /// Say what each of these messages waits for.
     WaitingFor {
         /// A page of messages at most.
@@ -144,6 +146,17 @@ pub enum Command {
         /// Takes the answer.
         reply: oneshot::Sender<QueueCounts>,
     },
+}
+
+/// A receipt that may settle the outcome of a message.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settling {
+    /// The message.
+    pub message: MessageId,
+    /// The event that reports the receipt.
+    pub receipt: EventId,
+    /// Whose receipt it is.
+    pub recipient: Arc<str>,
 }
 
 impl Handle {
@@ -182,6 +195,12 @@ impl Handle {
     pub async fn set_rates(&self, rates: Vec<(Arc<str>, Option<f64>)>) {
         // A dispatcher that has ended sends nothing any more.
         let _ = self.inbox.send(Command::Rates(rates)).await;
+    }
+
+    /// Tells of receipts that are durable.
+    pub async fn settle(&self, receipts: Vec<Settling>) {
+        // A dispatcher that has ended sends nothing any more.
+        let _ = self.inbox.send(Command::Settle(receipts)).await;
     }
 
     /// Cancels a message that is not being sent yet. Ready when that is durable.

@@ -4,6 +4,7 @@ mod board;
 mod handle;
 mod observer;
 mod quota;
+mod receive;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,11 @@ mod tests;
 pub use crate::agent::Accounts;
 pub use handle::{
     AcceptError, AcceptRequest, Admission, CancelError, Command, DispatchParts, Handle, Settings,
+    Settling,
 };
 pub use observer::{FinishedAttempt, MessageObserver, QueueCounts, WaitingFor};
 pub use quota::{Quota, QuotaPermit};
+pub use receive::{
+    Consumers, InboundEnd, InboundObserver, InboundParts, InboundSettings, follow_receipts, receive,
+};
 pub use run::run;

@@ -43,7 +43,7 @@ pub use outcome::{Answer, Outcome, Unknown};
 pub use received::{
     Disposition, Envelope, Receipt, ReceiptRequest, Received, Sender, UndeliveredStatus,
 };
-pub use recipient::{AddressError, BodyRoom, Recipient};
+pub use recipient::{AddressError, BodyRoom, Recipient, is_same_user};
 pub use status::Status;
 pub use targets::Targets;
 pub use time::{Timestamp, TimestampError};

@@ -10,6 +10,7 @@
 //! | unknown, `onUnknown: resend`     | deferred               | failed, ambiguous  |
 //! | unknown, `onUnknown: fail`       | failed, ambiguous      | failed, ambiguous  |
 //! | unknown because we died, `resend`| deferred               | deferred           |
+//! | unknown, and a receipt came      | succeeded              | succeeded          |
 //!
 //! Our own death does not use up an attempt, so that `resend` keeps its promise through any number
 //! of them. A next attempt that would begin after the message expires is not waited for: what the
@@ -20,6 +21,7 @@ use std::time::Duration;
 use super::cause::{Cause, Originator};
 use super::contents::OnUnknown;
 use super::event::What;
+use super::event_id::EventId;
 use super::outcome::{Answer, Outcome, Unknown};
 use super::time::Timestamp;
 use super::view::ResponseView;
@@ -46,6 +48,8 @@ pub struct Situation {
     pub expires_at: Timestamp,
     /// Now.
     pub now: Timestamp,
+    /// The event of a receipt that says that the message has arrived.
+    pub receipt: Option<EventId>,
     /// Between 0 and 1, drawn afresh for each decision.
     pub jitter: f64,
 }
@@ -98,7 +102,18 @@ fn after_answer(answer: Answer, situation: Situation, backoff: Backoff) -> What 
     )
 }
 
+/// The end of a message whose outcome a receipt has settled.
+pub fn settled_by(receipt: EventId) -> What {
+    What::Succeeded {
+        response: None,
+        receipt: Some(receipt),
+    }
+}
+
 fn after_unknown(unknown: Unknown, situation: Situation, backoff: Backoff) -> What {
+    if let Some(receipt) = situation.receipt {
+        return settled_by(receipt);
+    }
     let cause = match unknown {
         Unknown::Disconnected | Unknown::Died => Cause::ConnectionError,
         Unknown::Silent => Cause::RequestTimeout,
@@ -192,6 +207,7 @@ mod tests {
             on_unknown: OnUnknown::Resend,
             expires_at: Timestamp::from_millis(3_600_000),
             now: Timestamp::from_millis(0),
+            receipt: None,
             jitter: 1.0,
         }
     }
@@ -363,5 +379,24 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn a_receipt_settles_an_unknown_outcome_and_no_other() {
+        for on_unknown in [OnUnknown::Resend, OnUnknown::Fail] {
+            let receipt = EventId { epoch: 1, seq: 42 };
+            let situation = Situation {
+                attempt: 3,
+                on_unknown,
+                receipt: Some(receipt),
+                ..first_of_three()
+            };
+            for unknown in [Unknown::Disconnected, Unknown::Silent, Unknown::Died] {
+                let what = decide(Outcome::Unknown(unknown), situation, BACKOFF);
+                assert_eq!(what, settled_by(receipt), "{unknown:?}");
+            }
+            let what = decide(answered(486, None), situation, BACKOFF);
+            assert!(matches!(what, What::Failed { .. }), "{what:?}");
+        }
     }
 }

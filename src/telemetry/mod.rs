@@ -22,7 +22,7 @@ use http::Method;
 use crate::api;
 use crate::api::Answered;
 use crate::dispatch;
-use crate::dispatch::FinishedAttempt;
+use crate::dispatch::{FinishedAttempt, InboundEnd};
 use crate::message::{Event, Targets, Timestamp, Trace};
 use crate::webhook;
 use crate::webhook::{PartOf, Posted};
@@ -75,6 +75,12 @@ impl dispatch::MessageObserver for Watch {
         if let Some(traces) = &self.traces {
             traces.finished(event);
         }
+    }
+}
+
+impl dispatch::InboundObserver for Watch {
+    fn took_in(&self, end: InboundEnd) {
+        self.metrics.took_in(end);
     }
 }
 

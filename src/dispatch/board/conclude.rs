@@ -53,12 +53,13 @@ impl Board {
         if let Some(message) = &entry.content
             && entry.acceptance != Acceptance::Refused
         {
-            let what = What::Failed {
+            let expired = What::Failed {
                 originator: Originator::System,
                 cause: Cause::Expires,
                 response: None,
                 ambiguous: true,
             };
+            let what = entry.receipt.map_or(expired, retry::settled_by);
             let event = event(message, entry.attempt, sent_by, what, now);
             self.work.records.push(record(event, None));
         }
@@ -127,6 +128,7 @@ impl Board {
             on_unknown: entry.on_unknown,
             expires_at: entry.expires_at,
             now,
+            receipt: entry.receipt,
             jitter,
         };
         let what = retry::decide(outcome, situation, self.backoff);
@@ -188,10 +190,17 @@ impl Board {
     }
 
     pub(super) fn tell_end(&mut self, id: MessageId, end: LocalEnd, now: Timestamp, jitter: f64) {
-        let (originator, cause) = match end {
-            LocalEnd::Canceled => (Originator::Local, Cause::Canceled),
-            LocalEnd::Expired => (Originator::System, Cause::Expires),
-            LocalEnd::NoAgent => (Originator::System, Cause::ConnectionError),
+        let failed = |originator, cause| What::Failed {
+            originator,
+            cause,
+            response: None,
+            ambiguous: false,
+        };
+        let what = match end {
+            LocalEnd::Canceled => failed(Originator::Local, Cause::Canceled),
+            LocalEnd::Expired => failed(Originator::System, Cause::Expires),
+            LocalEnd::NoAgent => failed(Originator::System, Cause::ConnectionError),
+            LocalEnd::Settled(receipt) => retry::settled_by(receipt),
             LocalEnd::Died => {
                 let ended = self.entries.get(&id).map(|entry| entry.ended(id, None));
                 self.work.died.extend(ended);
@@ -204,12 +213,6 @@ impl Board {
         };
         let Some(message) = entry.content.clone() else {
             return;
-        };
-        let what = What::Failed {
-            originator,
-            cause,
-            response: None,
-            ambiguous: false,
         };
         let event = event(&message, entry.attempt, None, what, now);
         self.work.records.push(record(event, None));

@@ -29,6 +29,7 @@ mod attempts;
 mod conclude;
 mod lanes;
 mod ready;
+mod receipts;
 mod reclaim;
 mod records;
 mod schedule;
@@ -47,13 +48,14 @@ use super::quota::QuotaPermit;
 use crate::agent::AgentIndex;
 use crate::clock;
 use crate::message::retry::Backoff;
-use crate::message::{ByMessage, Message, MessageId, OnUnknown, Status, Timestamp};
-use crate::store::{Claimed, Record};
+use crate::message::{ByMessage, EventId, Message, MessageId, OnUnknown, Status, Timestamp};
+use crate::store::Claimed;
 pub(super) use attempts::AttemptKey;
 use attempts::Attempts;
 pub(super) use conclude::EndedAttempt;
 use lanes::{Lane, Lanes};
 use ready::Ready;
+use records::BoardWork;
 pub(super) use records::{SentBy, event};
 use view::Ages;
 
@@ -79,21 +81,6 @@ pub(super) struct Board {
     held_bytes: usize,
     max_held_bytes: usize,
     backoff: Backoff,
-}
-
-/// What the driver has to do for the board.
-#[derive(Debug, Default)]
-pub(super) struct BoardWork {
-    /// To be made durable, in this order.
-    pub(super) records: Vec<Record>,
-    /// To be read from the store and handed to [`Board::loaded`].
-    pub(super) loads: Vec<MessageId>,
-    /// Slots to give back.
-    pub(super) released: Vec<AgentIndex>,
-    /// Attempts that were under way when the process that made them ended.
-    pub(super) died: Vec<EndedAttempt>,
-    /// Canceled, and forgotten since. Those without a record of their end are gone from the store.
-    pub(super) forgotten: Vec<MessageId>,
 }
 
 /// An attempt that may begin: to be recorded, and to be handed to its agent.
@@ -128,6 +115,8 @@ struct BoardEntry {
     /// Losses of a connection in a row with this message in flight.
     losses: u32,
     content: Option<Arc<Message>>,
+    /// The event of a receipt that says that it has arrived.
+    receipt: Option<EventId>,
     /// Its last attempt.
     key: AttemptKey,
 }
@@ -163,6 +152,8 @@ enum LocalEnd {
     Expired,
     NoAgent,
     Died,
+    /// By this receipt.
+    Settled(EventId),
 }
 
 /// What [`Board::cancel`] found.
@@ -300,6 +291,7 @@ impl Board {
             avoid: None,
             losses: 0,
             content,
+            receipt: None,
             key: 0,
         };
         self.entries.insert(id, entry);

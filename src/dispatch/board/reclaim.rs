@@ -26,9 +26,7 @@ impl Board {
         let is_known = claimed.attempt == entry.attempt;
         match entry.phase {
             Phase::Sending(_) | Phase::Ending(LocalEnd::Died) => is_known && is_sending,
-            Phase::Ending(LocalEnd::Canceled | LocalEnd::Expired | LocalEnd::NoAgent) => {
-                is_known && !is_sending
-            }
+            Phase::Ending(_) => is_known && !is_sending,
             Phase::Scheduled
             | Phase::Queued
             | Phase::Ready(_)

@@ -1,9 +1,26 @@
-//! Events and records of messages.
+//! What the board wants done, and the events and records of messages.
 
 use std::sync::Arc;
 
-use crate::message::{Event, Message, Status, Timestamp, What};
+use super::conclude::EndedAttempt;
+use crate::agent::AgentIndex;
+use crate::message::{Event, Message, MessageId, Status, Timestamp, What};
 use crate::store::Record;
+
+/// What the driver has to do for the board.
+#[derive(Debug, Default)]
+pub(in crate::dispatch) struct BoardWork {
+    /// To be made durable, in this order.
+    pub(in crate::dispatch) records: Vec<Record>,
+    /// To be read from the store and handed to [`Board::loaded`].
+    pub(in crate::dispatch) loads: Vec<MessageId>,
+    /// Slots to give back.
+    pub(in crate::dispatch) released: Vec<AgentIndex>,
+    /// Attempts that were under way when the process that made them ended.
+    pub(in crate::dispatch) died: Vec<EndedAttempt>,
+    /// Canceled, and forgotten since. Those without a record of their end are gone from the store.
+    pub(in crate::dispatch) forgotten: Vec<MessageId>,
+}
 
 /// The agent that made an attempt, as its events show it.
 #[derive(Clone, Debug)]

@@ -24,6 +24,7 @@ use crate::message::{
     Answer, Contents, HeaderMap, Outcome, RequestView, ResponseView, Unknown, What,
 };
 use crate::pool::Pool;
+use crate::store::Record;
 
 /// Lives simulated by one run of the test.
 const SEEDS: u64 = 300;

@@ -6,12 +6,16 @@ use uuid::Uuid;
 
 use super::super::observer::WaitingFor;
 use super::*;
-use crate::message::{Answer, Cause, Contents, HeaderMap, Originator, Outcome, ResponseView, What};
+use crate::message::{
+    Answer, Cause, Contents, HeaderMap, Originator, Outcome, ResponseView, Unknown, What, retry,
+};
 use crate::pool::Pool;
 
 const ALICE: &str = "sip:alice@example.com";
 const CAROL: &str = "sip:carol@example.com";
 const SECOND: Duration = Duration::from_secs(1);
+
+const RECEIPT: EventId = EventId { epoch: 1, seq: 42 };
 
 fn on_the_wall() -> Timestamp {
     Timestamp::from_millis(1_800_000_000_000)
@@ -82,6 +86,19 @@ impl Fixture {
             .ended(key, outcome, None, on_the_wall().plus(after), 0.0);
         self.records_settled();
         ended
+    }
+
+    /// The connection is lost with this attempt in flight.
+    fn lose(&mut self, key: AttemptKey) -> Vec<What> {
+        let outcome = Outcome::Unknown(Unknown::Disconnected);
+        self.board.ended(key, outcome, None, on_the_wall(), 0.0);
+        self.records_settled()
+    }
+
+    /// A receipt of this sender comes in.
+    fn receipt(&mut self, id: MessageId, sender: &str) -> Vec<What> {
+        self.board.settle(id, RECEIPT, sender, on_the_wall());
+        self.records_settled()
     }
 
     fn records_settled(&mut self) -> Vec<What> {
@@ -298,4 +315,87 @@ fn a_target_with_a_request_in_flight_is_not_handed_over() {
     assert_eq!(stranded.len(), 1);
     fixture.board.abandon(&[stranded[0].uri.clone()]);
     assert!(fixture.board.lanes.is_empty() && fixture.board.len() == 0);
+}
+
+#[test]
+fn a_receipt_before_the_connection_is_lost_ends_the_message_as_succeeded() {
+    let mut fixture = Fixture::new();
+    let id = fixture.offer(1, None);
+    let begun = fixture.begun(Duration::ZERO);
+    assert_eq!(fixture.receipt(id, "sip:bob@example.com"), []);
+    assert_eq!(fixture.lose(begun[0].1), [retry::settled_by(RECEIPT)]);
+    assert_eq!(fixture.board.len(), 0);
+}
+
+#[test]
+fn a_receipt_while_another_attempt_is_waited_for_ends_the_message_as_succeeded() {
+    let mut fixture = Fixture::new();
+    let id = fixture.offer(1, None);
+    let begun = fixture.begun(Duration::ZERO);
+    let deferred = fixture.lose(begun[0].1);
+    assert!(
+        matches!(deferred[..], [What::Deferred { .. }]),
+        "{deferred:?}"
+    );
+    assert_eq!(
+        fixture.receipt(id, "sip:bob@example.com"),
+        [retry::settled_by(RECEIPT)]
+    );
+    assert!(fixture.begun(2 * SECOND).is_empty());
+    assert_eq!(fixture.board.len(), 0);
+}
+
+#[test]
+fn a_receipt_before_the_end_of_the_time_of_a_message_in_flight_ends_it_as_succeeded() {
+    let mut fixture = Fixture::new();
+    let id = fixture.offer(1, None);
+    fixture.begun(Duration::ZERO);
+    assert_eq!(fixture.receipt(id, "sip:bob@example.com"), []);
+    fixture.begun(2 * SECOND);
+    fixture.begun(3 * SECOND);
+    assert_eq!(fixture.records_settled(), [retry::settled_by(RECEIPT)]);
+}
+
+#[test]
+fn a_receipt_of_somebody_else_or_before_the_first_attempt_changes_nothing() {
+    let mut fixture = Fixture::new();
+    let waiting = fixture.offer(1, Some(ALICE));
+    assert_eq!(fixture.receipt(waiting, "sip:bob@example.com"), []);
+    assert_eq!(fixture.board.len(), 1);
+    let id = fixture.offer(2, Some(CAROL));
+    let begun = fixture.begun(Duration::ZERO);
+    assert_eq!(fixture.receipt(id, "sip:mallory@example.com"), []);
+    let deferred = fixture.lose(begun[0].1);
+    assert!(
+        matches!(deferred[..], [What::Deferred { .. }]),
+        "{deferred:?}"
+    );
+}
+
+#[test]
+fn a_receipt_that_the_store_knows_settles_what_was_sending_when_the_gateway_ended() {
+    let mut fixture = Fixture::new();
+    let message = Arc::new(message(1, None));
+    fixture.board.claim(
+        Claimed {
+            id: message.id,
+            uri: message.contents.uri.clone(),
+            account: None,
+            status: Status::Sending,
+            attempt: 1,
+            attempts: 3,
+            on_unknown: OnUnknown::Fail,
+            not_before: None,
+            expires_at: message.expires_at,
+        },
+        on_the_wall(),
+    );
+    fixture
+        .board
+        .has_arrived(message.id, RECEIPT, on_the_wall());
+    let id = message.id;
+    fixture
+        .board
+        .loaded(id, Some(message), true, on_the_wall(), 0.0);
+    assert_eq!(fixture.records_settled(), [retry::settled_by(RECEIPT)]);
 }

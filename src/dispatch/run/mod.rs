@@ -334,6 +334,13 @@ impl Dispatcher {
                     self.board.slot_freed(account);
                 }
             }
+            Command::Settle(receipts) => {
+                let now = self.clock.now();
+                for one in receipts {
+                    self.board
+                        .settle(one.message, one.receipt, &one.recipient, now);
+                }
+            }
             Command::WaitingFor { ids, reply } => drop(reply.send(self.waiting_for(&ids))),
             Command::Counts { reply } => drop(reply.send(self.board.counts())),
         }

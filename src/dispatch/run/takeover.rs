@@ -12,8 +12,9 @@ use super::super::board::Board;
 use super::journal::STORE_BACKOFF;
 use crate::clock;
 use crate::clock::Clock;
+use crate::message::EventId;
 use crate::pool::Pool;
-use crate::store::Store;
+use crate::store::{Claimed, Store};
 
 /// Messages claimed at once.
 const CLAIM: usize = 2_000;
@@ -71,10 +72,7 @@ impl Takeover {
             match self.store.claim(CLAIM).await {
                 Ok(claimed) if claimed.is_empty() => return,
                 Ok(claimed) => {
-                    let now = clock.now();
-                    for one in claimed {
-                        board.claim(one, now);
-                    }
+                    self.take(board, claimed, clock).await;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "failed to read waiting messages; trying again");
@@ -98,10 +96,8 @@ impl Takeover {
             let limit = room.min(CLAIM);
             match self.store.claim(limit).await {
                 Ok(claimed) => {
-                    let (now, count) = (clock.now(), claimed.len());
-                    for one in claimed {
-                        board.claim(one, now);
-                    }
+                    let count = claimed.len();
+                    self.take(board, claimed, clock).await;
                     if count < limit {
                         return;
                     }
@@ -113,6 +109,28 @@ impl Takeover {
                     return;
                 }
             }
+        }
+    }
+
+    /// Puts messages on the board, with the receipts that came for them meanwhile.
+    async fn take(&self, board: &mut Board, claimed: Vec<Claimed>, clock: &Clock) {
+        let sent = claimed.iter().filter(|one| one.attempt > 0);
+        let sent: Vec<_> = sent.map(|one| one.id).collect();
+        let receipts = match sent.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.store.settling_receipts(sent).await,
+        };
+        let receipts = receipts.unwrap_or_else(|error| {
+            tracing::warn!(%error, "failed to read receipts; messages may be sent again");
+            Vec::new()
+        });
+        let now = clock.now();
+        for one in claimed {
+            board.claim(one, now);
+        }
+        for (id, seq) in receipts {
+            let epoch = self.store.epoch();
+            board.has_arrived(id, EventId { epoch, seq }, now);
         }
     }
 

@@ -23,7 +23,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::agent;
 use crate::api;
 use crate::api::{Answered, MetricsFormat, Readings};
-use crate::dispatch::FinishedAttempt;
+use crate::dispatch::{FinishedAttempt, InboundEnd};
 use crate::message::{AgentState, Cause, Event, What};
 use crate::store;
 use crate::store::StoreError;
@@ -89,6 +89,8 @@ families! {
         "sipost_sip_transaction",
         "From handing a request to its agent to the end of the attempt",
         Unit::Seconds;
+    received: Family<OutcomeLabel, Counter>,
+        "sipost_received", "Messages and receipts that came in, by what became of them";
     agents: Family<StateLabel, Gauge>, "sipost_agents", "Agents, by state";
     reconnects: Counter,
         "sipost_reconnects", "Times that an agent had to open its connection again";
@@ -151,6 +153,13 @@ impl Metrics {
 
     pub(super) fn accepted(&self, messages: usize) {
         self.0.accepted.inc_by(messages as u64);
+    }
+
+    pub(super) fn took_in(&self, end: InboundEnd) {
+        let label = OutcomeLabel {
+            outcome: end.as_str(),
+        };
+        self.0.received.get_or_create(&label).inc();
     }
 
     pub(super) fn attempted(&self, attempted: &FinishedAttempt<'_>) {
@@ -242,6 +251,10 @@ impl Families {
         drop(self.finished.get_or_create(&SUCCEEDED));
         for cause in Cause::ALL {
             drop(self.finished.get_or_create(&failed(cause)));
+        }
+        for end in InboundEnd::ALL {
+            let outcome = end.as_str();
+            drop(self.received.get_or_create(&OutcomeLabel { outcome }));
         }
         for outcome in ["delivered", "rejected", "unanswered"] {
             let label = OutcomeLabel { outcome };

@@ -1,0 +1,67 @@
+//! `[receive]`: what is taken in of the messages that come in.
+
+use super::section::Section;
+use super::sip::SipSettings;
+use super::value;
+use crate::dispatch::InboundSettings;
+use crate::message::is_media_type;
+use crate::sip::StatusCode;
+
+/// What is taken in, and how it is answered.
+#[derive(Clone, Debug)]
+pub struct ReceiveSettings {
+    /// The response to a message that is stored: 202, or 200.
+    pub answer: StatusCode,
+    /// The media types that are taken, such as `text/*`.
+    pub accepts: Vec<String>,
+    /// The largest body, decoded, in bytes.
+    pub max_body: usize,
+    /// Whether the server's word for the sender is shown (RFC 3325).
+    pub trust_asserted: bool,
+    /// How much is taken in, and when.
+    pub inbound: InboundSettings,
+}
+
+/// What a request needs besides its body: its headers, which its server has added to.
+const HEADERS: usize = 16 << 10;
+
+impl ReceiveSettings {
+    pub(super) fn read(mut section: Section<'_>, sip: &SipSettings) -> Self {
+        let answer = section.required("answer", "202 or 200", |value| {
+            match value::whole_number(value)? {
+                200 => Some(StatusCode::OK),
+                202 => Some(StatusCode::ACCEPTED),
+                _ => None,
+            }
+        });
+        let receive = Self {
+            answer: answer.unwrap_or(StatusCode::ACCEPTED),
+            accepts: section.texts("accepts", MEDIA_RANGE, media_range),
+            max_body: section.size("max_body", 1024..=16 << 20),
+            trust_asserted: section.flag("trust_asserted"),
+            inbound: InboundSettings {
+                rate: section.positive("rate").unwrap_or(MANY),
+                rate_from: section.positive("rate_from").unwrap_or(MANY),
+                require_consumer: section.flag("require_consumer"),
+            },
+        };
+        if receive.max_body + HEADERS > sip.max_frame {
+            let problem = "leaves no room for headers in sip.max_frame";
+            section.wrong("max_body", problem, "16 KiB less than sip.max_frame");
+        }
+        section.finish();
+        receive
+    }
+}
+
+/// No limit: more than any agent reads.
+const MANY: f64 = 1_000_000.0;
+
+const MEDIA_RANGE: &str = "a media type without parameters, such as \"text/plain\", \"text/*\" or \
+                           \"*/*\"";
+
+fn media_range(text: &str) -> Option<String> {
+    let (kind, subtype) = text.split_once('/')?;
+    let is_range = kind != "*" || subtype == "*";
+    (is_media_type(text) && !text.contains(';') && is_range).then(|| text.to_ascii_lowercase())
+}

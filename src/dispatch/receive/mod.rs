@@ -1,0 +1,305 @@
+//! What comes in at the agents, on its way to the store: messages and receipts.
+//!
+//! One task takes everything that has arrived, commits it at once, and answers. While that commit
+//! runs the next batch gathers. The store's own writer puts it into one sync with whatever else is
+//! due, so neither what comes in nor what goes out waits for the other.
+//!
+//! | what came in                                | is                                     | counted     |
+//! |---------------------------------------------|----------------------------------------|-------------|
+//! | a message, while nothing takes its event and the settings want something that does | answered 480 | `no-consumer` |
+//! | a message beyond the rate of its account or sender | answered 500, to be tried again | `overloaded` |
+//! | a message that is new                       | stored, then answered 2xx              | `stored`    |
+//! | a message that was stored before            | answered 2xx                           | `repeated`  |
+//! | a receipt for a message of that account     | stored, then answered 200              | its type    |
+//! | a receipt that says nothing new, or of no message of that account | answered 200     | `repeated`, `unknown` |
+//! | anything, while the store fails             | answered 500                           | `failed`    |
+//! | what the database rejects                   | answered 500                           | `failed`    |
+
+mod elsewhere;
+mod rates;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::handle::{Handle, Settling};
+use crate::agent::{Arrival, ArrivalReply, Inbound, InboundAnswer};
+use crate::clock;
+use crate::message::{Disposition, EventId, MessageId, Receipt, Received};
+use crate::store::{Arrived, Reported, Store, StoreError};
+pub use elsewhere::follow_receipts;
+use rates::Rates;
+
+/// What one commit takes in at most.
+const BATCH: usize = 512;
+
+/// What the operator configures.
+#[derive(Clone, Copy, Debug)]
+pub struct InboundSettings {
+    /// Messages a second that one account takes in.
+    pub rate: f64,
+    /// Messages a second that one account takes in of one sender.
+    pub rate_from: f64,
+    /// Whether a message is taken only while something would be given its event at once.
+    pub require_consumer: bool,
+}
+
+/// What the task works with.
+pub struct InboundParts {
+    /// Where messages and receipts become durable.
+    pub store: Arc<dyn Store>,
+    /// What the agents take in.
+    pub arrivals: mpsc::Receiver<Arrival>,
+    /// Hears of receipts, which settle unknown outcomes.
+    pub dispatch: Handle,
+    /// Who would be given an event now.
+    pub consumers: Arc<dyn Consumers>,
+    /// Counts.
+    pub observer: Arc<dyn InboundObserver>,
+    /// What the operator configured.
+    pub settings: InboundSettings,
+}
+
+/// Who would be given a `received` event.
+pub trait Consumers: Send + Sync {
+    /// Whether an event of this account would be given to a webhook or a stream now.
+    fn has_one_for(&self, account: &str) -> bool;
+}
+
+/// Counts what comes in.
+pub trait InboundObserver: Send + Sync {
+    /// A message or a receipt came to this end.
+    fn took_in(&self, end: InboundEnd);
+}
+
+/// What became of what came in.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum InboundEnd {
+    /// A message is in the log.
+    Stored,
+    /// A receipt is in the log.
+    Delivered,
+    /// A receipt is in the log.
+    Displayed,
+    /// A receipt is in the log.
+    Undelivered,
+    /// It was stored before.
+    Repeated,
+    /// A receipt for no message of that account.
+    Unknown,
+    /// Nothing would have taken the event.
+    NoConsumer,
+    /// A rate was exceeded.
+    Overloaded,
+    /// It could not be stored.
+    Failed,
+}
+
+impl InboundEnd {
+    /// Every one.
+    pub const ALL: [Self; 9] = [
+        Self::Stored,
+        Self::Delivered,
+        Self::Displayed,
+        Self::Undelivered,
+        Self::Repeated,
+        Self::Unknown,
+        Self::NoConsumer,
+        Self::Overloaded,
+        Self::Failed,
+    ];
+
+    /// The word of the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Delivered => "delivered",
+            Self::Displayed => "displayed",
+            Self::Undelivered => "undelivered",
+            Self::Repeated => "repeated",
+            Self::Unknown => "unknown",
+            Self::NoConsumer => "no-consumer",
+            Self::Overloaded => "overloaded",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Takes in what arrives until every agent has ended.
+pub async fn receive(mut parts: InboundParts) {
+    let mut rates = Rates::new(parts.settings.rate, parts.settings.rate_from);
+    let mut arrived = Vec::with_capacity(BATCH);
+    while parts.arrivals.recv_many(&mut arrived, BATCH).await > 0 {
+        let batch = admit(&parts, &mut rates, arrived.drain(..));
+        parts.store_batch(batch, &mut rates).await;
+    }
+}
+
+/// What is stored together, and what answers it.
+#[derive(Default)]
+struct Batch {
+    messages: Vec<Received>,
+    message_replies: Vec<(MessageSource, ArrivalReply)>,
+    receipts: Vec<Receipt>,
+    receipt_replies: Vec<(ReceiptSource, ArrivalReply)>,
+}
+
+/// Whose rates a message counted against.
+struct MessageSource {
+    account: Arc<str>,
+    sender: String,
+}
+
+/// Whose receipt for which message, and what it counts as when it is stored.
+struct ReceiptSource {
+    message: MessageId,
+    recipient: Arc<str>,
+    end: InboundEnd,
+}
+
+/// Answers what is not taken in, and collects the rest.
+fn admit(parts: &InboundParts, rates: &mut Rates, arrived: impl Iterator<Item = Arrival>) -> Batch {
+    let now = clock::now();
+    let mut batch = Batch::default();
+    for arrival in arrived {
+        let (what, reply) = arrival.split();
+        let message = match what {
+            Inbound::Receipt(receipt) => {
+                let source = ReceiptSource {
+                    message: receipt.message_id,
+                    recipient: receipt.recipient.clone(),
+                    end: end_of(&receipt.disposition),
+                };
+                batch.receipt_replies.push((source, reply));
+                batch.receipts.push(receipt);
+                continue;
+            }
+            Inbound::Message(message) => *message,
+        };
+        let wants_consumer = parts.settings.require_consumer;
+        if wants_consumer && !parts.consumers.has_one_for(&message.account) {
+            parts.observer.took_in(InboundEnd::NoConsumer);
+            reply.answer(InboundAnswer::NoConsumer);
+        } else if !rates.take(&message.account, &message.from.uri, now) {
+            parts.observer.took_in(InboundEnd::Overloaded);
+            reply.answer(InboundAnswer::Overloaded);
+        } else {
+            let source = MessageSource {
+                account: message.account.clone(),
+                sender: message.from.uri.clone(),
+            };
+            batch.message_replies.push((source, reply));
+            batch.messages.push(message);
+        }
+    }
+    batch
+}
+
+impl InboundParts {
+    async fn store_batch(&self, batch: Batch, rates: &mut Rates) {
+        let Batch {
+            messages,
+            message_replies,
+            receipts,
+            receipt_replies,
+        } = batch;
+        let received = async {
+            match messages.is_empty() {
+                true => Ok(Vec::new()),
+                false => self.store.receive(messages).await,
+            }
+        };
+        let reported = async {
+            match receipts.is_empty() {
+                true => Ok(Vec::new()),
+                false => self.store.report(receipts).await,
+            }
+        };
+        let (received, reported) = futures_util::future::join(received, reported).await;
+        self.answer_messages(received, message_replies, rates);
+        self.answer_receipts(reported, receipt_replies).await;
+    }
+
+    fn answer_messages(
+        &self,
+        received: Result<Vec<Arrived>, StoreError>,
+        replies: Vec<(MessageSource, ArrivalReply)>,
+        rates: &mut Rates,
+    ) {
+        let now = clock::now();
+        let mut answers = answers(received, "messages that came in").into_iter();
+        for (source, reply) in replies {
+            let end = match answers.next() {
+                Some(Arrived::Appended(_)) => InboundEnd::Stored,
+                Some(Arrived::Repeated) => {
+                    // Forks and retransmissions are one message.
+                    rates.give_back(&source.account, &source.sender, now);
+                    InboundEnd::Repeated
+                }
+                Some(Arrived::Rejected) | None => InboundEnd::Failed,
+            };
+            self.answer(end, reply);
+        }
+    }
+
+    async fn answer_receipts(
+        &self,
+        reported: Result<Vec<Reported>, StoreError>,
+        replies: Vec<(ReceiptSource, ArrivalReply)>,
+    ) {
+        let mut settling = Vec::new();
+        let mut answers = answers(reported, "receipts").into_iter();
+        for (source, reply) in replies {
+            let end = match answers.next() {
+                Some(Reported::Appended(seq)) => {
+                    let epoch = self.store.epoch();
+                    if matches!(source.end, InboundEnd::Delivered | InboundEnd::Displayed) {
+                        settling.push(Settling {
+                            message: source.message,
+                            receipt: EventId { epoch, seq },
+                            recipient: source.recipient,
+                        });
+                    }
+                    source.end
+                }
+                Some(Reported::Repeated) => InboundEnd::Repeated,
+                Some(Reported::Unknown) => InboundEnd::Unknown,
+                Some(Reported::Rejected) | None => InboundEnd::Failed,
+            };
+            self.answer(end, reply);
+        }
+        if !settling.is_empty() {
+            self.dispatch.settle(settling).await;
+        }
+    }
+
+    fn answer(&self, end: InboundEnd, reply: ArrivalReply) {
+        self.observer.took_in(end);
+        reply.answer(match end {
+            InboundEnd::Failed => InboundAnswer::Failed,
+            InboundEnd::NoConsumer => InboundAnswer::NoConsumer,
+            InboundEnd::Overloaded => InboundAnswer::Overloaded,
+            InboundEnd::Stored | InboundEnd::Repeated | InboundEnd::Unknown => InboundAnswer::Taken,
+            InboundEnd::Delivered | InboundEnd::Displayed | InboundEnd::Undelivered => {
+                InboundAnswer::Taken
+            }
+        });
+    }
+}
+
+/// What the store answered; nothing where it failed.
+fn answers<T>(answered: Result<Vec<T>, StoreError>, what: &str) -> Vec<T> {
+    answered.unwrap_or_else(|error| {
+        tracing::error!(%error, "failed to store {what}; answered 500");
+        Vec::new()
+    })
+}
+
+/// What a receipt that is stored counts as.
+fn end_of(disposition: &Disposition) -> InboundEnd {
+    match disposition {
+        Disposition::Delivered => InboundEnd::Delivered,
+        Disposition::Displayed => InboundEnd::Displayed,
+        Disposition::Undelivered { .. } => InboundEnd::Undelivered,
+    }
+}
