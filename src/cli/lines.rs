@@ -34,6 +34,21 @@ pub(super) struct EventLine {
     request: Option<RequestLine>,
     response: Option<ResponseLine>,
     next_attempt_at: Option<Timestamp>,
+    /// Of a receipt.
+    recipient: Option<String>,
+    status: Option<String>,
+    reason: Option<String>,
+    /// Of a message that came in.
+    from: Option<SenderLine>,
+    content_type: Option<String>,
+    body: Option<String>,
+    body_encoding: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct SenderLine {
+    uri: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -68,6 +83,30 @@ impl EventLine {
             _ => None,
         }
     }
+
+    /// The same where this receipt is waited for: success alone is no end then.
+    pub(super) fn end_until(&self, receipt: &str) -> Option<bool> {
+        match self.kind.as_str() {
+            kind if kind == receipt => Some(true),
+            "failed" | "undelivered" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Whom the event is about, where it says so: the sender of what came in, and of a receipt.
+    fn peer(&self) -> Option<&str> {
+        let sender = self.from.as_ref().map(|from| from.uri.as_str());
+        sender.or(self.recipient.as_deref())
+    }
+
+    /// The first line of a body that is text, else its type.
+    fn body_line(&self) -> Option<String> {
+        let body = self.body.as_ref()?;
+        if self.body_encoding.as_deref() == Some("base64") {
+            return self.content_type.clone();
+        }
+        body.lines().next().map(|line| format!("“{line}”"))
+    }
 }
 
 const DIM: Style = Style::new().dimmed();
@@ -77,8 +116,8 @@ const YELLOW: Style = AnsiColor::Yellow.on_default();
 const CYAN: Style = AnsiColor::Cyan.on_default();
 
 /// How wide the columns are, in characters.
-const KIND: usize = 9;
-const OUTCOME: usize = 31;
+const KIND: usize = 11;
+const OUTCOME: usize = 29;
 const TARGET: usize = 34;
 const DURATION: usize = 9;
 
@@ -133,13 +172,15 @@ impl EventLines {
 
     /// The line of an event, after a line with the date when it differs from the one before.
     pub(super) fn event(&mut self, event: &EventLine) -> String {
-        if let Some(request) = &event.request {
+        if let (Some(request), None) = (&event.request, &event.from) {
             self.remember(&event.message_id, &request.uri, event.attempt, event.time);
         }
         let begun = self.begun.get(&event.message_id);
-        let target = begun.map(|begun| begun.target.clone()).unwrap_or_default();
+        let target = event.peer().map(str::to_owned);
+        let target = target.or_else(|| begun.map(|begun| begun.target.clone()));
+        let target = target.unwrap_or_default();
         let duration = begun
-            .filter(|begun| event.request.is_none() && begun.attempt == event.attempt)
+            .filter(|begun| event.request.is_none() && begun.attempt == event.attempt.max(1))
             .and_then(|begun| Some(event.time?.duration_since(begun.time?)))
             .map(|duration| milliseconds(duration.as_millis()))
             .unwrap_or_default();
@@ -189,10 +230,19 @@ impl EventLines {
 
     /// `200 OK`, `486 Busy Here (Busy)`, `Connection Error`.
     fn outcome(event: &EventLine) -> String {
+        if let Some(body) = event.body_line() {
+            return body;
+        }
+        let undelivered = event.reason.as_ref().or(event.status.as_ref());
         let mut text = match (&event.response, &event.request) {
             (Some(response), _) => format!("{} {}", response.status_code, response.reason_phrase),
             (None, Some(request)) => request.method.clone(),
-            (None, None) => event.cause.clone().unwrap_or_default(),
+            (None, None) => event
+                .cause
+                .as_ref()
+                .or(undelivered)
+                .cloned()
+                .unwrap_or_default(),
         };
         // This cause repeats the code.
         if let (Some(response), Some(cause)) = (&event.response, &event.cause)
@@ -287,8 +337,8 @@ struct Columns<'a> {
 
 fn style_of(kind: &str) -> Style {
     match kind {
-        "succeeded" => GREEN,
-        "failed" => RED,
+        "succeeded" | "delivered" | "displayed" => GREEN,
+        "failed" | "undelivered" => RED,
         "deferred" => YELLOW,
         _ => CYAN,
     }
@@ -372,8 +422,8 @@ mod tests {
             shown.join("\n"),
             "\
 06:00:00.120  accepted                                         bob                                            m1
-06:00:00.123  sending    #1   MESSAGE                          sip:bob@example.com                            alice-1
-06:00:00.131  succeeded  #1   200 OK                           sip:bob@example.com                      8 ms  alice-1"
+06:00:00.123  sending      #1   MESSAGE                        sip:bob@example.com                            alice-1
+06:00:00.131  succeeded    #1   200 OK                         sip:bob@example.com                      8 ms  alice-1"
         );
     }
 
@@ -382,15 +432,70 @@ mod tests {
         let mut lines = lines();
         lines.event(&sending());
         let line = lines.event(&ended("failed", 486, "Busy Here", Some("Busy")));
-        assert!(line.contains("\u{1b}[31mfailed   \u{1b}[0m"), "{line:?}");
+        assert!(line.contains("\u{1b}[31mfailed     \u{1b}[0m"), "{line:?}");
         assert!(
             plain(&line).contains("  486 Busy Here (Busy)  "),
             "{line:?}"
         );
         let line = lines.event(&ended("succeeded", 200, "OK", None));
-        assert!(line.contains("\u{1b}[32msucceeded\u{1b}[0m"), "{line:?}");
+        assert!(line.contains("\u{1b}[32msucceeded  \u{1b}[0m"), "{line:?}");
         let line = lines.event(&sending());
-        assert!(line.contains("\u{1b}[36msending  \u{1b}[0m"), "{line:?}");
+        assert!(line.contains("\u{1b}[36msending    \u{1b}[0m"), "{line:?}");
+    }
+
+    #[test]
+    fn a_receipt_says_how_long_it_took_and_why_a_message_did_not_arrive() {
+        let mut lines = lines();
+        lines.event(&sending());
+        let receipt = |kind: &str, members: serde_json::Value| {
+            let mut event = json!({
+                "type": kind, "time": "2026-11-22T05:00:00.130Z", "messageId": "m1",
+                "recipient": "sip:bob@example.com",
+            });
+            event
+                .as_object_mut()
+                .unwrap()
+                .extend(members.as_object().unwrap().clone());
+            seen(event)
+        };
+        let delivered = lines.event(&receipt("delivered", json!({})));
+        assert!(
+            delivered.contains("\u{1b}[32mdelivered  \u{1b}"),
+            "{delivered:?}"
+        );
+        let delivered = plain(&delivered);
+        assert!(
+            delivered.ends_with("  sip:bob@example.com                      7 ms"),
+            "{delivered:?}"
+        );
+        let why = json!({"status": "failed", "reason": "415 Unsupported"});
+        let undelivered = receipt("undelivered", why);
+        let shown = plain(&lines.event(&undelivered));
+        assert!(
+            shown.contains("  undelivered       415 Unsupported  "),
+            "{shown:?}"
+        );
+        assert_eq!(undelivered.end_until("displayed"), Some(false));
+        assert_eq!(undelivered.end(), None);
+    }
+
+    #[test]
+    fn a_message_that_came_in_shows_its_first_line_and_its_sender() {
+        let mut lines = lines();
+        let mut event = json!({
+            "type": "received", "time": "2026-11-22T05:00:00.130Z", "messageId": "m2",
+            "account": "sip:alice@example.com", "agent": "alice-1",
+            "from": {"uri": "sip:bob@example.com"}, "contentType": "image/png",
+            "body": "Yes,\u{1b}at noon.\nBob", "bodyEncoding": "utf-8",
+            "request": {"method": "MESSAGE", "uri": "sip:x@y.invalid", "callId": "c", "cseq": 1},
+        });
+        let shown = plain(&lines.event(&seen(event.clone())));
+        assert!(shown.contains("  “Yes,\u{fffd}at noon.”  "), "{shown:?}");
+        assert!(shown.contains("  sip:bob@example.com  "), "{shown:?}");
+        event["bodyEncoding"] = "base64".into();
+        let shown = plain(&lines.event(&seen(event)));
+        assert!(shown.contains("  image/png  "), "{shown:?}");
+        assert!(lines.begun.is_empty());
     }
 
     #[test]
@@ -419,7 +524,7 @@ mod tests {
         }));
         assert_eq!(
             plain(&lines().event(&event)),
-            "06:00:00.131  failed          Connection Error, ambiguous"
+            "06:00:00.131  failed            Connection Error, ambiguous"
         );
     }
 
@@ -430,7 +535,7 @@ mod tests {
         let shown = plain(&line);
         assert!(!shown.chars().any(char::is_control), "{shown:?}");
         assert!(
-            shown.contains("480 �]0;x���long long long lon…  "),
+            shown.contains("480 �]0;x���long long long l…  "),
             "{shown:?}"
         );
     }

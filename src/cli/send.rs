@@ -20,9 +20,11 @@ const EXAMPLES: &str = "\
 Examples:
   sipost send sip:bob@example.com 'Hello Bob!'
   sipost send bob 'Is it on?' --header 'X-Order: 42' --from sip:alice@example.com
+  sipost send bob 'Lunch?' --until displayed
   echo '{\"ring\":true}' | sipost send bob - --content-type application/json --json
 
-Exit codes: 0 the message succeeded, 1 it failed, 2 it could not be handed in or followed.";
+Exit codes: 0 the message succeeded, 1 it failed, 2 it could not be handed in or followed. With --until,
+0 means that the receipt came, and 1 that the message failed, was not delivered, or that its time is over.";
 
 /// Sends one message and follows it to its end.
 #[derive(Clone, Debug, clap::Args)]
@@ -62,6 +64,15 @@ pub(super) struct Send {
     /// Makes it safe to send the same message again.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+
+    /// The id of the received message that this one answers.
+    #[arg(long, value_name = "ID")]
+    in_reply_to: Option<String>,
+
+    /// Asks for this receipt, and follows the message until it is there: `delivered` to a device,
+    /// or `displayed` to a person.
+    #[arg(long, value_name = "RECEIPT", value_parser = ["delivered", "displayed"])]
+    until: Option<String>,
 
     /// Prints each event as a JSON object on a line of its own.
     #[arg(long)]
@@ -106,13 +117,18 @@ async fn follow(
     }
     // From the first event: some may have come before the stream is open.
     let path = format!("/messages/{id}/events");
-    let mut follower = EventFollower::new(client, path, Vec::new(), None);
+    let until = send.until.iter().map(|receipt| ("until", receipt.clone()));
+    let mut follower = EventFollower::new(client, path, until.collect(), None);
     loop {
         let event = match follower.next().await? {
             NextEvent::Event(event) => event,
             NextEvent::Waiting(time, reason) => {
                 super::wait(time, &reason).await;
                 continue;
+            }
+            NextEvent::Over if send.until.is_some() => {
+                output::print_note("the time of the message is over, and no receipt came");
+                return Ok(ExitCode::FAILURE);
             }
             NextEvent::Over => return Err(CommandError::Trouble("its events are gone".to_owned())),
         };
@@ -124,7 +140,11 @@ async fn follow(
         } else {
             output.line(&lines.event(&seen))?;
         }
-        match seen.end() {
+        let end = match &send.until {
+            Some(receipt) => seen.end_until(receipt),
+            None => seen.end(),
+        };
+        match end {
             Some(true) => return Ok(ExitCode::SUCCESS),
             Some(false) => return Ok(ExitCode::FAILURE),
             None => {}
@@ -151,6 +171,8 @@ impl Send {
         add("contentType", self.content_type.as_ref().map(|v| json!(v)));
         add("from", self.from.as_ref().map(|v| json!(v)));
         add("ttl", self.ttl.map(|v| json!(v)));
+        add("inReplyTo", self.in_reply_to.as_ref().map(|v| json!(v)));
+        add("receipts", self.until.as_ref().map(|v| json!([v])));
         add("attempts", self.attempts.map(|v| json!(v)));
         let headers = (!self.headers.is_empty()).then(|| json!(self.headers));
         add("extraHeaders", headers);
@@ -226,13 +248,17 @@ mod tests {
             "1",
             "--metadata",
             "order=4=2",
+            "--in-reply-to",
+            "0193",
+            "--until",
+            "displayed",
         ];
         assert_eq!(
             message(&arguments, b"{}"),
             json!({
                 "target": "bob", "body": "{}", "contentType": "application/json",
                 "from": "alice", "ttl": 60, "attempts": 1, "extraHeaders": ["X-A: b", "X-C: d"],
-                "metadata": {"order": "4=2"},
+                "metadata": {"order": "4=2"}, "inReplyTo": "0193", "receipts": ["displayed"],
             })
         );
     }
