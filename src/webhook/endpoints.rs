@@ -15,7 +15,7 @@ use super::guard::UrlRefused;
 use super::schedule::Schedule;
 use super::secrets::{SigningSecret, Vault};
 use super::sender::DeliverySender;
-use super::{planner, sender};
+use super::{planner, send_loop, sender};
 use crate::clock::Clock;
 use crate::message::{EndpointId, EventKind, Timestamp};
 use crate::store::{
@@ -139,7 +139,7 @@ impl Webhooks {
             hints,
         );
         let planning = stop.run_until_cancelled(planning);
-        let sending = sender::run(sender, self.concurrency, heard, stop.clone());
+        let sending = send_loop::run(sender, self.concurrency, heard, stop.clone());
         tokio::join!(planning, sending);
     }
 

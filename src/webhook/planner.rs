@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::endpoint_cache::{CachedEndpoints, EndpointCache};
 use crate::clock::Clock;
-use crate::message::Timestamp;
+use crate::message::{Timestamp, webhook};
 use crate::store::{
     EventFilter, Logged, NewDelivery, Plan, Recovery, RecoveryStep, Store, StoreError,
 };
@@ -290,12 +290,15 @@ fn time_of(event: &Logged) -> Timestamp {
     event.facts().1.unwrap_or(Timestamp::EPOCH)
 }
 
-/// The queue of a URL: URLs that differ in their query only are one receiver.
-fn queue_of(url: &Arc<str>) -> Arc<str> {
-    match url.find(['?', '#']) {
-        Some(at) => url[..at].into(),
-        None => url.clone(),
-    }
+/// The queue of a message's webhook: URLs that differ in their query only are one receiver. Each
+/// token whose secret signs has queues of its own.
+fn queue_of(webhook: &Arc<str>) -> Arc<str> {
+    let url = webhook::url(webhook);
+    let Some((receiver, _)) = url.split_once('?') else {
+        return webhook.clone();
+    };
+    let signer = &webhook[url.len()..];
+    format!("{receiver}{signer}").into()
 }
 
 #[cfg(test)]
@@ -307,8 +310,9 @@ mod tests {
         for (url, queue) in [
             ("https://app.example/a", "https://app.example/a"),
             ("https://app.example/a?b=c", "https://app.example/a"),
-            ("https://app.example/a#d?e", "https://app.example/a"),
             ("https://app.example?b", "https://app.example"),
+            ("https://app.example/a?b#c?d", "https://app.example/a#c?d"),
+            ("https://app.example/a#c", "https://app.example/a#c"),
         ] {
             assert_eq!(&*queue_of(&url.into()), queue);
         }

@@ -1,36 +1,24 @@
-//! Posts due deliveries. One task decides with [`Queues`]; looks and posts run beside it.
+//! Posts due deliveries, and records how that went. [`super::send_loop`] decides which and when.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 use url::Url;
 
 use super::client::{Client, Observer, PartOf, Post, PostResult, Posted};
 use super::endpoint_cache::EndpointCache;
-use super::queues::{PostEnd, QueueAction, Queues};
+use super::queues::{Asker, PostEnd, QueueOwner};
 use super::schedule::Schedule;
 use super::secrets::SigningSecret;
+use super::send_loop::TaskResult;
 use crate::clock;
 use crate::clock::Clock;
 use crate::message::{EndpointId, Event, Timestamp, webhook};
 use crate::store::{
-    Attempt, Attempted, Change, Disabled, DisabledBecause, Due, DueDelivery, Fate, QueueHead,
-    Store, StoreError,
+    Attempt, Attempted, Change, Disabled, DisabledBecause, DueDelivery, Fate, Store, StoreError,
 };
 
-/// How often the store is searched for queues without a hint.
-const SWEEP: Duration = Duration::from_secs(1);
-/// Queues read at once in such a sweep.
-const SWEEP_PAGE: usize = 256;
-/// How often pending deliveries are counted.
-const COUNT: Duration = Duration::from_secs(10);
 /// Before another try after an error of the store.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -44,166 +32,36 @@ pub(super) struct DeliverySender {
     pub(super) observer: Arc<dyn Observer>,
 }
 
-/// The result of a task beside the loop.
-enum TaskResult {
-    Found(Arc<str>, Result<Due, StoreError>),
-    Ended(Arc<str>, u64, PostEnd),
-    /// Nothing was posted: the queue has no receiver now.
-    Closed(Arc<str>, u64),
-    Swept(Result<Vec<QueueHead>, StoreError>),
-    Counted(Result<u64, StoreError>),
-}
-
-type Task = Pin<Box<dyn Future<Output = TaskResult> + Send>>;
-
-/// Posts until it is stopped, and then until every post under way has ended.
-pub(super) async fn run(
-    sender: Arc<DeliverySender>,
-    concurrency: usize,
-    mut hints: mpsc::Receiver<Arc<str>>,
-    stop: CancellationToken,
-) {
-    let mut state = SendLoop {
-        queues: Queues::new(concurrency),
-        tasks: FuturesUnordered::new(),
-        swept_to: None,
-        sender,
-    };
-    let (mut sweep_at, mut count_at) = (Instant::now(), Instant::now());
-    let mut changes = state.sender.endpoints.changes();
-    loop {
-        if stop.is_cancelled() {
-            if state.queues.in_flight() == 0 {
-                return;
-            }
-        } else {
-            state.begin();
-        }
-        let deadline = state.deadline();
-        tokio::select! {
-            Some(done) = state.tasks.next() => state.take(done),
-            Some(queue) = hints.recv() => state.hint(&queue),
-            // One that was enabled again has something to post, perhaps.
-            Ok(()) = changes.changed() => sweep_at = Instant::now(),
-            () = stop.cancelled(), if !stop.is_cancelled() => {}
-            () = tokio::time::sleep_until(sweep_at) => {
-                sweep_at = Instant::now() + SWEEP;
-                state.sweep();
-            }
-            () = tokio::time::sleep_until(count_at) => {
-                count_at = Instant::now() + COUNT;
-                state.count();
-            }
-            () = tokio::time::sleep(deadline) => {}
-        }
-    }
-}
-
-/// The loop's own state.
-struct SendLoop {
-    sender: Arc<DeliverySender>,
-    queues: Queues,
-    tasks: FuturesUnordered<Task>,
-    /// Where the sweep goes on; `None` at the beginning.
-    swept_to: Option<Arc<str>>,
-}
-
-impl SendLoop {
-    /// Begins whatever may be begun.
-    fn begin(&mut self) {
-        while let Some(output) = self.queues.poll(self.sender.clock.now()) {
-            match output {
-                QueueAction::Look(queue, limit) => {
-                    let now = self.sender.clock.now();
-                    let found = self.sender.store.due(queue.clone(), now, limit);
-                    self.spawn(async move { TaskResult::Found(queue, found.await) });
-                }
-                QueueAction::Post(delivery) => {
-                    let sender = self.sender.clone();
-                    self.spawn(async move { sender.deliver(delivery).await });
-                }
-            }
-        }
-    }
-
-    /// How long until something is to be done; the sweep wakes the loop anyway.
-    fn deadline(&self) -> Duration {
-        let now = self.sender.clock.now();
-        let left = self.queues.deadline().map(|at| at.since(now));
-        // A delivery that is due already waits for room, not for time.
-        left.filter(|left| !left.is_zero()).unwrap_or(SWEEP)
-    }
-
-    fn take(&mut self, done: TaskResult) {
-        let now = self.sender.clock.now();
-        match done {
-            TaskResult::Found(queue, Ok(due)) => self.queues.handle_found(&queue, due),
-            TaskResult::Found(queue, Err(error)) => {
-                tracing::debug!(%error, queue = &*queue, "failed to read deliveries");
-                self.queues.handle_not_found(&queue, now.plus(PAUSE));
-            }
-            TaskResult::Ended(queue, seq, end) => self.queues.handle_ended(&queue, seq, end, now),
-            TaskResult::Closed(queue, seq) => {
-                self.queues.handle_ended(&queue, seq, PostEnd::Void, now);
-                self.queues.handle_closed(&queue);
-            }
-            TaskResult::Swept(Ok(heads)) => self.swept(&heads, now),
-            TaskResult::Swept(Err(error)) | TaskResult::Counted(Err(error)) => {
-                tracing::warn!(%error, "failed to look for deliveries; trying again");
-            }
-            TaskResult::Counted(Ok(count)) => self.sender.observer.pending(count),
-        }
-    }
-
-    fn hint(&mut self, queue: &Arc<str>) {
-        let now = self.sender.clock.now();
-        self.queues.handle_head(queue, now, now);
-    }
-
-    fn sweep(&mut self) {
-        self.queues.tidy(self.sender.clock.now());
-        let heads = self.sender.store.queues(self.swept_to.clone(), SWEEP_PAGE);
-        self.spawn(async move { TaskResult::Swept(heads.await) });
-    }
-
-    /// Takes note of the queues of a page; when it is full, the next page follows at once.
-    fn swept(&mut self, heads: &[QueueHead], now: Timestamp) {
-        for head in heads {
-            if self.sender.is_open(&head.queue) {
-                self.queues.handle_head(&head.queue, head.next_at, now);
-            }
-        }
-        let is_full = heads.len() == SWEEP_PAGE;
-        self.swept_to = heads
-            .last()
-            .filter(|_| is_full)
-            .map(|head| head.queue.clone());
-        if is_full {
-            self.sweep();
-        }
-    }
-
-    fn count(&mut self) {
-        let count = self.sender.store.pending_deliveries();
-        self.spawn(async move { TaskResult::Counted(count.await) });
-    }
-
-    fn spawn(&mut self, task: impl Future<Output = TaskResult> + Send + 'static) {
-        self.tasks.push(Box::pin(task));
-    }
-}
-
 impl DeliverySender {
     /// Whether anything may be posted to this queue now.
-    fn is_open(&self, queue: &str) -> bool {
+    pub(super) fn is_open(&self, queue: &str) -> bool {
         match queue.parse::<EndpointId>() {
             Ok(id) => self.endpoints.is_enabled(id),
             Err(_) => self.own_secret.is_some() || !self.client.borrow().secrets().is_empty(),
         }
     }
 
+    /// Whose a queue is: what it shares with others.
+    pub(super) fn owner(&self, queue: &str) -> Option<QueueOwner> {
+        let (asker, url) = match queue.parse::<EndpointId>() {
+            Ok(id) => {
+                let known = self.endpoints.known();
+                (Asker::Standing, known.endpoints.get(&id)?.url()?.clone())
+            }
+            Err(_) => {
+                let token = webhook::token(queue);
+                let asker = token.map_or(Asker::Anyone, |token| Asker::Token(token.into()));
+                (asker, webhook::url(queue).parse().ok()?)
+            }
+        };
+        Some(QueueOwner {
+            asker,
+            origin: url.origin().ascii_serialization().into(),
+        })
+    }
+
     /// Posts once, and records how it went.
-    async fn deliver(&self, delivery: DueDelivery) -> TaskResult {
+    pub(super) async fn deliver(&self, delivery: DueDelivery) -> TaskResult {
         let (queue, seq) = (delivery.key.queue.clone(), delivery.key.seq);
         let at = self.clock.now();
         let id = event_id(self.store.epoch(), seq);
@@ -249,7 +107,10 @@ impl DeliverySender {
             attempt,
             fate,
         };
-        let end = self.settle(attempted, now).await;
+        let has_answered = signatures
+            .is_some()
+            .then_some(attempted.attempt.status.is_some());
+        let end = self.settle(attempted, has_answered, now).await;
         TaskResult::Ended(queue, seq, end)
     }
 
@@ -307,12 +168,21 @@ impl DeliverySender {
     }
 
     /// Records an attempt, however often that takes: an attempt without a record is posted again.
-    async fn settle(&self, attempted: Attempted, now: Timestamp) -> PostEnd {
+    async fn settle(
+        &self,
+        attempted: Attempted,
+        has_answered: Option<bool>,
+        now: Timestamp,
+    ) -> PostEnd {
         let queue = attempted.key.queue.clone();
+        let failed = |again_at| PostEnd::Failed {
+            again_at,
+            has_answered,
+        };
         let end = match attempted.fate {
             Fate::Delivered => PostEnd::Succeeded,
-            Fate::Failed => PostEnd::Failed(None),
-            Fate::Again(at) => PostEnd::Failed(Some(at)),
+            Fate::Failed => failed(None),
+            Fate::Again(at) => failed(Some(at)),
         };
         let settled = loop {
             match self.store.settle(vec![attempted.clone()]).await {

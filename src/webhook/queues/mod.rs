@@ -1,28 +1,43 @@
 //! Which queue posts next. A machine: events go in, actions come out, and it has neither a clock
 //! nor a socket.
 //!
-//! Every queue has a width, how many of its posts may be under way: one at first, twice as many
-//! after each success, one again after a failure. Three rules share out what may be under way in
-//! all:
+//! A queue is one receiver's. The queues of one origin share it, and those that one client asked
+//! for share what the client has. So neither many URLs at one host nor many hosts of one client
+//! delay what others asked for:
 //!
-//! 1. queues take turns;
-//! 2. a queue has fewer posts under way than are left to others, so that even several of them that
-//!    do not answer leave room;
-//! 3. queues whose last attempt failed have half of all together, and the others always the rest.
+//! 1. clients take turns, the origins of a client, and the queues of an origin;
+//! 2. a client leaves at least an eighth of what there is to others. Within that an origin, and a
+//!    queue, has no more than it leaves;
+//! 3. a queue has one post under way at first, twice as many after each success, and one again
+//!    after a failure. So has an origin, for which every answer is a success; one that has answered
+//!    before has a few after a silence. Queues that did not succeed last have half of their origin;
+//! 4. posts to origins that have not answered yet have half of all, and so have posts to what failed
+//!    last, both together three quarters: the others always have the rest. Of either a client
+//!    leaves a part to others.
 //!
-//! So one bad endpoint delays no other. Deliveries wait in the store until they are due; a few due
-//! ones of each queue are in memory.
+//! Deliveries wait in the store until they are due; a few due ones of each queue are in memory.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+mod origin;
+mod queue;
+mod room;
+
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::message::Timestamp;
 use crate::store::{Due, DueDelivery, PageSize};
+pub(super) use origin::{Asker, QueueOwner};
+use origin::{AskerQueues, Load, Origin};
+use queue::Queue;
+use room::Room;
 
-/// Queues known at the same time. Further ones are found again in the store when others are done.
+/// Queues known at the same time. For a further one the client that has most of them gives up one,
+/// which is found again in the store when others are done.
 const MAX_QUEUES: usize = 1_024;
+/// Origins of a client that are remembered without a queue.
+const MAX_ORIGINS: usize = 1_024;
 /// Deliveries of one queue that are read ahead.
 const AHEAD: usize = 32;
 /// Bytes of deliveries in memory, those that are being read with them.
@@ -45,124 +60,118 @@ pub(super) enum QueueAction {
 pub(super) enum PostEnd {
     /// The endpoint took it.
     Succeeded,
-    /// It did not; it is tried again then, or, without a time, not any more.
-    Failed(Option<Timestamp>),
+    /// It did not.
+    Failed {
+        /// It is tried again then, or, without a time, not any more.
+        again_at: Option<Timestamp>,
+        /// Whether there was an answer; `None` when nothing was posted.
+        has_answered: Option<bool>,
+    },
     /// It is not known, or the delivery is gone: nothing is learned from it.
     Void,
+}
+
+impl PostEnd {
+    fn has_answered(self) -> Option<bool> {
+        match self {
+            Self::Succeeded => Some(true),
+            Self::Failed { has_answered, .. } => has_answered,
+            Self::Void => None,
+        }
+    }
 }
 
 /// The queues that have something to post soon.
 #[derive(Debug)]
 pub(super) struct Queues {
-    known: BTreeMap<Arc<str>, Queue>,
+    askers: BTreeMap<Asker, AskerQueues>,
+    /// Whose each queue is.
+    owners: HashMap<Arc<str>, QueueOwner>,
     /// Whose turn it was last.
-    turn: Arc<str>,
+    turn: Asker,
     concurrency: usize,
-    in_flight: usize,
-    failing_in_flight: usize,
-    loaded: usize,
-    looking: usize,
+    load: Load,
+    ended: u64,
 }
 
-#[derive(Debug)]
-struct Queue {
-    /// Read, and not begun.
-    waiting: VecDeque<DueDelivery>,
-    /// Weights of deliveries waiting or under way: the store still says that they are due.
-    held: HashMap<u64, usize>,
-    /// Ended since the look that is under way began, which may still see them as they were.
-    ended: HashSet<u64>,
-    in_flight: usize,
-    width: usize,
-    is_failing: bool,
-    /// When the store has more, as far as is known.
-    look_at: Option<Timestamp>,
-    is_looking: bool,
-}
-
-impl Queue {
-    fn new(look_at: Timestamp) -> Self {
-        Self {
-            waiting: VecDeque::new(),
-            held: HashMap::new(),
-            ended: HashSet::new(),
-            in_flight: 0,
-            width: 1,
-            is_failing: false,
-            look_at: Some(look_at),
-            is_looking: false,
-        }
-    }
-
-    fn look_no_later_than(&mut self, at: Timestamp) {
-        self.look_at = Some(self.look_at.map_or(at, |known| known.min(at)));
-    }
-
-    /// Whether nothing would be lost by forgetting it.
-    fn is_idle(&self, now: Timestamp) -> bool {
-        let waits = self.look_at.is_some_and(|at| at <= now.plus(HORIZON));
-        self.held.is_empty() && !self.is_looking && !waits
-    }
+/// A queue, and what is counted beside it.
+struct Found<'a> {
+    queue: &'a mut Queue,
+    asker: &'a mut Load,
+    all: &'a mut Load,
 }
 
 impl Queues {
     /// At most `concurrency` posts are under way at the same time.
     pub(super) fn new(concurrency: usize) -> Self {
         Self {
-            known: BTreeMap::new(),
-            turn: "".into(),
+            askers: BTreeMap::new(),
+            owners: HashMap::new(),
+            turn: Asker::Standing,
             concurrency: concurrency.max(1),
-            in_flight: 0,
-            failing_in_flight: 0,
-            loaded: 0,
-            looking: 0,
+            load: Load::default(),
+            ended: 0,
         }
     }
 
     pub(super) fn in_flight(&self) -> usize {
-        self.in_flight
+        self.load.posts
     }
 
-    /// This queue has something to post then.
-    pub(super) fn handle_head(&mut self, queue: &Arc<str>, next_at: Timestamp, now: Timestamp) {
-        if let Some(known) = self.known.get_mut(queue) {
-            known.look_no_later_than(next_at);
-        } else if next_at <= now.plus(HORIZON) && self.known.len() < MAX_QUEUES {
-            self.known.insert(queue.clone(), Queue::new(next_at));
+    /// This queue has something to post then. `owner` is asked for when the queue had nothing; one
+    /// without an owner is not taken in.
+    pub(super) fn handle_head(
+        &mut self,
+        queue: &Arc<str>,
+        next_at: Timestamp,
+        now: Timestamp,
+        owner: impl FnOnce() -> Option<QueueOwner>,
+    ) {
+        if let Some(known) = self.find(queue)
+            && !known.queue.is_idle(now)
+        {
+            return known.queue.look_no_later_than(next_at);
         }
+        if next_at > now.plus(HORIZON) {
+            return;
+        }
+        let Some(owner) = owner() else {
+            return;
+        };
+        if let Some(known) = self.find(queue) {
+            known.queue.look_no_later_than(next_at);
+            if self.owners.get(queue) == Some(&owner) {
+                return;
+            }
+            // Its endpoint has another URL now.
+            self.forget(queue);
+        }
+        if self.owners.len() >= MAX_QUEUES && !self.give_up_one_for(&owner) {
+            return;
+        }
+        let asker = self.askers.entry(owner.asker.clone()).or_default();
+        asker.queues += 1;
+        let origin = asker.origins.entry(owner.origin.clone());
+        let origin = origin.or_insert_with(Origin::new);
+        origin.queues.insert(queue.clone(), Queue::new(next_at));
+        self.owners.insert(queue.clone(), owner);
     }
 
     /// What a look has found.
     pub(super) fn handle_found(&mut self, queue: &Arc<str>, due: Due) {
-        let Some(known) = self.known.get_mut(queue) else {
-            return;
-        };
-        if std::mem::take(&mut known.is_looking) {
-            self.looking -= 1;
-        }
-        let ended = std::mem::take(&mut known.ended);
-        if let Some(next_at) = due.next_at {
-            known.look_no_later_than(next_at);
-        }
-        for delivery in due.deliveries {
-            let seq = delivery.key.seq;
-            let weight = delivery.weight();
-            if !ended.contains(&seq) && !known.held.contains_key(&seq) {
-                known.held.insert(seq, weight);
-                self.loaded += weight;
-                known.waiting.push_back(delivery);
-            }
+        if let Some(mut known) = self.find(queue) {
+            known.end_look();
+            let added = known.queue.add(due);
+            known.asker.bytes += added;
+            known.all.bytes += added;
         }
     }
 
     /// A look has failed; another may succeed then.
     pub(super) fn handle_not_found(&mut self, queue: &Arc<str>, again_at: Timestamp) {
-        if let Some(known) = self.known.get_mut(queue) {
-            if std::mem::take(&mut known.is_looking) {
-                self.looking -= 1;
-            }
-            known.ended.clear();
-            known.look_no_later_than(again_at);
+        if let Some(mut known) = self.find(queue) {
+            known.end_look();
+            known.queue.look_again(again_at);
         }
     }
 
@@ -174,122 +183,207 @@ impl Queues {
         end: PostEnd,
         now: Timestamp,
     ) {
-        self.in_flight = self.in_flight.saturating_sub(1);
         let max_width = (self.concurrency / 2).max(1);
-        let Some(known) = self.known.get_mut(queue) else {
+        self.ended += 1;
+        let last_end = self.ended;
+        let Some(owner) = self.owners.get(queue) else {
             return;
         };
-        let was_failing = known.is_failing;
-        if was_failing {
-            self.failing_in_flight = self.failing_in_flight.saturating_sub(1);
+        let Some(asker) = self.askers.get_mut(&owner.asker) else {
+            return;
+        };
+        let Some(origin) = asker.origins.get_mut(&owner.origin) else {
+            return;
+        };
+        let Some(known) = origin.queues.get_mut(queue) else {
+            return;
+        };
+        if let Some(post) = known.end(seq, end, max_width, now) {
+            self.load.end(post.standing);
+            asker.load.end(post.standing);
+            origin.posts = origin.posts.saturating_sub(1);
+            origin.unproven -= usize::from(post.is_unproven && origin.unproven > 0);
         }
-        known.in_flight = known.in_flight.saturating_sub(1);
-        known.held.remove(&seq);
-        if known.is_looking {
-            known.ended.insert(seq);
-        }
-        // What waited for this one may be due now.
-        let mut look_at = now;
-        match end {
-            PostEnd::Succeeded => {
-                known.width = known.width.saturating_mul(2).min(max_width);
-                known.is_failing = false;
-            }
-            PostEnd::Failed(again_at) => {
-                known.width = 1;
-                known.is_failing = true;
-                look_at = again_at.unwrap_or(now);
-            }
-            PostEnd::Void => {}
-        }
-        known.look_no_later_than(look_at);
-        let still_under_way = known.in_flight;
-        match (was_failing, known.is_failing) {
-            (false, true) => self.failing_in_flight += still_under_way,
-            (true, false) => {
-                self.failing_in_flight = self.failing_in_flight.saturating_sub(still_under_way);
-            }
-            (true, true) | (false, false) => {}
-        }
+        origin.learn(end, max_width, last_end);
     }
 
     /// Nothing is posted to this queue any more, for now: what was read of it is let go.
     pub(super) fn handle_closed(&mut self, queue: &Arc<str>) {
-        let Some(known) = self.known.get_mut(queue) else {
-            return;
-        };
-        for delivery in known.waiting.drain(..) {
-            self.loaded = self.loaded.saturating_sub(delivery.weight());
-            known.held.remove(&delivery.key.seq);
+        if let Some(mut known) = self.find(queue) {
+            known.let_go();
+            known.queue.look_at = None;
         }
-        known.look_at = None;
     }
 
     /// What to do next, if anything.
     pub(super) fn poll(&mut self, now: Timestamp) -> Option<QueueAction> {
-        let after = (Bound::Excluded(self.turn.clone()), Bound::Unbounded);
-        let upto = (Bound::Unbounded, Bound::Included(self.turn.clone()));
-        let ready = |(name, queue): (&Arc<str>, &Queue)| {
-            let ready = self.may_post(queue) || self.may_look(queue, now);
-            ready.then(|| name.clone())
+        let (owner, name) = self.next(now)?;
+        self.turn = owner.asker.clone();
+        let asker = self.askers.get_mut(&owner.asker)?;
+        asker.turn = owner.origin.clone();
+        let origin = asker.origins.get_mut(&owner.origin)?;
+        origin.turn = name.clone();
+        let queue = origin.queues.get(&name)?;
+        let post = origin.post_of(queue);
+        let queue = origin.queues.get_mut(&name)?;
+        let Some(delivery) = queue.begin(post) else {
+            queue.is_looking = true;
+            queue.look_at = None;
+            asker.load.bytes += LOOK;
+            self.load.bytes += LOOK;
+            // Held deliveries are read once more, and dropped again.
+            let (held, bytes) = queue.held();
+            let size = PageSize {
+                rows: held + queue.width.saturating_mul(2).min(AHEAD),
+                bytes: bytes + LOOK,
+            };
+            return Some(QueueAction::Look(name, size));
         };
-        let first = self.known.range(after).find_map(ready);
-        let name = first.or_else(|| self.known.range(upto).find_map(ready))?;
-        self.turn = name.clone();
-        self.take(name)
+        origin.posts += 1;
+        origin.unproven += usize::from(post.is_unproven);
+        let weight = delivery.weight();
+        for load in [&mut asker.load, &mut self.load] {
+            load.begin(post.standing);
+            load.bytes = load.bytes.saturating_sub(weight);
+        }
+        Some(QueueAction::Post(delivery))
     }
 
     /// When something is to be done at the latest, if nothing happens before.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         let waits = |queue: &&Queue| !queue.is_looking && queue.waiting.is_empty();
-        let waiting = self.known.values().filter(waits);
+        let waiting = self.queues().filter(waits);
         waiting.filter_map(|queue| queue.look_at).min()
     }
 
-    /// Forgets queues that have nothing to do soon.
+    /// Forgets queues that have nothing to do soon, those that are well where there are many, and of
+    /// too many origins without a queue those that have had none for longest.
     pub(super) fn tidy(&mut self, now: Timestamp) {
-        self.known.retain(|_, queue| !queue.is_idle(now));
-    }
-
-    fn may_post(&self, queue: &Queue) -> bool {
-        let left = self.concurrency.saturating_sub(self.in_flight);
-        let share = (self.concurrency / 2).max(1);
-        !queue.waiting.is_empty()
-            && queue.in_flight < queue.width
-            && queue.in_flight < left
-            && (!queue.is_failing || self.failing_in_flight < share)
-    }
-
-    fn may_look(&self, queue: &Queue, now: Timestamp) -> bool {
-        queue.waiting.is_empty()
-            && !queue.is_looking
-            && queue.in_flight < queue.width
-            && queue.look_at.is_some_and(|at| at <= now)
-            && self.loaded + (self.looking + 1) * LOOK <= MAX_LOADED
-    }
-
-    fn take(&mut self, name: Arc<str>) -> Option<QueueAction> {
-        let queue = self.known.get_mut(&name)?;
-        let Some(delivery) = queue.waiting.pop_front() else {
-            queue.is_looking = true;
-            queue.look_at = None;
-            self.looking += 1;
-            let ahead = queue.width.saturating_mul(2).min(AHEAD);
-            // Held deliveries are read once more, and dropped again.
-            let size = PageSize {
-                rows: queue.held.len() + ahead,
-                bytes: queue.held.values().sum::<usize>() + LOOK,
-            };
-            return Some(QueueAction::Look(name, size));
-        };
-        queue.in_flight += 1;
-        self.in_flight += 1;
-        self.loaded = self.loaded.saturating_sub(delivery.weight());
-        if queue.is_failing {
-            self.failing_in_flight += 1;
+        let is_crowded = self.owners.len() > MAX_QUEUES / 2;
+        let owners = &mut self.owners;
+        for asker in self.askers.values_mut() {
+            for origin in asker.origins.values_mut() {
+                origin.queues.retain(|name, queue| {
+                    let is_kept = !queue.is_idle(now) || (queue.is_well() && !is_crowded);
+                    if !is_kept {
+                        owners.remove(name);
+                        asker.queues -= 1;
+                    }
+                    is_kept
+                });
+            }
+            let idle = asker.origins.values().filter(|one| one.queues.is_empty());
+            let mut ends: Vec<u64> = idle.map(|origin| origin.last_end).collect();
+            if let Some(surplus) = ends.len().checked_sub(MAX_ORIGINS + 1) {
+                let (_, last, _) = ends.select_nth_unstable(surplus);
+                let last = *last;
+                let is_kept = |origin: &Origin| !origin.queues.is_empty() || origin.last_end > last;
+                asker.origins.retain(|_, origin| is_kept(origin));
+            }
         }
-        Some(QueueAction::Post(delivery))
     }
+
+    fn queues(&self) -> impl Iterator<Item = &Queue> {
+        let origins = self.askers.values().flat_map(|one| one.origins.values());
+        origins.flat_map(|origin| origin.queues.values())
+    }
+
+    fn find(&mut self, queue: &Arc<str>) -> Option<Found<'_>> {
+        let owner = self.owners.get(queue)?;
+        let asker = self.askers.get_mut(&owner.asker)?;
+        let origin = asker.origins.get_mut(&owner.origin)?;
+        Some(Found {
+            queue: origin.queues.get_mut(queue)?,
+            asker: &mut asker.load,
+            all: &mut self.load,
+        })
+    }
+
+    fn forget(&mut self, queue: &Arc<str>) {
+        if let Some(mut known) = self.find(queue) {
+            known.let_go();
+        }
+        let owner = self.owners.remove(queue);
+        let of_owner = owner.and_then(|owner| {
+            let asker = self.askers.get_mut(&owner.asker)?;
+            asker.queues -= 1;
+            asker.origins.get_mut(&owner.origin)
+        });
+        if let Some(origin) = of_owner {
+            origin.queues.remove(queue);
+        }
+    }
+
+    /// Forgets a queue of the client that has most of them, at its origin that has most, if that
+    /// has more than this owner: a client, or an origin, fills the table for itself only.
+    fn give_up_one_for(&mut self, owner: &QueueOwner) -> bool {
+        let queues_of = |asker: &Asker| self.askers.get(asker).map_or(0, |one| one.queues);
+        let Some((most, asker)) = self.askers.iter().max_by_key(|(_, one)| one.queues) else {
+            return false;
+        };
+        let is_own = *most == owner.asker;
+        if !is_own && queues_of(&owner.asker) + 1 >= asker.queues {
+            return false;
+        }
+        let origins = asker.origins.iter();
+        let Some((_, origin)) = origins.max_by_key(|(_, origin)| origin.queues.len()) else {
+            return false;
+        };
+        let own = asker.origins.get(&owner.origin).filter(|_| is_own);
+        let own = own.map_or(0, |origin| origin.queues.len());
+        if is_own && own + 1 >= origin.queues.len() {
+            return false;
+        }
+        let at_rest = origin.queues.iter().filter(|(_, queue)| queue.is_at_rest());
+        let Some((name, _)) = at_rest.min_by_key(|(_, queue)| queue.held().0) else {
+            return false;
+        };
+        self.forget(&name.clone());
+        true
+    }
+
+    /// The next queue that can do something.
+    fn next(&self, now: Timestamp) -> Option<(QueueOwner, Arc<str>)> {
+        for (name, asker) in in_turn(&self.askers, &self.turn) {
+            let room = Room::of(self.concurrency, &self.load, &asker.load);
+            for (at, origin) in in_turn(&asker.origins, &asker.turn) {
+                let may = |queue: &Queue| room.takes(origin, queue) && room.has_work(queue, now);
+                let mut queues = in_turn(&origin.queues, &origin.turn);
+                if let Some((queue, _)) = queues.find(|(_, queue)| may(queue)) {
+                    let owner = QueueOwner {
+                        asker: name.clone(),
+                        origin: at.clone(),
+                    };
+                    return Some((owner, queue.clone()));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Found<'_> {
+    fn end_look(&mut self) {
+        if std::mem::take(&mut self.queue.is_looking) {
+            self.asker.bytes = self.asker.bytes.saturating_sub(LOOK);
+            self.all.bytes = self.all.bytes.saturating_sub(LOOK);
+        }
+    }
+
+    fn let_go(&mut self) {
+        let freed = self.queue.let_go();
+        self.asker.bytes = self.asker.bytes.saturating_sub(freed);
+        self.all.bytes = self.all.bytes.saturating_sub(freed);
+    }
+}
+
+/// Everything once, beginning after the one whose turn it was.
+fn in_turn<'a, K: Ord, V>(
+    all: &'a BTreeMap<K, V>,
+    turn: &'a K,
+) -> impl Iterator<Item = (&'a K, &'a V)> {
+    let after = all.range((Bound::Excluded(turn), Bound::Unbounded));
+    after.chain(all.range((Bound::Unbounded, Bound::Included(turn))))
 }
 
 #[cfg(test)]

@@ -1,0 +1,63 @@
+//! How much room a client has for more posts, and for more deliveries in memory.
+
+use super::origin::{Load, Origin, Standing};
+use super::queue::Queue;
+use super::{LOOK, MAX_LOADED};
+use crate::message::Timestamp;
+
+/// A client has no more under way than so many times what it leaves to others.
+const CLIENT: usize = 7;
+/// And no more to origins that have not answered yet than so many times what it leaves of those.
+const NEW: usize = 3;
+
+/// What a client may do now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Posts that it may begin.
+    posts: usize,
+    /// Whether one of them may be to an origin that has not answered yet.
+    takes_new: bool,
+    /// Whether one may be to what failed last.
+    takes_failing: bool,
+    takes_look: bool,
+}
+
+impl Room {
+    /// The room of a client that has `own` of `all`.
+    pub(super) fn of(concurrency: usize, all: &Load, own: &Load) -> Self {
+        let left = concurrency.saturating_sub(all.posts);
+        let ahead = (CLIENT * left).saturating_sub(own.posts);
+        let half = (concurrency / 2).max(1);
+        let (new, failing) = (
+            half.saturating_sub(all.new),
+            half.saturating_sub(all.failing),
+        );
+        let takes_unproven = all.new + all.failing < concurrency - concurrency / 4;
+        let bytes = MAX_LOADED.saturating_sub(all.bytes + LOOK);
+        Self {
+            posts: ahead.div_ceil(CLIENT + 1),
+            takes_new: takes_unproven && own.new < NEW * new,
+            takes_failing: takes_unproven && own.failing < failing,
+            takes_look: own.bytes + LOOK <= bytes,
+        }
+    }
+
+    /// Whether a post of this queue may begin.
+    pub(super) fn takes(&self, origin: &Origin, queue: &Queue) -> bool {
+        let takes_standing = match origin.post_of(queue).standing {
+            Standing::New => self.takes_new,
+            Standing::Failing => self.takes_failing,
+            Standing::Proven => true,
+        };
+        takes_standing
+            && origin.has_room(queue)
+            && origin.posts < self.posts
+            && queue.in_flight < queue.width.min(self.posts)
+    }
+
+    /// Whether the queue has something to post, or to look for.
+    pub(super) fn has_work(&self, queue: &Queue, now: Timestamp) -> bool {
+        let is_due = queue.look_at.is_some_and(|at| at <= now);
+        !queue.waiting.is_empty() || (is_due && !queue.is_looking && self.takes_look)
+    }
+}
