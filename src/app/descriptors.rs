@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::sandboxed;
 use crate::config::{Account, Backend, Config};
-use crate::sandbox;
+use crate::{sandbox, webhook};
 
 /// The runtime, the log, the listener, look-ups of names, and files that are reloaded.
 const FIXED: usize = 32;
@@ -59,8 +59,9 @@ fn reserve(config: &Config) -> usize {
         // Each may need another connection to cancel with.
         Backend::Postgres(_) => 2 * (config.store.connections + 2),
     };
-    // A post under way, and an idle connection that is kept for the next.
-    let posts = 2 * config.webhooks.concurrency;
+    // A post under way may open a connection and be given another one that is free meanwhile, and
+    // so an origin may have two for each that it keeps.
+    let posts = 2 * (config.webhooks.concurrency + webhook::MAX_TESTS + config.webhooks.max_idle());
     // The built-in server has a descriptor for the other end of each connection.
     let is_sandbox = |account: &Account| account.uri.host() == sandbox::DOMAIN;
     let sandbox = if config.accounts.iter().any(is_sandbox) {

@@ -46,8 +46,9 @@ pub(super) fn client(config: &Config) -> Result<Client, AppError> {
     Ok(Client::new(
         AddressGuard::new(webhooks.allowed_networks.clone()),
         SystemResolver,
-        agent::client_config(&webhooks.authorities, None)?,
+        &*agent::client_config(&webhooks.authorities, None)?,
         webhooks.timeout,
+        webhooks.max_idle(),
     )?
     .with_secrets(config.http.token_secrets.clone()))
 }

@@ -121,6 +121,11 @@ impl WebhookSettings {
         section.finish();
         webhooks
     }
+
+    /// Connections to endpoints that are kept for further posts.
+    pub fn max_idle(&self) -> usize {
+        self.concurrency.div_ceil(2)
+    }
 }
 
 /// `[retention]`: how long what has ended is kept.

@@ -30,7 +30,7 @@ const ROTATION: Duration = Duration::from_secs(86_400);
 /// Hints that wait for the sender. Further ones are dropped: it looks by itself every second.
 const HINTS: usize = 1_024;
 /// Tests under way at the same time; further ones wait.
-const TESTS: usize = 8;
+pub const MAX_TESTS: usize = 8;
 
 /// What webhooks need of the rest of the gateway.
 pub struct Dependencies {
@@ -111,7 +111,7 @@ impl Webhooks {
         Self {
             sender,
             concurrency: parts.concurrency,
-            tests: Arc::new(Semaphore::new(TESTS)),
+            tests: Arc::new(Semaphore::new(MAX_TESTS)),
         }
     }
 

@@ -23,7 +23,7 @@ pub use client::{
     TokenSecrets,
 };
 pub use endpoint_cache::EndpointCacheError;
-pub use endpoints::{CreateError, Dependencies, NewEndpoint, Tested, Webhooks};
+pub use endpoints::{CreateError, Dependencies, MAX_TESTS, NewEndpoint, Tested, Webhooks};
 pub use guard::{AddressGuard, AddressRefused, UrlRefused};
 pub use schedule::Schedule;
 pub use secrets::{KeyError, SigningSecret, Vault, VaultError};

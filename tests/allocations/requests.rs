@@ -359,7 +359,7 @@ fn webhooks(store: &Arc<dyn store::Store>, clock: &Clock) -> webhook::Webhooks {
         .with_no_client_auth();
     let second = Duration::from_secs(1);
     let guard = webhook::AddressGuard::default();
-    let client = webhook::Client::new(guard, webhook::SystemResolver, Arc::new(tls), second);
+    let client = webhook::Client::new(guard, webhook::SystemResolver, &tls, second, 1);
     webhook::Webhooks::new(webhook::Dependencies {
         store: store.clone(),
         client: watch::channel(client.unwrap()).1,

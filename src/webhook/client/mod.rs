@@ -4,6 +4,8 @@
 //! connection is opened, and the connection goes to one of those that were checked, so a name that
 //! changes in between changes nothing. One address too many refuses them all.
 
+mod keep_alive;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::future::Future;
@@ -17,20 +19,21 @@ use bytes::Bytes;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use rustls::ClientConfig;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::guard::{AddressGuard, AddressRefused};
 use super::secrets::{SigningSecret, seconds};
 use crate::clock;
 use crate::message::{MessageId, Timestamp, Trace};
+use keep_alive::{GiveUp, IDLE, KeepAlive, POST};
 
 /// Bytes of a response that are kept.
 const FIRST_BYTES: usize = 256;
 /// Bytes of a response that are read, so that its connection can be used again; of a longer one the
 /// connection is closed.
 const MAX_ANSWER: usize = 16 * 1024;
-/// How long a connection that nothing was asked on is kept.
-const IDLE: Duration = Duration::from_secs(30);
 
 /// Looks names up.
 pub trait Resolver: Send + Sync + 'static {
@@ -61,7 +64,11 @@ pub struct ClientError(reqwest::Error);
 /// Posts. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    /// Keeps connections for the next post.
+    keeping: reqwest::Client,
+    /// Keeps none.
+    closing: reqwest::Client,
+    keep_alive: Arc<KeepAlive>,
     guard: Arc<AddressGuard>,
     timeout: Duration,
     secrets: Arc<TokenSecrets>,
@@ -141,38 +148,25 @@ pub struct Posted<'a> {
 }
 
 impl Client {
-    /// A client that posts to what `guard` allows, and waits for each answer for `timeout`.
+    /// A client that posts to what `guard` allows, waits for each answer for `timeout`, and keeps
+    /// `max_idle` connections for further posts.
     pub fn new(
         guard: AddressGuard,
         resolver: impl Resolver,
-        tls: Arc<ClientConfig>,
+        tls: &ClientConfig,
         timeout: Duration,
+        max_idle: usize,
     ) -> Result<Self, ClientError> {
         let guard = Arc::new(guard);
-        let guarded = Guarded {
+        let guarded = Arc::new(Guarded {
             guard: guard.clone(),
             resolver: Arc::new(resolver),
-        };
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("sipost/", env!("CARGO_PKG_VERSION")))
-            // A proxy would look names up itself, and connect to addresses that were not checked.
-            .no_proxy()
-            // A redirect leads wherever the endpoint likes.
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .dns_resolver(guarded)
-            // What RFC 9112 §5 lets a recipient take: folded lines, blanks before a colon, and a
-            // line that is no header at all, which says nothing of the status.
-            .http1_allow_obsolete_multiline_headers_in_responses(true)
-            .http1_allow_spaces_after_header_name_in_responses(true)
-            .http1_ignore_invalid_headers_in_responses(true)
-            .connect_timeout(timeout)
-            .pool_idle_timeout(IDLE)
-            .tls_backend_preconfigured(tls.as_ref().clone())
-            .build()
-            .map_err(ClientError)?;
+        });
+        let client = |max_idle| http(guarded.clone(), tls, timeout, max_idle);
         Ok(Self {
-            http,
+            keeping: client(max_idle)?,
+            closing: client(0)?,
+            keep_alive: KeepAlive::new(max_idle),
             guard,
             timeout,
             secrets: Arc::default(),
@@ -209,9 +203,15 @@ impl Client {
         if let Err(refusal) = self.guard.check_host(post.url) {
             return PostResult::Silent(refusal.to_string());
         }
-        let deadline = tokio::time::Instant::from_std(clock::now() + self.timeout);
-        let mut request = self
-            .http
+        let deadline = Instant::from_std(clock::now() + self.timeout);
+        let keeps = self.keep_alive.begin(post.url.origin(), Instant::now());
+        let http = match &keeps {
+            Some(_) => &self.keeping,
+            None => &self.closing,
+        };
+        let over = CancellationToken::new();
+        let _is_over = over.clone().drop_guard();
+        let mut request = http
             .post(post.url.clone())
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", post.id)
@@ -221,7 +221,8 @@ impl Client {
         if let Some(trace) = trace {
             request = request.header("traceparent", trace.to_string());
         }
-        let response = match tokio::time::timeout_at(deadline, request.send()).await {
+        let sending = POST.scope(over, request.send());
+        let response = match tokio::time::timeout_at(deadline, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return PostResult::Silent(reason(&error)),
             Err(_) => return PostResult::Silent(format!("no answer within {:?}", self.timeout)),
@@ -240,6 +241,34 @@ impl Client {
             retry_after,
         }
     }
+}
+
+fn http(
+    resolver: Arc<impl Resolve + 'static>,
+    tls: &ClientConfig,
+    timeout: Duration,
+    max_idle: usize,
+) -> Result<reqwest::Client, ClientError> {
+    reqwest::Client::builder()
+        .user_agent(concat!("sipost/", env!("CARGO_PKG_VERSION")))
+        // A proxy would look names up itself, and connect to addresses that were not checked.
+        .no_proxy()
+        // A redirect leads wherever the endpoint likes.
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .dns_resolver(resolver)
+        // What RFC 9112 §5 lets a recipient take: folded lines, blanks before a colon, and a
+        // line that is no header at all, which says nothing of the status.
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http1_ignore_invalid_headers_in_responses(true)
+        .connect_timeout(timeout)
+        .connector_layer(GiveUp)
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(max_idle)
+        .tls_backend_preconfigured(tls.clone())
+        .build()
+        .map_err(ClientError)
 }
 
 /// Reads an answer, and keeps its first bytes.

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::*;
 
@@ -83,6 +84,8 @@ impl Receiver {
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
 
+const MAX_IDLE: usize = 4;
+
 fn client_with(resolver: Told, allowed: &[&str], timeout: Duration) -> Client {
     let allowed = allowed.iter().map(|text| text.parse().unwrap()).collect();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -91,7 +94,14 @@ fn client_with(resolver: Told, allowed: &[&str], timeout: Duration) -> Client {
         .unwrap()
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
-    Client::new(AddressGuard::new(allowed), resolver, Arc::new(tls), timeout).unwrap()
+    Client::new(
+        AddressGuard::new(allowed),
+        resolver,
+        &tls,
+        timeout,
+        MAX_IDLE,
+    )
+    .unwrap()
 }
 
 fn client(resolver: Told, allowed: &[&str]) -> Client {
@@ -391,4 +401,44 @@ fn retry_after_is_seconds_or_a_date() {
         let expected = seconds.map(Duration::from_secs);
         assert_eq!(delay(text, now), expected, "{text}");
     }
+}
+
+/// Keeps its connections open, and counts them with those of all others.
+async fn keeping_receiver(open: watch::Sender<usize>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            open.send_modify(|open| *open += 1);
+            let open = open.clone();
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while connection.read_buf(&mut request).await.unwrap_or(0) > 0 {
+                    if request.ends_with(b"{\"id\":1}") {
+                        request.clear();
+                        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                        connection.write_all(answer).await.unwrap();
+                    }
+                }
+                open.send_modify(|open| *open -= 1);
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn no_more_connections_are_kept_than_may_be_however_many_hosts_there_are() {
+    let client = client(Told::new(&[]), &["127.0.0.0/8"]);
+    let (sender, mut open) = watch::channel(0);
+    for _ in 0..10 * MAX_IDLE {
+        let port = keeping_receiver(sender.clone()).await;
+        for _ in 0..2 {
+            let answer = post(&client, &format!("http://127.0.0.1:{port}/")).await;
+            assert!(matches!(answer, PostResult::Answered { status: 200, .. }));
+        }
+        assert!(*open.borrow() <= MAX_IDLE + 2);
+    }
+    open.wait_for(|open| *open <= MAX_IDLE).await.unwrap();
 }
