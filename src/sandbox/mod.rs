@@ -35,11 +35,11 @@
 
 mod bindings;
 mod connection;
-mod correspondent;
 mod options;
 mod proxy;
 mod remembered;
 mod request;
+mod scripted;
 mod server;
 
 use std::collections::HashMap;

@@ -34,11 +34,11 @@ use crate::sip::{StatusCode, parse, write};
 
 use super::bindings::Bindings;
 use super::connection::{ConnectionId, MAX_FRAME, Outbox, Outgoing};
-use super::correspondent::{Letter, Way};
 use super::options::{Behaviour, Options, ReceivedRequest, Reply, password_of};
 use super::proxy::{Proxy, response};
 use super::remembered::Remembered;
 use super::request::{ServedRequest, address, allow, check};
+use super::scripted::{Destination, ScriptedMessage};
 
 /// How often expired bindings are swept out.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -258,11 +258,21 @@ impl SipServer {
             let ok = Reply::new(StatusCode::OK);
             let answer = match behaviour {
                 Behaviour::Echoes => {
-                    self.send(now, user, request, &[Letter::echo(request.message)])?;
+                    self.send(
+                        now,
+                        user,
+                        request,
+                        &[ScriptedMessage::echo(request.message)],
+                    )?;
                     return Err(ok);
                 }
                 Behaviour::Reads => {
-                    self.send(now, user, request, &Letter::receipts(request.message))?;
+                    self.send(
+                        now,
+                        user,
+                        request,
+                        &ScriptedMessage::receipts(request.message),
+                    )?;
                     return Err(ok);
                 }
                 Behaviour::Answers(answer) => answer,
@@ -305,16 +315,16 @@ impl SipServer {
         now: Instant,
         from: &str,
         request: &ServedRequest<'_>,
-        letters: &[Letter],
+        messages: &[ScriptedMessage],
     ) -> Result<(), Reply> {
         let sender = address(request.message.from).filter(|sender| self.is_ours(sender));
         let Some(to) = sender.as_ref().and_then(Uri::user) else {
             return Ok(());
         };
-        for letter in letters {
+        for message in messages {
             let random = self.rng.random();
             for binding in self.bindings.of(to, now) {
-                let way = Way {
+                let destination = Destination {
                     contact: &binding.contact,
                     domain: &self.options.domain,
                     from,
@@ -322,7 +332,7 @@ impl SipServer {
                     random,
                     branch: self.rng.random(),
                 };
-                let (at, frame) = (now + letter.after, letter.frame(&way));
+                let (at, frame) = (now + message.after, message.frame(&destination));
                 self.proxy.send_later(at, binding.connection, frame)?;
             }
         }

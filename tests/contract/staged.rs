@@ -108,7 +108,7 @@ impl Stage {
                 match command {
                     Command::Accept(request) => drop(request.reply.send(accept)),
                     Command::Cancel { reply, .. } => drop(reply.send(cancel)),
-                    Command::Rates(_) => {}
+                    Command::Rates(_) | Command::Settle(_) => {}
                     Command::WaitingFor { reply, .. } => drop(reply.send(ByMessage::default())),
                     Command::Counts { reply } => drop(reply.send(QueueCounts::default())),
                 }

@@ -204,16 +204,16 @@ impl InboundParts {
             receipt_replies,
         } = batch;
         let received = async {
-            match messages.is_empty() {
-                true => Ok(Vec::new()),
-                false => self.store.receive(messages).await,
+            if messages.is_empty() {
+                return Ok(Vec::new());
             }
+            self.store.receive(messages).await
         };
         let reported = async {
-            match receipts.is_empty() {
-                true => Ok(Vec::new()),
-                false => self.store.report(receipts).await,
+            if receipts.is_empty() {
+                return Ok(Vec::new());
             }
+            self.store.report(receipts).await
         };
         let (received, reported) = futures_util::future::join(received, reported).await;
         self.answer_messages(received, message_replies, rates);

@@ -116,9 +116,10 @@ impl Takeover {
     async fn take(&self, board: &mut Board, claimed: Vec<Claimed>, clock: &Clock) {
         let sent = claimed.iter().filter(|one| one.attempt > 0);
         let sent: Vec<_> = sent.map(|one| one.id).collect();
-        let receipts = match sent.is_empty() {
-            true => Ok(Vec::new()),
-            false => self.store.settling_receipts(sent).await,
+        let receipts = if sent.is_empty() {
+            Ok(Vec::new())
+        } else {
+            self.store.settling_receipts(sent).await
         };
         let receipts = receipts.unwrap_or_else(|error| {
             tracing::warn!(%error, "failed to read receipts; messages may be sent again");

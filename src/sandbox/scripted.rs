@@ -9,9 +9,9 @@ use crate::sip::write::header;
 /// How long `reader` takes to look at a message.
 const READING: Duration = Duration::from_secs(1);
 
-/// A MESSAGE of a scripted user, to be sent to whoever wrote to it.
+/// A MESSAGE that a scripted user sends to a user who wrote to it.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Letter {
+pub(super) struct ScriptedMessage {
     /// How long after the answer it is sent.
     pub(super) after: Duration,
     /// Header lines, from Content-Type on.
@@ -19,7 +19,7 @@ pub(super) struct Letter {
     body: Vec<u8>,
 }
 
-impl Letter {
+impl ScriptedMessage {
     /// The body that came, as a reply to its request.
     pub(super) fn echo(request: &Message<'_>) -> Self {
         let mut headers = Vec::new();
@@ -68,15 +68,15 @@ impl Letter {
 
     /// The request that takes it to a binding. `random` is where its tag and Call-ID come from:
     /// the same for every binding of the recipient, as a proxy forks a request.
-    pub(super) fn frame(&self, way: &Way<'_>) -> Vec<u8> {
-        let Way {
+    pub(super) fn frame(&self, destination: &Destination<'_>) -> Vec<u8> {
+        let Destination {
             contact,
             domain,
             from,
             to,
             random,
             branch,
-        } = way;
+        } = destination;
         let mut frame = format!(
             "MESSAGE {contact} SIP/2.0\r\n\
              Via: SIP/2.0/WS {domain};branch=z9hG4bK-sandbox-{branch:016x}\r\n\
@@ -97,8 +97,8 @@ impl Letter {
     }
 }
 
-/// From whom a letter is, to whom, and by which way.
-pub(super) struct Way<'a> {
+/// The sender and the recipient of a message, and the binding that it goes to.
+pub(super) struct Destination<'a> {
     /// The Request-URI.
     pub(super) contact: &'a str,
     pub(super) domain: &'a str,
@@ -106,7 +106,7 @@ pub(super) struct Way<'a> {
     pub(super) to: &'a str,
     /// Of the request.
     pub(super) random: u128,
-    /// Of the way: another one for each binding.
+    /// Of the request to this binding.
     pub(super) branch: u64,
 }
 
