@@ -10,8 +10,11 @@ use rand::rngs::StdRng;
 
 pub use agent::user_agent;
 
+use sip::cpim;
+use sip::cpim::WrappedBody;
 use sip::digest::{Authenticator, Credentials, Rounds, Signed};
 use sip::headers;
+use sip::imdn;
 use sip::parse;
 use sip::parse::ParseLimits;
 use sip::uri::Uri;
@@ -83,6 +86,37 @@ pub fn challenge(value: &[u8]) {
         assert!(count < 100, "it never ends");
     }
     authenticator.handle_info(&rounds, values.iter().copied(), []);
+}
+
+/// Opens an envelope: its inner part is the same in an envelope of ours, and a receipt in it is the
+/// same when it is written anew.
+pub fn cpim(body: &[u8]) {
+    let Ok(unwrapped) = cpim::unwrap(body) else {
+        return;
+    };
+    assert!(unwrapped.body.len() <= body.len());
+    imdn(&unwrapped.body);
+    let wrapped = WrappedBody {
+        from: "<sip:alice@example.com>",
+        to: "<sip:bob@example.com>",
+        date_time: "2026-11-22T05:00:00Z",
+        message_id: "a1b2",
+        wants_delivered: unwrapped.envelope.wants_delivered,
+        wants_displayed: unwrapped.envelope.wants_displayed,
+        content_type: "text/plain",
+        body: &unwrapped.body,
+    }
+    .write();
+    let again = cpim::unwrap(&wrapped).expect("what was written can be read");
+    assert_eq!(again.body, unwrapped.body);
+}
+
+/// Reads a receipt; written anew it is the same.
+pub fn imdn(body: &[u8]) {
+    if let Ok(imdn) = imdn::parse(body) {
+        let again = imdn.write("2026-11-22T05:00:00Z");
+        assert_eq!(imdn::parse(again.as_bytes()), Ok(imdn));
+    }
 }
 
 fn random(seed: u8) -> StdRng {

@@ -9,6 +9,7 @@
 //! | `headers`      | the headers that the machines read                                      |
 //! | `uri`, `target`| addresses, and what a client may write for one                          |
 //! | `digest`       | authentication, from both sides                                         |
+//! | `cpim`, `imdn` | messages in an envelope, and receipts                                   |
 //! | `registration` | the life of a registration                                              |
 //! | `settings`     | the settings of a user agent                                            |
 //! | `output`       | its output: frames to write, and events                                 |
@@ -16,8 +17,10 @@
 //! | `respond`      | how they are answered (§8.2)                                            |
 //! | `user_agent`   | the machine of machines: it drives a connection                         |
 
+pub mod cpim;
 pub mod digest;
 pub mod headers;
+pub mod imdn;
 mod output;
 pub mod parse;
 pub mod registration;

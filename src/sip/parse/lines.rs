@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 /// The first line without its end, and what follows it.
-pub(super) fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
+pub(in crate::sip) fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
     match memchr(b'\n', text) {
         Some(at) => {
             let line = &text[..at];

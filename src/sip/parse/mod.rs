@@ -14,9 +14,10 @@
 
 mod lines;
 
+pub(in crate::sip) use lines::split_line;
 pub use lines::trim;
 
-use self::lines::{HeaderLines, body_after, compact_form, long_name, split_line};
+use self::lines::{HeaderLines, body_after, compact_form, long_name};
 use super::status::StatusCode;
 
 /// The largest message that is read, so that no peer decides how much work one frame makes.

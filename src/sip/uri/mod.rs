@@ -196,6 +196,14 @@ impl Uri {
         })
     }
 
+    /// The canonical text without the port.
+    pub fn without_port(&self) -> String {
+        let host_end = usize::from(self.host.end);
+        let end = usize::from(self.host.start) + self.host_and_port().len();
+        let (before, after) = (self.text.get(..host_end), self.text.get(end..));
+        [before.unwrap_or_default(), after.unwrap_or_default()].concat()
+    }
+
     /// Every parameter in order: name in lower case, and value.
     pub fn params(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         let params = self.params.map(|span| self.part(span).split(';'));
