@@ -13,7 +13,9 @@ use rand::rngs::StdRng;
 use serde::Deserialize;
 use sipost::sip::parse::{ParseLimits, StartLine};
 use sipost::sip::uri::Uri;
-use sipost::sip::{Event, Outcome, OutgoingRequest, Output, Settings, Transport, UserAgent, parse};
+use sipost::sip::{
+    Event, Outcome, OutgoingRequest, Output, ReceiveSettings, Settings, Transport, UserAgent, parse,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -137,7 +139,10 @@ fn settings() -> Settings {
     let instance = "00000000-0000-4000-8000-000000000001";
     Settings {
         via_host: "torture.invalid".to_owned(),
-        accepts: vec!["text/plain".to_owned(), "multipart/*".to_owned()],
+        receive: Some(ReceiveSettings {
+            accepts: vec!["text/plain".to_owned(), "multipart/*".to_owned()],
+            ..ReceiveSettings::default()
+        }),
         ..Settings::new(aor, "c0ffee", instance)
     }
 }

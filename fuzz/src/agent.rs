@@ -8,8 +8,8 @@ use super::sip::digest::Credentials;
 use super::sip::parse::ParseLimits;
 use super::sip::uri::Uri;
 use super::sip::{
-    Event, OutgoingRequest, OutgoingResponse, Output, Settings, StatusCode, Transport, UserAgent,
-    parse,
+    Event, OutgoingRequest, OutgoingResponse, Output, ReceiveSettings, Settings, StatusCode,
+    Transport, UserAgent, parse,
 };
 
 /// Steps, each a byte that says what happens and what it happens with, up to a NUL.
@@ -162,7 +162,7 @@ fn settings() -> Settings {
     let instance = "00000000-0000-4000-8000-000000000001";
     Settings {
         via_host: "fuzz.invalid".to_owned(),
-        accepts: vec!["text/plain".to_owned()],
+        receive: Some(ReceiveSettings::default()),
         credentials: Some(Credentials::password("alice", "secret")),
         ..Settings::new(aor, "c0ffee", instance)
     }

@@ -171,8 +171,7 @@ fn settings(
         },
         user_agent: identity.user_agent.clone(),
         extra_headers: identity.extra_headers.clone(),
-        // sipost takes no messages.
-        accepts: Vec::new(),
+        receive: None,
         credentials: account.credentials.clone(),
         timer_f: config.sip.timer_f,
         max_message: max_message(config, account).0 - agent::FRAME_HEADER,

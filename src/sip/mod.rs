@@ -14,9 +14,11 @@
 //! | `settings`     | the settings of a user agent                                            |
 //! | `output`       | its output: frames to write, and events                                 |
 //! | `server`       | requests that came in, once each (§17.2.2)                              |
+//! | `content`      | what they carry                                                         |
 //! | `respond`      | how they are answered (§8.2)                                            |
 //! | `user_agent`   | the machine of machines: it drives a connection                         |
 
+mod content;
 pub mod cpim;
 pub mod digest;
 pub mod headers;
@@ -31,13 +33,15 @@ mod status;
 pub mod target;
 #[cfg(test)]
 pub(crate) mod testing;
+mod unhashed;
 pub mod uri;
 mod user_agent;
 pub(crate) mod write;
 
-pub use output::{Event, IncomingRequest, Outcome, Output, Response};
+pub use content::Content;
+pub use output::{Event, IncomingRequest, NotTaken, Outcome, Output, Response};
 pub use respond::OutgoingResponse;
 pub use server::AnswerError;
-pub use settings::{Settings, Transport};
+pub use settings::{ReceiveSettings, Settings, Transport};
 pub use status::StatusCode;
 pub use user_agent::{OutgoingRequest, UserAgent};

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::StatusCode;
+use super::content::Content;
+use super::cpim::Envelope;
 use super::digest::Refusal;
 use super::headers::retry_after;
 use super::parse::{Message, StartLine, text};
@@ -48,11 +50,29 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
-    /// A MESSAGE came in, of a type in [`Settings::accepts`](super::Settings::accepts); once,
-    /// however often it was repeated. One that is not answered in time is answered with 500.
+    /// A MESSAGE came in that [`Settings::receive`](super::Settings::receive) lets in; once for
+    /// each branch, however often it was repeated. One that is not answered in time is answered
+    /// with 500.
     Received(IncomingRequest),
+    /// A request came in that was answered and not handed over.
+    NotTaken(NotTaken),
     /// Leaving is over: the registrar answered, or there is none to ask.
     Left,
+}
+
+/// Why a request that came in was answered and not handed over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NotTaken {
+    /// A row of the table in `respond` refuses it, with this code.
+    Refused(StatusCode),
+    /// Too many wait for their answers: 500 with Retry-After.
+    Overloaded,
+    /// It was handed over, and not answered in time: 500.
+    Unanswered,
+    /// A notice that somebody types: 200.
+    Typing,
+    /// A receipt that cannot be read: 200.
+    UnreadableReceipt,
 }
 
 /// How a request ended.
@@ -79,8 +99,10 @@ pub struct IncomingRequest {
     pub uri: String,
     /// Long names and values, in the order of the wire.
     pub headers: Vec<(String, String)>,
-    /// As many bytes as there are.
-    pub body: Vec<u8>,
+    /// What the envelope said that it came in, if it came in one.
+    pub envelope: Option<Envelope>,
+    /// What it carries.
+    pub content: Content,
 }
 
 /// A final response.
@@ -120,12 +142,27 @@ impl Response {
 }
 
 impl IncomingRequest {
-    pub(super) fn of(id: u64, uri: &str, message: &Message<'_>) -> Self {
-        Self {
-            id,
-            uri: uri.to_owned(),
-            headers: message.header_texts(),
-            body: message.body.to_vec(),
-        }
+    /// The first value of this header, by its long name.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// Every value of this header, by its long name.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let headers = self.headers.iter();
+        headers.filter_map(move |(given, value)| {
+            given.eq_ignore_ascii_case(name).then_some(value.as_str())
+        })
+    }
+
+    /// How many bytes it is, roughly.
+    pub(super) fn size(&self) -> usize {
+        let headers = self.headers.iter();
+        let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+        let content = match &self.content {
+            Content::Message { content_type, body } => content_type.len() + body.len(),
+            Content::Receipt(imdn) => imdn.message_id.len(),
+        };
+        self.uri.len() + headers + content
     }
 }

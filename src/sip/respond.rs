@@ -4,27 +4,40 @@
 //! | request                                                      | response             | by           |
 //! |--------------------------------------------------------------|----------------------|--------------|
 //! | of another version                                           | 505                  | §21.5.6      |
+//! | MESSAGE whose Content-Length is above `max_body`, and whose body is shorter | 413   | §21.4.11     |
 //! | From, To, Call-ID, CSeq, Max-Forwards or the request line cannot be read, or the body is shorter than said | 400 | §8.2, §18.3 |
 //! | Request-URI that is not sip or sips                          | 416                  | §8.2.2.1     |
 //! | Request-URI for another user                                 | 404                  | §8.2.2.1     |
 //! | To has a tag, or CANCEL                                      | 481                  | §12.2.2, §9.2 |
-//! | the same request by another way                              | 482                  | §8.2.2.2     |
+//! | the same request by another way, but no MESSAGE that is taken | 482                 | §8.2.2.2     |
 //! | Require names anything                                       | 420 with Unsupported | §8.2.2.3     |
-//! | OPTIONS                                                      | 200 with Allow and Accept | §11.2   |
-//! | MESSAGE, of a type that is not taken, or encoded             | 415 with Accept      | §8.2.3       |
+//! | OPTIONS                                                      | 200 with Allow, Accept and Accept-Encoding | §11.2 |
+//! | MESSAGE with a coding that is not known                      | 415 with Accept-Encoding | §21.4.13 |
+//! | MESSAGE that is larger than `max_body`, as it is or decoded  | 413                  | §21.4.11     |
+//! | MESSAGE that cannot be decoded                               | 400                  | §21.4.1      |
+//! | MESSAGE with a notice that somebody types, also in an envelope | 200, and it is dropped | RFC 3994   |
+//! | MESSAGE with a receipt that cannot be read, also in an envelope | 200, and it is dropped | RFC 5438 |
+//! | MESSAGE with another receipt                                 | as the taker decides | RFC 5438     |
+//! | MESSAGE of a type that `accepts` does not list; of the inner part, if it is in an envelope | 415 with Accept | §8.2.3, §21.4.13 |
 //! | MESSAGE, when messages are taken                             | as the taker decides | RFC 3428 §7  |
 //! | anything else                                                | 405 with Allow       | §8.2.1       |
 //!
 //! Max-Forwards of zero is no reason to refuse: the request has arrived (RFC 4475 §3.3.11 has
 //! it so, and §16.3 of RFC 3261 speaks of proxies).
+//!
+//! A MESSAGE that a proxy forked to several of our flows comes by several ways. Each is handed over,
+//! against §8.2.2.2: the taker knows what it has already, at whichever agent it came.
 
 use std::borrow::Cow;
 
+use super::content::{ACCEPT_ENCODING, Carried, Content, ContentError};
+use super::cpim::Envelope;
 use super::headers::{CSeq, NameAddr};
+use super::output::NotTaken;
 use super::parse::{Flaw, Message};
-use super::settings::Settings;
+use super::settings::{ReceiveSettings, Settings};
 use super::uri::{AnyUri, UriError};
-use super::{StatusCode, parse, write};
+use super::{StatusCode, content, parse, write};
 
 /// A response to a request that came in. It has no body: a response to a MESSAGE must not have one
 /// (RFC 3428 §7), and no other that is given here needs one.
@@ -67,10 +80,10 @@ impl OutgoingResponse {
 
 /// The methods that are not answered with 405 (RFC 3261 §20.5).
 pub(super) fn allow(settings: &Settings) -> &'static str {
-    if settings.accepts.is_empty() {
-        "OPTIONS"
-    } else {
+    if settings.receive.is_some() {
         "MESSAGE, OPTIONS"
+    } else {
+        "OPTIONS"
     }
 }
 
@@ -79,16 +92,32 @@ pub(super) fn from_tag<'a>(message: &Message<'a>) -> Option<&'a str> {
     NameAddr::read(message.from)?.tag()
 }
 
-/// The response that this user agent gives by itself; `None` for a MESSAGE to be taken.
+/// What follows from a request.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It is answered so, and why, unless it was asked for.
+    Respond(OutgoingResponse, Option<NotTaken>),
+    /// It is handed over.
+    HandOver(Option<Envelope>, Content),
+}
+
+impl Verdict {
+    fn refuse(response: OutgoingResponse) -> Self {
+        let refused = NotTaken::Refused(response.status);
+        Self::Respond(response, Some(refused))
+    }
+}
+
+/// What follows from a request by the table.
 pub(super) fn respond(
     method: &str,
     uri: &str,
     message: &Message<'_>,
     is_merged: bool,
     settings: &Settings,
-) -> Option<OutgoingResponse> {
+) -> Verdict {
     match refusal(method, uri, message, is_merged, settings) {
-        Some(status) => Some(OutgoingResponse::of(status)),
+        Some(status) => Verdict::refuse(OutgoingResponse::of(status)),
         None => respond_to_method(method, message, settings),
     }
 }
@@ -103,6 +132,12 @@ fn refusal(
 ) -> Option<StatusCode> {
     if message.flaw == Some(Flaw::Version) {
         return Some(StatusCode::VERSION_NOT_SUPPORTED);
+    }
+    let taken = settings.receive.as_ref().filter(|_| method == "MESSAGE");
+    if message.flaw == Some(Flaw::BodyTooShort)
+        && taken.is_some_and(|receive| says_it_is_larger(message, receive.max_body))
+    {
+        return Some(StatusCode::REQUEST_ENTITY_TOO_LARGE);
     }
     if message.flaw.is_some() || !is_whole(method, message) {
         return Some(StatusCode::BAD_REQUEST);
@@ -119,7 +154,13 @@ fn refusal(
     if is_in_dialog || method == "CANCEL" {
         return Some(StatusCode::TRANSACTION_DOES_NOT_EXIST);
     }
-    is_merged.then_some(StatusCode::LOOP_DETECTED)
+    (is_merged && taken.is_none()).then_some(StatusCode::LOOP_DETECTED)
+}
+
+/// Whether Content-Length says more than this.
+fn says_it_is_larger(message: &Message<'_>, max: usize) -> bool {
+    let length = message.first_text("Content-Length");
+    length.is_some_and(|length| length.parse().is_ok_and(|length: usize| length > max))
 }
 
 /// Whether what every request must have is there and can be read (RFC 3261 §8.1.1). Neither the tag
@@ -141,45 +182,51 @@ fn is_whole(method: &str, message: &Message<'_>) -> bool {
 }
 
 /// The rules of the table from 420 on.
-fn respond_to_method(
-    method: &str,
-    message: &Message<'_>,
-    settings: &Settings,
-) -> Option<OutgoingResponse> {
+fn respond_to_method(method: &str, message: &Message<'_>, settings: &Settings) -> Verdict {
     if let Some(required) = message.first("Require") {
         let refusal = OutgoingResponse::of(StatusCode::BAD_EXTENSION);
-        return Some(refusal.with("Unsupported", parse::text(required)));
+        return Verdict::refuse(refusal.with("Unsupported", parse::text(required)));
     }
-    match method {
-        "OPTIONS" => Some(
-            OutgoingResponse::of(StatusCode::OK)
-                .with("Allow", allow(settings))
-                .with("Accept", settings.accepts.join(", ")),
-        ),
-        "MESSAGE" if !settings.accepts.is_empty() => content_refusal(message, settings),
-        _ => Some(
-            OutgoingResponse::of(StatusCode::METHOD_NOT_ALLOWED).with("Allow", allow(settings)),
-        ),
+    match (method, &settings.receive) {
+        ("OPTIONS", receive) => Verdict::Respond(capabilities(settings, receive.as_ref()), None),
+        ("MESSAGE", Some(receive)) => judge_content(message, receive),
+        (_, Some(_) | None) => {
+            let refusal = OutgoingResponse::of(StatusCode::METHOD_NOT_ALLOWED);
+            Verdict::refuse(refusal.with("Allow", allow(settings)))
+        }
     }
 }
 
-/// RFC 3261 §8.2.3.
-fn content_refusal(message: &Message<'_>, settings: &Settings) -> Option<OutgoingResponse> {
-    let refusal = OutgoingResponse::of(StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    let encoding = message.first("Content-Encoding").map(parse::text);
-    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
-        return Some(refusal.with("Accept-Encoding", "identity"));
+/// RFC 3261 §11.2.
+fn capabilities(settings: &Settings, receive: Option<&ReceiveSettings>) -> OutgoingResponse {
+    let response = OutgoingResponse::of(StatusCode::OK).with("Allow", allow(settings));
+    match receive {
+        Some(receive) => response
+            .with("Accept", receive.accept())
+            .with("Accept-Encoding", ACCEPT_ENCODING),
+        None => response.with("Accept", ""),
     }
-    let media_type = message.first("Content-Type").map(parse::text)?;
-    let media_type = media_type.split(';').next().unwrap_or_default().trim();
-    let takes = |accepted: &String| match accepted.strip_suffix("/*") {
-        Some("*") => true,
-        Some(kind) => {
-            let given = media_type.split('/').next().unwrap_or_default();
-            kind.eq_ignore_ascii_case(given.trim())
+}
+
+/// The rules about what a MESSAGE carries.
+fn judge_content(message: &Message<'_>, receive: &ReceiveSettings) -> Verdict {
+    let ok = || OutgoingResponse::of(StatusCode::OK);
+    let unsupported = || OutgoingResponse::of(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    match content::read(message, receive) {
+        Ok((envelope, Carried::Content(content))) => Verdict::HandOver(envelope, content),
+        Ok((_, Carried::Typing)) => Verdict::Respond(ok(), Some(NotTaken::Typing)),
+        Ok((_, Carried::UnreadableReceipt)) => {
+            Verdict::Respond(ok(), Some(NotTaken::UnreadableReceipt))
         }
-        None => accepted.eq_ignore_ascii_case(media_type),
-    };
-    let is_taken = settings.accepts.iter().any(takes);
-    (!is_taken).then(|| refusal.with("Accept", settings.accepts.join(", ")))
+        Err(ContentError::Type) => Verdict::refuse(unsupported().with("Accept", receive.accept())),
+        Err(ContentError::Encoding) => {
+            Verdict::refuse(unsupported().with("Accept-Encoding", ACCEPT_ENCODING))
+        }
+        Err(ContentError::TooLarge) => {
+            Verdict::refuse(OutgoingResponse::of(StatusCode::REQUEST_ENTITY_TOO_LARGE))
+        }
+        Err(ContentError::Malformed) => {
+            Verdict::refuse(OutgoingResponse::of(StatusCode::BAD_REQUEST))
+        }
+    }
 }

@@ -6,9 +6,10 @@
 //! | Completed | the same answer again | –         | forgotten                         |
 //!
 //! Timer J is zero on reliable transports; answers are kept for 64 × T1 all the same, because a
-//! proxy on the way may repeat a request, and a message is taken once. How many are kept is
-//! bounded: the oldest answer makes room; while all of them wait for their answers, a new request
-//! is answered 503.
+//! proxy on the way may repeat a request, and a message is taken once. What is kept is bounded by
+//! number and by bytes: the oldest answers make room; while requests that wait for their answers
+//! fill it, a new request is answered 500 with Retry-After and not remembered. Never 503: a proxy
+//! then takes the whole flow out of service (§21.5.4).
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -18,10 +19,11 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use super::headers::CSeq;
-use super::output::{Event, IncomingRequest, Output};
+use super::output::{Event, IncomingRequest, NotTaken, Output};
 use super::parse::Message;
-use super::respond::{OutgoingResponse, from_tag, respond};
+use super::respond::{OutgoingResponse, Verdict, from_tag, respond};
 use super::settings::Settings;
+use super::unhashed::RandomMap;
 use super::{StatusCode, write};
 
 /// How long a response is kept for a retransmission.
@@ -32,25 +34,53 @@ const KEEP_RESPONSE: Duration = Duration::from_secs(32);
 const RESPOND_WITHIN: Duration = Duration::from_secs(10);
 
 /// Requests remembered at most.
-const MAX_KEPT: usize = 64;
+const MAX_KEPT: usize = 4_096;
+
+/// Bytes remembered at most, with those of requests that were handed over and wait for their
+/// answers. One request may have more than all of it.
+const MAX_BYTES: usize = 4 << 20;
+
+/// What a request takes beside its lines.
+const ENTRY: usize = 256;
+
+/// Seconds after which there may be room again.
+const RETRY_AFTER: &str = "5";
 
 /// Requests that came in lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ServerTransactions {
-    kept: VecDeque<ServerTransaction>,
-    /// Of the next request that is handed over.
+    /// Begins every hash, so that no peer can make two requests meet.
+    salt: u64,
+    /// Of the next request that is handed over. No number comes twice, over all connections.
     next_id: u64,
+    /// By the hash of the transaction.
+    kept: RandomMap<u64, ServerTransaction>,
+    /// How often each request came that is kept, by the hash of the request.
+    requests: RandomMap<u64, u32>,
+    /// The transaction of each request that waits for its answer.
+    trying: RandomMap<u64, u64>,
+    /// When those are out of time, the oldest first; some are answered already.
+    trying_until: VecDeque<(Instant, u64)>,
+    /// When the answered transactions are forgotten, the oldest first.
+    completed_until: VecDeque<(Instant, u64)>,
+    /// Of all that is kept.
+    bytes: usize,
 }
 
 #[derive(Debug)]
 struct ServerTransaction {
-    id: u64,
-    /// Of the topmost Via and the method with what names the request: the transaction.
-    transaction: u64,
     /// Of From tag, Call-ID and CSeq: the request, whichever way it came (RFC 3261 §8.2.2.2).
     request: u64,
     state: ServerState,
-    until: Instant,
+    bytes: usize,
+}
+
+/// The hashes that a request is known by.
+#[derive(Clone, Copy, Debug)]
+struct TransactionNames {
+    /// Of the topmost Via and the method with what names the request.
+    transaction: u64,
+    request: u64,
 }
 
 #[derive(Debug)]
@@ -64,7 +94,8 @@ enum ServerState {
 /// Why a response was not sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AnswerError {
-    /// It was answered before, or it waited for too long and was answered with 500.
+    /// It was answered before, or it waited for too long and was answered with 500, or the
+    /// connection is gone.
     #[error("the request was answered already")]
     Answered,
     /// A provisional response has no use on a reliable transport (RFC 4320 §4.1).
@@ -73,27 +104,63 @@ pub enum AnswerError {
 }
 
 impl ServerTransactions {
+    /// None. The salt is random.
+    pub(super) fn new(salt: u64) -> Self {
+        Self {
+            salt,
+            next_id: 0,
+            kept: RandomMap::default(),
+            requests: RandomMap::default(),
+            trying: RandomMap::default(),
+            trying_until: VecDeque::new(),
+            completed_until: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
+    /// How many requests wait for their answers.
+    pub(super) fn unanswered(&self) -> usize {
+        self.trying.len()
+    }
+
     /// When [`Self::handle_timeout`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.kept.iter().map(|kept| kept.until).min()
+        let fronts = [self.trying_until.front(), self.completed_until.front()];
+        fronts.into_iter().flatten().map(|(until, _)| *until).min()
     }
 
     /// Forgets old requests; answers those with 500 that were not answered in time.
-    pub(super) fn handle_timeout(&mut self, now: Instant, settings: &Settings) -> Vec<Vec<u8>> {
-        let mut frames = Vec::new();
-        for kept in &mut self.kept {
-            if kept.until <= now && matches!(kept.state, ServerState::Trying(_)) {
-                let answer = OutgoingResponse::of(StatusCode::SERVER_INTERNAL_ERROR);
-                frames.extend(kept.complete(now, &answer, settings));
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        settings: &Settings,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        while let Some(&(until, id)) = self.trying_until.front()
+            && until <= now
+        {
+            self.trying_until.pop_front();
+            let response = OutgoingResponse::of(StatusCode::SERVER_INTERNAL_ERROR);
+            if let Ok(frame) = self.answer(now, id, &response, settings) {
+                outputs.push_back(Output::Transmit(frame));
+                outputs.push_back(Output::Event(Event::NotTaken(NotTaken::Unanswered)));
             }
         }
-        self.kept.retain(|kept| kept.until > now);
-        frames
+        self.forget_answered();
+        while let Some(&(until, _)) = self.completed_until.front()
+            && until <= now
+        {
+            self.forget_oldest();
+        }
     }
 
     /// The connection is gone, and with it every peer that may repeat a request.
     pub(super) fn clear(&mut self) {
-        self.kept.clear();
+        let next_id = self.next_id;
+        *self = Self {
+            next_id,
+            ..Self::new(self.salt)
+        };
     }
 
     /// Answers a request that was handed over.
@@ -107,115 +174,181 @@ impl ServerTransactions {
         if answer.status.is_provisional() {
             return Err(AnswerError::Provisional);
         }
-        let known = self.kept.iter_mut().find(|kept| kept.id == id);
-        known
-            .and_then(|kept| kept.complete(now, answer, settings))
-            .ok_or(AnswerError::Answered)
+        let transaction = self.trying.remove(&id).ok_or(AnswerError::Answered)?;
+        self.forget_answered();
+        let kept = self.kept.get_mut(&transaction);
+        let kept = kept.ok_or(AnswerError::Answered)?;
+        let frame = match &kept.state {
+            ServerState::Trying(repeated) => answer.frame(repeated, settings),
+            ServerState::Completed(_) => return Err(AnswerError::Answered),
+        };
+        self.bytes -= kept.bytes;
+        kept.bytes = ENTRY + frame.len();
+        self.bytes += kept.bytes;
+        kept.state = ServerState::Completed(frame.clone());
+        self.completed_until
+            .push_back((now + KEEP_RESPONSE, transaction));
+        Ok(frame)
     }
 
     /// Takes a request: the response, or the event that asks for one.
     pub(super) fn handle_request(
         &mut self,
         now: Instant,
-        method: &str,
-        uri: &str,
+        (method, uri): (&str, &str),
         message: &Message<'_>,
         settings: &Settings,
         rng: &mut StdRng,
-    ) -> Option<Output> {
+        outputs: &mut VecDeque<Output>,
+    ) {
         // An ACK is never answered (RFC 3261 §17); a request without these two cannot be: they say
         // where to (§18.2.2), and to what (§8.2.6.2).
-        let (via, cseq) = (message.via?, message.cseq?);
-        if method == "ACK" {
-            return None;
-        }
-        let request = request_hash(message);
-        let transaction = hash(&[via, method.as_bytes(), cseq, &request.to_le_bytes()]);
-        let mut kept = self.kept.iter();
-        if let Some(known) = kept.find(|kept| kept.transaction == transaction) {
-            return match &known.state {
-                ServerState::Trying(_) => None,
-                ServerState::Completed(frame) => Some(Output::Transmit(frame.clone())),
-            };
-        }
-        let is_merged = self.kept.iter().any(|kept| kept.request == request);
-        let repeated = write::repeated(message, rng.random(), None);
-        if !self.makes_room() {
-            let busy = OutgoingResponse::of(StatusCode::SERVICE_UNAVAILABLE);
-            let frame = busy.with("Retry-After", "10").frame(&repeated, settings);
-            return Some(Output::Transmit(frame));
-        }
-        let id = self.next_id;
-        self.next_id += 1;
-        let response = respond(method, uri, message, is_merged, settings);
-        let (state, until, output) = match response {
-            Some(response) => {
-                let frame = response.frame(&repeated, settings);
-                let output = Output::Transmit(frame.clone());
-                (ServerState::Completed(frame), now + KEEP_RESPONSE, output)
-            }
-            None => {
-                let event = Event::Received(IncomingRequest::of(id, uri, message));
-                let output = Output::Event(event);
-                (ServerState::Trying(repeated), now + RESPOND_WITHIN, output)
-            }
+        let (Some(via), Some(cseq)) = (message.via, message.cseq) else {
+            return;
         };
-        self.kept.push_back(ServerTransaction {
-            id,
+        if method == "ACK" {
+            return;
+        }
+        let request = self.request_hash(message);
+        let transaction = self.hash(&[via, method.as_bytes(), cseq, &request.to_le_bytes()]);
+        if let Some(known) = self.kept.get(&transaction) {
+            if let ServerState::Completed(frame) = &known.state {
+                outputs.push_back(Output::Transmit(frame.clone()));
+            }
+            return;
+        }
+        let is_merged = self.requests.contains_key(&request);
+        let repeated = write::repeated(message, rng.random(), None);
+        let names = TransactionNames {
             transaction,
             request,
-            state,
-            until,
-        });
-        Some(output)
-    }
-
-    /// Whether there is room for one more, after the oldest answer made way if need be.
-    fn makes_room(&mut self) -> bool {
-        if self.kept.len() < MAX_KEPT {
-            return true;
+        };
+        match respond(method, uri, message, is_merged, settings) {
+            Verdict::Respond(response, reason) => {
+                let frame = response.frame(&repeated, settings);
+                outputs.push_back(Output::Transmit(frame.clone()));
+                outputs.extend(reason.map(Event::NotTaken).map(Output::Event));
+                let bytes = ENTRY + frame.len();
+                if self.make_room(bytes) {
+                    self.keep(names, ServerState::Completed(frame), bytes);
+                    self.completed_until
+                        .push_back((now + KEEP_RESPONSE, transaction));
+                }
+            }
+            Verdict::HandOver(envelope, content) => {
+                let incoming = IncomingRequest {
+                    id: self.next_id,
+                    uri: uri.to_owned(),
+                    headers: message.header_texts(),
+                    envelope,
+                    content,
+                };
+                match self.hand_over(now, names, incoming, repeated) {
+                    Ok(event) => outputs.push_back(event),
+                    Err(repeated) => {
+                        let busy = OutgoingResponse::of(StatusCode::SERVER_INTERNAL_ERROR)
+                            .with("Retry-After", RETRY_AFTER);
+                        outputs.push_back(Output::Transmit(busy.frame(&repeated, settings)));
+                        outputs.push_back(Output::Event(Event::NotTaken(NotTaken::Overloaded)));
+                    }
+                }
+            }
         }
-        let oldest = self
-            .kept
-            .iter()
-            .position(|kept| matches!(kept.state, ServerState::Completed(_)));
-        oldest.and_then(|at| self.kept.remove(at)).is_some()
     }
-}
 
-impl ServerTransaction {
-    /// The frame of the answer, unless there was one before.
-    fn complete(
+    /// Remembers a request that is handed over; gives back the lines that its answer repeats when
+    /// there is no room.
+    fn hand_over(
         &mut self,
         now: Instant,
-        answer: &OutgoingResponse,
-        settings: &Settings,
-    ) -> Option<Vec<u8>> {
-        let ServerState::Trying(repeated) = &self.state else {
-            return None;
-        };
-        let frame = answer.frame(repeated, settings);
-        self.state = ServerState::Completed(frame.clone());
-        self.until = now + KEEP_RESPONSE;
-        Some(frame)
+        names: TransactionNames,
+        incoming: IncomingRequest,
+        repeated: Vec<u8>,
+    ) -> Result<Output, Vec<u8>> {
+        let bytes = ENTRY + repeated.len() + incoming.size();
+        if !self.make_room(bytes) && !self.trying.is_empty() {
+            return Err(repeated);
+        }
+        let id = incoming.id;
+        self.keep(names, ServerState::Trying(repeated), bytes);
+        self.trying.insert(id, names.transaction);
+        self.trying_until.push_back((now + RESPOND_WITHIN, id));
+        self.next_id += 1;
+        Ok(Output::Event(Event::Received(incoming)))
     }
-}
 
-/// RFC 3261 §8.2.2.2: From tag, Call-ID and CSeq make the request.
-fn request_hash(message: &Message<'_>) -> u64 {
-    let cseq = message.cseq.and_then(CSeq::parse);
-    let number = cseq.map_or(0, |cseq| cseq.number).to_le_bytes();
-    let method = cseq.map_or("", |cseq| cseq.method);
-    hash(&[
-        from_tag(message).unwrap_or_default().as_bytes(),
-        message.call_id.unwrap_or_default(),
-        &number,
-        method.as_bytes(),
-    ])
-}
+    fn keep(&mut self, names: TransactionNames, state: ServerState, bytes: usize) {
+        self.bytes += bytes;
+        *self.requests.entry(names.request).or_default() += 1;
+        let kept = ServerTransaction {
+            request: names.request,
+            state,
+            bytes,
+        };
+        self.kept.insert(names.transaction, kept);
+    }
 
-fn hash(parts: &[&[u8]]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    parts.hash(&mut hasher);
-    hasher.finish()
+    /// Whether there is room for one more of so many bytes, after the oldest answers made way if
+    /// need be.
+    fn make_room(&mut self, bytes: usize) -> bool {
+        loop {
+            if self.kept.len() < MAX_KEPT && self.bytes + bytes <= MAX_BYTES {
+                return true;
+            }
+            if !self.forget_oldest() {
+                return false;
+            }
+        }
+    }
+
+    /// Forgets the transaction that was answered first; false when there is none.
+    fn forget_oldest(&mut self) -> bool {
+        let Some((_, transaction)) = self.completed_until.pop_front() else {
+            return false;
+        };
+        if let Some(kept) = self.kept.remove(&transaction) {
+            self.bytes -= kept.bytes;
+            if let Some(count) = self.requests.get_mut(&kept.request) {
+                *count -= 1;
+                if *count == 0 {
+                    self.requests.remove(&kept.request);
+                }
+            }
+        }
+        true
+    }
+
+    /// Forgets when requests would have been out of time that are answered, so that the first one
+    /// waits, and one that waits long does not keep the others.
+    fn forget_answered(&mut self) {
+        if self.trying_until.len() > 64 + 2 * self.trying.len() {
+            self.trying_until
+                .retain(|(_, id)| self.trying.contains_key(id));
+        }
+        while let Some((_, id)) = self.trying_until.front()
+            && !self.trying.contains_key(id)
+        {
+            self.trying_until.pop_front();
+        }
+    }
+
+    /// RFC 3261 §8.2.2.2: From tag, Call-ID and CSeq make the request.
+    fn request_hash(&self, message: &Message<'_>) -> u64 {
+        let cseq = message.cseq.and_then(CSeq::parse);
+        let number = cseq.map_or(0, |cseq| cseq.number).to_le_bytes();
+        let method = cseq.map_or("", |cseq| cseq.method);
+        self.hash(&[
+            from_tag(message).unwrap_or_default().as_bytes(),
+            message.call_id.unwrap_or_default(),
+            &number,
+            method.as_bytes(),
+        ])
+    }
+
+    fn hash(&self, parts: &[&[u8]]) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.salt.hash(&mut hasher);
+        parts.hash(&mut hasher);
+        hasher.finish()
+    }
 }

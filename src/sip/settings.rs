@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::content::essence;
 use super::digest::Credentials;
 use super::parse::ParseLimits;
 use super::registration::Policy;
 use super::uri::Uri;
+use super::{StatusCode, cpim, imdn};
 
 /// The settings of a user agent, fixed for its life.
 #[derive(Clone, Debug)]
@@ -32,9 +34,8 @@ pub struct Settings {
     pub user_agent: String,
     /// Headers added to every request.
     pub extra_headers: Vec<(String, String)>,
-    /// The media types of messages that are taken, as in an Accept header. With none, a MESSAGE
-    /// that comes in is answered 405.
-    pub accepts: Vec<String>,
+    /// How it takes messages; without, a MESSAGE that comes in is answered 405.
+    pub receive: Option<ReceiveSettings>,
     /// What it answers challenges with.
     pub credentials: Option<Credentials>,
     /// How long a request may go without a final response (RFC 3261 §17.1.2.2).
@@ -43,6 +44,61 @@ pub struct Settings {
     pub max_message: usize,
     /// The largest frame that is read.
     pub limits: ParseLimits,
+}
+
+/// How messages are taken.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ReceiveSettings {
+    /// The media ranges that are taken, as in an Accept header: `text/plain`, `image/*`, `*/*`.
+    /// Receipts are always taken.
+    pub accepts: Vec<String>,
+    /// The largest body, in bytes, when it is decoded.
+    pub max_body: usize,
+    /// What a message that was taken is answered with: 202 or 200 (RFC 3428 §7).
+    pub answer: StatusCode,
+    /// Whether P-Asserted-Identity of this server is to be believed (RFC 3325 §7).
+    pub trust_asserted: bool,
+}
+
+impl Default for ReceiveSettings {
+    /// Everything, up to 64 KiB.
+    fn default() -> Self {
+        Self {
+            accepts: vec!["*/*".to_owned()],
+            max_body: 64 * 1024,
+            answer: StatusCode::ACCEPTED,
+            trust_asserted: false,
+        }
+    }
+}
+
+impl ReceiveSettings {
+    /// Whether messages of this type are taken, whatever its parameters are.
+    pub(super) fn accepts(&self, content_type: &str) -> bool {
+        let given = essence(content_type);
+        let kind = given.split('/').next().unwrap_or_default().trim();
+        self.accepts
+            .iter()
+            .map(|range| essence(range))
+            .any(|range| match range.strip_suffix("/*") {
+                Some("*") => true,
+                Some(accepted) => accepted.eq_ignore_ascii_case(kind),
+                None => range.eq_ignore_ascii_case(given),
+            })
+    }
+
+    /// The value of Accept: what is listed, and what is taken besides.
+    pub(super) fn accept(&self) -> String {
+        let always = [cpim::MEDIA_TYPE, imdn::MEDIA_TYPE];
+        let more = always.into_iter().filter(|known| !self.accepts(known));
+        let all: Vec<_> = self
+            .accepts
+            .iter()
+            .map(String::as_str)
+            .chain(more)
+            .collect();
+        all.join(", ")
+    }
 }
 
 /// RFC 3261 §17.1.2.2: Timer F is 64 × T1, and T1 is half a second (§17.1.1.1).
@@ -68,7 +124,7 @@ impl Settings {
             },
             user_agent: "sipost".to_owned(),
             extra_headers: Vec::new(),
-            accepts: Vec::new(),
+            receive: None,
             credentials: None,
             timer_f: TIMER_F,
             max_message: 1 << 20,

@@ -55,6 +55,7 @@ status_codes! {
     METHOD_NOT_ALLOWED = 405, "Method Not Allowed";
     PROXY_AUTHENTICATION_REQUIRED = 407, "Proxy Authentication Required";
     REQUEST_TIMEOUT = 408, "Request Timeout";
+    REQUEST_ENTITY_TOO_LARGE = 413, "Request Entity Too Large";
     UNSUPPORTED_MEDIA_TYPE = 415, "Unsupported Media Type";
     UNSUPPORTED_URI_SCHEME = 416, "Unsupported URI Scheme";
     BAD_EXTENSION = 420, "Bad Extension";
@@ -65,6 +66,7 @@ status_codes! {
     LOOP_DETECTED = 482, "Loop Detected";
     TOO_MANY_HOPS = 483, "Too Many Hops";
     BUSY_HERE = 486, "Busy Here";
+    NOT_ACCEPTABLE_HERE = 488, "Not Acceptable Here";
     SERVER_INTERNAL_ERROR = 500, "Server Internal Error";
     SERVICE_UNAVAILABLE = 503, "Service Unavailable";
     VERSION_NOT_SUPPORTED = 505, "Version Not Supported";
@@ -73,14 +75,14 @@ status_codes! {
     183 "Session Progress", 199 "Early Dialog Terminated", 204 "No Notification",
     300 "Multiple Choices", 301 "Moved Permanently", 305 "Use Proxy",
     380 "Alternative Service", 402 "Payment Required", 406 "Not Acceptable", 410 "Gone",
-    412 "Conditional Request Failed", 413 "Request Entity Too Large",
+    412 "Conditional Request Failed",
     414 "Request-URI Too Long", 417 "Unknown Resource-Priority", 421 "Extension Required",
     422 "Session Interval Too Small", 424 "Bad Location Information",
     428 "Use Identity Header", 429 "Provide Referrer Identity", 430 "Flow Failed",
     433 "Anonymity Disallowed", 436 "Bad Identity Info", 437 "Unsupported Credential",
     438 "Invalid Identity Header", 440 "Max-Breadth Exceeded", 469 "Bad Info Package",
     470 "Consent Needed", 484 "Address Incomplete", 485 "Ambiguous",
-    487 "Request Terminated", 488 "Not Acceptable Here", 489 "Bad Event",
+    487 "Request Terminated", 489 "Bad Event",
     491 "Request Pending", 493 "Undecipherable", 494 "Security Agreement Required",
     501 "Not Implemented", 502 "Bad Gateway", 504 "Server Time-out", 513 "Message Too Large",
     555 "Push Notification Service Not Supported", 580 "Precondition Failure",

@@ -78,7 +78,7 @@ impl Agent {
                 tracing::info!(agent.id = %self.shown.status().id, "unregistered");
             }
             // Ended is taken before; Received does not come while the settings take no messages.
-            Event::Ended { .. } | Event::Received(_) => {}
+            Event::Ended { .. } | Event::Received(_) | Event::NotTaken(_) => {}
         }
     }
 

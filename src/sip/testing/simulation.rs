@@ -19,7 +19,8 @@ use super::fixture::{epoch, message_to, settings};
 use super::registrar::{MEANT_FOR, Registrar};
 use super::wire::{Pipe, Weather};
 use crate::sip::{
-    Event, Outcome, OutgoingResponse, Output, Settings, StatusCode, Transport, UserAgent, parse,
+    Event, Outcome, OutgoingResponse, Output, ReceiveSettings, Settings, StatusCode, Transport,
+    UserAgent, parse,
 };
 
 const SEEDS: u64 = 1_000;
@@ -117,16 +118,16 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let now = epoch();
-        let accepts = match rng.random_range(0..2) {
-            0 => Vec::new(),
-            _ => vec!["text/plain".to_owned()],
+        let receive = match rng.random_range(0..2) {
+            0 => None,
+            _ => Some(ReceiveSettings::default()),
         };
         let seats = (0..AGENTS).map(|number| Seat {
             agent: UserAgent::new(
                 Arc::new(Settings {
                     contact_user: format!("contact-{number}"),
                     instance_id: format!("00000000-0000-4000-8000-00000000000{number}"),
-                    accepts: accepts.clone(),
+                    receive: receive.clone(),
                     ..settings()
                 }),
                 StdRng::from_rng(&mut rng),
@@ -310,6 +311,7 @@ impl World {
                     Event::Registered { .. }
                     | Event::Unregistered
                     | Event::ChallengeRefused(_)
+                    | Event::NotTaken(_)
                     | Event::RegistrationFailed { .. },
                 ) => {}
             }

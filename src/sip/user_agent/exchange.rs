@@ -4,8 +4,7 @@
 //! WebSocket is a reliable transport, so two timers of the RFC are absent on purpose: E, which
 //! retransmits, and K, which is zero. A second final response matches no request.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +13,7 @@ use bytes::Bytes;
 use crate::sip::digest::Rounds;
 use crate::sip::headers::{CSeq, last_param, via_branch};
 use crate::sip::parse::Message;
+use crate::sip::unhashed::RandomMap;
 use crate::sip::{StatusCode, write};
 
 /// RFC 3261 §8.1.1.7: what a branch begins with.
@@ -65,7 +65,7 @@ pub(super) enum Purpose {
 /// All requests on their way.
 #[derive(Debug, Default)]
 pub(super) struct Exchanges {
-    by_branch: HashMap<Branch, Exchange, BuildHasherDefault<Unhashed>>,
+    by_branch: RandomMap<Branch, Exchange>,
     /// Timer F of each, in the order in which they fire: it is the same for all.
     timers: VecDeque<(Instant, Branch)>,
 }
@@ -172,25 +172,5 @@ impl Branch {
         let digits = std::str::from_utf8(digits).ok()?;
         let are_ours = digits.len() == 16 && !digits.starts_with('+');
         are_ours.then(|| u64::from_str_radix(digits, 16).ok().map(Self))?
-    }
-}
-
-/// Branches are random and our own, so they need no hashing.
-#[derive(Default)]
-struct Unhashed(u64);
-
-impl Hasher for Unhashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, branch: u64) {
-        self.0 = branch;
     }
 }

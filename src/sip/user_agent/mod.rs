@@ -66,7 +66,7 @@ impl UserAgent {
             service_route: Vec::new(),
             authenticator: Authenticator::new(settings.credentials.clone(), settings.aor.host()),
             exchanges: Exchanges::default(),
-            inbound: ServerTransactions::default(),
+            inbound: ServerTransactions::new(rng.random()),
             outputs: VecDeque::new(),
             transport: None,
             settings,
@@ -98,6 +98,11 @@ impl UserAgent {
     pub fn in_flight(&self) -> usize {
         let is_message = |exchange: &&Exchange| matches!(exchange.purpose, Purpose::Message(_));
         self.exchanges.iter().filter(is_message).count()
+    }
+
+    /// How many requests that came in as [`Event::Received`] have no answer yet.
+    pub fn unanswered(&self) -> usize {
+        self.inbound.unanswered()
     }
 
     /// The connection is open: register.
@@ -145,9 +150,8 @@ impl UserAgent {
                 Purpose::Register => self.register_unanswered(now),
             }
         }
-        let frames = self.inbound.handle_timeout(now, &self.settings);
-        self.outputs
-            .extend(frames.into_iter().map(Output::Transmit));
+        self.inbound
+            .handle_timeout(now, &self.settings, &mut self.outputs);
         if let Some(change) = self.registration.handle_timeout(now) {
             self.tell(change, None);
         }
@@ -197,9 +201,14 @@ impl UserAgent {
                 }
             }
             StartLine::Request { method, uri } => {
-                let (inbound, settings, rng) = (&mut self.inbound, &self.settings, &mut self.rng);
-                let output = inbound.handle_request(now, method, uri, &message, settings, rng);
-                self.outputs.extend(output);
+                self.inbound.handle_request(
+                    now,
+                    (method, uri),
+                    &message,
+                    &self.settings,
+                    &mut self.rng,
+                    &mut self.outputs,
+                );
             }
         }
     }

@@ -1,10 +1,16 @@
 //! What others ask of a user agent.
 
+use std::io::Write as _;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+
+use crate::sip::parse::ParseLimits;
 use crate::sip::testing::{Fixture, message_to, reply, settings, status, value};
 use crate::sip::{
-    AnswerError, Event, IncomingRequest, Outcome, OutgoingResponse, Settings, StatusCode,
+    AnswerError, Content, Event, IncomingRequest, NotTaken, Outcome, OutgoingResponse,
+    ReceiveSettings, Settings, StatusCode,
 };
 
 const ALICE: &str = "sip:alice@example.com";
@@ -20,10 +26,44 @@ fn request(method: &str, uri: &str, branch: &str, more: &str) -> String {
 
 /// Somebody takes text.
 fn taker() -> Fixture {
+    taker_of(&["text/plain", "image/*"])
+}
+
+fn taker_of(accepts: &[&str]) -> Fixture {
     Fixture::registered_as(Settings {
-        accepts: vec!["text/plain".to_owned(), "image/*".to_owned()],
+        receive: Some(ReceiveSettings {
+            accepts: accepts.iter().map(|range| (*range).to_owned()).collect(),
+            max_body: 1_000,
+            ..ReceiveSettings::default()
+        }),
         ..settings()
     })
+}
+
+/// A MESSAGE with this body.
+fn carrying(content_type: &str, more: &str, body: &[u8]) -> Vec<u8> {
+    let more = format!("Content-Type: {content_type}\r\n{more}");
+    let frame = request("MESSAGE", ALICE, "1", &more);
+    let head = frame.strip_suffix("hi").unwrap();
+    let length = format!("Content-Length: {}\r\n", body.len());
+    let head = head.replace("Content-Length: 2\r\n", &length);
+    [head.as_bytes(), body].concat()
+}
+
+/// Type and body of a message that was handed over.
+fn message_of(request: &IncomingRequest) -> (&str, &[u8]) {
+    match &request.content {
+        Content::Message { content_type, body } => (content_type, body),
+        Content::Receipt(imdn) => panic!("{imdn:?}"),
+    }
+}
+
+/// Why a request was not handed over.
+fn not_taken(fixture: &mut Fixture) -> NotTaken {
+    match fixture.event() {
+        Event::NotTaken(reason) => reason,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn received(fixture: &mut Fixture) -> IncomingRequest {
@@ -43,7 +83,11 @@ fn i_options_is_answered_with_what_there_is() {
     );
     let answer = taker().answers(request("OPTIONS", ALICE, "1", ""));
     assert_eq!(value(&answer, "Allow"), "MESSAGE, OPTIONS");
-    assert_eq!(value(&answer, "Accept"), "text/plain, image/*");
+    let accept = "text/plain, image/*, message/cpim, message/imdn+xml";
+    assert_eq!(value(&answer, "Accept"), accept);
+    assert_eq!(value(&answer, "Accept-Encoding"), "identity, deflate, gzip");
+    let answer = taker_of(&["*/*"]).answers(request("OPTIONS", ALICE, "1", ""));
+    assert_eq!(value(&answer, "Accept"), "*/*");
 }
 
 #[test]
@@ -175,8 +219,8 @@ fn t6_a_repeated_message_is_delivered_once_and_answered_when_somebody_says_so() 
     assert_eq!(fixture.answers(&frame), "");
     let message = received(&mut fixture);
     assert_eq!(
-        (message.uri.as_str(), &message.body[..]),
-        (ALICE, &b"hi"[..])
+        (message.uri.as_str(), message_of(&message)),
+        (ALICE, ("text/plain;charset=utf-8", &b"hi"[..]))
     );
     assert!(message.headers.contains(&(
         "Content-Type".to_owned(),
@@ -234,6 +278,7 @@ fn i_a_message_that_nobody_answers_is_answered_500() {
     let message = received(&mut fixture);
     fixture.passes(Duration::from_secs(10));
     assert_eq!(status(&fixture.frame()), 500);
+    assert_eq!(not_taken(&mut fixture), NotTaken::Unanswered);
     let late = fixture.agent.answer(
         fixture.now,
         message.id,
@@ -247,10 +292,8 @@ fn i_a_type_that_nobody_takes_is_refused_with_those_that_are() {
     for (more, code) in [
         ("Content-Type: text/html\r\n", 415),
         ("Content-Type: application/sdp\r\n", 415),
-        (
-            "Content-Encoding: gzip\r\nContent-Type: text/plain\r\n",
-            415,
-        ),
+        ("Content-Encoding: br\r\nContent-Type: text/plain\r\n", 415),
+        ("Content-Type: message/external-body\r\n", 415),
         ("Content-Type: TEXT/Plain ; charset=x\r\n", 0),
         ("Content-Type: image/png\r\n", 0),
         ("e: identity\r\n", 0),
@@ -262,7 +305,11 @@ fn i_a_type_that_nobody_takes_is_refused_with_those_that_are() {
             _ => assert_eq!(status(&answer), code, "{more}"),
         }
         if more.contains("html") {
-            assert_eq!(value(&answer, "Accept"), "text/plain, image/*");
+            let accept = "text/plain, image/*, message/cpim, message/imdn+xml";
+            assert_eq!(value(&answer, "Accept"), accept);
+        }
+        if more.contains("br") {
+            assert_eq!(value(&answer, "Accept-Encoding"), "identity, deflate, gzip");
         }
     }
 }
@@ -297,35 +344,267 @@ fn i_a_message_to_oneself_arrives_and_its_answer_too() {
     );
 }
 
-#[test]
-fn i_what_is_remembered_of_requests_is_bounded() {
-    let mut fixture = taker();
-    for branch in 0..64 {
-        let frame = request("MESSAGE", ALICE, &branch.to_string(), "")
-            .replace("Call-ID: call", &format!("Call-ID: {branch}"));
-        assert_eq!(fixture.answers(frame), "");
-    }
-    let more = request("MESSAGE", ALICE, "x", "").replace("Call-ID: call", "Call-ID: x");
-    let answer = fixture.answers(&more);
-    assert_eq!(
-        (status(&answer), value(&answer, "Retry-After").as_str()),
-        (503, "10")
-    );
-    // What waits is answered, and makes room.
+/// A MESSAGE of a Call-ID of its own, with a body of this size.
+fn numbered(number: usize, size: usize) -> Vec<u8> {
+    let body = vec![b'x'; size];
+    let frame = String::from_utf8(carrying("text/plain", "", &body)).unwrap();
+    let frame = frame.replace("Call-ID: call", &format!("Call-ID: {number}"));
+    frame.into_bytes()
+}
+
+/// Answers everything that was handed over.
+fn answer_all(fixture: &mut Fixture) -> usize {
+    let mut count = 0;
     for event in fixture.events() {
         if let Event::Received(message) = event {
-            fixture
-                .agent
-                .answer(
-                    fixture.now,
-                    message.id,
-                    &OutgoingResponse::of(StatusCode::OK),
-                )
-                .unwrap();
+            let ok = OutgoingResponse::of(StatusCode::OK);
+            fixture.agent.answer(fixture.now, message.id, &ok).unwrap();
+            count += 1;
         }
     }
-    assert_eq!(fixture.frames().len(), 64);
-    assert_eq!(fixture.answers(&more), "");
+    count
+}
+
+#[test]
+fn i_requests_that_wait_are_bounded_by_number_and_the_next_is_answered_500() {
+    let mut fixture = taker();
+    let mut taken = 0;
+    let busy = loop {
+        let answer = fixture.answers(numbered(taken, 2));
+        if !answer.is_empty() {
+            break answer;
+        }
+        taken += 1;
+    };
+    assert_eq!(taken, 4_096);
+    assert_eq!(
+        (status(&busy), value(&busy, "Retry-After").as_str()),
+        (500, "5")
+    );
+    // What waits is answered, and makes room.
+    assert_eq!(answer_all(&mut fixture), taken);
+    assert_eq!(fixture.frames().len(), taken);
+    assert_eq!(fixture.answers(numbered(taken, 2)), "");
+}
+
+#[test]
+fn i_requests_that_wait_are_bounded_by_bytes() {
+    let mut fixture = Fixture::registered_as(Settings {
+        receive: Some(ReceiveSettings {
+            max_body: 8 << 20,
+            ..ReceiveSettings::default()
+        }),
+        limits: ParseLimits {
+            frame: 16 << 20,
+            ..ParseLimits::default()
+        },
+        ..settings()
+    });
+    // Larger than all that may wait, and alone.
+    assert_eq!(fixture.answers(numbered(0, 5 << 20)), "");
+    assert_eq!(status(&fixture.answers(numbered(1, 2))), 500);
+    assert_eq!(answer_all(&mut fixture), 1);
+    fixture.frames();
+    let mut taken = 0;
+    while fixture.answers(numbered(2 + taken, 64 << 10)).is_empty() {
+        taken += 1;
+    }
+    assert!((50..64).contains(&taken), "{taken}");
+}
+
+#[test]
+fn i_a_flood_of_quick_requests_is_not_limited() {
+    let mut fixture = taker();
+    for number in 0..20_000 {
+        assert_eq!(fixture.answers(numbered(number, 2)), "", "{number}");
+        assert_eq!(answer_all(&mut fixture), 1);
+        assert_eq!(status(&fixture.frame()), 200);
+    }
+    // The newest answers are still there.
+    assert_eq!(status(&fixture.answers(numbered(19_999, 2))), 200);
+    assert!(fixture.events().is_empty());
+    // And all of them are forgotten in time.
+    fixture.passes(Duration::from_secs(32));
+    assert_eq!(fixture.answers(numbered(19_999, 2)), "");
+}
+
+#[test]
+fn i_a_message_by_another_way_is_handed_over_and_gets_its_own_answer() {
+    let mut fixture = taker();
+    for branch in ["1", "2", "3"] {
+        assert_eq!(fixture.answers(request("MESSAGE", ALICE, branch, "")), "");
+    }
+    assert_eq!(answer_all(&mut fixture), 3);
+    for (frame, branch) in fixture.frames().iter().zip(["1", "2", "3"]) {
+        assert_eq!(status(frame), 200);
+        assert!(value(frame, "Via").ends_with(&format!("z9hG4bK{branch}")));
+    }
+}
+
+#[test]
+fn i_a_request_before_the_registration_is_taken() {
+    let (mut fixture, _register) = Fixture::connected(Settings {
+        receive: Some(ReceiveSettings::default()),
+        ..settings()
+    });
+    fixture.hears(request("MESSAGE", ALICE, "1", ""));
+    received(&mut fixture);
+}
+
+#[test]
+fn i_register_and_options_say_whether_messages_are_taken() {
+    for (receive, allow) in [
+        (None, "OPTIONS"),
+        (Some(ReceiveSettings::default()), "MESSAGE, OPTIONS"),
+    ] {
+        let (mut fixture, register) = Fixture::connected(Settings {
+            receive,
+            ..settings()
+        });
+        assert_eq!(value(&register, "Allow"), allow);
+        let answer = fixture.answers(request("OPTIONS", ALICE, "1", ""));
+        assert_eq!(value(&answer, "Allow"), allow);
+    }
+}
+
+fn deflated(body: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(body).unwrap();
+    encoder.finish().unwrap()
+}
+
+const DELIVERED: &[u8] =
+    b"<imdn xmlns=\"urn:ietf:params:xml:ns:imdn\"><message-id>a1b2</message-id>\
+    <datetime>2026-11-22T05:00:00Z</datetime><delivery-notification><status><delivered/></status>\
+    </delivery-notification></imdn>";
+
+#[test]
+fn i_a_receipt_is_handed_over_whatever_is_accepted() {
+    let wrapped = [
+        b"From: <sip:bob@example.com>\r\n\r\nContent-Type: message/imdn+xml\r\n\r\n",
+        DELIVERED,
+    ]
+    .concat();
+    for (content_type, more, body, has_envelope) in [
+        ("message/imdn+xml", "", DELIVERED, false),
+        ("Message/IMDN+XML; charset=utf-8", "", DELIVERED, false),
+        (
+            "message/imdn+xml",
+            "Content-Encoding: deflate\r\n",
+            &deflated(DELIVERED),
+            false,
+        ),
+        ("message/cpim", "", &wrapped, true),
+    ] {
+        let mut fixture = taker_of(&[]);
+        assert_eq!(fixture.answers(carrying(content_type, more, body)), "");
+        let request = received(&mut fixture);
+        assert_eq!(request.envelope.is_some(), has_envelope);
+        match request.content {
+            Content::Receipt(imdn) => assert_eq!(imdn.message_id, "a1b2"),
+            Content::Message { .. } => panic!("{content_type}"),
+        }
+    }
+}
+
+#[test]
+fn i_typing_notices_and_unreadable_receipts_are_answered_200_and_counted() {
+    let wrapped = b"From: <sip:bob@example.com>\r\n\r\n\
+        Content-Type: application/im-iscomposing+xml\r\n\r\n<isComposing/>";
+    for (content_type, body, reason) in [
+        (
+            "application/im-iscomposing+xml",
+            &b"<isComposing/>"[..],
+            NotTaken::Typing,
+        ),
+        ("message/cpim", wrapped, NotTaken::Typing),
+        ("message/imdn+xml", b"hi", NotTaken::UnreadableReceipt),
+        ("message/imdn+xml", b"", NotTaken::UnreadableReceipt),
+    ] {
+        for accepts in [&["*/*"][..], &["text/plain"], &[]] {
+            let mut fixture = taker_of(accepts);
+            let frame = carrying(content_type, "", body);
+            let answer = fixture.answers(&frame);
+            assert_eq!(status(&answer), 200, "{content_type}");
+            assert_eq!(not_taken(&mut fixture), reason);
+            assert_eq!(fixture.answers(&frame), answer);
+            assert!(fixture.events().is_empty(), "it is counted once");
+        }
+    }
+}
+
+#[test]
+fn i_the_inner_part_of_an_envelope_counts() {
+    let wrapped = |content_type: &str| {
+        format!(
+            "From: \"Bob\" <sip:bob@example.com>\r\nimdn.Message-ID: m1\r\n\r\n\
+             Content-Type: {content_type}\r\n\r\nhi"
+        )
+    };
+    let mut fixture = taker();
+    let text = wrapped("text/plain;charset=utf-8");
+    fixture.hears(carrying("message/cpim", "", text.as_bytes()));
+    let message = received(&mut fixture);
+    assert_eq!(
+        message_of(&message),
+        ("text/plain;charset=utf-8", &b"hi"[..])
+    );
+    let envelope = message.envelope.unwrap();
+    assert_eq!(envelope.from.as_deref(), Some("sip:bob@example.com"));
+    assert_eq!(envelope.message_id.as_deref(), Some("m1"));
+
+    let html = wrapped("text/html");
+    let answer = taker().answers(carrying("message/cpim", "", html.as_bytes()));
+    assert_eq!(status(&answer), 415);
+    assert!(value(&answer, "Accept").starts_with("text/plain, image/*"));
+
+    // One layer is opened; the type of what is in it is message/cpim.
+    let nested = wrapped("message/cpim");
+    let mut fixture = taker_of(&["*/*"]);
+    fixture.hears(carrying("message/cpim", "", nested.as_bytes()));
+    assert_eq!(message_of(&received(&mut fixture)).0, "message/cpim");
+}
+
+#[test]
+fn i_an_envelope_that_cannot_be_read_is_a_message_as_it_is() {
+    let mut fixture = taker_of(&["*/*"]);
+    fixture.hears(carrying("message/cpim", "", b"no envelope"));
+    let message = received(&mut fixture);
+    assert_eq!(message_of(&message), ("message/cpim", &b"no envelope"[..]));
+    assert_eq!(message.envelope, None);
+    let answer = taker().answers(carrying("message/cpim", "", b"no envelope"));
+    assert_eq!(status(&answer), 415);
+}
+
+#[test]
+fn i_what_is_too_large_is_refused_with_413_and_the_next_is_taken() {
+    let large = vec![b'x'; 1_001];
+    let said = String::from_utf8(carrying("text/plain", "", b"hi")).unwrap();
+    let said = said.replace("Content-Length: 2", "Content-Length: 1001");
+    for frame in [
+        carrying("text/plain", "", &large),
+        carrying(
+            "text/plain",
+            "Content-Encoding: deflate\r\n",
+            &deflated(&large),
+        ),
+        said.into_bytes(),
+    ] {
+        let mut fixture = taker();
+        assert_eq!(status(&fixture.answers(frame)), 413);
+        let refused = NotTaken::Refused(StatusCode::REQUEST_ENTITY_TOO_LARGE);
+        assert_eq!(not_taken(&mut fixture), refused);
+        fixture.hears(numbered(1, 1_000));
+        received(&mut fixture);
+    }
+}
+
+#[test]
+fn i_a_body_that_cannot_be_decoded_is_refused_with_400() {
+    let frame = carrying("text/plain", "Content-Encoding: deflate\r\n", b"\xff\xff");
+    assert_eq!(status(&taker().answers(frame)), 400);
+    let frame = carrying("text/plain", "Content-Encoding: gzip\r\n", b"hi");
+    assert_eq!(status(&taker().answers(frame)), 400);
 }
 
 #[test]
