@@ -22,7 +22,7 @@ pub use arrival::{Arrival, ArrivalId, ArrivalReply, Arrivals, Inbound, InboundAn
 pub use driver::{AgentParts, Keepalive, Probe, run};
 pub use handle::{AgentCommand, AgentHandle, AgentIndex, Job, Report};
 pub use identity::{Identity, instance_id};
-pub use observer::ReconnectObserver;
+pub use observer::{AgentObserver, NotTaken};
 pub use reconnect::{Pace, ReconnectPolicy};
 pub use status::StatusCell;
 pub use tls::{Identification, TlsError, client_config};

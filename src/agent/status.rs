@@ -69,6 +69,10 @@ impl StatusCell {
         }
     }
 
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     fn change(&self, change: impl FnOnce(&mut Slow)) {
         change(&mut self.slow.lock().unwrap_or_else(PoisonError::into_inner));
     }

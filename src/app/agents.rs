@@ -30,7 +30,7 @@ pub(super) struct AgentFactory {
     tls: watch::Sender<Arc<ClientConfig>>,
     pace: Arc<Pace>,
     channels: AgentChannels,
-    observer: Arc<dyn agent::ReconnectObserver>,
+    observer: Arc<dyn agent::AgentObserver>,
     clock: Clock,
 }
 

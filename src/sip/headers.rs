@@ -132,6 +132,22 @@ pub fn quote(name: &str) -> String {
     quoted
 }
 
+/// A display name without its quotes and escapes; `None` when it is empty.
+pub fn unquote(name: &str) -> Option<String> {
+    let name = name.trim();
+    let quoted = name.strip_prefix('"').map(|rest| {
+        let rest = rest.strip_suffix('"').unwrap_or(rest);
+        let mut plain = String::with_capacity(rest.len());
+        let mut chars = rest.chars();
+        while let Some(c) = chars.next() {
+            plain.extend(if c == '\\' { chars.next() } else { Some(c) });
+        }
+        plain
+    });
+    let plain = quoted.unwrap_or_else(|| name.to_owned());
+    (!plain.trim().is_empty()).then_some(plain)
+}
+
 /// One binding in a Contact line, as a registrar lists them (RFC 3261 §20.10).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Contact<'a> {
@@ -330,6 +346,23 @@ mod tests {
     #[test]
     fn a_display_name_is_quoted() {
         assert_eq!(quote(r#"a "b" \c"#), r#""a \"b\" \\c""#);
+    }
+
+    #[test]
+    fn a_display_name_is_unquoted() {
+        for name in [r#"a "b" \c"#, "é", "a\tb"] {
+            assert_eq!(unquote(&quote(name)).as_deref(), Some(name));
+        }
+        for (written, name) in [
+            ("Alice  B", Some("Alice  B")),
+            (" \"A\\", Some("A")),
+            ("\"open", Some("open")),
+            ("\"", None),
+            ("\" \"", None),
+            ("", None),
+        ] {
+            assert_eq!(unquote(written).as_deref(), name, "{written}");
+        }
     }
 
     #[test]

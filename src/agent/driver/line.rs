@@ -82,9 +82,26 @@ pub(super) struct ServerLine {
 pub(super) enum Departure {
     None,
     /// It unregisters, until then at the latest.
-    Until(Instant),
-    /// It is unregistered.
-    Done,
+    Unregistering(Instant),
+    /// It is unregistered; requests that came in before are answered, until then at the latest.
+    Answering(Instant),
+}
+
+impl Departure {
+    /// The registrar let it go.
+    pub(super) fn unregistered(&mut self) {
+        if let Self::Unregistering(until) = *self {
+            *self = Self::Answering(until);
+        }
+    }
+
+    /// When it ends at the latest.
+    fn until(self) -> Option<Instant> {
+        match self {
+            Self::None => None,
+            Self::Unregistering(until) | Self::Answering(until) => Some(until),
+        }
+    }
 }
 
 impl ServerLine {
@@ -108,22 +125,20 @@ impl ServerLine {
         self.upward.is_none() && self.better.is_none() && self.departure == Departure::None
     }
 
-    /// Whether the registrar was left, or took too long over it.
-    pub(super) fn is_left(&self) -> bool {
+    /// Whether the registrar was left and all of so many requests are answered, or that took too
+    /// long.
+    pub(super) fn is_left(&self, unanswered: usize) -> bool {
+        let is_over = self.departure.until().is_some_and(|at| at <= clock::now());
         match self.departure {
             Departure::None => false,
-            Departure::Until(until) => until <= clock::now(),
-            Departure::Done => true,
+            Departure::Unregistering(_) => is_over,
+            Departure::Answering(_) => is_over || unanswered == 0,
         }
     }
 
     /// When the connection itself wants something.
     pub(super) fn deadlines(&self) -> [Option<Instant>; 2] {
-        let leave_by = match self.departure {
-            Departure::Until(until) => Some(until),
-            Departure::None | Departure::Done => None,
-        };
-        [self.probe_at(), leave_by]
+        [self.probe_at(), self.departure.until()]
     }
 
     fn probe_at(&self) -> Option<Instant> {

@@ -30,16 +30,17 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use uuid::ContextV7;
 
 use super::arrival::Arrivals;
 use super::handle::{AgentCommand, AgentIndex, Report};
-use super::observer::ReconnectObserver;
+use super::observer::AgentObserver;
 use super::reconnect::{Pace, ReconnectPolicy, Servers};
 use super::status::StatusCell;
 use super::websocket::{DialError, Dialing, Socket, WeightedServer};
 use crate::clock::Clock;
 use crate::message::{AgentState, Outcome};
-use crate::sip::{Settings, UserAgent};
+use crate::sip::{ReceiveSettings, Settings, UserAgent};
 use isolation::Isolation;
 pub use line::{Keepalive, Probe};
 
@@ -67,8 +68,8 @@ pub struct AgentParts {
     pub arrivals: Arrivals,
     /// What it shows of itself.
     pub shown: Arc<StatusCell>,
-    /// Counts connections that are opened again.
-    pub observer: Arc<dyn ReconnectObserver>,
+    /// Counts what happens to it.
+    pub observer: Arc<dyn AgentObserver>,
     /// The time on the wall.
     pub clock: Clock,
     /// What its branches, tags and waits are drawn from: from the system's generator in service.
@@ -125,8 +126,11 @@ struct Agent {
     commands: UnboundedReceiver<AgentCommand>,
     reports: UnboundedSender<Report>,
     arrivals: Arrivals,
+    /// How it answers what comes in.
+    receive: ReceiveSettings,
+    ids: ContextV7,
     shown: Arc<StatusCell>,
-    observer: Arc<dyn ReconnectObserver>,
+    observer: Arc<dyn AgentObserver>,
     clock: Clock,
     rng: StdRng,
     failures: u32,
@@ -144,6 +148,7 @@ type Opening = Pin<Box<dyn Future<Output = Result<Socket, DialError>> + Send>>;
 impl Agent {
     fn new(parts: AgentParts) -> Self {
         let mut rng = StdRng::from_seed(parts.seed);
+        let receive = parts.settings.receive.clone().unwrap_or_default();
         let machine = UserAgent::new(parts.settings, StdRng::from_rng(&mut rng));
         let weights = parts.servers.iter().map(|server| server.weight).collect();
         Self {
@@ -159,6 +164,8 @@ impl Agent {
             commands: parts.commands,
             reports: parts.reports,
             arrivals: parts.arrivals,
+            receive,
+            ids: ContextV7::new(),
             shown: parts.shown,
             observer: parts.observer,
             clock: parts.clock,

@@ -92,7 +92,7 @@ impl Agent {
                 self.leave(line);
                 continue;
             }
-            if line.is_left() {
+            if line.is_left(self.machine.unanswered()) {
                 return Parting::Done;
             }
             let wake = self.wake(line);
@@ -180,7 +180,7 @@ impl Agent {
     fn leave(&mut self, line: &mut ServerLine) {
         self.set_up(false);
         self.machine.unregister(clock::now());
-        line.departure = Departure::Until(clock::now() + LEAVE_TIMEOUT);
+        line.departure = Departure::Unregistering(clock::now() + LEAVE_TIMEOUT);
     }
 
     /// Takes the commands that are there already.

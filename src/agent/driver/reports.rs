@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::line::{Departure, ServerLine};
+use super::line::ServerLine;
 use super::{Agent, Mode};
 use crate::agent::handle::Report;
 use crate::agent::{translate, websocket};
@@ -74,11 +74,13 @@ impl Agent {
                 self.shown.failed_with(error);
             }
             Event::Left => {
-                line.departure = Departure::Done;
+                line.departure.unregistered();
                 tracing::info!(agent.id = %self.shown.status().id, "unregistered");
             }
-            // Ended is taken before; Received does not come while the settings take no messages.
-            Event::Ended { .. } | Event::Received(_) | Event::NotTaken(_) => {}
+            Event::Received(request) => self.take_request(request),
+            Event::NotTaken(reason) => self.count_not_taken(reason),
+            // Taken before.
+            Event::Ended { .. } => {}
         }
     }
 

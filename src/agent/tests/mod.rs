@@ -6,6 +6,7 @@
 mod answers;
 mod closing;
 mod frames;
+mod inbound;
 mod leaving;
 mod opening;
 mod registering;

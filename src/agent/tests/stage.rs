@@ -18,8 +18,8 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 
 use crate::agent;
 use crate::agent::{
-    AgentCommand, AgentHandle, AgentIndex, Arrival, Dialing, Identity, Job, Keepalive, Pace, Probe,
-    ReconnectPolicy, Report, StatusCell, WeightedServer,
+    AgentCommand, AgentHandle, AgentIndex, AgentObserver, Arrival, Dialing, Identity, Job,
+    Keepalive, Pace, Probe, ReconnectPolicy, Report, StatusCell, WeightedServer,
 };
 use crate::clock::Clock;
 use crate::message::{AgentState, AgentStatus, Outcome};
@@ -46,6 +46,7 @@ pub(super) struct Setup {
     pub(super) keepalive: Keepalive,
     pub(super) recovery: ReconnectPolicy,
     pub(super) settings: sip::Settings,
+    pub(super) observer: Arc<dyn AgentObserver>,
 }
 
 impl Setup {
@@ -83,6 +84,7 @@ impl Setup {
                 },
                 ..settings()
             },
+            observer: Arc::new(()),
         }
     }
 
@@ -102,7 +104,7 @@ impl Setup {
         let index = AgentIndex(0);
         let (handle, commands) = AgentHandle::new(index, identity.clone(), 64);
         let (sender, reports) = unbounded_channel();
-        let (arrivals, arrived) = channel(16);
+        let (arrivals, arrived) = channel(Stage::ARRIVALS);
         let clock = Clock::system();
         let shown = Arc::new(StatusCell::new(identity, "".into(), clock.now()));
         let task = tokio::spawn(agent::run(agent::AgentParts {
@@ -117,7 +119,7 @@ impl Setup {
             reports: sender,
             arrivals: handle.arrivals(arrivals),
             shown: shown.clone(),
-            observer: Arc::new(()),
+            observer: self.observer,
             clock,
             seed: [7; 32],
         }));
@@ -149,6 +151,14 @@ impl Drop for Stage {
 }
 
 impl Stage {
+    /// How many requests may wait for the dispatcher.
+    pub(super) const ARRIVALS: usize = 16;
+
+    /// The next request that is handed over.
+    pub(super) async fn arrival(&mut self) -> Arrival {
+        soon(self.arrived.recv()).await.expect("it panicked")
+    }
+
     /// Hands it a message.
     pub(super) fn send(&self, key: u64) {
         self.send_all([key]);

@@ -39,6 +39,11 @@ pub(super) struct RequestLabels {
     pub(super) status: u16,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(super) struct ReasonLabel {
+    pub(super) reason: &'static str,
+}
+
 /// The labels of a message that succeeded.
 pub(super) const SUCCEEDED: FinishedLabels = FinishedLabels {
     result: "succeeded",

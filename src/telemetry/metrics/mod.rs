@@ -21,6 +21,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::agent;
+use crate::agent::NotTaken;
 use crate::api;
 use crate::api::{Answered, MetricsFormat, Readings};
 use crate::dispatch::{FinishedAttempt, InboundEnd};
@@ -30,8 +31,8 @@ use crate::store::StoreError;
 use crate::webhook::{PostResult, Posted};
 use labels::{
     BATCH_BUCKETS, COMMIT_BUCKETS, CodeLabel, FinishedLabels, MESSAGE_BUCKETS, OutcomeLabel,
-    REQUEST_BUCKETS, RequestLabels, RouteLabels, SUCCEEDED, StateLabel, TRANSACTION_BUCKETS,
-    failed,
+    REQUEST_BUCKETS, ReasonLabel, RequestLabels, RouteLabels, SUCCEEDED, StateLabel,
+    TRANSACTION_BUCKETS, failed,
 };
 
 /// Every metric of this process. Cheap to clone.
@@ -94,6 +95,9 @@ families! {
     agents: Family<StateLabel, Gauge>, "sipost_agents", "Agents, by state";
     reconnects: Counter,
         "sipost_reconnects", "Times that an agent had to open its connection again";
+    not_taken: Family<ReasonLabel, Counter>,
+        "sipost_sip_requests_not_taken",
+        "Requests of peers that were answered and not handed over, by reason";
     streams: Gauge, "sipost_sse_connections", "Event streams that are open";
     requests: Family<RequestLabels, Counter>,
         "sipost_http_requests", "HTTP requests that were answered, by route, method and status";
@@ -260,6 +264,9 @@ impl Families {
             let label = OutcomeLabel { outcome };
             drop(self.webhook_attempts.get_or_create(&label));
         }
+        for reason in NotTaken::ALL.map(NotTaken::as_str) {
+            drop(self.not_taken.get_or_create(&ReasonLabel { reason }));
+        }
         for outcome in ["exported", "failed"] {
             drop(self.spans.get_or_create(&OutcomeLabel { outcome }));
         }
@@ -291,9 +298,17 @@ fn set(gauge: &Gauge, value: usize) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
-impl agent::ReconnectObserver for Metrics {
+impl agent::AgentObserver for Metrics {
     fn reconnecting(&self) {
         self.0.reconnects.inc();
+    }
+
+    fn not_taken(&self, reason: NotTaken) {
+        let reason = reason.as_str();
+        self.0
+            .not_taken
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
     }
 }
 

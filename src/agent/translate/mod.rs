@@ -1,5 +1,7 @@
 //! The border between our words and SIP's: a message becomes a request here, a response an
-//! outcome. No other file knows both.
+//! outcome, and what comes in a message or a receipt. No other file knows both.
+
+mod inbound;
 
 use super::identity::Identity;
 use crate::message::{
@@ -7,6 +9,8 @@ use crate::message::{
     Unknown,
 };
 use crate::sip::{Outcome as SipOutcome, OutgoingRequest, Response};
+
+pub(super) use inbound::{InboundContext, inbound};
 
 /// RFC 3261 §8.1.1.6.
 const MAX_FORWARDS: &str = "70";
