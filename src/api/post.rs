@@ -23,7 +23,7 @@ use crate::events::{CHUNK, Follower};
 use crate::message::{
     AddressError, BodyRoom, Contents, Message, MessageId, Place, Recipient, Violations,
 };
-use crate::store::{Events, IdempotencyKey, Stored};
+use crate::store::{Events, IdempotencyKey, ReceiptTimes, Stored};
 
 /// How the client wants to be answered.
 enum ResponseForm {
@@ -277,6 +277,7 @@ async fn wait_for_end(
         completed_at,
         not_before: None,
         result: Some(event),
+        receipts: ReceiptTimes::default(),
     };
     finished(api, &stored, wait)
 }

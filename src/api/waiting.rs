@@ -139,6 +139,7 @@ mod tests {
             completed_at: None,
             not_before: None,
             result: None,
+            receipts: crate::store::ReceiptTimes::default(),
         }
     }
 

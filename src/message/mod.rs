@@ -41,7 +41,7 @@ pub use limits::{Limits, MAX_METADATA, check_metadata};
 pub use media_type::is_media_type;
 pub use outcome::{Answer, Outcome, Unknown};
 pub use received::{
-    Disposition, Envelope, Receipt, ReceiptRequest, Received, Sender, UndeliveredStatus,
+    Disposition, Envelope, Receipt, ReceiptRequest, Received, Sender, UndeliveredStatus, is_user_of,
 };
 pub use recipient::{AddressError, BodyRoom, Recipient, is_same_user};
 pub use status::Status;

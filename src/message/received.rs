@@ -357,6 +357,34 @@ impl Envelope {
     }
 }
 
+/// Whether the sender of a receipt is the user whom a message was addressed to: the same user at the
+/// same host, whatever the scheme, the port and the parameters of either URI.
+pub fn is_user_of(recipient: &str, target: &str) -> bool {
+    let (recipient, target) = (user_and_host(recipient), user_and_host(target));
+    recipient.0 == target.0 && recipient.1.eq_ignore_ascii_case(target.1)
+}
+
+/// The user part of a URI, and its host without a port. The number of a `tel` URI is a user.
+fn user_and_host(uri: &str) -> (&str, &str) {
+    let rest = uri.split_once(':').map_or(uri, |(_, rest)| rest);
+    let (user, host) = match rest.split_once('@') {
+        Some(parts) => parts,
+        None => (rest, ""),
+    };
+    // A user may have any of these in it, so only a number is cut there.
+    let user = if host.is_empty() {
+        user.split([';', '?']).next()
+    } else {
+        Some(user)
+    };
+    let host = host.split([';', '?']).next().unwrap_or_default();
+    let host = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    };
+    (user.unwrap_or_default(), host)
+}
+
 impl Receipt {
     /// How much it is, for every budget. The event has what its message has besides.
     pub fn weight(&self) -> usize {
@@ -522,6 +550,32 @@ mod tests {
             assert!(weight >= json(&event).len());
             assert!(event.weight() >= json(&event).len());
         }
+    }
+
+    #[test]
+    fn a_receipt_is_of_the_target_when_user_and_host_are_the_same() {
+        let is_same = |target| is_user_of("sip:bob@example.com", target);
+        for same in [
+            "sip:bob@example.com",
+            "sips:bob@EXAMPLE.com:5061;transport=ws",
+            "sip:bob@example.com?subject=x",
+        ] {
+            assert!(is_same(same), "{same}");
+        }
+        for other in [
+            "sip:Bob@example.com",
+            "sip:bob@example.org",
+            "sip:example.com",
+            "",
+        ] {
+            assert!(!is_same(other), "{other}");
+        }
+        assert!(is_user_of(
+            "sip:b@[2001:db8::1]",
+            "sip:b@[2001:db8::1]:5060"
+        ));
+        assert!(!is_user_of("sip:b@[2001:db8::1]", "sip:b@[2001:db8::2]"));
+        assert!(is_user_of("tel:+49301234", "tel:+49301234;isub=1"));
     }
 
     #[test]

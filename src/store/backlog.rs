@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{NewDelivery, Record, Submission};
+use crate::message::{Receipt, Received};
 
 /// How much a verb writes, near enough to bound the queue and a group.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,6 +27,22 @@ impl Weight {
         Self {
             rows: records.len(),
             bytes: records.iter().map(|record| record.event.weight()).sum(),
+        }
+    }
+
+    /// Of messages that came in.
+    pub(in crate::store) fn of_received(received: &[Received]) -> Self {
+        Self {
+            rows: received.len(),
+            bytes: received.iter().map(Received::weight).sum(),
+        }
+    }
+
+    /// Of receipts.
+    pub(in crate::store) fn of_receipts(receipts: &[Receipt]) -> Self {
+        Self {
+            rows: receipts.len(),
+            bytes: receipts.iter().map(Receipt::weight).sum(),
         }
     }
 

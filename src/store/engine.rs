@@ -8,8 +8,9 @@ use super::backlog::{Urgency, Weight};
 use super::session::Session;
 use super::tail::Tail;
 use super::{
-    Bounds, EventFilter, Events, LogStore, MessageFilter, Messages, PageSize, Reply, RetentionStep,
-    StoreError, Stored, events, messages, retention,
+    Bounds, EventFilter, Events, LogStore, Logged, MessageFilter, Messages, PageSize,
+    ReceivedFilter, ReceivedPage, Reply, RetentionStep, StoreError, Stored, events, messages,
+    receipts, received, retention,
 };
 use crate::message::{MessageId, Timestamp};
 
@@ -141,6 +142,45 @@ impl<E: Engine> LogStore for E {
     fn forget_keys(&self, before: Timestamp, limit: usize) -> Reply<usize> {
         self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
             retention::forget_keys(session, before, limit)
+        })
+    }
+
+    fn settling_receipts(&self, ids: Vec<MessageId>) -> Reply<Vec<(MessageId, u64)>> {
+        self.read(move |session| receipts::settling(session, &ids))
+    }
+
+    fn received(
+        &self,
+        filter: ReceivedFilter,
+        before: Option<MessageId>,
+        limit: usize,
+    ) -> Reply<ReceivedPage> {
+        let epoch = self.epoch();
+        self.read_or_scan(filter.is_scan(), move |session| {
+            received::list(session, epoch, &filter, before, limit)
+        })
+    }
+
+    fn received_message(&self, id: MessageId) -> Reply<Option<Logged>> {
+        let epoch = self.epoch();
+        self.read(move |session| received::find(session, epoch, id))
+    }
+
+    fn purge_received(&self, before: Timestamp, limit: usize) -> Reply<usize> {
+        let purged = self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
+            received::purge(session, before, limit)
+        });
+        let tail = self.tail().clone();
+        Box::pin(async move {
+            let (count, forgotten_to) = purged.await?;
+            tail.forget(forgotten_to.unwrap_or_default());
+            Ok(count)
+        })
+    }
+
+    fn forget_received_keys(&self, before: Timestamp, limit: usize) -> Reply<usize> {
+        self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
+            received::forget_keys(session, before, limit)
         })
     }
 }

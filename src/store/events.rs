@@ -101,8 +101,8 @@ fn window(session: &dyn Session, after: u64) -> Result<(u64, bool), StoreError> 
     Ok((reached.unwrap_or(after), count < SCAN as u64))
 }
 
-/// One message has few events, and its state knows them: the log need not be searched. The chain is
-/// followed without what its events say, of which no more is read than a page holds.
+/// One message has few events, and its state knows them, or its row among those that came in: the
+/// log need not be searched. The chain is followed without what its events say, of which no more is read than a page holds.
 pub(super) fn events_of(
     session: &dyn Session,
     epoch: u64,
@@ -113,6 +113,8 @@ pub(super) fn events_of(
     let sql = format!(
         "WITH RECURSIVE chain AS (SELECT e.seq, e.previous, length(e.members) AS length \
          FROM states s CROSS JOIN events e WHERE s.id = ?1 AND e.seq = s.last_event \
+         UNION ALL SELECT e.seq, e.previous, length(e.members) \
+         FROM received r CROSS JOIN events e WHERE r.id = ?1 AND e.seq = r.seq \
          UNION ALL SELECT e.seq, e.previous, length(e.members) FROM chain c \
          CROSS JOIN events e WHERE e.seq = c.previous AND c.previous > ?2), \
          sizes AS (SELECT seq, sum(length) OVER w - length AS before, \

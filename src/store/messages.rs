@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::events::{LOGGED, logged};
 use super::page::Filling;
 use super::session::{Session, SqlRow, SqlValue, strange, values};
-use super::{Claimed, MessageFilter, Messages, StoreError, Stored, codes};
+use super::{Claimed, MessageFilter, Messages, ReceiptTimes, StoreError, Stored, codes, receipts};
 use crate::message::{Contents, Message, MessageId, Status};
 
 /// Rows a page looks at.
@@ -29,7 +29,13 @@ pub(super) fn stored(
     id: MessageId,
 ) -> Result<Option<Stored>, StoreError> {
     let sql = select(session, "s.id = ?1");
-    session.first(&sql, &values![id], |row| read(row, epoch))
+    let found = session.first(&sql, &values![id], |row| read(row, epoch))?;
+    let Some(mut stored) = found else {
+        return Ok(None);
+    };
+    let mut times = receipts::times(session, &[*id.as_bytes()])?;
+    stored.receipts = times.remove(&id).unwrap_or_default();
+    Ok(Some(stored))
 }
 
 /// A page of messages: first the ids that it looks at, then those of them that pass.
@@ -76,6 +82,15 @@ pub(super) fn messages(
         page.messages.push(stored);
         Ok(ControlFlow::Continue(()))
     })?;
+    let shown: Vec<_> = page
+        .messages
+        .iter()
+        .map(|one| *one.message.id.as_bytes())
+        .collect();
+    let mut times = receipts::times(session, &shown)?;
+    for stored in &mut page.messages {
+        stored.receipts = times.remove(&stored.message.id).unwrap_or_default();
+    }
     if is_cut {
         page.next = page.messages.last().map(|stored| stored.message.id);
     } else if has_more {
@@ -117,12 +132,13 @@ fn window(
     })
 }
 
-/// Messages, where they stand, and their newest events.
+/// Messages, where they stand, and their newest events; of those that have ended, the terminal one.
 fn select(session: &dyn Session, condition: &str) -> String {
     let join = session.either("m.number = s.number", "m.id = s.id");
     format!(
         "SELECT {MESSAGE}, s.status, s.attempt, s.completed_at, s.not_before, {LOGGED} \
-         FROM states s CROSS JOIN messages m LEFT JOIN events e ON e.seq = s.last_event \
+         FROM states s CROSS JOIN messages m LEFT JOIN events e \
+         ON e.seq = coalesce(s.result, s.last_event) \
          WHERE {join} AND {condition}"
     )
 }
@@ -142,6 +158,8 @@ fn read(row: &dyn SqlRow, epoch: u64) -> Result<Stored, StoreError> {
         completed_at,
         not_before: row.optional_time(STATE + 3)?,
         result: has_ended.then(|| logged(row, NEWEST, epoch)).transpose()?,
+        // In a table of their own.
+        receipts: ReceiptTimes::default(),
     })
 }
 

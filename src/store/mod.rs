@@ -5,7 +5,8 @@
 //! disk. This room knows SQL and nothing else.
 //!
 //! Verbs are written once for both backends, as functions of a [`session`]. Those on the way of a
-//! message ([`Store::accept`], [`Store::record`], [`Store::claim`], [`Store::load`]) are native.
+//! message ([`Store::accept`], [`Store::record`], [`Store::claim`], [`Store::load`],
+//! [`Store::receive`], [`Store::report`]) are native.
 //!
 //! The verbs that write ([`Store::accept`], [`Store::record`]) take effect in the order of the
 //! calls, also before the futures they return are awaited; each future is ready when its batch is
@@ -23,6 +24,7 @@ mod events;
 mod filter;
 mod messages;
 mod page;
+mod receipts;
 mod received;
 mod replicas;
 mod retention;
@@ -49,7 +51,8 @@ use crate::message::{
 pub use error::StoreError;
 pub use filter::{Accounts, EventFilter, MessageFilter};
 pub use page::PageSize;
-pub use received::{Arrived, MAX_RECIPIENTS, ReceiptTimes, ReceivedFilter, ReceivedPage, Reported};
+pub use receipts::{MAX_RECIPIENTS, ReceiptTimes, Reported};
+pub use received::{Arrived, ReceivedFilter, ReceivedPage};
 pub use replicas::{AgentLease, Holder, ReplicaStore, SharedAgents, Stranded};
 pub use tail::TailSize;
 pub use webhooks::{
@@ -88,24 +91,18 @@ pub trait Store: LogStore + WebhookStore + ReplicaStore + Send + Sync + 'static 
     /// Takes in messages that came in. Each is taken in once for its key (account, Call-ID, CSeq
     /// number and From tag) within a day, at whichever replica and across restarts. One answer for
     /// each, in their order. May be called again with the same messages when its outcome is unknown.
-    fn receive(&self, _received: Vec<Received>) -> Reply<Vec<Arrived>> {
-        Box::pin(async { Err(StoreError::Closed) })
-    }
+    fn receive(&self, received: Vec<Received>) -> Reply<Vec<Arrived>>;
 
     /// Appends receipts to the log and to the events of their messages, before or after the terminal
     /// event; where a message stands does not change. Each kind is reported once for a recipient of
     /// a message, for [`MAX_RECIPIENTS`] recipients at most, and only if the message is one that
     /// this account sent. One answer for each, in their order.
-    fn report(&self, _receipts: Vec<Receipt>) -> Reply<Vec<Reported>> {
-        Box::pin(async { Err(StoreError::Closed) })
-    }
+    fn report(&self, receipts: Vec<Receipt>) -> Reply<Vec<Reported>>;
 
     /// Erases the content of a received message: in its event, which stays as a tombstone, in the
     /// newest events in memory, and in deliveries, whether they were posted or not. Whether there
     /// was something to erase. Other replicas show the tombstone within a second.
-    fn erase(&self, _id: MessageId) -> Reply<bool> {
-        Box::pin(async { Err(StoreError::Closed) })
-    }
+    fn erase(&self, id: MessageId) -> Reply<bool>;
 
     /// Takes up to `limit` messages that have not ended and that no replica holds: those of before
     /// a restart, and those of replicas that are gone. Oldest first; none is handed out twice.
@@ -167,37 +164,27 @@ pub trait LogStore {
     /// The first receipt of each of these messages that says `delivered` or `displayed` and comes
     /// from the user whom the message is addressed to: what settles an unknown outcome. Its number
     /// in the log. Messages without one are left out.
-    fn settling_receipts(&self, _ids: Vec<MessageId>) -> Reply<Vec<(MessageId, u64)>> {
-        Box::pin(async { Err(StoreError::Closed) })
-    }
+    fn settling_receipts(&self, ids: Vec<MessageId>) -> Reply<Vec<(MessageId, u64)>>;
 
     /// Received messages, newest first, strictly older than `before`. Looks at a bounded number of
     /// rows, and what it gives has a bounded size, as for [`LogStore::messages`].
     fn received(
         &self,
-        _filter: ReceivedFilter,
-        _before: Option<MessageId>,
-        _limit: usize,
-    ) -> Reply<ReceivedPage> {
-        Box::pin(async { Err(StoreError::Closed) })
-    }
+        filter: ReceivedFilter,
+        before: Option<MessageId>,
+        limit: usize,
+    ) -> Reply<ReceivedPage>;
 
     /// The event of a received message; `None` when it is unknown, or was erased.
-    fn received_message(&self, _id: MessageId) -> Reply<Option<Logged>> {
-        Box::pin(async { Err(StoreError::Closed) })
-    }
+    fn received_message(&self, id: MessageId) -> Reply<Option<Logged>>;
 
     /// Removes up to `limit` messages that were received before `before`, oldest first, with their
     /// events; how many there were. Only those that were planned: see [`WebhookStore::plan`].
-    fn purge_received(&self, _before: Timestamp, _limit: usize) -> Reply<usize> {
-        Box::pin(async { Err(StoreError::Closed) })
-    }
+    fn purge_received(&self, before: Timestamp, limit: usize) -> Reply<usize>;
 
     /// Forgets keys of messages that were received before this time, which may be taken in again
     /// then; how many there were. A key outlasts its message.
-    fn forget_received_keys(&self, _before: Timestamp, _limit: usize) -> Reply<usize> {
-        Box::pin(async { Err(StoreError::Closed) })
-    }
+    fn forget_received_keys(&self, before: Timestamp, limit: usize) -> Reply<usize>;
 }
 
 /// Sees every commit. Called by the thread that writes, so it must not block.
@@ -321,6 +308,8 @@ pub struct Stored {
     pub not_before: Option<Timestamp>,
     /// The terminal event.
     pub result: Option<Logged>,
+    /// When receipts came for it.
+    pub receipts: ReceiptTimes,
 }
 
 /// An event in the log.

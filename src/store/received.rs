@@ -1,13 +1,24 @@
-//! Messages that came in, and receipts for messages of ours.
+//! Messages that came in: each once, to be listed, removed and erased.
+//!
+//! What such a message says is in its event alone. Its row in `received` leads there, and its key in
+//! `received_keys` outlasts both.
 
+use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::filter::is_one_of;
-use super::{Accounts, Logged};
-use crate::message::{EventKind, MessageId, Timestamp};
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
-/// How many recipients of one message receipts are reported for: more than it can have.
-pub const MAX_RECIPIENTS: usize = 16;
+use super::events::{LOGGED, logged};
+use super::filter::is_one_of;
+use super::page::Filling;
+use super::session::{Lock, Session, SqlValue, strange, values};
+use super::{Accounts, Logged, StoreError};
+use crate::message::{EndpointId, MessageId, Received, Timestamp};
+
+/// Rows a page looks at.
+const SCAN: usize = 4_096;
 
 /// What became of a message that came in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,20 +27,6 @@ pub enum Arrived {
     Appended(u64),
     /// It was taken in before: a fork of a proxy, or a retransmission.
     Repeated,
-    /// The database does not take a value of it; nothing was appended, and never will be.
-    Rejected,
-}
-
-/// What became of a receipt.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Reported {
-    /// It is in the log, under this number.
-    Appended(u64),
-    /// The same was reported before for this recipient.
-    Repeated,
-    /// This account sent no such message, the message is gone, or as many recipients as may be
-    /// were reported of already.
-    Unknown,
     /// The database does not take a value of it; nothing was appended, and never will be.
     Rejected,
 }
@@ -64,35 +61,258 @@ pub struct ReceivedPage {
     pub next: Option<MessageId>,
 }
 
-/// When the first receipt of each kind came for a message.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct ReceiptTimes {
-    /// `delivered`
-    pub delivered: Option<Timestamp>,
-    /// `displayed`
-    pub displayed: Option<Timestamp>,
-    /// `undelivered`
-    pub undelivered: Option<Timestamp>,
+/// What makes a request that comes again the same one: a hash of the account, the Call-ID, the tag
+/// of From and the number of CSeq. Half of a SHA-256 is enough that no two are alike.
+pub(super) fn key(received: &Received) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    let request = &received.request;
+    for part in [&*received.account, &request.call_id, &received.from_tag] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.update(request.cseq.to_be_bytes());
+    hash.finalize().first_chunk().copied().unwrap_or_default()
 }
 
-impl ReceiptTimes {
-    /// Takes note of a receipt; other events change nothing.
-    pub fn note(&mut self, kind: EventKind, time: Timestamp) {
-        let first = match kind {
-            EventKind::Delivered => &mut self.delivered,
-            EventKind::Displayed => &mut self.displayed,
-            EventKind::Undelivered => &mut self.undelivered,
-            EventKind::Sending
-            | EventKind::Deferred
-            | EventKind::Succeeded
-            | EventKind::Failed
-            | EventKind::Received => return,
-        };
-        *first = Some(first.map_or(time, |first| first.min(time)));
-    }
+/// The messages that In-Reply-To of these may name.
+pub(super) fn answers<'r>(received: impl IntoIterator<Item = &'r Received>) -> Vec<MessageId> {
+    let named = received
+        .into_iter()
+        .flat_map(|one| one.answers.iter().take(Received::MAX_ANSWERS));
+    named.copied().collect()
+}
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+/// Which account sent each of some messages.
+pub(super) type SentBy = HashMap<MessageId, Option<Arc<str>>>;
+
+/// The message of ours that this one answers.
+pub(super) fn answered(received: &Received, sent_by: &SentBy) -> Option<MessageId> {
+    let mut named = received.answers.iter().take(Received::MAX_ANSWERS);
+    let is_ours = |id: &&MessageId| {
+        let account = sent_by.get(id).and_then(Option::as_deref);
+        account == Some(&*received.account)
+    };
+    named.find(is_ours).copied()
+}
+
+/// A page of them: first those that pass, by their rows, then what they say.
+pub(super) fn list(
+    session: &dyn Session,
+    epoch: u64,
+    filter: &ReceivedFilter,
+    before: Option<MessageId>,
+    limit: usize,
+) -> Result<ReceivedPage, StoreError> {
+    let (mut ids, mut looked_at, mut last, mut has_more) = (Vec::new(), 0, None, false);
+    // No id is above this one: the version of a UUIDv7 is not all ones.
+    let before = before.map_or([u8::MAX; 16], |id| *id.as_bytes());
+    session.read(
+        "SELECT id, account, sender FROM received WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+        &[SqlValue::Id(before), SqlValue::from(SCAN + 1)],
+        &mut |row| {
+            if ids.len() == limit || looked_at == SCAN {
+                has_more = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            looked_at += 1;
+            let id: [u8; 16] = row.blob(0)?.try_into().map_err(|_| strange("id"))?;
+            last = MessageId::from_bytes(&id);
+            let sender = row.optional_text(2)?;
+            let is_wanted = sender.is_some_and(|sender| {
+                let wanted = filter.sender.as_deref();
+                wanted.is_none_or(|wanted| wanted == sender)
+            });
+            if is_wanted && filter.admits(row.text(1)?) {
+                ids.push(id);
+            }
+            Ok(ControlFlow::Continue(()))
+        },
+    )?;
+    let mut page = ReceivedPage {
+        messages: Vec::new(),
+        next: last.filter(|_| has_more),
+    };
+    let sql = format!(
+        "SELECT {LOGGED} FROM received r CROSS JOIN events e WHERE e.seq = r.seq \
+         AND r.sender IS NOT NULL AND r.id IN (SELECT unhex(value) FROM json_each(?1)) \
+         ORDER BY r.id DESC"
+    );
+    let mut filling = Filling::new(limit.into());
+    session.read(&sql, &[SqlValue::Ids(&ids)], &mut |row| {
+        let event = logged(row, 0, epoch)?;
+        if !filling.takes(event.weight()) {
+            page.next = page.messages.last().map(|last| last.message_id);
+            return Ok(ControlFlow::Break(()));
+        }
+        page.messages.push(event);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(page)
+}
+
+/// The event of one that was not erased.
+pub(super) fn find(
+    session: &dyn Session,
+    epoch: u64,
+    id: MessageId,
+) -> Result<Option<Logged>, StoreError> {
+    let sql = format!(
+        "SELECT {LOGGED} FROM received r CROSS JOIN events e \
+         WHERE r.id = ?1 AND r.sender IS NOT NULL AND e.seq = r.seq"
+    );
+    session.first(&sql, &values![id], |row| logged(row, 0, epoch))
+}
+
+/// Removes the oldest of them; how many there were, and up to which event the log has holes then.
+pub(super) fn purge(
+    session: &dyn Session,
+    before: Timestamp,
+    limit: usize,
+) -> Result<(usize, Option<u64>), StoreError> {
+    if !session.try_lock(Lock::Removing)? {
+        return Ok((0, None));
     }
+    // What webhooks have yet to post stays.
+    let planned_to = session.fact("planned_to")?;
+    let (mut ids, mut seqs) = (Vec::new(), Vec::new());
+    session.read(
+        "SELECT id, seq FROM received ORDER BY id LIMIT ?1",
+        &values![limit],
+        &mut |row| {
+            let (id, seq) = (row.message_id(0)?, row.number(1)?);
+            // An id is made when its message comes in.
+            if id.made_at() >= before || seq > planned_to {
+                return Ok(ControlFlow::Break(()));
+            }
+            ids.push(*id.as_bytes());
+            seqs.push(row.integer(1)?);
+            Ok(ControlFlow::Continue(()))
+        },
+    )?;
+    let last = seqs.iter().max().and_then(|seq| u64::try_from(*seq).ok());
+    let Some(last) = last else {
+        return Ok((0, None));
+    };
+    session.execute(
+        "DELETE FROM events WHERE seq IN (SELECT value FROM json_each(?1))",
+        &values![&*seqs],
+    )?;
+    session.execute(
+        "DELETE FROM received WHERE id IN (SELECT unhex(value) FROM json_each(?1))",
+        &[SqlValue::Ids(&ids)],
+    )?;
+    let forgotten_to = last.max(session.fact("forgotten_to")?);
+    session.set_fact("forgotten_to", forgotten_to)?;
+    Ok((ids.len(), Some(forgotten_to)))
+}
+
+pub(super) fn forget_keys(
+    session: &dyn Session,
+    before: Timestamp,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    if !session.try_lock(Lock::Removing)? {
+        return Ok(0);
+    }
+    let mut old = Vec::new();
+    session.read(
+        "SELECT number, created_at FROM received_keys ORDER BY number LIMIT ?1",
+        &values![limit],
+        &mut |row| {
+            if row.time(1)? >= before {
+                return Ok(ControlFlow::Break(()));
+            }
+            old.push(row.integer(0)?);
+            Ok(ControlFlow::Continue(()))
+        },
+    )?;
+    if !old.is_empty() {
+        session.execute(
+            "DELETE FROM received_keys WHERE number IN (SELECT value FROM json_each(?1))",
+            &values![&*old],
+        )?;
+    }
+    Ok(old.len())
+}
+
+/// Erases one; what is left of its event.
+pub(super) fn erase(
+    session: &dyn Session,
+    epoch: u64,
+    id: MessageId,
+) -> Result<Option<Logged>, StoreError> {
+    // Whatever is planned from the event is planned before this, or from what is left of it.
+    session.lock(Lock::Deliveries)?;
+    let Some(event) = find(session, epoch, id)? else {
+        return Ok(None);
+    };
+    let account = event.account.clone().unwrap_or_default();
+    let (_, time) = event.facts();
+    let time = time.ok_or_else(|| strange("members"))?;
+    let mut members = Vec::new();
+    Received::write_erased(time, id, &account, &mut members);
+    let json = erased_json(&event.json, time, id, &account);
+    let (seq, members) = (event.seq, Bytes::from(members));
+    session.execute(
+        "UPDATE events SET members = ?2, uri = '' WHERE seq = ?1",
+        &values![seq, &members],
+    )?;
+    session.execute(
+        "UPDATE received SET sender = NULL WHERE id = ?1",
+        &values![id],
+    )?;
+    erase_deliveries(session, seq, &json)?;
+    // Tells replicas that what they have in memory is not what is here any more.
+    let sql = "UPDATE facts SET value = value + 1 WHERE name = 'erasures'";
+    session.execute(sql, &[])?;
+    Ok(Some(Logged {
+        uri: Arc::default(),
+        json,
+        ..event
+    }))
+}
+
+/// Those of these that were erased, and the accounts that received them.
+pub(super) fn erased(
+    session: &dyn Session,
+    ids: &[[u8; 16]],
+) -> Result<HashMap<MessageId, Arc<str>>, StoreError> {
+    let found = session.all(
+        "SELECT id, account FROM received \
+         WHERE sender IS NULL AND id IN (SELECT unhex(value) FROM json_each(?1))",
+        &[SqlValue::Ids(ids)],
+        |row| Ok((row.message_id(0)?, row.shared(1)?)),
+    )?;
+    Ok(found.into_iter().collect())
+}
+
+/// What is left of an event when it is erased, under the id that it has.
+pub(super) fn erased_json(json: &[u8], time: Timestamp, id: MessageId, account: &str) -> Bytes {
+    // `{"id":"…"`: up to the first comma.
+    let end = json.iter().position(|byte| *byte == b',');
+    let mut left = json
+        .get(..end.unwrap_or_default())
+        .unwrap_or_default()
+        .to_vec();
+    Received::write_erased(time, id, account, &mut left);
+    left.into()
+}
+
+/// Deliveries are found by their queue: a standing endpoint, there or deleted. No received message
+/// has a webhook of its own.
+fn erase_deliveries(session: &dyn Session, seq: u64, json: &Bytes) -> Result<(), StoreError> {
+    let endpoints = session.all("SELECT id FROM endpoints", &[], |row| {
+        let id = EndpointId::from_bytes(row.blob(0)?);
+        Ok(id.ok_or_else(|| strange("id"))?.to_string())
+    })?;
+    let deleted = session.all("SELECT queue FROM deleted_queues", &[], |row| {
+        Ok(row.text(0)?.to_owned())
+    })?;
+    let rows: Vec<Vec<SqlValue<'_>>> = endpoints
+        .iter()
+        .chain(&deleted)
+        .map(|queue| values![&**queue, seq, json].into())
+        .collect();
+    let sql = "UPDATE deliveries SET json = ?3 WHERE queue = ?1 AND seq = ?2";
+    session.execute_each(sql, &rows)
 }

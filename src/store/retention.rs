@@ -1,7 +1,7 @@
 //! Removing old messages and keys, in small steps, by one replica at a time.
 //!
-//! The log has the ends of messages in the order in which they came, so walking along it finds
-//! the oldest first, without an index on age that every message would pay for. Each walk keeps its
+//! The log has the ends of messages in the order in which they came, or the last receipts that
+//! followed their ends, so walking along it finds the oldest first, without an index on age that every message would pay for. Each walk keeps its
 //! place in the database and looks at a bounded number of events.
 
 use std::ops::ControlFlow;
@@ -57,8 +57,13 @@ pub(super) fn purge(
         "DELETE FROM states WHERE id IN (SELECT unhex(value) FROM json_each(?1))",
         &[SqlValue::Ids(&ends.ids)],
     )?;
-    session.set_fact("forgotten_to", last)?;
-    Ok((step, Some(last)))
+    session.execute(
+        "DELETE FROM receipts WHERE message_id IN (SELECT unhex(value) FROM json_each(?1))",
+        &[SqlValue::Ids(&ends.ids)],
+    )?;
+    let forgotten_to = last.max(session.fact("forgotten_to")?);
+    session.set_fact("forgotten_to", forgotten_to)?;
+    Ok((step, Some(forgotten_to)))
 }
 
 pub(super) fn discard_bodies(
@@ -122,7 +127,8 @@ fn walk(
     let (mut looked_at, mut is_stopped) = (0, false);
     session.read(
         "SELECT e.seq, s.id, s.completed_at FROM events e LEFT JOIN states s \
-         ON s.id = CASE WHEN e.kind >= 2 THEN e.message_id END AND s.last_event = e.seq \
+         ON s.id = CASE WHEN e.kind >= 2 AND e.kind <> 4 THEN e.message_id END \
+         AND s.last_event = e.seq AND s.completed_at IS NOT NULL \
          WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2",
         &values![begin, scan],
         &mut |row| {

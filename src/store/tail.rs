@@ -71,6 +71,19 @@ impl Tail {
         self.committed.send_replace(last);
     }
 
+    /// Puts what is left of an event in its place.
+    pub(super) fn erase(&self, event: Logged) {
+        self.lock().erase(event);
+    }
+
+    /// Forgets every event, so that all of them are read from the database.
+    pub(super) fn clear(&self) {
+        let mut ring = self.lock();
+        ring.events.clear();
+        ring.bytes = 0;
+        ring.complete_after = ring.bounds.last;
+    }
+
     /// Takes note that the log has holes up to this event.
     pub(super) fn forget(&self, forgotten_to: u64) {
         self.lock().forget(forgotten_to);
@@ -130,6 +143,15 @@ impl Ring {
         self.bounds.forgotten_to = forgotten_to;
         while self.events.front().is_some_and(|e| e.seq <= forgotten_to) {
             self.drop_oldest();
+        }
+    }
+
+    fn erase(&mut self, event: Logged) {
+        let place = self.events.binary_search_by_key(&event.seq, |one| one.seq);
+        if let Some(place) = place.ok().and_then(|at| self.events.get_mut(at)) {
+            self.bytes -= place.weight();
+            self.bytes += event.weight();
+            *place = event;
         }
     }
 
@@ -284,6 +306,25 @@ mod tests {
         assert_eq!(page(&tail, 2, 9), Some((vec![3, 4], 4)));
         let bounds = tail.bounds();
         assert_eq!((bounds.forgotten_to, bounds.last), (2, 4));
+    }
+
+    #[test]
+    fn an_erased_event_keeps_its_place() {
+        let tail = tail(0, 10, 1_000);
+        tail.publish((1..=3).map(event).collect());
+        let left = Logged {
+            json: bytes::Bytes::from_static(b"{\"erased\":true}"),
+            ..event(2)
+        };
+        tail.erase(left.clone());
+        tail.erase(event(9));
+        let page = tail.after(0, &EventFilter::default(), 9.into()).unwrap();
+        assert_eq!(page.events, [event(1), left, event(3)]);
+        tail.clear();
+        assert!(tail.after(0, &EventFilter::default(), 9.into()).is_none());
+        tail.publish(vec![event(4)]);
+        let page = tail.after(3, &EventFilter::default(), 9.into()).unwrap();
+        assert_eq!(page.events, [event(4)]);
     }
 
     #[test]

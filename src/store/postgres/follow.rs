@@ -61,6 +61,22 @@ impl PublishedLog {
     }
 }
 
+/// How often received messages were erased, as this replica has seen it.
+#[derive(Debug, Default)]
+struct Erasures {
+    seen: Option<u64>,
+    has_changed: bool,
+}
+
+impl Erasures {
+    /// Whether events in memory may show what is erased by now. A transaction that was committed
+    /// before an erasure may be published after this look, so the next look says the same again.
+    fn may_show(&mut self, count: u64) -> bool {
+        let is_new = self.seen.replace(count) != Some(count);
+        std::mem::replace(&mut self.has_changed, is_new) || is_new
+    }
+}
+
 /// What the follower works with.
 pub(super) struct LogFollower {
     pub(super) connector: Connector,
@@ -101,6 +117,8 @@ impl LogFollower {
         let poll = POLL.min(length / 6);
         let mut renew_at = clock::now();
         let mut look_at = renew_at;
+        // What was erased while there was no session is not known.
+        let mut erasures = Erasures::default();
         loop {
             if renew_at <= clock::now() {
                 renew_at = clock::now() + length / 3;
@@ -113,6 +131,9 @@ impl LogFollower {
                 look_at = clock::now() + poll;
                 let forgotten_to = schema::fact(&connection, "forgotten_to").await?;
                 self.published.tail.forget(forgotten_to);
+                if erasures.may_show(schema::fact(&connection, "erasures").await?) {
+                    self.published.tail.clear();
+                }
                 self.lead(self.lease.leads(&connection).await?);
                 if claim::is_claimable(&connection, &self.lease).await? {
                     self.claimable.send_modify(|count| *count += 1);

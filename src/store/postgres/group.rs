@@ -8,8 +8,11 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
+use crate::message::{Receipt, Received};
 use crate::store::backlog::Weight;
-use crate::store::{Logged, Record, Recorded, StoreError, Submission, Verdict, engine};
+use crate::store::{
+    Arrived, Logged, Record, Recorded, Reported, StoreError, Submission, Verdict, engine,
+};
 
 /// Where a caller waits for its answer.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -23,6 +26,10 @@ pub(super) enum Order {
     Accept(Vec<Submission>, Answer<Vec<Verdict>>),
     /// The same.
     Record(Arc<[Record]>, Answer<Vec<Recorded>>),
+    /// The same.
+    Receive(Vec<Received>, Answer<Vec<Arrived>>),
+    /// The same.
+    Report(Vec<Receipt>, Answer<Vec<Reported>>),
     /// Every other verb has a transaction of its own: claims and what takes messages in both lock
     /// lanes, and locks are taken in one order.
     Alone(Box<dyn LoneWork>),
@@ -82,11 +89,14 @@ impl Order {
     }
 }
 
-/// Orders of one transaction: what takes messages in first, then what appends to the log.
+/// Orders of one transaction: what takes messages in first, then what appends to the log, kind by
+/// kind.
 #[derive(Default)]
 pub(super) struct Group {
     accepts: Vec<Asked<Vec<Submission>, Vec<Verdict>>>,
     records: Vec<Asked<Arc<[Record]>, Vec<Recorded>>>,
+    received: Vec<Asked<Vec<Received>, Vec<Arrived>>>,
+    receipts: Vec<Asked<Vec<Receipt>, Vec<Reported>>>,
     /// Then nothing else is in it.
     pub(super) alone: Option<Box<dyn LoneWork>>,
     weight: Weight,
@@ -98,6 +108,8 @@ pub(super) struct Group {
 pub(super) struct GroupResult {
     pub(super) verdicts: VecDeque<Verdict>,
     pub(super) recorded: VecDeque<Recorded>,
+    pub(super) arrived: VecDeque<Arrived>,
+    pub(super) reported: VecDeque<Reported>,
     /// To be published.
     pub(super) events: Vec<Logged>,
 }
@@ -120,6 +132,8 @@ impl Group {
                 self.accepts.push((submissions, answer));
             }
             Order::Record(records, answer) => self.records.push((records, answer)),
+            Order::Receive(received, answer) => self.received.push((received, answer)),
+            Order::Report(receipts, answer) => self.receipts.push((receipts, answer)),
             Order::Alone(work) => self.alone = Some(work),
             Order::Close(answer) => return Some(answer),
         }
@@ -137,7 +151,11 @@ impl Group {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.accepts.len() + self.records.len() + usize::from(self.alone.is_some())
+        self.accepts.len()
+            + self.records.len()
+            + self.received.len()
+            + self.receipts.len()
+            + usize::from(self.alone.is_some())
     }
 
     /// Whether it can be applied part by part.
@@ -157,6 +175,14 @@ impl Group {
         self.records.iter().flat_map(|(all, _)| &**all).collect()
     }
 
+    pub(super) fn received(&self) -> Vec<&Received> {
+        self.received.iter().flat_map(|(all, _)| all).collect()
+    }
+
+    pub(super) fn receipts(&self) -> Vec<&Receipt> {
+        self.receipts.iter().flat_map(|(all, _)| all).collect()
+    }
+
     /// The same orders, each a group of its own.
     pub(super) fn split(self) -> Vec<Self> {
         let accepts = self.accepts.into_iter().map(|order| Self {
@@ -167,7 +193,16 @@ impl Group {
             records: vec![order],
             ..Self::default()
         });
-        accepts.chain(records).collect()
+        let received = self.received.into_iter().map(|order| Self {
+            received: vec![order],
+            ..Self::default()
+        });
+        let receipts = self.receipts.into_iter().map(|order| Self {
+            receipts: vec![order],
+            ..Self::default()
+        });
+        let taken = accepts.chain(records);
+        taken.chain(received).chain(receipts).collect()
     }
 
     /// Answers every order with what was done. A caller may be gone; it was done all the same.
@@ -177,6 +212,12 @@ impl Group {
         }
         for (records, answer) in self.records {
             let _ = answer.send(Ok(done.recorded.drain(..records.len()).collect()));
+        }
+        for (received, answer) in self.received {
+            let _ = answer.send(Ok(done.arrived.drain(..received.len()).collect()));
+        }
+        for (receipts, answer) in self.receipts {
+            let _ = answer.send(Ok(done.reported.drain(..receipts.len()).collect()));
         }
         if let Some(work) = self.alone {
             work.answer(Ok(()));
@@ -189,6 +230,12 @@ impl Group {
             let _ = answer.send(Err(error.clone()));
         }
         for (_, answer) in self.records {
+            let _ = answer.send(Err(error.clone()));
+        }
+        for (_, answer) in self.received {
+            let _ = answer.send(Err(error.clone()));
+        }
+        for (_, answer) in self.receipts {
             let _ = answer.send(Err(error.clone()));
         }
         if let Some(work) = self.alone {

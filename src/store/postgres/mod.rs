@@ -23,8 +23,10 @@ mod follow;
 mod group;
 mod lease;
 mod pool;
+mod receive;
 mod record;
 mod replicas;
+mod report;
 mod schema;
 mod session;
 mod share;
@@ -46,10 +48,10 @@ use super::engine::Engine;
 use super::session::{Session, SqlRow as _};
 use super::tail::Tail;
 use super::{
-    Bounds, Claimed, Observer, Record, Recorded, Reply, Store, StoreError, Submission, TailSize,
-    Verdict,
+    Arrived, Bounds, Claimed, Observer, Record, Recorded, Reply, Reported, Store, StoreError,
+    Submission, TailSize, Verdict, received,
 };
-use crate::message::{Message, MessageId, Timestamp};
+use crate::message::{Message, MessageId, Receipt, Received, Timestamp};
 pub use address::Address;
 use agent_leases::AgentHolders;
 use connection::Connector;
@@ -263,6 +265,40 @@ impl Store for Postgres {
         self.writer
             .order(accept.into_iter().chain(record).collect());
         (accepted, recorded)
+    }
+
+    fn receive(&self, received: Vec<Received>) -> Reply<Vec<Arrived>> {
+        let weight = Weight::of_received(&received);
+        self.writer.submit(Urgency::New, weight, |answer| {
+            Order::Receive(received, answer)
+        })
+    }
+
+    fn report(&self, receipts: Vec<Receipt>) -> Reply<Vec<Reported>> {
+        let weight = Weight::of_receipts(&receipts);
+        self.writer.submit(Urgency::New, weight, |answer| {
+            Order::Report(receipts, answer)
+        })
+    }
+
+    fn erase(&self, id: MessageId) -> Reply<bool> {
+        let tail = self.published.tail.clone();
+        let erased = self.write(Urgency::Ongoing, Weight::SMALL, move |session| {
+            let erased = received::erase(session, tail.epoch(), id)?;
+            if erased.is_some() {
+                // Every replica looks then, this one too.
+                let sql = "SELECT 1 FROM pg_notify('sipost_claims', '')";
+                session.first(sql, &[], |_| Ok(()))?;
+            }
+            Ok(erased)
+        });
+        let tail = self.published.tail.clone();
+        Box::pin(async move {
+            let erased = erased.await?;
+            let was_there = erased.is_some();
+            erased.into_iter().for_each(|left| tail.erase(left));
+            Ok(was_there)
+        })
     }
 
     fn claim(&self, limit: usize) -> Reply<Vec<Claimed>> {

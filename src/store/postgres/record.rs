@@ -73,7 +73,8 @@ pub(super) struct Appended {
     members: Vec<Bytes>,
 }
 
-/// Another transaction moved one of the messages between the look and the update.
+/// Another transaction moved one of the messages between the look and the update, or reported a
+/// receipt for it.
 #[derive(Debug)]
 pub(super) struct Raced;
 
@@ -81,6 +82,8 @@ pub(super) struct Raced;
 #[derive(Default)]
 struct StateChanges {
     ids: Vec<Uuid>,
+    /// Its newest event before this batch.
+    newest: Vec<Option<i64>>,
     statuses: Vec<i16>,
     attempts: Vec<i32>,
     /// Of its newest event, counted from 1 within the batch.
@@ -154,7 +157,7 @@ impl<'r> Appending<'r> {
             });
             this.accounts.push(account);
         }
-        this.moves = moves(&this.kept);
+        this.moves = moves(&this.kept, &this.previous);
         this
     }
 
@@ -184,7 +187,7 @@ impl<'r> Appending<'r> {
         let events = || self.kept.iter().map(|record| &record.event);
         let members: Vec<Bytes> = events().map(members).collect();
         let moves = &self.moves;
-        let columns: [&(dyn ToSql + Sync); 16] = [
+        let columns: [&(dyn ToSql + Sync); 17] = [
             &session::limit(self.kept.len()),
             &me,
             &moves.ids,
@@ -209,6 +212,7 @@ impl<'r> Appending<'r> {
                 .collect::<Vec<_>>(),
             &events().map(|e| e.webhook.as_deref()).collect::<Vec<_>>(),
             &members.iter().map(|bytes| &**bytes).collect::<Vec<_>>(),
+            &moves.newest,
         ];
         let row = connection.client().query_one(&statement, &columns).await?;
         let (base, moved) = (row.number(0)?, row.integer(1)?);
@@ -235,7 +239,7 @@ impl<'r> Appending<'r> {
         let numbered = (appended.base + 1..).zip(written).zip(&appended.members);
         let logged = |((seq, (record, account)), members): (Numbered<'_>, &Bytes)| {
             let event = &record.event;
-            let mut json = Vec::with_capacity(ID + members.len());
+            let mut json = Vec::with_capacity(session::EVENT_ID + members.len());
             Event::write_id(epoch, seq, &mut json);
             json.extend_from_slice(members);
             Logged {
@@ -263,10 +267,10 @@ fn members(event: &Event) -> Bytes {
 }
 
 /// Where each message stands after its last record.
-fn moves(kept: &[&Record]) -> StateChanges {
+fn moves(kept: &[&Record], previous: &[Option<i64>]) -> StateChanges {
     let mut moves = StateChanges::default();
     let mut known: HashMap<MessageId, usize> = HashMap::with_capacity(kept.len());
-    for (place, record) in (1_i64..).zip(kept) {
+    for ((place, record), previous) in (1_i64..).zip(kept).zip(previous) {
         let event = &record.event;
         let attempt = i32::try_from(event.attempt).unwrap_or(i32::MAX);
         let not_before = record.not_before.map(Timestamp::as_millis);
@@ -283,6 +287,7 @@ fn moves(kept: &[&Record]) -> StateChanges {
             None => {
                 known.insert(event.message_id, moves.ids.len());
                 moves.ids.push(session::uuid(event.message_id));
+                moves.newest.push(*previous);
                 moves.statuses.push(status);
                 moves.attempts.push(attempt);
                 moves.places.push(place);
@@ -302,9 +307,6 @@ const LOOK: &str = "SELECT s.id, s.completed_at IS NULL AND s.owner = $2 AND s.c
      END \
      FROM unnest($1::uuid[]) AS u (id) JOIN states s ON s.id = u.id";
 
-/// Bytes of an event's JSON before its members, at most: `{"id":"<epoch>-<seq>"`.
-const ID: usize = 48;
-
 /// Everything about the log in one statement, so that its row is held for as short as can be.
 ///
 /// What has not ended is known by its status, and not by `completed_at`, which an index of all that
@@ -314,9 +316,10 @@ const APPEND: &str = "WITH taken AS (UPDATE log SET last = last + $1 RETURNING l
      moved AS (UPDATE states s SET status = u.status, attempt = greatest(s.attempt, u.attempt), \
      last_event = taken.base + u.place, not_before = u.not_before, \
      completed_at = u.completed_at, failed = (u.status = 4) \
-     FROM taken, unnest($3::uuid[], $4::int2[], $5::int4[], $6::int8[], $7::int8[], $8::int8[]) \
-     AS u (id, status, attempt, place, not_before, completed_at) \
+     FROM taken, unnest($3::uuid[], $4::int2[], $5::int4[], $6::int8[], $7::int8[], $8::int8[], \
+     $17::int8[]) AS u (id, status, attempt, place, not_before, completed_at, newest) \
      WHERE s.id = u.id AND s.status < 3 AND s.owner = $2 AND s.claimed \
+     AND s.last_event IS NOT DISTINCT FROM u.newest \
      RETURNING s.id), \
      added AS (INSERT INTO events \
      (seq, previous, kind, message_id, uri, account, webhook, members) \

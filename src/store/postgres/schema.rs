@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0001_messages_and_events.sql"),
     include_str!("../../../migrations/postgres/0002_webhooks.sql"),
     include_str!("../../../migrations/postgres/0003_traces.sql"),
+    include_str!("../../../migrations/postgres/0004_received.sql"),
 ];
 
 /// Applies the missing migrations in one transaction. `now` names the epoch of a new database.

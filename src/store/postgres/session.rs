@@ -9,6 +9,7 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::try_join_all;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
+use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use uuid::Uuid;
@@ -119,7 +120,7 @@ pub(super) fn translate(sql: &str) -> String {
     words
 }
 
-impl SqlRow for tokio_postgres::Row {
+impl SqlRow for Row {
     fn optional_integer(&self, at: usize) -> Result<Option<i64>, StoreError> {
         let number: Option<Integer> = self.try_get(at)?;
         Ok(number.map(|Integer(number)| number))
@@ -208,6 +209,15 @@ pub(super) fn lane(uri: &str) -> i64 {
     let digest = Sha256::digest(uri.as_bytes());
     let first = digest.first_chunk().copied().unwrap_or_default();
     i64::from_be_bytes(first)
+}
+
+/// Bytes of an event's JSON before its members, at most: `{"id":"<epoch>-<seq>"`.
+pub(super) const EVENT_ID: usize = 48;
+
+/// A place in a batch, which the database counts from 1, and the number of an event.
+pub(super) fn numbered(row: &Row) -> Result<(usize, u64), StoreError> {
+    let place = usize::try_from(row.number(0)?).unwrap_or(usize::MAX);
+    Ok((place.saturating_sub(1), row.number(1)?))
 }
 
 /// Numbers from elsewhere can be anything.

@@ -6,10 +6,10 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::clock::Clock;
-use crate::message::{OnUnknown, Status};
+use crate::message::{EventKind, OnUnknown, Received, Status};
 use crate::store::suite::Bed;
 use crate::store::suite::samples::{
-    accept, at, id, keyed, message, sending, submission, succeeded,
+    accept, at, id, incoming, keyed, message, receipt, received_id, sending, submission, succeeded,
 };
 use crate::store::{AgentLease, EventFilter, LogStore as _, ReplicaStore as _, Stranded, suite};
 
@@ -726,4 +726,123 @@ async fn one_replica_does_what_is_done_once_and_then_another() {
     store.close().await.unwrap();
     claimable.changed().await.unwrap();
     two.leads().wait_for(|leads| *leads).await.unwrap();
+}
+
+/// A proxy forks a request to the agents of an account, which are at several replicas.
+#[tokio::test]
+async fn forks_that_reach_two_replicas_at_once_are_one_message() {
+    const MESSAGES: u64 = 200;
+    let database = Database::new();
+    let replicas = [
+        database.replica("one", LEASE),
+        database.replica("two", LEASE),
+    ];
+    let mut asked = Vec::new();
+    for number in 1..=MESSAGES {
+        for (place, replica) in (0..).zip(&replicas) {
+            let fork = Received {
+                id: received_id(number + place * 1_000),
+                ..incoming(number)
+            };
+            asked.push(replica.receive(vec![fork]));
+            // Other writers of the log go on meanwhile.
+            let own = message(number + place * 1_000);
+            drop(replica.accept(vec![submission(vec![own])]));
+        }
+    }
+    let mut seqs = Vec::new();
+    let mut repeated = 0;
+    for arrived in asked {
+        match arrived.await.unwrap()[..] {
+            [Arrived::Appended(seq)] => seqs.push(seq),
+            [Arrived::Repeated] => repeated += 1,
+            ref other => panic!("{other:?}"),
+        }
+    }
+    seqs.sort_unstable();
+    assert_eq!(seqs, (1..=MESSAGES).collect::<Vec<_>>());
+    assert_eq!(repeated, MESSAGES);
+    for replica in replicas {
+        let mut committed = replica.committed();
+        committed.wait_for(|last| *last == MESSAGES).await.unwrap();
+        let all = EventFilter::default();
+        let page = replica.events(0, all, 1_000.into()).await.unwrap();
+        assert_eq!(page.events.len() as u64, MESSAGES);
+        replica.close().await.unwrap();
+    }
+}
+
+/// Receipts reach any replica, while the one that sends a message goes on with it.
+#[tokio::test]
+async fn receipts_at_another_replica_break_no_chain_of_events() {
+    const MESSAGES: u64 = 40;
+    let database = Database::new();
+    let sender = database.replica("sender", LEASE);
+    let other = database.replica("other", LEASE);
+    let new: Vec<_> = (1..=MESSAGES).map(|n| submission(vec![alone(n)])).collect();
+    sender.accept(new).await.unwrap();
+    let begun: Vec<_> = (1..=MESSAGES).map(|n| sending(n, 1, 1)).collect();
+    sender.record(begun.into()).await.unwrap();
+    let (mut ends, mut receipts) = (Vec::new(), Vec::new());
+    for number in 1..=MESSAGES {
+        ends.push(sender.record(vec![succeeded(number, 1, 2)].into()));
+        let twice = vec![
+            receipt(number, "sip:bob@example.com", 2),
+            receipt(number, "sip:carol@example.com", 2),
+        ];
+        receipts.push((number, other.report(twice.clone()), sender.report(twice)));
+    }
+    for end in ends {
+        assert!(matches!(end.await.unwrap()[..], [Recorded::Appended(_)]));
+    }
+    for (number, at_one, at_other) in receipts {
+        let mut all = at_one.await.unwrap();
+        all.extend(at_other.await.unwrap());
+        let appended = all
+            .iter()
+            .filter(|one| matches!(one, Reported::Appended(_)));
+        assert_eq!(appended.count(), 2, "{all:?}");
+        let page = other.events_of(id(number), 0, 9.into()).await.unwrap();
+        assert_eq!(page.events.len(), 4, "{number}");
+        let stored = other.message(id(number)).await.unwrap().unwrap();
+        assert_eq!(stored.status, Status::Succeeded);
+        assert_eq!(stored.result.unwrap().kind, EventKind::Succeeded);
+    }
+    let last = sender.newest().await.unwrap();
+    assert_eq!(last, 4 * MESSAGES);
+    sender.close().await.unwrap();
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_erased_at_one_replica_is_gone_from_the_memory_of_the_others() {
+    let database = Database::new();
+    let one = database.replica("one", LEASE);
+    let other = database.replica("other", LEASE);
+    one.receive(vec![incoming(1), incoming(2)]).await.unwrap();
+    let mut committed = other.committed();
+    committed.wait_for(|last| *last == 2).await.unwrap();
+    let shown = async || {
+        let page = other.events(0, EventFilter::default(), 9.into()).await;
+        page.unwrap().events
+    };
+    assert_eq!(shown().await.len(), 2);
+    assert!(one.erase(received_id(1)).await.unwrap());
+    assert!(!other.erase(received_id(1)).await.unwrap());
+    let left = loop {
+        let events = shown().await;
+        assert_eq!(events.len(), 2);
+        if events[0].uri.is_empty() {
+            break events;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(&*left[1].uri, "sip:bob@example.com");
+    let here = one
+        .events(0, EventFilter::default(), 9.into())
+        .await
+        .unwrap();
+    assert_eq!(here.events, left);
+    one.close().await.unwrap();
+    other.close().await.unwrap();
 }

@@ -13,13 +13,18 @@ use super::agent_leases::AgentHolders;
 use super::connection::Connection;
 use super::group::{Group, GroupResult};
 use super::lease::Lease;
+use super::receive::Receiving;
 use super::record::{Appending, KnownMessages};
-use super::{accept, record};
-use crate::store::{Record, Recorded, StoreError, Submission, Verdict};
+use super::report::{ReportedMessages, Reporting};
+use super::{accept, receive, record, report};
+use crate::message::{Receipt, Received};
+use crate::store::received::SentBy;
+use crate::store::{Arrived, Record, Recorded, Reported, StoreError, Submission, Verdict};
 
 const NAME: &str = "SELECT pg_current_xact_id()::text";
 const NOTIFY: &str = "SELECT pg_notify(u.channel, u.number) \
      FROM unnest($1::text[], $2::text[]) AS u (channel, number)";
+const LOCK_LOG: &str = "SELECT last FROM log FOR UPDATE";
 /// What others listen to: that something is to be picked up by this replica, that it appended.
 const CLAIMS: &str = "sipost_claims";
 const EVENTS: &str = "sipost_events";
@@ -53,46 +58,69 @@ impl From<tokio_postgres::Error> for WriteFailure {
     }
 }
 
-/// Some of what a group takes in and records.
-#[derive(Clone, Copy)]
+/// Some of what a group takes in and appends.
+#[derive(Clone, Copy, Default)]
 struct Part<'g> {
     submissions: &'g [&'g Submission],
     records: &'g [&'g Record],
+    received: &'g [&'g Received],
+    receipts: &'g [&'g Receipt],
+}
+
+/// What is known before anything of a part is written.
+struct Looked {
+    lanes: OpenLanes,
+    messages: KnownMessages,
+    sent_by: SentBy,
+    reported: ReportedMessages,
 }
 
 impl Part<'_> {
-    /// Both halves, in their order; `None` when it is one thing alone.
-    fn halves(self) -> Option<(Self, Self)> {
-        let Self {
-            submissions,
-            records,
-        } = self;
-        let (first, second) = if submissions.is_empty() {
-            let (first, second) = records.split_at(records.len() / 2);
-            ((submissions, first), (submissions, second))
-        } else if records.is_empty() {
-            let (first, second) = submissions.split_at(submissions.len() / 2);
-            ((first, records), (second, records))
-        } else {
-            ((submissions, &records[..0]), (&submissions[..0], records))
-        };
-        let part = |(submissions, records)| Self {
-            submissions,
-            records,
-        };
-        (self.submissions.len() + self.records.len() > 1).then(|| (part(first), part(second)))
+    fn len(self) -> usize {
+        self.submissions.len() + self.records.len() + self.received.len() + self.receipts.len()
     }
 
-    /// Answers the one submission or record that the database rejects.
-    fn reject(self, text: &str, done: &mut GroupResult) {
+    /// Two smaller parts, in their order: one kind of things and the others, or the halves of one
+    /// kind. `None` when it is one thing alone.
+    fn halves(self) -> Option<(Self, Self)> {
+        let (mut first, mut second) = (Self::default(), self);
+        let all = self.len();
         if !self.submissions.is_empty() {
-            done.verdicts.push_back(Verdict::Rejected(text.to_owned()));
+            (first.submissions, second.submissions) = split(self.submissions, all);
+        } else if !self.records.is_empty() {
+            (first.records, second.records) = split(self.records, all);
+        } else if !self.received.is_empty() {
+            (first.received, second.received) = split(self.received, all);
+        } else {
+            (first.receipts, second.receipts) = split(self.receipts, all);
+        }
+        (all > 1).then_some((first, second))
+    }
+
+    /// Answers the one thing that the database rejects.
+    fn reject(self, error: &str, done: &mut GroupResult) {
+        if !self.submissions.is_empty() {
+            done.verdicts.push_back(Verdict::Rejected(error.to_owned()));
         }
         for record in self.records {
-            tracing::error!(message.id = %record.event.message_id, error = text, "an event is rejected");
+            tracing::error!(message.id = %record.event.message_id, error, "an event is rejected");
             done.recorded.push_back(Recorded::Rejected);
         }
+        for received in self.received {
+            tracing::error!(message.id = %received.id, error, "a received message is rejected");
+            done.arrived.push_back(Arrived::Rejected);
+        }
+        for receipt in self.receipts {
+            tracing::error!(message.id = %receipt.message_id, error, "a receipt is rejected");
+            done.reported.push_back(Reported::Rejected);
+        }
     }
+}
+
+/// Things of one kind and nothing of it, where there are `all` together; else both halves.
+fn split<T>(things: &[T], all: usize) -> (&[T], &[T]) {
+    let is_alone = things.len() == all;
+    things.split_at(if is_alone { all / 2 } else { things.len() })
 }
 
 impl GroupWriter {
@@ -106,6 +134,8 @@ impl GroupWriter {
         let whole = Part {
             submissions: &group.submissions(),
             records: &group.records(),
+            received: &group.received(),
+            receipts: &group.receipts(),
         };
         let (transaction, looked) =
             futures_util::future::join(begin(connection), self.look(connection, whole)).await;
@@ -128,6 +158,8 @@ impl GroupWriter {
         let whole = Part {
             submissions: &group.submissions(),
             records: &group.records(),
+            received: &group.received(),
+            receipts: &group.receipts(),
         };
         let transaction = begin(connection).await?;
         // Every lane is locked at once, in their order, and stays so for the transaction.
@@ -157,53 +189,84 @@ impl GroupWriter {
         commit(connection, transaction, done).await
     }
 
-    /// Locks the lanes of a part, and looks at the messages of its records.
-    async fn look(
-        &self,
-        connection: &Connection,
-        part: Part<'_>,
-    ) -> Result<(OpenLanes, KnownMessages), StoreError> {
+    /// Locks the lanes of a part, and looks at the messages that it is about.
+    async fn look(&self, connection: &Connection, part: Part<'_>) -> Result<Looked, StoreError> {
         let me = self.lease.number();
-        let (taken, known) = futures_util::future::join(
+        let (lanes, messages, sent_by, reported) = futures_util::future::join4(
             accept::look(connection, me, part.submissions),
             record::look(connection, me, part.records),
+            receive::look(connection, part.received),
+            report::look(connection, part.receipts),
         )
         .await;
-        Ok((taken?, known?))
+        Ok(Looked {
+            lanes: lanes?,
+            messages: messages?,
+            sent_by: sent_by?,
+            reported: reported?,
+        })
     }
 
-    /// Takes in and records a part. What was done is only told when all of it was.
+    /// Takes in and appends a part. What was done is only told when all of it was.
     async fn apply(
         &self,
         connection: &Connection,
         part: Part<'_>,
-        (taken, mut known): (OpenLanes, KnownMessages),
+        mut looked: Looked,
         done: &mut GroupResult,
     ) -> Result<(), WriteFailure> {
         let me = self.lease.number();
-        let accepted =
-            accept::decide(connection, &self.agent_holders, taken, part.submissions).await?;
-        accepted.make_known(&mut known);
-        let appending = Appending::new(part.records, &known);
+        let accepted = accept::decide(
+            connection,
+            &self.agent_holders,
+            looked.lanes,
+            part.submissions,
+        )
+        .await?;
+        accepted.make_known(&mut looked.messages);
+        let appending = Appending::new(part.records, &looked.messages);
+        let receiving = Receiving::new(part.received, &looked.sent_by);
+        let reporting = Reporting::new(part.receipts, looked.reported);
+        let has_arrivals = !receiving.is_empty() || !reporting.is_empty();
         let mut told: Vec<_> = accepted.to_wake.iter().map(|to| (CLAIMS, *to)).collect();
-        if !appending.is_empty() {
+        if has_arrivals || !appending.is_empty() {
             told.push((EVENTS, me));
         }
-        let (inserted, appended, told) = futures_util::future::join3(
+        let (inserted, appended, locked, (received, reported), told) = futures_util::future::join5(
             accepted.insert(connection),
             appending.insert(connection, me),
+            lock_log(connection, has_arrivals),
+            futures_util::future::join(receiving.insert(connection), reporting.insert(connection)),
             notify(connection, &told),
         )
         .await;
         inserted?;
         let appended = appended?.map_err(|_raced| WriteFailure::Raced)?;
+        locked?;
+        let (received, reported) = (received?, reported?);
         told?;
         done.verdicts.extend(accepted.verdicts);
         let (answers, events) = appending.finish(self.epoch, &appended);
         done.recorded.extend(answers);
         done.events.extend(events);
+        let (answers, events) = receiving.finish(self.epoch, &received);
+        done.arrived.extend(answers);
+        done.events.extend(events);
+        let (answers, events) = reporting.finish(self.epoch, &reported);
+        done.reported.extend(answers);
+        done.events.extend(events);
         Ok(())
     }
+}
+
+/// Holds the row of the log until the transaction ends, so that what comes after it sees all that
+/// others have written who held it.
+async fn lock_log(connection: &Connection, is_wanted: bool) -> Result<(), StoreError> {
+    if is_wanted {
+        let statement = connection.prepare(LOCK_LOG).await?;
+        connection.client().execute(&statement, &[]).await?;
+    }
+    Ok(())
 }
 
 async fn commit(
@@ -223,11 +286,13 @@ async fn commit(
 /// Prepares the statements that are sent together: preparing takes a trip of its own, in which the
 /// others would overtake.
 async fn prepare(connection: &Connection) -> Result<(), StoreError> {
-    let own = [NAME, NOTIFY];
+    let own = [NAME, NOTIFY, LOCK_LOG];
     for sql in own
         .iter()
         .chain(&accept::STATEMENTS)
         .chain(&record::STATEMENTS)
+        .chain(&receive::STATEMENTS)
+        .chain(&report::STATEMENTS)
     {
         connection.prepare(sql).await?;
     }

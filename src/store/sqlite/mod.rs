@@ -9,7 +9,9 @@ mod claim;
 mod error;
 mod lock;
 mod readers;
+mod receive;
 mod record;
+mod report;
 mod schema;
 mod session;
 #[cfg(test)]
@@ -25,10 +27,10 @@ use super::engine::Engine;
 use super::session::Session;
 use super::tail::Tail;
 use super::{
-    Bounds, Claimed, Record, Recorded, ReplicaStore, Reply, Store, StoreError, Submission,
-    TailSize, Verdict,
+    Arrived, Bounds, Claimed, Record, Recorded, ReplicaStore, Reply, Reported, Store, StoreError,
+    Submission, TailSize, Verdict,
 };
-use crate::message::{Message, MessageId, Timestamp};
+use crate::message::{Message, MessageId, Receipt, Received, Timestamp};
 pub use backup::backup;
 pub use backup::restore;
 pub use backup::{BackupError, Restored};
@@ -152,10 +154,7 @@ impl Engine for Sqlite {
         verb: impl Fn(&dyn Session) -> Result<T, StoreError> + Send + Sync + 'static,
     ) -> Reply<T> {
         self.writer.submit(urgency, weight, move |transaction| {
-            verb(&SqliteSession {
-                connection: transaction.connection,
-                is_apart: transaction.is_apart,
-            })
+            verb(&SqliteSession::of(transaction))
         })
     }
 }
@@ -200,6 +199,29 @@ impl Store for Sqlite {
         self.writer
             .order(accept.into_iter().chain(record).collect());
         (accepted, recorded)
+    }
+
+    fn receive(&self, received: Vec<Received>) -> Reply<Vec<Arrived>> {
+        let weight = Weight::of_received(&received);
+        self.writer
+            .submit(Urgency::New, weight, move |transaction| {
+                receive::receive(transaction, &received)
+            })
+    }
+
+    fn report(&self, receipts: Vec<Receipt>) -> Reply<Vec<Reported>> {
+        let weight = Weight::of_receipts(&receipts);
+        self.writer
+            .submit(Urgency::New, weight, move |transaction| {
+                report::report(transaction, &receipts)
+            })
+    }
+
+    fn erase(&self, id: MessageId) -> Reply<bool> {
+        self.writer
+            .submit(Urgency::Ongoing, Weight::SMALL, move |transaction| {
+                receive::erase(transaction, id)
+            })
     }
 
     fn claim(&self, limit: usize) -> Reply<Vec<Claimed>> {

@@ -128,6 +128,10 @@ fn append(
     Ok(seq)
 }
 
+/// Appends an event to the log, whatever it is of.
+pub(super) const INSERT_EVENT: &str = "INSERT INTO events (seq, previous, kind, message_id, uri, account, \
+     members, webhook) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
 struct Statements<'c> {
     previous: CachedStatement<'c>,
     event: CachedStatement<'c>,
@@ -141,10 +145,7 @@ impl<'c> Statements<'c> {
                 .prepare("SELECT last_event FROM states WHERE id = ?1 AND completed_at IS NULL")?,
             // Not one `INSERT … SELECT` of both: what may write several rows keeps a journal of the
             // statement, which costs more than the query.
-            event: transaction.prepare(
-                "INSERT INTO events (seq, previous, kind, message_id, uri, account, members, \
-                 webhook) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?,
+            event: transaction.prepare(INSERT_EVENT)?,
             account: transaction.prepare("SELECT account FROM events WHERE seq = ?1")?,
         })
     }

@@ -3,6 +3,7 @@
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Error, ToSql, params_from_iter};
 
+use super::transaction::WriteTransaction;
 use crate::store::StoreError;
 use crate::store::session::{Lock, ReadRow, Session, SqlRow, SqlValue};
 
@@ -10,6 +11,16 @@ use crate::store::session::{Lock, ReadRow, Session, SqlRow, SqlValue};
 pub(super) struct SqliteSession<'c> {
     pub(super) connection: &'c Connection,
     pub(super) is_apart: bool,
+}
+
+impl<'c> SqliteSession<'c> {
+    /// The connection that writes, in this transaction.
+    pub(super) fn of(transaction: &WriteTransaction<'c>) -> Self {
+        Self {
+            connection: transaction.connection,
+            is_apart: transaction.is_apart,
+        }
+    }
 }
 
 impl Session for SqliteSession<'_> {

@@ -287,10 +287,15 @@ async fn a_database_of_an_older_sipost_is_brought_up_to_date_with_what_is_in_it(
     let folder = Folder::new();
     let store = folder.open();
     accept(&store, [1]).await;
+    let endpoint = suite::webhooks::endpoint(1);
+    assert!(store.create_endpoint(endpoint, 9).await.unwrap());
     store.close().await.unwrap();
     let older = Connection::open(folder.path()).unwrap();
     older
-        .execute_batch("ALTER TABLE messages DROP COLUMN trace; PRAGMA user_version = 2")
+        .execute_batch(
+            "DROP TABLE received; DROP TABLE received_keys; DROP TABLE receipts; \
+             ALTER TABLE states DROP COLUMN result; PRAGMA user_version = 3",
+        )
         .unwrap();
     drop(older);
 
@@ -300,6 +305,14 @@ async fn a_database_of_an_older_sipost_is_brought_up_to_date_with_what_is_in_it(
     let claimed = store.claim(10).await.unwrap();
     assert_eq!(claimed.len(), 1);
     accept(&store, [2]).await;
+    // A webhook for all types is one for those that there were.
+    let endpoints = store.endpoints().await.unwrap().endpoints;
+    let kinds: Vec<_> = endpoints[0]
+        .kinds
+        .iter()
+        .map(|kind| kind.as_str())
+        .collect();
+    assert_eq!(kinds, ["sending", "deferred", "succeeded", "failed"]);
     store.close().await.unwrap();
 }
 

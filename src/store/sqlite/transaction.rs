@@ -14,6 +14,8 @@ pub(super) struct WriteTransaction<'c> {
     pub(super) positions: Positions,
     /// Shown when this transaction is durable.
     pub(super) appended: Vec<Logged>,
+    /// What is left of events that were erased. Shown in their place, also then.
+    pub(super) erased: Vec<Logged>,
     /// Taken in by this order, and without a row in `states` yet. Records of the same order go into
     /// that row, so that it is written once for a message whose life fits in one order.
     pub(super) fresh: ByMessage<Fresh>,
@@ -77,6 +79,7 @@ impl<'c> WriteTransaction<'c> {
             epoch,
             positions,
             appended: Vec::new(),
+            erased: Vec::new(),
             fresh: ByMessage::default(),
             is_apart,
             scratch: Vec::new(),
@@ -111,6 +114,7 @@ impl<'c> WriteTransaction<'c> {
             return work(self).map(Ok);
         }
         let (positions, appended) = (self.positions, self.appended.len());
+        let erased = self.erased.len();
         self.prepare("SAVEPOINT part")?.execute([])?;
         let done = work(self).and_then(|done| {
             self.settle()?;
@@ -121,6 +125,7 @@ impl<'c> WriteTransaction<'c> {
             Err(StoreError::Rejected(text)) => {
                 self.positions = positions;
                 self.appended.truncate(appended);
+                self.erased.truncate(erased);
                 self.fresh.clear();
                 self.prepare("ROLLBACK TO part")?.execute([])?;
                 Err(text)

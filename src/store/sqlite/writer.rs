@@ -319,6 +319,9 @@ impl Thread {
             Ok(()) => {
                 self.positions = transaction.positions;
                 self.tail.publish(transaction.appended);
+                for left in transaction.erased {
+                    self.tail.erase(left);
+                }
                 Ok(())
             }
             Err(error) => Err(error),

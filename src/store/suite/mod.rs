@@ -10,6 +10,8 @@ pub(crate) mod life;
 pub(crate) mod log;
 pub(crate) mod messages;
 pub(crate) mod model;
+pub(crate) mod receipts;
+pub(crate) mod received;
 pub(crate) mod record;
 pub(crate) mod rejected;
 pub(crate) mod retention;
@@ -86,6 +88,25 @@ macro_rules! store_suite {
                 an_event_that_is_rejected_lets_the_others_pass
                 an_endpoint_that_is_rejected_lets_the_others_pass
                 deliveries_that_are_rejected_are_left_out_of_a_plan
+            }
+            received {
+                a_received_message_is_an_event_and_found_by_its_id
+                a_request_that_comes_again_is_taken_in_once
+                what_comes_in_keeps_its_order_among_what_is_sent
+                an_answer_names_a_message_that_its_account_sent
+                received_messages_are_listed_newest_first
+                a_page_of_received_messages_stays_below_4_mib
+                what_is_erased_is_gone_from_every_face_of_the_log
+                received_messages_are_removed_in_steps_and_their_keys_later
+                a_received_message_that_is_rejected_lets_the_others_pass
+            }
+            receipts {
+                a_receipt_joins_the_events_of_its_message_before_and_after_its_end
+                each_kind_is_reported_once_for_a_recipient
+                receipts_of_messages_that_an_account_did_not_send_are_unknown
+                a_receipt_of_the_target_settles_and_no_other
+                receipts_go_with_their_message
+                a_receipt_that_is_rejected_lets_the_others_pass
             }
             life {
                 an_epoch_lasts

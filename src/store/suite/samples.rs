@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::Bed;
 use crate::message::{
-    Cause, Contents, Event, HeaderMap, Message, MessageId, Metadata, Originator, RequestView,
-    ResponseView, Status, Timestamp, What,
+    Cause, Contents, Disposition, Event, HeaderMap, Message, MessageId, Metadata, Originator,
+    Receipt, Received, RequestView, ResponseView, Sender, Status, Timestamp, What,
 };
 use crate::store::{
     EventFilter, IdempotencyKey, Logged, MessageFilter, Record, Recorded, Store, Submission,
@@ -170,6 +170,50 @@ pub(crate) fn response(status_code: u16) -> ResponseView {
         reason_phrase: "So it is".to_owned(),
         headers: HeaderMap::default(),
         truncated: false,
+    }
+}
+
+/// The id of the received message that [`incoming`] makes of this number.
+pub(crate) fn received_id(number: u64) -> MessageId {
+    let made_at = at(i64::try_from(number).unwrap()).as_millis();
+    let time = u64::try_from(made_at).unwrap() << 16 | 0x7000;
+    MessageId::new(Uuid::from_u64_pair(time, number | 1 << 63))
+}
+
+/// A message from Bob to Alice that came in so many milliseconds after the fixed time as its number
+/// says.
+pub(crate) fn incoming(number: u64) -> Received {
+    Received {
+        id: received_id(number),
+        time: at(i64::try_from(number).unwrap()),
+        account: ALICE.into(),
+        agent: "alice-1".into(),
+        from: Sender {
+            uri: BOB.to_owned(),
+            display_name: Some("Bob".to_owned()),
+            asserted: None,
+        },
+        to: ALICE.to_owned(),
+        content_type: "text/plain".to_owned(),
+        body: format!("Hello {number}").into(),
+        request: RequestView::cut(ALICE.into(), format!("call-{number}"), 1, &[]),
+        from_tag: "bob".to_owned(),
+        answers: Vec::new(),
+        in_reply_to: None,
+        envelope: None,
+        expired: false,
+    }
+}
+
+/// A device of this recipient has the message of this number.
+pub(crate) fn receipt(number: u64, recipient: &str, time: i64) -> Receipt {
+    Receipt {
+        message_id: id(number),
+        time: at(time),
+        account: ALICE.into(),
+        agent: "alice-1".into(),
+        recipient: recipient.into(),
+        disposition: Disposition::Delivered,
     }
 }
 

@@ -38,7 +38,7 @@ fn endpoint_id(number: u64) -> EndpointId {
     EndpointId::new(Uuid::from_u64_pair(0x0194_0000_0000_7000, number | 1 << 63))
 }
 
-pub(super) fn endpoint(number: u64) -> Endpoint {
+pub(crate) fn endpoint(number: u64) -> Endpoint {
     Endpoint {
         id: endpoint_id(number),
         url: "https://app.example/hook".into(),

@@ -90,6 +90,8 @@ pub struct DueDelivery {
     pub json: Bytes,
     /// Its message.
     pub message_id: MessageId,
+    /// The type of its event.
+    pub kind: EventKind,
     /// The trace of its message; `None` when it has none, or is gone.
     pub trace: Option<Trace>,
 }

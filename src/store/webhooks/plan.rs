@@ -1,10 +1,14 @@
 //! From the log to deliveries, each event once; and again what failed or was missed.
 
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
 use super::endpoints;
 use super::settle::release;
-use crate::message::{MessageId, Timestamp};
-use crate::store::session::{Lock, Session, SqlValue, values};
-use crate::store::{NewDelivery, Plan, Recovery, RecoveryStep, StoreError, codes};
+use crate::message::{EventKind, MessageId, Timestamp};
+use crate::store::session::{Lock, Session, values};
+use crate::store::{NewDelivery, Plan, Recovery, RecoveryStep, StoreError, codes, received};
 
 pub(super) fn plan(session: &dyn Session, plan: &Plan) -> Result<bool, StoreError> {
     session.lock(Lock::Deliveries)?;
@@ -32,7 +36,10 @@ fn insert<'d>(
     deliveries: impl Iterator<Item = &'d NewDelivery>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let columns = |delivery: &'d NewDelivery| -> Vec<SqlValue<'d>> {
+    let deliveries: Vec<_> = deliveries.collect();
+    let erased = erased(session, &deliveries)?;
+    let columns = |delivery: &'d NewDelivery| {
+        let json = erased.get(&delivery.seq).unwrap_or(&delivery.json);
         values![
             &*delivery.queue,
             delivery.seq,
@@ -41,12 +48,14 @@ fn insert<'d>(
             delivery.time,
             now,
             delivery.url.as_deref(),
-            &delivery.json,
+            json,
         ]
-        .into()
     };
     if !session.is_apart() {
-        let rows: Vec<_> = deliveries.map(columns).collect();
+        let rows: Vec<Vec<_>> = deliveries
+            .into_iter()
+            .map(|one| columns(one).into())
+            .collect();
         return session.execute_each(INSERT, &rows);
     }
     for delivery in deliveries {
@@ -56,6 +65,27 @@ fn insert<'d>(
         }
     }
     Ok(())
+}
+
+/// What is left of those of these events that were erased after the plan was made, by their numbers.
+fn erased(
+    session: &dyn Session,
+    deliveries: &[&NewDelivery],
+) -> Result<HashMap<u64, Bytes>, StoreError> {
+    let received = deliveries
+        .iter()
+        .filter(|one| one.kind == EventKind::Received);
+    let ids: Vec<_> = received.map(|one| *one.message_id.as_bytes()).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let accounts = received::erased(session, &ids)?;
+    let left = deliveries.iter().filter_map(|one| {
+        let account = accounts.get(&one.message_id)?;
+        let json = received::erased_json(&one.json, one.time, one.message_id, account);
+        Some((one.seq, json))
+    });
+    Ok(left.collect())
 }
 
 pub(super) fn recover(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::message::Timestamp;
 use crate::store::page::Filling;
-use crate::store::session::{Session, values};
+use crate::store::session::{Session, strange, values};
 use crate::store::{DeliveryKey, Due, DueDelivery, PageSize, QueueHead, StoreError, codes};
 
 /// Jumps along the index from queue to queue, so that a long queue costs no more than a short one.
@@ -41,11 +41,11 @@ pub(super) fn due(
     size: PageSize,
 ) -> Result<Due, StoreError> {
     let sql = session.either(
-        "SELECT d.seq, d.url, d.tries, d.json, d.next_at, d.message_id, m.trace \
+        "SELECT d.seq, d.url, d.tries, d.json, d.next_at, d.message_id, m.trace, d.kind \
          FROM deliveries d INDEXED BY deliveries_due LEFT JOIN states s ON s.id = d.message_id \
          LEFT JOIN messages m ON m.number = s.number \
          WHERE d.next_at IS NOT NULL AND d.queue = ?1 ORDER BY d.next_at, d.seq LIMIT ?2",
-        "SELECT d.seq, d.url, d.tries, d.json, d.next_at, d.message_id, m.trace \
+        "SELECT d.seq, d.url, d.tries, d.json, d.next_at, d.message_id, m.trace, d.kind \
          FROM deliveries d LEFT JOIN messages m ON m.id = d.message_id \
          WHERE d.next_at IS NOT NULL AND d.queue = ?1 ORDER BY d.next_at, d.seq LIMIT ?2",
     );
@@ -63,6 +63,7 @@ pub(super) fn due(
             tries: row.count(2)?,
             json: row.bytes(3)?,
             message_id: row.message_id(5)?,
+            kind: codes::kind(row.integer(7)?).ok_or_else(|| strange("kind"))?,
             trace: codes::trace(row.optional_text(6)?),
         };
         if next_at > now || !filling.takes(delivery.weight()) {

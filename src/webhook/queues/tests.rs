@@ -66,6 +66,7 @@ fn due_delivery(queue: &Arc<str>, seq: u64) -> DueDelivery {
         url: None,
         tries: 0,
         json: Bytes::from_static(b"{}"),
+        kind: crate::message::EventKind::Sending,
         message_id: MessageId::new(Uuid::from_u128(u128::from(seq))),
         trace: None,
     }
