@@ -22,6 +22,9 @@ use crate::message::{Contents, Message, Trace, Violations};
 /// Messages in one batch at most.
 const MAX_BATCH: usize = 1_000;
 
+/// Messages of a batch that are read at once, when it is repeated: others look things up meanwhile.
+const LOADED: usize = 32;
+
 const BATCH: Shape = Shape {
     noun: "a batch",
     members: &["messages"],
@@ -54,7 +57,11 @@ pub(super) async fn create(
     match accepting.await? {
         Admission::Accepted(accepted) => Ok(answer(&accepted)),
         Admission::Replayed(ids) => {
-            let mut response = answer(&api.store.load(ids).await?);
+            let mut messages = Vec::with_capacity(ids.len());
+            for some in ids.chunks(LOADED) {
+                messages.extend(api.store.load(some.to_vec()).await?);
+            }
+            let mut response = answer(&messages);
             post::mark_replayed(&mut response);
             Ok(response)
         }

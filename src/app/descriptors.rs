@@ -57,7 +57,7 @@ fn reserve(config: &Config) -> usize {
     let store = match &config.store.backend {
         Backend::Sqlite(_) => SQLITE,
         // Each may need another connection to cancel with.
-        Backend::Postgres(_) => 2 * (config.store.connections + 2),
+        Backend::Postgres(_) => 2 * (config.store.connections + 4),
     };
     // A post under way may open a connection and be given another one that is free meanwhile, and
     // so an origin may have two for each that it keeps.

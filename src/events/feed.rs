@@ -289,7 +289,11 @@ impl Feed {
                 return last;
             }
             let everything = EventFilter::default();
-            match self.store.events(cursor, everything, BATCH.into()).await {
+            match self
+                .store
+                .events(cursor, everything, PageSize::small(BATCH))
+                .await
+            {
                 Ok(page) => {
                     cursor = page.scanned_to.max(cursor);
                     self.following.tell(page.events);

@@ -14,16 +14,42 @@ use super::{
 };
 use crate::message::{MessageId, Timestamp};
 
+/// What a verb reads. Look-ups wait behind nothing that takes long.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::store) enum ReadKind {
+    /// One thing, or a few.
+    LookUp,
+    /// A page, which may hold much.
+    List,
+    /// What may look at much and find little.
+    Scan,
+}
+
+impl ReadKind {
+    /// A page, which is a scan when its filter holds most back.
+    pub(in crate::store) fn of_list(is_scan: bool) -> Self {
+        if is_scan { Self::Scan } else { Self::List }
+    }
+
+    /// A page of this size.
+    fn of_size(size: PageSize) -> Self {
+        if size.is_list() {
+            Self::List
+        } else {
+            Self::LookUp
+        }
+    }
+}
+
 /// A backend. A verb is a function of a [`Session`], run on a thread that may block.
 pub(in crate::store) trait Engine {
     /// The newest part of the log.
     fn tail(&self) -> &Arc<Tail>;
 
-    /// Runs a verb that only reads. Look-ups never wait behind a scan, which may look at much and
-    /// find little.
-    fn read_or_scan<T: Send + 'static>(
+    /// Runs a verb that only reads, on connections that reads of other kinds do not use.
+    fn read_as<T: Send + 'static>(
         &self,
-        is_scan: bool,
+        kind: ReadKind,
         verb: impl FnOnce(&dyn Session) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<T>;
 
@@ -32,7 +58,7 @@ pub(in crate::store) trait Engine {
         &self,
         verb: impl FnOnce(&dyn Session) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<T> {
-        self.read_or_scan(false, verb)
+        self.read_as(ReadKind::LookUp, verb)
     }
 
     /// Runs a verb that writes, in one transaction. When the database rejects a value it is run a
@@ -88,7 +114,7 @@ impl<E: Engine> LogStore for E {
         limit: usize,
     ) -> Reply<Messages> {
         let epoch = self.epoch();
-        self.read_or_scan(filter.is_scan(), move |session| {
+        self.read_as(ReadKind::of_list(filter.is_scan()), move |session| {
             messages::messages(session, epoch, &filter, before, limit)
         })
     }
@@ -98,7 +124,12 @@ impl<E: Engine> LogStore for E {
         if let Some(page) = tail.after(after, &filter, size) {
             return Box::pin(async { Ok(page) });
         }
-        self.read_or_scan(filter.is_scan(), move |session| {
+        let kind = if filter.is_scan() {
+            ReadKind::Scan
+        } else {
+            ReadKind::of_size(size)
+        };
+        self.read_as(kind, move |session| {
             let last = tail.bounds().last;
             let page = events::events(session, tail.epoch(), after, last, &filter, size)?;
             // After the look, so that no reader takes what was removed meanwhile for never there.
@@ -109,7 +140,9 @@ impl<E: Engine> LogStore for E {
 
     fn events_of(&self, id: MessageId, after: u64, size: PageSize) -> Reply<Events> {
         let epoch = self.epoch();
-        self.read(move |session| events::events_of(session, epoch, id, after, size))
+        self.read_as(ReadKind::of_size(size), move |session| {
+            events::events_of(session, epoch, id, after, size)
+        })
     }
 
     fn bounds(&self) -> Reply<Bounds> {
@@ -156,7 +189,7 @@ impl<E: Engine> LogStore for E {
         limit: usize,
     ) -> Reply<ReceivedPage> {
         let epoch = self.epoch();
-        self.read_or_scan(filter.is_scan(), move |session| {
+        self.read_as(ReadKind::of_list(filter.is_scan()), move |session| {
             received::list(session, epoch, &filter, before, limit)
         })
     }

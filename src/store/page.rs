@@ -12,6 +12,21 @@ pub struct PageSize {
     pub bytes: usize,
 }
 
+/// What a look-up takes at most.
+const SMALL: usize = 256 * 1024;
+
+impl PageSize {
+    /// So many rows for the gateway itself, which never waits behind a client's page.
+    pub fn small(rows: usize) -> Self {
+        Self { rows, bytes: SMALL }
+    }
+
+    /// Whether so much may be read that look-ups must not wait behind it.
+    pub(in crate::store) fn is_list(self) -> bool {
+        self.rows > 1 && self.bytes > SMALL
+    }
+}
+
 impl From<usize> for PageSize {
     /// So many rows, and as many bytes as a page may have.
     fn from(rows: usize) -> Self {

@@ -13,7 +13,7 @@ use super::endpoint_cache::{CachedEndpoints, EndpointCache};
 use crate::clock::Clock;
 use crate::message::{Timestamp, webhook};
 use crate::store::{
-    EventFilter, Logged, NewDelivery, Plan, Recovery, RecoveryStep, Store, StoreError,
+    EventFilter, Logged, NewDelivery, PageSize, Plan, Recovery, RecoveryStep, Store, StoreError,
 };
 
 /// Events read, and deliveries begun anew, in one step.
@@ -121,7 +121,10 @@ impl Planner {
             has_webhook: !known.endpoints.values().any(|member| member.is_enabled()),
             ..EventFilter::default()
         };
-        let page = self.store.events(self.seen, filter, PAGE.into()).await?;
+        let page = self
+            .store
+            .events(self.seen, filter, PageSize::small(PAGE))
+            .await?;
         let deliveries: Vec<_> = page
             .events
             .iter()
@@ -205,7 +208,7 @@ async fn recover_step(
     };
     let everything = EventFilter::default();
     let page = store
-        .events(recovery.cursor, everything, PAGE.into())
+        .events(recovery.cursor, everything, PageSize::small(PAGE))
         .await?;
     // Where nothing follows there is nothing left up to the end.
     let reached = if page.scanned_to > recovery.cursor {

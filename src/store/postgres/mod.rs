@@ -44,7 +44,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::backlog::{Urgency, Weight};
-use super::engine::Engine;
+use super::engine::{Engine, ReadKind};
 use super::session::{Session, SqlRow as _};
 use super::tail::Tail;
 use super::{
@@ -74,8 +74,8 @@ pub struct Options {
     pub replica: String,
     /// How long what this replica holds stays its own when nothing is heard from it.
     pub lease: Duration,
-    /// Sessions for reading; there are three more, for writing, for following the log, and for
-    /// scans of it.
+    /// Sessions for reading; there are four more, for writing, for following the log, for pages, and
+    /// for scans.
     pub connections: usize,
     /// How much of the log is kept in memory for its followers.
     pub tail: TailSize,
@@ -101,12 +101,15 @@ impl Options {
     }
 }
 
-/// Sessions for scans.
+/// Sessions for pages, and for scans.
+const LISTS: usize = 1;
 const SCANS: usize = 1;
 
 struct Postgres {
     writer: PostgresWriter,
     pool: SessionPool,
+    /// For pages, of which each may hold much: no look-up waits behind them.
+    lists: SessionPool,
     /// For what may look at much and find little: nothing else waits behind that.
     scans: SessionPool,
     lease: Arc<Lease>,
@@ -163,6 +166,7 @@ impl Postgres {
         Ok(Self {
             writer,
             pool: SessionPool::new(connector.clone(), options.connections),
+            lists: SessionPool::new(connector.clone(), LISTS),
             scans: SessionPool::new(connector, SCANS),
             lease,
             published,
@@ -196,12 +200,16 @@ impl Engine for Postgres {
         &self.published.tail
     }
 
-    fn read_or_scan<T: Send + 'static>(
+    fn read_as<T: Send + 'static>(
         &self,
-        is_scan: bool,
+        kind: ReadKind,
         verb: impl FnOnce(&dyn Session) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<T> {
-        let pool = if is_scan { &self.scans } else { &self.pool };
+        let pool = match kind {
+            ReadKind::LookUp => &self.pool,
+            ReadKind::List => &self.lists,
+            ReadKind::Scan => &self.scans,
+        };
         pool.run(move |connection| session::run(connection, false, verb))
     }
 
@@ -322,6 +330,7 @@ impl Store for Postgres {
 
     fn close(&self) -> Reply<()> {
         self.pool.close();
+        self.lists.close();
         self.scans.close();
         self.follower.abort();
         self.writer

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use super::Observer;
-use super::engine::Engine;
+use super::engine::{Engine, ReadKind};
 use super::session::Session;
 use super::tail::Tail;
 use super::{
@@ -79,13 +79,16 @@ pub enum Synchronous {
     Normal,
 }
 
-/// Connections for look-ups, and for scans.
+/// Connections for look-ups, for pages, and for scans.
 const READERS: usize = 4;
+const LISTS: usize = 2;
 const SCANS: usize = 2;
 
 struct Sqlite {
     writer: SqliteWriter,
     readers: Readers,
+    /// For pages, of which each may hold much: no look-up waits behind them.
+    lists: Readers,
     /// For what may look at much and find little: nothing else waits behind that.
     scans: Readers,
     tail: Arc<Tail>,
@@ -120,6 +123,7 @@ impl Sqlite {
         Ok(Self {
             writer,
             readers: Readers::new(options.path.clone(), READERS),
+            lists: Readers::new(options.path.clone(), LISTS),
             scans: Readers::new(options.path, SCANS),
             tail,
         })
@@ -131,12 +135,16 @@ impl Engine for Sqlite {
         &self.tail
     }
 
-    fn read_or_scan<T: Send + 'static>(
+    fn read_as<T: Send + 'static>(
         &self,
-        is_scan: bool,
+        kind: ReadKind,
         verb: impl FnOnce(&dyn Session) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<T> {
-        let readers = if is_scan { &self.scans } else { &self.readers };
+        let readers = match kind {
+            ReadKind::LookUp => &self.readers,
+            ReadKind::List => &self.lists,
+            ReadKind::Scan => &self.scans,
+        };
         readers.read(move |connection| {
             // One view of the database for all that the verb reads.
             let view = connection.unchecked_transaction()?;
@@ -246,6 +254,7 @@ impl Store for Sqlite {
 
     fn close(&self) -> Reply<()> {
         self.readers.close();
+        self.lists.close();
         self.scans.close();
         self.writer.close()
     }

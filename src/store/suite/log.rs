@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use uuid::Uuid;
+
 use super::Bed;
 use super::samples::{
     ALICE, PAGE, accept, at, deferred, failed, finish, id, large_failure, log, numbers, reopen,
     sending,
 };
-use crate::message::EventKind;
-use crate::store::{Bounds, EventFilter, Logged, PageSize, Recorded};
+use crate::message::{EndpointId, EventKind};
+use crate::store::{
+    Bounds, DeliveryFilter, EventFilter, Logged, MessageFilter, PageSize, Recorded, Store,
+};
 
 pub(crate) async fn the_log_reads_the_same_from_memory_and_from_the_disk(bed: &dyn Bed) {
     let store = bed.open();
@@ -245,37 +249,74 @@ pub(crate) async fn the_events_of_one_message_are_read_in_pages(bed: &dyn Bed) {
 }
 
 pub(crate) async fn look_ups_do_not_wait_behind_readers_that_match_nothing(bed: &dyn Bed) {
-    const READERS: usize = 200;
-    let store = bed.open();
-    accept(&store, 1..=500).await;
-    finish(&store, 1..=500).await;
-    // Nothing of it is in memory then.
-    let store = reopen(bed, store).await;
+    let store = half_thousand(bed).await;
     let filter = EventFilter {
         uri: Some("sip:nobody@example.com".into()),
         ..EventFilter::default()
     };
-    let finished = AtomicUsize::new(0);
-    let readers = (0..READERS).map(|_| async {
+    let read = async || {
         let page = store.events(0, filter.clone(), 100.into()).await.unwrap();
         assert!(page.events.is_empty());
+    };
+    look_up_among(&*store, &read).await;
+    store.close().await.unwrap();
+}
+
+pub(crate) async fn look_ups_do_not_wait_behind_pages(bed: &dyn Bed) {
+    let store = half_thousand(bed).await;
+    let messages = async || {
+        let page = store.messages(MessageFilter::default(), None, 500).await;
+        assert_eq!(page.unwrap().messages.len(), 500);
+    };
+    look_up_among(&*store, &messages).await;
+    let events = async || {
+        let page = store.events(0, EventFilter::default(), 500.into()).await;
+        assert_eq!(page.unwrap().events.len(), 500);
+    };
+    look_up_among(&*store, &events).await;
+    let events_of = async || {
+        let page = store.events_of(id(1), 0, 500.into()).await;
+        assert_eq!(page.unwrap().events.len(), 2);
+    };
+    look_up_among(&*store, &events_of).await;
+    let filter = DeliveryFilter {
+        endpoint: EndpointId::new(Uuid::from_u128(1)),
+        state: None,
+    };
+    let deliveries = async || {
+        let page = store.deliveries(filter.clone(), None, 500).await;
+        assert!(page.unwrap().deliveries.is_empty());
+    };
+    look_up_among(&*store, &deliveries).await;
+    store.close().await.unwrap();
+}
+
+/// Five hundred messages that have ended, of which nothing is in memory.
+async fn half_thousand(bed: &dyn Bed) -> Arc<dyn Store> {
+    let store = bed.open();
+    accept(&store, 1..=500).await;
+    finish(&store, 1..=500).await;
+    reopen(bed, store).await
+}
+
+/// Looks things up while many read, and comes through before most of them.
+async fn look_up_among(store: &dyn Store, read: &impl AsyncFn()) {
+    const READERS: usize = 200;
+    let finished = AtomicUsize::new(0);
+    let readers = (0..READERS).map(|_| async {
+        read().await;
         finished.fetch_add(1, Ordering::Relaxed);
     });
     let readers = futures_util::future::join_all(readers);
     let look_up = async {
         assert!(store.message(id(1)).await.unwrap().is_some());
-        let events = store.events_of(id(1), 0, 9.into()).await.unwrap();
+        let events = store.events_of(id(1), 0, PageSize::small(9)).await.unwrap();
         assert_eq!(events.events.len(), 2);
+        let events = store.events(0, EventFilter::default(), PageSize::small(9));
+        assert_eq!(events.await.unwrap().events.len(), 9);
         assert_eq!(store.load(vec![id(1)]).await.unwrap().len(), 1);
         finished.load(Ordering::Relaxed)
     };
-    let ((), before) = futures_util::future::join(
-        async {
-            readers.await;
-        },
-        look_up,
-    )
-    .await;
+    let (_, before) = futures_util::future::join(readers, look_up).await;
     assert!(before < READERS - 10, "{before}");
-    store.close().await.unwrap();
 }

@@ -60,6 +60,7 @@ macro_rules! store_suite {
                 a_page_of_the_log_stays_below_4_mib
                 the_events_of_one_message_are_read_in_pages
                 look_ups_do_not_wait_behind_readers_that_match_nothing
+                look_ups_do_not_wait_behind_pages
                 filters_let_pass_what_they_say
                 a_reader_sees_every_event_once_while_writers_go_on
                 an_event_can_be_read_as_soon_as_it_is_told_of

@@ -22,7 +22,7 @@ mod settle;
 use std::sync::Arc;
 
 use super::backlog::{Urgency, Weight};
-use super::engine::Engine;
+use super::engine::{Engine, ReadKind};
 use super::{PageSize, Reply};
 use crate::message::{EndpointId, Timestamp};
 pub use delivery::{
@@ -144,8 +144,8 @@ impl<E: Engine> WebhookStore for E {
         before: Option<u64>,
         limit: usize,
     ) -> Reply<Deliveries> {
-        let is_scan = filter.state.is_some();
-        self.read_or_scan(is_scan, move |session| {
+        let kind = ReadKind::of_list(filter.state.is_some());
+        self.read_as(kind, move |session| {
             deliveries::deliveries(session, filter, before, limit)
         })
     }
