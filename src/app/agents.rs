@@ -171,7 +171,7 @@ fn settings(
         },
         user_agent: identity.user_agent.clone(),
         extra_headers: identity.extra_headers.clone(),
-        receive: None,
+        receive: account.receive.then(|| config.receive.agents.clone()),
         credentials: account.credentials.clone(),
         timer_f: config.sip.timer_f,
         max_message: max_message(config, account).0 - agent::FRAME_HEADER,

@@ -5,19 +5,14 @@ use super::sip::SipSettings;
 use super::value;
 use crate::dispatch::InboundSettings;
 use crate::message::is_media_type;
+use crate::sip;
 use crate::sip::StatusCode;
 
 /// What is taken in, and how it is answered.
 #[derive(Clone, Debug)]
 pub struct ReceiveSettings {
-    /// The response to a message that is stored: 202, or 200.
-    pub answer: StatusCode,
-    /// The media types that are taken, such as `text/*`.
-    pub accepts: Vec<String>,
-    /// The largest body, decoded, in bytes.
-    pub max_body: usize,
-    /// Whether the server's word for the sender is shown (RFC 3325).
-    pub trust_asserted: bool,
+    /// What agents take, and how they answer.
+    pub agents: sip::ReceiveSettings,
     /// How much is taken in, and when.
     pub inbound: InboundSettings,
 }
@@ -35,17 +30,19 @@ impl ReceiveSettings {
             }
         });
         let receive = Self {
-            answer: answer.unwrap_or(StatusCode::ACCEPTED),
-            accepts: section.texts("accepts", MEDIA_RANGE, media_range),
-            max_body: section.size("max_body", 1024..=16 << 20),
-            trust_asserted: section.flag("trust_asserted"),
+            agents: sip::ReceiveSettings {
+                answer: answer.unwrap_or(StatusCode::ACCEPTED),
+                accepts: section.texts("accepts", MEDIA_RANGE, media_range),
+                max_body: section.size("max_body", 1024..=16 << 20),
+                trust_asserted: section.flag("trust_asserted"),
+            },
             inbound: InboundSettings {
                 rate: section.positive("rate").unwrap_or(MANY),
                 rate_from: section.positive("rate_from").unwrap_or(MANY),
                 require_consumer: section.flag("require_consumer"),
             },
         };
-        if receive.max_body + HEADERS > sip.max_frame {
+        if receive.agents.max_body + HEADERS > sip.max_frame {
             let problem = "leaves no room for headers in sip.max_frame";
             section.wrong("max_body", problem, "16 KiB less than sip.max_frame");
         }

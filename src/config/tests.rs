@@ -271,11 +271,11 @@ fn what_comes_in_is_answered_with_202_or_200_and_fits_into_a_frame() {
         Err(mistakes) => Err(lines_of(&mistakes)),
     };
     let default = receive("").unwrap();
-    assert_eq!(default.answer.as_u16(), 202);
-    assert_eq!(default.accepts, ["*/*"]);
-    assert_eq!(receive("answer = 200").unwrap().answer.as_u16(), 200);
+    assert_eq!(default.agents.answer.as_u16(), 202);
+    assert_eq!(default.agents.accepts, ["*/*"]);
+    assert_eq!(receive("answer = 200").unwrap().agents.answer.as_u16(), 200);
     let texts = receive("accepts = [\"Text/*\", \"image/png\"]").unwrap();
-    assert_eq!(texts.accepts, ["text/*", "image/png"]);
+    assert_eq!(texts.agents.accepts, ["text/*", "image/png"]);
     for (text, key) in [
         ("answer = 204", "receive.answer:"),
         ("accepts = [\"*/plain\"]", "receive.accepts[0]:"),
@@ -290,7 +290,7 @@ fn what_comes_in_is_answered_with_202_or_200_and_fits_into_a_frame() {
     }
     let larger = "[receive]\nmax_body = \"100KiB\"\n[sip]\nmax_frame = \"128KiB\"";
     assert_eq!(
-        Config::from_toml(larger).unwrap().receive.max_body,
+        Config::from_toml(larger).unwrap().receive.agents.max_body,
         100 << 10
     );
 }

@@ -6,7 +6,7 @@
 //!
 //! | what came in                                | is                                     | counted     |
 //! |---------------------------------------------|----------------------------------------|-------------|
-//! | a message, while nothing takes its event and the settings want something that does | answered 480 | `no-consumer` |
+//! | a message, while nothing takes its event and the settings want something that does | answered 480 | `no_consumer` |
 //! | a message beyond the rate of its account or sender | answered 500, to be tried again | `overloaded` |
 //! | a message that is new                       | stored, then answered 2xx              | `stored`    |
 //! | a message that was stored before            | answered 2xx                           | `repeated`  |
@@ -118,7 +118,7 @@ impl InboundEnd {
             Self::Undelivered => "undelivered",
             Self::Repeated => "repeated",
             Self::Unknown => "unknown",
-            Self::NoConsumer => "no-consumer",
+            Self::NoConsumer => "no_consumer",
             Self::Overloaded => "overloaded",
             Self::Failed => "failed",
         }
