@@ -255,25 +255,14 @@ impl SipServer {
         out: &mut Outbox,
     ) -> Result<(), Reply> {
         if let Some(behaviour) = self.options.users.get(user) {
-            let ok = Reply::new(StatusCode::OK);
             let answer = match behaviour {
                 Behaviour::Echoes => {
-                    self.send(
-                        now,
-                        user,
-                        request,
-                        &[ScriptedMessage::echo(request.message)],
-                    )?;
-                    return Err(ok);
+                    let echo = [ScriptedMessage::echo(request.message)];
+                    return Err(self.send(now, user, request, &echo)?);
                 }
                 Behaviour::Reads => {
-                    self.send(
-                        now,
-                        user,
-                        request,
-                        &ScriptedMessage::receipts(request.message),
-                    )?;
-                    return Err(ok);
+                    let receipts = ScriptedMessage::receipts(request.message);
+                    return Err(self.send(now, user, request, &receipts)?);
                 }
                 Behaviour::Answers(answer) => answer,
                 Behaviour::AnswersAtFirst(first, then) => {
@@ -308,18 +297,19 @@ impl SipServer {
             .forward(now, request, binding, domain, max_forwards, branch, out)
     }
 
-    /// Sends what a scripted user has for the sender of a request: to every binding of his, as
-    /// proxies fork a request.
+    /// Sends messages of a scripted user to the sender of a request: to every binding of his, as
+    /// proxies fork a request. The answer to that request.
     fn send(
         &mut self,
         now: Instant,
         from: &str,
         request: &ServedRequest<'_>,
         messages: &[ScriptedMessage],
-    ) -> Result<(), Reply> {
+    ) -> Result<Reply, Reply> {
+        let ok = Reply::new(StatusCode::OK);
         let sender = address(request.message.from).filter(|sender| self.is_ours(sender));
         let Some(to) = sender.as_ref().and_then(Uri::user) else {
-            return Ok(());
+            return Ok(ok);
         };
         for message in messages {
             let random = self.rng.random();
@@ -336,7 +326,7 @@ impl SipServer {
                 self.proxy.send_later(at, binding.connection, frame)?;
             }
         }
-        Ok(())
+        Ok(ok)
     }
 
     /// Whether the request is signed by the user in its From.

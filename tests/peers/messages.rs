@@ -203,19 +203,6 @@ async fn a_message_reaches_sipp_over_udp_and_its_202_reaches_the_client() {
     );
 }
 
-/// Nothing in the gateway takes messages, and whoever sends one is told so.
-#[tokio::test]
-async fn a_message_to_the_gateway_is_refused_with_405() {
-    let kamailio = Kamailio::start(&[]).await;
-    let gateway = Gateway::start(&kamailio).await;
-    gateway.send(&text_to("dave")).await;
-
-    let verdict = recipient::send_with_jssip(&kamailio, "bob", "alice", "Hello!").await;
-
-    assert_eq!(verdict["event"], "failed", "{verdict}");
-    assert_eq!(verdict["statusCode"], 405, "{verdict}");
-}
-
 #[tokio::test]
 async fn a_gateway_that_stops_takes_its_registration_back() {
     let kamailio = Kamailio::start(&[]).await;

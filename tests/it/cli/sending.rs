@@ -73,7 +73,7 @@ async fn a_message_that_fails_ends_with_1() {
 
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(
-        ended.stdout.contains("\u{1b}[31mfailed   \u{1b}[0m"),
+        ended.stdout.contains("\u{1b}[31mfailed     \u{1b}[0m"),
         "{}",
         ended.stdout
     );

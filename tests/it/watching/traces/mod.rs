@@ -362,7 +362,7 @@ async fn a_collector_that_hangs_or_refuses_or_is_not_there_holds_up_nothing() {
         let figures = request.send().await.unwrap().text().await.unwrap();
         let failed = figures
             .lines()
-            .find(|line| line.contains("outcome=\"failed\""));
+            .find(|line| line.starts_with("sipost_spans_total{outcome=\"failed\""));
         assert!(
             failed.is_some_and(|line| !line.ends_with(" 0")),
             "{figures}"
