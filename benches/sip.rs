@@ -173,6 +173,7 @@ fn message() -> OutgoingRequest {
         cseq: 1,
         head: head.into(),
         body: "Hello Bob!".into(),
+        fallback: None,
     }
 }
 

@@ -159,6 +159,7 @@ fn message(call_id: &str) -> OutgoingRequest {
         cseq: 1,
         head: head.into_bytes(),
         body: "hello".into(),
+        fallback: None,
     }
 }
 

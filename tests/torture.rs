@@ -131,6 +131,7 @@ fn message() -> OutgoingRequest {
         cseq: 1,
         head: head.into(),
         body: "hello".into(),
+        fallback: None,
     }
 }
 

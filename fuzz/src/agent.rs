@@ -112,6 +112,7 @@ impl Fixture {
             cseq: 1,
             head: head.into_bytes(),
             body: "hello".into(),
+            fallback: None,
         };
         self.agent.send(self.now, number, request);
     }

@@ -24,6 +24,8 @@ pub struct SenderAccount {
     pub setting: &'static str,
     /// What of them is not the message's: see [`reserved`](super::reserved).
     pub reserved: usize,
+    /// Bytes of its From, which an envelope repeats.
+    pub from_len: usize,
 }
 
 type Known = (Arc<str>, SenderAccount);
@@ -72,7 +74,10 @@ impl Accounts {
             .account
             .as_ref()
             .and_then(|account| known.iter().find(|(name, _)| name == account));
-        let sender = of_account.or_else(|| known.iter().min_by_key(|(_, sender)| sender.room()));
+        let sender = of_account.or_else(|| {
+            let senders = known.iter();
+            senders.min_by_key(|(_, sender)| sender.room().saturating_sub(sender.from_len))
+        });
         let Some((_, sender)) = sender else {
             // Accounts that are gone since the recipient was resolved send nothing.
             return BodyRoom {
@@ -82,8 +87,9 @@ impl Accounts {
             };
         };
         let head = translate::head_len(contents);
+        let envelope = translate::envelope_len(contents, sender.from_len);
         BodyRoom {
-            left: sender.room().checked_sub(head),
+            left: sender.room().checked_sub(head + envelope),
             max_message: sender.max_message,
             setting: sender.setting,
         }
@@ -132,6 +138,7 @@ mod tests {
             max_message,
             setting: "sip.max_message",
             reserved: 1_000,
+            from_len: 30,
         };
         Accounts::new([
             sender("sip:alice@a.example:5070", 3_000),
@@ -168,6 +175,7 @@ mod tests {
             max_message: 3_000,
             setting: "sip.max_message",
             reserved: 1_000,
+            from_len: 30,
         }]);
         for from in [uri, "sip:+4930@a.example"] {
             let recipient = accounts.resolve("bob", Some(from)).unwrap();

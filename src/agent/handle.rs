@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use super::arrival::{Arrival, ArrivalId, Arrivals, InboundAnswer};
 use super::identity::Identity;
 use super::translate;
+use super::translate::BodyForm;
 use crate::message::{Message, Outcome, RequestView, Timestamp};
 use crate::sip::OutgoingRequest;
 
@@ -91,7 +92,8 @@ impl AgentHandle {
         )
     }
 
-    /// Builds the request of an attempt: as events show it, and as the job for the agent.
+    /// Builds the request of an attempt: as events show it, and as the job for the agent. Where
+    /// receipts are asked for, the body is in an envelope that says so.
     pub fn prepare(
         &self,
         key: u64,
@@ -99,7 +101,29 @@ impl AgentHandle {
         attempt: u32,
         now: Timestamp,
     ) -> (RequestView, Job) {
-        let (view, request) = translate::prepare(&self.identity, message, attempt, now);
+        self.prepare_as(BodyForm::Asked, key, message, attempt, now)
+    }
+
+    /// As [`Self::prepare`], without an envelope: for a target that understands none.
+    pub fn prepare_bare(
+        &self,
+        key: u64,
+        message: &Message,
+        attempt: u32,
+        now: Timestamp,
+    ) -> (RequestView, Job) {
+        self.prepare_as(BodyForm::Bare, key, message, attempt, now)
+    }
+
+    fn prepare_as(
+        &self,
+        form: BodyForm,
+        key: u64,
+        message: &Message,
+        attempt: u32,
+        now: Timestamp,
+    ) -> (RequestView, Job) {
+        let (view, request) = translate::prepare(&self.identity, message, attempt, now, form);
         let alone = false;
         (
             view,

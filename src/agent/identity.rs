@@ -18,6 +18,8 @@ pub struct Identity {
     pub user_agent: String,
     /// Headers that the account adds to every request.
     pub extra_headers: Vec<(String, String)>,
+    /// Whether it takes messages, as Allow of what it sends says.
+    pub receives: bool,
 }
 
 /// The instance id of an agent (RFC 5626 §4.1), the same after every restart.

@@ -145,6 +145,7 @@ fn identity(config: &Config, account: &Account, number: u32) -> Identity {
             .iter()
             .map(|header| (header.name.clone(), header.value.clone()))
             .collect(),
+        receives: false,
     }
 }
 
@@ -186,11 +187,13 @@ fn settings(
 pub(super) fn senders(config: &Config) -> impl Iterator<Item = agent::SenderAccount> {
     config.accounts.iter().map(|account| {
         let (max_message, setting) = max_message(config, account);
+        let identity = identity(config, account, 1);
         agent::SenderAccount {
             uri: account.uri.clone(),
             max_message,
             setting,
-            reserved: agent::reserved(&identity(config, account, 1)),
+            reserved: agent::reserved(&identity),
+            from_len: identity.from.len(),
         }
     })
 }

@@ -66,6 +66,7 @@ impl Bench {
             from: "<sip:alice@example.com>".to_owned(),
             user_agent: "sipost".to_owned(),
             extra_headers: Vec::new(),
+            receives: true,
         };
         let (handle, commands) = agent::AgentHandle::new(AGENT, Arc::new(identity), capacity);
         let (reports, told) = mpsc::unbounded_channel();
@@ -122,6 +123,7 @@ impl Bench {
         let answer = Answer {
             response,
             retry_after: None,
+            is_bare: false,
         };
         let ended = jobs
             .into_iter()
@@ -245,6 +247,7 @@ fn answered(status_code: u16) -> Outcome {
     Outcome::Answered(Answer {
         response,
         retry_after: None,
+        is_bare: false,
     })
 }
 

@@ -38,6 +38,8 @@ pub struct Answer {
     pub response: ResponseView,
     /// How long the peer asks us to stay away (RFC 3261 §20.33), from its arrival.
     pub retry_after: Option<Duration>,
+    /// Whether the peer did not understand the body in an envelope and was sent the bare one.
+    pub is_bare: bool,
 }
 
 /// Why it is unknown whether the peer got the message.

@@ -80,6 +80,7 @@ fn after_answer(answer: Answer, situation: Situation, backoff: Backoff) -> What 
     let Answer {
         response,
         retry_after,
+        is_bare: _,
     } = answer;
     let code = response.status_code;
     if (200..300).contains(&code) {
@@ -222,6 +223,7 @@ mod tests {
         Outcome::Answered(Answer {
             response,
             retry_after: retry_after.map(Duration::from_secs),
+            is_bare: false,
         })
     }
 

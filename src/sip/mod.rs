@@ -44,4 +44,4 @@ pub use respond::OutgoingResponse;
 pub use server::AnswerError;
 pub use settings::{ReceiveSettings, Settings, Transport};
 pub use status::StatusCode;
-pub use user_agent::{OutgoingRequest, UserAgent};
+pub use user_agent::{FallbackBody, OutgoingRequest, UserAgent};

@@ -114,6 +114,8 @@ pub struct Response {
     pub reason: String,
     /// Long names and values, in the order of the wire.
     pub headers: Vec<(String, String)>,
+    /// Whether the request had its [`FallbackBody`](super::FallbackBody) when this came.
+    pub is_to_fallback: bool,
 }
 
 impl Response {
@@ -128,6 +130,7 @@ impl Response {
             status,
             reason,
             headers: message.header_texts(),
+            is_to_fallback: false,
         }
     }
 

@@ -100,6 +100,7 @@ impl Setup {
             from: "<sip:alice@example.com>".to_owned(),
             user_agent: "sipost/test".to_owned(),
             extra_headers: Vec::new(),
+            receives: true,
         });
         let index = AgentIndex(0);
         let (handle, commands) = AgentHandle::new(index, identity.clone(), 64);

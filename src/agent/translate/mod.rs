@@ -5,10 +5,11 @@ mod inbound;
 
 use super::identity::Identity;
 use crate::message::{
-    Answer, Contents, HeaderMap, Message, MessageId, Outcome, RequestView, ResponseView, Timestamp,
-    Unknown,
+    Answer, Contents, HeaderMap, Message, MessageId, Outcome, ReceiptRequest, RequestView,
+    ResponseView, Timestamp, Unknown,
 };
-use crate::sip::{Outcome as SipOutcome, OutgoingRequest, Response};
+use crate::sip::cpim::WrappedBody;
+use crate::sip::{FallbackBody, Outcome as SipOutcome, OutgoingRequest, Response, cpim};
 
 pub(super) use inbound::{InboundContext, inbound};
 
@@ -33,7 +34,7 @@ const FIXED: &str = "\
     Call-ID: 01234567-89ab-7def-8123-456789abcdef\r\n\
     Date: Sun, 22 Nov 2026 05:00:00 GMT\r\n\
     Expires: 18446744073709551615\r\n\
-    Allow: OPTIONS\r\n\
+    Allow: MESSAGE, OPTIONS\r\n\
     Supported: outbound, path\r\n\
     User-Agent: \r\n\
     Content-Length: 18446744073709551615\r\n\r\n";
@@ -55,11 +56,38 @@ pub(super) fn head_len(contents: &Contents) -> usize {
     let lines = contents.extra_headers.iter();
     let extra: usize = lines.map(|h| line_len(&h.name, &h.value)).sum();
     // The first line, To, and the credentials for a server and for a recipient.
-    4 * contents.uri.len() + extra + line_len("Content-Type", &contents.content_type)
+    let answered = answered(contents).map_or(0, |call_id| line_len("In-Reply-To", call_id));
+    let content_type = line_len("Content-Type", &contents.content_type);
+    4 * contents.uri.len() + extra + answered + content_type
 }
 
 fn line_len(name: &str, value: &str) -> usize {
     name.len() + ": ".len() + value.len() + "\r\n".len()
+}
+
+/// Bytes that an envelope takes, where the message asks for receipts.
+pub(super) fn envelope_len(contents: &Contents, from_len: usize) -> usize {
+    if contents.receipts.is_empty() {
+        return 0;
+    }
+    let envelope = WrappedBody {
+        from: "",
+        to: &format!("<{}>", contents.uri),
+        date_time: "2026-11-22T05:00:00.123Z",
+        message_id: "01234567-89ab-7def-8123-456789abcdef",
+        body: b"",
+        ..wrapped(contents)
+    };
+    envelope.write().len() + from_len
+}
+
+/// Whether the body of a request that asks for receipts is in an envelope.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum BodyForm {
+    /// As the message asks.
+    Asked,
+    /// Without one.
+    Bare,
 }
 
 /// Builds the request of an attempt, as events show it and as it is sent.
@@ -71,28 +99,50 @@ pub(super) fn prepare(
     message: &Message,
     attempt: u32,
     now: Timestamp,
+    form: BodyForm,
 ) -> (RequestView, OutgoingRequest) {
+    let contents = &message.contents;
     let call_id = call_id(message.id);
     let from_tag = from_tag(message);
     let cseq = 1 + (attempt.saturating_sub(1) % 100_000_000) * CSEQ_PER_ATTEMPT;
 
-    let mut headers = headers(identity, message, &call_id, &from_tag, now);
-    let head = lines(&headers);
+    let names = (call_id.as_str(), from_tag.as_str());
+    // RFC 3261 §20.15: an empty body has no type.
+    let content_type = (!contents.body.is_empty()).then_some(&*contents.content_type);
+    let mut headers = headers(identity, message, names, now);
+    let bare = FallbackBody {
+        head: with_type(lines(&headers), content_type),
+        body: contents.body.clone(),
+    };
+    let is_bare = contents.receipts.is_empty() || form == BodyForm::Bare;
+    let (content_type, body, fallback) = if is_bare {
+        (content_type, bare, None)
+    } else {
+        let enveloped = FallbackBody {
+            head: with_type(lines(&headers), Some(cpim::MEDIA_TYPE)),
+            body: envelope(identity, message, &call_id).into(),
+        };
+        (Some(cpim::MEDIA_TYPE), enveloped, Some(Box::new(bare)))
+    };
+    if let Some(content_type) = content_type {
+        headers.add("Content-Type", content_type);
+    }
     headers.add_parts("CSeq", &[&cseq.to_string(), " MESSAGE"]);
-    headers.add("Content-Length", &message.contents.body.len().to_string());
+    headers.add("Content-Length", &body.body.len().to_string());
 
     let outgoing = OutgoingRequest {
         method: "MESSAGE",
-        uri: message.contents.uri.clone(),
+        uri: contents.uri.clone(),
         call_id: call_id.clone(),
         from_tag,
         cseq,
-        head,
-        body: message.contents.body.clone(),
+        head: body.head,
+        body: body.body,
+        fallback,
     };
     let view = RequestView {
         method: "MESSAGE",
-        uri: message.contents.uri.clone(),
+        uri: contents.uri.clone(),
         call_id,
         cseq,
         headers,
@@ -101,28 +151,61 @@ pub(super) fn prepare(
     (view, outgoing)
 }
 
+/// The body in an envelope that asks for receipts. Its time is that of the message, so that it is
+/// the same in every attempt.
+fn envelope(identity: &Identity, message: &Message, call_id: &str) -> Vec<u8> {
+    let envelope = WrappedBody {
+        from: &identity.from,
+        to: &format!("<{}>", message.contents.uri),
+        date_time: &message.created_at.to_string(),
+        message_id: call_id,
+        ..wrapped(&message.contents)
+    };
+    envelope.write()
+}
+
+fn wrapped(contents: &Contents) -> WrappedBody<'_> {
+    WrappedBody {
+        from: "",
+        to: "",
+        date_time: "",
+        message_id: "",
+        wants_delivered: contents.receipts.contains(&ReceiptRequest::Delivered),
+        wants_displayed: contents.receipts.contains(&ReceiptRequest::Displayed),
+        content_type: &contents.content_type,
+        body: &contents.body,
+    }
+}
+
 /// The Call-ID of every attempt at a message.
 pub fn call_id(message: MessageId) -> String {
     message.to_string()
 }
 
-/// The headers of a MESSAGE in their order, without CSeq and Content-Length.
+/// The headers of a MESSAGE in their order, without Content-Type, CSeq and Content-Length.
 fn headers(
     identity: &Identity,
     message: &Message,
-    call_id: &str,
-    from_tag: &str,
+    (call_id, from_tag): (&str, &str),
     now: Timestamp,
 ) -> HeaderMap {
-    let count = 12 + identity.extra_headers.len() + message.contents.extra_headers.len();
+    let count = 13 + identity.extra_headers.len() + message.contents.extra_headers.len();
     let mut headers = HeaderMap::with_capacity(count, USUAL_HEAD);
     headers.add("Max-Forwards", MAX_FORWARDS);
     headers.add_parts("To", &["<", &message.contents.uri, ">"]);
     headers.add_parts("From", &[&identity.from, ";tag=", from_tag]);
     headers.add("Call-ID", call_id);
+    if let Some(answered) = answered(&message.contents) {
+        headers.add("In-Reply-To", answered);
+    }
     headers.add("Date", &now.to_sip_date());
     headers.add("Expires", &remaining_seconds(message, now).to_string());
-    headers.add("Allow", "OPTIONS");
+    let allow = if identity.receives {
+        "MESSAGE, OPTIONS"
+    } else {
+        "OPTIONS"
+    };
+    headers.add("Allow", allow);
     headers.add("Supported", "outbound, path");
     headers.add("User-Agent", &identity.user_agent);
     for (name, value) in &identity.extra_headers {
@@ -131,11 +214,24 @@ fn headers(
     for header in &message.contents.extra_headers {
         headers.add(&header.name, &header.value);
     }
-    // RFC 3261 §20.15: an empty body has no type.
-    if !message.contents.body.is_empty() {
-        headers.add("Content-Type", &message.contents.content_type);
-    }
     headers
+}
+
+/// The Call-ID of the message that this one answers. A peer chose it: one that cannot stand in a
+/// line is left out.
+fn answered(contents: &Contents) -> Option<&str> {
+    let call_id = contents.in_reply_to.as_ref()?.call_id.as_str();
+    let fits = !call_id.is_empty() && !call_id.contains(char::is_control);
+    fits.then_some(call_id)
+}
+
+fn with_type(mut head: Vec<u8>, content_type: Option<&str>) -> Vec<u8> {
+    if let Some(content_type) = content_type {
+        for part in ["Content-Type: ", content_type, "\r\n"] {
+            head.extend_from_slice(part.as_bytes());
+        }
+    }
+    head
 }
 
 /// The last 62 bits of the id, which are random (RFC 9562 §5.7).
@@ -175,9 +271,11 @@ pub(super) fn outcome(outcome: SipOutcome) -> Outcome {
     match outcome {
         SipOutcome::Answered(response) => {
             let retry_after = response.retry_after();
+            let is_bare = response.is_to_fallback;
             Outcome::Answered(Answer {
                 response: view(response),
                 retry_after,
+                is_bare,
             })
         }
         SipOutcome::Silent => Outcome::Unknown(Unknown::Silent),
@@ -191,3 +289,6 @@ fn view(response: Response) -> ResponseView {
     let code = response.status.as_u16();
     ResponseView::cut(code, response.reason, &response.headers)
 }
+
+#[cfg(test)]
+mod tests;

@@ -419,6 +419,7 @@ impl Life {
         Outcome::Answered(Answer {
             response,
             retry_after,
+            is_bare: false,
         })
     }
 

@@ -80,6 +80,7 @@ impl Fixture {
         let outcome = Outcome::Answered(Answer {
             response,
             retry_after: None,
+            is_bare: false,
         });
         let ended = self
             .board

@@ -537,6 +537,7 @@ fn a_user_agent_of_ours_registers_and_pays_for_one_challenge_only() {
             cseq: 1,
             head: head.as_bytes().to_vec(),
             body: bytes::Bytes::from_static(b"hello"),
+            fallback: None,
         };
         agent.send(room.now, key, outgoing);
         let (written, events) = converse(&mut room, &mut agent);

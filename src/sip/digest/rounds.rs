@@ -33,6 +33,15 @@ impl Rounds {
         self.challenged <= MAX_ROUNDS
     }
 
+    /// What counts for the same request with another body: how often it was challenged. A server may
+    /// want it signed anew.
+    pub(in crate::sip) fn of_new_body(self) -> Self {
+        Self {
+            challenged: self.challenged,
+            ..Self::default()
+        }
+    }
+
     /// Whether the request is signed at all.
     pub(in crate::sip) fn has_signatures(&self) -> bool {
         self.signatures.iter().any(Option::is_some)

@@ -49,6 +49,7 @@ pub(crate) fn message_to(target: &str, call_id: &str) -> OutgoingRequest {
         cseq: 1,
         head: head.into_bytes(),
         body: "hello".into(),
+        fallback: None,
     }
 }
 

@@ -38,6 +38,29 @@ pub struct OutgoingRequest {
     pub head: Vec<u8>,
     /// As many bytes as Content-Length will say.
     pub body: Bytes,
+    /// What is sent once, within the same attempt, if the peer does not understand the body.
+    pub fallback: Option<Box<FallbackBody>>,
+}
+
+/// Another body of a request, for a peer that answers 415 or 488 to the first one.
+#[derive(Clone, Debug)]
+pub struct FallbackBody {
+    /// In place of [`OutgoingRequest::head`].
+    pub head: Vec<u8>,
+    /// In place of [`OutgoingRequest::body`].
+    pub body: Bytes,
+}
+
+impl OutgoingRequest {
+    /// Takes the other body in place of the first one; false when there is none.
+    pub(super) fn fall_back(&mut self) -> bool {
+        let Some(fallback) = self.fallback.take() else {
+            return false;
+        };
+        self.head = fallback.head;
+        self.body = fallback.body;
+        true
+    }
 }
 
 /// What names a transaction on the wire: 64 random bits.
@@ -50,6 +73,8 @@ pub(super) struct Exchange {
     pub purpose: Purpose,
     pub cseq: u32,
     pub rounds: Rounds,
+    /// Whether it has its other body.
+    pub has_fallen_back: bool,
     pub request: Box<OutgoingRequest>,
 }
 

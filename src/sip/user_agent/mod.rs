@@ -21,7 +21,7 @@ use std::time::Instant;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-pub use exchange::OutgoingRequest;
+pub use exchange::{FallbackBody, OutgoingRequest};
 
 use self::exchange::{Branch, Exchange, Exchanges, Purpose};
 use super::digest::{Authenticator, Refusal, Rounds, Signed};
@@ -163,8 +163,14 @@ impl UserAgent {
         if self.transport.is_none() {
             return self.end(key, Outcome::NotWritten);
         }
-        let (purpose, cseq) = (Purpose::Message(key), request.cseq);
-        if !self.write(now, purpose, cseq, Rounds::default(), Box::new(request)) {
+        let exchange = Exchange {
+            purpose: Purpose::Message(key),
+            cseq: request.cseq,
+            rounds: Rounds::default(),
+            has_fallen_back: false,
+            request: Box::new(request),
+        };
+        if !self.write(now, exchange) {
             self.end(key, Outcome::TooLarge);
         }
     }
@@ -222,17 +228,7 @@ impl UserAgent {
     ) {
         let refusal = match self.answer_challenge(status, &mut exchange, message) {
             Some(Ok(())) => {
-                let cseq = match exchange.purpose {
-                    Purpose::Message(_) => exchange.cseq + 1,
-                    Purpose::Register | Purpose::Leave => self.next_register_cseq(),
-                };
-                let (purpose, rounds) = (exchange.purpose, exchange.rounds);
-                let is_written = self.write(now, purpose, cseq, rounds, exchange.request);
-                // One that becomes too large by its credentials has been refused without them.
-                if let (false, Purpose::Message(key)) = (is_written, purpose) {
-                    self.end(key, Outcome::Answered(Response::of(message)));
-                }
-                return;
+                return self.write_again(now, exchange, message);
             }
             Some(Err(refusal)) => Some(refusal),
             None => None,
@@ -242,11 +238,17 @@ impl UserAgent {
             message.all("Authentication-Info"),
             message.all("Proxy-Authentication-Info"),
         );
+        if is_not_understood(status) && exchange.request.fall_back() {
+            exchange.has_fallen_back = true;
+            exchange.rounds = exchange.rounds.of_new_body();
+            return self.write_again(now, exchange, message);
+        }
         match exchange.purpose {
             Purpose::Message(key) => {
                 let told = refusal.map(Event::ChallengeRefused).map(Output::Event);
                 self.outputs.extend(told);
-                self.end(key, Outcome::Answered(Response::of(message)));
+                let response = response_to(exchange.has_fallen_back, message);
+                self.end(key, Outcome::Answered(response));
             }
             Purpose::Register => {
                 let answer = register::RegisterResponse {
@@ -257,6 +259,22 @@ impl UserAgent {
                 self.registered(now, status, answer);
             }
             Purpose::Leave => self.outputs.push_back(Output::Event(Event::Left)),
+        }
+    }
+
+    /// Writes a request anew after this response to it: with credentials, or with its other body. It
+    /// is another transaction with the next CSeq number (RFC 3261 §8.1.3.5).
+    fn write_again(&mut self, now: Instant, mut exchange: Exchange, message: &Message<'_>) {
+        exchange.cseq = match exchange.purpose {
+            Purpose::Message(_) => exchange.cseq + 1,
+            Purpose::Register | Purpose::Leave => self.next_register_cseq(),
+        };
+        let (purpose, has_fallen_back) = (exchange.purpose, exchange.has_fallen_back);
+        let is_written = self.write(now, exchange);
+        // One that becomes too large by its credentials has been refused without them.
+        if let (false, Purpose::Message(key)) = (is_written, purpose) {
+            let response = response_to(has_fallen_back, message);
+            self.end(key, Outcome::Answered(response));
         }
     }
 
@@ -283,43 +301,25 @@ impl UserAgent {
     /// Writes a request in a transaction of its own. Timer F begins with each first write
     /// (RFC 3261 §17.1.2.2): a request that answers a challenge is a new one (§22.2). False when
     /// it is larger than it may be: then nothing is written.
-    fn write(
-        &mut self,
-        now: Instant,
-        purpose: Purpose,
-        cseq: u32,
-        mut rounds: Rounds,
-        request: Box<OutgoingRequest>,
-    ) -> bool {
+    fn write(&mut self, now: Instant, mut exchange: Exchange) -> bool {
         let mut branch = Branch(self.rng.random());
         while self.exchanges.is_taken(branch) {
             branch = Branch(self.rng.random());
         }
-        let frame = self.frame(branch, purpose, cseq, &mut rounds, &request);
-        if matches!(purpose, Purpose::Message(_)) && frame.len() > self.settings.max_message {
+        let frame = self.frame(branch, &mut exchange);
+        let is_message = matches!(exchange.purpose, Purpose::Message(_));
+        if is_message && frame.len() > self.settings.max_message {
             return false;
         }
         self.outputs.push_back(Output::Transmit(frame));
-        let exchange = Exchange {
-            purpose,
-            cseq,
-            rounds,
-            request,
-        };
         let timer_f = now + self.settings.timer_f;
         self.exchanges.insert(branch, exchange, timer_f);
         true
     }
 
     /// The bytes of a request (RFC 3261 §7.1).
-    fn frame(
-        &mut self,
-        branch: Branch,
-        purpose: Purpose,
-        cseq: u32,
-        rounds: &mut Rounds,
-        request: &OutgoingRequest,
-    ) -> Vec<u8> {
+    fn frame(&mut self, branch: Branch, exchange: &mut Exchange) -> Vec<u8> {
+        let request = &exchange.request;
         let mut frame = Vec::with_capacity(768 + request.head.len() + request.body.len());
         let transport = self.transport.unwrap_or(Transport::Ws).as_str();
         for part in [
@@ -336,19 +336,19 @@ impl UserAgent {
         }
         branch.write(&mut frame);
         frame.extend_from_slice(b"\r\n");
-        if matches!(purpose, Purpose::Message(_)) {
+        if matches!(exchange.purpose, Purpose::Message(_)) {
             for route in &self.service_route {
                 write::header(&mut frame, "Route", route.as_bytes());
             }
         }
         frame.extend_from_slice(b"CSeq: ");
-        write::number(&mut frame, cseq.into());
+        write::number(&mut frame, exchange.cseq.into());
         frame.push(b' ');
         write::line(&mut frame, request.method.as_bytes());
         let cnonce = write::hex64(self.rng.random());
         let cnonce = str::from_utf8(&cnonce).unwrap_or_default();
         self.authenticator
-            .authorize(rounds, signed(request), cnonce, &mut frame);
+            .authorize(&mut exchange.rounds, signed(request), cnonce, &mut frame);
         frame.extend_from_slice(&request.head);
         frame.extend_from_slice(b"Content-Length: ");
         write::number(&mut frame, request.body.len() as u64);
@@ -365,6 +365,23 @@ impl UserAgent {
     /// A fresh tag: sixteen random hexadecimal digits.
     fn token(&mut self) -> String {
         format!("{:016x}", self.rng.random::<u64>())
+    }
+}
+
+/// Whether a response says that the peer does not understand the body (RFC 3261 §21.4.13,
+/// §21.4.26).
+fn is_not_understood(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE | StatusCode::NOT_ACCEPTABLE_HERE
+    )
+}
+
+/// The response to a request, or to its other body.
+fn response_to(has_fallen_back: bool, message: &Message<'_>) -> Response {
+    Response {
+        is_to_fallback: has_fallen_back,
+        ..Response::of(message)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 
-use super::exchange::Purpose;
+use super::exchange::{Exchange, Purpose};
 use super::{OutgoingRequest, UserAgent};
 use crate::sip::digest::Rounds;
 use crate::sip::headers::{Contact, NameAddr, find_outside, retry_after, split};
@@ -39,7 +39,7 @@ impl UserAgent {
     /// Leaves the registrar (RFC 3261 §10.2.2) until the next connection, also while a REGISTER is
     /// under way. [`Event::Left`] says when that is over.
     pub fn unregister(&mut self, now: Instant) {
-        let asked = |exchange: &super::exchange::Exchange| exchange.purpose == Purpose::Register;
+        let asked = |exchange: &Exchange| exchange.purpose == Purpose::Register;
         let may_be_bound = self.registration.is_held() || self.exchanges.iter().any(asked);
         self.registration.leave();
         if self.transport.is_none() || !may_be_bound {
@@ -67,8 +67,16 @@ impl UserAgent {
             from_tag,
             cseq,
             body: bytes::Bytes::new(),
+            fallback: None,
         };
-        self.write(now, purpose, cseq, Rounds::default(), Box::new(request));
+        let exchange = Exchange {
+            purpose,
+            cseq,
+            rounds: Rounds::default(),
+            has_fallen_back: false,
+            request: Box::new(request),
+        };
+        self.write(now, exchange);
     }
 
     /// RFC 3261 §10.2: each REGISTER of a Call-ID has a higher number than the one before.

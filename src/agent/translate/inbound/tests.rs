@@ -12,6 +12,7 @@ fn identity() -> Identity {
         from: "<sip:alice@example.com>".to_owned(),
         user_agent: "sipost".to_owned(),
         extra_headers: Vec::new(),
+        receives: true,
     }
 }
 
