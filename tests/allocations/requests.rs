@@ -319,6 +319,7 @@ fn router_in(folder: &std::path::Path) -> Router {
             max_message: usize::MAX,
             setting: "sip.max_message",
             reserved: 0,
+            from_len: 0,
         }])),
         agents: Arc::new(NoAgents),
         observer: Arc::new(()),

@@ -154,6 +154,7 @@ impl Stage {
                 max_message: 16_384,
                 setting: "sip.max_message",
                 reserved: 1_500,
+                from_len: 30,
             }])),
             agents: Arc::new(Gone(clock.clone())),
             observer: Arc::new(()),
