@@ -145,7 +145,7 @@ fn identity(config: &Config, account: &Account, number: u32) -> Identity {
             .iter()
             .map(|header| (header.name.clone(), header.value.clone()))
             .collect(),
-        receives: false,
+        receives: account.receive,
     }
 }
 
