@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::access::Caller;
 use super::error::ApiError;
 use super::params::{Nothing, Query};
+use super::replies::Replies;
 use super::trace::TraceOf;
 use super::value::{Shape, Value};
 use super::view::MessageView;
@@ -48,7 +49,7 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let key = negotiate::idempotency_key(&headers)?;
     let bytes = extract::body(&api, &headers, body, api.settings.max_batch_request).await?;
-    let messages = messages(&api, &caller, &bytes, trace)?;
+    let messages = read(&api, &caller, &bytes, trace).await?;
     let key = key.map(|key| post::key(&caller, &key, &bytes));
     drop(bytes);
     caller.charge(messages.len().saturating_sub(1));
@@ -68,12 +69,29 @@ pub(super) async fn create(
     }
 }
 
+/// Reads every message; a second time when those that they answer had to be looked for.
+async fn read(
+    api: &Api,
+    caller: &Caller,
+    bytes: &[u8],
+    trace: Option<Trace>,
+) -> Result<Vec<Message>, ApiError> {
+    let mut replies = Replies::default();
+    loop {
+        let messages = messages(api, caller, bytes, trace, &mut replies);
+        if !replies.look(api, caller).await? {
+            return messages;
+        }
+    }
+}
+
 /// Reads every message, or lists what is wrong with any.
 fn messages(
     api: &Api,
     caller: &Caller,
     bytes: &[u8],
     trace: Option<Trace>,
+    replies: &mut Replies,
 ) -> Result<Vec<Message>, ApiError> {
     let now = api.clock.now();
     let mut violations = Violations::default();
@@ -90,7 +108,7 @@ fn messages(
                 if count > MAX_BATCH {
                     return ControlFlow::Break(());
                 }
-                match post::contents(api, caller, value, violations) {
+                match post::contents(api, caller, value, replies, violations) {
                     Ok(contents) => {
                         let accept =
                             |contents: Contents| contents.accept(api.new_id(now), now, trace);

@@ -10,6 +10,7 @@ use super::access::Caller;
 use super::error::ApiError;
 use super::negotiate::Form;
 use super::params::{Id, Query};
+use super::until::{StreamEnd, Until};
 use super::{Api, json, messages, negotiate, params, sse, view};
 use crate::events::{CHUNK, FeedStart, Gap};
 use crate::message::{EventId, EventKind, EventKinds};
@@ -79,7 +80,7 @@ fn filter(api: &Api, caller: &Caller, query: &LogQuery) -> Result<EventFilter, A
         kinds: kinds(query.r#type.as_deref())?,
         message_id: message_id.transpose()?,
         uri: params::uri(api, query.target.as_deref())?,
-        accounts: params::accounts(api, caller, query.from.as_deref())?,
+        accounts: params::accounts(api, caller, "from", query.from.as_deref())?,
         has_webhook: false,
     })
 }
@@ -101,6 +102,7 @@ fn kinds(list: Option<&str>) -> Result<EventKinds, ApiError> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct MessageLogQuery {
+    until: Option<String>,
     after: Option<String>,
     limit: Option<String>,
     last_event_id: Option<String>,
@@ -113,7 +115,8 @@ struct MessageLogView<'a> {
     next_cursor: Option<EventId>,
 }
 
-/// `GET /messages/{id}/events`: the events of one message, to its end when it is a stream.
+/// `GET /messages/{id}/events`: the events of one message; when it is a stream, to its end or to what
+/// `until` asks for.
 pub(super) async fn of_message(
     State(api): State<Api>,
     caller: Caller,
@@ -122,6 +125,7 @@ pub(super) async fn of_message(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let form = negotiate::form(&headers)?;
+    let until = Until::read(query.until.as_deref(), form)?;
     let id = messages::parse_id(&id)?;
     let size = match form {
         Form::Json => params::limit_or(query.limit.as_deref(), params::MAX_LIMIT)?.into(),
@@ -135,10 +139,20 @@ pub(super) async fn of_message(
     // Before the look, so that what happens meanwhile is not missed.
     let follower = api.feed.follow(id);
     let page = api.store.events_of(id, seen, size).await?;
-    let mut has_seen_the_end = false;
-    if page.events.is_empty() || caller.accounts().is_some() {
+    let (mut end, mut has_seen_the_end) = (StreamEnd::default(), false);
+    let first = page.events.first().map(|event| event.kind);
+    // What began at its first event and was not received has not been to its end.
+    let is_plain = first.is_some_and(|kind| kind != EventKind::Received) && seen == 0;
+    if !is_plain || caller.accounts().is_some() || until != Until::End {
         let stored = messages::find(&api, &caller, id).await?;
-        has_seen_the_end = stored.result.is_some_and(|end| end.seq <= seen);
+        end = StreamEnd::after(&api, &stored, until, seen);
+        has_seen_the_end = match until {
+            Until::End => end.has_ended,
+            Until::Delivered | Until::Displayed => {
+                let is_past = page.events.is_empty() && end.is_past();
+                is_past || until.is_reached_at(&api, id, seen).await?
+            }
+        };
     }
     match form {
         Form::Json => Ok(json::ok(&MessageLogView {
@@ -152,7 +166,7 @@ pub(super) async fn of_message(
         Form::Stream if has_seen_the_end => Ok(StatusCode::NO_CONTENT.into_response()),
         Form::Stream => {
             let permit = api.stream_permit(&caller)?;
-            Ok(sse::of_message(&api, follower, page, permit))
+            Ok(sse::of_message(&api, follower, page, end, permit))
         }
     }
 }

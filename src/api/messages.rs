@@ -78,7 +78,7 @@ pub(super) async fn list(
     let filter = MessageFilter {
         status: status.transpose()?,
         uri: params::uri(&api, query.target.as_deref())?,
-        accounts: params::accounts(&api, &caller, query.from.as_deref())?,
+        accounts: params::accounts(&api, &caller, "from", query.from.as_deref())?,
     };
     let cursor = params::cursor(query.cursor.as_deref())?;
     let limit = params::limit(query.limit.as_deref())?;

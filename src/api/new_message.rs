@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::value::{Shape, Value};
 use crate::message::{
-    BodyEncoding, Contents, Header, HeaderError, HeaderList, Limits, MAX_METADATA, Metadata,
-    OnUnknown, Place, Timestamp, Violations, check_metadata, is_media_type, webhook,
+    BodyEncoding, Contents, Header, HeaderError, HeaderList, Limits, MAX_METADATA, MessageId,
+    Metadata, OnUnknown, Place, ReceiptRequest, Timestamp, Violations, check_metadata,
+    is_media_type, webhook,
 };
 
 const MESSAGE: Shape = Shape {
@@ -25,8 +26,11 @@ const MESSAGE: Shape = Shape {
         "onUnknown",
         "webhook",
         "metadata",
+        "inReplyTo",
+        "receipts",
     ],
-    required: &["target", "body"],
+    // And `target`, of a message that answers none.
+    required: &["body"],
     null_is_absent: true,
 };
 
@@ -46,6 +50,8 @@ pub(super) struct Unaddressed {
     /// `None` when there is none that could be read: that was told.
     pub(super) target: Option<String>,
     pub(super) from: Option<String>,
+    /// The received message that it answers.
+    pub(super) in_reply_to: Option<MessageId>,
 }
 
 /// Reads and checks a message. Every mistake is told, up to a bound; a member with a mistake has
@@ -58,8 +64,12 @@ pub(super) fn read(
     let limits = rules.limits;
     let mut contents = limits.defaults();
     let (mut target, mut from, mut body) = (None, None, String::new());
+    let (mut has_target, mut is_reply, mut in_reply_to) = (false, false, None);
     value.object(&MESSAGE, violations, |name, value, violations| match name {
-        "target" => target = value.name(violations),
+        "target" => {
+            has_target = true;
+            target = value.name(violations);
+        }
         "body" => body = value.string(violations).unwrap_or_default(),
         "bodyEncoding" => {
             let words = "\"utf-8\" or \"base64\"";
@@ -89,9 +99,18 @@ pub(super) fn read(
         }
         "webhook" => contents.webhook = webhook(value, rules, violations),
         "metadata" => contents.metadata = metadata(value, violations),
+        "inReplyTo" => {
+            is_reply = true;
+            in_reply_to = value.text_as(violations, |text| text.parse().map_err(|_| NO_RECEIVED));
+        }
+        "receipts" => contents.receipts = receipts(value, violations),
         // The shape has no others.
         _ => {}
     });
+    if !has_target && !is_reply {
+        violations.add(value.place().member("target"), "required");
+    }
+    check_together(&contents, value.place(), violations);
     // Its encoding may stand behind it.
     match contents.body_encoding.decode(body) {
         Ok(body) => contents.body = body,
@@ -104,7 +123,35 @@ pub(super) fn read(
         contents,
         target,
         from,
+        in_reply_to,
     }
+}
+
+/// Why an `inReplyTo` cannot be one.
+const NO_RECEIVED: &str = "not the id of a received message";
+
+/// What members may not say beside each other.
+fn check_together(contents: &Contents, place: Place<'_>, violations: &mut Violations) {
+    let media_type = contents.content_type.split(';').next().unwrap_or_default();
+    let is_envelope = media_type.trim().eq_ignore_ascii_case("message/cpim");
+    if is_envelope && !contents.receipts.is_empty() {
+        let detail = "what is in an envelope of its own asks for receipts there: message/cpim";
+        violations.add(place.member("receipts"), detail);
+    }
+}
+
+/// Reads which receipts are asked for, each once.
+fn receipts(value: Value<'_>, violations: &mut Violations) -> Vec<ReceiptRequest> {
+    let mut receipts = Vec::new();
+    value.items("an array of strings", violations, |_, value, violations| {
+        let words = "\"delivered\" or \"displayed\"";
+        let read = value.text_as(violations, |text| {
+            ReceiptRequest::from_word(text).ok_or(words)
+        });
+        receipts.extend(read.filter(|receipt| !receipts.contains(receipt)));
+        ControlFlow::Continue(())
+    });
+    receipts
 }
 
 fn replace<T>(default: &mut T, read: Option<T>) {

@@ -139,22 +139,23 @@ pub(super) fn uri(api: &Api, target: Option<&str>) -> Result<Option<Arc<str>>, A
     target.map(resolve).transpose()
 }
 
-/// `from=`, one of our accounts that the caller may see; without it all of these, or `None` for
-/// any.
+/// A parameter of this name, such as `from=`: one of our accounts that the caller may see; without
+/// it all of these, or `None` for any.
 pub(super) fn accounts(
     api: &Api,
     caller: &Caller,
-    from: Option<&str>,
+    name: &str,
+    given: Option<&str>,
 ) -> Result<Option<Accounts>, ApiError> {
-    let Some(from) = from else {
+    let Some(given) = given else {
         return Ok(caller.account_set().cloned());
     };
-    let account = api.accounts.account(from);
+    let account = api.accounts.account(given);
     if !caller.sees(account.as_deref()) {
         return Err(ApiError::Forbidden("the token is not for this account"));
     }
-    let unknown = "from: not the address of a configured account";
-    let account = account.ok_or_else(|| ApiError::Query(unknown.to_owned()))?;
+    let unknown = || format!("{name}: not the address of a configured account");
+    let account = account.ok_or_else(|| ApiError::Query(unknown()))?;
     Ok(Some(Arc::new([account].into())))
 }
 

@@ -7,14 +7,17 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::access::Caller;
 use super::error::ApiError;
 use super::negotiate::Form;
 use super::new_message::{Rules, Unaddressed};
-use super::params::{Nothing, Query};
+use super::params::Query;
+use super::replies::Replies;
 use super::trace::TraceOf;
+use super::until::{StreamEnd, Until};
 use super::value::Value;
 use super::view::MessageView;
 use super::{Api, StreamPermit, extract, json, negotiate, new_message, sse};
@@ -51,16 +54,24 @@ impl ResponseForm {
     }
 }
 
+/// What `POST /messages` can be asked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PostQuery {
+    until: Option<String>,
+}
+
 /// Makes a message durable and sets it on its way.
 pub(super) async fn create(
     State(api): State<Api>,
     caller: Caller,
     TraceOf(trace): TraceOf,
-    _: Query<Nothing>,
+    Query(query): Query<PostQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let (form, wait) = (negotiate::form(&headers)?, negotiate::wait(&headers));
+    let until = Until::read(query.until.as_deref(), form)?;
     let key = negotiate::idempotency_key(&headers)?;
     let bytes = extract::body(&api, &headers, body, api.settings.max_request).await?;
     let document = Value::document(&bytes)?;
@@ -68,9 +79,7 @@ pub(super) async fn create(
         let words = "a message is an object; POST /messages/batch takes several";
         return Err(ApiError::invalid("", words));
     }
-    let mut violations = Violations::default();
-    let contents = contents(&api, &caller, document, &mut violations)?;
-    let contents = contents.ok_or(ApiError::Invalid(violations))?;
+    let contents = read(&api, &caller, document).await?;
     // Not before the body is here: one that trickles in must not keep others from a stream.
     let answer = ResponseForm::preferred(&api, &caller, form, wait)?;
     let now = api.clock.now();
@@ -88,15 +97,16 @@ pub(super) async fn create(
     let accepting = api.dispatch.accept(vec![message], key, permits);
     let message = match accepting.await? {
         Admission::Accepted(messages) => messages.into_iter().next(),
-        Admission::Replayed(ids) => return replay(&api, ids.first(), answer).await,
+        Admission::Replayed(ids) => return replay(&api, ids.first(), answer, until).await,
     };
     let message = message.ok_or_else(|| ApiError::Internal("nothing was accepted".to_owned()))?;
     let mut response = match (answer, follower) {
         (ResponseForm::Stream(permit), Some(follower)) => {
-            sse::of_message(&api, follower, Events::default(), permit)
+            let end = StreamEnd::of(&api, &message, until);
+            sse::of_message(&api, follower, Events::default(), end, permit)
         }
         (ResponseForm::Finished(wait), Some(follower)) => {
-            wait_for_end(&api, &message, follower, wait).await
+            wait_for_end(&api, &message, follower, wait, ReceiptTimes::default()).await
         }
         (ResponseForm::Accepted | ResponseForm::Finished(_) | ResponseForm::Stream(_), _) => {
             json::accepted(&MessageView::accepted(&message))
@@ -106,12 +116,26 @@ pub(super) async fn create(
     Ok(response)
 }
 
+/// Reads and checks a message; a second time when the one that it answers had to be looked for.
+async fn read(api: &Api, caller: &Caller, document: Value<'_>) -> Result<Contents, ApiError> {
+    let mut replies = Replies::default();
+    loop {
+        let mut violations = Violations::default();
+        let contents = contents(api, caller, document, &mut replies, &mut violations)?;
+        if !replies.look(api, caller).await? {
+            return contents.ok_or(ApiError::Invalid(violations));
+        }
+    }
+}
+
 /// Reads and checks a message. Every mistake is told, up to a bound; there are no contents when
-/// there is any, be it in what was read before.
+/// there is any, be it in what was read before, or when `replies` has to look for the message that
+/// it answers.
 pub(super) fn contents(
     api: &Api,
     caller: &Caller,
     value: Value<'_>,
+    replies: &mut Replies,
     violations: &mut Violations,
 ) -> Result<Option<Contents>, ApiError> {
     let place = value.place();
@@ -128,9 +152,17 @@ pub(super) fn contents(
     };
     let Unaddressed {
         mut contents,
-        target,
-        from,
+        mut target,
+        mut from,
+        in_reply_to,
     } = new_message::read(value, &rules, violations);
+    if let Some(id) = in_reply_to {
+        let Some(answered) = replies.address(id, &mut target, &mut from, api, place, violations)
+        else {
+            return Ok(None);
+        };
+        contents.in_reply_to = Some(answered);
+    }
     let from = caller.sender(api, from)?;
     let Some(target) = target else {
         return Ok(None);
@@ -230,6 +262,7 @@ async fn replay(
     api: &Api,
     id: Option<&MessageId>,
     answer: ResponseForm,
+    until: Until,
 ) -> Result<Response, ApiError> {
     let gone = || ApiError::NotFound("the message of this Idempotency-Key is not kept any more");
     let id = *id.ok_or_else(gone)?;
@@ -239,10 +272,13 @@ async fn replay(
     let mut response = match answer {
         ResponseForm::Accepted => json::accepted(&MessageView::accepted(&stored.message)),
         ResponseForm::Finished(wait) if stored.status.is_final() => finished(api, &stored, wait),
-        ResponseForm::Finished(wait) => wait_for_end(api, &stored.message, follower, wait).await,
+        ResponseForm::Finished(wait) => {
+            wait_for_end(api, &stored.message, follower, wait, stored.receipts).await
+        }
         ResponseForm::Stream(permit) => {
             let before = api.store.events_of(id, 0, CHUNK).await?;
-            sse::of_message(api, follower, before, permit)
+            let end = StreamEnd::of(api, &stored.message, until);
+            sse::of_message(api, follower, before, end, permit)
         }
     };
     locate(&mut response, id);
@@ -256,11 +292,14 @@ async fn wait_for_end(
     message: &Arc<Message>,
     mut follower: Follower,
     wait: Duration,
+    mut receipts: ReceiptTimes,
 ) -> Response {
     let ended = tokio::select! {
         // What is there already needs neither a timer nor a place among those who wait for a stop.
         biased;
-        ended = tokio::time::timeout(wait, follower.terminal()) => ended.ok().flatten(),
+        ended = tokio::time::timeout(wait, follower.terminal(&mut receipts)) => {
+            ended.ok().flatten()
+        }
         // A stop is no reason to keep a client waiting.
         () = api.closing.cancelled() => None,
     };
@@ -277,7 +316,7 @@ async fn wait_for_end(
         completed_at,
         not_before: None,
         result: Some(event),
-        receipts: ReceiptTimes::default(),
+        receipts,
     };
     finished(api, &stored, wait)
 }

@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::webhooks::deliveries;
 use super::{
     Api, access, agents, batch, browser, docs, events, health, live, messages, metrics, middleware,
-    openapi, post as new, webhooks,
+    openapi, post as new, received, webhooks,
 };
 
 macro_rules! routes {
@@ -32,6 +32,8 @@ routes! {
     "/messages/batch"           => post(batch::create),
     "/messages/{id}"            => get(messages::show).delete(messages::cancel),
     "/messages/{id}/events"     => get(events::of_message),
+    "/received"                 => get(received::list),
+    "/received/{id}"            => get(received::show).delete(received::erase),
     "/events"                   => get(events::log),
     "/agents"                   => get(agents::list),
     "/agents/{id}"              => get(agents::show),

@@ -20,6 +20,7 @@ use rand::RngExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::until::{StreamEnd, Until};
 use super::{Api, StreamPermit};
 use crate::events::{CHUNK, Follower, Gap, Heard, Subscription};
 use crate::message::EventId;
@@ -31,11 +32,12 @@ const STALL: Duration = Duration::from_secs(20);
 const RETRY: u64 = 3_000;
 
 /// The stream of one message: what there was, of which `before` is the first page, then what comes,
-/// to its terminal event.
+/// to its `end`.
 pub(super) fn of_message(
     api: &Api,
     follower: Follower,
     before: Events,
+    end: StreamEnd,
     permit: StreamPermit,
 ) -> Response {
     let source = EventSource::Message {
@@ -43,9 +45,11 @@ pub(super) fn of_message(
         seen: before.scanned_to,
         is_behind: before.is_cut,
         store: api.store.clone(),
+        until: end.until,
     };
     let mut stream = Stream::new(api, source, permit);
-    stream.take(NextEvents::of(before.events));
+    stream.end = end;
+    stream.take(NextEvents::of(before.events, end.until));
     stream.into_response()
 }
 
@@ -72,6 +76,7 @@ enum EventSource {
         is_behind: bool,
         /// Where what was not heard of can be read.
         store: Arc<dyn Store>,
+        until: Until,
     },
 }
 
@@ -84,9 +89,12 @@ struct NextEvents {
 }
 
 impl NextEvents {
-    /// Events of one message.
-    fn of(events: Vec<Logged>) -> Self {
-        let is_last = events.last().is_some_and(|event| event.kind.is_terminal());
+    /// Events of one message, as far as its stream goes.
+    fn of(mut events: Vec<Logged>, until: Until) -> Self {
+        let mut all = events.iter();
+        let last = all.position(|event| until.is_reached_by(event.kind));
+        let is_last = last.is_some();
+        events.truncate(last.map_or(events.len(), |last| last + 1));
         Self {
             gap: None,
             events,
@@ -112,19 +120,20 @@ impl EventSource {
                 seen,
                 is_behind,
                 store,
+                until,
             } => loop {
                 if *is_behind {
                     let page = store.events_of(follower.id(), *seen, CHUNK).await?;
                     *seen = page.scanned_to;
                     *is_behind = page.is_cut;
                     if !page.events.is_empty() {
-                        return Ok(NextEvents::of(page.events));
+                        return Ok(NextEvents::of(page.events, *until));
                     }
                 }
                 match follower.next().await.ok_or(StoreError::Closed)? {
                     Heard::Event(event) if event.seq > *seen => {
                         *seen = event.seq;
-                        return Ok(NextEvents::of(vec![event]));
+                        return Ok(NextEvents::of(vec![event], *until));
                     }
                     // It was read from the log before.
                     Heard::Event(_) => {}
@@ -149,11 +158,12 @@ impl EventSource {
                 follower,
                 seen,
                 store,
+                until,
                 ..
             } => {
                 let page = store.events_of(follower.id(), *seen, CHUNK).await?;
                 *seen = page.scanned_to;
-                Ok(NextEvents::of(page.events))
+                Ok(NextEvents::of(page.events, *until))
             }
         }
     }
@@ -176,6 +186,8 @@ struct Stream {
     waiting: VecDeque<Logged>,
     /// Nothing follows what waits.
     is_over: bool,
+    /// Of one message: when nothing more is waited for.
+    end: StreamEnd,
     heartbeat: Duration,
     /// When the client was given something last.
     given: Instant,
@@ -191,6 +203,7 @@ impl Stream {
             head: BytesMut::from(format!("retry: {RETRY}\n\n").as_bytes()),
             waiting: VecDeque::new(),
             is_over: false,
+            end: StreamEnd::default(),
             heartbeat: api.settings.heartbeat,
             given: Instant::now(),
             closing: api.closing.clone(),
@@ -223,9 +236,12 @@ impl Stream {
             if !self.head.is_empty() || !self.waiting.is_empty() {
                 return Some(self.gathered());
             }
-            if self.is_over {
+            if self.is_over || self.end.is_past() {
                 return None;
             }
+            // Before the message has ended its end is waited for.
+            let in_time = self.end.at.filter(|_| self.end.has_ended);
+            let end = in_time.unwrap_or(self.given);
             tokio::select! {
                 biased;
                 () = self.permit.revoked.cancelled() => {
@@ -248,6 +264,7 @@ impl Stream {
                         return None;
                     }
                 },
+                () = tokio::time::sleep_until(end), if in_time.is_some() => return None,
                 () = tokio::time::sleep_until(self.given + self.heartbeat) => {
                     return Some(self.comment());
                 }
@@ -259,6 +276,8 @@ impl Stream {
         if let Some(gap) = &next.gap {
             put_gap(gap, &mut self.head);
         }
+        let mut events = next.events.iter();
+        self.end.has_ended |= events.any(|event| event.kind.is_terminal());
         self.waiting.extend(next.events);
         self.is_over = next.is_last;
     }

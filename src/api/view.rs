@@ -7,8 +7,10 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::waiting::{Waiting, WaitingView};
-use crate::message::{Header, Message, MessageId, Metadata, Status, Timestamp, webhook};
-use crate::store::{Logged, Stored};
+use crate::message::{
+    Header, Message, MessageId, Metadata, ReceiptRequest, Status, Timestamp, webhook,
+};
+use crate::store::{Logged, ReceiptTimes, Stored};
 
 /// What an answer takes, as a rule: a message with its result.
 const USUAL: usize = 2048;
@@ -35,6 +37,9 @@ pub(super) struct MessageView<'a> {
     on_unknown: &'static str,
     webhook: Option<&'a str>,
     metadata: &'a Metadata,
+    in_reply_to: Option<MessageId>,
+    receipts_asked: &'a [ReceiptRequest],
+    receipts: Option<ReceiptsView>,
     attempt: u32,
     created_at: Timestamp,
     expires_at: Timestamp,
@@ -44,6 +49,31 @@ pub(super) struct MessageView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting_for: Option<Option<WaitingView<'a>>>,
     result: Option<&'a RawValue>,
+}
+
+/// When the first receipt of each kind came.
+#[derive(Serialize)]
+struct ReceiptsView {
+    delivered: Option<Timestamp>,
+    displayed: Option<Timestamp>,
+    undelivered: Option<Timestamp>,
+}
+
+impl ReceiptsView {
+    /// `None` when there is none.
+    fn of(times: ReceiptTimes) -> Option<Self> {
+        let ReceiptTimes {
+            delivered,
+            displayed,
+            undelivered,
+        } = times;
+        let view = Self {
+            delivered,
+            displayed,
+            undelivered,
+        };
+        (!times.is_empty()).then_some(view)
+    }
 }
 
 impl<'a> MessageView<'a> {
@@ -85,6 +115,7 @@ impl<'a> MessageView<'a> {
             attempt: stored.attempt,
             completed_at: stored.completed_at,
             next_attempt_at: stored.not_before.filter(|_| waits),
+            receipts: ReceiptsView::of(stored.receipts),
             ..Self::of(message, status)
         }
     }
@@ -136,6 +167,9 @@ impl<'a> MessageView<'a> {
             on_unknown: contents.on_unknown.as_str(),
             webhook: contents.webhook.as_deref().map(webhook::url),
             metadata: &contents.metadata,
+            in_reply_to: contents.in_reply_to.as_ref().map(|answered| answered.id),
+            receipts_asked: &contents.receipts,
+            receipts: None,
             attempt: 0,
             created_at: message.created_at,
             expires_at: message.expires_at,

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-use crate::message::MessageId;
-use crate::store::Logged;
+use crate::message::{EventKind, MessageId};
+use crate::store::{Logged, ReceiptTimes};
 
 /// What a follower wants to hear of.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Interest {
     Everything,
-    /// Nothing before the end: a caller that waits for it is not woken in vain.
+    /// The end, and receipts before it: a caller that waits for the end is not woken in vain.
     End,
 }
 
@@ -90,9 +90,18 @@ impl Following {
     }
 }
 
+/// Whether a caller that waits for the end of a message is told of such an event.
+fn is_of_the_end(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Sending | EventKind::Deferred | EventKind::Received => false,
+        EventKind::Succeeded | EventKind::Failed => true,
+        EventKind::Delivered | EventKind::Displayed | EventKind::Undelivered => true,
+    }
+}
+
 impl FollowerEntry {
     fn tell(&mut self, event: &Logged) {
-        if self.interest == Interest::End && !event.kind.is_terminal() {
+        if self.interest == Interest::End && !is_of_the_end(event.kind) {
             return;
         }
         let waiting = self.waiting.load(Ordering::Acquire);
@@ -152,13 +161,17 @@ impl Follower {
         Some(heard)
     }
 
-    /// Waits for the message's end. For a follower that hears of nothing else.
-    pub async fn terminal(&mut self) -> Option<Logged> {
+    /// Waits for the message's end, and notes receipts that come before it.
+    pub async fn terminal(&mut self, receipts: &mut ReceiptTimes) -> Option<Logged> {
         while let Some(heard) = self.next().await {
-            if let Heard::Event(event) = heard
-                && event.kind.is_terminal()
-            {
+            let Heard::Event(event) = heard else {
+                continue;
+            };
+            if event.kind.is_terminal() {
                 return Some(event);
+            }
+            if let (_, Some(time)) = event.facts() {
+                receipts.note(event.kind, time);
             }
         }
         None
@@ -187,7 +200,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::message::EventKind;
 
     fn event(seq: u64, kind: EventKind, bytes: usize) -> Logged {
         Logged {

@@ -8,7 +8,7 @@ use super::backlog::{Urgency, Weight};
 use super::session::Session;
 use super::tail::Tail;
 use super::{
-    Bounds, EventFilter, Events, LogStore, Logged, MessageFilter, Messages, PageSize,
+    Bounds, EventFilter, Events, LogStore, Logged, MessageFilter, Messages, Origin, PageSize,
     ReceivedFilter, ReceivedPage, Reply, RetentionStep, StoreError, Stored, events, messages,
     receipts, received, retention,
 };
@@ -197,6 +197,11 @@ impl<E: Engine> LogStore for E {
     fn received_message(&self, id: MessageId) -> Reply<Option<Logged>> {
         let epoch = self.epoch();
         self.read(move |session| received::find(session, epoch, id))
+    }
+
+    fn origins(&self, ids: Vec<MessageId>) -> Reply<Vec<Origin>> {
+        let epoch = self.epoch();
+        self.read(move |session| received::origins(session, epoch, &ids))
     }
 
     fn purge_received(&self, before: Timestamp, limit: usize) -> Reply<usize> {

@@ -52,7 +52,7 @@ pub use error::StoreError;
 pub use filter::{Accounts, EventFilter, MessageFilter};
 pub use page::PageSize;
 pub use receipts::{MAX_RECIPIENTS, ReceiptTimes, Reported};
-pub use received::{Arrived, ReceivedFilter, ReceivedPage};
+pub use received::{Arrived, Origin, ReceivedFilter, ReceivedPage};
 pub use replicas::{AgentLease, Holder, ReplicaStore, SharedAgents, Stranded};
 pub use tail::TailSize;
 pub use webhooks::{
@@ -177,6 +177,10 @@ pub trait LogStore {
 
     /// The event of a received message; `None` when it is unknown, or was erased.
     fn received_message(&self, id: MessageId) -> Reply<Option<Logged>>;
+
+    /// Where each of these received messages came from, for replies. Left out are those that are
+    /// unknown, or were erased.
+    fn origins(&self, ids: Vec<MessageId>) -> Reply<Vec<Origin>>;
 
     /// Removes up to `limit` messages that were received before `before`, oldest first, with their
     /// events; how many there were. Only those that were planned: see [`WebhookStore::plan`].

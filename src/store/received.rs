@@ -61,6 +61,19 @@ pub struct ReceivedPage {
     pub next: Option<MessageId>,
 }
 
+/// Where a received message came from: what a reply to it needs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Origin {
+    /// Our name for it.
+    pub id: MessageId,
+    /// The account that received it.
+    pub account: Arc<str>,
+    /// The URI of its sender.
+    pub sender: Arc<str>,
+    /// Its Call-ID.
+    pub call_id: String,
+}
+
 /// What makes a request that comes again the same one: a hash of the account, the Call-ID, the tag
 /// of From and the number of CSeq. Half of a SHA-256 is enough that no two are alike.
 pub(super) fn key(received: &Received) -> [u8; 16] {
@@ -161,6 +174,39 @@ pub(super) fn find(
          WHERE r.id = ?1 AND r.sender IS NOT NULL AND e.seq = r.seq"
     );
     session.first(&sql, &values![id], |row| logged(row, 0, epoch))
+}
+
+/// See [`LogStore::origins`](super::LogStore::origins).
+pub(super) fn origins(
+    session: &dyn Session,
+    epoch: u64,
+    ids: &[MessageId],
+) -> Result<Vec<Origin>, StoreError> {
+    #[derive(serde::Deserialize)]
+    struct Members {
+        request: Request,
+    }
+    #[derive(serde::Deserialize)]
+    struct Request {
+        #[serde(rename = "callId")]
+        call_id: String,
+    }
+    let ids: Vec<_> = ids.iter().map(|id| *id.as_bytes()).collect();
+    let sql = format!(
+        "SELECT {LOGGED} FROM received r CROSS JOIN events e WHERE e.seq = r.seq \
+         AND r.sender IS NOT NULL AND r.id IN (SELECT unhex(value) FROM json_each(?1))"
+    );
+    session.all(&sql, &[SqlValue::Ids(&ids)], |row| {
+        let event = logged(row, 0, epoch)?;
+        let members: Result<Members, _> = serde_json::from_slice(&event.json);
+        let members = members.map_err(|_| strange("members"))?;
+        Ok(Origin {
+            id: event.message_id,
+            account: event.account.unwrap_or_default(),
+            sender: event.uri,
+            call_id: members.request.call_id,
+        })
+    })
 }
 
 /// Removes the oldest of them; how many there were, and up to which event the log has holes then.

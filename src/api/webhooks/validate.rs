@@ -48,7 +48,7 @@ pub(super) fn new_endpoint(api: &Api, bytes: &[u8]) -> Result<NewEndpoint, ApiEr
     let accounts = members.accounts.unwrap_or_default();
     Ok(NewEndpoint {
         url,
-        kinds: members.kinds.unwrap_or_default(),
+        kinds: members.kinds.unwrap_or_else(all_kinds),
         accounts,
         description: members.description.flatten(),
         disabled: members.enabled == Some(false),
@@ -148,6 +148,11 @@ fn url(api: &Api, value: Value<'_>, violations: &mut Violations) -> Option<Url> 
         .ok()
 }
 
+/// The types that there are now: a webhook for all of them is sent no others, should there be more.
+fn all_kinds() -> Vec<EventKind> {
+    EventKind::ALL.to_vec()
+}
+
 /// `null` stands for all, as no item does.
 fn kinds(value: Value<'_>, violations: &mut Violations) -> Vec<EventKind> {
     let mut kinds = Vec::new();
@@ -160,6 +165,9 @@ fn kinds(value: Value<'_>, violations: &mut Violations) -> Vec<EventKind> {
             None => violations.add(value.place(), EventKind::WORDS),
         },
     );
+    if kinds.is_empty() {
+        return all_kinds();
+    }
     kinds
 }
 

@@ -95,6 +95,7 @@ macro_rules! store_suite {
                 a_request_that_comes_again_is_taken_in_once
                 what_comes_in_keeps_its_order_among_what_is_sent
                 an_answer_names_a_message_that_its_account_sent
+                a_reply_is_told_where_its_message_came_from
                 received_messages_are_listed_newest_first
                 a_page_of_received_messages_stays_below_4_mib
                 what_is_erased_is_gone_from_every_face_of_the_log

@@ -10,8 +10,8 @@ use super::webhooks::{delivery, due, endpoint, plan, plan_nothing};
 use super::{Bed, REFUSED};
 use crate::message::{EventKind, MessageId, Received, Sender};
 use crate::store::{
-    Arrived, Bounds, DeliveryKey, EventFilter, NewDelivery, ReceivedFilter, Recovery, RecoveryStep,
-    Store,
+    Arrived, Bounds, DeliveryKey, EventFilter, NewDelivery, Origin, ReceivedFilter, Recovery,
+    RecoveryStep, Store,
 };
 use crate::store::{Change, Logged};
 
@@ -194,6 +194,22 @@ pub(crate) async fn an_answer_names_a_message_that_its_account_sent(bed: &dyn Be
         let expected = expected.map(|id| id.to_string());
         assert_eq!(event["inReplyTo"], serde_json::json!(expected), "{number}");
     }
+    store.close().await.unwrap();
+}
+
+pub(crate) async fn a_reply_is_told_where_its_message_came_from(bed: &dyn Bed) {
+    let store = bed.open();
+    accept(&store, [1]).await;
+    take_in(&store, 1..=2).await;
+    assert!(store.erase(received_id(2)).await.unwrap());
+    let ids = vec![received_id(2), id(1), received_id(1), received_id(3)];
+    let expected = Origin {
+        id: received_id(1),
+        account: ALICE.into(),
+        sender: BOB.into(),
+        call_id: "call-1".to_owned(),
+    };
+    assert_eq!(store.origins(ids).await.unwrap(), [expected]);
     store.close().await.unwrap();
 }
 

@@ -1,0 +1,97 @@
+//! `/received`: look at what came in, erase it.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::access::Caller;
+use super::error::ApiError;
+use super::params::{Id, Nothing, Query};
+use super::{Api, json, params, view};
+use crate::message::MessageId;
+use crate::store::{Logged, ReceivedFilter};
+
+/// What `GET /received` can be asked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    account: Option<String>,
+    from: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListView<'a> {
+    data: Vec<&'a RawValue>,
+    next_cursor: Option<MessageId>,
+}
+
+/// `GET /received`, newest first.
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, ApiError> {
+    let filter = ReceivedFilter {
+        accounts: params::accounts(&api, &caller, "account", query.account.as_deref())?,
+        sender: query.from.map(|from| sender(&api, from)),
+    };
+    let cursor = params::cursor(query.cursor.as_deref())?;
+    let limit = params::limit(query.limit.as_deref())?;
+    let page = api.store.received(filter, cursor, limit).await?;
+    Ok(json::ok(&ListView {
+        data: page.messages.iter().filter_map(view::raw).collect(),
+        next_cursor: page.next,
+    }))
+}
+
+/// A sender as events have it. It need not be one that a message can be sent to.
+fn sender(api: &Api, from: String) -> std::sync::Arc<str> {
+    let resolved = api.accounts.resolve(&from, None);
+    resolved.map_or_else(|_| from.into(), |recipient| recipient.uri)
+}
+
+/// `GET /received/{id}`: the same object as its event, whose JSON is written already.
+pub(super) async fn show(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+    _: Query<Nothing>,
+) -> Result<Response, ApiError> {
+    let event = find(&api, &caller, &id).await?;
+    let mut response = Response::new(Body::from(event.json));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(response)
+}
+
+/// `DELETE /received/{id}`: erases what it says.
+pub(super) async fn erase(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+    _: Query<Nothing>,
+) -> Result<Response, ApiError> {
+    let event = find(&api, &caller, &id).await?;
+    match api.store.erase(event.message_id).await? {
+        true => Ok(StatusCode::NO_CONTENT.into_response()),
+        // Somebody else was faster.
+        false => Err(NOT_RECEIVED),
+    }
+}
+
+const NOT_RECEIVED: ApiError = ApiError::NotFound("no received message has this id");
+
+/// The event of a received message, if it is there and for this caller to see.
+async fn find(api: &Api, caller: &Caller, id: &str) -> Result<Logged, ApiError> {
+    let id = id.parse().map_err(|_| NOT_RECEIVED)?;
+    let event = api.store.received_message(id).await?;
+    event
+        .filter(|event| caller.sees(event.account.as_deref()))
+        .ok_or(NOT_RECEIVED)
+}
