@@ -14,6 +14,8 @@ mod document;
 mod examples;
 #[path = "contract/problems.rs"]
 mod problems;
+#[path = "contract/received.rs"]
+mod received;
 #[path = "contract/routes.rs"]
 mod routes;
 #[path = "contract/running.rs"]

@@ -11,6 +11,7 @@ use crate::document::Operation;
 use crate::document::resolve;
 use crate::document::violations;
 use crate::problems;
+use crate::received;
 use crate::running;
 use crate::staged;
 
@@ -117,6 +118,7 @@ async fn every_answer_that_is_told_is_given_as_it_is_told() {
     let mut seen = Seen::default();
     running::answer_everything(&mut seen).await;
     staged::answer_everything(&mut seen).await;
+    received::answer_everything(&mut seen).await;
 
     let mut missing = Vec::new();
     for call in Operation::all() {

@@ -52,13 +52,14 @@ use crate::routes;
 
 /// An id that no message has.
 const NOBODY: &str = "/messages/01930000-0000-7000-8000-000000000001";
+const NOT_RECEIVED: &str = "/received/01930000-0000-7000-8000-000000000001";
 const MESSAGE: &str = r#"{"target": "sip:bob@example.com", "body": ""}"#;
 const BATCH: &str = r#"{"messages": [{"target": "sip:bob@example.com", "body": ""}]}"#;
 
 /// The router, and what is behind it.
 pub(crate) struct Stage {
     router: Router,
-    store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     draining: CancellationToken,
     _folder: tempfile::TempDir,
 }
@@ -211,11 +212,11 @@ impl Stage {
         format!("/webhooks/{}", created["id"].as_str().unwrap())
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, &[], "").await
     }
 
-    async fn post(&self, path: &str, body: impl Into<Body>) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Body>) -> Answer {
         self.call(Method::POST, path, &[], body).await
     }
 }
@@ -299,10 +300,14 @@ async fn without_a_store(seen: &mut Seen) {
         ("listMessages", "/messages"),
         ("getMessage", NOBODY),
         ("listMessageEvents", &format!("{NOBODY}/events")),
+        ("listReceived", "/received"),
+        ("getReceived", NOT_RECEIVED),
         ("ready", "/readyz"),
     ] {
         seen.note(id, 503, &stage.get(path).await);
     }
+    let answer = stage.call(Method::DELETE, NOT_RECEIVED, &[], "").await;
+    seen.note("eraseReceived", 503, &answer);
     seen.note("sendMessage", 503, &stage.post("/messages", MESSAGE).await);
     let answer = stage.post("/messages/batch", BATCH).await;
     seen.note("sendBatch", 503, &answer);
@@ -448,4 +453,7 @@ async fn with_tokens(seen: &mut Seen) {
         let answer = stage.call(Method::GET, &path, &own, "").await;
         seen.note(id, 403, &answer);
     }
+    let path = "/received?account=sip:bob@example.com";
+    let answer = stage.call(Method::GET, path, &own, "").await;
+    seen.note("listReceived", 403, &answer);
 }
