@@ -43,19 +43,16 @@ impl DeliverySender {
 
     /// Whose a queue is: what it shares with others.
     pub(super) fn owner(&self, queue: &str) -> Option<QueueOwner> {
-        let (asker, url) = match queue.parse::<EndpointId>() {
-            Ok(id) => {
-                let known = self.endpoints.known();
-                (Asker::Standing, known.endpoints.get(&id)?.url()?.clone())
-            }
-            Err(_) => {
-                let token = webhook::token(queue);
-                let asker = token.map_or(Asker::Anyone, |token| Asker::Token(token.into()));
-                (asker, webhook::url(queue).parse().ok()?)
-            }
-        };
+        if queue.parse::<EndpointId>().is_ok() {
+            return Some(QueueOwner {
+                asker: Asker::Standing,
+                origin: queue.into(),
+            });
+        }
+        let token = webhook::token(queue);
+        let url: Url = webhook::url(queue).parse().ok()?;
         Some(QueueOwner {
-            asker,
+            asker: token.map_or(Asker::Anyone, |token| Asker::Token(token.into())),
             origin: url.origin().ascii_serialization().into(),
         })
     }

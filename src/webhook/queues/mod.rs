@@ -9,11 +9,11 @@
 //! 2. a client leaves at least an eighth of what there is to others. Within that an origin, and a
 //!    queue, has no more than it leaves;
 //! 3. a queue has one post under way at first, twice as many after each success, and one again
-//!    after a failure. So has an origin, for which every answer is a success; one that has answered
-//!    before has a few after a silence. Queues that did not succeed last have half of their origin;
-//! 4. posts to origins that have not answered yet have half of all, and so have posts to what failed
-//!    last, both together three quarters: the others always have the rest. Of either a client
-//!    leaves a part to others.
+//!    after a failure. An origin has a few, twice as many after each answer, whatever it says, and
+//!    a few again after a silence. Queues that did not succeed last leave a quarter of theirs;
+//! 4. posts to origins that have not answered yet, and to what failed last, have three quarters of
+//!    all together, and the latter a half: the others always have the rest. Of the first a client
+//!    leaves a quarter to others, and of the latter a half.
 //!
 //! Deliveries wait in the store until they are due; a few due ones of each queue are in memory.
 
@@ -118,7 +118,7 @@ impl Queues {
         self.load.posts
     }
 
-    /// This queue has something to post then. `owner` is asked for when the queue had nothing; one
+    /// This queue has something to post then. `owner` is asked for when the queue is not known; one
     /// without an owner is not taken in.
     pub(super) fn handle_head(
         &mut self,
@@ -127,9 +127,7 @@ impl Queues {
         now: Timestamp,
         owner: impl FnOnce() -> Option<QueueOwner>,
     ) {
-        if let Some(known) = self.find(queue)
-            && !known.queue.is_idle(now)
-        {
+        if let Some(known) = self.find(queue) {
             return known.queue.look_no_later_than(next_at);
         }
         if next_at > now.plus(HORIZON) {
@@ -138,21 +136,14 @@ impl Queues {
         let Some(owner) = owner() else {
             return;
         };
-        if let Some(known) = self.find(queue) {
-            known.queue.look_no_later_than(next_at);
-            if self.owners.get(queue) == Some(&owner) {
-                return;
-            }
-            // Its endpoint has another URL now.
-            self.forget(queue);
-        }
         if self.owners.len() >= MAX_QUEUES && !self.give_up_one_for(&owner) {
             return;
         }
+        let max_width = self.max_width();
         let asker = self.askers.entry(owner.asker.clone()).or_default();
         asker.queues += 1;
         let origin = asker.origins.entry(owner.origin.clone());
-        let origin = origin.or_insert_with(Origin::new);
+        let origin = origin.or_insert_with(|| Origin::new(max_width));
         origin.queues.insert(queue.clone(), Queue::new(next_at));
         self.owners.insert(queue.clone(), owner);
     }
@@ -183,7 +174,7 @@ impl Queues {
         end: PostEnd,
         now: Timestamp,
     ) {
-        let max_width = (self.concurrency / 2).max(1);
+        let max_width = self.max_width();
         self.ended += 1;
         let last_end = self.ended;
         let Some(owner) = self.owners.get(queue) else {
@@ -286,6 +277,11 @@ impl Queues {
     fn queues(&self) -> impl Iterator<Item = &Queue> {
         let origins = self.askers.values().flat_map(|one| one.origins.values());
         origins.flat_map(|origin| origin.queues.values())
+    }
+
+    /// Posts of a queue, or to an origin, at once.
+    fn max_width(&self) -> usize {
+        (self.concurrency / 2).max(1)
     }
 
     fn find(&mut self, queue: &Arc<str>) -> Option<Found<'_>> {

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::PostEnd;
 use super::queue::{Post, Queue, Record};
 
-/// Posts at once to an origin that has answered at some time, and does not now.
+/// Posts at once to an origin that has not answered yet, or did not last.
 const FEW: usize = 4;
 
 /// Whose a queue is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(in crate::webhook) struct QueueOwner {
     pub(in crate::webhook) asker: Asker,
-    /// Scheme, host and port.
+    /// Scheme, host and port; of a standing endpoint its own id: no other delays it.
     pub(in crate::webhook) origin: Arc<str>,
 }
 
@@ -95,13 +95,13 @@ impl Load {
 }
 
 impl Origin {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(max_width: usize) -> Self {
         Self {
             queues: BTreeMap::new(),
             turn: "".into(),
             posts: 0,
             unproven: 0,
-            width: 1,
+            width: FEW.min(max_width),
             standing: Standing::New,
             last_end: 0,
         }
@@ -121,7 +121,7 @@ impl Origin {
 
     /// Whether it takes one more post of this queue.
     pub(super) fn has_room(&self, queue: &Queue) -> bool {
-        self.posts < self.width && (queue.is_well() || self.unproven < (self.width / 2).max(1))
+        self.posts < self.width && (queue.is_well() || self.unproven < (self.width * 3 / 4).max(1))
     }
 
     /// Learns how a post ended: an answer, whatever it says, makes the origin wider.
@@ -130,7 +130,7 @@ impl Origin {
         match end.has_answered() {
             Some(true) => {
                 self.standing = Standing::Proven;
-                self.width = self.width.saturating_mul(2).max(FEW).min(max_width);
+                self.width = self.width.saturating_mul(2).min(max_width);
             }
             Some(false) => {
                 self.standing = Standing::Failing;

@@ -27,17 +27,14 @@ impl Room {
     pub(super) fn of(concurrency: usize, all: &Load, own: &Load) -> Self {
         let left = concurrency.saturating_sub(all.posts);
         let ahead = (CLIENT * left).saturating_sub(own.posts);
-        let half = (concurrency / 2).max(1);
-        let (new, failing) = (
-            half.saturating_sub(all.new),
-            half.saturating_sub(all.failing),
-        );
-        let takes_unproven = all.new + all.failing < concurrency - concurrency / 4;
+        let unproven = concurrency - concurrency / 4;
+        let unproven = unproven.saturating_sub(all.new + all.failing);
+        let failing = (concurrency / 2).max(1).saturating_sub(all.failing);
         let bytes = MAX_LOADED.saturating_sub(all.bytes + LOOK);
         Self {
             posts: ahead.div_ceil(CLIENT + 1),
-            takes_new: takes_unproven && own.new < NEW * new,
-            takes_failing: takes_unproven && own.failing < failing,
+            takes_new: own.new < NEW * unproven,
+            takes_failing: own.failing < failing.min(unproven),
             takes_look: own.bytes + LOOK <= bytes,
         }
     }

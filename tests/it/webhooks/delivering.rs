@@ -416,3 +416,32 @@ async fn posts_under_way_end_before_the_gateway_does() {
     let (_, page) = json_of(gateway.get(&format!("{path}/deliveries"))).await;
     assert_eq!(page["data"][1]["attempts"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_thousand_urls_at_a_silent_host_delay_no_other_endpoint() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = silent.local_addr().unwrap();
+    let receiver = Receiver::start().await;
+    let gateway = Running::start(&configuration("")).await;
+    create(&gateway, json!({"url": receiver.url("/standing")})).await;
+    let messages: Vec<_> = (0..1_000)
+        .map(|number| {
+            let mut own = message("ok");
+            own["webhook"] = format!("http://{host}/{number}").into();
+            own
+        })
+        .collect();
+    let batch = gateway.post("/messages/batch");
+    let (status, answer) = json_of(batch.json(&json!({"messages": messages}))).await;
+    assert_eq!(status, 202, "{answer}");
+    // Every one of them has something to post now: its events are in the log.
+    let standing = |posts: &[receiver::Posted]| posts.len() >= 2_000;
+    receiver.wait_for("events of the batch", standing).await;
+
+    let mut own = message("ok");
+    own["webhook"] = receiver.url("/own").into();
+    finish(&gateway, &own).await;
+    let own = |post: &&receiver::Posted| post.uri == "/own";
+    let both = |posts: &[receiver::Posted]| posts.iter().filter(own).count() == 2;
+    receiver.wait_for("posts to the other endpoint", both).await;
+}
