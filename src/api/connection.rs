@@ -194,17 +194,31 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
-        if !self.place.begin() {
+        let has_begun = if request.body().is_end_stream() {
+            self.place.begin()
+        } else {
+            self.place.begin_to_receive()
+        };
+        if !has_begun {
             // The connection is being cut: the client may ask again over another one.
             return Box::pin(std::future::pending());
         }
         self.turns.begun.fetch_add(1, Ordering::Relaxed);
         let turn = Turn(self.turns.clone(), self.place.clone());
+        let request = request.map(|body| Arriving {
+            body,
+            place: self.place.clone(),
+            news: 0,
+        });
         // A router is always ready.
         let answer = self.router.clone().call(request);
         Box::pin(async move {
             let response = answer.await?;
-            Ok(response.map(|body| Answered { body, _turn: turn }))
+            Ok(response.map(|body| Answered {
+                body,
+                rest: Bytes::new(),
+                _turn: turn,
+            }))
         })
     }
 }
@@ -219,11 +233,67 @@ impl Drop for Turn {
     }
 }
 
+/// The body of a request. Until it is complete nothing was taken in, and its connection may be cut.
+struct Arriving {
+    body: Incoming,
+    place: Arc<ConnectionPlace>,
+    /// Bytes that have come since the connection was put last in the row of those to be cut.
+    news: usize,
+}
+
+/// A client whose body comes slower than so many bytes at a time is behind one whose does not.
+const PROGRESS: usize = 16 * 1024;
+
+impl HttpBody for Arriving {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = &frame {
+            self.news += frame.data_ref().map_or(0, Bytes::len);
+        }
+        let is_complete = frame.is_none() || self.body.is_end_stream();
+        let goes_on = if is_complete {
+            self.place.begin()
+        } else if self.news >= PROGRESS {
+            self.news = 0;
+            self.place.begin_to_receive()
+        } else {
+            true
+        };
+        if goes_on {
+            Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        } else {
+            Poll::Ready(Some(Err("the connection is being cut".into())))
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// The body of an answer, which ends the request's turn.
+///
+/// hyper takes a body as soon as it has room for some of it, and holds all that it has taken. Given
+/// piece by piece, a large answer is not out of hand before all but a few pieces of it are.
 pub(super) struct Answered {
     body: Body,
+    /// What is left of a frame, and given in pieces.
+    rest: Bytes,
     _turn: Turn,
 }
+
+/// Bytes of an answer that are given at once.
+const PIECE: usize = 4 * 1024;
 
 impl HttpBody for Answered {
     type Data = Bytes;
@@ -233,15 +303,38 @@ impl HttpBody for Answered {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        if self.rest.is_empty() {
+            let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) if data.len() > PIECE => self.rest = data,
+                Some(Ok(Ok(data))) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Some(Ok(Err(frame))) => return Poll::Ready(Some(Ok(frame))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let size = PIECE.min(self.rest.len());
+        // A copy, because a part of a buffer keeps the whole of it.
+        let piece = Bytes::copy_from_slice(&self.rest.split_to(size));
+        if self.rest.is_empty() {
+            self.rest = Bytes::new();
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.rest.len() as u64;
+        let hint = self.body.size_hint();
+        let mut whole = SizeHint::new();
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper.saturating_add(rest));
+        }
+        whole.set_lower(hint.lower().saturating_add(rest));
+        whole
     }
 }
 

@@ -1,8 +1,12 @@
 //! Places for connections: who has one, and who leaves when there are none left.
 //!
 //! A connection that is in no request can be cut, and the one that has been so for longest goes
-//! first. So connections that ask nothing keep nobody out, however many there are. A request under
-//! way is never cut for another one.
+//! first. So connections that ask nothing keep nobody out, however many there are.
+//!
+//! When there is none, the one goes that has waited for longest for the body of its request, or for
+//! a further part of it. A rate that bodies must have would cut slow clients although there is room
+//! for them, and would let those stay that just keep to it. A request that has arrived is never cut
+//! for another one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -56,13 +60,19 @@ pub(super) struct ConnectionPlace {
     /// `None` where addresses are not counted.
     address: Option<IpAddr>,
     begun: Instant,
-    /// Since how many milliseconds after `begun` it is idle, or [`BUSY`], or [`CUT`].
+    /// Since how many milliseconds after `begun` it is idle, or, with [`RECEIVING`], waits for a
+    /// body; or [`BUSY`], or [`CUT`]. The least goes first.
     state: AtomicU64,
     cut: CancellationToken,
 }
 
 const BUSY: u64 = u64::MAX;
 const CUT: u64 = u64::MAX - 1;
+
+const RECEIVING: u64 = 1 << 63;
+
+/// A body, or a further part of one, may take so long: a connection is not cut sooner for one.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// An answer may take so long from here to the client: a connection is not cut sooner after one.
 const FLUSH: Duration = Duration::from_millis(100);
@@ -130,7 +140,10 @@ impl Places {
     }
 
     fn cut_idle(&self, fits: impl Fn(&ConnectionPlace) -> bool) -> bool {
-        let latest = millis(self.begun.elapsed().saturating_sub(FLUSH));
+        let now = self.begun.elapsed();
+        let idle_until = millis(now.saturating_sub(FLUSH));
+        let received_until = RECEIVING | millis(now.saturating_sub(GRACE));
+        let may_go = |state| state <= idle_until || (RECEIVING..=received_until).contains(&state);
         let taken = self.taken();
         loop {
             let (mut is_cut, mut longest) = (false, None::<(u64, u64, &Arc<ConnectionPlace>)>);
@@ -139,7 +152,7 @@ impl Places {
                 is_cut |= state == CUT;
                 // Of those that became idle in one millisecond the oldest goes first.
                 let is_longer = |(least, oldest, _)| (state, *id) < (least, oldest);
-                if state <= latest && longest.is_none_or(is_longer) {
+                if may_go(state) && longest.is_none_or(is_longer) {
                     longest = Some((state, *id, place));
                 }
             }
@@ -197,10 +210,21 @@ impl ConnectionPlace {
         state != CUT && self.change(state, BUSY)
     }
 
+    /// A request begins whose body is still to come, or a further part of it has. `false` when the
+    /// connection is being cut.
+    pub(super) fn begin_to_receive(&self) -> bool {
+        let state = self.state.load(Ordering::Relaxed);
+        let now = millis(self.begun.elapsed());
+        state != CUT && self.change(state, RECEIVING | now)
+    }
+
     /// The request's answer was given.
     pub(super) fn end(&self) {
-        let now = millis(self.begun.elapsed());
-        self.state.store(now, Ordering::Relaxed);
+        let state = self.state.load(Ordering::Relaxed);
+        if state != CUT {
+            // When it is cut meanwhile, it stays so.
+            self.change(state, millis(self.begun.elapsed()));
+        }
     }
 
     /// Resolves when the connection is to be cut.
@@ -217,7 +241,7 @@ impl ConnectionPlace {
 }
 
 fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(CUT - 1)
+    u64::try_from(time.as_millis()).map_or(RECEIVING - 1, |millis| millis.min(RECEIVING - 1))
 }
 
 #[cfg(test)]
@@ -290,6 +314,50 @@ mod tests {
         assert_eq!([&busy, &used, &third].map(is_cut), [false, true, false]);
         drop(used);
         next.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_has_not_come_for_longest_goes_when_none_is_idle() {
+        let places = places(4, 4);
+        let (slow, slower) = (
+            enter(&places, LOOPBACK).await,
+            enter(&places, LOOPBACK).await,
+        );
+        let (idle, busy) = (
+            enter(&places, LOOPBACK).await,
+            enter(&places, LOOPBACK).await,
+        );
+        assert!(slow.place.begin_to_receive() && slower.place.begin_to_receive());
+        // Its body has come.
+        assert!(busy.place.begin_to_receive() && busy.place.begin());
+        tokio::time::advance(GRACE).await;
+        // A part of its body has.
+        assert!(slow.place.begin_to_receive());
+        let all = [&slow, &slower, &idle, &busy];
+
+        let mut next = Box::pin(places.enter(LOOPBACK.into()));
+        assert!(next.as_mut().now_or_never().is_none());
+        assert_eq!(all.map(is_cut), [false, false, true, false]);
+        drop(idle);
+        let fifth = next.await.unwrap();
+        assert!(fifth.place.begin());
+
+        let mut next = Box::pin(places.enter(LOOPBACK.into()));
+        assert!(next.as_mut().now_or_never().is_none());
+        assert_eq!([&slow, &slower, &busy].map(is_cut), [false, true, false]);
+        // What is left of its body comes too late.
+        assert!(!slower.place.begin() && !slower.place.begin_to_receive());
+        drop(slower);
+        let sixth = next.await.unwrap();
+        assert!(sixth.place.begin());
+
+        // What has just come some way is waited for.
+        let mut next = Box::pin(places.enter(LOOPBACK.into()));
+        assert!(next.as_mut().now_or_never().is_none());
+        assert!(!is_cut(&slow));
+        tokio::time::advance(GRACE).await;
+        assert!(next.as_mut().now_or_never().is_none());
+        assert_eq!([&slow, &busy, &sixth].map(is_cut), [true, false, false]);
     }
 
     #[tokio::test(start_paused = true)]

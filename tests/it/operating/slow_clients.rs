@@ -140,6 +140,23 @@ async fn who_is_slow_with_a_body_is_told_so() {
 }
 
 #[tokio::test]
+async fn clients_that_are_slow_with_a_body_keep_nobody_out() {
+    const PLACES: usize = 20;
+    let text = format!("[http]\nmax_connections = {PLACES}\nrequest_timeout = \"1h\"\n");
+    let gateway = Running::start(&text).await;
+    let mut slow = connect(&gateway, PLACES).await;
+    let head = b"POST /messages HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                 content-length: 100\r\n\r\n{\"target\"";
+    for stream in &mut slow {
+        stream.write_all(head).await.unwrap();
+    }
+    for number in 0..3 {
+        let (status, answer) = json_of(gateway.post("/messages").json(&message("ok"))).await;
+        assert_eq!(status, 202, "{number}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn heads_and_bodies_that_are_too_large_are_refused() {
     let gateway = Running::start("[http]\nmax_request = 2048\n").await;
     let large = "a".repeat(4_096);
