@@ -41,10 +41,11 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How often the log is told that it fails.
 const TELL: Duration = Duration::from_secs(60);
 
-/// What a connection may hold of a request's head, and of an answer that is not taken.
+/// What a connection may hold of a request's head, and, with a piece more, of an answer that is not
+/// taken.
 ///
-/// With a chunk of an event stream that is not taken these are 64 KiB.
-const MAX_BUFFER: usize = 48 * 1024;
+/// With a chunk of an event stream, and what a connection needs anyway, that is less than 64 KiB.
+const MAX_BUFFER: usize = 24 * 1024;
 
 /// Serves until `stop`, then lets the requests under way end, until `grace` is over.
 pub async fn serve(

@@ -30,6 +30,8 @@ use crate::store::{Events, Logged, Store, StoreError};
 const STALL: Duration = Duration::from_secs(20);
 /// How long a client waits before it comes back, in milliseconds.
 const RETRY: u64 = 3_000;
+/// What a block has beside the JSON of its event, at most.
+const FRAME: usize = 96;
 
 /// The stream of one message: what there was, of which `before` is the first page, then what comes,
 /// to its `end`.
@@ -283,10 +285,19 @@ impl Stream {
     }
 
     fn gathered(&mut self) -> Bytes {
-        let mut chunk = std::mem::take(&mut self.head);
-        while chunk.len() < CHUNK.bytes
-            && let Some(event) = self.waiting.pop_front()
-        {
+        let head = std::mem::take(&mut self.head);
+        let (mut size, mut count) = (head.len(), 0);
+        for event in &self.waiting {
+            let with_event = size + event.json.len() + FRAME;
+            if count > 0 && with_event > CHUNK.bytes {
+                break;
+            }
+            (size, count) = (with_event, count + 1);
+        }
+        // All at once: a buffer that grows may be twice as large as what is in it.
+        let mut chunk = BytesMut::with_capacity(size);
+        chunk.extend_from_slice(&head);
+        for event in self.waiting.drain(..count) {
             put_event(self.epoch, &event, &mut chunk);
         }
         chunk.freeze()
@@ -323,7 +334,7 @@ fn put_gap(gap: &Gap, chunk: &mut BytesMut) {
 /// The JSON of an event was written once, when it was recorded; here it is only copied.
 fn put_event(epoch: u64, event: &Logged, chunk: &mut BytesMut) {
     let seq = event.seq;
-    chunk.reserve(event.json.len() + 96);
+    chunk.reserve(event.json.len() + FRAME);
     chunk.put_slice(b"id: ");
     put_id(EventId { epoch, seq }, chunk);
     chunk.put_slice(b"\nevent: ");
