@@ -1,8 +1,11 @@
 //! What the fast path costs in allocations: nothing until an answer is handed on, and one for a
-//! request that is written. And what the request of a client may cost.
+//! request that is written. And what the request of a client may cost, and a client
+//! that takes nothing of what it asked for.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "allocations/clients.rs"]
+mod clients;
 #[path = "allocations/requests.rs"]
 mod requests;
 

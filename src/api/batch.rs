@@ -10,6 +10,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::access::Caller;
+use super::answer::prepared;
 use super::error::ApiError;
 use super::params::{Nothing, Query};
 use super::replies::Replies;
@@ -48,15 +49,24 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let key = negotiate::idempotency_key(&headers)?;
-    let bytes = extract::body(&api, &headers, body, api.settings.max_batch_request).await?;
+    let bytes = extract::body(
+        &api,
+        &caller,
+        &headers,
+        body,
+        api.settings.max_batch_request,
+    )
+    .await?;
     let messages = read(&api, &caller, &bytes, trace).await?;
     let key = key.map(|key| post::key(&caller, &key, &bytes));
     drop(bytes);
     caller.charge(messages.len().saturating_sub(1));
+    let weight = messages.iter().map(Message::weight).sum();
+    let room = api.answer_room(&caller, weight)?;
     let permits = caller.message_permits(messages.len(), api.settings.max_queued)?;
     let accepting = api.dispatch.accept(messages, key, permits);
     match accepting.await? {
-        Admission::Accepted(accepted) => Ok(answer(&accepted)),
+        Admission::Accepted(accepted) => Ok(prepared(answer(&accepted), room)),
         Admission::Replayed(ids) => {
             let mut messages = Vec::with_capacity(ids.len());
             for some in ids.chunks(LOADED) {
@@ -64,7 +74,7 @@ pub(super) async fn create(
             }
             let mut response = answer(&messages);
             post::mark_replayed(&mut response);
-            Ok(response)
+            Ok(prepared(response, room))
         }
     }
 }

@@ -91,6 +91,12 @@ pub enum ApiError {
     /// As many bytes of bodies are in memory as may.
     #[error("as many bytes of requests are under way as may")]
     TooManyBytes,
+    /// As many bytes of answers are in memory as may.
+    #[error(
+        "as many bytes of answers are under way as may: take those that you asked for, or ask for \
+         fewer rows"
+    )]
+    TooManyAnswers,
     /// As many streams are open as may.
     #[error("as many event streams are open as may")]
     TooManyStreams,
@@ -156,6 +162,7 @@ impl ApiError {
             Self::KeyReused         => ProblemType::KeyReused,
             Self::Overloaded(_)     => ProblemType::Overloaded,
             Self::TooManyBytes      => ProblemType::Overloaded,
+            Self::TooManyAnswers    => ProblemType::Overloaded,
             Self::TooManyStreams    => ProblemType::TooManyStreams,
             Self::TooManyWebhooks(_) => ProblemType::TooManyWebhooks,
             Self::Stopping          => ProblemType::Stopping,
@@ -171,6 +178,7 @@ impl ApiError {
             Self::Store(StoreError::Rejected(_)) => None,
             Self::Store(error) => Some(error.retry_after()),
             Self::TooManyBytes
+            | Self::TooManyAnswers
             | Self::TooManyStreams
             | Self::KeyInProgress
             | Self::ShareUsed(_) => Some(Duration::from_secs(1)),
@@ -228,6 +236,7 @@ impl ApiError {
             | Self::KeyReused
             | Self::Overloaded(_)
             | Self::TooManyBytes
+            | Self::TooManyAnswers
             | Self::TooManyStreams
             | Self::TooManyWebhooks(_)
             | Self::Stopping => Some(self.to_string()),
@@ -267,6 +276,7 @@ impl ApiError {
             | Self::KeyReused
             | Self::Overloaded(_)
             | Self::TooManyBytes
+            | Self::TooManyAnswers
             | Self::TooManyStreams
             | Self::TooManyWebhooks(_)
             | Self::Stopping

@@ -1,24 +1,19 @@
 //! Bodies, as they arrive. [`super::value`] reads what they say.
 
-use std::sync::Arc;
-
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Api;
+use super::access::Caller;
+use super::bytes::ByteRoom;
 use super::error::ApiError;
-
-/// Bytes of each body that are taken without room for them being left: connections bound those.
-/// So however much is under way, a message comes through.
-const SMALL: usize = 16 * 1024;
 
 /// A body in memory; its room is given back when it is dropped.
 pub(super) struct Received {
     bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    _room: ByteRoom,
 }
 
 impl std::ops::Deref for Received {
@@ -33,6 +28,7 @@ impl std::ops::Deref for Received {
 /// arrives. Whether it is JSON is told by [`super::value`].
 pub(super) async fn body(
     api: &Api,
+    caller: &Caller,
     headers: &HeaderMap,
     body: Body,
     limit: usize,
@@ -45,7 +41,7 @@ pub(super) async fn body(
     if stated.is_some_and(|stated| stated > limit) {
         return Err(too_large(limit));
     }
-    let read = read(body, limit, &api.0.bodies);
+    let read = read(body, limit, api.0.bodies.room(caller.key().clone()));
     let arrived = tokio::time::timeout(api.settings.request_timeout, read).await;
     arrived.map_err(|_| ApiError::Timeout)?
 }
@@ -54,8 +50,7 @@ fn too_large(limit: usize) -> ApiError {
     ApiError::TooLarge(format!("a request has at most {limit} bytes here"))
 }
 
-async fn read(mut body: Body, limit: usize, free: &Arc<Semaphore>) -> Result<Received, ApiError> {
-    let mut room: Option<OwnedSemaphorePermit> = None;
+async fn read(mut body: Body, limit: usize, mut room: ByteRoom) -> Result<Received, ApiError> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame
@@ -67,16 +62,8 @@ async fn read(mut body: Body, limit: usize, free: &Arc<Semaphore>) -> Result<Rec
         if size > limit {
             return Err(too_large(limit));
         }
-        let held = room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = size.saturating_sub(SMALL).saturating_sub(held);
-        if more > 0 {
-            let more = u32::try_from(more).map_err(|_| too_large(limit))?;
-            let more = free.clone().try_acquire_many_owned(more);
-            let more = more.map_err(|_| ApiError::TooManyBytes)?;
-            match &mut room {
-                Some(room) => room.merge(more),
-                None => room = Some(more),
-            }
+        if !room.grow(size) {
+            return Err(ApiError::TooManyBytes);
         }
         // As a rule a body comes at once, and nothing is copied.
         if whole.is_empty() && body.is_end_stream() {
@@ -135,7 +122,10 @@ fn is_json(essence: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::api::bytes::{ByteBudget, ClientKey, FREE};
 
     #[test]
     fn a_byte_order_mark_is_passed_over_once() {
@@ -154,31 +144,38 @@ mod tests {
         Body::from_stream(futures_util::stream::iter(chunks))
     }
 
+    fn room(budget: &Arc<ByteBudget>, name: &str) -> ByteRoom {
+        budget.room(ClientKey::Token(name.into()))
+    }
+
     #[tokio::test]
     async fn what_is_in_memory_of_all_bodies_is_bounded_and_given_back() {
-        let free = Arc::new(Semaphore::new(2 * SMALL));
-        let read = async |chunks, bytes| read(of_chunks(chunks, bytes), 64 * SMALL, &free).await;
-        let one = read(2, SMALL).await.unwrap();
-        assert_eq!((one.len(), free.available_permits()), (2 * SMALL, SMALL));
-        let two = read(20, SMALL / 10).await.unwrap();
-        assert!(free.available_permits() < SMALL / 4);
+        let budget = ByteBudget::new(2 * FREE);
+        let read = async |name, chunks, bytes| {
+            read(of_chunks(chunks, bytes), 64 * FREE, room(&budget, name)).await
+        };
+        let one = read("a", 2, FREE).await.unwrap();
+        assert_eq!((one.len(), budget.used()), (2 * FREE, FREE));
+        let two = read("b", 20, FREE / 10).await.unwrap();
+        assert!(budget.used() > 2 * FREE - FREE / 4);
         // What breaks off for want of room gives back what it had.
-        let before = free.available_permits();
-        assert!(matches!(read(64, SMALL).await, Err(ApiError::TooManyBytes)));
-        assert_eq!(free.available_permits(), before);
+        let before = budget.used();
+        let refused = read("c", 64, FREE).await;
+        assert!(matches!(refused, Err(ApiError::TooManyBytes)));
+        assert_eq!(budget.used(), before);
         // A message comes through all the same.
-        assert_eq!(read(1, SMALL).await.unwrap().len(), SMALL);
+        assert_eq!(read("a", 1, FREE).await.unwrap().len(), FREE);
         drop((one, two));
-        assert_eq!(free.available_permits(), 2 * SMALL);
+        assert_eq!(budget.used(), 0);
     }
 
     #[tokio::test]
     async fn a_body_is_left_at_its_limit() {
-        let free = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        let budget = ByteBudget::new(usize::MAX);
         let endless = of_chunks(usize::MAX, 1_000);
-        let refused = read(endless, 100_000, &free).await;
+        let refused = read(endless, 100_000, room(&budget, "a")).await;
         assert!(matches!(refused, Err(ApiError::TooLarge(_))));
-        assert_eq!(free.available_permits(), Semaphore::MAX_PERMITS);
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

@@ -38,7 +38,11 @@ fn answer(status: StatusCode, value: &impl Serialize) -> Response {
 
 fn answer_written(status: StatusCode, written: serde_json::Result<Vec<u8>>) -> Response {
     let bytes = match written {
-        Ok(bytes) => bytes,
+        Ok(mut bytes) => {
+            // While it was written it grew to up to twice its size.
+            bytes.shrink_to_fit();
+            bytes
+        }
         Err(error) => return ApiError::Internal(error.to_string()).into_response(),
     };
     let mut response = Response::new(Body::from(bytes));

@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::params::{Id, Nothing, Query};
 use super::view::MessageView;
 use super::waiting::Waiting;
-use super::{Api, json, params};
+use super::{Api, answer, json, params};
 use crate::message::{MessageId, Status};
 use crate::store::{MessageFilter, Stored};
 
@@ -36,15 +36,17 @@ pub(super) async fn cancel(
     _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
-    if caller.accounts().is_some() {
-        find(&api, &caller, id).await?;
-    }
+    let size = match find(&api, &caller, id).await {
+        Ok(stored) => stored.message.weight(),
+        // Whether it is there is for the dispatcher to say.
+        Err(ApiError::NotFound(_)) if caller.accounts().is_none() => 0,
+        Err(error) => return Err(error),
+    };
+    let room = api.answer_room(&caller, size)?;
     api.dispatch.cancel(id).await?;
     let stored = find(&api, &caller, id).await?;
-    Ok(json::ok_written(MessageView::stored_json(
-        &stored,
-        api.clock.now(),
-    )))
+    let json = MessageView::stored_json(&stored, api.clock.now());
+    Ok(answer::prepared(json::ok_written(json), room))
 }
 
 /// What `GET /messages` can be asked.

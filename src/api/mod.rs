@@ -4,8 +4,10 @@
 
 mod access;
 mod agents;
+mod answer;
 mod batch;
 mod browser;
+mod bytes;
 mod connection;
 mod docs;
 mod error;
@@ -51,10 +53,11 @@ use crate::clock::Clock;
 use crate::dispatch::{Accounts, Handle, QuotaPermit};
 use crate::events::Feed;
 use crate::message::{Agents, Limits, MessageId, Timestamp};
-use crate::store::Store;
+use crate::store::{PageSize, Store};
 use crate::webhook::Webhooks;
 
 use access::{Caller, Meter};
+use bytes::ByteBudget;
 use health::StoreCheck;
 
 pub use access::{Access, AccessParts, Rights, Token};
@@ -113,7 +116,7 @@ pub struct Settings {
     pub max_request: usize,
     /// The largest batch, in bytes.
     pub max_batch_request: usize,
-    /// Bytes of bodies in memory at once, over all clients.
+    /// Bytes of bodies in memory at once, over all clients, and as many of answers.
     pub max_bodies: usize,
     /// How long a client may take over the body of a request.
     pub request_timeout: Duration,
@@ -144,8 +147,9 @@ const REFUSED_LINES: f64 = 10.0;
 struct Shared {
     parts: Parts,
     streams: Arc<Semaphore>,
-    /// Bytes of bodies that may still come into memory.
-    bodies: Arc<Semaphore>,
+    /// Bytes of bodies that are in memory, and of answers.
+    bodies: Arc<ByteBudget>,
+    answers: Arc<ByteBudget>,
     ids: Mutex<ContextV7>,
     store_check: StoreCheck,
     /// Bounds the lines about requests that were refused.
@@ -161,12 +165,13 @@ impl Api {
         let bodies = bodies
             .max(settings.max_request)
             .max(settings.max_batch_request);
-        let bodies = Arc::new(Semaphore::new(bodies.min(Semaphore::MAX_PERMITS)));
+        let answers = settings.max_bodies.max(PageSize::from(1).bytes);
         let streams = Arc::new(Semaphore::new(parts.settings.max_streams));
         Self(Arc::new(Shared {
             parts,
             streams,
-            bodies,
+            bodies: ByteBudget::new(bodies),
+            answers: ByteBudget::new(answers),
             ids: Mutex::new(ContextV7::new()),
             store_check: StoreCheck::default(),
             refused_lines: Meter::new(REFUSED_LINES),

@@ -20,7 +20,7 @@ use super::trace::TraceOf;
 use super::until::{StreamEnd, Until};
 use super::value::Value;
 use super::view::MessageView;
-use super::{Api, StreamPermit, extract, json, negotiate, new_message, sse};
+use super::{Api, StreamPermit, answer, extract, json, negotiate, new_message, sse};
 use crate::dispatch::Admission;
 use crate::events::{CHUNK, Follower};
 use crate::message::{
@@ -73,7 +73,7 @@ pub(super) async fn create(
     let (form, wait) = (negotiate::form(&headers)?, negotiate::wait(&headers));
     let until = Until::read(query.until.as_deref(), form)?;
     let key = negotiate::idempotency_key(&headers)?;
-    let bytes = extract::body(&api, &headers, body, api.settings.max_request).await?;
+    let bytes = extract::body(&api, &caller, &headers, body, api.settings.max_request).await?;
     let document = Value::document(&bytes)?;
     if document.is_list() {
         let words = "a message is an object; POST /messages/batch takes several";
@@ -93,6 +93,7 @@ pub(super) async fn create(
         ResponseForm::Finished(_) => Some(api.feed.follow_to_end(message.id)),
         ResponseForm::Stream(_) => Some(api.feed.follow(message.id)),
     };
+    let room = api.answer_room(&caller, message.weight())?;
     let permits = caller.message_permits(1, api.settings.max_queued)?;
     let accepting = api.dispatch.accept(vec![message], key, permits);
     let message = match accepting.await? {
@@ -113,7 +114,7 @@ pub(super) async fn create(
         }
     };
     locate(&mut response, message.id);
-    Ok(response)
+    Ok(answer::prepared(response, room))
 }
 
 /// Reads and checks a message; a second time when the one that it answers had to be looked for.

@@ -137,7 +137,7 @@ impl ProblemType {
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong inside",
                 "It is logged with the X-Request-Id of the answer. Whether a message was taken in is not known: repeat with an Idempotency-Key."),
             Self::Overloaded => (S::SERVICE_UNAVAILABLE, "overloaded", "Too much is waiting",
-                "As many messages wait, or as many bytes of requests are under way, as may. Nothing was taken in. Try again after Retry-After."),
+                "As many messages wait, or as many bytes of requests or of answers are under way, as may. Nothing was taken in. Try again after Retry-After."),
             Self::TooManyStreams => (S::SERVICE_UNAVAILABLE, "too-many-streams", "Too many streams are open",
                 "As many event streams are open as may. Nothing was taken in. Try again after Retry-After."),
             Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping",

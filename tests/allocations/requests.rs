@@ -17,6 +17,7 @@ use sipost::api::Api;
 use sipost::api::Hosts;
 use sipost::api::Parts;
 use sipost::api::Settings;
+use sipost::api::Token;
 use sipost::api::router;
 use sipost::clock::Clock;
 use sipost::config::Config;
@@ -289,29 +290,53 @@ impl Gateway {
 }
 
 fn router_in(folder: &std::path::Path) -> Router {
+    let change = |settings: &mut Settings| {
+        settings.request_timeout = Duration::from_secs(60);
+        settings.max_streams = 0;
+    };
+    let tail = store::TailSize {
+        events: 16,
+        bytes: 1 << 16,
+    };
+    gateway_in(folder, tail, None, change).router
+}
+
+/// The router, and what is behind it.
+pub(crate) struct Parted {
+    pub(crate) router: Router,
+    pub(crate) store: Arc<dyn store::Store>,
+    pub(crate) feed: Feed,
+}
+
+pub(crate) fn gateway_in(
+    folder: &std::path::Path,
+    tail: store::TailSize,
+    tokens: Option<Vec<Token>>,
+    change: impl FnOnce(&mut Settings),
+) -> Parted {
     let clock = Clock::system();
     let options = store::sqlite::Options {
         path: folder.join("cost.db"),
         synchronous: store::sqlite::Synchronous::Normal,
-        tail: store::TailSize {
-            events: 16,
-            bytes: 1 << 16,
-        },
+        tail,
         observer: Arc::new(()),
     };
     let store = store::sqlite::open(options, clock.now()).unwrap();
     let config = Config::from_toml("").unwrap();
     let account = Uri::parse("sip:alice@example.com").unwrap();
     let access = Access::new(AccessParts {
-        tokens: None,
+        tokens,
         open_metrics: false,
         refused_rate: 1_000,
         hosts: Hosts::default(),
     });
-    router(Api::new(Parts {
+    let mut settings = config.http.settings;
+    change(&mut settings);
+    let feed = Feed::new(store.clone());
+    let router = router(Api::new(Parts {
         store: store.clone(),
         dispatch: dispatcher(),
-        feed: Feed::new(store.clone()),
+        feed: feed.clone(),
         webhooks: webhooks(&store, &clock),
         accounts: Arc::new(Accounts::new([SenderAccount {
             uri: account,
@@ -326,14 +351,15 @@ fn router_in(folder: &std::path::Path) -> Router {
         clock,
         access: watch::channel(Arc::new(access)).1,
         limits: watch::channel(config.delivery.limits).1,
-        settings: Settings {
-            request_timeout: Duration::from_secs(60),
-            max_streams: 0,
-            ..config.http.settings
-        },
+        settings,
         draining: CancellationToken::new(),
         closing: CancellationToken::new(),
-    }))
+    }));
+    Parted {
+        router,
+        store,
+        feed,
+    }
 }
 
 /// Accepts everything, and sends nothing.

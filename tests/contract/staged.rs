@@ -15,9 +15,13 @@ use sipost::agent::Accounts;
 use sipost::agent::SenderAccount;
 use sipost::api::Access;
 use sipost::api::AccessParts;
+use sipost::api::Answered;
 use sipost::api::Api;
 use sipost::api::Hosts;
+use sipost::api::MetricsFormat;
+use sipost::api::Observer;
 use sipost::api::Parts;
+use sipost::api::Readings;
 use sipost::api::Rights;
 use sipost::api::Settings;
 use sipost::api::Token;
@@ -158,7 +162,7 @@ impl Stage {
                 from_len: 30,
             }])),
             agents: Arc::new(Gone(clock.clone())),
-            observer: Arc::new(()),
+            observer: Arc::new(Lengthy),
             clock,
             access: watch::channel(Arc::new(access)).1,
             limits: watch::channel(config.delivery.limits).1,
@@ -221,6 +225,20 @@ impl Stage {
     }
 }
 
+/// Tells figures at length.
+struct Lengthy;
+
+impl Observer for Lengthy {
+    fn answered(&self, _: &Answered<'_>) {}
+
+    fn report(&self, _: Readings, _: MetricsFormat) -> String {
+        "# HELP sipost_up\n".repeat(LONG)
+    }
+}
+
+/// Enough for an answer that is counted.
+const LONG: usize = 20_000;
+
 /// An agent that has ended, one that cannot be looked at, and others that never were.
 struct Gone(Clock);
 
@@ -243,7 +261,7 @@ impl Agents for Gone {
             sent: 0,
             succeeded: 0,
             failed: 0,
-            last_error: Some("it has ended".to_owned()),
+            last_error: Some("it has ended; ".repeat(LONG)),
             replica: Some("east-1".into()),
         })
     }
@@ -268,6 +286,7 @@ pub(crate) async fn answer_everything(seen: &mut Seen) {
     with_a_dispatcher_that_refuses(seen).await;
     with_slow_clients(seen).await;
     with_too_many_streams(seen).await;
+    with_clients_that_take_nothing(seen).await;
     with_tokens(seen).await;
 }
 
@@ -400,6 +419,24 @@ async fn with_too_many_streams(seen: &mut Seen) {
         .call(Method::POST, "/messages", &stream, MESSAGE)
         .await;
     seen.note("sendMessage", 503, &answer);
+}
+
+/// Answers are held, and not taken, until there is no room for another.
+async fn with_clients_that_take_nothing(seen: &mut Seen) {
+    let stage = Stage::new();
+    let mut held = Vec::new();
+    for (id, path) in [("listAgents", "/agents"), ("getMetrics", "/metrics")] {
+        loop {
+            let request = Request::builder().uri(path).header("host", "localhost");
+            let request = request.body(Body::empty()).unwrap();
+            let response = stage.router.clone().oneshot(request).await.unwrap();
+            if response.status() == 503 {
+                break;
+            }
+            held.push(response);
+        }
+        seen.note(id, 503, &stage.get(path).await);
+    }
 }
 
 /// Every call that a token is asked for is asked without one, with one that is not for it, and with

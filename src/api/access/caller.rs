@@ -1,5 +1,6 @@
 //! Who calls, as handlers see them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -9,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Grant, Used};
 use crate::api::Api;
+use crate::api::bytes::ClientKey;
 use crate::api::error::ApiError;
+use crate::api::peer::network;
 use crate::dispatch::{Quota, QuotaPermit};
 use crate::store::Accounts;
 
@@ -21,15 +24,18 @@ use crate::store::Accounts;
 pub(in crate::api) struct Caller {
     /// `None` for anyone.
     grant: Option<Arc<Grant>>,
+    /// Who it is, for what is counted for each client.
+    key: ClientKey,
     revoked: CancellationToken,
     /// How much it may have of what all share.
     share: f64,
 }
 
 impl Caller {
-    pub(super) fn anyone(revoked: CancellationToken) -> Self {
+    pub(super) fn anyone(address: IpAddr, revoked: CancellationToken) -> Self {
         Self {
             grant: None,
+            key: ClientKey::Address(network(address)),
             revoked,
             share: 1.0,
         }
@@ -37,6 +43,7 @@ impl Caller {
 
     pub(super) fn known(grant: Arc<Grant>, share: f64) -> Self {
         Self {
+            key: ClientKey::Token(grant.token.name.clone()),
             revoked: grant.revoked.clone(),
             grant: Some(grant),
             share,
@@ -47,6 +54,11 @@ impl Caller {
     pub(in crate::api) fn name(&self) -> Arc<str> {
         let named = self.grant.as_ref().map(|grant| grant.token.name.clone());
         named.unwrap_or_else(|| "".into())
+    }
+
+    /// Who calls, for what is counted for each client.
+    pub(in crate::api) fn key(&self) -> &ClientKey {
+        &self.key
     }
 
     /// The name of the token, when it has a secret of its own for the webhooks of its messages.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{Access, Caller, Grant, Rights, bearer};
 use crate::api::error::ApiError;
 use crate::api::peer::ClientAddress;
-use crate::api::{Api, origin};
+use crate::api::{Api, answer, origin};
 
 /// Given to anyone: whether we live, and how we are called. Nothing here tells of messages.
 pub(in crate::api) const OPEN: &[&str] = &[
@@ -55,15 +55,15 @@ pub(in crate::api) async fn guard(
     }
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map(MatchedPath::as_str);
-    let is_open =
-        path.is_some_and(|path| OPEN.contains(&path) || (access.open_metrics && path == METRICS));
-    if is_open {
+    if path.is_some_and(|path| OPEN.contains(&path)) {
         return next.run(request).await;
     }
-    if access.takes_anyone() {
-        let caller = Caller::anyone(access.anyone.clone());
-        request.extensions_mut().insert(caller);
-        return next.run(request).await;
+    let method = request.method().clone();
+    if access.takes_anyone() || (access.open_metrics && path == Some(METRICS)) {
+        let caller = Caller::anyone(client_of(&request), access.anyone.clone());
+        request.extensions_mut().insert(caller.clone());
+        let response = next.run(request).await;
+        return answer::counted(&api, &caller, &method, response);
     }
     let now = Instant::now();
     let grant = match known(&access, &request, now) {
@@ -71,7 +71,7 @@ pub(in crate::api) async fn guard(
         Err(error) => return error.into_response(),
     };
     let meter = grant.meter.as_ref();
-    let admitted = allow(&grant, request.method(), path).and_then(|()| match meter {
+    let admitted = allow(&grant, &method, path).and_then(|()| match meter {
         Some(meter) => meter.take(now).map_err(ApiError::RateLimited),
         None => Ok(()),
     });
@@ -79,7 +79,8 @@ pub(in crate::api) async fn guard(
     let mut response = match admitted {
         Ok(()) => {
             request.extensions_mut().insert(caller.clone());
-            next.run(request).await
+            let response = next.run(request).await;
+            answer::counted(&api, &caller, &method, response)
         }
         Err(error) => error.into_response(),
     };
@@ -88,6 +89,11 @@ pub(in crate::api) async fn guard(
     }
     response.extensions_mut().insert(caller);
     response
+}
+
+fn client_of(request: &Request) -> IpAddr {
+    let client = request.extensions().get::<ClientAddress>();
+    client.map_or(NOWHERE, |ClientAddress(address)| *address)
 }
 
 /// Whose token the request shows.
@@ -101,9 +107,7 @@ fn known(access: &Access, request: &Request, now: Instant) -> Result<Arc<Grant>,
         Ok(None) => ApiError::NoToken,
         Err(error) => error,
     };
-    let client = request.extensions().get::<ClientAddress>();
-    let client = client.map_or(NOWHERE, |ClientAddress(address)| *address);
-    let counted = access.refusals.count(client, now);
+    let counted = access.refusals.count(client_of(request), now);
     Err(counted.map_or_else(ApiError::RateLimited, |()| refusal))
 }
 

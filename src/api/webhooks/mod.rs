@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 
+use super::access::Caller;
 use super::error::ApiError;
 use super::params::{Id, Nothing, Query};
 use super::{Api, extract, json, params};
@@ -38,11 +39,12 @@ struct ListView<'a> {
 /// `POST /webhooks`: 201, with the secret, which is not shown again.
 pub(super) async fn create(
     State(api): State<Api>,
+    caller: Caller,
     _: Query<Nothing>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let bytes = read(&api, &headers, body).await?;
+    let bytes = read(&api, &caller, &headers, body).await?;
     let new = validate::new_endpoint(&api, &bytes)?;
     let created = api.webhooks.create(new).await;
     let (endpoint, secret) = created.map_err(|error| match error {
@@ -85,13 +87,14 @@ pub(super) async fn show(
 /// `PATCH /webhooks/{id}`: changes the members that are given (RFC 7396).
 pub(super) async fn change(
     State(api): State<Api>,
+    caller: Caller,
     Id(id): Id,
     _: Query<Nothing>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let endpoint = find(&api, &id).await?;
-    let bytes = read(&api, &headers, body).await?;
+    let bytes = read(&api, &caller, &headers, body).await?;
     let change = validate::change(&api, &bytes)?;
     let changed = api.webhooks.change(endpoint.id, change).await?;
     let changed = changed.ok_or(NO_WEBHOOK)?;
@@ -149,21 +152,27 @@ pub(super) async fn test(
 /// `POST /webhooks/{id}/recover`: 202, what failed or was missed in that time is sent again.
 pub(super) async fn recover(
     State(api): State<Api>,
+    caller: Caller,
     Id(id): Id,
     _: Query<Nothing>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let endpoint = find(&api, &id).await?;
-    let bytes = read(&api, &headers, body).await?;
+    let bytes = read(&api, &caller, &headers, body).await?;
     let (since, until) = validate::recovery(&bytes, api.clock.now())?;
     let recovering = api.webhooks.recover(endpoint.id, since, until).await?;
     let recovering = recovering.ok_or(NO_WEBHOOK)?;
     Ok(json::accepted(&EndpointView::of(&recovering)))
 }
 
-async fn read(api: &Api, headers: &HeaderMap, body: Body) -> Result<extract::Received, ApiError> {
-    extract::body(api, headers, body, api.settings.max_request).await
+async fn read(
+    api: &Api,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<extract::Received, ApiError> {
+    extract::body(api, caller, headers, body, api.settings.max_request).await
 }
 
 /// The webhook of this id. Webhooks concern the whole gateway: whoever may see one may see all, and

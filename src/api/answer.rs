@@ -1,0 +1,90 @@
+//! Answers on their way: what they hold in memory until their client has taken them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::Method;
+use axum::response::{IntoResponse as _, Response};
+use hyper::body::{Frame, SizeHint};
+
+use super::Api;
+use super::access::Caller;
+use super::bytes::ByteRoom;
+use super::error::ApiError;
+
+/// Room for an answer to a request that changes something, made before it does.
+#[derive(Clone)]
+struct Prepared(Arc<ByteRoom>);
+
+impl Api {
+    /// Room for an answer of about so many bytes to a request that is about to change something:
+    /// afterwards it is too late to refuse it.
+    pub(super) fn answer_room(&self, caller: &Caller, size: usize) -> Result<ByteRoom, ApiError> {
+        let mut room = self.0.answers.room(caller.key().clone());
+        match room.grow(size) {
+            true => Ok(room),
+            false => Err(ApiError::TooManyAnswers),
+        }
+    }
+}
+
+/// Gives an answer the room that was made for it.
+pub(super) fn prepared(mut response: Response, room: ByteRoom) -> Response {
+    response.extensions_mut().insert(Prepared(Arc::new(room)));
+    response
+}
+
+/// Counts an answer until it was taken. When there is no room for it, a client that only looks is
+/// refused, and what was done is told in any case.
+pub(super) fn counted(
+    api: &Api,
+    caller: &Caller,
+    method: &Method,
+    mut response: Response,
+) -> Response {
+    let prepared = response.extensions_mut().remove::<Prepared>();
+    // A stream has no size, and holds a chunk.
+    let size = response.body().size_hint().exact();
+    let Some(size) = size.and_then(|size| usize::try_from(size).ok()) else {
+        return response;
+    };
+    let room = prepared.and_then(|Prepared(room)| Arc::into_inner(room));
+    let mut room = room.unwrap_or_else(|| api.0.answers.room(caller.key().clone()));
+    let looks = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if looks && !room.grow(size) {
+        return ApiError::TooManyAnswers.into_response();
+    }
+    room.set(size);
+    if room.is_free() {
+        return response;
+    }
+    response.map(|body| Body::new(CountedBody { body, _room: room }))
+}
+
+/// The body of an answer, with its room.
+struct CountedBody {
+    body: Body,
+    _room: ByteRoom,
+}
+
+impl HttpBody for CountedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
