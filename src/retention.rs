@@ -12,12 +12,17 @@ use crate::store::{Store, StoreError};
 pub struct Settings {
     /// Finished messages and their events.
     pub finished: Duration,
+    /// Received messages and their events.
+    pub received: Duration,
     /// Whether their bodies go at once.
     pub discards_bodies: bool,
     /// Idempotency keys.
     pub idempotency: Duration,
 }
 
+/// How long a request that comes again is the same message: proxies fork within seconds, and a server
+/// that stores messages repeats them within hours.
+const RECEIVED_KEYS: Duration = Duration::from_secs(24 * 60 * 60);
 /// Messages, deliveries or keys removed in one step, at most.
 const STEP: usize = 200;
 /// Between steps while there is something to remove; then twice as long after each step in vain, up
@@ -52,6 +57,10 @@ async fn step(store: &dyn Store, settings: &Settings, clock: &Clock) -> Result<b
     let now = clock.now();
     let finished = now.minus(settings.finished);
     let mut has_more = store.purge(finished, STEP).await?.has_more;
+    let received = now.minus(settings.received);
+    has_more |= store.purge_received(received, STEP).await? > 0;
+    let repeated = now.minus(RECEIVED_KEYS);
+    has_more |= store.forget_received_keys(repeated, STEP).await? > 0;
     has_more |= store.forget_deliveries(finished, STEP).await? > 0;
     let used = now.minus(settings.idempotency);
     has_more |= store.forget_keys(used, STEP).await? > 0;
@@ -64,10 +73,40 @@ async fn step(store: &dyn Store, settings: &Settings, clock: &Clock) -> Result<b
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sqlite;
     use crate::store::suite::samples;
     use crate::store::suite::samples::{at, id};
     use crate::store::suite::webhooks::plan_nothing;
+    use crate::store::{Arrived, sqlite};
+
+    #[tokio::test]
+    async fn received_messages_go_in_their_time_and_what_made_them_one_a_day_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = sqlite::Options::new(folder.path().join("sipost.db"));
+        let store = sqlite::open(options, at(0)).unwrap();
+        let again = || vec![samples::incoming(1)];
+        store.receive(again()).await.unwrap();
+        plan_nothing(&store).await;
+        let settings = Settings {
+            finished: Duration::from_secs(7_200),
+            received: Duration::from_secs(3_600),
+            idempotency: Duration::from_secs(60),
+            discards_bodies: false,
+        };
+        let gone = async |seconds: i64| {
+            let clock = Clock::starting_at(at(seconds * 1_000));
+            step(&*store, &settings, &clock).await.unwrap();
+            let found = store.received_message(samples::received_id(1)).await;
+            found.unwrap().is_none()
+        };
+        assert!(!gone(3_600).await);
+        assert!(gone(3_601).await);
+        let arrived = store.receive(again()).await.unwrap();
+        assert_eq!(arrived, [Arrived::Repeated]);
+        assert!(gone(86_401).await);
+        let arrived = store.receive(again()).await.unwrap();
+        assert_eq!(arrived, [Arrived::Appended(2)]);
+        store.close().await.unwrap();
+    }
 
     /// A step says that the next is to follow until all that is old is gone, not only while it
     /// removes something.
@@ -84,6 +123,7 @@ mod tests {
 
         let settings = Settings {
             finished: Duration::from_secs(60),
+            received: Duration::from_secs(60),
             idempotency: Duration::from_secs(60),
             discards_bodies: false,
         };

@@ -40,17 +40,19 @@ impl Section<'_> {
 
     /// A duration within these bounds.
     pub(super) fn duration(&mut self, key: &str, min: Duration, max: Duration) -> Duration {
-        let accepted = format!(
-            "{}, from {} to {}",
-            value::DURATION,
-            value::write_duration(min),
-            value::write_duration(max)
-        );
-        let parse = |value: &Value| {
-            let duration = value::duration_of(value)?;
-            (min..=max).contains(&duration).then_some(duration)
-        };
+        let (accepted, parse) = bounded(min, max);
         self.required(key, &accepted, parse).unwrap_or(min)
+    }
+
+    /// A duration within these bounds, or nothing.
+    pub(super) fn optional_duration(
+        &mut self,
+        key: &str,
+        min: Duration,
+        max: Duration,
+    ) -> Option<Duration> {
+        let (accepted, parse) = bounded(min, max);
+        self.optional(key, &accepted, parse)
     }
 
     pub(super) fn durations(&mut self, key: &str) -> Vec<Duration> {
@@ -87,4 +89,19 @@ fn number_of(value: &Value) -> Option<f64> {
         ValueKind::String(text) if value::is_variable(value) => text.parse().ok(),
         _ => Some(f64::from(u32::try_from(value::whole_number(value)?).ok()?)),
     }
+}
+
+/// What a duration within these bounds looks like, and how it is read.
+fn bounded(min: Duration, max: Duration) -> (String, impl Fn(&Value) -> Option<Duration>) {
+    let accepted = format!(
+        "{}, from {} to {}",
+        value::DURATION,
+        value::write_duration(min),
+        value::write_duration(max)
+    );
+    let parse = move |value: &Value| {
+        let duration = value::duration_of(value)?;
+        (min..=max).contains(&duration).then_some(duration)
+    };
+    (accepted, parse)
 }

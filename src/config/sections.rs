@@ -130,8 +130,11 @@ impl WebhookSettings {
 
 /// `[retention]`: how long what has ended is kept.
 pub(super) fn retention(mut section: Section<'_>) -> retention::Settings {
+    let finished = section.duration("finished", SECOND, 3650 * DAY);
+    let received = section.optional_duration("received", SECOND, 3650 * DAY);
     let retention = retention::Settings {
-        finished: section.duration("finished", SECOND, 3650 * DAY),
+        finished,
+        received: received.unwrap_or(finished),
         discards_bodies: section.word("bodies", &[("keep", false), ("discard", true)]),
         idempotency: section.duration("idempotency", SECOND, 3650 * DAY),
     };
