@@ -20,8 +20,8 @@ pub struct Settings {
     pub idempotency: Duration,
 }
 
-/// How long a request that comes again is the same message: proxies fork within seconds, and a server
-/// that stores messages repeats them within hours.
+/// How long a request that comes again is the same message: proxies fork within seconds, and a
+/// server that stores messages repeats them within hours.
 const RECEIVED_KEYS: Duration = Duration::from_secs(24 * 60 * 60);
 /// Messages, deliveries or keys removed in one step, at most.
 const STEP: usize = 200;

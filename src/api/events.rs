@@ -115,7 +115,7 @@ struct MessageLogView<'a> {
     next_cursor: Option<EventId>,
 }
 
-/// `GET /messages/{id}/events`: the events of one message; when it is a stream, to its end or to what
+/// `GET /messages/{id}/events`: the events of one message; a stream goes to its end, or to what
 /// `until` asks for.
 pub(super) async fn of_message(
     State(api): State<Api>,

@@ -65,19 +65,10 @@ pub(super) fn read(
     let mut contents = limits.defaults();
     let (mut target, mut from, mut body) = (None, None, String::new());
     let (mut has_target, mut is_reply, mut in_reply_to) = (false, false, None);
-    value.object(&MESSAGE, violations, |name, value, violations| match name {
-        "target" => {
-            has_target = true;
-            target = value.name(violations);
-        }
+    let is_object = value.object(&MESSAGE, violations, |name, value, violations| match name {
+        "target" => (has_target, target) = (true, value.name(violations)),
         "body" => body = value.string(violations).unwrap_or_default(),
-        "bodyEncoding" => {
-            let words = "\"utf-8\" or \"base64\"";
-            let read = value.text_as(violations, |text| {
-                BodyEncoding::from_word(text).ok_or(words)
-            });
-            replace(&mut contents.body_encoding, read);
-        }
+        "bodyEncoding" => replace(&mut contents.body_encoding, encoding(value, violations)),
         "contentType" => replace(&mut contents.content_type, content_type(value, violations)),
         "extraHeaders" => contents.extra_headers = headers(value, violations),
         "from" => from = value.name(violations),
@@ -92,22 +83,15 @@ pub(super) fn read(
             let read = value.number_as(violations, |attempts| limits.attempts(attempts));
             replace(&mut contents.attempts, read);
         }
-        "onUnknown" => {
-            let words = "\"resend\" or \"fail\"";
-            let read = value.text_as(violations, |text| OnUnknown::from_word(text).ok_or(words));
-            replace(&mut contents.on_unknown, read);
-        }
+        "onUnknown" => replace(&mut contents.on_unknown, on_unknown(value, violations)),
         "webhook" => contents.webhook = webhook(value, rules, violations),
         "metadata" => contents.metadata = metadata(value, violations),
-        "inReplyTo" => {
-            is_reply = true;
-            in_reply_to = value.text_as(violations, |text| text.parse().map_err(|_| NO_RECEIVED));
-        }
+        "inReplyTo" => (is_reply, in_reply_to) = (true, received_id(value, violations)),
         "receipts" => contents.receipts = receipts(value, violations),
         // The shape has no others.
         _ => {}
     });
-    if !has_target && !is_reply {
+    if is_object && !has_target && !is_reply {
         violations.add(value.place().member("target"), "required");
     }
     check_together(&contents, value.place(), violations);
@@ -127,8 +111,10 @@ pub(super) fn read(
     }
 }
 
-/// Why an `inReplyTo` cannot be one.
-const NO_RECEIVED: &str = "not the id of a received message";
+fn received_id(value: Value<'_>, violations: &mut Violations) -> Option<MessageId> {
+    let words = "not the id of a received message";
+    value.text_as(violations, |text| text.parse().map_err(|_| words))
+}
 
 /// What members may not say beside each other.
 fn check_together(contents: &Contents, place: Place<'_>, violations: &mut Violations) {
@@ -158,6 +144,18 @@ fn replace<T>(default: &mut T, read: Option<T>) {
     if let Some(read) = read {
         *default = read;
     }
+}
+
+fn encoding(value: Value<'_>, violations: &mut Violations) -> Option<BodyEncoding> {
+    let words = "\"utf-8\" or \"base64\"";
+    value.text_as(violations, |text| {
+        BodyEncoding::from_word(text).ok_or(words)
+    })
+}
+
+fn on_unknown(value: Value<'_>, violations: &mut Violations) -> Option<OnUnknown> {
+    let words = "\"resend\" or \"fail\"";
+    value.text_as(violations, |text| OnUnknown::from_word(text).ok_or(words))
 }
 
 fn content_type(value: Value<'_>, violations: &mut Violations) -> Option<Cow<'static, str>> {

@@ -20,8 +20,8 @@ pub(super) struct Replies {
 }
 
 impl Replies {
-    /// Looks for what was named and is not known yet; whether there was anything. Then what named it
-    /// is to be read again.
+    /// Looks for what was named and is not known yet; whether there was anything. Then what named
+    /// it is to be read again.
     pub(super) async fn look(&mut self, api: &Api, caller: &Caller) -> Result<bool, ApiError> {
         if self.wanted.is_empty() {
             return Ok(false);

@@ -174,13 +174,14 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Reads an object of this shape. `read` is called for each member that is there, once.
+    /// Reads an object of this shape. `read` is called for each member that is there, once. False
+    /// when it is no object.
     pub(super) fn object(
         self,
         shape: &Shape,
         violations: &mut Violations,
         mut read: impl FnMut(&str, Value<'_>, &mut Violations),
-    ) {
+    ) -> bool {
         let mut seen = 0_u32;
         let is_object = self.members("an object", violations, |name, value, violations| {
             let known = shape.members.iter().position(|known| *known == name);
@@ -199,13 +200,14 @@ impl<'a> Value<'a> {
             ControlFlow::Continue(())
         });
         if !is_object {
-            return;
+            return false;
         }
         for (at, name) in shape.members.iter().enumerate() {
             if seen & (1 << at) == 0 && shape.required.contains(name) {
                 violations.add(self.place.member(name), "required");
             }
         }
+        true
     }
 
     /// Hands on the members of an object one by one, until `each` breaks or there are more mistakes

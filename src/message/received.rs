@@ -357,8 +357,8 @@ impl Envelope {
     }
 }
 
-/// Whether the sender of a receipt is the user whom a message was addressed to: the same user at the
-/// same host, whatever the scheme, the port and the parameters of either URI.
+/// Whether the sender of a receipt is the user whom a message was addressed to: the same user at
+/// the same host, whatever the scheme, the port and the parameters of either URI.
 pub fn is_user_of(recipient: &str, target: &str) -> bool {
     let (recipient, target) = (user_and_host(recipient), user_and_host(target));
     recipient.0 == target.0 && recipient.1.eq_ignore_ascii_case(target.1)

@@ -17,8 +17,8 @@ pub struct RequestView {
     pub call_id: String,
     /// The CSeq number the attempt begins with.
     pub cseq: u32,
-    /// What the request says: of an attempt without what the connection adds, of one that came in as
-    /// far as it is kept.
+    /// What the request says: of an attempt without what the connection adds, of one that came in
+    /// as far as it is kept.
     pub headers: HeaderMap,
     /// Whether the peer wrote more than is here.
     pub truncated: bool,

@@ -102,7 +102,8 @@ fn window(session: &dyn Session, after: u64) -> Result<(u64, bool), StoreError> 
 }
 
 /// One message has few events, and its state knows them, or its row among those that came in: the
-/// log need not be searched. The chain is followed without what its events say, of which no more is read than a page holds.
+/// log need not be searched. The chain is followed without what its events say, of which no more is
+/// read than a page holds.
 pub(super) fn events_of(
     session: &dyn Session,
     epoch: u64,

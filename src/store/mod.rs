@@ -22,6 +22,7 @@ mod engine;
 mod error;
 mod events;
 mod filter;
+mod logged;
 mod messages;
 mod page;
 mod receipts;
@@ -42,14 +43,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::message::{
-    Event, EventKind, Message, MessageId, OnUnknown, Receipt, Received, Status, Timestamp,
-};
+use crate::message::{Event, Message, MessageId, OnUnknown, Receipt, Received, Status, Timestamp};
 pub use error::StoreError;
 pub use filter::{Accounts, EventFilter, MessageFilter};
+pub use logged::{Bounds, Events, Logged};
 pub use page::PageSize;
 pub use receipts::{MAX_RECIPIENTS, ReceiptTimes, Reported};
 pub use received::{Arrived, Origin, ReceivedFilter, ReceivedPage};
@@ -90,13 +89,13 @@ pub trait Store: LogStore + WebhookStore + ReplicaStore + Send + Sync + 'static 
 
     /// Takes in messages that came in. Each is taken in once for its key (account, Call-ID, CSeq
     /// number and From tag) within a day, at whichever replica and across restarts. One answer for
-    /// each, in their order. May be called again with the same messages when its outcome is unknown.
+    /// each, in their order. May be called again with the same messages, should it fail.
     fn receive(&self, received: Vec<Received>) -> Reply<Vec<Arrived>>;
 
-    /// Appends receipts to the log and to the events of their messages, before or after the terminal
-    /// event; where a message stands does not change. Each kind is reported once for a recipient of
-    /// a message, for [`MAX_RECIPIENTS`] recipients at most, and only if the message is one that
-    /// this account sent. One answer for each, in their order.
+    /// Appends receipts to the log and to the events of their messages, before or after the
+    /// terminal event; where a message stands does not change. Each kind is reported once for a
+    /// recipient of a message, for [`MAX_RECIPIENTS`] recipients at most, and only if the message
+    /// is one that this account sent. One answer for each, in their order.
     fn report(&self, receipts: Vec<Receipt>) -> Reply<Vec<Reported>>;
 
     /// Erases the content of a received message: in its event, which stays as a tombstone, in the
@@ -316,60 +315,12 @@ pub struct Stored {
     pub receipts: ReceiptTimes,
 }
 
-/// An event in the log.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Logged {
-    /// Its number: total order, and the cursor.
-    pub seq: u64,
-    /// Whose event it is.
-    pub message_id: MessageId,
-    /// Its type.
-    pub kind: EventKind,
-    /// The normalized target, for filters.
-    pub uri: Arc<str>,
-    /// The account that sent or must send it, for filters.
-    pub account: Option<Arc<str>>,
-    /// Where the message's own events are posted.
-    pub webhook: Option<Arc<str>>,
-    /// The whole object with its id, as every reader gets it.
-    pub json: Bytes,
-}
-
 impl Stored {
     /// How much it is on a page: no less than its JSON.
     pub(in crate::store) fn weight(&self) -> usize {
         /// What its JSON has besides texts: the names of its members, times and numbers.
         const FRAME: usize = 1_024;
         FRAME + self.message.weight() + self.result.as_ref().map_or(0, Logged::weight)
-    }
-}
-
-impl Logged {
-    /// How much it is, for every budget: no less than it takes in memory, and no less than its
-    /// JSON.
-    pub fn weight(&self) -> usize {
-        let shared = |text: &Option<Arc<str>>| text.as_deref().map_or(0, str::len);
-        size_of::<Self>()
-            + self.json.len()
-            + self.uri.len()
-            + shared(&self.account)
-            + shared(&self.webhook)
-    }
-
-    /// The attempt the event belongs to, and when it happened, as its JSON says.
-    pub fn facts(&self) -> (u32, Option<Timestamp>) {
-        if let Some((attempt, time)) = Event::read_facts(&self.json) {
-            return (attempt, Some(time));
-        }
-        #[derive(serde::Deserialize)]
-        struct Facts<'a> {
-            attempt: u32,
-            time: &'a str,
-        }
-        match serde_json::from_slice::<Facts<'_>>(&self.json) {
-            Ok(facts) => (facts.attempt, facts.time.parse().ok()),
-            Err(_) => (0, None),
-        }
     }
 }
 
@@ -380,37 +331,4 @@ pub struct Messages {
     pub messages: Vec<Stored>,
     /// Where the next page begins; `None` when there is none.
     pub next: Option<MessageId>,
-}
-
-/// A page of the log.
-#[derive(Clone, Debug, Default)]
-pub struct Events {
-    /// Oldest first.
-    pub events: Vec<Logged>,
-    /// Everything up to here was looked at. Equal to `after` when nothing follows yet.
-    pub scanned_to: u64,
-    /// Whether the page was full before everything was looked at that could be.
-    pub is_cut: bool,
-}
-
-impl Events {
-    /// What the filter lets pass of the events of one message; `last` was durable before they were
-    /// read.
-    pub(in crate::store) fn filtered(mut self, filter: &EventFilter, last: u64) -> Self {
-        if !self.is_cut {
-            self.scanned_to = self.scanned_to.max(last);
-        }
-        self.events.retain(|event| filter.passes(event));
-        self
-    }
-}
-
-/// How far the log reaches.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Bounds {
-    /// Up to this event the log has holes: a reader that read less far may have missed some. Events
-    /// of messages that had not ended when their neighbours were removed are still there.
-    pub forgotten_to: u64,
-    /// The newest durable event; 0 in a new log.
-    pub last: u64,
 }

@@ -1,7 +1,7 @@
 //! Messages that came in: each once, to be listed, removed and erased.
 //!
-//! What such a message says is in its event alone. Its row in `received` leads there, and its key in
-//! `received_keys` outlasts both.
+//! What such a message says is in its event alone. Its row in `received` leads there, and its key
+//! in `received_keys` outlasts both.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;

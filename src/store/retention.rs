@@ -1,8 +1,9 @@
 //! Removing old messages and keys, in small steps, by one replica at a time.
 //!
 //! The log has the ends of messages in the order in which they came, or the last receipts that
-//! followed their ends, so walking along it finds the oldest first, without an index on age that every message would pay for. Each walk keeps its
-//! place in the database and looks at a bounded number of events.
+//! followed their ends, so walking along it finds the oldest first, without an index on age that
+//! every message would pay for. Each walk keeps its place in the database and looks at a bounded
+//! number of events.
 
 use std::ops::ControlFlow;
 

@@ -14,7 +14,7 @@ use super::secrets::SigningSecret;
 use super::send_loop::TaskResult;
 use crate::clock;
 use crate::clock::Clock;
-use crate::message::{EndpointId, Event, EventKind, Timestamp, webhook};
+use crate::message::{EndpointId, Event, Timestamp, webhook};
 use crate::store::{
     Attempt, Attempted, Change, Disabled, DisabledBecause, DueDelivery, Fate, Store, StoreError,
 };
@@ -57,29 +57,15 @@ impl DeliverySender {
         })
     }
 
-    /// A received message may have been erased since its delivery was read; at another replica, too.
-    async fn as_it_is(&self, delivery: DueDelivery) -> DueDelivery {
-        if delivery.kind != EventKind::Received {
-            return delivery;
-        }
-        let event = self.store.events_of(delivery.message_id, 0, 1.into());
-        // What retention removed meanwhile is posted as it was read.
-        let now = event
-            .await
-            .ok()
-            .and_then(|page| page.events.into_iter().next());
-        DueDelivery {
-            json: now.map_or(delivery.json, |event| event.json),
-            ..delivery
-        }
-    }
-
     /// Posts once, and records how it went.
     pub(super) async fn deliver(&self, delivery: DueDelivery) -> TaskResult {
         let (queue, seq) = (delivery.key.queue.clone(), delivery.key.seq);
         let at = self.clock.now();
         let id = event_id(self.store.epoch(), seq);
-        let delivery = self.as_it_is(delivery).await;
+        // It stays as it is, and is looked for again.
+        let Ok(delivery) = self.store.current(delivery).await else {
+            return TaskResult::Closed(queue, seq);
+        };
         let Some((url, signatures)) = self.envelope(&delivery, &id, at) else {
             return TaskResult::Closed(queue, seq);
         };

@@ -1,8 +1,8 @@
 //! Taking in messages that came in, each once, at whichever replica.
 //!
-//! The transaction holds the row of the log before [`INSERT`] begins, as every transaction does that
-//! writes keys. So no two of them wait for each other's keys, and the statement sees all that were
-//! there. It takes as many numbers as there are new messages: one trip, and one before it for
+//! The transaction holds the row of the log before [`INSERT`] begins, as every transaction does
+//! that writes keys. So no two of them wait for each other's keys, and the statement sees all that
+//! were there. It takes as many numbers as there are new messages: one trip, and one before it for
 //! messages that name others.
 
 use std::collections::HashSet;

@@ -1,8 +1,8 @@
 //! Appending receipts to the events of their messages.
 //!
-//! The transaction holds the row of the log before [`INSERT`] begins, as every transaction does that
-//! moves a message on or reports of one. So the statement sees the newest event of each message, and
-//! every receipt that was there.
+//! The transaction holds the row of the log before [`INSERT`] begins, as every transaction does
+//! that moves a message on or reports of one. So the statement sees the newest event of each
+//! message, and every receipt that was there.
 
 use std::collections::HashMap;
 

@@ -294,12 +294,17 @@ pub(crate) async fn what_is_erased_is_gone_from_every_face_of_the_log(bed: &dyn 
     let early = of_received(&store, &queue, 1).await;
     let late = of_received(&store, &queue, 2).await;
     assert!(plan(&store, 1, vec![early]).await);
+    let read = store.due(queue.clone(), at(99), 9.into()).await.unwrap();
     // One was planned before, and the plan of the other was made before.
     for number in [1, 2] {
         assert!(store.erase(received_id(number)).await.unwrap());
         assert!(!store.erase(received_id(number)).await.unwrap());
     }
     assert!(plan(&store, 2, vec![late.clone()]).await);
+    // Nor is what a sender has read before posted as it was.
+    let posted = store.current(read.deliveries[0].clone()).await.unwrap();
+    let posted: serde_json::Value = serde_json::from_slice(&posted.json).unwrap();
+    assert_eq!(posted["erased"], true);
     // A recovery finds it in the log as it was, and carries it out now.
     let recovery = Recovery {
         since: at(0),

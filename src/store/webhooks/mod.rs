@@ -24,7 +24,7 @@ use std::sync::Arc;
 use super::backlog::{Urgency, Weight};
 use super::engine::{Engine, ReadKind};
 use super::{PageSize, Reply};
-use crate::message::{EndpointId, Timestamp};
+use crate::message::{EndpointId, EventKind, Timestamp};
 pub use delivery::{
     Attempt, Attempted, Deliveries, Delivery, DeliveryFilter, DeliveryKey, DeliveryState, Due,
     DueDelivery, Fate, MAX_ATTEMPTS_KEPT, NewDelivery, Plan, QueueHead, Settled,
@@ -62,6 +62,10 @@ pub trait WebhookStore {
 
     /// What a queue has to post at `now`, what waits longest first, then in the order of the log.
     fn due(&self, queue: Arc<str>, now: Timestamp, size: PageSize) -> Reply<Due>;
+
+    /// A delivery as it is to be posted now: a received message may have been erased since it was
+    /// read. No other event changes.
+    fn current(&self, delivery: DueDelivery) -> Reply<DueDelivery>;
 
     /// Notes how attempts ended, and makes due what waited for them. One answer for each, in their
     /// order; `None` when the delivery is gone.
@@ -129,6 +133,13 @@ impl<E: Engine> WebhookStore for E {
 
     fn due(&self, queue: Arc<str>, now: Timestamp, size: PageSize) -> Reply<Due> {
         self.read(move |session| queues::due(session, &queue, now, size))
+    }
+
+    fn current(&self, delivery: DueDelivery) -> Reply<DueDelivery> {
+        if delivery.kind != EventKind::Received {
+            return Box::pin(async { Ok(delivery) });
+        }
+        self.read(move |session| queues::current(session, delivery))
     }
 
     fn settle(&self, attempts: Vec<Attempted>) -> Reply<Vec<Option<Settled>>> {

@@ -76,6 +76,20 @@ pub(super) fn due(
     Ok(due)
 }
 
+pub(super) fn current(
+    session: &dyn Session,
+    delivery: DueDelivery,
+) -> Result<DueDelivery, StoreError> {
+    let sql = "SELECT json FROM deliveries WHERE queue = ?1 AND seq = ?2";
+    let values = values![&*delivery.key.queue, delivery.key.seq];
+    let json = session.first(sql, &values, |row| row.bytes(0))?;
+    Ok(DueDelivery {
+        // One that is gone meanwhile was read as it was.
+        json: json.unwrap_or_else(|| delivery.json.clone()),
+        ..delivery
+    })
+}
+
 pub(super) fn pending(session: &dyn Session) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM deliveries INDEXED BY deliveries_pending WHERE state = 0";
     let count = session.first(sql, &[], |row| row.number(0))?;
