@@ -51,6 +51,13 @@ pub struct ArrivalId {
     pub(super) is_receipt: bool,
 }
 
+impl ArrivalId {
+    /// The number of the request.
+    pub fn request(self) -> u64 {
+        self.request
+    }
+}
+
 /// A request that came in and waits for its answer.
 ///
 /// One that is dropped is answered with 500 after ten seconds.

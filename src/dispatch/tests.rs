@@ -16,8 +16,8 @@ use crate::agent::{AgentIndex, Identity, Job, Report};
 use crate::clock::Clock;
 use crate::message::retry::Backoff;
 use crate::message::{
-    Answer, Contents, EventKind, HeaderMap, Message, MessageId, OnUnknown, Outcome, ResponseView,
-    Status, Targets, Timestamp, Unknown,
+    Answer, Contents, EventKind, HeaderMap, Message, MessageId, OnUnknown, Outcome, ReceiptRequest,
+    ResponseView, Status, Targets, Timestamp, Unknown,
 };
 use crate::store::{IdempotencyKey, Store, StoreError, sqlite};
 
@@ -856,5 +856,33 @@ async fn messages_that_the_store_holds_up_say_so() {
     handed.sort();
     let rest = [3, 4, 5].map(|number| message(number, "").id.to_string());
     assert_eq!(handed, rest);
+    assert_eq!(bench.end().await, 0);
+}
+
+#[tokio::test]
+async fn a_target_that_refused_an_envelope_is_sent_none_again() {
+    let mut bench = Bench::new(8);
+    let asking = |number| {
+        message(number, "bob").with(|contents| contents.receipts = vec![ReceiptRequest::Delivered])
+    };
+    for (number, has_envelope) in [(1, true), (2, false)] {
+        let accepted = bench
+            .dispatch
+            .accept(vec![asking(number)], None, Vec::new());
+        assert!(accepted.await.is_ok());
+        let jobs = bench.jobs().await;
+        assert_eq!(jobs[0].request.fallback.is_some(), has_envelope);
+        let Outcome::Answered(answer) = answered(200) else {
+            unreachable!();
+        };
+        let outcome = Outcome::Answered(Answer {
+            is_bare: true,
+            ..answer
+        });
+        let _ = bench
+            .reports
+            .send(Report::Ended(AGENT, vec![(jobs[0].key, outcome)]));
+        bench.told(number, 2).await;
+    }
     assert_eq!(bench.end().await, 0);
 }

@@ -191,6 +191,11 @@ impl Board {
         starts
     }
 
+    /// The target of an attempt that has not ended.
+    pub(in crate::dispatch) fn target_of(&self, key: AttemptKey) -> Option<Arc<str>> {
+        self.attempts.get(key).map(|attempt| attempt.uri.clone())
+    }
+
     /// The request is on its way since `at`.
     pub(in crate::dispatch) fn sending(&mut self, key: AttemptKey, at: Instant) {
         if let Some(id) = self.attempts.sent(key, at)

@@ -17,6 +17,8 @@
 
 mod elsewhere;
 mod rates;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -41,7 +41,15 @@ impl Dispatcher {
                 self.board.unstarted(key, now);
                 continue;
             };
-            let (request, mut job) = agent.prepare(key, &start.message, start.attempt, now);
+            let message = &start.message;
+            let wants_receipts = !message.contents.receipts.is_empty();
+            let uri = &message.contents.uri;
+            let is_bare = wants_receipts && self.bare_targets.contains(uri, clock::now());
+            let (request, mut job) = if is_bare {
+                agent.prepare_bare(key, message, start.attempt, now)
+            } else {
+                agent.prepare(key, message, start.attempt, now)
+            };
             job.alone = start.alone;
             let what = What::Sending { request };
             let record = Record {
@@ -55,7 +63,6 @@ impl Dispatcher {
                 status: Status::Sending,
                 not_before: None,
             };
-            let uri = &start.message.contents.uri;
             if start.may_precede_record && self.journal.may_be_preceded(uri) {
                 let given = clock::now();
                 self.observer.begun(&record.event, start.since, given);
@@ -150,6 +157,12 @@ impl Dispatcher {
         now: Timestamp,
     ) {
         let (code, jitter) = (outcome.code(), self.rng.random());
+        if let Outcome::Answered(answer) = &outcome
+            && answer.is_bare
+            && let Some(uri) = self.board.target_of(key)
+        {
+            self.bare_targets.insert(uri, clock::now());
+        }
         if let Some(ended) = self.board.ended(key, outcome, sent_by, now, jitter) {
             let took = self.observe_attempt(&ended, sent_by, code);
             self.journal.attempt_ended(key, took);

@@ -7,6 +7,7 @@
 //! lane is in the order in which it happened, also when the store fails and records are retried.
 
 mod attempts;
+mod bare_targets;
 mod commit_delay;
 mod intake;
 mod journal;
@@ -33,6 +34,7 @@ use crate::message::{ByMessage, Message, MessageId, Outcome, Unknown};
 use crate::pool::Pool;
 use crate::store::Store;
 use attempts::sent_by;
+use bare_targets::BareTargets;
 use intake::{Cancellations, Intake};
 use journal::{After, Committed, Journal};
 use loads::Loads;
@@ -63,6 +65,7 @@ pub async fn run(parts: DispatchParts, mut commands: mpsc::Receiver<Command>) {
         journal: Journal::new(store.clone()),
         loads: Loads::new(store.clone()),
         takeover: Takeover::new(store.clone()),
+        bare_targets: BareTargets::default(),
         store,
         clock: parts.clock,
         observer: parts.observer,
@@ -93,6 +96,8 @@ struct Dispatcher {
     loads: Loads,
     /// Messages of before a restart, and of other replicas.
     takeover: Takeover,
+    /// Targets that are sent no envelopes.
+    bare_targets: BareTargets,
     store: Arc<dyn Store>,
     clock: Clock,
     observer: Arc<dyn MessageObserver>,
