@@ -2,6 +2,7 @@
 //! several.
 
 mod fixture;
+mod proxy;
 mod registrar;
 mod simulation;
 mod wire;

@@ -162,7 +162,7 @@ impl Registrar {
     }
 
     fn deliver(&self, message: &Message<'_>, rng: &mut StdRng) -> Frames {
-        const FINALS: [&str; 8] = [
+        const FINALS: [&str; 9] = [
             "200 OK",
             "200 OK",
             "202 Accepted",
@@ -171,6 +171,7 @@ impl Registrar {
             "503 Busy",
             "603 Decline",
             "302 Moved",
+            "415 Unsupported",
         ];
         let status = FINALS[rng.random_range(0..FINALS.len())];
         let meant_for = message.call_id.map(parse::text).unwrap_or_default();

@@ -1,10 +1,12 @@
-//! Three user agents of one account, their registrar, and the wires between them, by the dice.
+//! Three user agents of one account, their registrar, a proxy that brings requests of others, and the
+//! wires between them, by the dice.
 //!
 //! Whatever happens: every request that was sent ends in exactly one outcome; to one target there
 //! is never more than one on its way; no answer completes another's request; no nonce that expires
 //! costs one that is signed rightly; REGISTERs do not
-//! become a storm; a registration is never given up; and when it is all over, nothing is left that
-//! would wake anybody.
+//! become a storm; a registration is never given up; a request that comes in is handed over once for
+//! each branch and connection, and answered; and when it is all over, nothing is left that would
+//! wake anybody.
 //!
 //! `SIPOST_SEED=7 cargo test --lib sip::testing::simulation` repeats the one world of seed 7.
 
@@ -16,11 +18,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::fixture::{epoch, message_to, settings};
+use super::proxy::Proxy;
 use super::registrar::{MEANT_FOR, Registrar};
 use super::wire::{Pipe, Weather};
 use crate::sip::{
-    Event, Outcome, OutgoingResponse, Output, ReceiveSettings, Settings, StatusCode, Transport,
-    UserAgent, parse,
+    Event, FallbackBody, IncomingRequest, Outcome, OutgoingResponse, Output, ReceiveSettings,
+    Settings, StatusCode, Transport, UserAgent, parse,
 };
 
 const SEEDS: u64 = 1_000;
@@ -35,6 +38,9 @@ const MOST_REGISTERS_IN_A_SECOND: usize = 4 * 7 + 7;
 
 /// What a world has to come to rest in, when its registrar is kind.
 const PATIENCE: Duration = Duration::from_secs(1_200);
+
+/// How long a request is remembered at least after it was handed over.
+const KEPT: Duration = Duration::from_secs(32);
 
 const CALM: Weather = Weather {
     delay: Duration::from_millis(20),
@@ -88,6 +94,13 @@ struct World {
     now: Instant,
     weather: Weather,
     registrar: Registrar,
+    proxy: Proxy,
+    /// When each request was handed over, by its connection and names.
+    handed_over: HashMap<(u64, Vec<String>), Instant>,
+    /// Answers that are given later: when, at which seat and over which connection, to what.
+    answers: Vec<(Instant, usize, u64, u64)>,
+    /// Connections that were opened.
+    connections: u64,
     seats: Vec<Seat>,
     lanes: HashMap<String, Lane>,
     /// Call-ID and target of each key.
@@ -102,6 +115,8 @@ struct Seat {
     up: Pipe,
     down: Pipe,
     is_connected: bool,
+    /// The number of the connection.
+    connection: u64,
     /// When the connection is cut or opened next.
     turn: Instant,
     registers: VecDeque<Instant>,
@@ -135,6 +150,7 @@ impl World {
             up: Pipe::default(),
             down: Pipe::default(),
             is_connected: false,
+            connection: 0,
             turn: now,
             registers: VecDeque::new(),
             has_left: false,
@@ -152,6 +168,10 @@ impl World {
             now,
             weather,
             registrar,
+            proxy: Proxy::default(),
+            handed_over: HashMap::new(),
+            answers: Vec::new(),
+            connections: 0,
             seats,
             lanes: HashMap::new(),
             sent: HashMap::new(),
@@ -177,10 +197,12 @@ impl World {
         self.pass(Duration::from_secs(300), |_| false);
         self.registrar.kind = true;
         self.weather = CALM;
+        self.proxy.begin_again();
         self.pass(PATIENCE, |world| {
             let all_up = world.seats.iter().all(|seat| seat.agent.is_registered());
-            all_up && world.ended.len() as u64 == MESSAGES
+            all_up && world.ended.len() as u64 == MESSAGES && world.proxy.is_done()
         });
+        assert!(self.proxy.is_done(), "some request was never answered");
         assert_eq!(
             self.ended.len() as u64,
             MESSAGES,
@@ -215,6 +237,8 @@ impl World {
                 self.wake(number);
                 self.drain(number);
             }
+            self.bring();
+            self.answer_later_ones();
             self.dispatch();
             self.now = self.next().unwrap_or(end).clamp(self.now, end);
         }
@@ -227,7 +251,59 @@ impl World {
             let wire = [seat.up.due(), seat.down.due()];
             own.into_iter().chain(wire).flatten()
         });
-        times.min()
+        let answers = self.answers.iter().map(|(at, ..)| *at);
+        times.chain(answers).chain(self.proxy.due()).min()
+    }
+
+    /// Brings requests of others.
+    fn bring(&mut self) {
+        let seats = self.seats.iter().enumerate();
+        let open = seats.filter(|(_, seat)| seat.is_connected);
+        let open: Vec<_> = open.map(|(at, seat)| (at, seat.connection)).collect();
+        let may_be_damaged = self.weather.damaged > 0;
+        let frames = self
+            .proxy
+            .speak(self.now, &open, may_be_damaged, &mut self.rng);
+        for (at, frame) in frames {
+            let down = &mut self.seats[at].down;
+            down.send(self.now, frame, self.weather, &mut self.rng);
+        }
+    }
+
+    /// A request came in at an agent: it is answered now, later, or never.
+    fn take_request(&mut self, number: usize, request: &IncomingRequest) {
+        let connection = self.seats[number].connection;
+        let names = ["Via", "From", "Call-ID", "CSeq"];
+        let names = names.map(|name| request.first(name).unwrap_or_default().to_owned());
+        let earlier = self
+            .handed_over
+            .insert((connection, names.to_vec()), self.now);
+        let is_forgotten = earlier.is_none_or(|at| at + KEPT <= self.now);
+        assert!(is_forgotten, "handed over twice: {names:?}");
+        let wait = match self.rng.random_range(0..4) {
+            0 => return,
+            1 => Duration::from_millis(self.rng.random_range(0..15_000)),
+            _ => Duration::ZERO,
+        };
+        self.answers
+            .push((self.now + wait, number, connection, request.id));
+    }
+
+    fn answer_later_ones(&mut self) {
+        let now = self.now;
+        let due: Vec<_> = self.answers.extract_if(.., |(at, ..)| *at <= now).collect();
+        for (_, number, connection, id) in due {
+            let statuses = [StatusCode::OK, StatusCode::ACCEPTED, StatusCode::BUSY_HERE];
+            let answer = OutgoingResponse::of(statuses[self.rng.random_range(0..3)]);
+            let seat = &mut self.seats[number];
+            let answered = seat.agent.answer(now, id, &answer);
+            let is_over = !seat.is_connected || seat.connection != connection;
+            assert!(
+                answered.is_err() || !is_over,
+                "answered over another connection"
+            );
+            self.drain(number);
+        }
     }
 
     /// Cuts or opens a connection whose time has come.
@@ -243,11 +319,14 @@ impl World {
             seat.up.cut();
             seat.down.cut();
             seat.agent.handle_disconnected();
+            self.proxy.handle_cut(seat.connection);
             seat.turn = self.now + Duration::from_secs_f64(seconds / 20.0);
         } else if seat.is_connected {
             seat.turn = self.now + PATIENCE;
         } else {
             seat.is_connected = true;
+            self.connections += 1;
+            seat.connection = self.connections;
             seat.agent.handle_connected(self.now, Transport::Ws);
             seat.turn = self.now + Duration::from_secs_f64(seconds);
             let frame = self.registrar.speak(&mut self.rng);
@@ -259,6 +338,8 @@ impl World {
     fn listen(&mut self, number: usize) {
         let seat = &mut self.seats[number];
         while let Some(frame) = seat.up.receive(self.now) {
+            self.proxy
+                .handle_response(self.now, seat.connection, &frame);
             for (pause, frame) in self.registrar.handle_frame(self.now, &frame, &mut self.rng) {
                 let weather = Weather {
                     delay: self.weather.delay + pause,
@@ -297,16 +378,7 @@ impl World {
                 }
                 Output::Event(Event::Ended { key, outcome }) => self.end(key, &outcome),
                 Output::Event(Event::Left) => seat.has_left = true,
-                Output::Event(Event::Received(message)) => {
-                    let status =
-                        [StatusCode::OK, StatusCode::BUSY_HERE][self.rng.random_range(0..2)];
-                    if self.rng.random_range(0..3) > 0 {
-                        let answer = OutgoingResponse::of(status);
-                        seat.agent
-                            .answer(self.now, message.id, &answer)
-                            .expect("it was just asked");
-                    }
-                }
+                Output::Event(Event::Received(request)) => self.take_request(number, &request),
                 Output::Event(
                     Event::Registered { .. }
                     | Event::Unregistered
@@ -358,7 +430,13 @@ impl World {
             }
             if let Some(key) = lane.waiting.pop_front() {
                 lane.open = Some(key);
-                let request = message_to(&target, &self.sent[&key].0);
+                let mut request = message_to(&target, &self.sent[&key].0);
+                if self.rng.random() {
+                    request.fallback = Some(Box::new(FallbackBody {
+                        head: request.head.clone(),
+                        body: "bare".into(),
+                    }));
+                }
                 seat.agent.send(self.now, key, request);
                 self.drain(number);
             }
