@@ -21,6 +21,7 @@ mod losses;
 mod operating;
 mod outcomes;
 mod posting;
+mod received;
 mod restart;
 mod retention;
 mod schedule;

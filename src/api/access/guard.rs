@@ -32,6 +32,8 @@ const OWN: &[&str] = &[
     "/messages/batch",
     "/messages/{id}",
     "/messages/{id}/events",
+    "/received",
+    "/received/{id}",
     "/events",
     "/agents",
     "/agents/{id}",

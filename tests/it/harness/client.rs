@@ -36,7 +36,7 @@ impl Answer {
 }
 
 impl Client {
-    pub(super) fn new(base: String) -> Self {
+    pub(crate) fn new(base: String) -> Self {
         // reqwest wants a provider for TLS even when none is used; a second test finds it there.
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::builder().no_proxy().build().unwrap();

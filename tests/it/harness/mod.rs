@@ -16,6 +16,7 @@ mod stream;
 use std::future::Future;
 use std::time::Duration;
 
+pub(crate) use client::Answer;
 pub(crate) use client::Client;
 pub(crate) use client::id_of;
 pub(crate) use client::types_of;

@@ -28,7 +28,7 @@ pub(crate) struct Event {
 }
 
 impl Stream {
-    pub(super) fn of(response: reqwest::Response) -> Self {
+    pub(crate) fn of(response: reqwest::Response) -> Self {
         assert_eq!(response.status(), 200);
         let kind = response.headers()["Content-Type"].to_str().unwrap();
         assert_eq!(kind, "text/event-stream");
