@@ -24,6 +24,17 @@ impl Quota {
     }
 }
 
+/// Whose a permit is.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct QuotaHolder(usize);
+
+impl QuotaPermit {
+    /// Whose it is, to be compared with others.
+    pub(super) fn holder(&self) -> QuotaHolder {
+        QuotaHolder(Arc::as_ptr(&self.0).addr())
+    }
+}
+
 impl Drop for QuotaPermit {
     fn drop(&mut self) {
         self.0.used.fetch_sub(1, Ordering::Relaxed);

@@ -54,7 +54,7 @@ pub(super) use attempts::AttemptKey;
 use attempts::Attempts;
 pub(super) use conclude::EndedAttempt;
 use lanes::{Lane, Lanes};
-use ready::Ready;
+use ready::{Ready, ReadyPlace};
 use records::BoardWork;
 pub(super) use records::{SentBy, event};
 use view::Ages;
@@ -125,7 +125,7 @@ struct BoardEntry {
 enum Phase {
     Scheduled,
     Queued,
-    Ready(u64),
+    Ready(ReadyPlace),
     Loading(AgentIndex),
     Starting(AgentIndex),
     Sending(AgentIndex),
@@ -310,11 +310,10 @@ impl Board {
         }
     }
 
-    /// Keeps what this message holds of its client's share until it is forgotten.
+    /// Keeps what a message that is about to be offered holds of its client's share, until it is
+    /// forgotten.
     pub(super) fn hold(&mut self, id: MessageId, permit: QuotaPermit) {
-        if self.entries.contains_key(&id) {
-            self.permits.insert(id, permit);
-        }
+        self.permits.insert(id, permit);
     }
 
     /// Takes a message out of its lane and forgets it.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::super::quota::QuotaPermit;
 use super::{Board, LocalEnd, Phase, SentBy};
 use crate::agent::AgentIndex;
 use crate::message::{MessageId, Timestamp};
@@ -121,7 +122,8 @@ impl Board {
                 self.set_timer(id, Some(until));
             }
             _ if !self.lanes.is_busy(&entry.uri) => {
-                let place = self.ready.push(entry.account.clone(), id);
+                let holder = self.permits.get(&id).map(QuotaPermit::holder);
+                let place = self.ready.push(entry.account.clone(), holder, id);
                 entry.phase = Phase::Ready(place);
                 self.untimed.push(id);
             }

@@ -17,6 +17,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
 
+use super::super::quota::Quota;
 use super::records::record;
 use super::*;
 use crate::clock;
@@ -79,6 +80,8 @@ struct Life {
     loads: Vec<MessageId>,
     flights: HashMap<AttemptKey, Flight>,
     up: HashSet<AgentIndex>,
+    /// Clients with a share of the room.
+    clients: [Arc<Quota>; 2],
     /// The newest message on its way in each lane that was not scheduled.
     newest: HashMap<Lane, MessageId>,
 }
@@ -101,6 +104,7 @@ impl Life {
             loads: Vec::new(),
             flights: HashMap::new(),
             up: HashSet::new(),
+            clients: Default::default(),
             newest: HashMap::new(),
         }
     }
@@ -156,6 +160,12 @@ impl Life {
             let message = Arc::new(self.message());
             self.handed_in += 1;
             let may_repeat = self.rng.random_bool(0.2);
+            // Of one of two clients with a share, or of another one.
+            let client = self.clients.get(self.rng.random_range(0..3));
+            let permits = client.and_then(|client| client.take(1, usize::MAX));
+            for permit in permits.into_iter().flatten() {
+                self.board.hold(message.id, permit);
+            }
             self.board.offer(message.clone(), may_repeat, self.now);
             self.offered.push(Offer {
                 message,
@@ -568,7 +578,7 @@ impl Life {
             (0, 0, 0)
         );
         assert!(board.lanes.is_empty() && board.timers.is_empty());
-        assert!(board.attempts.is_empty());
+        assert!(board.attempts.is_empty() && board.permits.is_empty());
         assert!(board.ready.first().is_none() && self.flights.is_empty());
         let much_later = self.steady + Duration::from_secs(3_600);
         for agent in 0..AGENTS {

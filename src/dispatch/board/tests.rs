@@ -5,6 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::super::observer::WaitingFor;
+use super::super::quota::Quota;
 use super::*;
 use crate::message::{
     Answer, Cause, Contents, HeaderMap, Originator, Outcome, ResponseView, Unknown, What, retry,
@@ -123,6 +124,35 @@ fn message(number: u64, account: Option<&str>) -> Message {
     };
     let id = MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number));
     contents.accept(id, on_the_wall(), None)
+}
+
+#[test]
+fn a_client_with_many_messages_is_not_before_one_with_few() {
+    let mut fixture = Fixture::new();
+    let (many, few) = (Arc::new(Quota::default()), Arc::new(Quota::default()));
+    let offer = |fixture: &mut Fixture, client: &Arc<Quota>, number: u64| {
+        let mut message = message(number, Some(CAROL));
+        message.contents.uri = format!("sip:{number}@example.com").into();
+        for permit in client.take(1, 1_000).unwrap() {
+            fixture.board.hold(message.id, permit);
+        }
+        fixture.board.offer(Arc::new(message), false, on_the_wall());
+    };
+    for number in 0..1_000 {
+        offer(&mut fixture, &many, number);
+    }
+    // Carol's agent has ten slots, and nobody answers.
+    let silent = fixture.begun(Duration::ZERO);
+    assert_eq!(silent.len(), 10);
+    offer(&mut fixture, &few, 2_000);
+    offer(&mut fixture, &few, 2_001);
+    let mut next = Vec::new();
+    for (_, key) in silent.into_iter().take(4) {
+        fixture.answer(key, Duration::ZERO);
+        next.extend(fixture.begun(Duration::ZERO));
+    }
+    let next: Vec<_> = next.into_iter().map(|(number, _)| number).collect();
+    assert_eq!(next, [10, 2_000, 11, 2_001]);
 }
 
 #[test]

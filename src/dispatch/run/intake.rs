@@ -99,10 +99,10 @@ impl Intake {
             for message in &request.messages {
                 self.offered_messages += 1;
                 self.offered_bytes += message.weight();
-                board.offer(message.clone(), request.key.is_some(), now);
                 if let Some(permit) = request.permits.pop() {
                     board.hold(message.id, permit);
                 }
+                board.offer(message.clone(), request.key.is_some(), now);
             }
             self.admitted -= request.messages.len();
             self.offered.push(request);
