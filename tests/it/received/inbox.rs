@@ -101,6 +101,7 @@ impl Inbox {
             max_message: 16_384,
             setting: "sip.max_message",
             reserved: 1_500,
+            from_len: 30,
         };
         let access = Access::new(AccessParts {
             tokens,
@@ -253,7 +254,7 @@ fn webhooks(store: &Arc<dyn Store>, clock: &Clock) -> webhook::Webhooks {
         .with_no_client_auth();
     let guard = webhook::AddressGuard::new(vec!["127.0.0.1/32".parse().unwrap()]);
     let timeout = Duration::from_secs(30);
-    let client = webhook::Client::new(guard, webhook::SystemResolver, Arc::new(tls), timeout);
+    let client = webhook::Client::new(guard, webhook::SystemResolver, &tls, timeout, 1);
     webhook::Webhooks::new(webhook::Dependencies {
         store: store.clone(),
         client: watch::channel(client.unwrap()).1,
@@ -296,7 +297,7 @@ fn dispatcher(store: Arc<dyn Store>) -> dispatch::Handle {
                     drop(reply.send(Ok(admission)));
                 }
                 Command::Cancel { reply, .. } => drop(reply.send(Ok(()))),
-                Command::Rates(_) => {}
+                Command::Rates(_) | Command::Settle(_) => {}
                 Command::WaitingFor { reply, .. } => drop(reply.send(ByMessage::default())),
                 Command::Counts { reply } => drop(reply.send(QueueCounts::default())),
             }

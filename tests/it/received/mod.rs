@@ -154,7 +154,8 @@ async fn a_reply_goes_to_the_sender_from_the_account_that_received() {
     );
     assert_eq!(contents.in_reply_to.as_ref().unwrap().call_id, call_id);
 
-    let elsewhere = json!({"inReplyTo": id, "target": "dave@example.com", "body": "", "from": CAROL});
+    let elsewhere =
+        json!({"inReplyTo": id, "target": "dave@example.com", "body": "", "from": CAROL});
     let answer = inbox.client.post(&elsewhere).await;
     assert_eq!(
         (answer.status, &answer.body["target"]),
