@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;
+use sipost::message::EventKind;
 
 use super::*;
 use receiver::Reply;
@@ -19,7 +20,8 @@ async fn a_webhook_is_created_shown_changed_and_deleted() {
     assert_eq!(location, path_of(&created));
     assert!(created["secret"].as_str().unwrap().starts_with("whsec_"));
     assert_eq!(created["url"], "https://app.example/hook");
-    assert_eq!(created["types"], json!([]));
+    let all = EventKind::ALL.map(EventKind::as_str);
+    assert_eq!(created["types"], json!(all));
     assert_eq!(created["enabled"], true);
 
     let shown = show(&gateway, &created).await;

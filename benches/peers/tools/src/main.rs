@@ -3,7 +3,7 @@
 //! Each round measures every gateway at every server with every number of clients, one after the
 //! other, so that what disturbs the machine disturbs all alike; the median of the rounds counts.
 //! `agents` and `streams` measure what the comparison does not show: many user agents that do
-//! nothing, and many readers of the log. `replicas` measures sipost beside itself: on SQLite, and
+//! nothing, and many readers of the log; `received` measures what comes in. `replicas` measures sipost beside itself: on SQLite, and
 //! several of it on one PostgreSQL. `benches/peers/run` builds what this needs and calls it.
 
 #![expect(
@@ -18,10 +18,12 @@ mod load;
 mod peers;
 #[path = "../../../../src/store/postgres/testing.rs"]
 mod postgres;
+mod received;
 mod replicas;
 mod report;
 mod streams;
 mod usage;
+mod wire;
 
 use std::fs;
 use std::path::PathBuf;
@@ -132,6 +134,13 @@ async fn main() -> Result<()> {
             let measuring = agents::run(&places, count as u32, idle);
             local.run_until(measuring).await
         }
+        Some("received") => {
+            let options = Options::parse(arguments, &[1, 16, 64, 256], "")?;
+            let (rounds, seconds) = (options.rounds, options.seconds);
+            local
+                .run_until(received::run(&places, rounds, seconds, &options.clients))
+                .await
+        }
         Some("streams") => {
             let defaults = [
                 ("--readers", 1_000.0),
@@ -142,7 +151,7 @@ async fn main() -> Result<()> {
             let measuring = streams::run(&places, readers as u32, events as u32, seconds);
             local.run_until(measuring).await
         }
-        Some(other) => bail!("{other} is none of agents, streams, replicas"),
+        Some(other) => bail!("{other} is none of agents, streams, received, replicas"),
     }
 }
 
