@@ -25,8 +25,8 @@
 //! Max-Forwards of zero is no reason to refuse: the request has arrived (RFC 4475 §3.3.11 has
 //! it so, and §16.3 of RFC 3261 speaks of proxies).
 //!
-//! A MESSAGE that a proxy forked to several of our flows comes by several ways. Each is handed over,
-//! against §8.2.2.2: the taker knows what it has already, at whichever agent it came.
+//! A MESSAGE that a proxy forked to several of our flows comes by several ways. Each is handed
+//! over, against §8.2.2.2: the taker knows what it has already, at whichever agent it came.
 
 use std::borrow::Cow;
 

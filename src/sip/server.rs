@@ -228,12 +228,7 @@ impl ServerTransactions {
                 let frame = response.frame(&repeated, settings);
                 outputs.push_back(Output::Transmit(frame.clone()));
                 outputs.extend(reason.map(Event::NotTaken).map(Output::Event));
-                let bytes = ENTRY + frame.len();
-                if self.make_room(bytes) {
-                    self.keep(names, ServerState::Completed(frame), bytes);
-                    self.completed_until
-                        .push_back((now + KEEP_RESPONSE, transaction));
-                }
+                self.keep_answered(now, names, frame);
             }
             Verdict::HandOver(envelope, content) => {
                 let incoming = IncomingRequest {
@@ -275,6 +270,16 @@ impl ServerTransactions {
         self.trying_until.push_back((now + RESPOND_WITHIN, id));
         self.next_id += 1;
         Ok(Output::Event(Event::Received(incoming)))
+    }
+
+    /// Remembers a request that was answered at once, if there is room.
+    fn keep_answered(&mut self, now: Instant, names: TransactionNames, frame: Vec<u8>) {
+        let bytes = ENTRY + frame.len();
+        if self.make_room(bytes) {
+            self.keep(names, ServerState::Completed(frame), bytes);
+            self.completed_until
+                .push_back((now + KEEP_RESPONSE, names.transaction));
+        }
     }
 
     fn keep(&mut self, names: TransactionNames, state: ServerState, bytes: usize) {

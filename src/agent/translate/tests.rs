@@ -1,3 +1,5 @@
+//! What messages become on the wire.
+
 use super::*;
 use crate::message::InReplyTo;
 

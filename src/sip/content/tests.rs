@@ -1,3 +1,5 @@
+//! Bodies as peers encode them.
+
 use std::io::Write as _;
 
 use flate2::Compression;

@@ -10,8 +10,8 @@
 //! Yes, at noon.
 //! ```
 //!
-//! One layer is read; an envelope inside is the inner part's business. Nothing that an envelope says
-//! is authenticated, so nothing depends on it.
+//! One layer is read; an envelope inside is the inner part's business. Nothing that an envelope
+//! says is authenticated, so nothing depends on it.
 //!
 //! Read although RFC 3862 does not allow it: names in any case, the prefix `imdn` without its `NS`,
 //! addresses without angle brackets, LF alone as a line end. The inner part ends with the body, as
@@ -174,13 +174,13 @@ fn imdn_prefix(lines: &[(&[u8], &[u8])]) -> String {
     let spaces = lines
         .iter()
         .filter(|(name, _)| name.eq_ignore_ascii_case(b"NS"));
-    let prefixes = spaces.filter_map(|(_, value)| {
+    let mut prefixes = spaces.filter_map(|(_, value)| {
         let value = text(value);
         let (prefix, urn) = value.split_once('<')?;
         let is_imdn = urn.trim_end().strip_suffix('>')? == IMDN_NAMESPACE;
         is_imdn.then(|| prefix.trim().to_owned())
     });
-    prefixes.last().unwrap_or_else(|| "imdn".to_owned())
+    prefixes.next().unwrap_or_else(|| "imdn".to_owned())
 }
 
 /// What follows the prefix, or the whole name where receipts' is the default namespace.
@@ -193,7 +193,7 @@ fn imdn_name<'a>(name: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
     rest.strip_prefix(b".").filter(|_| is_same)
 }
 
-/// RFC 5438 §6.5; unknown ones are left out.
+/// RFC 5438 §6.2; unknown ones are left out.
 fn take_dispositions(envelope: &mut Envelope, value: &[u8]) {
     let value = text(value);
     for one in split(&value, ',') {

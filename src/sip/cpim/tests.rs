@@ -1,3 +1,5 @@
+//! Envelopes, those of RFC 3862 and of phones.
+
 use proptest::prelude::*;
 
 use super::*;

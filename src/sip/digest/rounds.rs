@@ -33,8 +33,8 @@ impl Rounds {
         self.challenged <= MAX_ROUNDS
     }
 
-    /// What counts for the same request with another body: how often it was challenged. A server may
-    /// want it signed anew.
+    /// What counts for the same request with another body: how often it was challenged. A server
+    /// may want it signed anew.
     pub(in crate::sip) fn of_new_body(self) -> Self {
         Self {
             challenged: self.challenged,

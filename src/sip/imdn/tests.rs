@@ -1,3 +1,5 @@
+//! Receipts as peers write them.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,8 +1,8 @@
 //! A proxy that brings requests of others: it forks them to several agents, repeats them, and looks
 //! at the answers.
 //!
-//! A fork that reached its agent unharmed, over a connection that lasted, has its answer in the end.
-//! However often it was repeated, the answers are one and the same, for as long as it is kept.
+//! A fork that reached its agent unharmed, over a connection that lasted, has its answer in the
+//! end. However often it was repeated, the answers are one and the same, for as long as it is kept.
 
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,8 @@ const REQUESTS: usize = 12;
 /// How long after the first time a request is repeated, at most.
 const LAST_REPETITION: Duration = Duration::from_secs(20);
 
-/// How long all answers are the same as the first: an agent keeps one for 32 s, and the slowest wire
-/// takes three.
+/// How long all answers are the same as the first: an agent keeps one for 32 s, and the slowest
+/// wire takes three.
 const SAME_ANSWER: Duration = Duration::from_secs(28);
 
 const BODIES: [(&str, &str); 6] = [

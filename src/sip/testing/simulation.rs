@@ -1,12 +1,11 @@
-//! Three user agents of one account, their registrar, a proxy that brings requests of others, and the
-//! wires between them, by the dice.
+//! Three user agents of one account, their registrar, a proxy that brings requests of others, and
+//! the wires between them, by the dice.
 //!
 //! Whatever happens: every request that was sent ends in exactly one outcome; to one target there
 //! is never more than one on its way; no answer completes another's request; no nonce that expires
-//! costs one that is signed rightly; REGISTERs do not
-//! become a storm; a registration is never given up; a request that comes in is handed over once for
-//! each branch and connection, and answered; and when it is all over, nothing is left that would
-//! wake anybody.
+//! costs one that is signed rightly; REGISTERs do not become a storm; a registration is never given
+//! up; a request that comes in is handed over once for each branch and connection, and answered;
+//! and when it is all over, nothing is left that would wake anybody.
 //!
 //! `SIPOST_SEED=7 cargo test --lib sip::testing::simulation` repeats the one world of seed 7.
 

@@ -262,8 +262,8 @@ impl UserAgent {
         }
     }
 
-    /// Writes a request anew after this response to it: with credentials, or with its other body. It
-    /// is another transaction with the next CSeq number (RFC 3261 §8.1.3.5).
+    /// Writes a request anew after this response to it: with credentials, or with its other body.
+    /// It is another transaction with the next CSeq number (RFC 3261 §8.1.3.5).
     fn write_again(&mut self, now: Instant, mut exchange: Exchange, message: &Message<'_>) {
         exchange.cseq = match exchange.purpose {
             Purpose::Message(_) => exchange.cseq + 1,

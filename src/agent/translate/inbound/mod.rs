@@ -105,7 +105,7 @@ fn answers(request: &IncomingRequest) -> Vec<MessageId> {
     ids.take(Received::MAX_ANSWERS).collect()
 }
 
-/// Whether Date and Expires say that it is out of date (RFC 3428 §8).
+/// Whether Date and Expires say that it is out of date (RFC 3428 §7).
 fn is_expired(request: &IncomingRequest, now: Timestamp) -> bool {
     let sent = request.first("Date").map(httpdate::parse_http_date);
     let lifetime = request

@@ -1,3 +1,5 @@
+//! What requests of peers become.
+
 use super::*;
 use crate::message::Timestamp;
 
