@@ -12,6 +12,7 @@ mod reconnect;
 mod status;
 #[cfg(test)]
 mod tests;
+mod text_frames;
 mod tls;
 mod translate;
 mod upgrade;

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_util::either::Either;
 
+use super::text_frames::{FrameScanner, TextAsBinary};
 use super::upgrade;
 use super::upgrade::UpgradeError;
 use crate::sip::Transport;
@@ -25,7 +26,8 @@ use crate::sip::Transport;
 pub const FRAME_HEADER: usize = 14;
 
 /// An open SIP WebSocket.
-pub(super) type Socket = WebSocketStream<Either<TcpStream, Box<TlsStream<TcpStream>>>>;
+pub(super) type Socket =
+    WebSocketStream<TextAsBinary<Either<TcpStream, Box<TlsStream<TcpStream>>>>>;
 
 /// A SIP WebSocket server.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -128,7 +130,7 @@ async fn open(server: &WeightedServer, dialing: &Dialing) -> Result<Socket, Dial
             Either::Right(Box::new(tls))
         }
     };
-    let early = upgrade::upgrade(&mut stream, &server.url, &dialing.headers)
+    let mut early = upgrade::upgrade(&mut stream, &server.url, &dialing.headers)
         .await
         .map_err(DialError::Upgrade)?;
     let mut config = WebSocketConfig::default();
@@ -137,6 +139,9 @@ async fn open(server: &WeightedServer, dialing: &Dialing) -> Result<Socket, Dial
     config.max_write_buffer_size = MAX_WRITE_BUFFER;
     config.max_message_size = Some(dialing.max_frame);
     config.max_frame_size = Some(dialing.max_frame);
+    let mut scanner = FrameScanner::default();
+    scanner.scan(&mut early);
+    let stream = TextAsBinary::new(stream, scanner);
     Ok(Socket::from_partially_read(stream, early, Role::Client, Some(config)).await)
 }
 

@@ -131,7 +131,6 @@ async fn w8_what_breaks_the_rules_of_websocket_ends_the_connection_and_no_more()
     for (bytes, error) in [
         (raw(0x82, &[b'a'; 70_000]), "too long"),
         (limitless, "too long"),
-        (raw(0x81, b"\xc3\x28 is no UTF-8"), "UTF-8"),
         (raw(0xc1, b"hello"), "eserved"),
         (raw(0x83, b"hello"), "pcode"),
         (raw(0x80, b"continues nothing"), "ontinue"),
@@ -150,6 +149,22 @@ async fn w8_what_breaks_the_rules_of_websocket_ends_the_connection_and_no_more()
         stage.up().await;
         peer.works_for(&mut stage).await;
     }
+}
+
+/// Some servers write every message in a text frame. A sender must not take the agent off its server
+/// with one.
+#[tokio::test]
+async fn w8_text_that_is_no_utf_8_is_taken_as_bytes() {
+    let (_house, mut stage, mut peer) = registered().await;
+    let frame = [options(1).as_bytes(), b"\xff\xfe\xc3\x28"].concat();
+    write_raw(&mut peer, &raw(0x81, &frame)).await;
+    assert_eq!(status(&peer.request().await), 200);
+    // In fragments too.
+    let frame = [options(2).as_bytes(), b"\xff"].concat();
+    write_raw(&mut peer, &raw(0x01, &frame[..10])).await;
+    write_raw(&mut peer, &raw(0x80, &frame[10..])).await;
+    assert_eq!(status(&peer.request().await), 200);
+    peer.works_for(&mut stage).await;
 }
 
 /// Fragments that never end are not gathered beyond the limit.
