@@ -67,7 +67,7 @@ pub(super) fn restore(arguments: &Restore) -> Result<ExitCode, CommandError> {
         })?,
         (Backend::Sqlite(_), None) => {
             return Err(CommandError::Trouble(
-                "which file is to be put back?".to_owned(),
+                "FILE is missing: the copy that `sipost backup` made".to_owned(),
             ));
         }
         (Backend::Postgres(_), Some(_)) => {

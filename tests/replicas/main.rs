@@ -22,6 +22,7 @@ mod readers;
 #[allow(dead_code, reason = "the tests of `it` use the rest of it")]
 #[path = "../it/webhooks/receiver.rs"]
 mod receiver;
+mod restoring;
 mod rolling;
 mod sharing;
 mod waiting;

@@ -120,6 +120,7 @@ macro_rules! store_suite {
                 a_secret_is_rotated_and_the_one_before_kept_for_a_while
                 an_endpoint_is_disabled_for_the_first_cause_and_begins_anew
                 there_are_no_more_endpoints_than_may_be
+                endpoints_are_listed_in_pages_oldest_first
                 an_endpoint_sees_events_from_its_creation_on
                 the_log_is_planned_once
                 a_plan_made_from_other_endpoints_is_not_carried_out

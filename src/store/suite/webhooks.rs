@@ -276,6 +276,34 @@ pub(crate) async fn there_are_no_more_endpoints_than_may_be(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
+pub(crate) async fn endpoints_are_listed_in_pages_oldest_first(bed: &dyn Bed) {
+    const ENDPOINTS: u64 = 10;
+    let store = bed.open();
+    for number in (1..=ENDPOINTS).rev() {
+        let created = Endpoint {
+            // Three of these are as much as a page holds.
+            description: Some("x".repeat(1 << 20)),
+            ..endpoint(number)
+        };
+        assert!(store.create_endpoint(created, MANY).await.unwrap());
+    }
+    for (limit, pages) in [(500, 4), (2, 5), (1, 10)] {
+        let (mut seen, mut after, mut count) = (Vec::new(), None, 0);
+        loop {
+            let page = store.endpoints().await.unwrap().page(after, limit);
+            seen.extend(page.endpoints.iter().map(|endpoint| endpoint.id));
+            count += 1;
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, (1..=ENDPOINTS).map(endpoint_id).collect::<Vec<_>>());
+        assert_eq!(count, pages, "{limit}");
+    }
+    store.close().await.unwrap();
+}
+
 pub(crate) async fn an_endpoint_sees_events_from_its_creation_on(bed: &dyn Bed) {
     let store = bed.open();
     accept(&store, [1]).await;

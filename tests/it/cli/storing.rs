@@ -33,6 +33,8 @@ async fn what_is_not_there_is_neither_copied_nor_put_back() {
         let ended = run(&mut command).await;
         assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.stderr);
         assert_eq!(ended.stdout, "");
+        let names_it = ended.stderr.contains("FILE") || code == 1;
+        assert!(names_it, "{arguments:?}: {}", ended.stderr);
     }
     let left = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, 0);
