@@ -52,8 +52,7 @@ pub(super) fn counted(
     };
     let room = prepared.and_then(|Prepared(room)| Arc::into_inner(room));
     let mut room = room.unwrap_or_else(|| api.0.answers.room(caller.key().clone()));
-    let looks = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if looks && !room.grow(size) {
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !room.grow(size) {
         return ApiError::TooManyAnswers.into_response();
     }
     room.set(size);

@@ -36,6 +36,7 @@ mod serve;
 mod sse;
 mod tls;
 mod trace;
+mod turns;
 mod until;
 mod value;
 mod view;
@@ -59,6 +60,7 @@ use crate::webhook::Webhooks;
 use access::{Caller, Meter};
 use bytes::ByteBudget;
 use health::StoreCheck;
+use turns::PageTurns;
 
 pub use access::{Access, AccessParts, Rights, Token};
 pub use browser::Origins;
@@ -150,6 +152,7 @@ struct Shared {
     /// Bytes of bodies that are in memory, and of answers.
     bodies: Arc<ByteBudget>,
     answers: Arc<ByteBudget>,
+    pages: Arc<PageTurns>,
     ids: Mutex<ContextV7>,
     store_check: StoreCheck,
     /// Bounds the lines about requests that were refused.
@@ -172,6 +175,7 @@ impl Api {
             streams,
             bodies: ByteBudget::new(bodies),
             answers: ByteBudget::new(answers),
+            pages: Arc::default(),
             ids: Mutex::new(ContextV7::new()),
             store_check: StoreCheck::default(),
             refused_lines: Meter::new(REFUSED_LINES),

@@ -39,6 +39,16 @@ const OWN: &[&str] = &[
     "/agents/{id}",
 ];
 
+/// Where pages are given, of which each may hold much.
+const PAGES: &[&str] = &[
+    "/messages",
+    "/messages/{id}/events",
+    "/received",
+    "/events",
+    "/webhooks",
+    "/webhooks/{id}/deliveries",
+];
+
 /// Where a request comes from that came over no connection.
 const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -47,7 +57,7 @@ const METRICS: &str = "/metrics";
 /// Answers requests that may not pass, and tells the handlers of the others who calls.
 pub(in crate::api) async fn guard(
     State(api): State<Api>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
     let access = api.access.borrow().clone();
@@ -60,12 +70,9 @@ pub(in crate::api) async fn guard(
     if path.is_some_and(|path| OPEN.contains(&path)) {
         return next.run(request).await;
     }
-    let method = request.method().clone();
     if access.takes_anyone() || (access.open_metrics && path == Some(METRICS)) {
         let caller = Caller::anyone(client_of(&request), access.anyone.clone());
-        request.extensions_mut().insert(caller.clone());
-        let response = next.run(request).await;
-        return answer::counted(&api, &caller, &method, response);
+        return pass(&api, &caller, path, request, next).await;
     }
     let now = Instant::now();
     let grant = match known(&access, &request, now) {
@@ -73,17 +80,13 @@ pub(in crate::api) async fn guard(
         Err(error) => return error.into_response(),
     };
     let meter = grant.meter.as_ref();
-    let admitted = allow(&grant, &method, path).and_then(|()| match meter {
+    let admitted = allow(&grant, request.method(), path).and_then(|()| match meter {
         Some(meter) => meter.take(now).map_err(ApiError::RateLimited),
         None => Ok(()),
     });
     let caller = Caller::known(grant.clone(), access.share(&grant));
     let mut response = match admitted {
-        Ok(()) => {
-            request.extensions_mut().insert(caller.clone());
-            let response = next.run(request).await;
-            answer::counted(&api, &caller, &method, response)
-        }
+        Ok(()) => pass(&api, &caller, path, request, next).await,
         Err(error) => error.into_response(),
     };
     if let Some(meter) = meter {
@@ -91,6 +94,30 @@ pub(in crate::api) async fn guard(
     }
     response.extensions_mut().insert(caller);
     response
+}
+
+/// Lets a request pass, with its caller. A page waits for its turn.
+async fn pass(
+    api: &Api,
+    caller: &Caller,
+    path: Option<&str>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    request.extensions_mut().insert(caller.clone());
+    let method = request.method().clone();
+    let is_page = looks(&method) && path.is_some_and(|path| PAGES.contains(&path));
+    let turn = is_page.then(|| api.0.pages.arrive(caller.key().clone()));
+    let _permit = match &turn {
+        Some(turn) => turn.come().await,
+        None => None,
+    };
+    let response = next.run(request).await;
+    answer::counted(api, caller, &method, response)
+}
+
+fn looks(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 fn client_of(request: &Request) -> IpAddr {
@@ -115,8 +142,7 @@ fn known(access: &Access, request: &Request, now: Instant) -> Result<Arc<Grant>,
 
 /// Whether the token is for this.
 fn allow(grant: &Grant, method: &Method, path: Option<&str>) -> Result<(), ApiError> {
-    let looks = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if grant.token.rights == Rights::Read && !looks {
+    if grant.token.rights == Rights::Read && !looks(method) {
         return Err(ApiError::Forbidden("the token is for reading only"));
     }
     let is_own = path.is_none_or(|path| OWN.contains(&path));
@@ -134,7 +160,7 @@ mod tests {
 
     #[test]
     fn every_path_on_a_list_is_one_of_ours() {
-        for path in OPEN.iter().chain(OWN) {
+        for path in OPEN.iter().chain(OWN).chain(PAGES) {
             assert!(PATHS.contains(path), "{path}");
         }
     }
