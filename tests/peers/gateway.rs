@@ -7,8 +7,10 @@ use reqwest::StatusCode;
 use reqwest::header;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use crate::kamailio::Kamailio;
+use crate::process::PATIENCE;
 use crate::process::Process;
 
 /// A running `sipost` with one account: `sip:alice@example.test`, where nothing else is said.
@@ -124,6 +126,13 @@ impl Gateway {
         accepted.iter().map(id).collect()
     }
 
+    /// The message of an event, when it has ended.
+    pub(crate) async fn ended(&self, event: &Value) -> Value {
+        let id = event["messageId"].as_str().unwrap();
+        self.follow(id).await;
+        self.get(&format!("/messages/{id}")).await
+    }
+
     /// Follows a message's event stream until the gateway ends it, which it does with the
     /// terminal event; the types of its events.
     pub(crate) async fn follow(&self, id: &str) -> Vec<String> {
@@ -138,6 +147,70 @@ impl Gateway {
             .collect()
     }
 
+    /// Posts a message and follows it until this receipt, which may precede its end; its events.
+    pub(crate) async fn send_until(&self, message: &Value, until: &str) -> Vec<Value> {
+        let request = self
+            .client
+            .post(format!("{}/messages?until={until}", self.url))
+            .header(header::ACCEPT, "text/event-stream")
+            .json(message);
+        let text = request.send().await.unwrap().text().await.unwrap();
+        events_of(&text)
+    }
+
+    /// The first event of this type in the log, when there is one.
+    pub(crate) async fn event(&self, kind: &str) -> Value {
+        let path = format!("/events?type={kind}&lastEventId=earliest");
+        let request = self
+            .client
+            .get(format!("{}{path}", self.url))
+            .header(header::ACCEPT, "text/event-stream");
+        let mut response = request.send().await.unwrap();
+        let first = async {
+            let mut text = Vec::new();
+            while let Some(chunk) = response.chunk().await.unwrap() {
+                text.extend_from_slice(&chunk);
+                // An event is whole when its blank line is there.
+                let whole = String::from_utf8_lossy(&text);
+                let whole = whole.rfind("\n\n").map_or("", |end| &whole[..end]);
+                if let Some(event) = events_of(whole).into_iter().next() {
+                    return event;
+                }
+            }
+            panic!("the log ended")
+        };
+        let first = timeout(PATIENCE, first).await;
+        first.unwrap_or_else(|_| panic!("no event was {kind}"))
+    }
+
+    /// What came in, newest first.
+    pub(crate) async fn received(&self) -> Vec<Value> {
+        let page = self.get("/received").await;
+        page["data"].as_array().unwrap().clone()
+    }
+
+    /// Waits until every agent has registered; how many there are.
+    pub(crate) async fn all_registered(&self) -> usize {
+        let registered = async {
+            loop {
+                let agents = self.get("/agents").await;
+                let agents = agents["data"].as_array().unwrap();
+                if agents.iter().all(|agent| agent["state"] == "registered") {
+                    return agents.len();
+                }
+            }
+        };
+        timeout(PATIENCE, registered).await.unwrap()
+    }
+
+    /// The value of this series at `/metrics`.
+    pub(crate) async fn metric(&self, series: &str) -> u64 {
+        let request = self.client.get(format!("{}/metrics", self.url));
+        let text = request.send().await.unwrap().text().await.unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(series));
+        value.unwrap().trim().parse().unwrap()
+    }
+
     /// Asks it to stop, as an operator does, and waits until it has.
     pub(crate) async fn stop(&mut self) {
         self.process.terminate();
@@ -149,6 +222,13 @@ impl Gateway {
         let request = self.client.get(format!("{}{path}", self.url));
         request.send().await.unwrap().json().await.unwrap()
     }
+}
+
+/// The events of a stream.
+fn events_of(text: &str) -> Vec<Value> {
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.map(|event| serde_json::from_str(event).unwrap())
+        .collect()
 }
 
 fn client() -> Client {

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::net::UdpSocket;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use rustix::process::Pid;
 use rustix::process::Signal;
 use tokio::io::AsyncBufReadExt;
 use tokio::io::AsyncRead;
+use tokio::io::AsyncWriteExt;
 use tokio::io::BufReader;
 use tokio::process::Child;
 use tokio::process::Command;
@@ -37,8 +39,20 @@ impl Process {
     /// Starts `program`, which the Debian package `package` has.
     ///
     /// It leads a process group of its own, ends when the thread of the test does (`setpriv`),
-    /// and reads an empty standard input that closes with this value.
+    /// and reads a standard input that is empty until [`Self::write_line`] and closes with this
+    /// value.
     pub(crate) fn start(name: &str, package: &str, program: &str, arguments: &[String]) -> Self {
+        Self::start_at_home(name, package, program, arguments, None)
+    }
+
+    /// Starts it with this folder as its home, where it keeps what it remembers.
+    pub(crate) fn start_at_home(
+        name: &str,
+        package: &str,
+        program: &str,
+        arguments: &[String],
+        home: Option<&Path>,
+    ) -> Self {
         assert!(
             is_installed(program),
             "`{program}` is missing: run scripts/test, or apt-get install {package}"
@@ -50,6 +64,7 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
+            .envs(home.map(|folder| ("HOME", folder)))
             .spawn()
             .expect("`setpriv` is missing: run scripts/test, or apt-get install util-linux");
 
@@ -86,6 +101,14 @@ impl Process {
     pub(crate) async fn line<T>(&mut self, pick: impl Fn(&str) -> Option<T>) -> T {
         let found = self.find_line(pick).await;
         found.unwrap_or_else(|| panic!("{} ended too early", self.name))
+    }
+
+    /// Writes a line to its standard input.
+    pub(crate) async fn write_line(&mut self, line: &str) {
+        let input = self.child.stdin.as_mut().expect("it is piped");
+        let line = format!("{line}\n");
+        input.write_all(line.as_bytes()).await.unwrap();
+        input.flush().await.unwrap();
     }
 
     /// Waits until the program ended by itself, and asserts that it was content.

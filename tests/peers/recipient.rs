@@ -116,7 +116,7 @@ impl Place {
         Self { url, domain }
     }
 
-    fn arguments(self) -> [String; 4] {
+    pub(crate) fn arguments(self) -> [String; 4] {
         let domain = self.domain.to_owned();
         ["--url".to_owned(), self.url, "--domain".to_owned(), domain]
     }
@@ -135,34 +135,13 @@ impl From<&Sandbox> for Place {
 }
 
 /// The path of a script, whose npm packages are there.
-fn script_path(script: &str) -> String {
+pub(crate) fn script_path(script: &str) -> String {
     let folder = folder().join("node");
     assert!(
         folder.join("node_modules/jssip").is_dir(),
         "the npm packages of tests/peers/node are missing: run scripts/test, or npm ci there"
     );
     folder.join(script).display().to_string()
-}
-
-/// Sends one MESSAGE with JsSIP, without us, and gives its verdict.
-pub(crate) async fn send_with_jssip(
-    place: impl Into<Place>,
-    user: &str,
-    target: &str,
-    body: &str,
-) -> serde_json::Value {
-    let mut arguments = vec![script_path("jssip-send.js")];
-    arguments.extend(place.into().arguments());
-    arguments.extend([
-        "--user".to_owned(),
-        user.to_owned(),
-        "--target".to_owned(),
-        target.to_owned(),
-        "--body".to_owned(),
-        body.to_owned(),
-    ]);
-    let mut process = Process::start("jssip-send.js", "nodejs", "node", &arguments);
-    process.line(|line| serde_json::from_str(line).ok()).await
 }
 
 /// sipp as a recipient of one MESSAGE over UDP, which it answers 202.

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use crate::gateway::Gateway;
 use crate::process::Process;
-use crate::recipient;
 use crate::recipient::Place;
 use crate::recipient::Recipient;
+use crate::sender;
 
 /// A running `sipost sandbox`.
 pub(crate) struct Sandbox {
@@ -60,7 +60,7 @@ async fn jssip_reaches_jssip_through_the_sandbox_without_the_gateway() {
     let sandbox = Sandbox::start().await;
     let mut bob = Recipient::jssip_of_sandbox(&sandbox, &["bob"]).await;
 
-    let verdict = recipient::send_with_jssip(&sandbox, "carol", "bob", "Hello!").await;
+    let verdict = sender::jssip(&sandbox, "carol", "bob", "Hello!").await;
 
     assert_eq!(verdict["event"], "succeeded", "{verdict}");
     assert_eq!(bob.received().await.body, "Hello!");
@@ -81,7 +81,7 @@ async fn the_users_that_always_answer_the_same_answer_jssip_so() {
         ("overload", 503, Some("SIP Failure Code")),
         ("nobody-registered-so", 404, Some("Not Found")),
     ] {
-        let verdict = recipient::send_with_jssip(&sandbox, "carol", user, "Hello!").await;
+        let verdict = sender::jssip(&sandbox, "carol", user, "Hello!").await;
         let event = match cause {
             None => "succeeded",
             Some(_) => "failed",
