@@ -4,8 +4,11 @@
   const EVERY = 2000;
   const SAMPLES = 60;
   const ROWS = 100;
+  const LINE = 120;
   const $ = (id) => document.getElementById(id);
-  const KIND = { succeeded: "good", failed: "bad", deferred: "warn", sending: "" };
+  const KIND = {
+    succeeded: "good", delivered: "good", displayed: "good", failed: "bad", undelivered: "bad", deferred: "warn",
+  };
   const STATE = { registered: "good", backoff: "bad", stopped: "bad" };
 
   // --- Asking -------------------------------------------------------------------------------
@@ -70,9 +73,19 @@
     $("token-note").hidden = !text;
   };
 
+  // The sender of a message that came in, and its first line.
+  const received = (event) => {
+    if (event.erased) return "erased";
+    const sender = event.from.displayName || event.from.uri;
+    const text = event.bodyEncoding === "utf-8" ? event.body.split("\n", 1)[0].slice(0, LINE) : event.contentType;
+    return sender + ": " + text;
+  };
+
   // What an event says, in a few words.
   const words = (event) => {
     if (event.type === "sending") return "to " + event.request.uri;
+    if (event.type === "received") return received(event);
+    if (event.recipient) return [event.recipient, event.reason || event.status].filter(Boolean).join(" · ");
     const said = event.response ? event.response.statusCode + " " + event.response.reasonPhrase : "";
     const next = event.nextAttemptAt ? "again at " + clock(event.nextAttemptAt) : "";
     const cause = event.cause && event.cause !== said ? event.cause : "";
@@ -109,7 +122,7 @@
 
   // --- Figures ------------------------------------------------------------------------------
   const read = (text) => {
-    const figures = { succeeded: 0, failed: 0 };
+    const figures = { succeeded: 0, failed: 0, received: 0 };
     for (const line of text.split("\n")) {
       const at = line.lastIndexOf(" ");
       const [name, value] = [line.slice(0, at), Number(line.slice(at + 1))];
@@ -118,6 +131,7 @@
       else if (name === "sipost_messages_sending") figures.sending = value;
       else if (name === "sipost_messages_scheduled") figures.scheduled = value;
       else if (name === "sipost_message_oldest_queued_seconds") figures.oldest = value;
+      else if (name === 'sipost_received_total{outcome="stored"}') figures.received = value;
       else if (name.startsWith('sipost_messages_finished_total{result="succeeded"')) figures.succeeded += value;
       else if (name.startsWith('sipost_messages_finished_total{result="failed"')) figures.failed += value;
     }
@@ -135,7 +149,7 @@
     if (before && before.figures.accepted <= figures.accepted) {
       const seconds = (now - before.at) / 1000;
       const rates = {};
-      for (const name of ["accepted", "succeeded", "failed"]) {
+      for (const name of ["accepted", "succeeded", "failed", "received"]) {
         rates[name] = (figures[name] - before.figures[name]) / seconds;
         $(name).textContent = rate(rates[name]);
       }
@@ -162,7 +176,7 @@
     $("events-count").textContent = seen.toLocaleString("en") + " since this page was opened";
     const row = make("tr", undefined, "new");
     const link = make("a");
-    link.href = "/messages/" + event.messageId;
+    link.href = (event.type === "received" ? "/received/" : "/messages/") + event.messageId;
     link.append(make("code", event.messageId.slice(-12)));
     link.title = event.messageId;
     row.append(cell(clock(event.time)), cell(badge(event.type, KIND[event.type])), cell(words(event)), cell(event.agent || "–"), cell(link));

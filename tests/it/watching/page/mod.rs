@@ -97,6 +97,22 @@ async fn the_page_shows_what_goes_on_and_sends_a_message_in_light_and_dark() {
         .await;
     assert!(trail.as_str().unwrap().contains("/target"), "{trail}");
 
+    // What comes in is shown with its sender and its first line, and a receipt with its sender.
+    for (user, shown) in [
+        ("echo", "echo@sandbox.invalid: Hello!"),
+        ("reader", "displayed"),
+    ] {
+        browser
+            .evaluate(&format!("{SEND}('{user}', 'succeeded')"))
+            .await;
+        let text = "document.getElementById('events').innerText";
+        browser
+            .evaluate(&format!("{UNTIL}(() => {text}.includes('{shown}'))"))
+            .await;
+    }
+    let link = "document.querySelector('#events a[href^=\"/received/\"]') !== null";
+    assert_eq!(browser.evaluate(link).await, true);
+
     // Everybody's events came over the stream of the log: two of each message.
     let events = "document.querySelectorAll('#events .badge').length >= 4";
     browser.evaluate(&format!("{UNTIL}(() => {events})")).await;
