@@ -8,8 +8,8 @@ use super::sip::digest::Credentials;
 use super::sip::parse::ParseLimits;
 use super::sip::uri::Uri;
 use super::sip::{
-    Event, OutgoingRequest, OutgoingResponse, Output, ReceiveSettings, Settings, StatusCode,
-    Transport, UserAgent, parse,
+    Event, FallbackBody, OutgoingRequest, OutgoingResponse, Output, ReceiveSettings, Settings,
+    StatusCode, Transport, UserAgent, parse,
 };
 
 /// Steps, each a byte that says what happens and what it happens with, up to a NUL.
@@ -110,9 +110,12 @@ impl Fixture {
             call_id: number.to_string(),
             from_tag: number.to_string(),
             cseq: 1,
+            fallback: Some(Box::new(FallbackBody {
+                head: head.clone().into_bytes(),
+                body: "bare".into(),
+            })),
             head: head.into_bytes(),
             body: "hello".into(),
-            fallback: None,
         };
         self.agent.send(self.now, number, request);
     }
