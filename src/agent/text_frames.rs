@@ -168,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    /// A frame with this first byte, with its length written in the shortest way, or in a longer one.
+    /// A frame with this first byte, its length written in the shortest way or in a longer one.
     fn frame(first: u8, payload: &[u8], width: usize) -> Vec<u8> {
         let length = (payload.len() as u64).to_be_bytes();
         let width = match payload.len() {

@@ -151,8 +151,8 @@ async fn w8_what_breaks_the_rules_of_websocket_ends_the_connection_and_no_more()
     }
 }
 
-/// Some servers write every message in a text frame. A sender must not take the agent off its server
-/// with one.
+/// Some servers write every message in a text frame. A sender must not take the agent off its
+/// server with one.
 #[tokio::test]
 async fn w8_text_that_is_no_utf_8_is_taken_as_bytes() {
     let (_house, mut stage, mut peer) = registered().await;
