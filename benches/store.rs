@@ -30,10 +30,11 @@ use tokio::runtime::Runtime;
 use crate::samples::accept;
 use crate::samples::finish;
 use crate::samples::id;
+use crate::samples::received as one_received;
 use crate::samples::sending;
 use crate::samples::succeeded;
 
-criterion_group!(benches, lives, beside_many_others, reads, events);
+criterion_group!(benches, lives, received, beside_many_others, reads, events);
 criterion_main!(benches);
 
 /// A store in a folder of its own, and what makes messages for it.
@@ -84,6 +85,26 @@ impl Bench {
         now() - began
     }
 
+    /// How long so many messages take that come in, so many at once, and two such batches under way.
+    fn received(&self, messages: u64, batch: u64) -> Duration {
+        let began = now();
+        self.runtime.block_on(async {
+            let mut before = None;
+            for _ in 0..messages.div_ceil(batch) {
+                let first = self.next.fetch_add(batch, Ordering::Relaxed);
+                let batch = (first..first + batch).map(one_received).collect();
+                let reply = self.store.receive(batch);
+                if let Some(before) = before.replace(reply) {
+                    black_box(before.await.expect("the store takes them in"));
+                }
+            }
+            if let Some(last) = before {
+                black_box(last.await.expect("the store takes them in"));
+            }
+        });
+        now() - began
+    }
+
     /// Fills the store: so many messages that have ended, so many that wait.
     fn fill(&self, ended: u64, waiting: u64) {
         self.runtime.block_on(async {
@@ -114,6 +135,19 @@ fn lives(criterion: &mut Criterion) {
         let bench = Bench::new();
         group.bench_function(BenchmarkId::from_parameter(clients), |bencher| {
             bencher.iter_custom(|messages| bench.lives(messages, clients));
+        });
+    }
+    group.finish();
+}
+
+/// Messages that come in, as the dispatcher hands them over: what has gathered, and then the next.
+fn received(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("store/received");
+    group.throughput(Throughput::Elements(1)).sample_size(10);
+    for batch in [1, 16, 256] {
+        let bench = Bench::new();
+        group.bench_function(BenchmarkId::from_parameter(batch), |bencher| {
+            bencher.iter_custom(|messages| bench.received(messages, batch));
         });
     }
     group.finish();

@@ -13,8 +13,10 @@ use sipost::message::HeaderMap;
 use sipost::message::Message;
 use sipost::message::MessageId;
 use sipost::message::Metadata;
+use sipost::message::Received;
 use sipost::message::RequestView;
 use sipost::message::ResponseView;
+use sipost::message::Sender;
 use sipost::message::Status;
 use sipost::message::Timestamp;
 use sipost::message::What;
@@ -128,4 +130,45 @@ pub(crate) async fn finish(store: &Arc<dyn Store>, numbers: std::ops::Range<u64>
     let records = numbers.flat_map(|number| [sending(number), succeeded(number)]);
     let answers = store.record(records.collect()).await;
     answers.expect("the store records");
+}
+
+/// A message of 400 bytes that came in.
+pub(crate) fn received(number: u64) -> Received {
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let headers = [
+        header("Via", "SIP/2.0/WSS 192.0.2.7;branch=z9hG4bK2d4790.1"),
+        header("Via", "SIP/2.0/UDP 192.0.2.20:5060;branch=z9hG4bK74b43"),
+        header("Max-Forwards", "69"),
+        header("From", "\"Bob\" <sip:bob@example.com>;tag=49583"),
+        header("To", "<sip:alice@example.com>"),
+        header("Call-ID", "a84b4c76e66710@192.0.2.20"),
+        header("CSeq", "1 MESSAGE"),
+        header("Content-Type", "text/plain"),
+        header("Content-Length", "400"),
+    ];
+    Received {
+        id: id(number),
+        time: begun(),
+        account: "sip:alice@example.com".into(),
+        agent: "alice-1".into(),
+        from: Sender {
+            uri: "sip:bob@example.com".to_owned(),
+            display_name: Some("Bob".to_owned()),
+            asserted: None,
+        },
+        to: "sip:alice@example.com".to_owned(),
+        content_type: "text/plain".to_owned(),
+        body: vec![b'x'; 400],
+        request: RequestView::cut(
+            "sip:alice@192.0.2.1".into(),
+            format!("{number}@192.0.2.20"),
+            1,
+            &headers,
+        ),
+        from_tag: "49583".to_owned(),
+        answers: Vec::new(),
+        in_reply_to: None,
+        envelope: None,
+        expired: false,
+    }
 }

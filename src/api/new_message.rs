@@ -432,6 +432,47 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_needs_no_target_and_names_a_received_message() {
+        let id = "01930000-0000-7000-8000-000000000001";
+        let reply = format!(r#"{{"body": "", "inReplyTo": "{id}"}}"#);
+        let (read, told) = read_document(&reply, &limits());
+        assert_eq!((read.in_reply_to, read.target), (id.parse().ok(), None));
+        assert_eq!(told, []);
+        for (text, pointer) in [
+            (r#"{"body": ""}"#, "/target"),
+            (r#"{"body": "", "inReplyTo": null}"#, "/target"),
+            (r#"{"body": "", "inReplyTo": "X"}"#, "/inReplyTo"),
+            (
+                r#"{"target": "a", "body": "", "inReplyTo": 1}"#,
+                "/inReplyTo",
+            ),
+            ("1", ""),
+        ] {
+            let (_, told) = read_document(text, &limits());
+            let pointers: Vec<_> = told.iter().map(|one| &*one.pointer).collect();
+            assert_eq!(pointers, [pointer], "{text}");
+        }
+    }
+
+    #[test]
+    fn receipts_are_asked_for_once_each_and_not_of_an_envelope() {
+        let (new, told) = read_text(r#""receipts": ["displayed", "delivered", "displayed"]"#);
+        let asked = [ReceiptRequest::Displayed, ReceiptRequest::Delivered];
+        assert_eq!((new.receipts.as_slice(), told.len()), (&asked[..], 0));
+        assert!(read_text(r#""receipts": null"#).0.receipts.is_empty());
+        assert_eq!(pointers(r#""receipts": "displayed""#), ["/receipts"]);
+        assert_eq!(pointers(r#""receipts": ["read"]"#), ["/receipts/0"]);
+        let envelope = |receipts: &str| {
+            let kind = "Message/CPIM ;charset=utf-8";
+            pointers(&format!(
+                r#""contentType": "{kind}", "receipts": {receipts}"#
+            ))
+        };
+        assert_eq!(envelope(r#"["delivered"]"#), ["/receipts"]);
+        assert_eq!(envelope("[]"), [""; 0]);
+    }
+
+    #[test]
     fn every_mistake_is_told_at_once_with_its_place() {
         let text = format!(
             r#"{{"target": "bob", "contentType": "text", "ttl": 0, "sendAt": "soon",

@@ -247,6 +247,36 @@ mod tests {
         assert_eq!(take(&mut follower), [Some(1_003), None]);
     }
 
+    #[tokio::test]
+    async fn receipts_before_the_end_are_noted_with_their_times() {
+        let following = Arc::<Following>::default();
+        let mut follower = follow(&following, Interest::End);
+        let told = [
+            (EventKind::Sending, "00"),
+            (EventKind::Displayed, "02"),
+            (EventKind::Succeeded, "03"),
+            (EventKind::Delivered, "04"),
+        ];
+        let events = (1..).zip(told).map(|(seq, (kind, second))| {
+            let time = format!("2026-11-22T05:00:{second}.000Z");
+            let id = MessageId::new(Uuid::nil());
+            let json = format!(r#"{{"id":"1-1","type":"x","time":"{time}","messageId":"{id}"}}"#);
+            Logged {
+                json: json.into(),
+                ..event(seq, kind, 0)
+            }
+        });
+        following.tell(events.collect());
+        let mut receipts = ReceiptTimes::default();
+        let end = follower.terminal(&mut receipts).await.unwrap();
+        assert_eq!(end.kind, EventKind::Succeeded);
+        let expected = ReceiptTimes {
+            displayed: "2026-11-22T05:00:02.000Z".parse().ok(),
+            ..ReceiptTimes::default()
+        };
+        assert_eq!(receipts, expected);
+    }
+
     #[test]
     fn who_waits_for_the_end_hears_of_nothing_else() {
         let following = Arc::<Following>::default();

@@ -346,7 +346,7 @@ pub(crate) async fn what_is_erased_is_gone_from_every_face_of_the_log(bed: &dyn 
                 .events_of(received_id(number), 0, 9.into())
                 .await
                 .unwrap();
-            assert_eq!(own.events, [event.clone()]);
+            assert_eq!(own.events, std::slice::from_ref(event));
             let found = store.received_message(received_id(number)).await;
             assert_eq!(found.unwrap(), None);
         }
