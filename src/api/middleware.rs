@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tokio::time::Instant;
@@ -96,8 +96,8 @@ struct Told<'a> {
 }
 
 /// One line for each request: at `warn` when a reason of ours kept it from being granted, at `info`
-/// when a reason of the client's did, as long as those are few, else at `debug`. Never a body, a
-/// query or a header but the request's id.
+/// when a reason of the client's did, as long as those are few, else at `debug`. Faults of ours are
+/// told however many there are. Never a body, a query or a header but the request's id.
 fn log(api: &Api, told: &Told<'_>, response: &Response) {
     let (id, method) = (told.id.to_str().unwrap_or_default(), told.method);
     let route = told.route.map_or("-", MatchedPath::as_str);
@@ -109,11 +109,18 @@ fn log(api: &Api, told: &Told<'_>, response: &Response) {
     let duration_ms = u64::try_from(told.took.as_millis()).unwrap_or(u64::MAX);
     let trace = told.trace.map(|trace| display(trace.id));
     let cause = response.extensions().get::<FailureCause>();
+    let lines = if status.is_server_error() {
+        &api.0.unavailable_lines
+    } else {
+        &api.0.refused_lines
+    };
+    let is_told = status == StatusCode::INTERNAL_SERVER_ERROR
+        || (cause.is_some() && lines.take(Instant::now()).is_ok());
     match cause.map(|FailureCause(cause)| cause) {
-        Some(cause) if status.is_server_error() => {
+        Some(cause) if is_told && status.is_server_error() => {
             tracing::warn!(request.id = id, %method, route, status = code, client, caller, duration_ms, trace.id = trace, cause, "not granted");
         }
-        Some(cause) if api.0.refused_lines.take(Instant::now()).is_ok() => {
+        Some(cause) if is_told => {
             tracing::info!(request.id = id, %method, route, status = code, client, caller, duration_ms, trace.id = trace, cause, "refused");
         }
         Some(cause) => {

@@ -142,7 +142,8 @@ struct StreamPermit {
     _share: Vec<QuotaPermit>,
 }
 
-/// Lines a second about requests that were refused; the others are told at `debug`.
+/// Lines a second about requests that were refused, and as many about those that there was no room
+/// for; the others are told at `debug`.
 const REFUSED_LINES: f64 = 10.0;
 
 /// The parts, and what requests share besides.
@@ -157,6 +158,8 @@ struct Shared {
     store_check: StoreCheck,
     /// Bounds the lines about requests that were refused.
     refused_lines: Meter,
+    /// Bounds those about what there was no room for, which clients bring about as well.
+    unavailable_lines: Meter,
 }
 
 impl Api {
@@ -179,6 +182,7 @@ impl Api {
             ids: Mutex::new(ContextV7::new()),
             store_check: StoreCheck::default(),
             refused_lines: Meter::new(REFUSED_LINES),
+            unavailable_lines: Meter::new(REFUSED_LINES),
         }))
     }
 

@@ -542,15 +542,24 @@ async fn a_refused_request_is_found_in_the_log_by_its_id() {
 
 #[tokio::test]
 async fn however_many_are_refused_the_log_gets_a_few_lines_a_second() {
-    let mut gateway = with_tokens(&[], "").await;
-    let begun = sipost::clock::now();
-    for _ in 0..500 {
-        let refused = gateway.get("/nowhere").send().await.unwrap();
-        assert_eq!(refused.status(), 404);
+    let stream = Some("text/event-stream");
+    for (path, accept, status, words) in [
+        ("/nowhere", None, 404, "\"refused\""),
+        ("/events", stream, 503, "\"not granted\""),
+    ] {
+        let mut gateway = Running::start("[http]\nmax_streams = 0\n").await;
+        let begun = sipost::clock::now();
+        for _ in 0..500 {
+            let mut request = gateway.get(path);
+            if let Some(accept) = accept {
+                request = request.header("accept", accept);
+            }
+            assert_eq!(request.send().await.unwrap().status(), status);
+        }
+        let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
+        gateway.signal(rustix::process::Signal::TERM);
+        assert_eq!(gateway.ended().await, Some(0));
+        let lines = gateway.output().matches(words).count();
+        assert!((1..=10 * (seconds + 2)).contains(&lines), "{lines}");
     }
-    let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
-    gateway.signal(rustix::process::Signal::TERM);
-    assert_eq!(gateway.ended().await, Some(0));
-    let lines = gateway.output().matches("\"refused\"").count();
-    assert!((1..=10 * (seconds + 2)).contains(&lines), "{lines}");
 }
