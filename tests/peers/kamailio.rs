@@ -1,5 +1,8 @@
 //! A Kamailio of the test's own.
 
+use std::fs;
+use std::path::PathBuf;
+
 use tempfile::TempDir;
 
 use crate::process::Process;
@@ -7,10 +10,17 @@ use crate::process::folder;
 use crate::process::free_port;
 use crate::recipient::Place;
 
-/// A running Kamailio; `kamailio/kamailio.cfg` says what it does.
+/// A running Kamailio; `kamailio/kamailio.cfg` says what it does, or for [`Kamailio::shipped`]
+/// `config/kamailio/kamailio.cfg`.
 pub(crate) struct Kamailio {
     process: Process,
     port: u16,
+    settings: Settings,
+}
+
+struct Settings {
+    config: PathBuf,
+    transports: &'static [&'static str],
     defines: Vec<String>,
     /// Where it may write.
     scratch: TempDir,
@@ -19,17 +29,38 @@ pub(crate) struct Kamailio {
 impl Kamailio {
     /// Starts one on a free port, with what the configuration file lets one define.
     pub(crate) async fn start(defines: &[&str]) -> Self {
+        Self::start_with(Settings {
+            config: folder().join("kamailio/kamailio.cfg"),
+            transports: &["tcp", "udp"],
+            defines: defines.iter().map(|&define| define.to_owned()).collect(),
+            scratch: TempDir::new().unwrap(),
+        })
+        .await
+    }
+
+    /// Starts one as we ship it, with these users.
+    pub(crate) async fn shipped(users: &[&str]) -> Self {
         let scratch = TempDir::new().unwrap();
-        let defines: Vec<String> = defines.iter().map(|&define| define.to_owned()).collect();
+        let config = scratch.path().join("kamailio.cfg");
+        fs::write(&config, shipped_config(users)).unwrap();
+        Self::start_with(Settings {
+            config,
+            transports: &["tcp"],
+            defines: Vec::new(),
+            scratch,
+        })
+        .await
+    }
+
+    async fn start_with(settings: Settings) -> Self {
         // Another program may take the port between our choosing it and Kamailio's binding it.
         for _ in 0..5 {
             let port = free_port();
-            if let Some(process) = launch(port, &defines, &scratch).await {
+            if let Some(process) = launch(port, &settings).await {
                 return Self {
                     process,
                     port,
-                    defines,
-                    scratch,
+                    settings,
                 };
             }
         }
@@ -42,7 +73,7 @@ impl Kamailio {
     /// same port.
     pub(crate) async fn restart(&mut self) {
         self.process.kill().await;
-        self.process = launch(self.port, &self.defines, &self.scratch)
+        self.process = launch(self.port, &self.settings)
             .await
             .expect("Kamailio comes back on its own port");
     }
@@ -70,20 +101,34 @@ impl Kamailio {
     }
 }
 
+/// The configuration that we ship: its users here, as `start` writes them, and a line when it serves.
+fn shipped_config(users: &[&str]) -> String {
+    let config = folder().join("../../config/kamailio/kamailio.cfg");
+    let config = fs::read_to_string(config).unwrap();
+    let include = "include_file \"/run/kamailio/users.cfg\"";
+    assert!(config.contains(include), "the users come from elsewhere");
+    let password = |user: &&str| format!("\t$sht(passwords=>{user}) = \"{user}-secret\";\n");
+    let passwords: String = users.iter().map(password).collect();
+    let passwords = format!("event_route[htable:mod-init] {{\n{passwords}}}");
+    let ready =
+        "event_route[core:worker-one-init] {\n\txlog(\"L_ALERT\", \"kamailio is ready\\n\");\n}";
+    format!("{}\n{ready}\n", config.replace(include, &passwords))
+}
+
 /// Starts Kamailio and waits until it serves; `None` when it ended instead.
-async fn launch(port: u16, defines: &[String], scratch: &TempDir) -> Option<Process> {
-    let scratch = scratch.path().display().to_string();
-    let config = folder().join("kamailio/kamailio.cfg").display().to_string();
+async fn launch(port: u16, settings: &Settings) -> Option<Process> {
+    let scratch = settings.scratch.path().display().to_string();
+    let config = settings.config.display().to_string();
     let mut arguments: Vec<String> = [
         "-f", &config, "-DD", "-E", "-w", &scratch, "-Y", &scratch, "-n", "2", "-N", "2", "-m",
         "64", "-M", "8",
     ]
     .map(str::to_owned)
     .into();
-    for transport in ["tcp", "udp"] {
+    for transport in settings.transports {
         arguments.extend(["-l".to_owned(), format!("{transport}:127.0.0.1:{port}")]);
     }
-    for define in defines {
+    for define in &settings.defines {
         arguments.extend(["-A".to_owned(), define.clone()]);
     }
 

@@ -1,4 +1,4 @@
-//! Linphone behind Kamailio, over UDP: a phone of people, which confirms what it gets.
+//! Linphone behind Kamailio: a phone of people, which confirms what it gets.
 //!
 //! It reports `delivered` of everything, asked or not, in a compressed body, and before it answers.
 //! It reports `displayed` when a person opens the conversation. Debian's `linphonec` has no command
@@ -15,20 +15,31 @@ use crate::process::Process;
 use crate::process::free_port;
 
 /// A running `linphonec`, registered. Its output has what it shows and all that it logs.
-struct Linphone {
+pub(crate) struct Linphone {
     process: Process,
     _home: TempDir,
 }
 
 impl Linphone {
-    async fn start(kamailio: &Kamailio, user: &str) -> Self {
+    /// Starts it over UDP.
+    pub(crate) async fn start(kamailio: &Kamailio, user: &str) -> Self {
+        Self::start_over("udp", kamailio, user).await
+    }
+
+    /// Starts it over TCP.
+    pub(crate) async fn start_over_tcp(kamailio: &Kamailio, user: &str) -> Self {
+        Self::start_over("tcp", kamailio, user).await
+    }
+
+    async fn start_over(transport: &str, kamailio: &Kamailio, user: &str) -> Self {
         let home = TempDir::new().unwrap();
         // It makes neither of these, and remembers nothing without them.
         for folder in [".local/share/linphone", ".config/linphone"] {
             fs::create_dir_all(home.path().join(folder)).unwrap();
         }
         let settings = home.path().join("linphonerc");
-        fs::write(&settings, configuration(kamailio, user, free_port())).unwrap();
+        let server = format!("{};transport={transport}", kamailio.address());
+        fs::write(&settings, configuration(&server, user, transport)).unwrap();
 
         let settings = settings.display().to_string();
         let arguments = ["-c", &settings, "-d", "6", "-l", "/dev/stderr"].map(str::to_owned);
@@ -45,12 +56,12 @@ impl Linphone {
     }
 
     /// What a person writes.
-    async fn chat(&mut self, uri: &str, text: &str) {
+    pub(crate) async fn chat(&mut self, uri: &str, text: &str) {
         self.process.write_line(&format!("chat {uri} {text}")).await;
     }
 
     /// The next message that it shows.
-    async fn shown(&mut self) -> String {
+    pub(crate) async fn shown(&mut self) -> String {
         let begin = "Message received from sip:alice@example.test: ";
         self.line_after(begin).await
     }
@@ -63,23 +74,28 @@ impl Linphone {
     }
 }
 
-fn configuration(kamailio: &Kamailio, user: &str, port: u16) -> String {
-    let server = kamailio.address();
+fn configuration(server: &str, user: &str, transport: &str) -> String {
+    let port = free_port();
+    let (udp_port, tcp_port) = if transport == "udp" {
+        (port, 0)
+    } else {
+        (0, port)
+    };
     format!(
         r#"[sip]
-sip_port={port}
-sip_tcp_port=0
+sip_port={udp_port}
+sip_tcp_port={tcp_port}
+contact="{user}" <sip:{user}@127.0.0.1:{port};transport={transport}>
 sip_tls_port=0
 default_proxy=0
 guess_hostname=0
-contact="{user}" <sip:{user}@127.0.0.1:{port}>
 bind_address=127.0.0.1
 [video]
 enabled=0
 [proxy_0]
-reg_proxy=<sip:{server};transport=udp>
+reg_proxy=<sip:{server}>
 reg_identity=sip:{user}@example.test
-reg_route=<sip:{server};transport=udp;lr>
+reg_route=<sip:{server};lr>
 reg_expires=600
 reg_sendregister=1
 [auth_info_0]

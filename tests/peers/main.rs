@@ -23,3 +23,4 @@ mod recipient;
 mod restart;
 mod sandbox;
 mod sender;
+mod shipped;
