@@ -22,6 +22,7 @@ mod operating;
 mod outcomes;
 mod posting;
 mod received;
+mod receiving;
 mod restart;
 mod retention;
 mod schedule;

@@ -5,6 +5,7 @@
 mod client;
 mod disk;
 mod house;
+mod incoming;
 mod ledger;
 mod load;
 mod message;
@@ -23,6 +24,8 @@ pub(crate) use client::types_of;
 pub(crate) use disk::SmallDisk;
 pub(crate) use house::House;
 pub(crate) use house::Open;
+pub(crate) use incoming::Incoming;
+pub(crate) use incoming::PeerAnswer;
 pub(crate) use load::Load;
 pub(crate) use load::script;
 pub(crate) use peer::Got;

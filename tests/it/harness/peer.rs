@@ -19,6 +19,7 @@ use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::handshake::server;
 
+use super::incoming::PeerAnswer;
 use super::message::Request;
 use super::soon;
 
@@ -91,6 +92,10 @@ struct State {
     /// Header lines of each 200 to REGISTER.
     granted_with: String,
     registered: usize,
+    /// What the agents of each connection are reached at.
+    contacts: HashMap<usize, String>,
+    /// What agents answered to requests of the test's.
+    answers: Vec<PeerAnswer>,
     connections: Vec<mpsc::UnboundedSender<Order>>,
     /// Requests to a user that are not answered yet, and the most there ever were.
     open: HashMap<String, usize>,
@@ -202,6 +207,46 @@ impl Peer {
         .await;
     }
 
+    /// Connections over which an agent has registered and that have not ended, and the address of
+    /// its agent.
+    pub(super) fn bindings(&self) -> Vec<(usize, String)> {
+        let state = self.lock();
+        let bindings = state.contacts.iter();
+        let mut bindings: Vec<_> = bindings
+            .filter(|(connection, _)| !state.connections[**connection].is_closed())
+            .map(|(connection, address)| (*connection, address.clone()))
+            .collect();
+        bindings.sort_unstable();
+        bindings
+    }
+
+    /// Waits until this many agents are registered now, neither fewer nor more.
+    pub(crate) async fn bound(&self, count: usize) {
+        let what = format!("{count} agents are registered");
+        let mut changed = self.changed.subscribe();
+        soon(&what, async {
+            while self.bindings().len() != count {
+                changed.changed().await.unwrap();
+            }
+        })
+        .await;
+    }
+
+    /// Writes this to a connection.
+    pub(super) fn write(&self, connection: usize, frame: String) {
+        self.lock().write(connection, frame);
+    }
+
+    /// What agents have answered so far.
+    pub(crate) fn answers(&self) -> Vec<PeerAnswer> {
+        self.lock().answers.clone()
+    }
+
+    /// Waits until there are enough answers for the test.
+    pub(crate) async fn until_answers(&self, what: &str, fact: impl Fn(&[PeerAnswer]) -> bool) {
+        self.until(what, |state| fact(&state.answers)).await;
+    }
+
     /// Ends every connection without a word.
     #[allow(
         dead_code,
@@ -240,6 +285,7 @@ impl Peer {
 impl State {
     fn take(&mut self, connection: usize, text: &str) {
         let Some(request) = Request::parse(text) else {
+            self.answers.extend(PeerAnswer::parse(text));
             return;
         };
         match request.method.as_str() {
@@ -263,6 +309,9 @@ impl State {
         };
         if status == 200 && !leaves {
             self.registered += 1;
+            let address = request.header("Contact").split(['<', '>']).nth(1);
+            let address = address.unwrap_or_default().to_owned();
+            self.contacts.insert(connection, address);
         }
         self.write(connection, request.response(status, headers));
     }
@@ -352,7 +401,12 @@ async fn listen(listener: TcpListener, state: Arc<Mutex<State>>, changed: Arc<wa
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        connections.spawn(serve(stream, state.clone(), changed.clone()));
+        let (state, changed) = (state.clone(), changed.clone());
+        connections.spawn(async move {
+            serve(stream, state, changed.clone()).await;
+            // It has ended, which changes who is registered.
+            changed.send_modify(|count| *count += 1);
+        });
     }
 }
 
