@@ -216,3 +216,32 @@ async fn what_cannot_be_stored_is_answered_with_500() {
     drop(fixture.arrivals);
     fixture.running.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_receipt_that_another_replica_stored_reaches_the_dispatcher_here() {
+    let mut fixture = Fixture::new(SETTINGS, false);
+    let (dispatch, mut commands) = Handle::new(16);
+    let following = tokio::spawn(follow_receipts(fixture.store.clone(), dispatch));
+    let ours = message(1).with(|contents| contents.account = Some("sip:alice@example.com".into()));
+    fixture
+        .store
+        .accept(vec![submission(vec![ours])])
+        .await
+        .unwrap();
+    assert_eq!(
+        fixture.answers_to(vec![text(5)]).await,
+        [InboundAnswer::Taken]
+    );
+    let stored = fixture
+        .store
+        .report(vec![receipt(1, BOB, 5)])
+        .await
+        .unwrap();
+    assert_eq!(stored, [Reported::Appended(2)]);
+    let Some(Command::Settle(told)) = commands.recv().await else {
+        panic!("the dispatcher is told something else");
+    };
+    assert_eq!((told[0].message, &*told[0].recipient), (id(1), BOB));
+    assert_eq!(told[0].receipt.seq, 2);
+    following.abort();
+}
