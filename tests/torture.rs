@@ -83,6 +83,8 @@ fn verdict(frame: &[u8]) -> String {
         verdict = match output {
             Output::Transmit(answer) => code_of(&answer).to_string(),
             Output::Event(Event::Received(_)) => "received".to_owned(),
+            // The answer says it.
+            Output::Event(Event::NotTaken(_)) => verdict,
             Output::Event(Event::Ended {
                 outcome: Outcome::Answered(response),
                 ..
