@@ -105,7 +105,10 @@ impl FollowerEntry {
             return;
         }
         let waiting = self.waiting.load(Ordering::Acquire);
-        let heard = if waiting == 0 || waiting + event.weight() <= MAX_WAITING {
+        // A caller that waits for the end gets it in any case.
+        let is_end = self.interest == Interest::End && event.kind.is_terminal();
+        let has_room = waiting == 0 || waiting + event.weight() <= MAX_WAITING;
+        let heard = if has_room || is_end {
             Heard::Event(event.clone())
         } else if self.is_missing {
             // The follower has yet to look at the log, which has this event by now.
@@ -161,14 +164,17 @@ impl Follower {
         Some(heard)
     }
 
-    /// Waits for the message's end, and notes receipts that come before it.
+    /// Waits for the message's end, and notes receipts that come before it. `None` when there were
+    /// more than could wait here: the store has them.
     pub async fn terminal(&mut self, receipts: &mut ReceiptTimes) -> Option<Logged> {
+        let mut has_missed = false;
         while let Some(heard) = self.next().await {
             let Heard::Event(event) = heard else {
+                has_missed = true;
                 continue;
             };
             if event.kind.is_terminal() {
-                return Some(event);
+                return Some(event).filter(|_| !has_missed);
             }
             if let (_, Some(time)) = event.facts() {
                 receipts.note(event.kind, time);
@@ -275,6 +281,27 @@ mod tests {
             ..ReceiptTimes::default()
         };
         assert_eq!(receipts, expected);
+    }
+
+    #[tokio::test]
+    async fn more_receipts_than_can_wait_hide_no_end() {
+        let following = Arc::<Following>::default();
+        let mut follower = follow(&following, Interest::End);
+        let kinds = [
+            EventKind::Delivered,
+            EventKind::Displayed,
+            EventKind::Failed,
+        ];
+        let events = (1..).zip(kinds);
+        let events = events.map(|(seq, kind)| event(seq, kind, 2 * MAX_WAITING));
+        following.tell(events.collect());
+        assert_eq!(take(&mut follower), [Some(1), None, Some(3)]);
+        following.tell(vec![event(4, EventKind::Delivered, MAX_WAITING)]);
+        following.tell(vec![event(5, EventKind::Delivered, MAX_WAITING)]);
+        following.tell(vec![event(6, EventKind::Succeeded, MAX_WAITING)]);
+        // The caller looks at the store then.
+        let end = follower.terminal(&mut ReceiptTimes::default()).await;
+        assert_eq!(end, None);
     }
 
     #[test]

@@ -117,13 +117,14 @@ pub(super) fn list(
     limit: usize,
 ) -> Result<ReceivedPage, StoreError> {
     let (mut ids, mut looked_at, mut last, mut has_more) = (Vec::new(), 0, None, false);
+    let scan = if filter.is_scan() { SCAN } else { limit };
     // No id is above this one: the version of a UUIDv7 is not all ones.
     let before = before.map_or([u8::MAX; 16], |id| *id.as_bytes());
     session.read(
         "SELECT id, account, sender FROM received WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
-        &[SqlValue::Id(before), SqlValue::from(SCAN + 1)],
+        &[SqlValue::Id(before), SqlValue::from(scan.saturating_add(1))],
         &mut |row| {
-            if ids.len() == limit || looked_at == SCAN {
+            if ids.len() == limit || looked_at == scan {
                 has_more = true;
                 return Ok(ControlFlow::Break(()));
             }

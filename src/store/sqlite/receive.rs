@@ -110,13 +110,22 @@ fn sent_by(transaction: &WriteTransaction<'_>, named: &[MessageId]) -> Result<Se
     Ok(found.into_iter().collect())
 }
 
-/// Erases a received message; whether there was one. Followers see what is left when that is
-/// durable.
+/// Erases a received message, also from the pages that it leaves; whether there was one. Followers
+/// see what is left when that is durable.
 pub(super) fn erase(
     transaction: &mut WriteTransaction<'_>,
     id: MessageId,
 ) -> Result<bool, StoreError> {
-    let erased = erase_event(&SqliteSession::of(transaction), transaction.epoch, id)?;
+    // Not for whatever retention removes: to overwrite costs as much as to write.
+    let overwrite = |on| {
+        transaction
+            .connection
+            .pragma_update(None, "secure_delete", on)
+    };
+    overwrite(true)?;
+    let erased = erase_event(&SqliteSession::of(transaction), transaction.epoch, id);
+    overwrite(false)?;
+    let erased = erased?;
     let was_there = erased.is_some();
     transaction.erased.extend(erased);
     Ok(was_there)

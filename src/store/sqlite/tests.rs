@@ -316,6 +316,24 @@ async fn a_database_of_an_older_sipost_is_brought_up_to_date_with_what_is_in_it(
     store.close().await.unwrap();
 }
 
+/// What is erased cannot be read from the file either, once what was written is in it.
+#[tokio::test]
+async fn what_is_erased_is_overwritten() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let mut received = suite::samples::incoming(1);
+    // More than a page, so that it has pages of its own.
+    received.body = "a secret ".repeat(2_000).into();
+    store.receive(vec![received]).await.unwrap();
+    store.close().await.unwrap();
+    let finder = memchr::memmem::Finder::new(b"a secret");
+    assert!(finder.find(&fs::read(folder.path()).unwrap()).is_some());
+    let store = folder.open();
+    assert!(store.erase(suite::samples::received_id(1)).await.unwrap());
+    store.close().await.unwrap();
+    assert_eq!(finder.find(&fs::read(folder.path()).unwrap()), None);
+}
+
 #[tokio::test]
 async fn a_folder_that_is_not_there_is_named() {
     let folder = Folder::new();
