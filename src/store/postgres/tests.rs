@@ -6,10 +6,11 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::clock::Clock;
-use crate::message::{EventKind, OnUnknown, Received, Status};
+use crate::message::{Disposition, EventKind, OnUnknown, Receipt, Received, Status};
 use crate::store::suite::Bed;
 use crate::store::suite::samples::{
-    accept, at, id, incoming, keyed, message, receipt, received_id, sending, submission, succeeded,
+    accept, at, deferred, id, incoming, keyed, message, receipt, received_id, sending, submission,
+    succeeded,
 };
 use crate::store::{AgentLease, EventFilter, LogStore as _, ReplicaStore as _, Stranded, suite};
 
@@ -775,41 +776,59 @@ async fn forks_that_reach_two_replicas_at_once_are_one_message() {
 /// Receipts reach any replica, while the one that sends a message goes on with it.
 #[tokio::test]
 async fn receipts_at_another_replica_break_no_chain_of_events() {
-    const MESSAGES: u64 = 40;
+    const ATTEMPTS: u32 = 60;
+    const RECIPIENTS: usize = 16;
     let database = Database::new();
     let sender = database.replica("sender", LEASE);
     let other = database.replica("other", LEASE);
-    let new: Vec<_> = (1..=MESSAGES).map(|n| submission(vec![alone(n)])).collect();
-    sender.accept(new).await.unwrap();
-    let begun: Vec<_> = (1..=MESSAGES).map(|n| sending(n, 1, 1)).collect();
-    sender.record(begun.into()).await.unwrap();
-    let (mut ends, mut receipts) = (Vec::new(), Vec::new());
-    for number in 1..=MESSAGES {
-        ends.push(sender.record(vec![succeeded(number, 1, 2)].into()));
-        let twice = vec![
-            receipt(number, "sip:bob@example.com", 2),
-            receipt(number, "sip:carol@example.com", 2),
-        ];
-        receipts.push((number, other.report(twice.clone()), sender.report(twice)));
-    }
-    for end in ends {
-        assert!(matches!(end.await.unwrap()[..], [Recorded::Appended(_)]));
-    }
-    for (number, at_one, at_other) in receipts {
-        let mut all = at_one.await.unwrap();
-        all.extend(at_other.await.unwrap());
-        let appended = all
-            .iter()
-            .filter(|one| matches!(one, Reported::Appended(_)));
-        assert_eq!(appended.count(), 2, "{all:?}");
-        let page = other.events_of(id(number), 0, 9.into()).await.unwrap();
-        assert_eq!(page.events.len(), 4, "{number}");
-        let stored = other.message(id(number)).await.unwrap().unwrap();
-        assert_eq!(stored.status, Status::Succeeded);
+    sender
+        .accept(vec![submission(vec![message(1)])])
+        .await
+        .unwrap();
+    sender.record(vec![sending(1, 1, 1)].into()).await.unwrap();
+    let attempts = async {
+        for attempt in 1..ATTEMPTS {
+            let again = vec![deferred(1, attempt, 2, at(2)), sending(1, attempt + 1, 2)];
+            let recorded = sender.record(again.into()).await.unwrap();
+            assert!(matches!(
+                recorded[..],
+                [Recorded::Appended(_), Recorded::Appended(_)]
+            ));
+        }
+        let end = vec![succeeded(1, ATTEMPTS, 3)];
+        sender.record(end.into()).await.unwrap();
+    };
+    let receipts = async {
+        for number in 0..RECIPIENTS {
+            let recipient = format!("sip:user{number}@example.com");
+            let displayed = Receipt {
+                disposition: Disposition::Displayed,
+                ..receipt(1, &recipient, 2)
+            };
+            for receipt in [receipt(1, &recipient, 2), displayed] {
+                let at_both = vec![receipt];
+                let here = other.report(at_both.clone());
+                let there = sender.report(at_both);
+                let mut all = here.await.unwrap();
+                all.extend(there.await.unwrap());
+                let is_new = |one: &&Reported| matches!(one, Reported::Appended(_));
+                assert_eq!(all.iter().filter(is_new).count(), 1, "{all:?}");
+            }
+        }
+    };
+    futures_util::future::join(attempts, receipts).await;
+    let events = 2 * u64::from(ATTEMPTS) + 2 * RECIPIENTS as u64;
+    assert_eq!(sender.newest().await.unwrap(), events);
+    for replica in [&sender, &other] {
+        let page = replica.events_of(id(1), 0, 1_000.into()).await.unwrap();
+        assert_eq!(page.events.len() as u64, events);
+        let stored = replica.message(id(1)).await.unwrap().unwrap();
+        assert_eq!(
+            (stored.status, stored.attempt),
+            (Status::Succeeded, ATTEMPTS)
+        );
         assert_eq!(stored.result.unwrap().kind, EventKind::Succeeded);
     }
-    let last = sender.newest().await.unwrap();
-    assert_eq!(last, 4 * MESSAGES);
     sender.close().await.unwrap();
     other.close().await.unwrap();
 }
