@@ -563,8 +563,7 @@ fn what_is_read_ahead_for_one_asker_leaves_room_to_others() {
     let mut look = |queue: String| {
         let queue: Arc<str> = queue.into();
         head(&mut queues, &queue, at(0));
-        let looks = std::iter::from_fn(|| queues.poll(at(0))).count();
-        looks
+        std::iter::from_fn(|| queues.poll(at(0))).count()
     };
     let looks: usize = (0..20).map(|n| look(format!("a|{n}|hook"))).sum();
     assert_eq!(looks * LOOK, MAX_LOADED / 2);
