@@ -1,9 +1,10 @@
 //! By our POST: events to standing webhooks, and to the webhooks that messages name.
 //!
-//! The [`planner`] reads the log by a cursor in the store, and turns each event
-//! into deliveries once. The [`send_loop`] takes due deliveries out of the store, queue by queue, as
-//! [`queues`] says, and the [`sender`] posts them. The store is the queue: whatever the backlog, this room holds a
-//! few deliveries of each queue, and the next start takes up those that are lost with the process.
+//! The [`planner`] reads the log by a cursor in the store, and turns each event into deliveries
+//! once. The [`send_loop`] takes due deliveries out of the store, queue by queue, as [`queues`]
+//! says, and the [`sender`] posts them. The store is the queue: whatever the backlog, this room
+//! holds a few deliveries of each queue, and the next start takes up those that are lost with the
+//! process.
 //!
 //! [`client`] is the only place that knows outbound HTTP, and [`guard`] what it may reach.
 

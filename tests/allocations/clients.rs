@@ -1,5 +1,5 @@
-//! What clients cost that ask, and take nothing of what they are given: the real server on loopback,
-//! on this thread, so that what it allocates is counted.
+//! What clients cost that ask, and take nothing of what they are given: the real server on
+//! loopback, on this thread, so that what it allocates is counted.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -74,8 +74,8 @@ pub struct Options {
     pub replica: String,
     /// How long what this replica holds stays its own when nothing is heard from it.
     pub lease: Duration,
-    /// Sessions for reading; there are four more, for writing, for following the log, for pages, and
-    /// for scans.
+    /// Sessions for reading; there are four more: for writing, for following the log, for pages,
+    /// and for scans.
     pub connections: usize,
     /// How much of the log is kept in memory for its followers.
     pub tail: TailSize,

@@ -247,8 +247,8 @@ impl Queues {
         waiting.filter_map(|queue| queue.look_at).min()
     }
 
-    /// Forgets queues that have nothing to do soon, those that are well where there are many, and of
-    /// too many origins without a queue those that have had none for longest.
+    /// Forgets queues that have nothing to do soon, those that are well where there are many, and
+    /// of too many origins without a queue those that have had none for longest.
     pub(super) fn tidy(&mut self, now: Timestamp) {
         let is_crowded = self.owners.len() > MAX_QUEUES / 2;
         let owners = &mut self.owners;
