@@ -53,7 +53,7 @@ pub enum Event {
     /// A MESSAGE came in that [`Settings::receive`](super::Settings::receive) lets in; once for
     /// each branch, however often it was repeated. One that is not answered in time is answered
     /// with 500.
-    Received(IncomingRequest),
+    Received(Box<IncomingRequest>),
     /// A request came in that was answered and not handed over.
     NotTaken(NotTaken),
     /// Leaving is over: the registrar answered, or there is none to ask.

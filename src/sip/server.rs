@@ -269,7 +269,7 @@ impl ServerTransactions {
         self.trying.insert(id, names.transaction);
         self.trying_until.push_back((now + RESPOND_WITHIN, id));
         self.next_id += 1;
-        Ok(Output::Event(Event::Received(incoming)))
+        Ok(Output::Event(Event::Received(Box::new(incoming))))
     }
 
     /// Remembers a request that was answered at once, if there is room.

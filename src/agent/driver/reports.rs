@@ -77,7 +77,7 @@ impl Agent {
                 line.departure.unregistered();
                 tracing::info!(agent.id = %self.shown.status().id, "unregistered");
             }
-            Event::Received(request) => self.take_request(request),
+            Event::Received(request) => self.take_request(*request),
             Event::NotTaken(reason) => self.count_not_taken(reason),
             // Taken before.
             Event::Ended { .. } => {}

@@ -68,7 +68,7 @@ fn not_taken(fixture: &mut Fixture) -> NotTaken {
 
 fn received(fixture: &mut Fixture) -> IncomingRequest {
     match fixture.event() {
-        Event::Received(received) => received,
+        Event::Received(received) => *received,
         other => panic!("{other:?}"),
     }
 }
