@@ -9,16 +9,20 @@ mod clients;
 #[path = "allocations/requests.rs"]
 mod requests;
 
+use std::io::Write as _;
 use std::time::Instant;
 
 use allocation_counter::measure;
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use sipost::sip::parse::ParseLimits;
 use sipost::sip::target::normalize;
 use sipost::sip::uri::Uri;
 use sipost::sip::{
-    Event, Outcome, OutgoingRequest, Output, Response, Settings, Transport, UserAgent, parse,
+    Event, Outcome, OutgoingRequest, Output, ReceiveSettings, Response, Settings, Transport,
+    UserAgent, parse,
 };
 
 #[test]
@@ -101,6 +105,88 @@ fn an_idle_agent_costs_two_kilobytes_beside_its_settings() {
     assert!(cost.bytes_current < 2_048, "{cost:?}");
 }
 
+#[test]
+fn a_message_that_comes_in_costs_at_most_eight_times_its_size() {
+    let many: String = (0..200).map(|n| format!("X-{n}: {n}\r\n")).collect();
+    let deep = format!("<imdn>{}", "<x>".repeat(5_000));
+    let lines = format!("{}\r\n\r\n", "Subject: \\u00e9\r\n".repeat(60));
+    for (more, body) in [
+        ("Content-Type: text/plain\r\n", "x".repeat(50_000)),
+        (&many, "hi".to_owned()),
+        ("Content-Type: message/imdn+xml\r\n", deep),
+        (
+            "Content-Type: message/cpim\r\n",
+            lines + &"x".repeat(20_000),
+        ),
+    ] {
+        let frame = incoming(more, body.as_bytes());
+        let (mut agent, now) = taking_agent();
+        let cost = measure(|| agent.handle_frame(now, &frame));
+        let most = 8 * frame.len() as u64 + 2_048;
+        assert!(cost.bytes_max < most, "{} {cost:?}", frame.len());
+        assert!(agent.poll().is_some());
+    }
+}
+
+#[test]
+fn a_body_that_grows_without_end_costs_no_more_than_the_largest_one() {
+    /// What reading deflate takes by itself.
+    const INFLATER: u64 = 64 << 10;
+    let zeros = vec![0; 16 << 20];
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
+    zlib.write_all(&zeros).unwrap();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&zeros).unwrap();
+    for (coding, bomb) in [
+        ("deflate", zlib.finish().unwrap()),
+        ("gzip", gzip.finish().unwrap()),
+    ] {
+        let (mut agent, now) = taking_agent();
+        let frame = incoming(&format!("Content-Encoding: {coding}\r\n"), &bomb);
+        let cost = measure(|| agent.handle_frame(now, &frame));
+        // The frame, and the body while it moves to a place of twice its size.
+        let most = frame.len() as u64 + (3 * 65_537) + INFLATER;
+        assert!(cost.bytes_max < most, "{coding} {cost:?}");
+        let answer = String::from_utf8(written_bytes(&mut agent)).unwrap();
+        assert!(answer.starts_with("SIP/2.0 413 "), "{answer}");
+    }
+}
+
+/// A MESSAGE to an agent of ours.
+fn incoming(more: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "MESSAGE sip:alice@example.com SIP/2.0\r\nVia: SIP/2.0/WS p;branch=z9hG4bK1\r\n\
+         From: <sip:bob@example.com>;tag=b\r\nTo: <sip:alice@example.com>\r\nCall-ID: in-1\r\n\
+         CSeq: 1 MESSAGE\r\n{more}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// Connected, and takes messages.
+fn taking_agent() -> (UserAgent, Instant) {
+    let now = now();
+    let settings = Settings {
+        receive: Some(ReceiveSettings::default()),
+        limits: ParseLimits {
+            frame: 1 << 20,
+            ..ParseLimits::default()
+        },
+        ..settings()
+    };
+    let mut agent = UserAgent::new(settings.into(), StdRng::from_seed([5; 32]));
+    agent.handle_connected(now, Transport::Ws);
+    while agent.poll().is_some() {}
+    (agent, now)
+}
+
+fn written_bytes(agent: &mut UserAgent) -> Vec<u8> {
+    match agent.poll() {
+        Some(Output::Transmit(frame)) => frame,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Registered, and with its tables as large as they get with eight requests on their way.
 fn busy_agent() -> (UserAgent, Instant) {
     let now = now();
@@ -129,10 +215,7 @@ fn busy_agent() -> (UserAgent, Instant) {
 }
 
 fn written(agent: &mut UserAgent) -> String {
-    match agent.poll() {
-        Some(Output::Transmit(frame)) => String::from_utf8(frame).unwrap(),
-        other => panic!("{other:?}"),
-    }
+    String::from_utf8(written_bytes(agent)).unwrap()
 }
 
 fn text_of(frame: &str, name: &'static str) -> String {

@@ -171,29 +171,30 @@ fn inflate_as(has_wrapper: bool, data: &[u8], max: usize) -> Result<Vec<u8>, Con
     let mut inflater = Decompress::new(has_wrapper);
     let mut body = Vec::with_capacity(data.len().saturating_mul(4).min(max));
     loop {
+        if body.len() > max {
+            return Err(ContentError::TooLarge);
+        }
+        if body.len() == body.capacity() {
+            // One byte more than there may be, to see whether there is more.
+            let more = body.len().max(1_024).min(max + 1 - body.len());
+            body.reserve_exact(more);
+        }
+        let (read, written) = (inflater.total_in(), body.len());
         // It cannot have read more than there is.
-        let read = usize::try_from(inflater.total_in()).unwrap_or(data.len());
-        let rest = data.get(read..).unwrap_or_default();
+        let rest = usize::try_from(read).ok().and_then(|read| data.get(read..));
         let status = inflater
-            .decompress_vec(rest, &mut body, FlushDecompress::None)
+            .decompress_vec(rest.unwrap_or_default(), &mut body, FlushDecompress::None)
             .map_err(|_| ContentError::Malformed)?;
+        let is_stuck = inflater.total_in() == read && body.len() == written;
         match status {
-            Status::StreamEnd if inflater.total_in() == data.len() as u64 => {
-                let fits = body.len() <= max;
-                return fits.then_some(body).ok_or(ContentError::TooLarge);
-            }
-            Status::StreamEnd => return Err(ContentError::Malformed),
-            Status::Ok | Status::BufError if body.len() > max => {
-                return Err(ContentError::TooLarge);
-            }
-            // There is room and it wants more than there is.
-            Status::Ok | Status::BufError if body.len() < body.capacity() => {
+            Status::StreamEnd if inflater.total_in() < data.len() as u64 => {
                 return Err(ContentError::Malformed);
             }
-            Status::Ok | Status::BufError => {
-                let more = body.len().max(1_024).min(max + 1 - body.len());
-                body.reserve_exact(more);
-            }
+            Status::StreamEnd if body.len() > max => return Err(ContentError::TooLarge),
+            Status::StreamEnd => return Ok(body),
+            // It wants more than there is.
+            Status::Ok | Status::BufError if is_stuck => return Err(ContentError::Malformed),
+            Status::Ok | Status::BufError => {}
         }
     }
 }

@@ -67,6 +67,32 @@ fn every_coding_is_taken_off_in_its_order() {
 }
 
 #[test]
+fn bodies_of_every_size_are_inflated() {
+    let text: Vec<u8> = (0..200_000_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 & 0x1f)
+        .collect();
+    for size in [
+        1, 100, 1_023, 32_767, 32_768, 32_769, 65_536, 100_001, 200_000,
+    ] {
+        for body in [&text[..size], &vec![b'x'; size]] {
+            for (encoding, coded) in [
+                ("deflate", zlib(body)),
+                ("deflate", raw(body)),
+                ("gzip", gzip(body)),
+            ] {
+                let line = format!("Content-Encoding: {encoding}\r\n");
+                let decoded = decode(&line, &coded, size.max(coded.len()));
+                assert!(decoded.as_deref() == Ok(body), "{encoding} {size}");
+                if coded.len() < size {
+                    let refused = decode(&line, &coded, size - 1);
+                    assert_eq!(refused, Err(ContentError::TooLarge));
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_coding_that_is_not_known_and_a_third_one_are_refused() {
     for encoding in ["br", "gzip, br", "deflate, deflate, deflate", "*"] {
         let line = format!("Content-Encoding: {encoding}\r\n");
