@@ -85,7 +85,8 @@ impl Bench {
         now() - began
     }
 
-    /// How long so many messages take that come in, so many at once, and two such batches under way.
+    /// How long so many messages take that come in, so many at once, with two such batches under
+    /// way.
     fn received(&self, messages: u64, batch: u64) -> Duration {
         let began = now();
         self.runtime.block_on(async {

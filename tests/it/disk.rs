@@ -245,6 +245,7 @@ async fn a_disk_that_stays_full_is_told_of_once_in_the_log() {
     .await;
     gateway.may_write(true);
     gateway.http.finished(&id).await;
+    gateway.says("the store can be written again").await;
     let said = gateway.said();
     assert_eq!(said.matches("failed to write events").count(), 1, "{said}");
     assert_eq!(

@@ -101,7 +101,8 @@ impl Kamailio {
     }
 }
 
-/// The configuration that we ship: its users here, as `start` writes them, and a line when it serves.
+/// The configuration that we ship: its users here, as `start` writes them, and a line when it
+/// serves.
 fn shipped_config(users: &[&str]) -> String {
     let config = folder().join("../../config/kamailio/kamailio.cfg");
     let config = fs::read_to_string(config).unwrap();

@@ -3,8 +3,9 @@
 //! Each round measures every gateway at every server with every number of clients, one after the
 //! other, so that what disturbs the machine disturbs all alike; the median of the rounds counts.
 //! `agents` and `streams` measure what the comparison does not show: many user agents that do
-//! nothing, and many readers of the log; `received` measures what comes in. `replicas` measures sipost beside itself: on SQLite, and
-//! several of it on one PostgreSQL. `benches/peers/run` builds what this needs and calls it.
+//! nothing, and many readers of the log; `received` measures what comes in. `replicas` measures
+//! sipost beside itself: on SQLite, and several of it on one PostgreSQL. `benches/peers/run` builds
+//! what this needs and calls it.
 
 #![expect(
     clippy::expect_used,
