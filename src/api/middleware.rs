@@ -2,12 +2,14 @@
 
 use std::any::Any;
 use std::fmt::Write as _;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tracing::field::display;
 
@@ -41,7 +43,8 @@ pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: 
     if let Some(trace) = trace {
         request.extensions_mut().insert(trace);
     }
-    let mut response = next.run(request).await;
+    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let mut response = handled.await.unwrap_or_else(panicked);
     let told = Told {
         id: &id,
         method: &method,
@@ -133,7 +136,7 @@ fn log(api: &Api, told: &Told<'_>, response: &Response) {
 }
 
 /// A handler that panics is a fault of ours; its client is told so.
-pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let words = panic
         .downcast_ref::<String>()
         .map(String::as_str)

@@ -6,7 +6,6 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
 use super::webhooks::deliveries;
@@ -62,7 +61,6 @@ pub fn router(api: Api) -> Router {
     let every_request = ServiceBuilder::new()
         .layer(from_fn_with_state(api.clone(), middleware::observe))
         .option_layer(browser::cors(&api.settings.origins))
-        .layer(CatchPanicLayer::custom(middleware::panicked))
         .layer(from_fn_with_state(api.clone(), access::guard));
     let mut router = Router::new();
     for (path, methods) in routes() {
