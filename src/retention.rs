@@ -16,7 +16,6 @@ pub struct Settings {
     pub received: Duration,
     /// Whether their bodies go at once.
     pub discards_bodies: bool,
-    /// Idempotency keys.
     pub idempotency: Duration,
 }
 

@@ -20,10 +20,8 @@ use tokio::sync::mpsc;
 use super::handle::AgentCommand;
 use crate::message::{Receipt, Received};
 
-/// What came in.
 #[derive(Debug)]
 pub enum Inbound {
-    /// A message.
     Message(Box<Received>),
     /// A receipt for a message of ours.
     Receipt(Receipt),
@@ -63,12 +61,10 @@ impl ArrivalId {
 /// One that is dropped is answered with 500 after ten seconds.
 #[derive(Debug)]
 pub struct Arrival {
-    /// What it brings.
     pub what: Inbound,
     reply: ArrivalReply,
 }
 
-/// Answers one request.
 #[derive(Debug)]
 pub struct ArrivalReply {
     id: ArrivalId,

@@ -31,7 +31,6 @@ pub struct Job {
 /// A command for an agent.
 #[derive(Debug)]
 pub enum AgentCommand {
-    /// Write these requests.
     Send(Vec<Job>),
     /// Answer a request of a peer, if its connection is still there.
     Answer(ArrivalId, InboundAnswer),
@@ -41,7 +40,6 @@ pub enum AgentCommand {
     Resume,
     /// Register anew at once.
     Reregister,
-    /// Unregister and end.
     Stop,
 }
 
@@ -63,7 +61,6 @@ pub enum Report {
 /// The dispatcher's end of an agent.
 #[derive(Clone, Debug)]
 pub struct AgentHandle {
-    /// Where it stands.
     pub index: AgentIndex,
     /// Its name and account.
     pub identity: Arc<Identity>,

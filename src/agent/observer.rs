@@ -9,7 +9,6 @@ pub trait AgentObserver: Send + Sync {
     fn not_taken(&self, reason: NotTaken);
 }
 
-/// Counts nothing.
 impl AgentObserver for () {
     fn reconnecting(&self) {}
 
@@ -36,7 +35,6 @@ pub enum NotTaken {
 }
 
 impl NotTaken {
-    /// Every reason.
     pub const ALL: [Self; 7] = [
         Self::Refused,
         Self::Overloaded,

@@ -73,7 +73,6 @@ impl Servers {
             .unwrap_or_default()
     }
 
-    /// This server failed.
     pub(super) fn failed(&mut self, server: usize, until: Instant) {
         if let Some(slot) = self.penalized_until.get_mut(server) {
             *slot = Some(until);

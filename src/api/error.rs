@@ -131,7 +131,6 @@ struct Problem<'a> {
 pub(super) struct FailureCause(pub(super) String);
 
 impl ApiError {
-    /// One violation.
     pub(super) fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Invalid(Violations::one(pointer, detail))
     }

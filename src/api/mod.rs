@@ -87,17 +87,14 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The way into the dispatcher.
     pub dispatch: Handle,
-    /// The log.
     pub feed: Feed,
     /// What is posted to whom.
     pub webhooks: Webhooks,
     /// What targets and senders are checked against.
     pub accounts: Arc<Accounts>,
-    /// The agents.
     pub agents: Arc<dyn Agents>,
     /// Told of every answer.
     pub observer: Arc<dyn Observer>,
-    /// The time.
     pub clock: Clock,
     /// Who may call.
     pub access: watch::Receiver<Arc<Access>>,

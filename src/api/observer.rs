@@ -34,7 +34,6 @@ impl Observer for () {
 /// A request that was answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered<'a> {
-    /// Its method.
     pub method: &'a Method,
     /// Its route, if there is one.
     pub route: Option<&'a str>,
@@ -70,6 +69,5 @@ pub struct Readings {
     pub agents: Vec<AgentState>,
     /// Event streams that are open.
     pub streams: usize,
-    /// The time.
     pub now: Timestamp,
 }

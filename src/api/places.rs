@@ -33,7 +33,6 @@ pub struct PlaceLimits {
     pub proxies: Vec<IpNet>,
 }
 
-/// See the module.
 pub(super) struct Places {
     limits: PlaceLimits,
     begun: Instant,

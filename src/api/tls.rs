@@ -17,18 +17,11 @@ use tokio_rustls::server::TlsStream;
 pub enum CertificateError {
     /// A file cannot be read, or is no PEM.
     #[error("{}: {reason}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    File { path: PathBuf, reason: String },
     /// The certificate and the key do not go together.
     #[error("the certificate in {} cannot be used: {reason}", path.display())]
     Certificate {
-        /// Where it is.
         path: PathBuf,
-        /// Why.
         reason: rustls::Error,
     },
 }

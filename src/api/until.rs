@@ -20,7 +20,6 @@ use crate::store::{StoreError, Stored};
 /// What a client waits for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) enum Until {
-    /// The terminal event.
     #[default]
     End,
     /// A receipt that a device has the message.

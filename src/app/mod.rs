@@ -39,7 +39,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, TracesError, Watch};
 use crate::webhook::{ClientError, EndpointCacheError, KeyError, Webhooks};
 use agents::{AgentChannels, AgentFactory};
-use inbound::{Inbound, Listeners};
+use inbound::{Listeners, receive};
 use reload::{ConfigReader, HttpSide, Live};
 use sandboxed::sandboxed;
 use share::Sharing;
@@ -102,7 +102,6 @@ const STEP: Duration = Duration::from_secs(3);
 /// How long a shutdown may take after `delivery.shutdown_grace`, closing the store included.
 const AFTER_GRACE: Duration = Duration::from_secs(10);
 
-/// A running gateway.
 pub struct Gateway {
     address: SocketAddr,
     store: Arc<dyn Store>,
@@ -123,7 +122,6 @@ struct ShutdownTokens {
     draining: CancellationToken,
     /// No more posts to webhooks begin.
     posting: CancellationToken,
-    /// Event streams end.
     closing: CancellationToken,
     /// The last spans are exported.
     tracing: CancellationToken,
@@ -190,15 +188,20 @@ impl Gateway {
         sharing.agree(&mut supervisor, &config, &dispatch).await;
 
         let (webhooks, posts) = webhooks::open(&config, &store, &clock, watch.clone()).await?;
-        let posting = webhooks::post(webhooks.clone(), store.leads(), ends.posting.clone());
-        let posting = tokio::spawn(posting);
+        let stop = ends.posting.clone();
+        let posting = tokio::spawn(webhooks::post(webhooks.clone(), store.leads(), stop));
 
         let feed = Feed::new(store.clone());
         background.spawn(feed.clone().run());
-        let listeners = Listeners::new(&webhooks, &feed);
-        let settings = config.receive.inbound;
-        let inbound = Inbound::new(&store, arrived, &dispatch, listeners, &watch, settings);
-        inbound.run(&mut background);
+        let receiving = dispatch::InboundParts {
+            store: store.clone(),
+            arrivals: arrived,
+            dispatch: dispatch.clone(),
+            consumers: Arc::new(Listeners::new(&webhooks, &feed)),
+            observer: Arc::new(watch.clone()),
+            settings: config.receive.inbound,
+        };
+        receive(receiving, &mut background);
         let kept = config.retention.clone();
         background.spawn(retention::run(store.clone(), kept, clock.clone()));
 
@@ -206,9 +209,8 @@ impl Gateway {
         let tls = https(&config, &mut background)?;
         let live = Live::new(config, sandbox, supervisor, dispatch, posts, tls);
         let router = api::router(api(&live, &store, feed, webhooks, watch, clock, &ends));
-        let server = server(&live);
-        let (closing, grace_over) = (ends.closing.clone(), ends.grace_over.clone());
-        let serving = api::serve(listener, router, server, closing, grace_over);
+        let (closing, cut) = (ends.closing.clone(), ends.grace_over.clone());
+        let serving = tokio::spawn(api::serve(listener, router, server(&live), closing, cut));
         Ok(Self {
             address,
             store,
@@ -217,7 +219,7 @@ impl Gateway {
             ends,
             dispatcher,
             posting,
-            server: tokio::spawn(serving),
+            server: serving,
             tracing,
             background,
         })

@@ -16,7 +16,6 @@ use crate::webhook::TokenSecrets;
 /// How clients are served.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
-    /// Where to listen.
     pub listen: SocketAddr,
     /// Whether the operator wrote out that anyone may call.
     pub is_open: bool,
@@ -37,7 +36,6 @@ pub struct HttpSettings {
 pub struct HttpTls {
     /// The certificate and those up to its root, ours first.
     pub certificate_file: PathBuf,
-    /// Its private key.
     pub key_file: PathBuf,
 }
 

@@ -26,7 +26,6 @@ pub struct Sources {
     pub usual_places: Vec<PathBuf>,
     /// A file's text, in place of a file.
     pub text: Option<String>,
-    /// The environment.
     pub variables: Vec<(OsString, OsString)>,
     /// Whether a store in a file must have its directory, as it must when the gateway starts.
     pub checks_store: bool,

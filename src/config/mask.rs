@@ -13,7 +13,6 @@ impl Secret {
     /// Stands in place of a secret.
     pub const MASK: &'static str = "***";
 
-    /// Wraps a text.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }

@@ -48,7 +48,6 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One mistake.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mistake {
     /// The key's path, such as `account[0].servers[1].url`, or the file or variable that cannot be

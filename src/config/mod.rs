@@ -37,7 +37,7 @@ pub use http::{HttpSettings, HttpTls};
 pub use layers::{DEFAULTS, Sources};
 pub use mask::{Secret, is_this_machine, masked};
 pub use mistake::{Mistake, Mistakes, Origin};
-pub use receive::ReceiveSettings;
+pub use receive::ReceivingSettings;
 pub use sections::{DeliverySettings, SandboxSettings, WebhookSettings};
 pub use sip::SipSettings;
 pub use store::{Backend, StoreSettings};
@@ -57,10 +57,9 @@ pub struct Config {
     pub store: StoreSettings,
     /// The addresses that we send as. Without one the sandbox is used.
     pub accounts: Vec<Account>,
-    /// How agents connect.
     pub sip: SipSettings,
     /// What is taken in of the messages that come in.
-    pub receive: ReceiveSettings,
+    pub receive: ReceivingSettings,
     /// What holds for messages.
     pub delivery: DeliverySettings,
     /// How events are posted.
@@ -76,7 +75,6 @@ pub struct Config {
 /// A configuration and the origins of its values.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The effective configuration.
     pub config: Arc<Config>,
     /// Every key with its value and where it came from, in the order of the sections.
     pub settings: Vec<Setting>,
@@ -120,7 +118,7 @@ fn read(mut tables: ::config::Map<String, ::config::Value>, findings: &Findings)
         http,
         store,
         accounts,
-        receive: ReceiveSettings::read(section("receive"), &sip),
+        receive: ReceivingSettings::read(section("receive"), &sip),
         sip,
         delivery: DeliverySettings::read(section("delivery")),
         webhooks: WebhookSettings::read(section("webhooks")),

@@ -10,7 +10,7 @@ use crate::sip::StatusCode;
 
 /// What is taken in, and how it is answered.
 #[derive(Clone, Debug)]
-pub struct ReceiveSettings {
+pub struct ReceivingSettings {
     /// What agents take, and how they answer.
     pub agents: sip::ReceiveSettings,
     /// How much is taken in, and when.
@@ -20,7 +20,7 @@ pub struct ReceiveSettings {
 /// What a request needs besides its body: its headers, which its server has added to.
 const HEADERS: usize = 16 << 10;
 
-impl ReceiveSettings {
+impl ReceivingSettings {
     pub(super) fn read(mut section: Section<'_>, sip: &SipSettings) -> Self {
         let answer = section.required("answer", "202 or 200", |value| {
             match value::whole_number(value)? {

@@ -18,7 +18,6 @@ use crate::store::sqlite::Synchronous;
 /// Where messages and events are kept, and how.
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
-    /// Where.
     pub backend: Backend,
     /// When a message counts as durable.
     pub synchronous: Synchronous,
@@ -39,7 +38,6 @@ pub struct StoreSettings {
 pub enum Backend {
     /// A SQLite database in this file.
     Sqlite(PathBuf),
-    /// A PostgreSQL database.
     Postgres(Box<Address>),
 }
 

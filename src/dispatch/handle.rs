@@ -25,7 +25,6 @@ pub struct DispatchParts {
     pub reports: mpsc::UnboundedReceiver<Report>,
     /// Canceled when no new attempt may begin; the loop ends when the open ones have.
     pub drain: CancellationToken,
-    /// The time.
     pub clock: Clock,
     /// Counts messages and attempts.
     pub observer: Arc<dyn MessageObserver>,
@@ -96,7 +95,6 @@ pub enum CancelError {
     /// It is being sent, or has ended.
     #[error("the message is being sent or has ended")]
     TooLate,
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The gateway is stopping.
@@ -121,11 +119,8 @@ pub struct AcceptRequest {
 /// What goes through the inbox. The sender of a command may be gone when it is answered.
 #[derive(Debug)]
 pub enum Command {
-    /// Take messages in.
     Accept(AcceptRequest),
-    /// Cancel this message.
     Cancel {
-        /// Which.
         id: MessageId,
         /// Takes the answer.
         reply: oneshot::Sender<Result<(), CancelError>>,
@@ -151,7 +146,6 @@ pub enum Command {
 /// A receipt that may settle the outcome of a message.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Settling {
-    /// The message.
     pub message: MessageId,
     /// The event that reports the receipt.
     pub receipt: EventId,

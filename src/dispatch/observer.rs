@@ -15,14 +15,12 @@ pub trait MessageObserver: Send + Sync {
     /// `since`.
     fn begun(&self, _sending: &Event, _since: Timestamp, _given: Instant) {}
 
-    /// An attempt ended.
     fn attempted(&self, attempted: &FinishedAttempt<'_>);
 
     /// The end of a message is durable, so long after the message was taken in.
     fn finished(&self, event: &Event, took: Duration);
 }
 
-/// Counts nothing.
 impl MessageObserver for () {
     fn accepted(&self, _messages: usize) {}
 
@@ -34,7 +32,6 @@ impl MessageObserver for () {
 /// An attempt that ended.
 #[derive(Clone, Copy, Debug)]
 pub struct FinishedAttempt<'a> {
-    /// At which message.
     pub message: MessageId,
     /// What the message is part of.
     pub trace: Option<Trace>,
@@ -74,7 +71,6 @@ pub struct QueueCounts {
 /// What a message waits for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum WaitingFor {
-    /// Its `sendAt`.
     Schedule(Timestamp),
     /// The messages to the same target that go before it: those of its `from` that were accepted
     /// earlier, and the one that is being sent.
@@ -88,7 +84,6 @@ pub enum WaitingFor {
     Slot,
     /// The rate of its account, until then.
     Rate(Timestamp),
-    /// Its next attempt.
     Retry(Timestamp),
     /// The store, which takes no events at the moment; nothing begins before it does.
     Store,

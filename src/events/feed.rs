@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::follow::{Follower, Following, Interest};
-use super::readers::{ReaderEntry, Readers};
+use super::subscribers::{SubscriberEntry, Subscribers};
 use crate::message::{EventId, EventIdError, EventKind, MessageId};
 use crate::store::{EventFilter, Logged, PageSize, Store, StoreError};
 
@@ -16,7 +16,7 @@ use crate::store::{EventFilter, Logged, PageSize, Store, StoreError};
 pub struct Feed {
     store: Arc<dyn Store>,
     following: Arc<Following>,
-    readers: Arc<Readers>,
+    subscribers: Arc<Subscribers>,
     /// How far the log reaches, told to those who follow all of it.
     pulse: Arc<watch::Sender<u64>>,
 }
@@ -90,7 +90,7 @@ pub struct Subscription {
     cursor: u64,
     gap: Option<Gap>,
     pulse: watch::Receiver<u64>,
-    _entry: ReaderEntry,
+    _entry: SubscriberEntry,
 }
 
 /// Events taken from the log at once, for those who follow single messages.
@@ -120,7 +120,7 @@ impl Feed {
         Self {
             store,
             following: Arc::default(),
-            readers: Arc::default(),
+            subscribers: Arc::default(),
             pulse: Arc::new(watch::Sender::new(last)),
         }
     }
@@ -155,7 +155,7 @@ impl Feed {
         let (cursor, gap) = self.position(start).await?;
         Ok(Subscription {
             feed: self.clone(),
-            _entry: self.readers.enter(filter.clone()),
+            _entry: self.subscribers.enter(filter.clone()),
             filter,
             cursor,
             gap,
@@ -165,7 +165,7 @@ impl Feed {
 
     /// Whether a subscription would be given an event of this type and account now.
     pub fn has_reader_for(&self, kind: EventKind, account: &str) -> bool {
-        self.readers.has_one_for(kind, account)
+        self.subscribers.has_one_for(kind, account)
     }
 
     /// Follows one message from now on: every event that is committed later is delivered.

@@ -39,7 +39,6 @@ const MAX_WAITING: usize = 16 * 1024;
 /// What a follower hears.
 #[derive(Clone, Debug)]
 pub enum Heard {
-    /// What happened next.
     Event(Logged),
     /// More happened than could wait here. The log has it.
     Missed,

@@ -6,7 +6,7 @@
 
 mod feed;
 mod follow;
-mod readers;
+mod subscribers;
 
 pub use feed::{CHUNK, Feed, FeedPage, FeedStart, Gap, Subscription};
 pub use follow::{Follower, Heard};

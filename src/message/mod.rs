@@ -5,6 +5,8 @@
 //! id and a time), and each attempt at it ends in an [`Outcome`], from which [`retry::decide`] says
 //! what is told: an [`Event`].
 
+#![warn(missing_docs)]
+
 mod agent;
 mod cause;
 mod contents;

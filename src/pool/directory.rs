@@ -46,7 +46,6 @@ impl Directory {
             .unwrap_or_else(PoisonError::into_inner) = accounts;
     }
 
-    /// Adds an agent.
     pub fn add(&self, handle: AgentHandle, shown: Arc<StatusCell>) {
         self.change(|agents| agents.push((handle, shown)));
     }

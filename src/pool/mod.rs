@@ -98,7 +98,6 @@ const MAX_STEPS: usize = 64;
 const BATCH: usize = 8;
 
 impl Pool {
-    /// An empty pool.
     pub fn new() -> Self {
         Self::default()
     }

@@ -10,7 +10,6 @@
 
 use crate::message::{Outcome, Unknown};
 
-/// See the module.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Probation {
     after_loss: bool,

@@ -51,7 +51,6 @@ pub struct Options {
 /// A request that reached the sandbox.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ReceivedRequest {
-    /// Its method.
     pub method: String,
     /// Its Request-URI, as written.
     pub uri: String,
@@ -107,7 +106,6 @@ pub enum Behaviour {
 /// A response to a request, without a body.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reply {
-    /// Its code.
     pub status: StatusCode,
     /// Complete header lines with their ends, besides those every response has.
     pub headers: String,

@@ -99,7 +99,6 @@ impl ScriptedMessage {
 
 /// The sender and the recipient of a message, and the binding that it goes to.
 pub(super) struct Destination<'a> {
-    /// The Request-URI.
     pub(super) contact: &'a str,
     pub(super) domain: &'a str,
     pub(super) from: &'a str,

@@ -18,6 +18,8 @@
 //! | `respond`      | how they are answered (§8.2)                                            |
 //! | `user_agent`   | the machine of machines: it drives a connection                         |
 
+#![warn(missing_docs)]
+
 mod content;
 pub mod cpim;
 pub mod digest;

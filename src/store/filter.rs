@@ -41,7 +41,6 @@ impl MessageFilter {
 pub struct EventFilter {
     /// Their types; empty for all.
     pub kinds: EventKinds,
-    /// Their message.
     pub message_id: Option<MessageId>,
     /// Their normalized target.
     pub uri: Option<Arc<str>>,

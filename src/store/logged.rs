@@ -14,7 +14,6 @@ pub struct Logged {
     pub seq: u64,
     /// Whose event it is.
     pub message_id: MessageId,
-    /// Its type.
     pub kind: EventKind,
     /// The normalized target, for filters.
     pub uri: Arc<str>,

@@ -22,7 +22,6 @@ pub(super) const MESSAGE: &str = "s.id, m.uri, m.account, m.send_at, m.attempts,
 const STATE: usize = 11;
 const NEWEST: usize = STATE + 4;
 
-/// One message.
 pub(super) fn stored(
     session: &dyn Session,
     epoch: u64,

@@ -195,11 +195,9 @@ pub trait Observer: Send + Sync {
     /// A transaction with this many rows took so long, its sync included.
     fn committed(&self, took: Duration, rows: usize);
 
-    /// A transaction failed.
     fn failed(&self, _error: &StoreError) {}
 }
 
-/// Ignores every call.
 impl Observer for () {
     fn committed(&self, _took: Duration, _rows: usize) {}
 }
@@ -236,7 +234,6 @@ pub struct RetentionStep {
 /// What became of a submission.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Verdict {
-    /// Durable.
     Accepted,
     /// Durable. These of its messages are not this replica's to send now: another one is sending to
     /// their targets, or has the account they need; or this one has yet to claim what came before.
@@ -252,7 +249,6 @@ pub enum Verdict {
 /// An event to append, and where its message stands after it.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// What to append.
     pub event: Event,
     /// [`Status::Sending`] after `sending`, [`Status::Queued`] after `deferred`, else final.
     pub status: Status,
@@ -274,7 +270,6 @@ pub enum Recorded {
 /// A message taken over: as much of it as deciding when to send it needs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Claimed {
-    /// Its name.
     pub id: MessageId,
     /// Its lane.
     pub uri: Arc<str>,
@@ -301,15 +296,12 @@ pub struct Stored {
     pub message: Arc<Message>,
     /// The account that sent it last; before its first attempt the one that must.
     pub account: Option<Arc<str>>,
-    /// Where it stands.
     pub status: Status,
     /// Attempts begun.
     pub attempt: u32,
-    /// When it ended.
     pub completed_at: Option<Timestamp>,
     /// When the next attempt begins, when one was deferred.
     pub not_before: Option<Timestamp>,
-    /// The terminal event.
     pub result: Option<Logged>,
     /// When receipts came for it.
     pub receipts: ReceiptTimes,

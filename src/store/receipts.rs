@@ -32,11 +32,8 @@ pub enum Reported {
 /// When the first receipt of each kind came for a message.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct ReceiptTimes {
-    /// `delivered`
     pub delivered: Option<Timestamp>,
-    /// `displayed`
     pub displayed: Option<Timestamp>,
-    /// `undelivered`
     pub undelivered: Option<Timestamp>,
 }
 

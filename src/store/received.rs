@@ -70,7 +70,6 @@ pub struct Origin {
     pub account: Arc<str>,
     /// The URI of its sender.
     pub sender: Arc<str>,
-    /// Its Call-ID.
     pub call_id: String,
 }
 

@@ -92,7 +92,6 @@ pub struct Holder {
 /// A lane whose first message no agent of this replica can send.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Stranded {
-    /// Its target.
     pub uri: Arc<str>,
     /// The account that must send it; `None` when any may.
     pub account: Option<Arc<str>>,
@@ -101,7 +100,6 @@ pub struct Stranded {
 /// What other replicas tell.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct SharedAgents {
-    /// Their agents.
     pub agents: Vec<AgentStatus>,
     /// What their clients ask of agents of this one.
     pub orders: Vec<(Arc<str>, AgentOrder)>,

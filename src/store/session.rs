@@ -68,7 +68,6 @@ pub(in crate::store) enum Lock {
 }
 
 impl dyn Session + '_ {
-    /// Reads every row.
     pub(in crate::store) fn all<T>(
         &self,
         sql: &str,

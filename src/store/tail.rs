@@ -11,7 +11,6 @@ use super::{Bounds, EventFilter, Events, Logged, PageSize};
 /// How much of the log is kept in memory; whichever is reached first.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct TailSize {
-    /// Events.
     pub events: usize,
     /// Bytes, as [`Logged::weight`] counts them.
     pub bytes: usize,

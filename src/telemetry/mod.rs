@@ -46,9 +46,7 @@ pub struct Settings {
 /// The metrics, and the traces where a collector is configured. Cheap to clone.
 #[derive(Clone)]
 pub struct Watch {
-    /// Counts.
     pub metrics: Metrics,
-    /// Writes spans.
     pub traces: Option<Traces>,
 }
 

@@ -13,7 +13,6 @@ use crate::store::{Endpoint, Endpoints, Logged, Store, StoreError};
 /// Why the endpoints cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointCacheError {
-    /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A secret cannot be read.

@@ -46,9 +46,7 @@ pub struct Dependencies {
     pub schedule: Schedule,
     /// Posts under way at the same time.
     pub concurrency: usize,
-    /// The time.
     pub clock: Clock,
-    /// Sees every attempt.
     pub observer: Arc<dyn Observer>,
 }
 
@@ -81,7 +79,6 @@ pub enum CreateError {
     /// The limit is reached.
     #[error("there are {MAX_ENDPOINTS} webhooks, which is as many as may be")]
     TooMany,
-    /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -91,7 +88,6 @@ pub enum CreateError {
 pub struct Tested {
     /// The event that was posted.
     pub event: Bytes,
-    /// How it went.
     pub attempt: Attempt,
 }
 
@@ -191,7 +187,6 @@ impl Webhooks {
         Ok(self.store().endpoints().await?.page(after, limit))
     }
 
-    /// One endpoint.
     pub async fn find(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
         let mut endpoints = self.store().endpoints().await?.endpoints.into_iter();
         Ok(endpoints.find(|endpoint| endpoint.id == id))

@@ -13,7 +13,6 @@ use std::collections::VecDeque;
 
 use crate::agent::handle::Job;
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Isolation {
     waiting: VecDeque<Job>,

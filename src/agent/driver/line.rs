@@ -34,7 +34,6 @@ pub enum Probe {
     Ping,
     /// Two line ends (RFC 5626 §3.5.1), for servers that want them.
     Crlf,
-    /// Nothing.
     None,
 }
 

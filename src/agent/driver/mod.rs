@@ -46,7 +46,6 @@ pub use line::{Keepalive, Probe};
 
 /// What an agent works with.
 pub struct AgentParts {
-    /// Where it stands.
     pub index: AgentIndex,
     /// What it is to SIP.
     pub settings: Arc<Settings>,

@@ -70,7 +70,6 @@ pub struct Token {
 pub enum Rights {
     /// Look and change.
     Full,
-    /// Look.
     Read,
 }
 

@@ -14,7 +14,6 @@ pub(in crate::dispatch) type AttemptKey = u64;
 /// An attempt that has not ended after so long is given a timer: most end before they need one.
 pub(super) const YOUNG: Duration = Duration::from_secs(1);
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     by_key: HashMap<AttemptKey, OpenAttempt>,

@@ -13,7 +13,6 @@ use crate::message::{
 /// An attempt that ended, as far as the board knows it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::dispatch) struct EndedAttempt {
-    /// Of which message.
     pub(in crate::dispatch) message: MessageId,
     /// What the message is part of.
     pub(in crate::dispatch) trace: Option<Trace>,

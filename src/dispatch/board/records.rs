@@ -25,7 +25,6 @@ pub(in crate::dispatch) struct BoardWork {
 /// The agent that made an attempt, as its events show it.
 #[derive(Clone, Debug)]
 pub(in crate::dispatch) struct SentBy {
-    /// The agent's id.
     pub(in crate::dispatch) agent: Arc<str>,
     /// Its address of record.
     pub(in crate::dispatch) account: Arc<str>,

@@ -135,7 +135,6 @@ impl Life {
         ACCOUNTS[agent.0 as usize % 2].into()
     }
 
-    /// Something happens.
     fn step(&mut self) {
         match self.rng.random_range(0..100) {
             0..40 => self.end_attempt(),

@@ -56,7 +56,6 @@ pub struct InboundParts {
     pub dispatch: Handle,
     /// Who would be given an event now.
     pub consumers: Arc<dyn Consumers>,
-    /// Counts.
     pub observer: Arc<dyn InboundObserver>,
     /// What the operator configured.
     pub settings: InboundSettings,
@@ -98,7 +97,6 @@ pub enum InboundEnd {
 }
 
 impl InboundEnd {
-    /// Every one.
     pub const ALL: [Self; 9] = [
         Self::Stored,
         Self::Delivered,
@@ -139,7 +137,7 @@ pub async fn receive(mut parts: InboundParts) {
 
 /// What is stored together, and what answers it.
 #[derive(Default)]
-struct Batch {
+struct InboundBatch {
     messages: Vec<Received>,
     message_replies: Vec<(MessageSource, ArrivalReply)>,
     receipts: Vec<Receipt>,
@@ -160,9 +158,13 @@ struct ReceiptSource {
 }
 
 /// Answers what is not taken in, and collects the rest.
-fn admit(parts: &InboundParts, rates: &mut Rates, arrived: impl Iterator<Item = Arrival>) -> Batch {
+fn admit(
+    parts: &InboundParts,
+    rates: &mut Rates,
+    arrived: impl Iterator<Item = Arrival>,
+) -> InboundBatch {
     let now = clock::now();
-    let mut batch = Batch::default();
+    let mut batch = InboundBatch::default();
     for arrival in arrived {
         let (what, reply) = arrival.split();
         let message = match what {
@@ -198,8 +200,8 @@ fn admit(parts: &InboundParts, rates: &mut Rates, arrived: impl Iterator<Item = 
 }
 
 impl InboundParts {
-    async fn store_batch(&self, batch: Batch, rates: &mut Rates) {
-        let Batch {
+    async fn store_batch(&self, batch: InboundBatch, rates: &mut Rates) {
+        let InboundBatch {
             messages,
             message_replies,
             receipts,

@@ -13,7 +13,6 @@ const BURST: Duration = Duration::from_secs(10);
 /// Senders whose rates are known at most. Beyond them new senders count as one.
 const MAX_SENDERS: usize = 10_000;
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct Rates {
     per_account: f64,

@@ -10,7 +10,6 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Targets at once; the one that was learned first makes room.
 const MAX: usize = 10_000;
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct BareTargets {
     until: HashMap<Arc<str>, Instant>,

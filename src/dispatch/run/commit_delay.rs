@@ -95,7 +95,6 @@ impl CommitDelay {
         self.committing = Some(now);
     }
 
-    /// It is over.
     pub(super) fn committed(&mut self, now: Instant) {
         if let Some(began) = self.committing.take() {
             self.commits.add(now.saturating_duration_since(began));

@@ -55,7 +55,6 @@ impl Intake {
         self.incoming.len()
     }
 
-    /// Their messages.
     pub(super) fn messages_waiting(&self) -> usize {
         self.admitted
     }

@@ -25,7 +25,6 @@ pub(super) const STORE_BACKOFF: Backoff = Backoff {
     max: Duration::from_secs(5),
 };
 
-/// See the module.
 pub(super) struct Journal {
     store: Arc<dyn Store>,
     /// No other replica may be sending to the same targets.

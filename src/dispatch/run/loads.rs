@@ -16,7 +16,6 @@ use crate::store::{Store, StoreError};
 /// Contents read at once.
 const LOAD: usize = 256;
 
-/// See the module.
 pub(super) struct Loads {
     store: Arc<dyn Store>,
     wanted: VecDeque<MessageId>,

@@ -22,7 +22,6 @@ const CLAIM: usize = 2_000;
 /// Lanes handed over at once.
 const HAND_OVER: usize = 500;
 
-/// See the module.
 pub(super) struct Takeover {
     store: Arc<dyn Store>,
     /// Changes when there may be something to claim.

@@ -30,7 +30,6 @@ struct Held {
 }
 
 impl Lease {
-    /// Joins the replicas.
     pub(super) async fn join(
         connection: &Connection,
         name: String,

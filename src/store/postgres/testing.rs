@@ -40,7 +40,6 @@ while read -r order; do
 done
 "#;
 
-/// A running cluster.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     shell: Child,
@@ -50,7 +49,6 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts one.
     pub(crate) fn start() -> Self {
         let (mut command, mode) = shell();
         let mut shell = command

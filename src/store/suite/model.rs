@@ -15,7 +15,6 @@ use crate::store::{Bounds, EventFilter, MessageFilter, Recorded, Store};
 struct Model {
     /// By the number of the message; `None` when it was purged.
     messages: Vec<Option<Modelled>>,
-    /// Each event's message.
     log: Vec<u64>,
     forgotten_to: u64,
 }

@@ -31,11 +31,8 @@ pub struct NewDelivery {
     pub url: Option<Arc<str>>,
     /// The event's number in the log.
     pub seq: u64,
-    /// Its message.
     pub message_id: MessageId,
-    /// Its type.
     pub kind: EventKind,
-    /// When it happened.
     pub time: Timestamp,
     /// The whole object, which is posted byte by byte. It is kept here, so that retention cannot
     /// pull it away.
@@ -53,16 +50,13 @@ impl NewDelivery {
 /// The name of a delivery: an event goes to a queue once.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct DeliveryKey {
-    /// Where to.
     pub queue: Arc<str>,
-    /// Which event.
     pub seq: u64,
 }
 
 /// A queue that has something to post.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct QueueHead {
-    /// Its name.
     pub queue: Arc<str>,
     /// When its first delivery is due.
     pub next_at: Timestamp,
@@ -80,7 +74,6 @@ pub struct Due {
 /// A delivery whose time has come.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DueDelivery {
-    /// Its name.
     pub key: DeliveryKey,
     /// Where to; `None` for what the endpoint says.
     pub url: Option<Arc<str>>,
@@ -88,7 +81,6 @@ pub struct DueDelivery {
     pub tries: u32,
     /// The whole object.
     pub json: Bytes,
-    /// Its message.
     pub message_id: MessageId,
     /// The type of its event.
     pub kind: EventKind,
@@ -106,11 +98,8 @@ impl DueDelivery {
 /// An attempt that ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Attempted {
-    /// Of which delivery.
     pub key: DeliveryKey,
-    /// How it went.
     pub attempt: Attempt,
-    /// What follows.
     pub fate: Fate,
 }
 
@@ -130,7 +119,6 @@ pub enum Fate {
 pub struct Attempt {
     /// Which it was of its delivery, from 1. Set by the store.
     pub number: u32,
-    /// When it began.
     pub at: Timestamp,
     /// How long it took.
     pub took: Duration,
@@ -152,20 +140,15 @@ pub struct Settled {
 /// A delivery and how it stands.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Delivery {
-    /// The event.
     pub seq: u64,
-    /// Its message.
     pub message_id: MessageId,
-    /// Its type.
     pub kind: EventKind,
-    /// Where it stands.
     pub state: DeliveryState,
     /// When it was planned.
     pub created_at: Timestamp,
     /// When the next attempt begins; `None` when it ended, or waits for an earlier event of its
     /// message.
     pub next_at: Option<Timestamp>,
-    /// When it ended.
     pub completed_at: Option<Timestamp>,
     /// The last [`MAX_ATTEMPTS_KEPT`] attempts, oldest first.
     pub attempts: Vec<Attempt>,
@@ -200,7 +183,6 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
-    /// Every state.
     pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Failed];
 
     /// The word the outside uses.
@@ -221,7 +203,6 @@ impl DeliveryState {
 /// Which deliveries to list.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DeliveryFilter {
-    /// To which endpoint.
     pub endpoint: EndpointId,
     /// Where they stand; `None` for all.
     pub state: Option<DeliveryState>,

@@ -8,12 +8,9 @@ use super::NewDelivery;
 use crate::message::{EndpointId, EventKind, Timestamp, json_weight};
 use crate::store::page::Filling;
 
-/// A standing webhook.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Endpoint {
-    /// Its name.
     pub id: EndpointId,
-    /// Where to.
     pub url: Arc<str>,
     /// Which types of events; empty for all.
     pub kinds: Vec<EventKind>,
@@ -106,7 +103,6 @@ fn merge(under_way: Option<Recovery>, asked: Recovery) -> Recovery {
     })
 }
 
-/// Every endpoint.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Endpoints {
     /// Changes whenever what an endpoint wants to see changes.
@@ -144,9 +140,7 @@ impl Endpoints {
 /// Why and since when nothing is posted to an endpoint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Disabled {
-    /// Why.
     pub because: DisabledBecause,
-    /// Since when.
     pub at: Timestamp,
 }
 
@@ -162,7 +156,6 @@ pub enum DisabledBecause {
 }
 
 impl DisabledBecause {
-    /// Every cause.
     pub const ALL: [Self; 3] = [Self::Request, Self::Gone, Self::Failing];
 
     /// The word the outside uses.
@@ -196,11 +189,8 @@ pub struct Recovery {
 /// What becomes different about an endpoint. `None` leaves things as they are.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Change {
-    /// Another address.
     pub url: Option<Arc<str>>,
-    /// Other types.
     pub kinds: Option<Vec<EventKind>>,
-    /// Other accounts.
     pub accounts: Option<Vec<Arc<str>>>,
     /// Other words, or none.
     pub description: Option<Option<String>>,

@@ -9,7 +9,6 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use crate::message::{SpanId, Trace};
 
-/// A finished step.
 pub(super) struct Span {
     /// Its trace, with its own span id.
     pub(super) trace: Trace,

@@ -92,9 +92,7 @@ pub(super) struct Post<'a> {
 /// The result of a POST.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum PostResult {
-    /// An answer.
     Answered {
-        /// Its status.
         status: u16,
         /// Its first bytes; others than UTF-8 are replaced.
         first: String,
@@ -112,7 +110,6 @@ pub trait Observer: Send + Sync {
         part_of.trace
     }
 
-    /// An attempt ended.
     fn attempted(&self, _posted: &Posted<'_>) {}
 
     /// The number of deliveries that have not ended.
@@ -126,7 +123,6 @@ impl Observer for () {}
 pub struct PartOf {
     /// The trace of its message.
     pub trace: Trace,
-    /// Its message.
     pub message: MessageId,
     /// The attempt that the event belongs to; 0 when none was begun.
     pub attempt: u32,
@@ -137,7 +133,6 @@ pub struct PartOf {
 pub struct Posted<'a> {
     /// Where to. Its path and its query may be secrets.
     pub url: &'a Url,
-    /// The event.
     pub id: &'a str,
     /// What came back; `Silent` when nothing did.
     pub answer: &'a PostResult,

@@ -1,4 +1,4 @@
-//! The readers that follow the log now, and what each lets pass.
+//! The subscriptions that follow the log now, and what each lets pass.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::message::EventKind;
 use crate::store::EventFilter;
 
-/// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Readers(Mutex<Entries>);
+pub(super) struct Subscribers(Mutex<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
@@ -18,21 +17,21 @@ struct Entries {
 
 /// The entry of a reader; it is removed with it.
 #[derive(Debug)]
-pub(super) struct ReaderEntry {
-    readers: Arc<Readers>,
+pub(super) struct SubscriberEntry {
+    subscribers: Arc<Subscribers>,
     number: u64,
 }
 
-impl Readers {
+impl Subscribers {
     /// Notes a reader with this filter.
-    pub(super) fn enter(self: &Arc<Self>, filter: EventFilter) -> ReaderEntry {
+    pub(super) fn enter(self: &Arc<Self>, filter: EventFilter) -> SubscriberEntry {
         let mut entries = self.lock();
         let number = entries.next;
         entries.next += 1;
         entries.by_number.insert(number, filter);
         drop(entries);
-        ReaderEntry {
-            readers: self.clone(),
+        SubscriberEntry {
+            subscribers: self.clone(),
             number,
         }
     }
@@ -54,9 +53,9 @@ impl Readers {
     }
 }
 
-impl Drop for ReaderEntry {
+impl Drop for SubscriberEntry {
     fn drop(&mut self) {
-        self.readers.lock().by_number.remove(&self.number);
+        self.subscribers.lock().by_number.remove(&self.number);
     }
 }
 
@@ -68,18 +67,18 @@ mod tests {
 
     #[test]
     fn a_reader_counts_for_what_its_filter_lets_pass_and_as_long_as_it_is_there() {
-        let readers = Arc::new(Readers::default());
-        let has_one = |kind| readers.has_one_for(kind, ALICE);
+        let subscribers = Arc::new(Subscribers::default());
+        let has_one = |kind| subscribers.has_one_for(kind, ALICE);
         assert!(!has_one(EventKind::Received));
         let accounts = Some(Arc::new([Arc::from(ALICE)].into_iter().collect()));
-        let of_alice = readers.enter(EventFilter {
+        let of_alice = subscribers.enter(EventFilter {
             accounts: accounts.clone(),
             ..EventFilter::default()
         });
         assert!(has_one(EventKind::Received));
-        assert!(!readers.has_one_for(EventKind::Received, "sip:bob@example.com"));
+        assert!(!subscribers.has_one_for(EventKind::Received, "sip:bob@example.com"));
         drop(of_alice);
-        let of_failures = readers.enter(EventFilter {
+        let of_failures = subscribers.enter(EventFilter {
             kinds: [EventKind::Failed].into_iter().collect(),
             accounts,
             ..EventFilter::default()
@@ -87,7 +86,7 @@ mod tests {
         assert!(!has_one(EventKind::Received) && has_one(EventKind::Failed));
         drop(of_failures);
         assert!(!has_one(EventKind::Failed));
-        let _of_one_target = readers.enter(EventFilter {
+        let _of_one_target = subscribers.enter(EventFilter {
             uri: Some("sip:bob@example.com".into()),
             ..EventFilter::default()
         });
