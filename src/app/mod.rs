@@ -190,13 +190,13 @@ impl Gateway {
         let (webhooks, posts) = webhooks::open(&config, &store, &clock, watch.clone()).await?;
         let stop = ends.posting.clone();
         let posting = tokio::spawn(webhooks::post(webhooks.clone(), store.leads(), stop));
-
         let feed = Feed::new(store.clone());
         background.spawn(feed.clone().run());
         let receiving = dispatch::InboundParts {
             store: store.clone(),
             arrivals: arrived,
             dispatch: dispatch.clone(),
+            clock: clock.clone(),
             consumers: Arc::new(Listeners::new(&webhooks, &feed)),
             observer: Arc::new(watch.clone()),
             settings: config.receive.inbound,

@@ -127,6 +127,11 @@ pub enum Command {
     },
     /// How many messages a second these accounts may send; `None` for any number.
     Rates(Vec<(Arc<str>, Option<f64>)>),
+    /// Say when everything that was sent until now is durable.
+    Flush {
+        /// Takes the answer.
+        reply: oneshot::Sender<()>,
+    },
     /// These receipts say that messages have arrived.
     Settle(Vec<Settling>),
     /// Say what each of these messages waits for.
@@ -189,6 +194,14 @@ impl Handle {
     pub async fn set_rates(&self, rates: Vec<(Arc<str>, Option<f64>)>) {
         // A dispatcher that has ended sends nothing any more.
         let _ = self.inbox.send(Command::Rates(rates)).await;
+    }
+
+    /// Resolves when everything that was sent until now is durable, or could not be made so: a
+    /// message may be sent while its commit runs, and its recipient is quick.
+    pub async fn flush(&self) {
+        let (reply, answer) = oneshot::channel();
+        // Without an answer the store is asked as it is.
+        let _ = self.ask(Command::Flush { reply }, answer).await;
     }
 
     /// Tells of receipts that are durable.

@@ -113,7 +113,7 @@ impl Stage {
                 match command {
                     Command::Accept(request) => drop(request.reply.send(accept)),
                     Command::Cancel { reply, .. } => drop(reply.send(cancel)),
-                    Command::Rates(_) | Command::Settle(_) => {}
+                    Command::Rates(_) | Command::Settle(_) | Command::Flush { .. } => {}
                     Command::WaitingFor { reply, .. } => drop(reply.send(ByMessage::default())),
                     Command::Counts { reply } => drop(reply.send(QueueCounts::default())),
                 }

@@ -13,6 +13,7 @@ use crate::harness::House;
 use crate::harness::Incoming;
 use crate::harness::Peer;
 use crate::harness::PeerAnswer;
+use crate::harness::Reply;
 use crate::harness::Seed;
 use crate::harness::soon;
 use crate::operating::Running;
@@ -262,4 +263,36 @@ async fn taken_in(gateway: &Running, outcome: &str, count: usize) {
         }
     };
     soon(&line, counted).await;
+}
+
+/// Bob's phone reports that it has a message, and then the connection is lost with the request
+/// still open: it has arrived, and is not sent again.
+#[tokio::test]
+async fn a_receipt_settles_a_message_whose_answer_never_came() {
+    let peer = Peer::start().await;
+    peer.script("bob", [Reply::Held(200)]);
+    let gateway = House::at(&peer).launch().await;
+    peer.bound(1).await;
+    let id = gateway
+        .http
+        .accepted(&json!({ "target": "bob", "body": "Hello" }))
+        .await;
+    peer.wait_for("bob", 1).await;
+    let receipt = format!(
+        "<imdn xmlns=\"urn:ietf:params:xml:ns:imdn\"><message-id>{id}</message-id>\
+         <delivery-notification><status><delivered/></status></delivery-notification></imdn>"
+    );
+    let receipt = Incoming::of_type("receipt", "message/imdn+xml", &receipt);
+    assert_eq!(receipt.answered(&peer).await.status, 200);
+    peer.cut();
+
+    let message = gateway.http.finished(&id).await;
+    assert_eq!(message["status"], "succeeded", "{message}");
+    assert_eq!(message["result"]["response"], Value::Null);
+    let events = gateway.http.events_of(&id).await;
+    let delivered = events.iter().find(|event| event["type"] == "delivered");
+    assert_eq!(message["result"]["receipt"], delivered.unwrap()["id"]);
+    assert_eq!(message["receipts"]["delivered"], delivered.unwrap()["time"]);
+    assert_eq!(peer.got("bob").len(), 1);
+    gateway.stop().await;
 }

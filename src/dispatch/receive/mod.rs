@@ -21,19 +21,24 @@ mod rates;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::handle::{Handle, Settling};
 use crate::agent::{Arrival, ArrivalReply, Inbound, InboundAnswer};
 use crate::clock;
-use crate::message::{Disposition, EventId, MessageId, Receipt, Received};
+use crate::clock::Clock;
+use crate::message::{Disposition, EventId, MessageId, Receipt, Received, Timestamp};
 use crate::store::{Arrived, Reported, Store, StoreError};
 pub use elsewhere::follow_receipts;
 use rates::Rates;
 
 /// What one commit takes in at most.
 const BATCH: usize = 512;
+
+/// After so long a message that was sent is in the store, or never will be.
+const RECENT: Duration = Duration::from_secs(10);
 
 /// What the operator configures.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +59,8 @@ pub struct InboundParts {
     pub arrivals: mpsc::Receiver<Arrival>,
     /// Hears of receipts, which settle unknown outcomes.
     pub dispatch: Handle,
+    /// The time.
+    pub clock: Clock,
     /// Who would be given an event now.
     pub consumers: Arc<dyn Consumers>,
     pub observer: Arc<dyn InboundObserver>,
@@ -207,21 +214,45 @@ impl InboundParts {
             receipts,
             receipt_replies,
         } = batch;
-        let received = async {
-            if messages.is_empty() {
-                return Ok(Vec::new());
-            }
-            self.store.receive(messages).await
-        };
-        let reported = async {
-            if receipts.is_empty() {
-                return Ok(Vec::new());
-            }
-            self.store.report(receipts).await
-        };
+        let received = self.store_messages(messages);
+        let reported = self.store_receipts(receipts);
         let (received, reported) = futures_util::future::join(received, reported).await;
         self.answer_messages(received, message_replies, rates);
         self.answer_receipts(reported, receipt_replies).await;
+    }
+
+    async fn store_messages(&self, messages: Vec<Received>) -> Result<Vec<Arrived>, StoreError> {
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let now = self.clock.now();
+        let mut answered = messages.iter().flat_map(|message| &message.answers);
+        if answered.any(|id| is_recent(*id, now)) {
+            self.dispatch.flush().await;
+        }
+        self.store.receive(messages).await
+    }
+
+    async fn store_receipts(&self, receipts: Vec<Receipt>) -> Result<Vec<Reported>, StoreError> {
+        if receipts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut reported = self.store.report(receipts.clone()).await?;
+        let now = self.clock.now();
+        let again = reported
+            .iter_mut()
+            .zip(receipts)
+            .filter(|(known, receipt)| {
+                **known == Reported::Unknown && is_recent(receipt.message_id, now)
+            });
+        let (unknown, again): (Vec<_>, Vec<_>) = again.unzip();
+        if !again.is_empty() {
+            self.dispatch.flush().await;
+            for (known, now) in unknown.into_iter().zip(self.store.report(again).await?) {
+                *known = now;
+            }
+        }
+        Ok(reported)
     }
 
     fn answer_messages(
@@ -289,6 +320,12 @@ impl InboundParts {
             }
         });
     }
+}
+
+/// Whether a message of this id may have been sent before the store had it: peers answer before the
+/// commit of a message ends, and phones report a message before they answer it.
+fn is_recent(id: MessageId, now: Timestamp) -> bool {
+    now.since(id.made_at()) < RECENT
 }
 
 /// What the store answered; nothing where it failed.

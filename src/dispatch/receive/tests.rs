@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::agent::{AgentCommand, AgentHandle, AgentIndex, Arrivals, Identity};
 use crate::dispatch::Command;
-use crate::message::Timestamp;
-use crate::store::suite::samples::{id, incoming, message, receipt, submission};
+use crate::message::{EventKind, Timestamp};
+use crate::store::suite::samples::{at, id, incoming, message, receipt, submission};
 use crate::store::{EventFilter, sqlite};
 
 const BOB: &str = "sip:bob@example.com";
@@ -53,6 +53,10 @@ const SETTINGS: InboundSettings = InboundSettings {
 
 impl Fixture {
     fn new(settings: InboundSettings, listening: bool) -> Self {
+        Self::at(at(3_600_000), settings, listening)
+    }
+
+    fn at(now: Timestamp, settings: InboundSettings, listening: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = sqlite::Options::new(folder.path().join("test.db"));
         let store = sqlite::open(options, Timestamp::EPOCH).unwrap();
@@ -72,6 +76,7 @@ impl Fixture {
             store: store.clone(),
             arrivals,
             dispatch,
+            clock: Clock::starting_at(now),
             consumers: Arc::new(Listening(listening)),
             observer: counts.clone(),
             settings,
@@ -244,4 +249,54 @@ async fn a_receipt_that_another_replica_stored_reaches_the_dispatcher_here() {
     assert_eq!((told[0].message, &*told[0].recipient), (id(1), BOB));
     assert_eq!(told[0].receipt.seq, 2);
     following.abort();
+}
+
+/// A peer that is quicker than the commit of the message: phones report before they answer.
+#[tokio::test]
+async fn a_receipt_and_a_reply_that_come_before_their_message_is_stored_wait_for_it() {
+    let soon = id(1).made_at().plus(Duration::from_secs(1));
+    let mut fixture = Fixture::at(soon, SETTINGS, false);
+    let mut reply = incoming(9);
+    reply.answers = vec![id(1)];
+    let delivered = Inbound::Receipt(receipt(1, BOB, 5));
+    let arrived = vec![Inbound::Message(Box::new(reply)), delivered];
+    for (number, what) in arrived.into_iter().enumerate() {
+        assert!(
+            fixture
+                .arrivals
+                .hand_over(u64::try_from(number).unwrap(), what)
+        );
+    }
+    let mut is_stored = false;
+    while fixture.count(InboundEnd::Delivered) + fixture.count(InboundEnd::Stored) < 2 {
+        match fixture.commands.recv().await.unwrap() {
+            Command::Flush { reply } => {
+                if !std::mem::replace(&mut is_stored, true) {
+                    let ours = message(1);
+                    let ours = ours
+                        .with(|contents| contents.account = Some("sip:alice@example.com".into()));
+                    fixture
+                        .store
+                        .accept(vec![submission(vec![ours])])
+                        .await
+                        .unwrap();
+                }
+                reply.send(()).unwrap();
+            }
+            Command::Settle(told) => assert_eq!(told[0].message, id(1)),
+            other => panic!("{other:?}"),
+        }
+    }
+    let reply = fixture
+        .store
+        .events(0, EventFilter::default(), 10.into())
+        .await
+        .unwrap();
+    let reply = reply
+        .events
+        .iter()
+        .find(|event| event.kind == EventKind::Received);
+    let reply: serde_json::Value = serde_json::from_slice(&reply.unwrap().json).unwrap();
+    assert_eq!(reply["inReplyTo"], id(1).to_string());
+    assert_eq!(fixture.count(InboundEnd::Unknown), 0);
 }

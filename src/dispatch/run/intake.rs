@@ -50,6 +50,11 @@ impl Intake {
         self.incoming.is_empty() && self.offered.is_empty()
     }
 
+    /// Whether messages are on the board that the store was not given yet.
+    pub(super) fn has_offered(&self) -> bool {
+        !self.offered.is_empty()
+    }
+
     /// Requests that are not on the board yet.
     pub(super) fn requests_waiting(&self) -> usize {
         self.incoming.len()

@@ -42,6 +42,9 @@ pub(super) struct Journal {
     ends_gathered: HashSet<Arc<str>>,
     ends_committing: HashSet<Arc<str>>,
     delay: CommitDelay,
+    /// Commits begun, and who waits for the end of which.
+    begun: u64,
+    flushes: Vec<(u64, oneshot::Sender<()>)>,
 }
 
 /// What follows when a record is durable.
@@ -93,6 +96,8 @@ impl Journal {
             ends_gathered: HashSet::new(),
             ends_committing: HashSet::new(),
             delay: CommitDelay::default(),
+            begun: 0,
+            flushes: Vec::new(),
         }
     }
 
@@ -157,8 +162,9 @@ impl Journal {
     pub(super) fn commit(&mut self, requests: Vec<AcceptRequest>) {
         let batch = self.next_batch();
         if requests.is_empty() && batch.is_empty() {
-            return;
+            return self.flushed(u64::MAX);
         }
+        self.begun += 1;
         self.delay.committing(clock::now());
         let submissions: Vec<_> = requests.iter().map(submission).collect();
         let records = batch.records.clone();
@@ -199,9 +205,33 @@ impl Journal {
         };
         let committed = running.await;
         self.committing = None;
+        self.flushed(self.begun);
         self.delay.committed(clock::now());
         self.is_well = committed.accepted.is_ok() && committed.recorded.is_ok();
         committed
+    }
+
+    /// Answers when everything that was sent until now has been committed, or its commit has failed.
+    /// `has_offered`: messages were begun that no commit has yet.
+    pub(super) fn flush(&mut self, has_offered: bool, reply: oneshot::Sender<()>) {
+        if has_offered || !self.gathered.is_empty() {
+            self.flushes.push((self.begun + 1, reply));
+        } else if self.is_committing() {
+            self.flushes.push((self.begun, reply));
+        } else {
+            // One that waits no more has lost nothing.
+            let _ = reply.send(());
+        }
+    }
+
+    /// Answers those that wait for this commit, or for one before it.
+    fn flushed(&mut self, commit: u64) {
+        for (_, reply) in self
+            .flushes
+            .extract_if(.., |(awaited, _)| *awaited <= commit)
+        {
+            let _ = reply.send(());
+        }
     }
 
     /// Leaves messages out of the next commit that were not taken in; returns their attempts that

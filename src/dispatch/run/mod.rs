@@ -339,6 +339,7 @@ impl Dispatcher {
                     self.board.slot_freed(account);
                 }
             }
+            Command::Flush { reply } => self.journal.flush(self.intake.has_offered(), reply),
             Command::Settle(receipts) => {
                 let now = self.clock.now();
                 for one in receipts {

@@ -297,7 +297,7 @@ fn dispatcher(store: Arc<dyn Store>) -> dispatch::Handle {
                     drop(reply.send(Ok(admission)));
                 }
                 Command::Cancel { reply, .. } => drop(reply.send(Ok(()))),
-                Command::Rates(_) | Command::Settle(_) => {}
+                Command::Rates(_) | Command::Settle(_) | Command::Flush { .. } => {}
                 Command::WaitingFor { reply, .. } => drop(reply.send(ByMessage::default())),
                 Command::Counts { reply } => drop(reply.send(QueueCounts::default())),
             }
