@@ -1,5 +1,5 @@
-//! Keeps the promises of README.md: its commands are run as they stand there, against the gateway
-//! as it starts with no configuration at all.
+//! Keeps the promises of README.md and docs/receiving.md: their commands are run as they stand
+//! there, against the gateway as it starts with no configuration at all.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,6 +13,11 @@ use std::path::Path;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
+
+/// How long what must come may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The gateway as `cargo run` starts it, on a port of its own.
 struct Gateway {
@@ -60,6 +65,18 @@ impl Gateway {
             .unwrap();
         String::from_utf8(output.stdout).unwrap()
     }
+
+    /// Runs a line again until it shows these words, which come a moment later than a person types.
+    fn run_until_it_shows(&self, words: &str, line: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let shown = self.run(line, 30);
+            if shown.contains(words) {
+                return shown;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no `{words}` in:\n{shown}");
+        }
+    }
 }
 
 impl Drop for Gateway {
@@ -69,9 +86,9 @@ impl Drop for Gateway {
     }
 }
 
-/// The lines of the README that call the gateway.
-fn curl_lines() -> Vec<String> {
-    let text = fs::read_to_string("README.md").unwrap();
+/// The lines of a document that call the gateway.
+fn curl_lines(document: &str) -> Vec<String> {
+    let text = fs::read_to_string(document).unwrap();
     let lines = text.lines().filter(|line| line.starts_with("curl "));
     lines.map(str::to_owned).collect()
 }
@@ -79,13 +96,15 @@ fn curl_lines() -> Vec<String> {
 #[test]
 fn the_first_screen_shows_a_message_that_arrives_and_one_that_does_not() {
     let gateway = Gateway::start();
-    let lines = curl_lines();
-    let [arrives, does_not, follow] = lines.as_slice() else {
+    let lines = curl_lines("README.md");
+    let [arrives, does_not, follow, to_echo, received] = lines.as_slice() else {
         panic!("the README has other lines than this test knows: {lines:?}");
     };
 
     let arrived = gateway.run(arrives, 30);
     let refused = gateway.run(does_not, 30);
+    gateway.run(to_echo, 30);
+    let came_back = gateway.run_until_it_shows("Hello!", received);
     // This one follows the log for ever; what has happened comes at once.
     let log = gateway.run(follow, 2);
 
@@ -102,11 +121,59 @@ fn the_first_screen_shows_a_message_that_arrives_and_one_that_does_not() {
             &log,
             ["event: sending", "event: succeeded", "event: failed"],
         ),
+        (
+            &came_back,
+            [
+                "\"type\":\"received\"",
+                "sip:echo@sandbox.invalid",
+                "Hello!",
+            ],
+        ),
     ] {
         for word in words {
             assert!(shown.contains(word), "no `{word}` in:\n{shown}");
         }
     }
+}
+
+/// The commands of docs/receiving.md that need nothing but the sandbox, in their order.
+#[test]
+fn the_commands_of_the_document_about_receiving_do_what_it_says() {
+    let gateway = Gateway::start();
+    let lines = curl_lines("docs/receiving.md");
+    let [
+        to_echo,
+        received,
+        to_reader,
+        follow,
+        from_echo,
+        reply,
+        rest @ ..,
+    ] = lines.as_slice()
+    else {
+        panic!("the document has other lines than this test knows: {lines:?}");
+    };
+    let [_, _, received_again, asks, erase] = rest else {
+        panic!("the document has other lines than this test knows: {lines:?}");
+    };
+    let text = fs::read_to_string("docs/receiving.md").unwrap();
+    let id = text.lines().find(|line| line.starts_with("ID=")).unwrap();
+
+    gateway.run(to_echo, 30);
+    gateway.run_until_it_shows("\"type\":\"received\"", received);
+    for line in [to_reader, asks] {
+        let events = gateway.run(line, 30);
+        for event in ["sending", "succeeded", "delivered", "displayed"] {
+            assert!(events.contains(&format!("event: {event}")), "{events}");
+        }
+    }
+    assert!(gateway.run(follow, 2).contains("event: received"));
+    assert!(gateway.run(from_echo, 30).contains("Hello!"));
+    let replied = gateway.run(&format!("{id}; {reply}"), 30);
+    assert!(replied.contains("\"status\":\"succeeded\""), "{replied}");
+    gateway.run_until_it_shows("Yes, at noon.", received_again);
+    gateway.run(&format!("{id}; {erase}"), 30);
+    assert!(!gateway.run(received, 30).contains("Yes, at noon."));
 }
 
 #[test]
@@ -148,7 +215,7 @@ fn the_users_of_the_sandbox_answer_as_the_readme_says() {
         tried += 1;
     }
     assert_eq!(
-        tried, 7,
+        tried, 8,
         "the README names other users than this test tries"
     );
 }

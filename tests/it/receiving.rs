@@ -1,12 +1,17 @@
 //! What comes in, through the whole gateway: from the wire to the log, and back to its sender.
 
 use std::collections::HashSet;
+use std::net::TcpListener;
+use std::process::Stdio;
 
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use serde_json::Value;
 use serde_json::json;
+use tokio::io::AsyncBufReadExt as _;
+use tokio::io::BufReader;
+use tokio::process::Command;
 
 use crate::harness::Client;
 use crate::harness::House;
@@ -113,6 +118,43 @@ async fn what_echo_sends_back_is_received_once_posted_to_a_webhook_and_can_be_an
     assert_eq!(reply["target"], "sip:echo@sandbox.invalid");
     let echoed = receiver.posted(2).await[1].event();
     assert_eq!(echoed["inReplyTo"], reply["id"]);
+}
+
+/// The program of docs/receiving.md, which verifies as docs/webhooks.md does.
+#[tokio::test]
+async fn the_program_of_the_document_answers_everybody_once() {
+    let program = python_of(include_str!("../../docs/receiving.md"));
+    let verify = python_of(include_str!("../../docs/webhooks.md"));
+    let verify = &verify[verify.find("def verify").unwrap()..];
+    assert!(program.contains(verify), "they verify in different ways");
+    let gateway = Running::start("[webhooks]\nallowed_networks = [\"127.0.0.0/8\"]").await;
+    let port = free_port().to_string();
+    let url = format!("http://127.0.0.1:{port}/");
+    let webhook = json!({ "url": url, "types": ["received"] });
+    let (status, webhook) = json_of(gateway.post("/webhooks").json(&webhook)).await;
+    assert_eq!(status, 201, "{webhook}");
+    let mut python = Command::new("python3")
+        .args(["-c", program])
+        .env("SIPOST", gateway.url())
+        .env("PORT", port)
+        .env("SECRET", webhook["secret"].as_str().unwrap())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("python3 is needed");
+    let mut said = BufReader::new(python.stdout.take().unwrap()).lines();
+    let line = soon("the program listens", said.next_line()).await.unwrap();
+    assert!(line.unwrap().starts_with("taking events"));
+
+    finish(&gateway, json!({ "target": "echo", "body": "Grüße" })).await;
+
+    // echo sends back the text, the program answers that, and echo sends the answer back. Both
+    // agents get either: two that are new, and two that are not.
+    taken_in(&gateway, "repeated", 2).await;
+    let (_, page) = json_of(gateway.get("/received")).await;
+    let bodies = page["data"].as_array().unwrap().iter();
+    let bodies: Vec<_> = bodies.map(|one| one["body"].as_str().unwrap()).collect();
+    assert_eq!(bodies, ["You wrote: Grüße", "Grüße"]);
 }
 
 #[tokio::test]
@@ -238,6 +280,18 @@ async fn call_ids(http: &Client) -> Vec<String> {
     received.map(call_id).collect()
 }
 
+/// The Python of a document.
+fn python_of(document: &'static str) -> &'static str {
+    let (_, rest) = document.split_once("```python\n").unwrap();
+    rest.split("```").next().unwrap()
+}
+
+/// A port that nothing uses. Another program may take it, and then the one of the test ends.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// Sends a message and waits for its end.
 async fn finish(gateway: &Running, message: Value) -> Value {
     let request = gateway.post("/messages").header("prefer", "wait=30");
@@ -271,7 +325,8 @@ async fn taken_in(gateway: &Running, outcome: &str, count: usize) {
 async fn a_receipt_settles_a_message_whose_answer_never_came() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let gateway = House::at(&peer).launch().await;
+    let house = House::at(&peer);
+    let gateway = house.launch().await;
     peer.bound(1).await;
     let id = gateway
         .http

@@ -211,8 +211,8 @@ impl Journal {
         committed
     }
 
-    /// Answers when everything that was sent until now has been committed, or its commit has failed.
-    /// `has_offered`: messages were begun that no commit has yet.
+    /// Answers when everything that was sent until now has been committed, or its commit has
+    /// failed. `has_offered`: messages were begun that no commit has yet.
     pub(super) fn flush(&mut self, has_offered: bool, reply: oneshot::Sender<()>) {
         if has_offered || !self.gathered.is_empty() {
             self.flushes.push((self.begun + 1, reply));
