@@ -4,6 +4,7 @@
 //! | request                                                      | response             | by           |
 //! |--------------------------------------------------------------|----------------------|--------------|
 //! | of another version                                           | 505                  | §21.5.6      |
+//! | with more headers than are read, or a longer one             | 413                  | §21.4.11     |
 //! | MESSAGE whose Content-Length is above `max_body`, and whose body is shorter | 413   | §21.4.11     |
 //! | From, To, Call-ID, CSeq, Max-Forwards or the request line cannot be read, or the body is shorter than said | 400 | §8.2, §18.3 |
 //! | Request-URI that is not sip or sips                          | 416                  | §8.2.2.1     |
@@ -132,6 +133,9 @@ fn refusal(
 ) -> Option<StatusCode> {
     if message.flaw == Some(Flaw::Version) {
         return Some(StatusCode::VERSION_NOT_SUPPORTED);
+    }
+    if message.flaw == Some(Flaw::HeadTooLarge) {
+        return Some(StatusCode::REQUEST_ENTITY_TOO_LARGE);
     }
     let taken = settings.receive.as_ref().filter(|_| method == "MESSAGE");
     if message.flaw == Some(Flaw::BodyTooShort)

@@ -59,10 +59,10 @@ pub enum ParseError {
     /// A response of another version than SIP/2.0.
     #[error("the version is not SIP/2.0")]
     Version,
-    /// More header lines than [`ParseLimits::headers`].
+    /// A response with more header lines than [`ParseLimits::headers`].
     #[error("too many headers")]
     TooManyHeaders,
-    /// A header longer than [`ParseLimits::header`].
+    /// A response with a header longer than [`ParseLimits::header`].
     #[error("a header is too long")]
     HeaderTooLong,
 }
@@ -95,6 +95,9 @@ pub enum Flaw {
     RequestLine,
     /// From, To, Call-ID, CSeq or Content-Length is there twice and says two things.
     Contradiction,
+    /// A header is longer than [`ParseLimits::header`], and left out; or there are more than
+    /// [`ParseLimits::headers`], and what follows these is not read.
+    HeadTooLarge,
     /// Content-Length is no number.
     ContentLength,
     /// The body is shorter than Content-Length says (RFC 3261 §18.3). A longer one is cut.
@@ -156,10 +159,12 @@ pub fn parse(frame: &[u8], limits: ParseLimits) -> Result<Message<'_>, ParseErro
     for (name, value) in lines.by_ref() {
         count += 1;
         if count > limits.headers {
-            return Err(ParseError::TooManyHeaders);
+            message.exceed(ParseError::TooManyHeaders)?;
+            return Ok(message);
         }
         if name.len() + value.len() > limits.header {
-            return Err(ParseError::HeaderTooLong);
+            message.exceed(ParseError::HeaderTooLong)?;
+            continue;
         }
         message.remember(name, value, &mut content_length);
     }
@@ -194,6 +199,15 @@ impl<'a> Message<'a> {
             Some(first) if !is_via && *first != value => self.notice(Flaw::Contradiction),
             Some(_) => {}
         }
+    }
+
+    /// A limit is exceeded: a request can be answered all the same.
+    fn exceed(&mut self, error: ParseError) -> Result<(), ParseError> {
+        match self.start {
+            StartLine::Request { .. } => self.notice(Flaw::HeadTooLarge),
+            StartLine::Response { .. } => return Err(error),
+        }
+        Ok(())
     }
 
     fn notice(&mut self, flaw: Flaw) {

@@ -127,6 +127,19 @@ fn what_is_too_much_is_refused() {
     assert_eq!(refusal(&many), ParseError::TooManyHeaders);
     let long = format!("SIP/2.0 200 OK\r\nA: {}\r\n\r\n", "x".repeat(9_000));
     assert_eq!(refusal(&long), ParseError::HeaderTooLong);
+    // Of a request enough is read to refuse it, and no more.
+    let many = format!(
+        "M sip:a@b SIP/2.0\r\nt: x\r\n{}f: y\r\n\r\nhi",
+        "A: b\r\n".repeat(300)
+    );
+    let message = read(&many);
+    assert_eq!(message.flaw, Some(Flaw::HeadTooLarge));
+    assert_eq!((message.to, message.from), (Some(&b"x"[..]), None));
+    let long = "x".repeat(9_000);
+    let long = format!("M sip:a@b SIP/2.0\r\nt: x\r\ni: {long}\r\nf: y\r\n\r\nhi");
+    let message = read(&long);
+    assert_eq!(message.flaw, Some(Flaw::HeadTooLarge));
+    assert_eq!((message.call_id, message.from), (None, Some(&b"y"[..])));
     assert_eq!(refusal(&"x".repeat(70_000)), ParseError::FrameTooLong);
     assert_eq!(refusal("\r\n\r\n"), ParseError::Empty);
     assert_eq!(refusal("GET / HTTP/1.1\r\n\r\n"), ParseError::StartLine);

@@ -600,6 +600,31 @@ fn i_what_is_too_large_is_refused_with_413_and_the_next_is_taken() {
 }
 
 #[test]
+fn a_content_type_that_is_empty_is_none() {
+    for line in ["", "Content-Type: \r\n"] {
+        let mut fixture = taker();
+        fixture.hears(request("MESSAGE", ALICE, "1", line));
+        assert_eq!(message_of(&received(&mut fixture)).0, "text/plain");
+    }
+}
+
+#[test]
+fn a_head_that_is_too_large_is_refused_with_413() {
+    let long = format!("Subject: {}\r\n", "x".repeat(10_000));
+    let many = "Subject: x\r\n".repeat(300);
+    for more in [long, many] {
+        let mut fixture = taker();
+        let answer = fixture.answers(request("MESSAGE", ALICE, "1", &more));
+        assert_eq!(status(&answer), 413);
+        assert_eq!(value(&answer, "CSeq"), "1 MESSAGE");
+        let refused = NotTaken::Refused(StatusCode::REQUEST_ENTITY_TOO_LARGE);
+        assert_eq!(not_taken(&mut fixture), refused);
+        fixture.hears(numbered(1, 1_000));
+        received(&mut fixture);
+    }
+}
+
+#[test]
 fn i_a_body_that_cannot_be_decoded_is_refused_with_400() {
     let frame = carrying("text/plain", "Content-Encoding: deflate\r\n", b"\xff\xff");
     assert_eq!(status(&taker().answers(frame)), 400);
