@@ -73,8 +73,8 @@ pub(super) fn read(
 ) -> Result<(Option<Envelope>, Carried), ContentError> {
     let body = decoded(message, settings.max_body)?;
     let content_type = match message.first("Content-Type") {
-        Some(value) => parse::text(value),
-        None => "text/plain".to_owned(),
+        Some(value) if !value.is_empty() => parse::text(value),
+        Some(_) | None => "text/plain".to_owned(),
     };
     if is_type(&content_type, cpim::MEDIA_TYPE)
         && let Ok(unwrapped) = cpim::unwrap(&body)
