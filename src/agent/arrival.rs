@@ -5,7 +5,7 @@
 //! | [`Taken`]               | 202 or 200, as settings say | 200       |
 //! | [`NoConsumer`]          | 480 with Retry-After        | 480 …     |
 //! | [`Overloaded`]          | 500 with Retry-After        | 500 …     |
-//! | [`Failed`]              | 500                         | 500       |
+//! | [`Failed`]              | 500 with Retry-After        | 500 …     |
 //! | none within 10 s        | 500                         | 500       |
 //!
 //! Never 503: RFC 3261 §21.5.4 lets a proxy take the whole flow out of service for it.

@@ -14,7 +14,7 @@ use crate::sip::{IncomingRequest, OutgoingResponse, StatusCode};
 
 /// Seconds after which a proxy may try again to deliver a message that no consumer would take.
 const NO_CONSUMER_RETRY: &str = "30";
-/// Seconds after which there may be room again.
+/// Seconds after which there may be room again, or the store may be back.
 const OVERLOADED_RETRY: &str = "5";
 
 impl Agent {
@@ -32,7 +32,7 @@ impl Agent {
         match translate::inbound(request, context) {
             Ok(inbound) => {
                 if !self.arrivals.hand_over(number, inbound) {
-                    self.respond(number, &overloaded());
+                    self.respond(number, &try_again());
                     self.observer.not_taken(NotTaken::Overloaded);
                 }
             }
@@ -51,8 +51,7 @@ impl Agent {
             InboundAnswer::Taken => OutgoingResponse::of(self.receive.answer),
             InboundAnswer::NoConsumer => OutgoingResponse::of(StatusCode::TEMPORARILY_UNAVAILABLE)
                 .with("Retry-After", NO_CONSUMER_RETRY),
-            InboundAnswer::Overloaded => overloaded(),
-            InboundAnswer::Failed => OutgoingResponse::of(StatusCode::SERVER_INTERNAL_ERROR),
+            InboundAnswer::Overloaded | InboundAnswer::Failed => try_again(),
         };
         self.respond(id.request, &response);
     }
@@ -84,6 +83,6 @@ impl Agent {
 }
 
 /// Never 503: see [`crate::agent::InboundAnswer`].
-fn overloaded() -> OutgoingResponse {
+fn try_again() -> OutgoingResponse {
     OutgoingResponse::of(StatusCode::SERVER_INTERNAL_ERROR).with("Retry-After", OVERLOADED_RETRY)
 }

@@ -78,7 +78,7 @@ async fn a_message_arrives_and_is_answered_as_the_dispatcher_says() {
         (InboundAnswer::Taken, 202, ""),
         (InboundAnswer::NoConsumer, 480, "30"),
         (InboundAnswer::Overloaded, 500, "5"),
-        (InboundAnswer::Failed, 500, ""),
+        (InboundAnswer::Failed, 500, "5"),
     ]
     .into_iter()
     .enumerate()
