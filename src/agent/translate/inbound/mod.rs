@@ -12,7 +12,7 @@ use crate::message::{
 };
 use crate::sip::headers::{CSeq, NameAddr, split, unquote};
 use crate::sip::imdn::{Imdn, NotificationKind, NotificationStatus};
-use crate::sip::uri::AnyUri;
+use crate::sip::uri::{AnyUri, Uri};
 use crate::sip::{Content, IncomingRequest, cpim};
 
 /// What a request is translated with.
@@ -144,12 +144,13 @@ fn receipt(
     let message_id = imdn.message_id.parse();
     let message_id = message_id.map_err(|_| NotTaken::UnknownReceipt)?;
     let disposition = disposition(imdn).ok_or(NotTaken::OtherReceipt)?;
+    let recipient = recipient(request).ok_or(NotTaken::UnknownReceipt)?;
     Ok(Receipt {
         message_id,
         time: context.now,
         account: context.identity.account.clone(),
         agent: context.identity.id.clone(),
-        recipient: recipient(request),
+        recipient,
         disposition,
     })
 }
@@ -180,14 +181,17 @@ fn disposition(imdn: &Imdn) -> Option<Disposition> {
     }
 }
 
-/// The sender of a receipt, without what its device adds to the address.
-fn recipient(request: &IncomingRequest) -> Arc<str> {
-    let from = request.first("From").and_then(NameAddr::parse);
-    let uri = from.map_or("", |from| from.uri);
-    match AnyUri::parse(uri) {
+/// The sender of a receipt, without what its device adds to the address; `None` where it is longer
+/// than any that a message can be sent to.
+fn recipient(request: &IncomingRequest) -> Option<Arc<str>> {
+    let uri = NameAddr::parse(request.first("From")?)?.uri;
+    if uri.len() > Uri::MAX_LENGTH {
+        return None;
+    }
+    Some(match AnyUri::parse(uri) {
         Ok(AnyUri::Sip(uri)) => uri.address_of_record().as_str().into(),
         Ok(AnyUri::Other(_)) | Err(_) => uri.split(';').next().unwrap_or_default().into(),
-    }
+    })
 }
 
 #[cfg(test)]

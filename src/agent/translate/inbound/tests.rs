@@ -267,4 +267,13 @@ fn receipts_for_others_and_of_other_things_are_only_counted() {
             Ok(inbound) => panic!("{inbound:?}"),
         }
     }
+    // A database may have no room for such a name in a key.
+    let receipt = receipt_of(delivery, delivered, OURS);
+    let long = format!("<sip:{}@example.com>;tag=t1", "b".repeat(5_000));
+    let receipt = IncomingRequest {
+        content: receipt.content,
+        ..message(&[("From", &long)])
+    };
+    let told = translate(receipt, false);
+    assert!(matches!(told, Err(NotTaken::UnknownReceipt)), "{told:?}");
 }
