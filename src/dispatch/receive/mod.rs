@@ -14,9 +14,13 @@
 //! | a receipt that says nothing new, or of no message of that account | answered 200     | `repeated`, `unknown` |
 //! | anything, while the store fails             | answered 500                           | `failed`    |
 //! | what the database rejects                   | answered 500                           | `failed`    |
+//!
+//! Of a message that was admitted lately, forks and retransmissions go to the store whatever the
+//! rates are and whether anything takes events.
 
 mod elsewhere;
 mod rates;
+mod recent;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +37,7 @@ use crate::message::{Disposition, EventId, MessageId, Receipt, Received, Timesta
 use crate::store::{Arrived, Reported, Store, StoreError};
 pub use elsewhere::follow_receipts;
 use rates::Rates;
+use recent::Recent;
 
 /// What one commit takes in at most.
 const BATCH: usize = 512;
@@ -135,9 +140,10 @@ impl InboundEnd {
 /// Takes in what arrives until every agent has ended.
 pub async fn receive(mut parts: InboundParts) {
     let mut rates = Rates::new(parts.settings.rate, parts.settings.rate_from);
+    let mut recent = Recent::default();
     let mut arrived = Vec::with_capacity(BATCH);
     while parts.arrivals.recv_many(&mut arrived, BATCH).await > 0 {
-        let batch = admit(&parts, &mut rates, arrived.drain(..));
+        let batch = admit(&parts, &mut rates, &mut recent, arrived.drain(..));
         parts.store_batch(batch, &mut rates).await;
     }
 }
@@ -155,6 +161,7 @@ struct InboundBatch {
 struct MessageSource {
     account: Arc<str>,
     sender: String,
+    is_counted: bool,
 }
 
 /// Whose receipt for which message, and what it counts as when it is stored.
@@ -168,6 +175,7 @@ struct ReceiptSource {
 fn admit(
     parts: &InboundParts,
     rates: &mut Rates,
+    recent: &mut Recent,
     arrived: impl Iterator<Item = Arrival>,
 ) -> InboundBatch {
     let now = clock::now();
@@ -187,17 +195,21 @@ fn admit(
             }
             Inbound::Message(message) => *message,
         };
-        let wants_consumer = parts.settings.require_consumer;
+        let key = recent.key(&message);
+        let is_known = recent.contains(key);
+        let wants_consumer = parts.settings.require_consumer && !is_known;
         if wants_consumer && !parts.consumers.has_one_for(&message.account) {
             parts.observer.took_in(InboundEnd::NoConsumer);
             reply.answer(InboundAnswer::NoConsumer);
-        } else if !rates.take(&message.account, &message.from.uri, now) {
+        } else if !is_known && !rates.take(&message.account, &message.from.uri, now) {
             parts.observer.took_in(InboundEnd::Overloaded);
             reply.answer(InboundAnswer::Overloaded);
         } else {
+            recent.insert(key);
             let source = MessageSource {
                 account: message.account.clone(),
                 sender: message.from.uri.clone(),
+                is_counted: !is_known,
             };
             batch.message_replies.push((source, reply));
             batch.messages.push(message);
@@ -268,7 +280,9 @@ impl InboundParts {
                 Some(Arrived::Appended(_)) => InboundEnd::Stored,
                 Some(Arrived::Repeated) => {
                     // Forks and retransmissions are one message.
-                    rates.give_back(&source.account, &source.sender, now);
+                    if source.is_counted {
+                        rates.give_back(&source.account, &source.sender, now);
+                    }
                     InboundEnd::Repeated
                 }
                 Some(Arrived::Rejected) | None => InboundEnd::Failed,

@@ -166,6 +166,22 @@ async fn a_sender_beyond_the_rate_is_asked_to_come_again_and_forks_do_not_count(
 }
 
 #[tokio::test]
+async fn forks_that_come_together_use_up_no_rate_and_are_not_refused_beyond_it() {
+    let slow = InboundSettings {
+        rate_from: 0.3,
+        ..SETTINGS
+    };
+    let mut fixture = Fixture::new(slow, false);
+    // Three may come at once.
+    let forked = (1..=3).flat_map(|number| (0..3).map(move |_| text(number)));
+    let answers = fixture.answers_to(forked.collect()).await;
+    assert_eq!(answers, [InboundAnswer::Taken; 9]);
+    let answers = fixture.answers_to(vec![text(4), text(1)]).await;
+    assert_eq!(answers, [InboundAnswer::Overloaded, InboundAnswer::Taken]);
+    assert_eq!(fixture.count(InboundEnd::Repeated), 7);
+}
+
+#[tokio::test]
 async fn while_nothing_listens_a_message_is_left_with_the_server_and_a_receipt_is_taken() {
     let wanting = InboundSettings {
         require_consumer: true,
