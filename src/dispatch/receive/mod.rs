@@ -260,7 +260,10 @@ impl InboundParts {
         let (unknown, again): (Vec<_>, Vec<_>) = again.unzip();
         if !again.is_empty() {
             self.dispatch.flush().await;
-            for (known, now) in unknown.into_iter().zip(self.store.report(again).await?) {
+            let again = answers(self.store.report(again).await, "receipts").into_iter();
+            // What failed now takes nothing from what was stored before.
+            let again = again.chain(std::iter::repeat(Reported::Rejected));
+            for (known, now) in unknown.into_iter().zip(again) {
                 *known = now;
             }
         }

@@ -316,3 +316,27 @@ async fn a_receipt_and_a_reply_that_come_before_their_message_is_stored_wait_for
     assert_eq!(reply["inReplyTo"], id(1).to_string());
     assert_eq!(fixture.count(InboundEnd::Unknown), 0);
 }
+
+#[tokio::test]
+async fn a_receipt_that_is_stored_counts_although_the_one_beside_it_fails_when_asked_again() {
+    let soon = id(2).made_at().plus(Duration::from_secs(1));
+    let mut fixture = Fixture::at(soon, SETTINGS, false);
+    let ours = message(1).with(|contents| contents.account = Some("sip:alice@example.com".into()));
+    let ours = submission(vec![ours]);
+    fixture.store.accept(vec![ours]).await.unwrap();
+    for number in [1, 2] {
+        let delivered = Inbound::Receipt(receipt(number, BOB, 5));
+        assert!(fixture.arrivals.hand_over(number, delivered));
+    }
+    let Some(Command::Flush { reply }) = fixture.commands.recv().await else {
+        panic!("the dispatcher is asked something else");
+    };
+    fixture.store.close().await.unwrap();
+    reply.send(()).unwrap();
+    let Some(Command::Settle(told)) = fixture.commands.recv().await else {
+        panic!("the dispatcher is told something else");
+    };
+    assert_eq!((told.len(), told[0].message), (1, id(1)));
+    assert_eq!(fixture.count(InboundEnd::Delivered), 1);
+    assert_eq!(fixture.count(InboundEnd::Failed), 1);
+}
