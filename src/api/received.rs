@@ -39,7 +39,7 @@ pub(super) async fn list(
 ) -> Result<Response, ApiError> {
     let filter = ReceivedFilter {
         accounts: params::accounts(&api, &caller, "account", query.account.as_deref())?,
-        sender: query.from.map(|from| sender(&api, from)),
+        sender: query.from.map(|from| sender(&api, from)).transpose()?,
     };
     let cursor = params::cursor(query.cursor.as_deref())?;
     let limit = params::limit(query.limit.as_deref())?;
@@ -51,9 +51,12 @@ pub(super) async fn list(
 }
 
 /// A sender as events have it. It need not be one that a message can be sent to.
-fn sender(api: &Api, from: String) -> std::sync::Arc<str> {
+fn sender(api: &Api, from: String) -> Result<std::sync::Arc<str>, ApiError> {
+    if from.is_empty() {
+        return Err(ApiError::Query("from: the URI of a sender".to_owned()));
+    }
     let resolved = api.accounts.resolve(&from, None);
-    resolved.map_or_else(|_| from.into(), |recipient| recipient.uri)
+    Ok(resolved.map_or_else(|_| from.into(), |recipient| recipient.uri))
 }
 
 /// `GET /received/{id}`: the same object as its event, whose JSON is written already.

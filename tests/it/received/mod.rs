@@ -75,6 +75,7 @@ async fn a_received_message_is_in_streams_pages_and_lists() {
     assert_eq!(ids(&list.body), [&*second]);
     let list = inbox.client.get("/received?from=dave@example.com").await;
     assert_eq!(ids(&list.body), [""; 0]);
+    assert_eq!(inbox.client.get("/received?from=").await.status, 400);
     // It is no message of ours.
     for path in [
         format!("/messages/{first}"),
