@@ -9,10 +9,10 @@
 //! (`anstream`: no terminal, `NO_COLOR`, `CLICOLOR_FORCE`). Control characters of peers and clients
 //! never reach the terminal.
 
-use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use hashlink::LruCache;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -130,9 +130,7 @@ pub(super) struct EventLines {
     zone: TimeZone,
     /// The day of the line before.
     day: Date,
-    begun: HashMap<String, Begun>,
-    /// The keys of `begun`, oldest first.
-    order: VecDeque<String>,
+    begun: LruCache<String, Begun>,
 }
 
 /// The latest attempt of a message.
@@ -149,8 +147,7 @@ impl EventLines {
         Self {
             zone,
             day,
-            begun: HashMap::new(),
-            order: VecDeque::new(),
+            begun: LruCache::new(REMEMBERED),
         }
     }
 
@@ -175,7 +172,7 @@ impl EventLines {
         if let (Some(request), None) = (&event.request, &event.from) {
             self.remember(&event.message_id, &request.uri, event.attempt, event.time);
         }
-        let begun = self.begun.get(&event.message_id);
+        let begun = self.begun.peek(&event.message_id);
         let target = event.peer().map(str::to_owned);
         let target = target.or_else(|| begun.map(|begun| begun.target.clone()));
         let target = target.unwrap_or_default();
@@ -313,14 +310,7 @@ impl EventLines {
             attempt,
             time,
         };
-        if self.begun.insert(id.to_owned(), begun).is_none() {
-            self.order.push_back(id.to_owned());
-        }
-        while self.order.len() > REMEMBERED {
-            if let Some(oldest) = self.order.pop_front() {
-                self.begun.remove(&oldest);
-            }
-        }
+        self.begun.insert(id.to_owned(), begun);
     }
 }
 
@@ -571,9 +561,6 @@ mod tests {
         for number in 0..REMEMBERED + 10 {
             lines.remember(&number.to_string(), "sip:a@b", 1, None);
         }
-        assert_eq!(
-            (lines.begun.len(), lines.order.len()),
-            (REMEMBERED, REMEMBERED)
-        );
+        assert_eq!(lines.begun.len(), REMEMBERED);
     }
 }

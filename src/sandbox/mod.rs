@@ -37,7 +37,6 @@ mod bindings;
 mod connection;
 mod options;
 mod proxy;
-mod remembered;
 mod request;
 mod scripted;
 mod server;

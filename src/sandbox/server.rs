@@ -23,6 +23,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use hashlink::LruCache;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
@@ -36,12 +37,14 @@ use super::bindings::Bindings;
 use super::connection::{ConnectionId, MAX_FRAME, Outbox, Outgoing};
 use super::options::{Behaviour, Options, ReceivedRequest, Reply, password_of};
 use super::proxy::{Proxy, response};
-use super::remembered::Remembered;
 use super::request::{ServedRequest, address, allow, check};
 use super::scripted::{Destination, ScriptedMessage};
 
 /// How often expired bindings are swept out.
 const SWEEP: Duration = Duration::from_secs(30);
+
+/// Users, and Call-IDs, that are remembered; the oldest make room.
+const MAX_REMEMBERED: usize = 10_000;
 
 pub(super) struct SipServer {
     options: Options,
@@ -52,9 +55,9 @@ pub(super) struct SipServer {
     guard: Guard,
     proxy: Proxy,
     /// Users that were ever registered.
-    seen: Remembered,
+    seen: LruCache<String, ()>,
     /// Call-IDs that had their first answer.
-    answered: Remembered,
+    answered: LruCache<String, ()>,
     next_sweep: Instant,
 }
 
@@ -76,8 +79,8 @@ impl SipServer {
             hosts,
             guard,
             proxy,
-            seen: Remembered::default(),
-            answered: Remembered::default(),
+            seen: LruCache::new(MAX_REMEMBERED),
+            answered: LruCache::new(MAX_REMEMBERED),
             next_sweep: now + SWEEP,
             options,
             rng,
@@ -242,7 +245,7 @@ impl SipServer {
             return Err(Reply::new(StatusCode::FORBIDDEN));
         }
         let reply = self.bindings.register(now, request, user)?;
-        self.seen.insert(user);
+        self.seen.insert(user.to_owned(), ());
         Ok(reply)
     }
 
@@ -267,7 +270,8 @@ impl SipServer {
                 Behaviour::Answers(answer) => answer,
                 Behaviour::AnswersAtFirst(first, then) => {
                     let call_id = request.message.call_id.unwrap_or_default();
-                    if self.answered.insert(&String::from_utf8_lossy(call_id)) {
+                    let call_id = String::from_utf8_lossy(call_id).into_owned();
+                    if self.answered.insert(call_id, ()).is_none() {
                         first
                     } else {
                         then
@@ -285,7 +289,7 @@ impl SipServer {
             return self.proxy.answer_later(now + answer.after, request, answer);
         }
         let Some(binding) = self.bindings.newest(user, now) else {
-            return Err(Reply::new(if self.seen.contains(user) {
+            return Err(Reply::new(if self.seen.contains_key(user) {
                 StatusCode::TEMPORARILY_UNAVAILABLE
             } else {
                 StatusCode::NOT_FOUND

@@ -1,8 +1,9 @@
 //! Messages that were admitted lately: forks and retransmissions of them are not refused.
 
 use std::collections::hash_map::RandomState;
-use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher as _;
+
+use hashlink::LruCache;
 
 use crate::message::Received;
 
@@ -11,12 +12,19 @@ use crate::message::Received;
 const MAX_KEYS: usize = 4_096;
 
 /// See the module. Hashes with a key of their own, so that no peer can make two messages meet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Recent {
     hasher: RandomState,
-    keys: HashSet<u64>,
-    /// The oldest first.
-    order: VecDeque<u64>,
+    keys: LruCache<u64, ()>,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self {
+            hasher: RandomState::default(),
+            keys: LruCache::new(MAX_KEYS),
+        }
+    }
 }
 
 impl Recent {
@@ -28,20 +36,12 @@ impl Recent {
     }
 
     pub(super) fn contains(&self, key: u64) -> bool {
-        self.keys.contains(&key)
+        self.keys.contains_key(&key)
     }
 
     /// Remembers one; forgets the oldest when there are too many.
     pub(super) fn insert(&mut self, key: u64) {
-        if !self.keys.insert(key) {
-            return;
-        }
-        self.order.push_back(key);
-        if self.order.len() > MAX_KEYS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.keys.remove(&oldest);
-        }
+        self.keys.insert(key, ());
     }
 }
 

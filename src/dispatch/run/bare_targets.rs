@@ -1,8 +1,10 @@
 //! Targets whose phones refuse a body in an envelope (RFC 3862): for a day they are sent it bare.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::hash_map::RandomState;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use hashlink::LruCache;
 
 /// How long a target is remembered.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -10,30 +12,28 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Targets at once; the one that was learned first makes room.
 const MAX: usize = 10_000;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct BareTargets {
-    until: HashMap<Arc<str>, Instant>,
-    /// In the order in which they were learned.
-    order: VecDeque<Arc<str>>,
+    /// Hashed with a key: clients choose the targets.
+    until: LruCache<Arc<str>, Instant, RandomState>,
+}
+
+impl Default for BareTargets {
+    fn default() -> Self {
+        let until = LruCache::with_hasher(MAX, RandomState::default());
+        Self { until }
+    }
 }
 
 impl BareTargets {
     /// A peer at this target took the bare body only.
     pub(super) fn insert(&mut self, uri: Arc<str>, now: Instant) {
-        if self.until.insert(uri.clone(), now + DAY).is_some() {
-            return;
-        }
-        self.order.push_back(uri);
-        if self.order.len() > MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.until.remove(&oldest);
-        }
+        self.until.insert(uri, now + DAY);
     }
 
     /// Whether a message to this target goes without an envelope.
     pub(super) fn contains(&self, uri: &str, now: Instant) -> bool {
-        self.until.get(uri).is_some_and(|until| *until > now)
+        self.until.peek(uri).is_some_and(|until| *until > now)
     }
 }
 
@@ -59,6 +59,6 @@ mod tests {
         }
         assert!(!targets.contains("sip:0@example.com", now));
         assert!(targets.contains("sip:1@example.com", now));
-        assert_eq!((targets.until.len(), targets.order.len()), (MAX, MAX));
+        assert_eq!(targets.until.len(), MAX);
     }
 }
