@@ -89,36 +89,14 @@ impl AgentHandle {
         )
     }
 
-    /// Builds the request of an attempt: as events show it, and as the job for the agent. Where
-    /// receipts are asked for, the body is in an envelope that says so.
+    /// Builds the request of an attempt: as events show it, and as the job for the agent.
     pub fn prepare(
         &self,
         key: u64,
         message: &Message,
         attempt: u32,
         now: Timestamp,
-    ) -> (RequestView, Job) {
-        self.prepare_as(BodyForm::Asked, key, message, attempt, now)
-    }
-
-    /// As [`Self::prepare`], without an envelope: for a target that understands none.
-    pub fn prepare_bare(
-        &self,
-        key: u64,
-        message: &Message,
-        attempt: u32,
-        now: Timestamp,
-    ) -> (RequestView, Job) {
-        self.prepare_as(BodyForm::Bare, key, message, attempt, now)
-    }
-
-    fn prepare_as(
-        &self,
         form: BodyForm,
-        key: u64,
-        message: &Message,
-        attempt: u32,
-        now: Timestamp,
     ) -> (RequestView, Job) {
         let (view, request) = translate::prepare(&self.identity, message, attempt, now, form);
         let alone = false;

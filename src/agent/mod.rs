@@ -27,5 +27,5 @@ pub use observer::{AgentObserver, NotTaken};
 pub use reconnect::{Pace, ReconnectPolicy};
 pub use status::StatusCell;
 pub use tls::{Identification, TlsError, client_config};
-pub use translate::{call_id, reserved};
+pub use translate::{BodyForm, call_id, reserved};
 pub use websocket::{Dialing, FRAME_HEADER, WeightedServer};

@@ -83,10 +83,10 @@ pub(super) fn envelope_len(contents: &Contents, from_len: usize) -> usize {
 
 /// Whether the body of a request that asks for receipts is in an envelope.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum BodyForm {
-    /// As the message asks.
+pub enum BodyForm {
+    /// As the message asks: in one where it asks for receipts.
     Asked,
-    /// Without one.
+    /// In none, for a target that understands none.
     Bare,
 }
 

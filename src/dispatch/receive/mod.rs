@@ -138,14 +138,27 @@ impl InboundEnd {
 }
 
 /// Takes in what arrives until every agent has ended.
-pub async fn receive(mut parts: InboundParts) {
-    let mut rates = Rates::new(parts.settings.rate, parts.settings.rate_from);
-    let mut recent = Recent::default();
+pub async fn receive(parts: InboundParts) {
+    let mut receiver = Receiver {
+        rates: Rates::new(parts.settings.rate, parts.settings.rate_from),
+        recent: Recent::default(),
+        is_failing: false,
+        parts,
+    };
     let mut arrived = Vec::with_capacity(BATCH);
-    while parts.arrivals.recv_many(&mut arrived, BATCH).await > 0 {
-        let batch = admit(&parts, &mut rates, &mut recent, arrived.drain(..));
-        parts.store_batch(batch, &mut rates).await;
+    while receiver.parts.arrivals.recv_many(&mut arrived, BATCH).await > 0 {
+        let batch = receiver.admit(arrived.drain(..));
+        receiver.store(batch).await;
     }
+}
+
+/// The task.
+struct Receiver {
+    parts: InboundParts,
+    rates: Rates,
+    recent: Recent,
+    /// Whether the store took nothing when it was last asked to: one line in the log says so.
+    is_failing: bool,
 }
 
 /// What is stored together, and what answers it.
@@ -171,68 +184,103 @@ struct ReceiptSource {
     end: InboundEnd,
 }
 
-/// Answers what is not taken in, and collects the rest.
-fn admit(
-    parts: &InboundParts,
-    rates: &mut Rates,
-    recent: &mut Recent,
-    arrived: impl Iterator<Item = Arrival>,
-) -> InboundBatch {
-    let now = clock::now();
-    let mut batch = InboundBatch::default();
-    for arrival in arrived {
-        let (what, reply) = arrival.split();
-        let message = match what {
-            Inbound::Receipt(receipt) => {
-                let source = ReceiptSource {
-                    message: receipt.message_id,
-                    recipient: receipt.recipient.clone(),
-                    end: end_of(&receipt.disposition),
-                };
-                batch.receipt_replies.push((source, reply));
-                batch.receipts.push(receipt);
-                continue;
-            }
-            Inbound::Message(message) => *message,
-        };
-        let key = recent.key(&message);
-        let is_known = recent.contains(key);
-        let wants_consumer = parts.settings.require_consumer && !is_known;
-        if wants_consumer && !parts.consumers.has_one_for(&message.account) {
-            parts.observer.took_in(InboundEnd::NoConsumer);
-            reply.answer(InboundAnswer::NoConsumer);
-        } else if !is_known && !rates.take(&message.account, &message.from.uri, now) {
-            parts.observer.took_in(InboundEnd::Overloaded);
-            reply.answer(InboundAnswer::Overloaded);
-        } else {
-            recent.insert(key);
-            let source = MessageSource {
-                account: message.account.clone(),
-                sender: message.from.uri.clone(),
-                is_counted: !is_known,
+impl Receiver {
+    /// Answers what is not taken in, and collects the rest.
+    fn admit(&mut self, arrived: impl Iterator<Item = Arrival>) -> InboundBatch {
+        let now = clock::now();
+        let mut batch = InboundBatch::default();
+        for arrival in arrived {
+            let (what, reply) = arrival.split();
+            let message = match what {
+                Inbound::Receipt(receipt) => {
+                    let source = ReceiptSource {
+                        message: receipt.message_id,
+                        recipient: receipt.recipient.clone(),
+                        end: end_of(&receipt.disposition),
+                    };
+                    batch.receipt_replies.push((source, reply));
+                    batch.receipts.push(receipt);
+                    continue;
+                }
+                Inbound::Message(message) => *message,
             };
-            batch.message_replies.push((source, reply));
-            batch.messages.push(message);
+            let key = self.recent.key(&message);
+            let is_known = self.recent.contains(key);
+            let wants_consumer = self.parts.settings.require_consumer && !is_known;
+            if wants_consumer && !self.parts.consumers.has_one_for(&message.account) {
+                self.parts.answer(InboundEnd::NoConsumer, reply);
+            } else if !is_known && !self.rates.take(&message.account, &message.from.uri, now) {
+                self.parts.answer(InboundEnd::Overloaded, reply);
+            } else {
+                self.recent.insert(key);
+                let source = MessageSource {
+                    account: message.account.clone(),
+                    sender: message.from.uri.clone(),
+                    is_counted: !is_known,
+                };
+                batch.message_replies.push((source, reply));
+                batch.messages.push(message);
+            }
         }
+        batch
     }
-    batch
-}
 
-impl InboundParts {
-    async fn store_batch(&self, batch: InboundBatch, rates: &mut Rates) {
+    async fn store(&mut self, batch: InboundBatch) {
         let InboundBatch {
             messages,
             message_replies,
             receipts,
             receipt_replies,
         } = batch;
-        let received = self.store_messages(messages);
-        let reported = self.store_receipts(receipts);
+        if messages.is_empty() && receipts.is_empty() {
+            return;
+        }
+        let received = self.parts.store_messages(messages);
+        let reported = self.parts.store_receipts(receipts);
         let (received, reported) = futures_util::future::join(received, reported).await;
-        self.answer_messages(received, message_replies, rates);
-        self.answer_receipts(reported, receipt_replies).await;
+        self.note(received.as_ref().err().or(reported.as_ref().err()));
+        self.answer_messages(received.unwrap_or_default(), message_replies);
+        let reported = reported.unwrap_or_default();
+        self.parts.answer_receipts(reported, receipt_replies).await;
     }
 
+    /// Writes one line when the store begins to fail, and one when it is well again.
+    fn note(&mut self, failure: Option<&StoreError>) {
+        let was_failing = std::mem::replace(&mut self.is_failing, failure.is_some());
+        match failure {
+            Some(error) if !was_failing => {
+                tracing::error!(%error, "failed to store what came in; answering 500");
+            }
+            None if was_failing => tracing::info!("what comes in is stored again"),
+            Some(_) | None => {}
+        }
+    }
+
+    fn answer_messages(
+        &mut self,
+        received: Vec<Arrived>,
+        replies: Vec<(MessageSource, ArrivalReply)>,
+    ) {
+        let now = clock::now();
+        let mut answers = received.into_iter();
+        for (source, reply) in replies {
+            let end = match answers.next() {
+                Some(Arrived::Appended(_)) => InboundEnd::Stored,
+                Some(Arrived::Repeated) => {
+                    // Forks and retransmissions are one message.
+                    if source.is_counted {
+                        self.rates.give_back(&source.account, &source.sender, now);
+                    }
+                    InboundEnd::Repeated
+                }
+                Some(Arrived::Rejected) | None => InboundEnd::Failed,
+            };
+            self.parts.answer(end, reply);
+        }
+    }
+}
+
+impl InboundParts {
     async fn store_messages(&self, messages: Vec<Received>) -> Result<Vec<Arrived>, StoreError> {
         if messages.is_empty() {
             return Ok(Vec::new());
@@ -260,9 +308,14 @@ impl InboundParts {
         let (unknown, again): (Vec<_>, Vec<_>) = again.unzip();
         if !again.is_empty() {
             self.dispatch.flush().await;
-            let again = answers(self.store.report(again).await, "receipts").into_iter();
+            let again = self.store.report(again).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "failed to store receipts; answering 500");
+                Vec::new()
+            });
             // What failed now takes nothing from what was stored before.
-            let again = again.chain(std::iter::repeat(Reported::Rejected));
+            let again = again
+                .into_iter()
+                .chain(std::iter::repeat(Reported::Rejected));
             for (known, now) in unknown.into_iter().zip(again) {
                 *known = now;
             }
@@ -270,37 +323,13 @@ impl InboundParts {
         Ok(reported)
     }
 
-    fn answer_messages(
-        &self,
-        received: Result<Vec<Arrived>, StoreError>,
-        replies: Vec<(MessageSource, ArrivalReply)>,
-        rates: &mut Rates,
-    ) {
-        let now = clock::now();
-        let mut answers = answers(received, "messages that came in").into_iter();
-        for (source, reply) in replies {
-            let end = match answers.next() {
-                Some(Arrived::Appended(_)) => InboundEnd::Stored,
-                Some(Arrived::Repeated) => {
-                    // Forks and retransmissions are one message.
-                    if source.is_counted {
-                        rates.give_back(&source.account, &source.sender, now);
-                    }
-                    InboundEnd::Repeated
-                }
-                Some(Arrived::Rejected) | None => InboundEnd::Failed,
-            };
-            self.answer(end, reply);
-        }
-    }
-
     async fn answer_receipts(
         &self,
-        reported: Result<Vec<Reported>, StoreError>,
+        reported: Vec<Reported>,
         replies: Vec<(ReceiptSource, ArrivalReply)>,
     ) {
         let mut settling = Vec::new();
-        let mut answers = answers(reported, "receipts").into_iter();
+        let mut answers = reported.into_iter();
         for (source, reply) in replies {
             let end = match answers.next() {
                 Some(Reported::Appended(seq)) => {
@@ -343,14 +372,6 @@ impl InboundParts {
 /// commit of a message ends, and phones report a message before they answer it.
 fn is_recent(id: MessageId, now: Timestamp) -> bool {
     now.since(id.made_at()) < RECENT
-}
-
-/// What the store answered; nothing where it failed.
-fn answers<T>(answered: Result<Vec<T>, StoreError>, what: &str) -> Vec<T> {
-    answered.unwrap_or_else(|error| {
-        tracing::error!(%error, "failed to store {what}; answered 500");
-        Vec::new()
-    })
 }
 
 /// What a receipt that is stored counts as.

@@ -24,7 +24,7 @@ use super::super::board::{AttemptKey, EndedAttempt, NewAttempt, SentBy, event};
 use super::super::observer::FinishedAttempt;
 use super::journal::{After, RecordBatch};
 use super::{Dispatcher, log};
-use crate::agent::{AgentCommand, AgentHandle, AgentIndex, Job};
+use crate::agent::{AgentCommand, AgentHandle, AgentIndex, BodyForm, Job};
 use crate::clock;
 use crate::message::{Outcome, Status, Timestamp, What};
 use crate::store::{Record, Recorded};
@@ -45,11 +45,12 @@ impl Dispatcher {
             let wants_receipts = !message.contents.receipts.is_empty();
             let uri = &message.contents.uri;
             let is_bare = wants_receipts && self.bare_targets.contains(uri, clock::now());
-            let (request, mut job) = if is_bare {
-                agent.prepare_bare(key, message, start.attempt, now)
+            let form = if is_bare {
+                BodyForm::Bare
             } else {
-                agent.prepare(key, message, start.attempt, now)
+                BodyForm::Asked
             };
+            let (request, mut job) = agent.prepare(key, message, start.attempt, now, form);
             job.alone = start.alone;
             let what = What::Sending { request };
             let record = Record {
