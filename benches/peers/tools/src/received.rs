@@ -8,6 +8,7 @@
 
 use std::cell::Cell;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 use std::time::Instant;
@@ -15,7 +16,6 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
-use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
@@ -28,8 +28,7 @@ use crate::load::Costs;
 use crate::peers;
 use crate::peers::Peer;
 use crate::peers::Places;
-use crate::wire::Frame;
-use crate::wire::shake_hands;
+use crate::wire::Input;
 use crate::wire::write_answer;
 use crate::wire::write_frame;
 
@@ -209,45 +208,31 @@ impl Sender {
 
     /// Serves one agent.
     async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        stream.set_nodelay(true)?;
-        let mut input = shake_hands(&mut stream).await?;
+        let mut input = Input::open(&mut stream).await?;
         let mut connection = Connection::default();
         let mut output = Vec::with_capacity(BUFFER);
         loop {
-            let mut taken = 0;
-            while let Some(frame) = Frame::parse(&input[taken..]) {
-                let payload = taken + frame.payload.start..taken + frame.payload.end;
-                taken = payload.end;
-                let payload = &mut input[payload];
-                frame.unmask(payload);
-                match frame.opcode {
-                    0x8 => return Ok(()),
-                    0x9 => write_frame(0xA, payload, &mut output),
-                    0x1 | 0x2 => self.read(payload, &mut connection, &mut output),
-                    _ => {}
-                }
-            }
-            input.drain(..taken);
+            let goes_on = input.take(&mut output, |message, output| {
+                self.read(message, &mut connection, output);
+            });
             self.send(&mut connection, &mut output);
             if !output.is_empty() {
                 stream.write_all(&output).await?;
                 output.clear();
             }
-            input.reserve(BUFFER / 4);
-            tokio::select! {
-                got = stream.read_buf(&mut input) => if got? == 0 {
-                    self.open.set(self.open.get() - connection.open.len());
-                    return Ok(());
-                },
-                () = self.may_send.notified() => {}
+            let has_more = goes_on
+                && tokio::select! {
+                    more = input.more(&mut stream) => more?,
+                    () = self.may_send.notified() => true,
+                };
+            if !has_more {
+                self.open.set(self.open.get() - connection.open.len());
+                return Ok(());
             }
         }
     }
 
     fn read(&self, message: &[u8], connection: &mut Connection, output: &mut Vec<u8>) {
-        if message == b"\r\n\r\n" {
-            return write_frame(0x1, b"\r\n", output);
-        }
         let Some(status) = message.strip_prefix(b"SIP/2.0 ") else {
             let mut sip = Vec::new();
             write_answer(message, &mut sip);
@@ -300,7 +285,7 @@ struct Connection {
     /// Its Contact, once it has registered.
     contact: Option<String>,
     /// When each request without a response was sent.
-    open: std::collections::HashMap<u64, Instant>,
+    open: HashMap<u64, Instant>,
 }
 
 fn contact_of(register: &[u8]) -> Option<String> {

@@ -11,8 +11,11 @@ use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+/// Read at once, with room for many SIP messages.
+const ROOM: usize = 16 * 1024;
+
 /// The opening handshake (RFC 6455 §4.2.2); gives what the client sent after it.
-pub async fn shake_hands(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+async fn shake_hands(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut input = Vec::with_capacity(1024);
     let end = loop {
         if let Some(at) = input.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -40,14 +43,14 @@ pub async fn shake_hands(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
 }
 
 /// A whole masked frame at the start of a buffer (RFC 6455 §5.2).
-pub struct Frame {
-    pub opcode: u8,
+struct Frame {
+    opcode: u8,
     mask: [u8; 4],
-    pub payload: Range<usize>,
+    payload: Range<usize>,
 }
 
 impl Frame {
-    pub fn parse(input: &[u8]) -> Option<Self> {
+    fn parse(input: &[u8]) -> Option<Self> {
         let (&first, &second) = (input.first()?, input.get(1)?);
         let (length, mask_at) = match second & 0x7F {
             126 => {
@@ -71,10 +74,52 @@ impl Frame {
     }
 
     /// Takes the mask off the payload, which is these bytes.
-    pub fn unmask(&self, payload: &mut [u8]) {
+    fn unmask(&self, payload: &mut [u8]) {
         for (at, byte) in payload.iter_mut().enumerate() {
             *byte ^= self.mask[at & 3];
         }
+    }
+}
+
+/// What a connection has sent and was not read yet.
+pub struct Input(Vec<u8>);
+
+impl Input {
+    /// Shakes hands first.
+    pub async fn open(stream: &mut TcpStream) -> std::io::Result<Self> {
+        stream.set_nodelay(true)?;
+        shake_hands(stream).await.map(Self)
+    }
+
+    /// Hands over the payload of every whole message, and answers pings and keep-alives; false when
+    /// the client says goodbye.
+    pub fn take(
+        &mut self,
+        output: &mut Vec<u8>,
+        mut read: impl FnMut(&[u8], &mut Vec<u8>),
+    ) -> bool {
+        let mut taken = 0;
+        while let Some(frame) = Frame::parse(&self.0[taken..]) {
+            let payload = taken + frame.payload.start..taken + frame.payload.end;
+            taken = payload.end;
+            let payload = &mut self.0[payload];
+            frame.unmask(payload);
+            match frame.opcode {
+                0x8 => return false,
+                0x9 => write_frame(0xA, payload, output),
+                0x1 | 0x2 if payload == b"\r\n\r\n" => write_frame(0x1, b"\r\n", output),
+                0x1 | 0x2 => read(payload, output),
+                _ => {}
+            }
+        }
+        self.0.drain(..taken);
+        true
+    }
+
+    /// Waits for more; false when there is none.
+    pub async fn more(&mut self, stream: &mut TcpStream) -> std::io::Result<bool> {
+        self.0.reserve(ROOM);
+        Ok(stream.read_buf(&mut self.0).await? > 0)
     }
 }
 

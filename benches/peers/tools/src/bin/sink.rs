@@ -17,13 +17,11 @@ mod wire;
 use std::net::UdpSocket;
 use std::thread;
 
-use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 
-use wire::Frame;
-use wire::shake_hands;
+use wire::Input;
 use wire::write_answer;
 use wire::write_frame;
 
@@ -61,36 +59,20 @@ fn serve_udp(socket: &UdpSocket) {
 }
 
 async fn serve_websocket(mut stream: TcpStream) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut input = shake_hands(&mut stream).await?;
+    let mut input = Input::open(&mut stream).await?;
     let mut output = Vec::with_capacity(BUFFER);
     let mut sip = Vec::new();
     loop {
-        let mut taken = 0;
-        while let Some(frame) = Frame::parse(&input[taken..]) {
-            let payload = taken + frame.payload.start..taken + frame.payload.end;
-            taken = payload.end;
-            let payload = &mut input[payload];
-            frame.unmask(payload);
-            match frame.opcode {
-                0x8 => return Ok(()),
-                0x9 => write_frame(0xA, payload, &mut output),
-                0x1 | 0x2 if payload == b"\r\n\r\n" => write_frame(0x1, b"\r\n", &mut output),
-                0x1 | 0x2 => {
-                    sip.clear();
-                    write_answer(payload, &mut sip);
-                    write_frame(0x1, &sip, &mut output);
-                }
-                _ => {}
-            }
-        }
-        input.drain(..taken);
+        let goes_on = input.take(&mut output, |request, output| {
+            sip.clear();
+            write_answer(request, &mut sip);
+            write_frame(0x1, &sip, output);
+        });
         if !output.is_empty() {
             stream.write_all(&output).await?;
             output.clear();
         }
-        input.reserve(BUFFER / 4);
-        if stream.read_buf(&mut input).await? == 0 {
+        if !goes_on || !input.more(&mut stream).await? {
             return Ok(());
         }
     }
