@@ -174,7 +174,7 @@ impl<E: Engine> LogStore for E {
 
     fn forget_keys(&self, before: Timestamp, limit: usize) -> Reply<usize> {
         self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
-            retention::forget_keys(session, before, limit)
+            retention::forget_keys(session, "idempotency_keys", before, limit)
         })
     }
 
@@ -218,7 +218,7 @@ impl<E: Engine> LogStore for E {
 
     fn forget_received_keys(&self, before: Timestamp, limit: usize) -> Reply<usize> {
         self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
-            received::forget_keys(session, before, limit)
+            retention::forget_keys(session, "received_keys", before, limit)
         })
     }
 }

@@ -252,35 +252,6 @@ pub(super) fn purge(
     Ok((ids.len(), Some(forgotten_to)))
 }
 
-pub(super) fn forget_keys(
-    session: &dyn Session,
-    before: Timestamp,
-    limit: usize,
-) -> Result<usize, StoreError> {
-    if !session.try_lock(Lock::Removing)? {
-        return Ok(0);
-    }
-    let mut old = Vec::new();
-    session.read(
-        "SELECT number, created_at FROM received_keys ORDER BY number LIMIT ?1",
-        &values![limit],
-        &mut |row| {
-            if row.time(1)? >= before {
-                return Ok(ControlFlow::Break(()));
-            }
-            old.push(row.integer(0)?);
-            Ok(ControlFlow::Continue(()))
-        },
-    )?;
-    if !old.is_empty() {
-        session.execute(
-            "DELETE FROM received_keys WHERE number IN (SELECT value FROM json_each(?1))",
-            &values![&*old],
-        )?;
-    }
-    Ok(old.len())
-}
-
 /// Erases one; what is left of its event.
 pub(super) fn erase(
     session: &dyn Session,

@@ -84,8 +84,11 @@ pub(super) fn discard_bodies(
     Ok(step)
 }
 
+/// Forgets the keys of a table that are from before this time; how many there were. A key has a
+/// number in the order of use, and a time.
 pub(super) fn forget_keys(
     session: &dyn Session,
+    table: &'static str,
     before: Timestamp,
     limit: usize,
 ) -> Result<usize, StoreError> {
@@ -95,7 +98,7 @@ pub(super) fn forget_keys(
     let (mut last, mut count) = (None, 0);
     // Up to the first that is too young, in the order of use.
     session.read(
-        "SELECT number, created_at FROM idempotency_keys ORDER BY number LIMIT ?1",
+        &format!("SELECT number, created_at FROM {table} ORDER BY number LIMIT ?1"),
         &values![limit],
         &mut |row| {
             if row.time(1)? >= before {
@@ -106,8 +109,8 @@ pub(super) fn forget_keys(
         },
     )?;
     if let Some(last) = last {
-        let sql = "DELETE FROM idempotency_keys WHERE number <= ?1";
-        session.execute(sql, &values![last])?;
+        let sql = format!("DELETE FROM {table} WHERE number <= ?1");
+        session.execute(&sql, &values![last])?;
     }
     Ok(count)
 }
