@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::Method;
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, SizeHint};
 
@@ -23,16 +22,19 @@ impl Api {
     /// afterwards it is too late to refuse it.
     pub(super) fn answer_room(&self, caller: &Caller, size: usize) -> Result<ByteRoom, ApiError> {
         let mut room = self.0.answers.room(caller.key().clone());
-        match room.grow(size) {
-            true => Ok(room),
-            false => Err(ApiError::TooManyAnswers),
+        if room.grow(size) {
+            Ok(room)
+        } else {
+            Err(ApiError::TooManyAnswers)
         }
     }
 }
 
 /// Gives an answer the room that was made for it.
 pub(super) fn prepared(mut response: Response, room: ByteRoom) -> Response {
-    response.extensions_mut().insert(Prepared(Arc::new(room)));
+    if !room.is_free() {
+        response.extensions_mut().insert(Prepared(Arc::new(room)));
+    }
     response
 }
 
@@ -41,7 +43,7 @@ pub(super) fn prepared(mut response: Response, room: ByteRoom) -> Response {
 pub(super) fn counted(
     api: &Api,
     caller: &Caller,
-    method: &Method,
+    only_looks: bool,
     mut response: Response,
 ) -> Response {
     let prepared = response.extensions_mut().remove::<Prepared>();
@@ -52,7 +54,7 @@ pub(super) fn counted(
     };
     let room = prepared.and_then(|Prepared(room)| Arc::into_inner(room));
     let mut room = room.unwrap_or_else(|| api.0.answers.room(caller.key().clone()));
-    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !room.grow(size) {
+    if only_looks && !room.grow(size) {
         return ApiError::TooManyAnswers.into_response();
     }
     room.set(size);

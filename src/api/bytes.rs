@@ -94,8 +94,11 @@ impl ByteRoom {
     /// Counts something of so many bytes in all, whether there is room or not.
     pub(super) fn set(&mut self, size: usize) {
         let bytes = size.saturating_sub(FREE);
-        self.budget.held().change(&self.client, self.bytes, bytes);
-        self.bytes = bytes;
+        // Most answers are small: they neither take the lock nor are looked up.
+        if bytes != self.bytes {
+            self.budget.held().change(&self.client, self.bytes, bytes);
+            self.bytes = bytes;
+        }
     }
 }
 
@@ -112,9 +115,7 @@ impl HeldBytes {
 
 impl Drop for ByteRoom {
     fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.set(0);
-        }
+        self.set(0);
     }
 }
 

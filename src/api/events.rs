@@ -108,13 +108,6 @@ pub(super) struct MessageLogQuery {
     last_event_id: Option<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct MessageLogView<'a> {
-    data: Vec<&'a RawValue>,
-    next_cursor: Option<EventId>,
-}
-
 /// `GET /messages/{id}/events`: the events of one message; a stream goes to its end, or to what
 /// `until` asks for.
 pub(super) async fn of_message(
@@ -155,7 +148,7 @@ pub(super) async fn of_message(
         };
     }
     match form {
-        Form::Json => Ok(json::ok(&MessageLogView {
+        Form::Json => Ok(json::ok(&json::List {
             data: page.events.iter().filter_map(view::raw).collect(),
             next_cursor: page.is_cut.then_some(EventId {
                 epoch,

@@ -10,6 +10,15 @@ use super::error::ApiError;
 /// What an answer takes, as a rule: a message with its result.
 const USUAL: usize = 1024;
 
+/// A page of a list.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct List<T, C> {
+    pub(super) data: Vec<T>,
+    /// Where the next page begins; `None` when there is none.
+    pub(super) next_cursor: Option<C>,
+}
+
 /// 200.
 pub(super) fn ok(value: &impl Serialize) -> Response {
     answer(StatusCode::OK, value)

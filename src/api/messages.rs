@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::access::Caller;
 use super::error::ApiError;
@@ -60,13 +60,6 @@ pub(super) struct ListQuery {
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ListView<'a> {
-    data: Vec<MessageView<'a>>,
-    next_cursor: Option<MessageId>,
-}
-
 /// `GET /messages`, newest first.
 pub(super) async fn list(
     State(api): State<Api>,
@@ -92,7 +85,7 @@ pub(super) async fn list(
         let waiting = waiting.get(&stored.message.id);
         MessageView::explained(stored, now, waiting)
     });
-    Ok(json::ok(&ListView {
+    Ok(json::ok(&json::List {
         data: data.collect(),
         next_cursor: page.next,
     }))

@@ -121,7 +121,8 @@ fn check_together(contents: &Contents, place: Place<'_>, violations: &mut Violat
     let media_type = contents.content_type.split(';').next().unwrap_or_default();
     let is_envelope = media_type.trim().eq_ignore_ascii_case("message/cpim");
     if is_envelope && !contents.receipts.is_empty() {
-        let detail = "what is in an envelope of its own asks for receipts there: message/cpim";
+        let detail =
+            "not with a body of message/cpim, which is an envelope: ask for receipts in it";
         violations.add(place.member("receipts"), detail);
     }
 }

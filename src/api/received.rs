@@ -4,14 +4,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 
 use super::access::Caller;
 use super::error::ApiError;
 use super::params::{Id, Nothing, Query};
 use super::{Api, json, params, view};
-use crate::message::MessageId;
 use crate::store::{Logged, ReceivedFilter};
 
 /// What `GET /received` can be asked.
@@ -22,13 +20,6 @@ pub(super) struct ListQuery {
     from: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ListView<'a> {
-    data: Vec<&'a RawValue>,
-    next_cursor: Option<MessageId>,
 }
 
 /// `GET /received`, newest first.
@@ -44,7 +35,7 @@ pub(super) async fn list(
     let cursor = params::cursor(query.cursor.as_deref())?;
     let limit = params::limit(query.limit.as_deref())?;
     let page = api.store.received(filter, cursor, limit).await?;
-    Ok(json::ok(&ListView {
+    Ok(json::ok(&json::List {
         data: page.messages.iter().filter_map(view::raw).collect(),
         next_cursor: page.next,
     }))
@@ -81,10 +72,11 @@ pub(super) async fn erase(
     _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
     let event = find(&api, &caller, &id).await?;
-    match api.store.erase(event.message_id).await? {
-        true => Ok(StatusCode::NO_CONTENT.into_response()),
-        // Somebody else was faster.
-        false => Err(NOT_RECEIVED),
+    if api.store.erase(event.message_id).await? {
+        Ok(StatusCode::NO_CONTENT.into_response())
+    } else {
+        // Another request was faster.
+        Err(NOT_RECEIVED)
     }
 }
 

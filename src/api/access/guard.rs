@@ -105,15 +105,15 @@ async fn pass(
     next: Next,
 ) -> Response {
     request.extensions_mut().insert(caller.clone());
-    let method = request.method().clone();
-    let is_page = looks(&method) && path.is_some_and(|path| PAGES.contains(&path));
+    let only_looks = looks(request.method());
+    let is_page = only_looks && path.is_some_and(|path| PAGES.contains(&path));
     let turn = is_page.then(|| api.0.pages.arrive(caller.key().clone()));
     let _permit = match &turn {
         Some(turn) => turn.come().await,
         None => None,
     };
     let response = next.run(request).await;
-    answer::counted(api, caller, &method, response)
+    answer::counted(api, caller, only_looks, response)
 }
 
 fn looks(method: &Method) -> bool {

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::find;
 use super::view::DeliveryView;
@@ -19,13 +19,6 @@ pub(in crate::api) struct ListQuery {
     status: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ListView<'a> {
-    data: Vec<DeliveryView<'a>>,
-    next_cursor: Option<String>,
 }
 
 /// `GET /webhooks/{id}/deliveries`, the newest event first.
@@ -53,7 +46,7 @@ pub(in crate::api) async fn list(
         .deliveries(filter, cursor.transpose()?, limit)
         .await?;
     let show = |delivery| DeliveryView::of(&api, delivery);
-    Ok(json::ok(&ListView {
+    Ok(json::ok(&json::List {
         data: page.deliveries.iter().map(show).collect(),
         next_cursor: page.next.map(|seq| api.webhooks.event_id(seq)),
     }))

@@ -29,13 +29,6 @@ pub(super) struct ListQuery {
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ListView<'a> {
-    data: Vec<EndpointView<'a>>,
-    next_cursor: Option<EndpointId>,
-}
-
 /// `POST /webhooks`: 201, with the secret, which is not shown again.
 pub(super) async fn create(
     State(api): State<Api>,
@@ -68,7 +61,7 @@ pub(super) async fn list(
     let cursor = params::cursor(query.cursor.as_deref())?;
     let limit = params::limit(query.limit.as_deref())?;
     let page = api.webhooks.list(cursor, limit).await?;
-    Ok(json::ok(&ListView {
+    Ok(json::ok(&json::List {
         data: page.endpoints.iter().map(EndpointView::of).collect(),
         next_cursor: page.next,
     }))

@@ -238,7 +238,7 @@ impl Receiver {
         let received = self.parts.store_messages(messages);
         let reported = self.parts.store_receipts(receipts);
         let (received, reported) = futures_util::future::join(received, reported).await;
-        self.note(received.as_ref().err().or(reported.as_ref().err()));
+        self.note(received.as_ref().err().or_else(|| reported.as_ref().err()));
         self.answer_messages(received.unwrap_or_default(), message_replies);
         let reported = reported.unwrap_or_default();
         self.parts.answer_receipts(reported, receipt_replies).await;
