@@ -16,6 +16,8 @@ mod examples;
 mod problems;
 #[path = "contract/received.rs"]
 mod received;
+#[path = "contract/released.rs"]
+mod released;
 #[path = "contract/routes.rs"]
 mod routes;
 #[path = "contract/running.rs"]

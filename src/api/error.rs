@@ -73,12 +73,15 @@ pub enum ApiError {
     /// No such thing.
     #[error("{0}")]
     NotFound(&'static str),
-    /// The path has other methods.
-    #[error("this path does not take this method")]
-    Method,
-    /// The message is being sent, or has ended.
-    #[error("the message is being sent or has ended")]
-    TooLate,
+    /// Nothing is at the path, and this is the path that was meant.
+    #[error("there is nothing at this path; {0} has no slash at its end")]
+    TrailingSlash(&'static str),
+    /// The path has other methods, which this names.
+    #[error("this path takes {0}")]
+    Method(String),
+    /// The message cannot be canceled, for the reason that this gives.
+    #[error("{0}")]
+    TooLate(String),
     /// A request with this key is being answered now.
     #[error("a request with this Idempotency-Key is being answered now")]
     KeyInProgress,
@@ -155,8 +158,9 @@ impl ApiError {
             Self::RateLimited(_)    => ProblemType::RateLimited,
             Self::ShareUsed(_)      => ProblemType::RateLimited,
             Self::NotFound(_)       => ProblemType::NotFound,
-            Self::Method            => ProblemType::MethodNotAllowed,
-            Self::TooLate           => ProblemType::TooLate,
+            Self::TrailingSlash(_)  => ProblemType::NotFound,
+            Self::Method(_)         => ProblemType::MethodNotAllowed,
+            Self::TooLate(_)        => ProblemType::TooLate,
             Self::KeyInProgress     => ProblemType::KeyInProgress,
             Self::KeyReused         => ProblemType::KeyReused,
             Self::Overloaded(_)     => ProblemType::Overloaded,
@@ -197,8 +201,9 @@ impl ApiError {
             | Self::CrossOrigin
             | Self::Misdirected
             | Self::NotFound(_)
-            | Self::Method
-            | Self::TooLate
+            | Self::TrailingSlash(_)
+            | Self::Method(_)
+            | Self::TooLate(_)
             | Self::TooManyWebhooks(_)
             | Self::KeyReused
             | Self::Internal(_) => None,
@@ -229,8 +234,9 @@ impl ApiError {
             | Self::RateLimited(_)
             | Self::ShareUsed(_)
             | Self::NotFound(_)
-            | Self::Method
-            | Self::TooLate
+            | Self::TrailingSlash(_)
+            | Self::Method(_)
+            | Self::TooLate(_)
             | Self::KeyInProgress
             | Self::KeyReused
             | Self::Overloaded(_)
@@ -269,8 +275,9 @@ impl ApiError {
             | Self::RateLimited(_)
             | Self::ShareUsed(_)
             | Self::NotFound(_)
-            | Self::Method
-            | Self::TooLate
+            | Self::TrailingSlash(_)
+            | Self::Method(_)
+            | Self::TooLate(_)
             | Self::KeyInProgress
             | Self::KeyReused
             | Self::Overloaded(_)
@@ -304,7 +311,8 @@ impl IntoResponse for ApiError {
             errors: self.violations(),
         };
         // Strings and numbers are always JSON.
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut body = serde_json::to_vec(&problem).unwrap_or_default();
+        body.push(b'\n');
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = kind.status();
         let headers = response.headers_mut();
@@ -346,7 +354,9 @@ impl From<CancelError> for ApiError {
     fn from(error: CancelError) -> Self {
         match error {
             CancelError::NotFound => Self::NotFound("no message has this id"),
-            CancelError::TooLate => Self::TooLate,
+            CancelError::TooLate => {
+                Self::TooLate("the message is being sent or has ended".to_owned())
+            }
             CancelError::Store(error) => Self::Store(error),
             CancelError::Stopping => Self::Stopping,
         }

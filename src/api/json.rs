@@ -48,6 +48,8 @@ fn answer(status: StatusCode, value: &impl Serialize) -> Response {
 fn answer_written(status: StatusCode, written: serde_json::Result<Vec<u8>>) -> Response {
     let bytes = match written {
         Ok(mut bytes) => {
+            // A prompt after the answer begins on a line of its own.
+            bytes.push(b'\n');
             // While it was written it grew to up to twice its size.
             bytes.shrink_to_fit();
             bytes

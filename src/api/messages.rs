@@ -10,8 +10,9 @@ use super::params::{Id, Nothing, Query};
 use super::view::MessageView;
 use super::waiting::Waiting;
 use super::{Api, answer, json, params};
-use crate::message::{MessageId, Status};
-use crate::store::{MessageFilter, Stored};
+use crate::dispatch::CancelError;
+use crate::message::{Cause, MessageId, Status};
+use crate::store::{Logged, MessageFilter, Stored};
 
 /// `GET /messages/{id}`.
 pub(super) async fn show(
@@ -43,10 +44,45 @@ pub(super) async fn cancel(
         Err(error) => return Err(error),
     };
     let room = api.answer_room(&caller, size)?;
-    api.dispatch.cancel(id).await?;
+    match api.dispatch.cancel(id).await {
+        Err(CancelError::TooLate) => {
+            let stored = find(&api, &caller, id).await?;
+            return Err(ApiError::TooLate(why_too_late(&stored)));
+        }
+        done => done?,
+    }
     let stored = find(&api, &caller, id).await?;
     let json = MessageView::stored_json(&stored, api.clock.now());
     Ok(answer::prepared(json::ok_written(json), room))
+}
+
+/// Why a message that the dispatcher did not cancel cannot be canceled.
+fn why_too_late(stored: &Stored) -> String {
+    let attempt = stored.attempt;
+    match stored.status {
+        Status::Sending => format!("the message is being sent: attempt {attempt} is under way"),
+        Status::Succeeded => format!("the message was sent: it succeeded with attempt {attempt}"),
+        Status::Failed => match stored.result.as_ref().and_then(cause_of).as_deref() {
+            Some(cause) if cause == Cause::Canceled.as_str() => {
+                "the message was canceled already".to_owned()
+            }
+            Some(cause) => format!("the message has ended: it failed, {cause}"),
+            None => "the message has ended: it failed".to_owned(),
+        },
+        Status::Scheduled | Status::Queued => {
+            "another replica has the message: `waitingFor` says which one".to_owned()
+        }
+    }
+}
+
+/// The cause that an event has in its JSON.
+fn cause_of(event: &Logged) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Ended {
+        cause: String,
+    }
+    let ended = serde_json::from_slice::<Ended>(&event.json).ok();
+    ended.map(|ended| ended.cause)
 }
 
 /// What `GET /messages` can be asked.

@@ -28,7 +28,9 @@ pub(super) async fn as_json() -> Result<Response, ApiError> {
     static JSON: LazyLock<Result<String, String>> = LazyLock::new(|| {
         let document: serde_yaml_ng::Value =
             serde_yaml_ng::from_str(YAML).map_err(|error| error.to_string())?;
-        serde_json::to_string(&document).map_err(|error| error.to_string())
+        let text = serde_json::to_string(&document);
+        text.map(|text| text + "\n")
+            .map_err(|error| error.to_string())
     });
     match &*JSON {
         Ok(text) => {

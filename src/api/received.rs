@@ -1,8 +1,7 @@
 //! `/received`: look at what came in, erase it.
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
@@ -58,10 +57,7 @@ pub(super) async fn show(
     _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
     let event = find(&api, &caller, &id).await?;
-    let mut response = Response::new(Body::from(event.json));
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    Ok(response)
+    Ok(json::ok_written(Ok(event.json.to_vec())))
 }
 
 /// `DELETE /received/{id}`: erases what it says.

@@ -9,9 +9,11 @@ use serde_json::Value;
 
 use crate::document::Operation;
 use crate::document::resolve;
+use crate::document::stream_of;
 use crate::document::violations;
 use crate::problems;
 use crate::received;
+use crate::routes;
 use crate::running;
 use crate::staged;
 
@@ -60,8 +62,15 @@ impl Answer {
             return;
         };
         let media_type = self.header(header::CONTENT_TYPE.as_str()).unwrap();
+        if media_type.contains("json") {
+            assert!(self.body.ends_with(b"}\n"), "no newline: {}", self.text());
+        }
         let media_type = media_type.split(';').next().unwrap();
-        let media = content.get(media_type);
+        let media = if media_type == "text/event-stream" {
+            stream_of(told)
+        } else {
+            content.get(media_type)
+        };
         let media = media.unwrap_or_else(|| panic!("{media_type} is not told of: {content}"));
         let body = match media_type.ends_with("json") {
             true => self.json(),
@@ -118,6 +127,7 @@ async fn every_answer_that_is_told_is_given_as_it_is_told() {
     let mut seen = Seen::default();
     running::answer_everything(&mut seen).await;
     staged::answer_everything(&mut seen).await;
+    routes::answer_other_hosts(&mut seen).await;
     received::answer_everything(&mut seen).await;
 
     let mut missing = Vec::new();

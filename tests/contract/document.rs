@@ -57,6 +57,12 @@ impl Operation {
         self.value["operationId"].as_str().unwrap()
     }
 
+    /// Every stream of events that an answer of it can be instead of JSON.
+    pub(crate) fn streams(&self) -> Vec<&'static Value> {
+        let responses = self.responses().into_values();
+        responses.filter_map(stream_of).collect()
+    }
+
     /// Every status it can give, with what is said of that answer.
     pub(crate) fn responses(&self) -> BTreeMap<u16, &'static Value> {
         let responses = self.value["responses"].as_object().unwrap();
@@ -88,6 +94,17 @@ pub(crate) fn resolve(value: &'static Value) -> &'static Value {
         }
         None => value,
     }
+}
+
+/// What is said of an answer that is a stream: outside of `content`, so that a client that was made
+/// from the document has one type for each answer.
+pub(crate) fn stream_of(response: &'static Value) -> Option<&'static Value> {
+    response.get("x-event-stream")
+}
+
+/// What is said of 405, which every path gives and no call can list.
+pub(crate) fn method_not_allowed() -> &'static Value {
+    &DOCUMENT["x-method-not-allowed"]
 }
 
 /// Every object of the document, with a JSON pointer to it.

@@ -7,9 +7,13 @@ use axum::http::StatusCode;
 use axum::http::header;
 use sipost::api::PATHS;
 
+use crate::answers::Seen;
 use crate::document::DOCUMENT;
 use crate::document::Operation;
+use crate::document::method_not_allowed;
 use crate::staged::Stage;
+
+const OTHER_HOST: [(&str, &str); 1] = [("host", "evil.example")];
 
 #[test]
 fn the_paths_are_those_of_the_router() {
@@ -48,7 +52,12 @@ async fn any_other_method_is_answered_as_the_document_says() {
         for method in [Method::PUT, Method::TRACE] {
             let answer = stage.call(method, &filled(path), &[], "").await;
             assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
-            answer.must_be_as_told(&DOCUMENT["components"]["responses"]["MethodNotAllowed"]);
+            answer.must_be_as_told(method_not_allowed());
+            let allow = answer.headers[header::ALLOW].to_str().unwrap();
+            let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+            let named = detail.strip_prefix("this path takes ").unwrap();
+            let named: BTreeSet<&str> = named.split([',', ' ']).filter(is_method).collect();
+            assert_eq!(named, allow.split(',').collect(), "{path}: {detail}");
         }
     }
 }
@@ -62,14 +71,25 @@ async fn every_path_refuses_pages_of_others_and_hosts_of_others() {
         for method in [Method::POST, Method::PATCH, Method::DELETE, Method::PUT] {
             let answer = stage.call(method, &path, &page, "").await;
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
-            answer.must_be_as_told(&DOCUMENT["components"]["responses"]["CrossOrigin"]);
+            answer.must_be_as_told(&DOCUMENT["components"]["responses"]["ChangeForbidden"]);
+            assert_eq!(answer.json()["type"], "/problems/cross-origin");
         }
         for method in [Method::GET, Method::POST] {
-            let rebound = [("host", "evil.example")];
-            let answer = stage.call(method, &path, &rebound, "").await;
+            let answer = stage.call(method, &path, &OTHER_HOST, "").await;
             assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST, "{path}");
             answer.must_be_as_told(&DOCUMENT["components"]["responses"]["Misdirected"]);
         }
+    }
+}
+
+/// Every call, for a host that this gateway is not.
+pub(crate) async fn answer_other_hosts(seen: &mut Seen) {
+    let stage = Stage::new();
+    for call in Operation::all() {
+        let method = Method::from_bytes(call.method.as_bytes()).unwrap();
+        let path = filled(call.path);
+        let answer = stage.call(method, &path, &OTHER_HOST, "").await;
+        seen.note(call.id(), 421, &answer);
     }
 }
 
@@ -81,6 +101,24 @@ async fn what_is_at_no_path_is_not_found() {
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
         answer.must_be_as_told(&DOCUMENT["components"]["responses"]["NotFound"]);
     }
+}
+
+#[tokio::test]
+async fn a_slash_too_many_is_told_with_the_path_that_was_meant() {
+    let stage = Stage::new();
+    for path in PATHS.iter().filter(|path| **path != "/") {
+        let answer = stage
+            .call(Method::GET, &(filled(path) + "/"), &[], "")
+            .await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        answer.must_be_as_told(&DOCUMENT["components"]["responses"]["NotFound"]);
+        let detail = format!("there is nothing at this path; {path} has no slash at its end");
+        assert_eq!(answer.json()["detail"], detail);
+    }
+}
+
+fn is_method(word: &&str) -> bool {
+    !word.is_empty() && *word != "and"
 }
 
 /// The path with something in the place of its variables.
