@@ -284,7 +284,7 @@ fn answers_that_are_not_taken_are_bounded_and_leave_room_to_others() {
             assert_eq!(status, 200);
             let mut rest = Vec::new();
             stream.read_to_end(&mut rest).await.unwrap();
-            assert!(rest.ends_with(b"}"), "{}", rest.len());
+            assert!(rest.ends_with(b"}\n"), "{}", rest.len());
         }
         let took = gateway.is_given(PAGE, "one").await;
         assert!(took < WRITE_TIMEOUT + SECOND, "{took:?}");
