@@ -13,16 +13,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{Request, Response};
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
-use tower::Service as _;
 
 use super::peer::Peer;
 use super::places::ConnectionPlace;
+use super::service::ApiService;
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +34,7 @@ pub(super) struct ClientTimeouts {
 
 /// How many requests of a connection began to be answered, and how many were.
 #[derive(Debug, Default)]
-struct RequestCount {
+pub(super) struct RequestCount {
     begun: AtomicU64,
     ended: AtomicU64,
 }
@@ -54,37 +53,28 @@ pub(super) struct TimeoutStream<S> {
 /// Answers the requests of one connection, and keeps count of them.
 #[derive(Clone)]
 pub(super) struct ConnectionService {
-    router: Router,
-    peer: Peer,
-    turns: Arc<RequestCount>,
-    place: Arc<ConnectionPlace>,
+    pub(super) service: ApiService,
+    pub(super) peer: Peer,
+    pub(super) turns: Arc<RequestCount>,
+    pub(super) place: Arc<ConnectionPlace>,
 }
 
-/// A stream that is timed, and what answers the requests on it.
+/// A stream that is timed, and the count of the requests on it.
 pub(super) fn timed<S>(
     stream: S,
-    peer: Peer,
-    place: Arc<ConnectionPlace>,
-    router: Router,
     patience: ClientTimeouts,
-) -> (TimeoutStream<S>, ConnectionService) {
+) -> (TimeoutStream<S>, Arc<RequestCount>) {
     let turns = Arc::<RequestCount>::default();
-    let answering = ConnectionService {
-        router,
-        peer,
-        turns: turns.clone(),
-        place,
-    };
     // The first byte is due like the rest of its head: a connection that asks nothing has no place.
     let deadline = Box::pin(tokio::time::sleep(patience.head));
     let timed = TimeoutStream {
         stream,
         patience,
-        turns,
+        turns: turns.clone(),
         head: Some((deadline, 0)),
         write: None,
     };
-    (timed, answering)
+    (timed, turns)
 }
 
 impl<S> TimeoutStream<S> {
@@ -210,10 +200,9 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
             place: self.place.clone(),
             news: 0,
         });
-        // A router is always ready.
-        let answer = self.router.clone().call(request);
+        let service = self.service.clone();
         Box::pin(async move {
-            let response = answer.await?;
+            let response = service.answer(request).await;
             Ok(response.map(|body| Answered {
                 body,
                 rest: Bytes::new(),
@@ -343,7 +332,6 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
     use tokio::time::Instant;
 
-    use super::super::places::{PlaceLimits, Places};
     use super::*;
 
     const PATIENCE: ClientTimeouts = ClientTimeouts {
@@ -355,15 +343,8 @@ mod tests {
 
     /// Our side of a connection, and the client's.
     async fn connection() -> (TimeoutStream<DuplexStream>, DuplexStream) {
-        let places = Places::new(PlaceLimits {
-            total: 1,
-            per_address: 1,
-            proxies: Vec::new(),
-        });
-        let permit = places.enter([127, 0, 0, 1].into()).await.unwrap();
         let (ours, clients) = tokio::io::duplex(ROOM);
-        let peer = Peer(([127, 0, 0, 1], 1).into());
-        let (timed, _) = timed(ours, peer, permit.place.clone(), Router::new(), PATIENCE);
+        let (timed, _) = timed(ours, PATIENCE);
         (timed, clients)
     }
 

@@ -25,37 +25,47 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id taken from a client.
 const MAX_REQUEST_ID: usize = 128;
 
+/// [`observed`] as a layer.
+pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map(MatchedPath::as_str);
+    observed(&api, route, request, |request| next.run(request)).await
+}
+
 /// Gives the request a name, the client's own where it has one, writes its line in the log, and
 /// tells browsers what they may make of the answer. One layer for what every answer needs: each
 /// layer costs a future in a box.
-pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+pub(super) async fn observed<F: Future<Output = Response>>(
+    api: &Api,
+    route: Option<&str>,
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let begun = Instant::now();
     let id = request_id(request.headers());
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let client = client(&api, &request);
+    let client = client(api, &request);
     if let Some(client) = client {
         request.extensions_mut().insert(client);
     }
-    let asked = route.as_ref().map(MatchedPath::as_str);
     let client_trace = trace::of_client(request.headers());
-    let trace = api.observer.asked(&method, asked, client_trace);
+    let trace = api.observer.asked(&method, route, client_trace);
     if let Some(trace) = trace {
         request.extensions_mut().insert(trace);
     }
-    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let handled = AssertUnwindSafe(next(request)).catch_unwind();
     let mut response = handled.await.unwrap_or_else(panicked);
     let told = Told {
         id: &id,
         method: &method,
-        route: route.as_ref(),
+        route,
         client,
         took: begun.elapsed(),
         trace,
     };
     api.observer.answered(&Answered {
         method: &method,
-        route: asked,
+        route,
         id: id.to_str().unwrap_or_default(),
         status: response.status(),
         begun: begun.into_std(),
@@ -63,7 +73,7 @@ pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: 
         client: client_trace,
         trace,
     });
-    log(&api, &told, &response);
+    log(api, &told, &response);
     browser::protect(response.headers_mut());
     response.headers_mut().insert(REQUEST_ID, id);
     response
@@ -92,7 +102,7 @@ fn client(api: &Api, request: &Request) -> Option<ClientAddress> {
 struct Told<'a> {
     id: &'a HeaderValue,
     method: &'a Method,
-    route: Option<&'a MatchedPath>,
+    route: Option<&'a str>,
     client: Option<ClientAddress>,
     took: Duration,
     trace: Option<Trace>,
@@ -103,7 +113,7 @@ struct Told<'a> {
 /// told however many there are. Never a body, a query or a header but the request's id.
 fn log(api: &Api, told: &Told<'_>, response: &Response) {
     let (id, method) = (told.id.to_str().unwrap_or_default(), told.method);
-    let route = told.route.map_or("-", MatchedPath::as_str);
+    let route = told.route.unwrap_or("-");
     let client = told.client.map(|ClientAddress(client)| display(client));
     let caller = response.extensions().get().map(Caller::name);
     let caller = caller.as_deref();

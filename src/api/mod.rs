@@ -33,6 +33,7 @@ mod received;
 mod replies;
 mod router;
 mod serve;
+mod service;
 mod sse;
 mod tls;
 mod trace;
@@ -71,9 +72,9 @@ pub use peer::{Proxies, ProxyHeader};
 pub use places::PlaceLimits;
 pub use problem::ProblemType;
 pub use router::PATHS;
-pub use router::router;
 pub use serve::Server;
 pub use serve::serve;
+pub use service::ApiService;
 pub use tls::CertificateError;
 pub use tls::server_config;
 

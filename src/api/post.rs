@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::extract::{FromRequestParts as _, Request, State};
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -21,12 +20,12 @@ use super::until::{StreamEnd, Until};
 use super::value::Value;
 use super::view::MessageView;
 use super::{Api, StreamPermit, answer, extract, json, negotiate, new_message, sse};
-use crate::dispatch::Admission;
-use crate::events::{CHUNK, Follower};
+use crate::dispatch::{Admission, Awaited, QuotaPermit};
+use crate::events::{CHUNK, MessageEnd};
 use crate::message::{
     AddressError, BodyRoom, Contents, Message, MessageId, Place, Recipient, Violations,
 };
-use crate::store::{Events, IdempotencyKey, ReceiptTimes, Stored};
+use crate::store::{Events, IdempotencyKey, Stored};
 
 /// How the client wants to be answered.
 enum ResponseForm {
@@ -62,14 +61,12 @@ pub(super) struct PostQuery {
 }
 
 /// Makes a message durable and sets it on its way.
-pub(super) async fn create(
-    State(api): State<Api>,
-    caller: Caller,
-    TraceOf(trace): TraceOf,
-    Query(query): Query<PostQuery>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
+pub(super) async fn create(State(api): State<Api>, request: Request) -> Result<Response, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let caller = Caller::from_request_parts(&mut parts, &api).await?;
+    let Ok(TraceOf(trace)) = TraceOf::from_request_parts(&mut parts, &api).await;
+    let Query(query) = Query::<PostQuery>::from_request_parts(&mut parts, &api).await?;
+    let headers = parts.headers;
     let (form, wait) = (negotiate::form(&headers)?, negotiate::wait(&headers));
     let until = Until::read(query.until.as_deref(), form)?;
     let key = negotiate::idempotency_key(&headers)?;
@@ -87,34 +84,98 @@ pub(super) async fn create(
     let key = key.map(|key| self::key(&caller, &key, &bytes));
     drop(bytes);
 
-    // Before it is handed over, so that none of its events is missed.
-    let follower = match answer {
-        ResponseForm::Accepted => None,
-        ResponseForm::Finished(_) => Some(api.feed.follow_to_end(message.id)),
-        ResponseForm::Stream(_) => Some(api.feed.follow(message.id)),
-    };
     let room = api.answer_room(&caller, message.weight())?;
     let permits = caller.message_permits(1, api.settings.max_queued)?;
-    let accepting = api.dispatch.accept(vec![message], key, permits);
-    let message = match accepting.await? {
-        Admission::Accepted(messages) => messages.into_iter().next(),
-        Admission::Replayed(ids) => return replay(&api, ids.first(), answer, until).await,
+    let submission = Submission {
+        message: Arc::new(message),
+        key,
+        permits,
     };
-    let message = message.ok_or_else(|| ApiError::Internal("nothing was accepted".to_owned()))?;
-    let mut response = match (answer, follower) {
-        (ResponseForm::Stream(permit), Some(follower)) => {
-            let end = StreamEnd::of(&api, &message, until);
-            sse::of_message(&api, follower, Events::default(), end, permit)
-        }
-        (ResponseForm::Finished(wait), Some(follower)) => {
-            wait_for_end(&api, &message, follower, wait, ReceiptTimes::default()).await
-        }
-        (ResponseForm::Accepted | ResponseForm::Finished(_) | ResponseForm::Stream(_), _) => {
-            json::accepted(&MessageView::accepted(&message))
-        }
+    let response = match answer {
+        ResponseForm::Accepted => accept(&api, submission).await?,
+        ResponseForm::Finished(wait) => accept_to_end(&api, submission, wait).await?,
+        ResponseForm::Stream(permit) => accept_to_follow(&api, submission, permit, until).await?,
     };
-    locate(&mut response, message.id);
     Ok(answer::prepared(response, room))
+}
+
+/// A message that was checked, on its way to the dispatcher.
+struct Submission {
+    message: Arc<Message>,
+    key: Option<IdempotencyKey>,
+    permits: Vec<QuotaPermit>,
+}
+
+/// 202 when the message is durable.
+async fn accept(api: &Api, submission: Submission) -> Result<Response, ApiError> {
+    let Submission {
+        message,
+        key,
+        permits,
+    } = submission;
+    let accepting = api.dispatch.accept(vec![message.clone()], key, permits);
+    match accepting.await? {
+        Admission::Accepted(_) => Ok(located(
+            json::accepted(&MessageView::accepted(&message)),
+            message.id,
+        )),
+        Admission::Replayed(ids) => {
+            replay(api, ids, ResponseForm::Accepted, Until::default()).await
+        }
+    }
+}
+
+/// 200 when the message ends in time, else 202.
+async fn accept_to_end(
+    api: &Api,
+    submission: Submission,
+    wait: Duration,
+) -> Result<Response, ApiError> {
+    let Submission {
+        message,
+        key,
+        permits,
+    } = submission;
+    // Before it is handed over, so that its end is not missed.
+    let end = api.feed.follow_to_end(message.id).end();
+    let accepting = api
+        .dispatch
+        .accept_to_end(message.clone(), key, permits, wait, end);
+    let id = message.id;
+    let response = match accepting.await? {
+        Awaited::Ended(end) => ended(api, message, end, wait),
+        Awaited::Accepted => unfinished(api, &message, wait).await,
+        Awaited::Replayed(ids) => {
+            let form = ResponseForm::Finished(wait);
+            return replay(api, ids, form, Until::default()).await;
+        }
+    };
+    Ok(located(response, id))
+}
+
+/// 200 with the message's event stream.
+async fn accept_to_follow(
+    api: &Api,
+    submission: Submission,
+    permit: StreamPermit,
+    until: Until,
+) -> Result<Response, ApiError> {
+    let Submission {
+        message,
+        key,
+        permits,
+    } = submission;
+    // Before it is handed over, so that none of its events is missed.
+    let follower = api.feed.follow(message.id);
+    let accepting = api.dispatch.accept(vec![message.clone()], key, permits);
+    match accepting.await? {
+        Admission::Accepted(_) => {
+            let end = StreamEnd::of(api, &message, until);
+            let stream = sse::of_message(api, follower, Events::default(), end, permit);
+            Ok(located(stream, message.id))
+        }
+        Admission::Replayed(ids) => replay(api, ids, ResponseForm::Stream(permit), until).await,
+    }
 }
 
 /// Reads and checks a message; a second time when the one that it answers had to be looked for.
@@ -244,12 +305,13 @@ pub(super) fn key(caller: &Caller, key: &str, body: &[u8]) -> IdempotencyKey {
     }
 }
 
-/// Says where the message is from now on.
-fn locate(response: &mut Response, id: MessageId) {
+/// The response, which says where the message is from now on.
+fn located(mut response: Response, id: MessageId) -> Response {
     // An id has only characters that a header may have.
     if let Ok(location) = HeaderValue::try_from(format!("/messages/{id}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }
+    response
 }
 
 /// Says that the request was known, and its answer is the first one again.
@@ -261,20 +323,23 @@ pub(super) fn mark_replayed(response: &mut Response) {
 /// The first answer again, in the form that is asked for now.
 async fn replay(
     api: &Api,
-    id: Option<&MessageId>,
+    ids: Vec<MessageId>,
     answer: ResponseForm,
     until: Until,
 ) -> Result<Response, ApiError> {
     let gone = || ApiError::NotFound("the message of this Idempotency-Key is not kept any more");
-    let id = *id.ok_or_else(gone)?;
+    let id = *ids.first().ok_or_else(gone)?;
     // Before the look, so that what happens meanwhile is not missed.
+    let end = api.feed.follow_to_end(id);
     let follower = api.feed.follow(id);
     let stored = api.store.message(id).await?.ok_or_else(gone)?;
-    let mut response = match answer {
+    let response = match answer {
         ResponseForm::Accepted => json::accepted(&MessageView::accepted(&stored.message)),
         ResponseForm::Finished(wait) if stored.status.is_final() => finished(api, &stored, wait),
         ResponseForm::Finished(wait) => {
-            wait_for_end(api, &stored.message, follower, wait, stored.receipts).await
+            // The store knows of receipts before the look, too.
+            let _ = tokio::time::timeout(wait, end.end()).await;
+            unfinished(api, &stored.message, wait).await
         }
         ResponseForm::Stream(permit) => {
             let before = api.store.events_of(id, 0, CHUNK).await?;
@@ -282,42 +347,23 @@ async fn replay(
             sse::of_message(api, follower, before, end, permit)
         }
     };
-    locate(&mut response, id);
+    let mut response = located(response, id);
     mark_replayed(&mut response);
     Ok(response)
 }
 
-/// 200 when the message ends in time, else 202. The message was taken in, so this cannot fail.
-async fn wait_for_end(
-    api: &Api,
-    message: &Arc<Message>,
-    mut follower: Follower,
-    wait: Duration,
-    mut receipts: ReceiptTimes,
-) -> Response {
-    let ended = tokio::select! {
-        // What is there already needs neither a timer nor a place among those who wait for a stop.
-        biased;
-        ended = tokio::time::timeout(wait, follower.terminal(&mut receipts)) => {
-            ended.ok().flatten()
-        }
-        // A stop is no reason to keep a client waiting.
-        () = api.closing.cancelled() => None,
-    };
-    let ended = ended.and_then(|event| Some((event.kind.status()?, event)));
-    let Some((status, event)) = ended else {
-        return unfinished(api, message, wait).await;
-    };
-    let (attempt, completed_at) = event.facts();
+/// The message with its end.
+fn ended(api: &Api, message: Arc<Message>, end: MessageEnd, wait: Duration) -> Response {
+    let (attempt, completed_at) = end.event.facts();
     let stored = Stored {
-        message: message.clone(),
-        account: event.account.clone(),
-        status,
+        message,
+        account: end.event.account.clone(),
+        status: end.status,
         attempt,
         completed_at,
         not_before: None,
-        result: Some(event),
-        receipts,
+        result: Some(end.event),
+        receipts: end.receipts,
     };
     finished(api, &stored, wait)
 }

@@ -70,7 +70,7 @@ routes! {
 }
 
 /// The router over these parts.
-pub fn router(api: Api) -> Router {
+pub(super) fn router(api: Api) -> Router {
     let every_request = ServiceBuilder::new()
         .layer(from_fn_with_state(api.clone(), middleware::observe))
         .option_layer(browser::cors(&api.settings.origins))

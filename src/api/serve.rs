@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
@@ -17,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{ClientTimeouts, ConnectionService, TimeoutStream};
 use super::peer::Peer;
 use super::places::{ConnectionPlace, PlaceLimits, Places};
+use super::service::ApiService;
 use super::{connection, tls};
 
 /// How connections are treated.
@@ -50,7 +50,7 @@ const MAX_BUFFER: usize = 24 * 1024;
 /// Serves until `stop`, then lets the requests under way end, until `grace` is over.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    service: ApiService,
     server: Server,
     stop: CancellationToken,
     grace: CancellationToken,
@@ -79,7 +79,7 @@ pub async fn serve(
             stream,
             peer,
             permit.place.clone(),
-            router.clone(),
+            service.clone(),
             server.clone(),
             graceful.watcher(),
         );
@@ -108,7 +108,7 @@ async fn serve_one(
     stream: TcpStream,
     peer: Peer,
     place: Arc<ConnectionPlace>,
-    router: Router,
+    service: ApiService,
     server: Server,
     watcher: Watcher,
 ) {
@@ -126,7 +126,7 @@ async fn serve_one(
         },
     };
     let ended = watcher
-        .watch(connection(stream, peer, place, router, &server))
+        .watch(connection(stream, peer, place, service, &server))
         .await;
     if let Err(error) = ended {
         tracing::debug!(%error, client = %peer.0.ip(), "a connection ended");
@@ -172,14 +172,20 @@ fn connection(
     stream: Stream,
     peer: Peer,
     place: Arc<ConnectionPlace>,
-    router: Router,
+    service: ApiService,
     server: &Server,
 ) -> Connection {
     let patience = ClientTimeouts {
         head: server.header_timeout,
         write: server.write_timeout,
     };
-    let (stream, answering) = connection::timed(stream, peer, place, router, patience);
+    let (stream, turns) = connection::timed(stream, patience);
+    let answering = ConnectionService {
+        service,
+        peer,
+        turns,
+        place,
+    };
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         // It counts from the answer before, so it is the limit of being idle.

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent;
 use crate::api;
-use crate::api::Api;
+use crate::api::{Api, ApiService};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, Sources};
 use crate::dispatch;
@@ -191,7 +191,7 @@ impl Gateway {
         let stop = ends.posting.clone();
         let posting = tokio::spawn(webhooks::post(webhooks.clone(), store.leads(), stop));
         let feed = Feed::new(store.clone());
-        background.spawn(feed.clone().run());
+        background.spawn(feed.clone().run(ends.closing.clone()));
         let receiving = dispatch::InboundParts {
             store: store.clone(),
             arrivals: arrived,
@@ -208,9 +208,9 @@ impl Gateway {
         let sandbox = sandboxed.and_then(|config| config.accounts.into_iter().next());
         let tls = https(&config, &mut background)?;
         let live = Live::new(config, sandbox, supervisor, dispatch, posts, tls);
-        let router = api::router(api(&live, &store, feed, webhooks, watch, clock, &ends));
+        let service = ApiService::new(api(&live, &store, feed, webhooks, watch, clock, &ends));
         let (closing, cut) = (ends.closing.clone(), ends.grace_over.clone());
-        let serving = tokio::spawn(api::serve(listener, router, server(&live), closing, cut));
+        let serving = tokio::spawn(api::serve(listener, service, server(&live), closing, cut));
         Ok(Self {
             address,
             store,

@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::admission::{
+    AcceptError, AcceptRequest, Admission, AdmissionReply, Awaited, PATIENCE, silent,
+};
 use super::observer::{MessageObserver, QueueCounts, WaitingFor};
 use super::quota::QuotaPermit;
 use crate::agent::Report;
@@ -54,38 +58,6 @@ pub struct Handle {
     inbox: mpsc::Sender<Command>,
 }
 
-/// What became of messages handed in.
-#[derive(Clone, Debug)]
-pub enum Admission {
-    /// Durable, and on their way.
-    Accepted(Vec<Arc<Message>>),
-    /// The same request came before; these are its messages.
-    Replayed(Vec<MessageId>),
-}
-
-/// Why messages were not taken. None of them was.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum AcceptError {
-    /// As many messages wait as may.
-    #[error("as many messages wait as may")]
-    Overloaded {
-        /// When to try again.
-        retry_after: Duration,
-    },
-    /// A request with this key is being answered now.
-    #[error("a request with this Idempotency-Key is being answered now")]
-    KeyInProgress,
-    /// The key was used with another body.
-    #[error("this Idempotency-Key was used with another body")]
-    KeyReused,
-    /// The store did not take them.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The gateway is stopping.
-    #[error("the gateway is stopping")]
-    Stopping,
-}
-
 /// Why a message was not canceled.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CancelError {
@@ -100,20 +72,6 @@ pub enum CancelError {
     /// The gateway is stopping.
     #[error("the gateway is stopping")]
     Stopping,
-}
-
-/// Messages to be taken in together: all of them or none.
-#[derive(Debug)]
-pub struct AcceptRequest {
-    /// At least one.
-    pub messages: Vec<Arc<Message>>,
-    /// What makes a repeated request the same request.
-    pub key: Option<IdempotencyKey>,
-    /// What each message holds of its client's share until it ends; empty where there are no
-    /// shares.
-    pub permits: Vec<QuotaPermit>,
-    /// Takes the answer.
-    pub reply: oneshot::Sender<Result<Admission, AcceptError>>,
 }
 
 /// What goes through the inbox. The sender of a command may be gone when it is answered.
@@ -172,22 +130,44 @@ impl Handle {
     /// with a share holds one of `permits` until it has ended.
     pub async fn accept(
         &self,
-        messages: Vec<Message>,
+        messages: Vec<impl Into<Arc<Message>>>,
         key: Option<IdempotencyKey>,
         permits: Vec<QuotaPermit>,
     ) -> Result<Admission, AcceptError> {
-        let messages = messages.into_iter().map(Arc::new).collect();
+        let messages = messages.into_iter().map(Into::into).collect();
         let (reply, answer) = oneshot::channel();
         let command = Command::Accept(AcceptRequest {
             messages,
             key,
             permits,
-            reply,
+            reply: AdmissionReply::new(reply),
         });
         match self.ask(command, answer).await {
             Ok(answer) => answer.unwrap_or(Err(AcceptError::Stopping)),
             Err(_) => Err(AcceptError::Store(silent())),
         }
+    }
+
+    /// As [`Self::accept`], for a client that waits so long for the end of its message. `end`
+    /// resolves with it, or with `None` when nothing is to be waited for any more.
+    ///
+    /// The client is woken by the end, not by the acceptance before it.
+    pub async fn accept_to_end<T>(
+        &self,
+        message: Arc<Message>,
+        key: Option<IdempotencyKey>,
+        permits: Vec<QuotaPermit>,
+        wait: Duration,
+        end: impl Future<Output = Option<T>>,
+    ) -> Result<Awaited<T>, AcceptError> {
+        let (reply, waiting) = AdmissionReply::to_end();
+        let command = Command::Accept(AcceptRequest {
+            messages: vec![message],
+            key,
+            permits,
+            reply,
+        });
+        waiting.wait(self.send(command), wait, end).await
     }
 
     /// Sets how many messages a second accounts may send from now on.
@@ -235,24 +215,21 @@ impl Handle {
         self.ask(Command::Counts { reply }, answer).await.ok()?
     }
 
+    /// Sends a command; `None` when the dispatcher has ended.
+    pub(super) async fn send(&self, command: Command) -> Option<()> {
+        self.inbox.send(command).await.ok()
+    }
+
     /// Sends a command and waits for its answer; `None` when the dispatcher has ended.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         command: Command,
         answer: oneshot::Receiver<T>,
     ) -> Result<Option<T>, Elapsed> {
         let asked = async {
-            self.inbox.send(command).await.ok()?;
+            self.send(command).await?;
             answer.await.ok()
         };
-        tokio::time::timeout(PATIENCE, asked).await
+        timeout(PATIENCE, asked).await
     }
-}
-
-/// How long an answer may take. Commands are left to gather while a commit is under way; one that
-/// takes longer than this is one of a database that went away in it.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-fn silent() -> StoreError {
-    StoreError::Away("it has not said for too long what became of a commit".to_owned())
 }

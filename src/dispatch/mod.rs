@@ -1,5 +1,6 @@
 //! The heart: which message goes out next, and what follows from how it went.
 
+mod admission;
 mod board;
 mod handle;
 mod observer;
@@ -11,10 +12,8 @@ mod tests;
 
 /// Which targets and senders there are, for the API: a table that waits for nothing.
 pub use crate::agent::Accounts;
-pub use handle::{
-    AcceptError, AcceptRequest, Admission, CancelError, Command, DispatchParts, Handle, Settings,
-    Settling,
-};
+pub use admission::{AcceptError, AcceptRequest, Admission, AdmissionReply, Awaited};
+pub use handle::{CancelError, Command, DispatchParts, Handle, Settings, Settling};
 pub use observer::{FinishedAttempt, MessageObserver, QueueCounts, WaitingFor};
 pub use quota::{Quota, QuotaPermit};
 pub use receive::{

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::follow::{Follower, Following, Interest};
+use super::follow::{EndFollower, Follower, Following};
 use super::subscribers::{SubscriberEntry, Subscribers};
 use crate::message::{EventId, EventIdError, EventKind, MessageId};
 use crate::store::{EventFilter, Logged, PageSize, Store, StoreError};
@@ -170,12 +171,12 @@ impl Feed {
 
     /// Follows one message from now on: every event that is committed later is delivered.
     pub fn follow(&self, id: MessageId) -> Follower {
-        Follower::new(self.following.clone(), id, Interest::Everything)
+        Follower::new(&self.following, id)
     }
 
-    /// Follows one message from now on, and hears of its end alone.
-    pub fn follow_to_end(&self, id: MessageId) -> Follower {
-        Follower::new(self.following.clone(), id, Interest::End)
+    /// Waits from now on for the end of one message.
+    pub fn follow_to_end(&self, id: MessageId) -> EndFollower {
+        EndFollower::new(&self.following, id)
     }
 
     /// Finds where a reader begins, and tells what it has missed for good.
@@ -247,8 +248,9 @@ impl Feed {
 
     /// Hands events to those who follow single messages, and wakes those who follow the log, until
     /// the store is gone. One task does this for all of them: it reads each event once, however
-    /// many wait.
-    pub async fn run(self) {
+    /// many wait. From `closing` on nobody waits for the end of a message.
+    pub async fn run(self, closing: CancellationToken) {
+        let mut is_closing = false;
         let mut committed = self.store.committed();
         let mut cursor = *committed.borrow_and_update();
         let mut rest_until = Instant::now();
@@ -259,6 +261,10 @@ impl Feed {
                     return;
                 },
                 () = tokio::time::sleep_until(rest_until), if is_behind => {}
+                () = closing.cancelled(), if !is_closing => {
+                    is_closing = true;
+                    self.following.release();
+                }
             }
             let last = *committed.borrow_and_update();
             cursor = self.tell(cursor, last).await;

@@ -1,32 +1,46 @@
 //! Following single messages: a registry by id, told by one reader of the log.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::message::{EventKind, MessageId};
+use crate::message::{ByMessage, MessageId, Status};
 use crate::store::{Logged, ReceiptTimes};
-
-/// What a follower wants to hear of.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Interest {
-    Everything,
-    /// The end, and receipts before it: a caller that waits for the end is not woken in vain.
-    End,
-}
 
 /// Who follows which message.
 #[derive(Debug, Default)]
-pub(super) struct Following {
-    by_message: Mutex<HashMap<MessageId, Vec<FollowerEntry>>>,
+pub(super) struct Following(Mutex<Registry>);
+
+#[derive(Debug, Default)]
+struct Registry {
+    by_message: ByMessage<Vec<FollowerEntry>>,
+    /// No end is awaited any more.
+    is_released: bool,
 }
 
 #[derive(Debug)]
 struct FollowerEntry {
-    follower: u64,
-    interest: Interest,
+    number: u64,
+    hears: Hears,
+}
+
+/// What a follower is told.
+#[derive(Debug)]
+enum Hears {
+    Everything(EventQueue),
+    /// The end alone, once: a client that waits for it is not woken in vain.
+    End {
+        receipts: ReceiptTimes,
+        /// `None` when it was told.
+        reply: Option<oneshot::Sender<MessageEnd>>,
+    },
+}
+
+/// The way to a [`Follower`].
+#[derive(Debug)]
+struct EventQueue {
     heard: mpsc::UnboundedSender<Heard>,
     waiting: Arc<AtomicUsize>,
     /// The last it was sent is [`Heard::Missed`].
@@ -54,60 +68,137 @@ impl Heard {
     }
 }
 
+/// How a message ended.
+#[derive(Clone, Debug)]
+pub struct MessageEnd {
+    /// Its terminal event.
+    pub event: Logged,
+    /// Its status from then on.
+    pub status: Status,
+    /// Receipts that came before it, since it was followed.
+    pub receipts: ReceiptTimes,
+}
+
 /// Hears the events of one message. When it takes nothing, what waits for it stays bounded.
 #[derive(Debug)]
 pub struct Follower {
-    following: Arc<Following>,
-    id: MessageId,
-    follower: u64,
+    registration: Registration,
     heard: mpsc::UnboundedReceiver<Heard>,
     waiting: Arc<AtomicUsize>,
 }
 
+/// Waits for the end of one message.
+#[derive(Debug)]
+pub struct EndFollower {
+    end: oneshot::Receiver<MessageEnd>,
+    _registration: Registration,
+}
+
+/// The entry of a follower; it is removed with it.
+#[derive(Debug)]
+struct Registration {
+    following: Arc<Following>,
+    id: MessageId,
+    number: u64,
+}
+
 impl Following {
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.by_message
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
+        self.lock().by_message.is_empty()
     }
 
     pub(super) fn tell(&self, events: Vec<Logged>) {
-        let mut by_message = self
-            .by_message
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if by_message.is_empty() {
+        let mut registry = self.lock();
+        if registry.by_message.is_empty() {
             return;
         }
         for event in events {
-            let places = by_message.get_mut(&event.message_id);
-            for place in places.into_iter().flatten() {
-                place.tell(&event);
+            let entries = registry.by_message.get_mut(&event.message_id);
+            for entry in entries.into_iter().flatten() {
+                entry.hears.tell(&event);
+            }
+        }
+    }
+
+    /// Lets every client go that waits for an end, from now on.
+    pub(super) fn release(&self) {
+        let mut registry = self.lock();
+        registry.is_released = true;
+        for entry in registry.by_message.values_mut().flatten() {
+            if let Hears::End { reply, .. } = &mut entry.hears {
+                *reply = None;
+            }
+        }
+    }
+
+    fn register(self: &Arc<Self>, id: MessageId, mut hears: Hears) -> Registration {
+        let mut registry = self.lock();
+        if let Hears::End { reply, .. } = &mut hears
+            && registry.is_released
+        {
+            *reply = None;
+        }
+        let entries = registry.by_message.entry(id).or_default();
+        let number = entries.last().map_or(0, |entry| entry.number + 1);
+        entries.push(FollowerEntry { number, hears });
+        drop(registry);
+        Registration {
+            following: self.clone(),
+            id,
+            number,
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut registry = self.following.lock();
+        if let Entry::Occupied(mut entries) = registry.by_message.entry(self.id) {
+            entries
+                .get_mut()
+                .retain(|entry| entry.number != self.number);
+            if entries.get().is_empty() {
+                entries.remove();
             }
         }
     }
 }
 
-/// Whether a caller that waits for the end of a message is told of such an event.
-fn is_of_the_end(kind: EventKind) -> bool {
-    match kind {
-        EventKind::Sending | EventKind::Deferred | EventKind::Received => false,
-        EventKind::Succeeded | EventKind::Failed => true,
-        EventKind::Delivered | EventKind::Displayed | EventKind::Undelivered => true,
+impl Hears {
+    fn tell(&mut self, event: &Logged) {
+        match self {
+            Self::Everything(queue) => queue.tell(event),
+            Self::End { receipts, reply } => match event.kind.status() {
+                Some(status) if status.is_final() => {
+                    if let Some(reply) = reply.take() {
+                        // A follower that is gone removes its entry itself.
+                        let _ = reply.send(MessageEnd {
+                            event: event.clone(),
+                            status,
+                            receipts: *receipts,
+                        });
+                    }
+                }
+                Some(_) => {}
+                None => {
+                    if let (_, Some(time)) = event.facts() {
+                        receipts.note(event.kind, time);
+                    }
+                }
+            },
+        }
     }
 }
 
-impl FollowerEntry {
+impl EventQueue {
     fn tell(&mut self, event: &Logged) {
-        if self.interest == Interest::End && !is_of_the_end(event.kind) {
-            return;
-        }
         let waiting = self.waiting.load(Ordering::Acquire);
-        // A caller that waits for the end gets it in any case.
-        let is_end = self.interest == Interest::End && event.kind.is_terminal();
         let has_room = waiting == 0 || waiting + event.weight() <= MAX_WAITING;
-        let heard = if has_room || is_end {
+        let heard = if has_room {
             Heard::Event(event.clone())
         } else if self.is_missing {
             // The follower has yet to look at the log, which has this event by now.
@@ -117,35 +208,22 @@ impl FollowerEntry {
         };
         self.is_missing = matches!(heard, Heard::Missed);
         self.waiting.fetch_add(heard.weight(), Ordering::AcqRel);
-        // A follower that is gone takes its place away itself.
+        // A follower that is gone removes its entry itself.
         let _ = self.heard.send(heard);
     }
 }
 
 impl Follower {
-    pub(super) fn new(following: Arc<Following>, id: MessageId, interest: Interest) -> Self {
+    pub(super) fn new(following: &Arc<Following>, id: MessageId) -> Self {
         let (sender, heard) = mpsc::unbounded_channel();
         let waiting = Arc::<AtomicUsize>::default();
-        let follower = {
-            let mut by_message = following
-                .by_message
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let places = by_message.entry(id).or_default();
-            let follower = places.last().map_or(0, |place| place.follower + 1);
-            places.push(FollowerEntry {
-                follower,
-                interest,
-                heard: sender,
-                waiting: waiting.clone(),
-                is_missing: false,
-            });
-            follower
+        let queue = EventQueue {
+            heard: sender,
+            waiting: waiting.clone(),
+            is_missing: false,
         };
         Self {
-            following,
-            id,
-            follower,
+            registration: following.register(id, Hears::Everything(queue)),
             heard,
             waiting,
         }
@@ -153,7 +231,7 @@ impl Follower {
 
     /// Whose events these are.
     pub fn id(&self) -> MessageId {
-        self.id
+        self.registration.id
     }
 
     /// What happens next to the message; cancel-safe.
@@ -162,49 +240,35 @@ impl Follower {
         self.waiting.fetch_sub(heard.weight(), Ordering::AcqRel);
         Some(heard)
     }
-
-    /// Waits for the message's end, and notes receipts that come before it. `None` when there were
-    /// more than could wait here: the store has them.
-    pub async fn terminal(&mut self, receipts: &mut ReceiptTimes) -> Option<Logged> {
-        let mut has_missed = false;
-        while let Some(heard) = self.next().await {
-            let Heard::Event(event) = heard else {
-                has_missed = true;
-                continue;
-            };
-            if event.kind.is_terminal() {
-                return Some(event).filter(|_| !has_missed);
-            }
-            if let (_, Some(time)) = event.facts() {
-                receipts.note(event.kind, time);
-            }
-        }
-        None
-    }
 }
 
-impl Drop for Follower {
-    fn drop(&mut self) {
-        let mut by_message = self
-            .following
-            .by_message
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(places) = by_message.get_mut(&self.id) {
-            places.retain(|place| place.follower != self.follower);
-            if places.is_empty() {
-                by_message.remove(&self.id);
-            }
+impl EndFollower {
+    pub(super) fn new(following: &Arc<Following>, id: MessageId) -> Self {
+        let (reply, end) = oneshot::channel();
+        let hears = Hears::End {
+            receipts: ReceiptTimes::default(),
+            reply: Some(reply),
+        };
+        Self {
+            end,
+            _registration: following.register(id, hears),
         }
+    }
+
+    /// Resolves at the message's end; with `None` when the gateway stops before.
+    pub async fn end(self) -> Option<MessageEnd> {
+        self.end.await.ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use futures_util::FutureExt as _;
     use uuid::Uuid;
 
     use super::*;
+    use crate::message::EventKind;
 
     fn event(seq: u64, kind: EventKind, bytes: usize) -> Logged {
         Logged {
@@ -218,8 +282,12 @@ mod tests {
         }
     }
 
-    fn follow(following: &Arc<Following>, interest: Interest) -> Follower {
-        Follower::new(following.clone(), MessageId::new(Uuid::nil()), interest)
+    fn follow(following: &Arc<Following>) -> Follower {
+        Follower::new(following, MessageId::new(Uuid::nil()))
+    }
+
+    fn follow_to_end(following: &Arc<Following>) -> EndFollower {
+        EndFollower::new(following, MessageId::new(Uuid::nil()))
     }
 
     fn take(follower: &mut Follower) -> Vec<Option<u64>> {
@@ -237,7 +305,7 @@ mod tests {
     #[test]
     fn what_waits_for_a_follower_is_bounded_and_it_knows_that_it_missed_something() {
         let following = Arc::<Following>::default();
-        let mut follower = follow(&following, Interest::Everything);
+        let mut follower = follow(&following);
         let tell = |seqs: std::ops::RangeInclusive<u64>, bytes| {
             let events = seqs.map(|seq| event(seq, EventKind::Sending, bytes));
             following.tell(events.collect());
@@ -255,7 +323,7 @@ mod tests {
     #[tokio::test]
     async fn receipts_before_the_end_are_noted_with_their_times() {
         let following = Arc::<Following>::default();
-        let mut follower = follow(&following, Interest::End);
+        let follower = follow_to_end(&following);
         let told = [
             (EventKind::Sending, "00"),
             (EventKind::Displayed, "02"),
@@ -272,45 +340,41 @@ mod tests {
             }
         });
         following.tell(events.collect());
-        let mut receipts = ReceiptTimes::default();
-        let end = follower.terminal(&mut receipts).await.unwrap();
-        assert_eq!(end.kind, EventKind::Succeeded);
+        let end = follower.end().await.unwrap();
+        assert_eq!(end.event.kind, EventKind::Succeeded);
         let expected = ReceiptTimes {
             displayed: "2026-11-22T05:00:02.000Z".parse().ok(),
             ..ReceiptTimes::default()
         };
-        assert_eq!(receipts, expected);
-    }
-
-    #[tokio::test]
-    async fn more_receipts_than_can_wait_hide_no_end() {
-        let following = Arc::<Following>::default();
-        let mut follower = follow(&following, Interest::End);
-        let kinds = [
-            EventKind::Delivered,
-            EventKind::Displayed,
-            EventKind::Failed,
-        ];
-        let events = (1..).zip(kinds);
-        let events = events.map(|(seq, kind)| event(seq, kind, 2 * MAX_WAITING));
-        following.tell(events.collect());
-        assert_eq!(take(&mut follower), [Some(1), None, Some(3)]);
-        following.tell(vec![event(4, EventKind::Delivered, MAX_WAITING)]);
-        following.tell(vec![event(5, EventKind::Delivered, MAX_WAITING)]);
-        following.tell(vec![event(6, EventKind::Succeeded, MAX_WAITING)]);
-        // The caller looks at the store then.
-        let end = follower.terminal(&mut ReceiptTimes::default()).await;
-        assert_eq!(end, None);
+        assert_eq!(end.receipts, expected);
     }
 
     #[test]
-    fn who_waits_for_the_end_hears_of_nothing_else() {
+    fn a_client_that_waits_for_the_end_is_told_once() {
         let following = Arc::<Following>::default();
-        let mut follower = follow(&following, Interest::End);
-        let kinds = [EventKind::Sending, EventKind::Deferred, EventKind::Failed];
-        let events = (1..).zip(kinds);
-        let events = events.map(|(seq, kind)| event(seq, kind, 2 * MAX_WAITING));
-        following.tell(events.collect());
-        assert_eq!(take(&mut follower), [Some(3)]);
+        let (one, other) = (follow_to_end(&following), follow_to_end(&following));
+        following.tell(vec![event(1, EventKind::Sending, 0)]);
+        following.tell(vec![event(2, EventKind::Deferred, 0)]);
+        let mut one = Box::pin(one.end());
+        assert!((&mut one).now_or_never().is_none());
+        following.tell(vec![event(3, EventKind::Failed, 2 * MAX_WAITING)]);
+        let end = one.now_or_never().flatten().unwrap();
+        assert_eq!((end.event.seq, end.receipts), (3, ReceiptTimes::default()));
+        let end = other.end().now_or_never().flatten().unwrap();
+        assert_eq!(end.event.seq, 3);
+        assert!(following.is_empty());
+    }
+
+    #[test]
+    fn a_stop_lets_those_go_that_wait_for_an_end_and_nobody_waits_afterwards() {
+        let following = Arc::<Following>::default();
+        let (before, mut all) = (follow_to_end(&following), follow(&following));
+        following.release();
+        let after = follow_to_end(&following);
+        for released in [before, after] {
+            assert!(matches!(released.end().now_or_never(), Some(None)));
+        }
+        following.tell(vec![event(1, EventKind::Succeeded, 0)]);
+        assert_eq!(take(&mut all), [Some(1)]);
     }
 }

@@ -9,4 +9,4 @@ mod follow;
 mod subscribers;
 
 pub use feed::{CHUNK, Feed, FeedPage, FeedStart, Gap, Subscription};
-pub use follow::{Follower, Heard};
+pub use follow::{EndFollower, Follower, Heard, MessageEnd};

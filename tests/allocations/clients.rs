@@ -72,7 +72,7 @@ impl Gateway {
             bytes: 1 << 24,
         };
         let Parted {
-            router,
+            service,
             store,
             feed,
         } = gateway_in(folder.path(), tail, tokens, change);
@@ -93,8 +93,8 @@ impl Gateway {
             },
         };
         let never = CancellationToken::new;
-        tokio::spawn(serve(listener, router, server, never(), never()));
-        tokio::spawn(feed.run());
+        tokio::spawn(serve(listener, service, server, never(), never()));
+        tokio::spawn(feed.run(never()));
         drop(_entered);
         Self {
             runtime,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use allocation_counter::measure;
-use axum::Router;
 use axum::body::Body;
 use axum::body::to_bytes;
 use axum::http::Method;
@@ -14,11 +13,11 @@ use sipost::agent::SenderAccount;
 use sipost::api::Access;
 use sipost::api::AccessParts;
 use sipost::api::Api;
+use sipost::api::ApiService;
 use sipost::api::Hosts;
 use sipost::api::Parts;
 use sipost::api::Settings;
 use sipost::api::Token;
-use sipost::api::router;
 use sipost::clock::Clock;
 use sipost::config::Config;
 use sipost::dispatch;
@@ -215,10 +214,10 @@ fn values_of(size: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The real router over a real store, on this thread, so that what it allocates is counted.
+/// The real service over a real store, on this thread, so that what it allocates is counted.
 struct Gateway {
     runtime: Runtime,
-    router: Router,
+    service: ApiService,
     _folder: tempfile::TempDir,
 }
 
@@ -229,13 +228,13 @@ impl Gateway {
             .build()
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let router = {
+        let service = {
             let _entered = runtime.enter();
             router_in(folder.path())
         };
         Self {
             runtime,
-            router,
+            service,
             _folder: folder,
         }
     }
@@ -256,9 +255,9 @@ impl Gateway {
             .header("content-type", "application/json")
             .body(Body::from(body))
             .unwrap();
-        let router = self.router.clone();
+        let service = self.service.clone();
         self.runtime.block_on(async {
-            let response = router.oneshot(request).await.unwrap();
+            let response = service.oneshot(request).await.unwrap();
             let body = to_bytes(response.into_body(), usize::MAX).await;
             body.unwrap().to_vec()
         })
@@ -289,7 +288,7 @@ impl Gateway {
     }
 }
 
-fn router_in(folder: &std::path::Path) -> Router {
+fn router_in(folder: &std::path::Path) -> ApiService {
     let change = |settings: &mut Settings| {
         settings.request_timeout = Duration::from_secs(60);
         settings.max_streams = 0;
@@ -298,12 +297,12 @@ fn router_in(folder: &std::path::Path) -> Router {
         events: 16,
         bytes: 1 << 16,
     };
-    gateway_in(folder, tail, None, change).router
+    gateway_in(folder, tail, None, change).service
 }
 
-/// The router, and what is behind it.
+/// The service, and what is behind it.
 pub(crate) struct Parted {
-    pub(crate) router: Router,
+    pub(crate) service: ApiService,
     pub(crate) store: Arc<dyn store::Store>,
     pub(crate) feed: Feed,
 }
@@ -333,7 +332,7 @@ pub(crate) fn gateway_in(
     let mut settings = config.http.settings;
     change(&mut settings);
     let feed = Feed::new(store.clone());
-    let router = router(Api::new(Parts {
+    let service = ApiService::new(Api::new(Parts {
         store: store.clone(),
         dispatch: dispatcher(),
         feed: feed.clone(),
@@ -356,7 +355,7 @@ pub(crate) fn gateway_in(
         closing: CancellationToken::new(),
     }));
     Parted {
-        router,
+        service,
         store,
         feed,
     }
@@ -370,7 +369,7 @@ fn dispatcher() -> dispatch::Handle {
             if let Command::Accept(request) = command {
                 // The client waits until it is answered.
                 let accepted = Admission::Accepted(request.messages);
-                drop(request.reply.send(Ok(accepted)));
+                request.reply.send(Ok(accepted));
             }
         }
     });

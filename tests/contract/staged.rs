@@ -1,10 +1,10 @@
-//! The real router over a real store, with a dispatcher and agents that do as the test says: the
+//! The real service over a real store, with a dispatcher and agents that do as the test says: the
 //! answers of bad days.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::body::to_bytes;
 use axum::http::Method;
@@ -17,6 +17,7 @@ use sipost::api::Access;
 use sipost::api::AccessParts;
 use sipost::api::Answered;
 use sipost::api::Api;
+use sipost::api::ApiService;
 use sipost::api::Hosts;
 use sipost::api::MetricsFormat;
 use sipost::api::Observer;
@@ -25,7 +26,6 @@ use sipost::api::Readings;
 use sipost::api::Rights;
 use sipost::api::Settings;
 use sipost::api::Token;
-use sipost::api::router;
 use sipost::clock::Clock;
 use sipost::config::Config;
 use sipost::dispatch;
@@ -60,9 +60,9 @@ const NOT_RECEIVED: &str = "/received/01930000-0000-7000-8000-000000000001";
 const MESSAGE: &str = r#"{"target": "sip:bob@example.com", "body": ""}"#;
 const BATCH: &str = r#"{"messages": [{"target": "sip:bob@example.com", "body": ""}]}"#;
 
-/// The router, and what is behind it.
+/// The service, and what is behind it.
 pub(crate) struct Stage {
-    router: Router,
+    service: ApiService,
     pub(crate) store: Arc<dyn Store>,
     draining: CancellationToken,
     _folder: tempfile::TempDir,
@@ -111,7 +111,7 @@ impl Stage {
                 let (accept, cancel) = says();
                 // Nobody waits any more when the test is over.
                 match command {
-                    Command::Accept(request) => drop(request.reply.send(accept)),
+                    Command::Accept(request) => request.reply.send(accept),
                     Command::Cancel { reply, .. } => drop(reply.send(cancel)),
                     Command::Rates(_) | Command::Settle(_) | Command::Flush { .. } => {}
                     Command::WaitingFor { reply, .. } => drop(reply.send(ByMessage::default())),
@@ -149,7 +149,7 @@ impl Stage {
         let config = Config::from_toml("").unwrap();
         let draining = CancellationToken::new();
         let account = Uri::parse("sip:alice@example.com").unwrap();
-        let router = router(Api::new(Parts {
+        let service = ApiService::new(Api::new(Parts {
             store: store.clone(),
             dispatch,
             feed: Feed::new(store.clone()),
@@ -175,14 +175,14 @@ impl Stage {
             closing: CancellationToken::new(),
         }));
         Self {
-            router,
+            service,
             store,
             draining,
             _folder: folder,
         }
     }
 
-    /// Calls the router, without a connection between.
+    /// Calls the service, without a connection between.
     pub(crate) async fn call(
         &self,
         method: Method,
@@ -200,7 +200,7 @@ impl Stage {
             request = request.header(*name, *value);
         }
         let request = request.body(body.into()).unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.service.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer {
             status: parts.status,
@@ -389,10 +389,14 @@ async fn with_a_dispatcher_that_refuses(seen: &mut Seen) {
         .await;
     seen.note("sendMessage", 404, &answer);
 
-    let broken = Stage::saying(|| (Ok(Admission::Accepted(Vec::new())), Ok(())));
-    let answer = broken.post("/messages", MESSAGE).await;
+    // Handlers that panic, with layers around them and without.
+    let stage = Stage::new();
+    let body = futures_util::stream::poll_fn(|_| -> Poll<Option<Result<Vec<u8>, String>>> {
+        panic!("this body panics")
+    });
+    let answer = stage.post("/messages", Body::from_stream(body)).await;
     seen.note("sendMessage", 500, &answer);
-    seen.note("getAgent", 500, &broken.get("/agents/panic-1").await);
+    seen.note("getAgent", 500, &stage.get("/agents/panic-1").await);
 }
 
 async fn with_slow_clients(seen: &mut Seen) {
@@ -429,7 +433,7 @@ async fn with_clients_that_take_nothing(seen: &mut Seen) {
         loop {
             let request = Request::builder().uri(path).header("host", "localhost");
             let request = request.body(Body::empty()).unwrap();
-            let response = stage.router.clone().oneshot(request).await.unwrap();
+            let response = stage.service.clone().oneshot(request).await.unwrap();
             if response.status() == 503 {
                 break;
             }

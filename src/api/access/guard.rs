@@ -54,25 +54,35 @@ const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 const METRICS: &str = "/metrics";
 
-/// Answers requests that may not pass, and tells the handlers of the others who calls.
+/// [`guarded`] as a layer.
 pub(in crate::api) async fn guard(
     State(api): State<Api>,
     request: Request,
     next: Next,
+) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map(MatchedPath::as_str);
+    guarded(&api, route, request, |request| next.run(request)).await
+}
+
+/// Answers requests that may not pass, and tells the handlers of the others who calls.
+pub(in crate::api) async fn guarded<F: Future<Output = Response>>(
+    api: &Api,
+    path: Option<&str>,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
 ) -> Response {
     let access = api.access.borrow().clone();
     let hosts = access.takes_anyone().then_some(&access.hosts);
     if let Err(error) = origin::check(&request, hosts, &api.settings.origins) {
         return error.into_response();
     }
-    let path = request.extensions().get::<MatchedPath>().cloned();
-    let path = path.as_ref().map(MatchedPath::as_str);
     if path.is_some_and(|path| OPEN.contains(&path)) {
-        return next.run(request).await;
+        return next(request).await;
     }
     if access.takes_anyone() || (access.open_metrics && path == Some(METRICS)) {
         let caller = Caller::anyone(client_of(&request), access.anyone.clone());
-        return pass(&api, &caller, path, request, next).await;
+        return pass(api, &caller, path, request, next).await;
     }
     let now = Instant::now();
     let grant = match known(&access, &request, now) {
@@ -86,7 +96,7 @@ pub(in crate::api) async fn guard(
     });
     let caller = Caller::known(grant.clone(), access.share(&grant));
     let mut response = match admitted {
-        Ok(()) => pass(&api, &caller, path, request, next).await,
+        Ok(()) => pass(api, &caller, path, request, next).await,
         Err(error) => error.into_response(),
     };
     if let Some(meter) = meter {
@@ -97,12 +107,12 @@ pub(in crate::api) async fn guard(
 }
 
 /// Lets a request pass, with its caller. A page waits for its turn.
-async fn pass(
+async fn pass<F: Future<Output = Response>>(
     api: &Api,
     caller: &Caller,
     path: Option<&str>,
     mut request: Request,
-    next: Next,
+    next: impl FnOnce(Request) -> F,
 ) -> Response {
     request.extensions_mut().insert(caller.clone());
     let only_looks = looks(request.method());
@@ -112,7 +122,7 @@ async fn pass(
         Some(turn) => turn.come().await,
         None => None,
     };
-    let response = next.run(request).await;
+    let response = next(request).await;
     answer::counted(api, caller, only_looks, response)
 }
 

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dispatch::Quota;
 
 pub(super) use caller::Caller;
-pub(super) use guard::guard;
+pub(super) use guard::{guard, guarded};
 pub(super) use meter::Meter;
 use refusals::Refusals;
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::super::admission::{AcceptError, AcceptRequest, Admission};
 use super::super::board::Board;
-use super::super::handle::{AcceptError, AcceptRequest, Admission, CancelError};
+use super::super::handle::CancelError;
 use super::super::observer::MessageObserver;
 use crate::message::{MessageId, Timestamp};
 use crate::store::{IdempotencyKey, Record, Recorded, Store, StoreError, Verdict};
@@ -87,7 +88,7 @@ impl Intake {
             None
         };
         if let Some(refusal) = refusal {
-            return drop(request.reply.send(Err(refusal)));
+            return request.reply.send(Err(refusal));
         }
         self.admitted += count;
         self.incoming.push_back(request);
@@ -156,14 +157,13 @@ impl Intake {
                     withdrawn.insert(message.id);
                 }
             }
-            // A client that has gone meanwhile has still handed its message over.
-            drop(reply.send(match verdict {
+            reply.send(match verdict {
                 Ok(Verdict::Accepted | Verdict::Elsewhere(_)) => Ok(Admission::Accepted(messages)),
                 Ok(Verdict::Replayed(ids)) => Ok(Admission::Replayed(ids)),
                 Ok(Verdict::KeyReused) => Err(AcceptError::KeyReused),
                 Ok(Verdict::Rejected(text)) => Err(StoreError::Rejected(text).into()),
                 Err(error) => Err(AcceptError::Store(error)),
-            }));
+            });
         }
         withdrawn
     }

@@ -10,8 +10,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
+use super::super::admission::AcceptRequest;
 use super::super::board::AttemptKey;
-use super::super::handle::{AcceptRequest, CancelError};
+use super::super::handle::CancelError;
 use super::commit_delay::CommitDelay;
 use crate::agent::{AgentIndex, Job};
 use crate::clock;

@@ -1,4 +1,4 @@
-//! The router, the feed and the webhooks over a real store, into which the test puts what comes in.
+//! The API, the feed and the webhooks over a real store, into which the test puts what comes in.
 //! Nothing is sent: the dispatcher takes messages in, and that is all.
 
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use sipost::agent::SenderAccount;
 use sipost::api::Access;
 use sipost::api::AccessParts;
 use sipost::api::Api;
+use sipost::api::ApiService;
 use sipost::api::Hosts;
 use sipost::api::Parts;
 use sipost::api::Rights;
 use sipost::api::Token;
-use sipost::api::router;
 use sipost::clock::Clock;
 use sipost::config::Config;
 use sipost::dispatch;
@@ -93,7 +93,7 @@ impl Inbox {
         let config = Config::from_toml("").unwrap();
         let stop = CancellationToken::new();
         let feed = Feed::new(store.clone());
-        tokio::spawn(feed.clone().run());
+        tokio::spawn(feed.clone().run(stop.clone()));
         let webhooks = webhooks(&store, &clock);
         tokio::spawn(webhooks.clone().run(stop.clone()));
         let account = |uri: &str| SenderAccount {
@@ -109,7 +109,7 @@ impl Inbox {
             refused_rate: 1_000,
             hosts: Hosts::default(),
         });
-        let router = router(Api::new(Parts {
+        let service = ApiService::new(Api::new(Parts {
             store: store.clone(),
             dispatch: dispatcher(store.clone()),
             feed,
@@ -124,6 +124,7 @@ impl Inbox {
             draining: CancellationToken::new(),
             closing: CancellationToken::new(),
         }));
+        let router = axum::Router::new().fallback_service(service);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -294,7 +295,7 @@ fn dispatcher(store: Arc<dyn Store>) -> dispatch::Handle {
                             Admission::Accepted(messages)
                         }
                     };
-                    drop(reply.send(Ok(admission)));
+                    reply.send(Ok(admission));
                 }
                 Command::Cancel { reply, .. } => drop(reply.send(Ok(()))),
                 Command::Rates(_) | Command::Settle(_) | Command::Flush { .. } => {}
