@@ -1,7 +1,11 @@
 # The gateway: one binary on a small Debian. `docker build -t sipost .`
 # Needs BuildKit (Docker 23 or later) for the cache mounts, which keep what was built before.
 
-FROM rust:1-bookworm AS build
+# scripts/image pins both to their digests.
+ARG RUST_IMAGE=rust:1-bookworm
+ARG BASE_IMAGE=debian:bookworm-slim
+
+FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
@@ -11,7 +15,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && grep -q '__stack_chk_fail' /tmp/symbols && grep -q '__memcpy_chk' /tmp/symbols \
     && install -D target/release/sipost /out/sipost
 
-FROM debian:bookworm-slim
+FROM ${BASE_IMAGE}
 # The roots that wss servers and webhooks are checked against; nothing else is installed.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin sipost \
