@@ -97,9 +97,11 @@ spec:
         periodSeconds: 5
         timeoutSeconds: 3
         failureThreshold: 2
+      {{- if .Values.preStopSeconds }}
       lifecycle:
         preStop:
-          exec: { command: [sleep, {{ .Values.preStopSeconds | quote }}] }
+          sleep: { seconds: {{ .Values.preStopSeconds }} }
+      {{- end }}
       {{- with .Values.resources }}
       resources:
         {{- toYaml . | nindent 8 }}
