@@ -1,4 +1,6 @@
-# The gateway: one binary with its libraries, and nothing else. `docker build -t sipost .`
+# The gateway: one binary with its libraries, and nothing else.
+#   docker build -t sipost .
+#   docker run --rm -p 127.0.0.1:8080:8080 -e SIPOST__HTTP__AUTH=none sipost
 # Needs BuildKit (Docker 23 or later) for the cache mounts, which keep what was built before.
 
 # scripts/image pins it to its digest.
@@ -9,10 +11,10 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,sharing=locked \
-    cargo build --release --locked --bin sipost --config .cargo/release.toml \
-    && nm -D --undefined-only target/release/sipost > /tmp/symbols \
+    cargo build --locked --profile dist --features otlp --config .cargo/dist.toml --bin sipost \
+    && nm -D --undefined-only target/dist/sipost > /tmp/symbols \
     && grep -q '__stack_chk_fail' /tmp/symbols && grep -q '__memcpy_chk' /tmp/symbols \
-    && scripts/image-root target/release/sipost /out
+    && scripts/image-root target/dist/sipost /out
 
 FROM scratch
 # The binary, its libraries, the roots that wss servers and webhooks are checked against, and a user.

@@ -177,9 +177,63 @@ fn the_commands_of_the_document_about_receiving_do_what_it_says() {
 #[test]
 fn the_first_screen_is_the_first_thing_that_is_said() {
     let text = fs::read_to_string("README.md").unwrap();
-    let run = text.find("cargo run --release").unwrap();
-    let begins_at = text[..run].lines().count();
-    assert!(begins_at < 16, "`cargo run` comes at line {begins_at}");
+    for command in [
+        "git clone",
+        "\ncargo run\n",
+        "docker run",
+        "docker compose up",
+    ] {
+        let at = text
+            .find(command)
+            .unwrap_or_else(|| panic!("no `{command}`"));
+        let begins_at = text[..at].lines().count();
+        assert!(begins_at < 24, "`{command}` comes at line {begins_at}");
+    }
+}
+
+/// `docker run` of the README: what the image and the command set make a configuration that is
+/// taken, and the gateway listens where the port is published.
+#[test]
+fn the_container_of_the_readme_listens_where_its_port_is_published() {
+    let text = fs::read_to_string("README.md").unwrap();
+    let dockerfile = fs::read_to_string("Dockerfile").unwrap();
+    let line = text.lines().find(|line| line.contains("docker run"));
+    let words: Vec<&str> = line.unwrap().split_whitespace().collect();
+    let after = |option: &str| {
+        let at = words.iter().position(|word| *word == option);
+        words[at.unwrap_or_else(|| panic!("no {option} in {words:?}")) + 1]
+    };
+    let (name, value) = after("-e").split_once('=').unwrap();
+    let port = after("-p").rsplit(':').next().unwrap();
+    assert!(dockerfile.contains(&format!("\nEXPOSE {port}\n")));
+    let file = "config/image/sipost.toml";
+    assert!(dockerfile.contains(&format!("COPY {file} /etc/sipost/sipost.toml")));
+
+    let check = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sipost"));
+        let command = command.args(["check", "--config", file]);
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.success(), said)
+    };
+    let (is_taken, said) = check(&[(name, value)]);
+    assert!(is_taken, "{said}");
+    assert!(
+        said.contains(&format!("http://0.0.0.0:{port} is open to anyone")),
+        "{said}"
+    );
+    let (is_taken, said) = check(&[]);
+    assert!(!is_taken, "open to everybody without a word: {said}");
+}
+
+/// The commands of README.md, Dockerfile and benches for what ships are one and the same.
+#[test]
+fn what_ships_is_built_in_one_way() {
+    let flags = "--locked --profile dist --features otlp --config .cargo/dist.toml";
+    for file in ["README.md", "Dockerfile", "Cargo.toml", ".cargo/dist.toml"] {
+        let text = fs::read_to_string(file).unwrap();
+        assert!(text.contains(&format!("cargo build {flags}")), "{file}");
+    }
 }
 
 #[test]

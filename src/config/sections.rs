@@ -176,6 +176,11 @@ fn otlp(section: &mut Section<'_>) -> Option<Otlp> {
     let authorities = section.authorities("otlp_ca_file");
     let ratio = section.share("trace_ratio");
     let url = url?;
+    if !telemetry::EXPORTS_SPANS {
+        let accepted = "no value, or a binary with it: the image, the package, or a build with \
+                        `--features otlp`";
+        section.wrong("otlp_endpoint", telemetry::WITHOUT_OTLP, accepted);
+    }
     Some(Otlp {
         is_this_machine: is_this_machine(&url),
         url,

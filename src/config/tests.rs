@@ -452,6 +452,21 @@ fn upgrade_headers_are_secrets_and_leave_the_handshake_alone() {
     assert_eq!(headers.upgrade_headers.len(), 2);
 }
 
+#[cfg(not(feature = "otlp"))]
+#[test]
+fn a_binary_that_exports_no_spans_says_where_there_is_one() {
+    let text = "[telemetry]\notlp_endpoint = \"http://127.0.0.1:4318\"";
+    let mistakes = mistakes(text);
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    for words in [
+        "telemetry.otlp_endpoint: this sipost was built without OpenTelemetry",
+        "--features otlp",
+    ] {
+        assert!(mistakes[0].contains(words), "{mistakes:?}");
+    }
+}
+
+#[cfg(feature = "otlp")]
 #[test]
 fn spans_go_below_the_address_of_a_collector() {
     let otlp = |text: &str| {

@@ -4,6 +4,7 @@
 //! |-----------|----------------------------------------------------------------|
 //! | `log`     | lines on standard error                                        |
 //! | `metrics` | counted where they arise and read at `GET /metrics`            |
+//! | `otlp`    | where spans go                                                 |
 //! | `traces`  | the steps of a message, as spans for a collector               |
 //!
 //! [`Watch`] is the observer of the rooms: it counts, and traces.
@@ -13,6 +14,8 @@
 
 mod log;
 mod metrics;
+mod otlp;
+#[cfg_attr(not(feature = "otlp"), path = "no_traces.rs")]
 mod traces;
 
 use std::time::{Duration, Instant};
@@ -28,7 +31,8 @@ use crate::webhook;
 use crate::webhook::{PartOf, Posted};
 pub use log::{LogFormat, TelemetryError, start};
 pub use metrics::Metrics;
-pub use traces::{Exporter, Otlp, Traces, TracesError};
+pub use otlp::{EXPORTS_SPANS, Otlp, WITHOUT_OTLP};
+pub use traces::{Exporter, Traces, TracesError};
 
 /// What the operator sets.
 #[derive(Clone, Debug)]

@@ -12,28 +12,11 @@ use opentelemetry_otlp::{
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use rustls::ClientConfig;
-use rustls::pki_types::CertificateDer;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
-use crate::telemetry::Metrics;
-
-/// The collector, and the share of traces that it gets.
-#[derive(Clone, Debug)]
-pub struct Otlp {
-    /// Spans are posted to it.
-    pub url: Url,
-    /// Whether that is this machine: then no proxy is used on the way.
-    pub is_this_machine: bool,
-    /// Headers of the posts.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Certificates to trust beside those of the system.
-    pub authorities: Arc<[CertificateDer<'static>]>,
-    /// The share of the traces begun here that is kept, from 0 to 1.
-    pub ratio: f64,
-}
+use crate::telemetry::{Metrics, Otlp};
 
 /// Spans that wait. Further ones are dropped, and counted.
 pub(super) const QUEUE: usize = 8_192;

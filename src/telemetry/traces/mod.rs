@@ -28,14 +28,14 @@ use opentelemetry_sdk::trace::SpanData;
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
 
-use super::Metrics;
+use super::{Metrics, Otlp};
 use crate::api::Answered;
 use crate::clock;
 use crate::clock::Clock;
 use crate::dispatch::FinishedAttempt;
 use crate::message::{Event, MessageId, SpanId, Step, Targets, Timestamp, Trace, TraceId, What};
 use crate::webhook::{PartOf, PostResult, Posted};
-pub use exporter::{Exporter, Otlp, TracesError};
+pub use exporter::{Exporter, TracesError};
 use span::{Parent, Span};
 
 /// Writes spans of messages. Cheap to clone.

@@ -161,6 +161,7 @@ async fn targets_are_printed_as_hashes_where_that_is_asked_for() {
 }
 
 /// What collectors are sent carries a key; a proxy of the environment is not for this machine.
+#[cfg(feature = "otlp")]
 #[tokio::test]
 async fn spans_for_this_machine_go_past_the_proxy_of_the_environment() {
     let listen = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
