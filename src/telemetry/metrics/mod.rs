@@ -124,18 +124,9 @@ families! {
 
 const DROPPED: OutcomeLabel = OutcomeLabel { outcome: "dropped" };
 
+/// What the exporter of spans counts.
+#[cfg(feature = "otlp")]
 impl Metrics {
-    /// Everything at zero.
-    pub fn new() -> Self {
-        let mut families = Families::new();
-        families.create_known_series();
-        let registry = &mut families.registry;
-        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("sipost_build", "The version of this program", version);
-        registry.register_collector(Box::new(process::Process));
-        Self(Arc::new(families))
-    }
-
     /// A post of spans ended; whether the collector took them.
     pub(super) fn spans_exported(&self, spans: usize, were_taken: bool) {
         let outcome = if were_taken { "exported" } else { "failed" };
@@ -153,6 +144,19 @@ impl Metrics {
     /// How many spans were dropped until now.
     pub(super) fn spans_dropped(&self) -> u64 {
         self.0.spans.get_or_create(&DROPPED).get()
+    }
+}
+
+impl Metrics {
+    /// Everything at zero.
+    pub fn new() -> Self {
+        let mut families = Families::new();
+        families.create_known_series();
+        let registry = &mut families.registry;
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("sipost_build", "The version of this program", version);
+        registry.register_collector(Box::new(process::Process));
+        Self(Arc::new(families))
     }
 
     pub(super) fn accepted(&self, messages: usize) {
