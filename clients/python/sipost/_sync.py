@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from ._errors import ConnectionLost, GapError
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterator, Callable, Sequence
+    from collections.abc import Generator, Callable, Sequence
 
     from .types import (
         Agent,
@@ -103,7 +104,7 @@ class Sipost:
         target: str | None = None,
         from_: str | None = None,
         limit: int | None = None,
-    ) -> Iterator[Message]:
+    ) -> Generator[Message, None, None]:
         """Messages, newest first. `limit` is how many are asked for at once."""
         query = {"status": status, "target": target, "from": from_, "limit": limit}
         for message in self._pages("/messages", query):
@@ -115,19 +116,21 @@ class Sipost:
         *,
         until: ReceiptKind | None = None,
         last_event_id: str | None = None,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """The events of a message as they come, to the one that ends it, or to a receipt.
 
         A lost connection is taken up where it was, so each event comes once.
         """
         message_id = message if isinstance(message, str) else message["id"]
         path = f"/messages/{quote(message_id, safe='')}/events"
-        for sent in self._stream(path, {"until": until}, last_event_id):
-            event: Event = sent.data
-            yield event
-            kind = event["type"]
-            if kind in ("failed", until) or (kind == "succeeded" and until is None):
-                return
+        # The connection is closed with the iterator, and not when it is collected.
+        with closing(self._stream(path, {"until": until}, last_event_id)) as stream:
+            for sent in stream:
+                event: Event = sent.data
+                yield event
+                kind = event["type"]
+                if kind in ("failed", until) or (kind == "succeeded" and until is None):
+                    return
 
     def events(
         self,
@@ -138,7 +141,7 @@ class Sipost:
         from_: str | None = None,
         last_event_id: str | None = None,
         on_gap: Callable[[Gap], None] | None = None,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """Every event of the gateway as it comes, for ever.
 
         It begins after `last_event_id`, or with the oldest event that is kept: `earliest`. `on_gap`
@@ -150,13 +153,14 @@ class Sipost:
             "target": target,
             "from": from_,
         }
-        for sent in self._stream("/events", query, last_event_id):
-            if sent.event != "gap":
-                yield sent.data
-            elif on_gap is None:
-                raise GapError(sent.data)
-            else:
-                on_gap(sent.data)
+        with closing(self._stream("/events", query, last_event_id)) as stream:
+            for sent in stream:
+                if sent.event != "gap":
+                    yield sent.data
+                elif on_gap is None:
+                    raise GapError(sent.data)
+                else:
+                    on_gap(sent.data)
 
     def receive(
         self,
@@ -164,13 +168,15 @@ class Sipost:
         account: str | None = None,
         last_event_id: str | None = None,
         on_gap: Callable[[Gap], None] | None = None,
-    ) -> Iterator[ReceivedEvent]:
+    ) -> Generator[ReceivedEvent, None, None]:
         """The messages that come in, as they come, for ever. What was erased is left out."""
-        for event in self.events(
+        all_received = self.events(
             types=["received"], from_=account, last_event_id=last_event_id, on_gap=on_gap
-        ):
-            if event["type"] == "received" and "erased" not in event:
-                yield cast("ReceivedEvent", event)
+        )
+        with closing(all_received) as events:
+            for event in events:
+                if event["type"] == "received" and "erased" not in event:
+                    yield cast("ReceivedEvent", event)
 
     def list_received(
         self,
@@ -178,7 +184,7 @@ class Sipost:
         account: str | None = None,
         from_: str | None = None,
         limit: int | None = None,
-    ) -> Iterator[ReceivedEvent]:
+    ) -> Generator[ReceivedEvent, None, None]:
         """The messages that came in, newest first."""
         query = {"account": account, "from": from_, "limit": limit}
         for received in self._pages("/received", query):
@@ -201,7 +207,7 @@ class Sipost:
     def delete_webhook(self, webhook_id: str) -> None:
         self._call("DELETE", f"/webhooks/{quote(webhook_id, safe='')}")
 
-    def _pages(self, path: str, query: dict[str, Any]) -> Iterator[Any]:
+    def _pages(self, path: str, query: dict[str, Any]) -> Generator[Any, None, None]:
         cursor = None
         while True:
             page = self._json("GET", path, query={**query, "cursor": cursor})
@@ -268,7 +274,7 @@ class Sipost:
 
     def _stream(
         self, path: str, query: dict[str, Any], last_event_id: str | None
-    ) -> Iterator[_protocol.ServerSentEvent]:
+    ) -> Generator[_protocol.ServerSentEvent, None, None]:
         """The events of a stream, over as many connections as it takes.
 
         It ends when the gateway says that nothing follows (204). The first connection is tried like
