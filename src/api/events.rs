@@ -12,7 +12,7 @@ use super::negotiate::Form;
 use super::params::{Id, Query};
 use super::until::{StreamEnd, Until};
 use super::{Api, json, messages, negotiate, params, sse, view};
-use crate::events::{CHUNK, FeedStart, Gap};
+use crate::events::{CHUNK, FeedPage, FeedStart, Gap};
 use crate::message::{EventId, EventKind, EventKinds};
 use crate::store::EventFilter;
 
@@ -25,6 +25,7 @@ pub(super) struct LogQuery {
     target: Option<String>,
     from: Option<String>,
     after: Option<String>,
+    before: Option<String>,
     limit: Option<String>,
     last_event_id: Option<String>,
 }
@@ -35,7 +36,17 @@ struct PageView<'a> {
     data: Vec<&'a RawValue>,
     next_cursor: EventId,
     #[serde(skip_serializing_if = "Option::is_none")]
-    gap: Option<Gap>,
+    gap: Option<&'a Gap>,
+}
+
+impl<'a> PageView<'a> {
+    fn of(page: &'a FeedPage) -> Self {
+        Self {
+            data: page.events.iter().filter_map(view::raw).collect(),
+            next_cursor: page.next,
+            gap: page.gap.as_ref(),
+        }
+    }
 }
 
 /// `GET /events`: the log as a stream when the client asks for one, else a page of it.
@@ -52,6 +63,13 @@ pub(super) async fn log(
     // The header is newer than the address that the client was given once.
     let seen = negotiate::last_event_id(&headers).or(query.last_event_id);
     let start = seen.map(|seen| FeedStart::resume(&seen)).or(after);
+    if let Some(before) = query.before {
+        if form == Form::Stream || start.is_some() {
+            let words = "before: of a page, and without after or lastEventId";
+            return Err(ApiError::Query(words.to_owned()));
+        }
+        return page_before(&api, &before, filter, limit).await;
+    }
     match form {
         Form::Stream => {
             let permit = api.stream_permit(&caller)?;
@@ -62,13 +80,24 @@ pub(super) async fn log(
         Form::Json => {
             let start = start.unwrap_or(FeedStart::Earliest);
             let page = api.feed.page(start, filter, limit).await?;
-            Ok(json::ok(&PageView {
-                data: page.events.iter().filter_map(view::raw).collect(),
-                next_cursor: page.next,
-                gap: page.gap,
-            }))
+            Ok(json::ok(&PageView::of(&page)))
         }
     }
+}
+
+/// The page that leads back from an event, or from the end of the log.
+async fn page_before(
+    api: &Api,
+    before: &str,
+    filter: EventFilter,
+    limit: usize,
+) -> Result<Response, ApiError> {
+    let before = match before {
+        "latest" => None,
+        id => Some(params::before(id)?),
+    };
+    let page = api.feed.page_before(before, filter, limit).await?;
+    Ok(json::ok(&PageView::of(&page)))
 }
 
 fn filter(api: &Api, caller: &Caller, query: &LogQuery) -> Result<EventFilter, ApiError> {

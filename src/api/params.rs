@@ -14,6 +14,7 @@ use super::Api;
 use super::access::Caller;
 use super::error::ApiError;
 use crate::events::FeedStart;
+use crate::message::EventId;
 use crate::store::Accounts;
 
 /// A query string that says only what its reader knows.
@@ -126,6 +127,12 @@ pub(super) fn after(given: Option<&str>) -> Result<Option<FeedStart>, ApiError> 
         FeedStart::parse(given).map_err(|_| ApiError::Query(words.to_owned()))
     });
     start.transpose()
+}
+
+/// `before=`, where it is not `latest`.
+pub(super) fn before(given: &str) -> Result<EventId, ApiError> {
+    let words = "before: the id of an event, or \"latest\"";
+    given.parse().map_err(|_| ApiError::Query(words.to_owned()))
 }
 
 /// `target=`, normalized as that of a message is.

@@ -78,7 +78,7 @@ pub struct Gap {
 pub struct FeedPage {
     /// What the reader has missed for good, before the events.
     pub gap: Option<Gap>,
-    /// Oldest first.
+    /// Oldest first, unless the page leads back.
     pub events: Vec<Logged>,
     /// Everything up to here was looked at: where the next page begins.
     pub next: EventId,
@@ -143,6 +143,29 @@ impl Feed {
         Ok(FeedPage {
             gap: gap.or(page.gap),
             ..page
+        })
+    }
+
+    /// Up to `limit` events before this one, or before the end of the log, newest first. What is
+    /// older comes before `next`, whose number is 0 when there is nothing. Of another log there is
+    /// nothing.
+    pub async fn page_before(
+        &self,
+        before: Option<EventId>,
+        filter: EventFilter,
+        limit: usize,
+    ) -> Result<FeedPage, StoreError> {
+        let before = match before {
+            Some(id) if id.epoch == self.epoch() => id.seq,
+            Some(_) => 0,
+            None => u64::MAX,
+        };
+        let page = self.store.events_before(before, filter, limit.into());
+        let page = page.await?;
+        Ok(FeedPage {
+            gap: None,
+            events: page.events,
+            next: self.id(page.scanned_to),
         })
     }
 

@@ -138,6 +138,16 @@ impl<E: Engine> LogStore for E {
         })
     }
 
+    fn events_before(&self, before: u64, filter: EventFilter, size: PageSize) -> Reply<Events> {
+        // A reader that begins at the end must not be shown what readers forward cannot see yet.
+        let before = before.min(self.tail().bounds().last.saturating_add(1));
+        let epoch = self.epoch();
+        let is_scan = filter.is_scan() || filter.message_id.is_some();
+        self.read_as(ReadKind::of_list(is_scan), move |session| {
+            events::events_before(session, epoch, before, &filter, size)
+        })
+    }
+
     fn events_of(&self, id: MessageId, after: u64, size: PageSize) -> Reply<Events> {
         let epoch = self.epoch();
         self.read_as(ReadKind::of_size(size), move |session| {

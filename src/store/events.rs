@@ -60,6 +60,39 @@ pub(super) fn events(
     Ok(page)
 }
 
+/// What comes before `before` and passes, newest first.
+pub(super) fn events_before(
+    session: &dyn Session,
+    epoch: u64,
+    before: u64,
+    filter: &EventFilter,
+    size: PageSize,
+) -> Result<Events, StoreError> {
+    let (mut conditions, mut wanted) = conditions(filter);
+    if let Some(id) = filter.message_id {
+        wanted.push(SqlValue::from(id));
+        let _ = write!(conditions, "AND e.message_id = ?{} ", wanted.len() + 3);
+    }
+    // Without conditions a page is full before it has looked at many.
+    let (reached, is_start) = if conditions.is_empty() {
+        (0, true)
+    } else {
+        window_before(session, before)?
+    };
+    let sql = format!(
+        "SELECT {LOGGED} FROM events e WHERE e.seq < ?1 AND e.seq >= ?2 {conditions} \
+         ORDER BY e.seq DESC LIMIT ?3"
+    );
+    let rows = size.rows.saturating_add(1);
+    let values = values![before, reached, rows].into_iter().chain(wanted);
+    let values: Vec<_> = values.collect();
+    let mut page = read(session, epoch, before, &sql, &values, size)?;
+    if !page.is_cut {
+        page.scanned_to = if is_start { 0 } else { reached };
+    }
+    Ok(page)
+}
+
 /// What a filter asks of a row of `events`, and the values for it, of which the first is `?4`.
 fn conditions(filter: &EventFilter) -> (String, Vec<SqlValue<'_>>) {
     let (mut sql, mut values) = (String::new(), Vec::new());
@@ -99,6 +132,19 @@ fn window(session: &dyn Session, after: u64) -> Result<(u64, bool), StoreError> 
     let (count, reached) = looked_at.unwrap_or_default();
     let reached = reached.and_then(|seq| u64::try_from(seq).ok());
     Ok((reached.unwrap_or(after), count < SCAN as u64))
+}
+
+/// How far back a page may look, and whether the log begins there.
+fn window_before(session: &dyn Session, before: u64) -> Result<(u64, bool), StoreError> {
+    let looked_at = session.first(
+        "SELECT count(*), min(seq) FROM (SELECT seq FROM events WHERE seq < ?1 \
+         ORDER BY seq DESC LIMIT ?2) w",
+        &values![before, SCAN],
+        |row| Ok((row.number(0)?, row.optional_integer(1)?)),
+    )?;
+    let (count, reached) = looked_at.unwrap_or_default();
+    let reached = reached.and_then(|seq| u64::try_from(seq).ok());
+    Ok((reached.unwrap_or(0), count < SCAN as u64))
 }
 
 /// One message has few events, and its state knows them, or its row among those that came in: the

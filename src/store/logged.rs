@@ -57,7 +57,7 @@ impl Logged {
 /// A page of the log.
 #[derive(Clone, Debug, Default)]
 pub struct Events {
-    /// Oldest first.
+    /// In the order in which they were read: oldest first, unless the page leads back.
     pub events: Vec<Logged>,
     /// Everything up to here was looked at. Equal to `after` when nothing follows yet.
     pub scanned_to: u64,

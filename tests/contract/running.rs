@@ -325,6 +325,15 @@ async fn events(house: &House, seen: &mut Seen, id: &str) {
     let answer = house.get("/events?after=1-0000000000000001").await;
     seen.note("listEvents", 200, &answer);
     assert_eq!(answer.json()["gap"]["requested"], "1-0000000000000001");
+    let answer = house.get("/events?before=latest&limit=1").await;
+    seen.note("listEvents", 200, &answer);
+    let newest = answer.json();
+    assert_eq!(newest["nextCursor"], newest["data"][0]["id"]);
+    let first = house.get("/events?before=1-0000000000000001").await;
+    seen.note("listEvents", 200, &first);
+    let cursor = first.json()["nextCursor"].as_str().unwrap().to_owned();
+    assert!(cursor.ends_with("-0000000000000000"), "{cursor}");
+    assert_eq!(first.json()["data"], json!([]));
     for headers in [&[stream][..], &[stream, ("last-event-id", "nonsense")]] {
         let answer = house.stream("/events", headers).await;
         seen.note("listEvents", 200, &answer);
@@ -336,6 +345,9 @@ async fn events(house: &House, seen: &mut Seen, id: &str) {
         "type=ringing",
         &long,
         "after=x",
+        "before=x",
+        "before=latest&after=earliest",
+        "before=latest&lastEventId=earliest",
         "messageId=x",
         "target=",
         "x=1",

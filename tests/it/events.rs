@@ -150,6 +150,16 @@ async fn streams_and_pages_show_the_same_events() {
         page["nextCursor"].as_str().unwrap().clone_into(&mut after);
     }
     assert_eq!(streamed, paged);
+    // On the way back they are the same, in the other order.
+    let (mut back, mut before) = (Vec::new(), "latest".to_owned());
+    while !before.ends_with("-0000000000000000") {
+        let path = format!("/events?limit=5&before={before}");
+        let page = gateway.http.get(&path).await.body;
+        back.extend(page["data"].as_array().unwrap().clone());
+        page["nextCursor"].as_str().unwrap().clone_into(&mut before);
+    }
+    back.reverse();
+    assert_eq!(back, paged);
     // And the events of one message are those of the log.
     let of_one: Vec<_> = paged
         .iter()

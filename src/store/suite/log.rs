@@ -60,6 +60,70 @@ pub(crate) async fn the_log_is_read_in_pages(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
+pub(crate) async fn the_log_is_read_back_from_its_end_and_from_anywhere(bed: &dyn Bed) {
+    let mut store = bed.open();
+    accept(&store, 1..=4).await;
+    finish(&store, 1..=4).await;
+    for _ in ["in memory", "on disk"] {
+        for (before, rows, expected, scanned_to) in [
+            (u64::MAX, 3, vec![8, 7, 6], 6),
+            (6, 3, vec![5, 4, 3], 3),
+            (3, 3, vec![2, 1], 0),
+            (4, 3, vec![3, 2, 1], 0),
+            (1, 3, vec![], 0),
+        ] {
+            let all = EventFilter::default();
+            let page = store.events_before(before, all, rows.into()).await.unwrap();
+            assert_eq!(numbers(&page.events), expected, "{before}");
+            assert_eq!(page.scanned_to, scanned_to, "{before}");
+        }
+        store = reopen(bed, store).await;
+    }
+    // What it gives is what readers forward are given.
+    let all = EventFilter::default;
+    let mut forward = log(&store, 0, &all()).await;
+    forward.reverse();
+    let back = store.events_before(u64::MAX, all(), 100.into()).await;
+    assert_eq!(back.unwrap().events, forward);
+    store.close().await.unwrap();
+}
+
+pub(crate) async fn what_a_filter_holds_back_is_passed_over_on_the_way_back(bed: &dyn Bed) {
+    /// More than a page looks at.
+    const MANY: u64 = 2_100;
+    let store = bed.open();
+    accept(&store, 1..=MANY).await;
+    finish(&store, 1..=MANY).await;
+    for (filter, expected) in [
+        (
+            EventFilter {
+                message_id: Some(id(1)),
+                ..EventFilter::default()
+            },
+            vec![2, 1],
+        ),
+        (
+            EventFilter {
+                uri: Some("sip:nobody@example.com".into()),
+                ..EventFilter::default()
+            },
+            vec![],
+        ),
+    ] {
+        let (mut found, mut pages, mut before) = (Vec::new(), 0, u64::MAX);
+        while before > 0 {
+            let page = store.events_before(before, filter.clone(), 10.into());
+            let page = page.await.unwrap();
+            found.extend(numbers(&page.events));
+            assert!(page.scanned_to < before);
+            before = page.scanned_to;
+            pages += 1;
+        }
+        assert_eq!((found, pages), (expected, 2), "{filter:?}");
+    }
+    store.close().await.unwrap();
+}
+
 pub(crate) async fn filters_let_pass_what_they_say(bed: &dyn Bed) {
     let mut store = bed.open();
     accept(&store, 1..=2).await;

@@ -57,6 +57,8 @@ macro_rules! store_suite {
             log {
                 the_log_reads_the_same_from_memory_and_from_the_disk
                 the_log_is_read_in_pages
+                the_log_is_read_back_from_its_end_and_from_anywhere
+                what_a_filter_holds_back_is_passed_over_on_the_way_back
                 a_page_of_the_log_stays_below_4_mib
                 the_events_of_one_message_are_read_in_pages
                 look_ups_do_not_wait_behind_readers_that_match_nothing
