@@ -40,6 +40,8 @@ macro_rules! routes {
 
 routes! {
     "/"                         => get(live::show),
+    "/page/{file}"              => get(live::file),
+    "/favicon.ico"              => get(live::icon),
     "/messages"                 => get(messages::list).post(new::create),
     "/messages/batch"           => post(batch::create),
     "/messages/{id}"            => get(messages::show).delete(messages::cancel),

@@ -389,6 +389,10 @@ async fn operation(house: &House, seen: &mut Seen) {
     seen.note("getPage", 200, &house.get("/").await);
     seen.note("getMetrics", 400, &house.get("/metrics?x=1").await);
     seen.note("getMetrics", 200, &house.get("/metrics").await);
+    seen.note("getPageFile", 200, &house.get("/page/main.js").await);
+    seen.note("getPageFile", 200, &house.get("/page/style.css").await);
+    seen.note("getPageFile", 404, &house.get("/page/page.html").await);
+    seen.note("getIcon", 200, &house.get("/favicon.ico").await);
     let page = house.get("/docs").await;
     seen.note("getDocs", 200, &page);
     let policy = page.headers["content-security-policy"].to_str().unwrap();
@@ -398,6 +402,7 @@ async fn operation(house: &House, seen: &mut Seen) {
     );
     let file = house.get("/docs/start.js").await;
     seen.note("getDocsFile", 200, &file);
+    seen.note("getDocsFile", 200, &house.get("/docs/style.css").await);
     seen.note("getDocsFile", 200, &house.get("/docs/swagger-ui.css").await);
     seen.note("getDocsFile", 404, &house.get("/docs/index.html").await);
     let yaml = house.get("/openapi.yaml").await;

@@ -17,6 +17,8 @@ use crate::api::{Api, answer, origin};
 /// Given to anyone: whether we live, and how we are called. Nothing here tells of messages.
 pub(in crate::api) const OPEN: &[&str] = &[
     "/",
+    "/page/{file}",
+    "/favicon.ico",
     "/livez",
     "/readyz",
     "/openapi.yaml",

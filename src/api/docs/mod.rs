@@ -12,6 +12,7 @@ use super::params::Id;
 
 const PAGE: &str = include_str!("page.html");
 const START: &str = include_str!("start.js");
+const STYLE: &str = include_str!("style.css");
 
 /// The files of Swagger UI that the page loads.
 const FILES: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
@@ -34,12 +35,20 @@ pub(super) async fn show() -> Response {
 /// `GET /docs/{file}`.
 pub(super) async fn file(Id(name): Id) -> Result<Response, ApiError> {
     let missing = || ApiError::NotFound("the page has no file of this name");
-    let mut response = if name == "start.js" {
-        ([(header::CONTENT_TYPE, "text/javascript")], START).into_response()
-    } else {
-        let name = FILES.into_iter().find(|file| *file == name);
-        swagger_ui(name.ok_or_else(missing)?).ok_or_else(missing)?
+    let own = |media_type, text: &'static str| {
+        let headers = [
+            (header::CONTENT_TYPE, media_type),
+            (header::CACHE_CONTROL, "no-cache"),
+        ];
+        (headers, text).into_response()
     };
+    match name.as_str() {
+        "start.js" => return Ok(own("text/javascript", START)),
+        "style.css" => return Ok(own("text/css", STYLE)),
+        _ => {}
+    }
+    let name = FILES.into_iter().find(|file| *file == name);
+    let mut response = swagger_ui(name.ok_or_else(missing)?).ok_or_else(missing)?;
     let hour = HeaderValue::from_static("max-age=3600");
     response.headers_mut().insert(header::CACHE_CONTROL, hour);
     Ok(response)
@@ -66,8 +75,10 @@ mod tests {
 
     #[test]
     fn nothing_comes_from_elsewhere_and_every_file_of_the_page_is_there() {
-        for word in ["http://", "https://", " style=", " onclick=", "<script>"] {
-            assert!(!PAGE.contains(word), "{word}");
+        for text in [PAGE, START, STYLE] {
+            for word in ["http://", "https://", " style=", " onclick=", "<script>"] {
+                assert!(!text.contains(word), "{word}");
+            }
         }
         for name in FILES {
             assert!(PAGE.contains(&format!("\"/docs/{name}\"")), "{name}");

@@ -1,54 +1,85 @@
 //! `/`: what goes on, live, and a box to send a message from.
 //!
-//! One page with its style and its script inside; nothing comes from elsewhere. It holds no
-//! messages itself: what it shows it asks of the API, with the token that its reader gives it.
+//! One page, and beside it the style and the modules of its script; nothing comes from elsewhere.
+//! It holds no messages itself: what it shows it asks of the API, with the token that its reader
+//! gives it.
 
-use std::sync::LazyLock;
-
-use axum::http::header;
+use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use sha2::{Digest as _, Sha256};
 
-use super::params::{Nothing, Query};
+use super::error::ApiError;
+use super::params::{Id, Nothing, Query};
 
 const PAGE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("live.js");
 
-/// The page as it is sent, and what a browser may do with it.
-struct LivePage {
-    html: String,
-    policy: String,
+/// The picture in the tab of a browser. Browsers ask for it at this address wherever they are.
+const ICON: &[u8] = include_bytes!("favicon.ico");
+
+/// A file that the page loads.
+struct PageFile {
+    name: &'static str,
+    media_type: &'static str,
+    text: &'static str,
 }
+
+macro_rules! files {
+    ($($name:literal: $media_type:literal,)*) => {
+        /// Every file that the page loads.
+        const FILES: &[PageFile] = &[$(PageFile {
+            name: $name,
+            media_type: $media_type,
+            text: include_str!($name),
+        }),*];
+    };
+}
+
+files! {
+    "style.css": "text/css",
+    "main.js": "text/javascript",
+    "api.js": "text/javascript",
+    "dom.js": "text/javascript",
+    "words.js": "text/javascript",
+    "figures.js": "text/javascript",
+    "agents.js": "text/javascript",
+    "events.js": "text/javascript",
+    "lists.js": "text/javascript",
+    "panel.js": "text/javascript",
+    "send.js": "text/javascript",
+}
+
+/// The files of the page, and calls to this gateway: nothing else.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+/// Asked for anew each time, so that a page never runs with a module of another release.
+const FRESH: (HeaderName, &str) = (header::CACHE_CONTROL, "no-cache");
 
 /// `GET /`.
 pub(super) async fn show(_: Query<Nothing>) -> Response {
-    static READY: LazyLock<LivePage> = LazyLock::new(make);
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, &READY.policy),
-        (header::CACHE_CONTROL, "no-cache"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        FRESH,
     ];
-    (headers, READY.html.as_str()).into_response()
+    (headers, PAGE).into_response()
 }
 
-fn make() -> LivePage {
-    let hash = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text));
-    LivePage {
-        html: PAGE
-            .replace("/*STYLE*/", STYLE)
-            .replace("/*SCRIPT*/", SCRIPT),
-        // The style and the script inside, word for word, and calls to this gateway: nothing else.
-        policy: format!(
-            "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; \
-             connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
-             frame-ancestors 'none'",
-            hash(STYLE),
-            hash(SCRIPT)
-        ),
-    }
+/// `GET /page/{file}`.
+pub(super) async fn file(Id(name): Id) -> Result<Response, ApiError> {
+    let file = FILES.iter().find(|file| file.name == name);
+    let file = file.ok_or(ApiError::NotFound("the page has no file of this name"))?;
+    let headers = [(header::CONTENT_TYPE, file.media_type), FRESH];
+    Ok((headers, file.text).into_response())
+}
+
+/// `GET /favicon.ico`.
+pub(super) async fn icon() -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "image/x-icon"),
+        (header::CACHE_CONTROL, "max-age=86400"),
+    ];
+    (headers, ICON).into_response()
 }
 
 #[cfg(test)]
@@ -57,21 +88,41 @@ mod tests {
 
     #[test]
     fn nothing_comes_from_elsewhere_and_nothing_is_made_of_text() {
-        let page = make().html;
-        for word in [
-            "http://",
-            "https://",
-            "@import",
-            "url(",
-            " style=",
-            " onclick=",
-        ] {
-            assert!(!page.contains(word), "{word}");
+        let texts = FILES.iter().map(|file| (file.name, file.text));
+        for (name, text) in texts.chain([("page.html", PAGE)]) {
+            for word in [
+                "http://",
+                "https://",
+                "@import",
+                "url(",
+                " style=",
+                " onclick=",
+            ] {
+                assert!(!text.contains(word), "{name}: {word}");
+            }
+            for word in ["innerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+                assert!(!text.contains(word), "{name}: {word}");
+            }
         }
-        for word in ["innerHTML", "insertAdjacentHTML", "document.write", "eval("] {
-            assert!(!SCRIPT.contains(word), "{word}");
+    }
+
+    #[test]
+    fn every_file_that_is_named_is_there_and_every_one_there_is_is_named() {
+        let all: String = FILES.iter().map(|file| file.text).chain([PAGE]).collect();
+        for file in FILES {
+            let by_module = format!("\"./{}\"", file.name);
+            let by_page = format!("\"/page/{}\"", file.name);
+            assert!(
+                all.contains(&by_module) || all.contains(&by_page),
+                "{}",
+                file.name
+            );
         }
-        assert!(!page.contains("/*STYLE*/") && !page.contains("/*SCRIPT*/"));
-        assert_eq!(page.matches("</script>").count(), 1);
+        for prefix in ["from \"./", "\"/page/"] {
+            for rest in all.split(prefix).skip(1) {
+                let name = rest.split('"').next().unwrap();
+                assert!(FILES.iter().any(|file| file.name == name), "{name}");
+            }
+        }
     }
 }

@@ -10,7 +10,8 @@ use crate::harness::House;
 use crate::harness::Peer;
 
 /// A gateway whose only account registers where nobody listens.
-const NOBODY: &str = "[[account]]\nuri = 'sip:alice@example.com'\nservers = ['ws://127.0.0.1:1']\n";
+pub(super) const NOBODY: &str =
+    "[[account]]\nuri = 'sip:alice@example.com'\nservers = ['ws://127.0.0.1:1']\n";
 
 async fn waiting_for(watched: &Watched, message: &Value) -> Value {
     let id = message["id"].as_str().unwrap();

@@ -28,12 +28,19 @@ pub(super) struct Browser {
     next: u64,
     /// What the page wrote to its console, and what went wrong in it.
     complaints: Vec<String>,
+    /// What the page asked for that is not there.
+    missing: Vec<String>,
     _profile: TempDir,
 }
 
 impl Browser {
     /// Starts one and opens this address.
     pub(super) async fn open(url: &str) -> Self {
+        Self::open_with(url, "").await
+    }
+
+    /// The same, and runs this script before those of the page.
+    pub(super) async fn open_with(url: &str, script: &str) -> Self {
         // A name that leads here, as DNS rebinding makes one.
         let rebound = "--host-resolver-rules=MAP rebound.example 127.0.0.1";
         let profile = tempfile::tempdir().unwrap();
@@ -75,6 +82,7 @@ impl Browser {
             session: String::new(),
             next: 0,
             complaints: Vec::new(),
+            missing: Vec::new(),
             _profile: profile,
         };
         let page = json!({"url": "about:blank"});
@@ -88,8 +96,69 @@ impl Browser {
         for domain in ["Runtime.enable", "Log.enable", "Page.enable"] {
             browser.call(domain, json!({})).await;
         }
+        let source = json!({"source": script});
+        let add = "Page.addScriptToEvaluateOnNewDocument";
+        browser.call(add, source).await;
+        browser.resize(1280, 1000).await;
         browser.call("Page.navigate", json!({"url": url})).await;
         browser
+    }
+
+    /// Makes its window as large as this.
+    pub(super) async fn resize(&mut self, width: u32, height: u32) {
+        let size = json!({
+            "width": width,
+            "height": height,
+            "deviceScaleFactor": 1,
+            "mobile": width < 600,
+        });
+        let set = "Emulation.setDeviceMetricsOverride";
+        self.call(set, size).await;
+    }
+
+    /// Waits until this is true.
+    pub(super) async fn until(&mut self, condition: &str) {
+        let wait = "(async (is) => { \
+                    while (!is()) await new Promise((done) => setTimeout(done, 20)); })";
+        self.evaluate(&format!("{wait}(() => {condition})")).await;
+    }
+
+    /// Waits until the text of this element has these words in it, and gives it whole.
+    pub(super) async fn until_says(&mut self, selector: &str, words: &str) -> String {
+        let (selector, words) = (json!(selector), json!(words));
+        let text = format!("(document.querySelector({selector})?.innerText ?? '')");
+        self.until(&format!("{text}.includes({words})")).await;
+        let text = self.evaluate(&text).await;
+        text.as_str().unwrap().to_owned()
+    }
+
+    /// What this element says.
+    pub(super) async fn text(&mut self, selector: &str) -> String {
+        self.until_says(selector, "").await
+    }
+
+    /// Waits for this element, and clicks on it.
+    pub(super) async fn click(&mut self, selector: &str) {
+        let element = format!("document.querySelector({})", json!(selector));
+        self.until(&format!("{element} !== null")).await;
+        self.evaluate(&format!("{element}.click()")).await;
+    }
+
+    /// Chooses the tab of this name.
+    pub(super) async fn choose(&mut self, name: &str) {
+        let tab = format!(
+            "[...document.querySelectorAll('[role=tab]')].find((tab) => tab.textContent === {})",
+            json!(name)
+        );
+        self.until(&format!("{tab} !== undefined")).await;
+        self.evaluate(&format!("{tab}.click()")).await;
+    }
+
+    /// Writes this into a field.
+    pub(super) async fn write(&mut self, selector: &str, text: &str) {
+        let (selector, text) = (json!(selector), json!(text));
+        let write = format!("document.querySelector({selector}).value = {text}");
+        self.evaluate(&write).await;
     }
 
     /// What this expression is, or what it promises.
@@ -126,6 +195,11 @@ impl Browser {
         BASE64_STANDARD
             .decode(answer["data"].as_str().unwrap())
             .unwrap()
+    }
+
+    /// What the page asked for so far that is not there.
+    pub(super) fn missing(&self) -> Vec<String> {
+        self.missing.clone()
     }
 
     /// What went wrong in the page so far.
@@ -166,9 +240,15 @@ impl Browser {
         let what = &heard["params"];
         match heard["method"].as_str() {
             Some("Runtime.exceptionThrown") => self.complaints.push(what.to_string()),
-            // A message that is refused is an answer, although the browser takes it for an error.
             Some("Log.entryAdded") if what["entry"]["source"] != "network" => {
                 self.complaints.push(what.to_string());
+            }
+            // A message that is refused is an answer, although the browser takes it for an error.
+            Some("Log.entryAdded") => {
+                let text = what["entry"]["text"].as_str().unwrap_or_default();
+                if text.contains("404") {
+                    self.missing.push(what["entry"]["url"].to_string());
+                }
             }
             _ => {}
         }

@@ -1,0 +1,114 @@
+// The log: its last fifty events, those that come, and the way back.
+import { ask, blocks, get, pause } from "./api.js";
+import { $, badge, code, make, row } from "./dom.js";
+import { KIND, clock, describe, number } from "./words.js";
+
+const PAGE = 50;
+const ROWS = 500;
+
+// What else wants to know of an event that came.
+const listeners = [];
+export const onEvent = (listener) => listeners.push(listener);
+
+// Links to what an event is about, which opens beside the list.
+export const linkTo = (event) => {
+  if (!event.messageId) return "–";
+  const kind = event.type === "received" ? "received" : "messages";
+  const text = code(event.messageId.slice(-12));
+  return make("a", { href: `#/${kind}/${event.messageId}`, title: event.messageId }, text);
+};
+
+const show = (event, attributes) =>
+  row(
+    [
+      ["Time", clock(event.time)],
+      ["Event", badge(event.type, KIND[event.type])],
+      ["What", describe(event)],
+      ["Agent", event.agent || "–"],
+      ["Message", linkTo(event)],
+    ],
+    { "data-id": event.id, ...attributes },
+  );
+
+let last = "earliest";
+// Where older events begin; null when there are none.
+let older = null;
+let seen = 0;
+
+const count = () => {
+  $("events-none").hidden = $("events").children.length > 0;
+  $("events-older").hidden = older === null;
+  $("events-count").textContent = seen ? `${number(seen)} new` : "";
+};
+
+const add = (event) => {
+  seen += 1;
+  const rows = $("events");
+  rows.prepend(show(event, { class: "new" }));
+  while (rows.children.length > ROWS) {
+    rows.lastChild.remove();
+    older = rows.lastChild.dataset.id;
+  }
+  count();
+};
+
+const back = async (before) => {
+  for (;;) {
+    const page = await get(`/events?limit=${PAGE}&before=${before}`);
+    // The number of the cursor is 0 when there is nothing older.
+    older = /-0+$/.test(page.nextCursor) ? null : page.nextCursor;
+    if (page.data.length || older === null) return page.data;
+    before = older;
+  }
+};
+
+export const showOlder = async () => {
+  const events = older === null ? [] : await back(older);
+  $("events").append(...events.map((event) => show(event)));
+  count();
+};
+
+// Begins anew, as after another token.
+const begin = async () => {
+  const events = await back("latest");
+  if (events.length) last = events[0].id;
+  seen = 0;
+  $("events").replaceChildren(...events.map((event) => show(event)));
+  count();
+};
+
+let stream = new AbortController();
+let hasBegun = false;
+export const restart = () => {
+  hasBegun = false;
+  last = "earliest";
+  stream.abort();
+};
+
+// Follows the log without end; `say` is told how that goes.
+export const follow = async (say) => {
+  for (;;) {
+    let wait = 3000;
+    try {
+      if (!hasBegun) await begin();
+      hasBegun = true;
+      stream = new AbortController();
+      const headers = { Accept: "text/event-stream", "Last-Event-ID": last };
+      const response = await ask("/events", { headers, signal: stream.signal });
+      say("live", "live");
+      for await (const block of blocks(response)) {
+        if (block.id) last = block.id;
+        if (block.retry) wait = Number(block.retry);
+        if (!block.event || block.event === "gap" || !block.data) continue;
+        const event = JSON.parse(block.data);
+        add(event);
+        for (const listener of listeners) listener(event);
+      }
+      say("away", "not connected");
+    } catch (error) {
+      if (error.name === "AbortError") wait = 0;
+      else say("away", error.status ? `no events: ${error.message}` : "not connected");
+    }
+    await pause(wait);
+  }
+};
