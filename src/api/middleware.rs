@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tracing::field::display;
 
-use super::access::Caller;
+use super::access::{Caller, Meter};
 use super::error::{ApiError, FailureCause};
 use super::observer::Answered;
 use super::peer::{ClientAddress, Peer};
@@ -108,9 +108,10 @@ struct Told<'a> {
     trace: Option<Trace>,
 }
 
-/// One line for each request: at `warn` when a reason of ours kept it from being granted, at `info`
-/// when a reason of the client's did, as long as those are few, else at `debug`. Faults of ours are
-/// told however many there are. Never a body, a query or a header but the request's id.
+/// One line for each request. What was not granted for a reason of ours is told however often that
+/// is: at `warn` while such are few, and faults always, else at `info`. What was refused for a reason
+/// of the client's is told at `info` while such are few, else at `debug`. Never a body, a query or a
+/// header but the request's id.
 fn log(api: &Api, told: &Told<'_>, response: &Response) {
     let (id, method) = (told.id.to_str().unwrap_or_default(), told.method);
     let route = told.route.unwrap_or("-");
@@ -122,26 +123,29 @@ fn log(api: &Api, told: &Told<'_>, response: &Response) {
     let duration_ms = u64::try_from(told.took.as_millis()).unwrap_or(u64::MAX);
     let trace = told.trace.map(|trace| display(trace.id));
     let cause = response.extensions().get::<FailureCause>();
-    let lines = if status.is_server_error() {
-        &api.0.unavailable_lines
+    let cause = cause.map(|FailureCause(cause)| cause.as_str());
+    macro_rules! line {
+        ($level:ident, $words:literal) => {
+            tracing::$level!(request.id = id, %method, route, status = code, client, caller, duration_ms, trace.id = trace, cause, $words)
+        };
+    }
+    let is_one_of_few = |lines: &Meter| lines.take(Instant::now()).is_ok();
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        line!(warn, "not granted");
+    } else if status.is_server_error() {
+        if is_one_of_few(&api.0.unavailable_lines) {
+            line!(warn, "not granted");
+        } else {
+            line!(info, "not granted");
+        }
+    } else if cause.is_some() {
+        if is_one_of_few(&api.0.refused_lines) {
+            line!(info, "refused");
+        } else {
+            line!(debug, "refused");
+        }
     } else {
-        &api.0.refused_lines
-    };
-    let is_told = status == StatusCode::INTERNAL_SERVER_ERROR
-        || (cause.is_some() && lines.take(Instant::now()).is_ok());
-    match cause.map(|FailureCause(cause)| cause) {
-        Some(cause) if is_told && status.is_server_error() => {
-            tracing::warn!(request.id = id, %method, route, status = code, client, caller, duration_ms, trace.id = trace, cause, "not granted");
-        }
-        Some(cause) if is_told => {
-            tracing::info!(request.id = id, %method, route, status = code, client, caller, duration_ms, trace.id = trace, cause, "refused");
-        }
-        Some(cause) => {
-            tracing::debug!(request.id = id, %method, route, status = code, client, caller, duration_ms, trace.id = trace, cause, "refused");
-        }
-        None => {
-            tracing::debug!(request.id = id, %method, route, status = code, client, caller, duration_ms, trace.id = trace, "answered");
-        }
+        line!(debug, "answered");
     }
 }
 

@@ -140,8 +140,8 @@ struct StreamPermit {
     _share: Vec<QuotaPermit>,
 }
 
-/// Lines a second about requests that were refused, and as many about those that there was no room
-/// for; the others are told at `debug`.
+/// Lines a second at `info` about requests that were refused, the others at `debug`; and as many at
+/// `warn` about those that there was no room for, the others at `info`.
 const REFUSED_LINES: f64 = 10.0;
 
 /// The parts, and what requests share besides.

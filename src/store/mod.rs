@@ -57,7 +57,8 @@ pub use tail::TailSize;
 pub use webhooks::{
     Attempt, Attempted, Change, Deliveries, Delivery, DeliveryFilter, DeliveryKey, DeliveryState,
     Disabled, DisabledBecause, Due, DueDelivery, Endpoint, EndpointPage, Endpoints, Fate,
-    MAX_ATTEMPTS_KEPT, NewDelivery, Plan, QueueHead, Recovery, RecoveryStep, Settled, WebhookStore,
+    MAX_ATTEMPTS_KEPT, NewDelivery, Plan, QueueHead, Recovery, RecoveryStep, Settled,
+    WebhookHealth, WebhookStore,
 };
 
 /// The answer to a verb; ready when it is durable, for verbs that write.

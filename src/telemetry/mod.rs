@@ -27,6 +27,7 @@ use crate::api::Answered;
 use crate::dispatch;
 use crate::dispatch::{FinishedAttempt, InboundEnd};
 use crate::message::{Event, Targets, Timestamp, Trace};
+use crate::store::WebhookHealth;
 use crate::webhook;
 use crate::webhook::{PartOf, Posted};
 pub use log::{LogFormat, TelemetryError, start};
@@ -103,6 +104,10 @@ impl webhook::Observer for Watch {
 
     fn pending(&self, count: u64) {
         self.metrics.pending(count);
+    }
+
+    fn health(&self, health: WebhookHealth) {
+        self.metrics.webhook_health(health);
     }
 }
 

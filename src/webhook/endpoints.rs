@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::client::{Client, Observer, Post};
 use super::endpoint_cache::{EndpointCache, EndpointCacheError};
+use super::failing::FailingReceivers;
 use super::guard::UrlRefused;
 use super::schedule::Schedule;
 use super::secrets::{SigningSecret, Vault};
@@ -96,6 +97,7 @@ impl Webhooks {
     pub fn new(parts: Dependencies) -> Self {
         let endpoints = EndpointCache::new(parts.store.clone(), parts.vault);
         let sender = Arc::new(DeliverySender {
+            failing: FailingReceivers::default(),
             store: parts.store,
             endpoints: Arc::new(endpoints),
             client: parts.client,

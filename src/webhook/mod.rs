@@ -11,6 +11,7 @@
 mod client;
 mod endpoint_cache;
 mod endpoints;
+mod failing;
 mod guard;
 mod planner;
 mod queues;

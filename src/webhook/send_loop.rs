@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 use super::queues::{PostEnd, QueueAction, Queues};
 use super::sender::DeliverySender;
 use crate::message::Timestamp;
-use crate::store::{Due, QueueHead, StoreError};
+use crate::store::{Due, QueueHead, StoreError, WebhookHealth};
 
 /// How often the store is searched for queues without a hint.
 const SWEEP: Duration = Duration::from_secs(1);
 /// Queues read at once in such a sweep.
 const SWEEP_PAGE: usize = 256;
-/// How often pending deliveries are counted.
+/// How often pending deliveries, and the states of endpoints, are counted.
 const COUNT: Duration = Duration::from_secs(10);
 /// Before another look after an error of the store.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ pub(super) enum TaskResult {
     /// Nothing was posted: the queue has no receiver now.
     Closed(Arc<str>, u64),
     Swept(Result<Vec<QueueHead>, StoreError>),
-    Counted(Result<u64, StoreError>),
+    Counted(Result<(u64, WebhookHealth), StoreError>),
 }
 
 type Task = Pin<Box<dyn Future<Output = TaskResult> + Send>>;
@@ -141,7 +141,10 @@ impl SendLoop {
             TaskResult::Counted(Err(error)) => {
                 tracing::warn!(%error, "failed to count deliveries; trying again");
             }
-            TaskResult::Counted(Ok(count)) => self.sender.observer.pending(count),
+            TaskResult::Counted(Ok((pending, health))) => {
+                self.sender.observer.pending(pending);
+                self.sender.observer.health(health);
+            }
         }
     }
 
@@ -179,8 +182,9 @@ impl SendLoop {
     }
 
     fn count(&mut self) {
-        let count = self.sender.store.pending_deliveries();
-        self.spawn(async move { TaskResult::Counted(count.await) });
+        let pending = self.sender.store.pending_deliveries();
+        let health = self.sender.store.webhook_health();
+        self.spawn(async move { TaskResult::Counted(tokio::try_join!(pending, health)) });
     }
 
     fn spawn(&mut self, task: impl Future<Output = TaskResult> + Send + 'static) {

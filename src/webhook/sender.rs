@@ -8,6 +8,7 @@ use url::Url;
 
 use super::client::{Client, Observer, PartOf, Post, PostResult, Posted};
 use super::endpoint_cache::EndpointCache;
+use super::failing::FailingReceivers;
 use super::queues::{Asker, PostEnd, QueueOwner};
 use super::schedule::Schedule;
 use super::secrets::SigningSecret;
@@ -30,6 +31,7 @@ pub(super) struct DeliverySender {
     pub(super) schedule: Schedule,
     pub(super) own_secret: Option<SigningSecret>,
     pub(super) observer: Arc<dyn Observer>,
+    pub(super) failing: FailingReceivers,
 }
 
 impl DeliverySender {
@@ -103,6 +105,7 @@ impl DeliverySender {
             // Before the attempt is recorded, so that what waits for it is not posted.
             self.disable(&queue, DisabledBecause::Gone, now).await;
         }
+        self.log(&queue, &url, &id, &attempt, fate);
         let attempted = Attempted {
             key: delivery.key,
             attempt,
@@ -166,6 +169,39 @@ impl DeliverySender {
         });
         let attempt = attempt_of(&answer, at, took);
         (answer, attempt)
+    }
+
+    /// Tells when a receiver begins to fail, and when it takes posts again.
+    fn log(&self, queue: &Arc<str>, url: &Url, event: &str, attempt: &Attempt, fate: Fate) {
+        let standing = queue.parse::<EndpointId>().ok();
+        let origin = url.origin().ascii_serialization();
+        let receiver = match standing {
+            Some(_) => queue.clone(),
+            None => origin.as_str().into(),
+        };
+        let id = standing.map(tracing::field::display);
+        let next = match fate {
+            Fate::Delivered => {
+                if self.failing.handle_success(&receiver) {
+                    tracing::info!(webhook.id = id, url = origin, "webhook takes posts again");
+                }
+                return;
+            }
+            Fate::Again(at) => Some(tracing::field::display(at)),
+            Fate::Failed => None,
+        };
+        if self.failing.handle_failure(&receiver) {
+            let (status, error) = (attempt.status, attempt.error.as_deref());
+            tracing::warn!(
+                webhook.id = id,
+                url = origin,
+                event.id = event,
+                status,
+                error,
+                next,
+                "webhook fails"
+            );
+        }
     }
 
     /// Records an attempt, however often that takes: an attempt without a record is posted again.

@@ -483,7 +483,21 @@ pub(crate) async fn an_endpoint_fails_from_its_first_failure_to_its_next_success
         let settled = settled.unwrap()[0].unwrap();
         assert_eq!(settled.failing_since, failing_since, "{seq}");
         assert_eq!(only_endpoint(&store).await.failing_since, failing_since);
+        let failing = failing_since.map_or(0, |_| 1);
+        let health = store.webhook_health().await.unwrap();
+        assert_eq!((health.enabled, health.failing), (1 - failing, failing));
     }
+    let (id, disabled) = (only_endpoint(&store).await.id, DisabledBecause::Request);
+    let change = Change {
+        disabled: Some(Some(Disabled {
+            because: disabled,
+            at: at(50),
+        })),
+        ..Change::default()
+    };
+    store.change_endpoint(id, change).await.unwrap();
+    let health = store.webhook_health().await.unwrap();
+    assert_eq!((health.enabled, health.failing, health.disabled), (0, 0, 1));
     store.close().await.unwrap();
 }
 

@@ -36,6 +36,28 @@ pub struct Endpoint {
     pub recovery: Option<Recovery>,
 }
 
+/// How many standing endpoints there are, by how they do.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct WebhookHealth {
+    /// Enabled, and the last post to them was taken, or there was none.
+    pub enabled: u64,
+    /// Enabled, and the last post to them failed.
+    pub failing: u64,
+    /// Nothing is posted to them.
+    pub disabled: u64,
+}
+
+impl WebhookHealth {
+    /// The name of each state, and how many there are in it.
+    pub fn by_state(self) -> [(&'static str, u64); 3] {
+        [
+            ("enabled", self.enabled),
+            ("failing", self.failing),
+            ("disabled", self.disabled),
+        ]
+    }
+}
+
 impl Endpoint {
     /// The name of its queue.
     pub fn queue(&self) -> Arc<str> {

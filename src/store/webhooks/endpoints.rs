@@ -3,7 +3,8 @@
 use crate::message::{EndpointId, EventKind};
 use crate::store::session::{Lock, Session, SqlRow, strange, values};
 use crate::store::{
-    Change, Disabled, DisabledBecause, Endpoint, Endpoints, Recovery, StoreError, codes,
+    Change, Disabled, DisabledBecause, Endpoint, Endpoints, Recovery, StoreError, WebhookHealth,
+    codes,
 };
 
 /// The columns that [`endpoint`] reads, in its order.
@@ -39,6 +40,21 @@ pub(super) fn all(session: &dyn Session) -> Result<Endpoints, StoreError> {
         revision,
         endpoints: session.all(&sql, &[], endpoint)?,
     })
+}
+
+pub(super) fn health(session: &dyn Session) -> Result<WebhookHealth, StoreError> {
+    let sql = "SELECT \
+        count(CASE WHEN disabled_because IS NULL AND failing_since IS NULL THEN 1 END), \
+        count(CASE WHEN disabled_because IS NULL AND failing_since IS NOT NULL THEN 1 END), \
+        count(disabled_because) FROM endpoints";
+    let health = session.first(sql, &[], |row| {
+        Ok(WebhookHealth {
+            enabled: row.number(0)?,
+            failing: row.number(1)?,
+            disabled: row.number(2)?,
+        })
+    })?;
+    Ok(health.unwrap_or_default())
 }
 
 pub(super) fn change(

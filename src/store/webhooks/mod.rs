@@ -31,6 +31,7 @@ pub use delivery::{
 };
 pub use endpoint::{
     Change, Disabled, DisabledBecause, Endpoint, EndpointPage, Endpoints, Recovery, RecoveryStep,
+    WebhookHealth,
 };
 
 /// What a store does for webhooks. All verbs that write are transactions of their own.
@@ -87,6 +88,9 @@ pub trait WebhookStore {
 
     /// Deliveries that have not ended.
     fn pending_deliveries(&self) -> Reply<u64>;
+
+    /// How the standing endpoints do.
+    fn webhook_health(&self) -> Reply<WebhookHealth>;
 
     /// Removes up to `limit` deliveries that ended before `before`, or whose endpoint was deleted;
     /// how many there were.
@@ -176,6 +180,10 @@ impl<E: Engine> WebhookStore for E {
 
     fn pending_deliveries(&self) -> Reply<u64> {
         self.read(queues::pending)
+    }
+
+    fn webhook_health(&self) -> Reply<WebhookHealth> {
+        self.read(endpoints::health)
     }
 
     fn forget_deliveries(&self, before: Timestamp, limit: usize) -> Reply<usize> {

@@ -27,7 +27,7 @@ use crate::api::{Answered, MetricsFormat, Readings};
 use crate::dispatch::{FinishedAttempt, InboundEnd};
 use crate::message::{AgentState, Cause, Event, What};
 use crate::store;
-use crate::store::StoreError;
+use crate::store::{StoreError, WebhookHealth};
 use crate::webhook::{PostResult, Posted};
 use labels::{
     BATCH_BUCKETS, COMMIT_BUCKETS, CodeLabel, FinishedLabels, MESSAGE_BUCKETS, OutcomeLabel,
@@ -108,6 +108,9 @@ families! {
         Unit::Seconds;
     webhook_attempts: Family<OutcomeLabel, Counter>,
         "sipost_webhook_attempts", "Posts to webhooks, by outcome: 2xx, another status, no answer";
+    webhooks: Family<StateLabel, Gauge>,
+        "sipost_webhooks",
+        "Standing webhooks, by state: enabled, failing, disabled; counted every ten seconds";
     webhook_pending: Gauge,
         "sipost_webhook_pending",
         "Deliveries to webhooks that have not ended, counted every ten seconds";
@@ -217,6 +220,16 @@ impl Metrics {
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    pub(super) fn webhook_health(&self, health: WebhookHealth) {
+        for (state, count) in health.by_state() {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.0
+                .webhooks
+                .get_or_create(&StateLabel { state })
+                .set(count);
+        }
+    }
+
     pub(super) fn answered(&self, answered: &Answered<'_>) {
         let route = RouteLabels {
             route: api::PATHS
@@ -267,6 +280,9 @@ impl Families {
         for outcome in ["delivered", "rejected", "unanswered"] {
             let label = OutcomeLabel { outcome };
             drop(self.webhook_attempts.get_or_create(&label));
+        }
+        for (state, _) in WebhookHealth::default().by_state() {
+            drop(self.webhooks.get_or_create(&StateLabel { state }));
         }
         for reason in NotTaken::ALL.map(NotTaken::as_str) {
             drop(self.not_taken.get_or_create(&ReasonLabel { reason }));

@@ -27,6 +27,7 @@ use super::guard::{AddressGuard, AddressRefused};
 use super::secrets::{SigningSecret, seconds};
 use crate::clock;
 use crate::message::{MessageId, Timestamp, Trace};
+use crate::store::WebhookHealth;
 use keep_alive::{GiveUp, IDLE, KeepAlive, POST};
 
 /// Bytes of a response that are kept.
@@ -114,6 +115,9 @@ pub trait Observer: Send + Sync {
 
     /// The number of deliveries that have not ended.
     fn pending(&self, _count: u64) {}
+
+    /// How the standing webhooks do.
+    fn health(&self, _health: WebhookHealth) {}
 }
 
 impl Observer for () {}

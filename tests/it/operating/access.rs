@@ -542,24 +542,45 @@ async fn a_refused_request_is_found_in_the_log_by_its_id() {
 
 #[tokio::test]
 async fn however_many_are_refused_the_log_gets_a_few_lines_a_second() {
-    let stream = Some("text/event-stream");
-    for (path, accept, status, words) in [
-        ("/nowhere", None, 404, "\"refused\""),
-        ("/events", stream, 503, "\"not granted\""),
-    ] {
-        let mut gateway = Running::start("[http]\nmax_streams = 0\n").await;
-        let begun = sipost::clock::now();
-        for _ in 0..500 {
-            let mut request = gateway.get(path);
-            if let Some(accept) = accept {
-                request = request.header("accept", accept);
-            }
-            assert_eq!(request.send().await.unwrap().status(), status);
-        }
-        let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
-        gateway.signal(rustix::process::Signal::TERM);
-        assert_eq!(gateway.ended().await, Some(0));
-        let lines = gateway.output().matches(words).count();
-        assert!((1..=10 * (seconds + 2)).contains(&lines), "{lines}");
+    let mut gateway = Running::start("").await;
+    let begun = sipost::clock::now();
+    for _ in 0..500 {
+        let request = gateway.get("/nowhere");
+        assert_eq!(request.send().await.unwrap().status(), 404);
     }
+    let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
+    gateway.signal(rustix::process::Signal::TERM);
+    assert_eq!(gateway.ended().await, Some(0));
+    let lines = gateway.output().matches("\"refused\"").count();
+    assert!((1..=10 * (seconds + 2)).contains(&lines), "{lines}");
+}
+
+#[tokio::test]
+async fn every_answer_of_5xx_has_a_line_with_the_id_of_its_request() {
+    const REQUESTS: usize = 300;
+    let mut gateway = Running::start("[http]\nmax_streams = 0\n").await;
+    let begun = sipost::clock::now();
+    for number in 0..REQUESTS {
+        let request = gateway.get("/events").header("accept", "text/event-stream");
+        let request = request.header("x-request-id", format!("order-{number}-"));
+        assert_eq!(request.send().await.unwrap().status(), 503);
+    }
+    let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
+    gateway.signal(rustix::process::Signal::TERM);
+    assert_eq!(gateway.ended().await, Some(0));
+    let output = gateway.output();
+    let lines: Vec<_> = output
+        .lines()
+        .filter(|line| line.contains("not granted"))
+        .collect();
+    assert_eq!(lines.len(), REQUESTS);
+    for (number, line) in lines.iter().enumerate() {
+        assert!(line.contains(&format!("\"order-{number}-\"")), "{line}");
+    }
+    // A few are warnings, however many there are.
+    let warnings = lines
+        .iter()
+        .filter(|line| line.contains("\"WARN\""))
+        .count();
+    assert!((1..=10 * (seconds + 2)).contains(&warnings), "{warnings}");
 }

@@ -1,6 +1,7 @@
 //! `GET /metrics`: each figure after traffic that is known.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
@@ -177,6 +178,34 @@ async fn every_figure_is_right_after_traffic_that_is_known() {
     drop(stream);
     // What is being sent to somebody who never answers is not waited for.
     drop(watched);
+}
+
+#[tokio::test]
+async fn webhooks_are_counted_by_how_they_do() {
+    let watched = Watched::open("webhooks.allowed_networks = ['127.0.0.0/8']").await;
+    for (port, is_enabled) in [(1, true), (2, false)] {
+        // Nobody listens there.
+        let url = format!("http://127.0.0.1:{port}/");
+        let webhook = json!({"url": url, "enabled": is_enabled});
+        let create = watched.request(Method::POST, "/webhooks").json(&webhook);
+        assert_eq!(soon(create.send()).await.unwrap().status(), 201);
+    }
+    watched.send("ok").await;
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    let counted = async {
+        loop {
+            ticks.tick().await;
+            let page = Page::of(&watched).await;
+            let of = |state| page.value(&format!("sipost_webhooks{{state=\"{state}\"}}"));
+            if (of("enabled"), of("failing"), of("disabled")) == (0.0, 1.0, 1.0) {
+                return page;
+            }
+        }
+    };
+    let page = soon(counted).await;
+    let unanswered = page.value("sipost_webhook_attempts_total{outcome=\"unanswered\"}");
+    assert!(unanswered >= 1.0, "{unanswered}");
+    watched.stop().await;
 }
 
 #[tokio::test]

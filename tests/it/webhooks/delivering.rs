@@ -445,3 +445,40 @@ async fn a_thousand_urls_at_a_silent_host_delay_no_other_endpoint() {
     let both = |posts: &[receiver::Posted]| posts.iter().filter(own).count() == 2;
     receiver.wait_for("posts to the other endpoint", both).await;
 }
+
+/// A line when a receiver begins to fail, at once and with the reason, and one when it ends; for the
+/// webhook of a message by its origin, because a path may hold secrets.
+#[tokio::test]
+async fn a_webhook_that_fails_is_a_line_in_the_log_at_once_and_another_when_that_is_over() {
+    let receiver = Receiver::answering(|_| Reply::Status(500, "no")).await;
+    let mut gateway = Running::start(&configuration(SOON)).await;
+    let webhook = json!({"url": receiver.url("/hook?key=hidden"), "types": ["succeeded"]});
+    let webhook = create(&gateway, webhook).await;
+    let id = webhook["id"].as_str().unwrap();
+    finish(&gateway, &message("ok")).await;
+    let line = gateway.line("webhook fails").await;
+    for word in [id, &receiver.url(""), "\"status\":500", "\"WARN\""] {
+        assert!(line.contains(word), "{word}: {line}");
+    }
+    receiver.posted(3).await;
+    receiver.answer(|_| Reply::Status(200, "thanks"));
+    let line = gateway.line("webhook takes posts again").await;
+    assert!(line.contains(id) && line.contains("\"INFO\""), "{line}");
+
+    receiver.answer(|_| Reply::Status(503, "no"));
+    let (status, _) = change(&gateway, &webhook, json!({"enabled": false})).await;
+    assert_eq!(status, 200);
+    let mut named = message("ok");
+    named["webhook"] = json!(receiver.url("/own?key=hidden"));
+    finish(&gateway, &named).await;
+    let line = gateway.line("webhook fails").await;
+    assert!(
+        line.contains("\"status\":503") && !line.contains(id),
+        "{line}"
+    );
+    gateway.signal(rustix::process::Signal::TERM);
+    assert_eq!(gateway.ended().await, Some(0));
+    let output = gateway.output();
+    assert_eq!(output.matches("webhook fails").count(), 2, "{output}");
+    assert!(!output.contains("hidden"), "{output}");
+}
