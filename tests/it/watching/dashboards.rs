@@ -8,6 +8,7 @@ use tokio::process::Command;
 use super::Watched;
 use super::metrics::Page;
 
+const CONFIG: &str = "config/prometheus/prometheus.yml";
 const RULES: &str = "config/prometheus/rules.yml";
 const DASHBOARD: &str = "config/grafana/dashboards/sipost.json";
 
@@ -36,13 +37,16 @@ async fn every_figure_in_rules_and_dashboards_is_given() {
 }
 
 #[tokio::test]
-async fn prometheus_takes_the_configuration_and_the_rules() {
+async fn prometheus_takes_the_configuration_and_the_rules_fire_when_they_should() {
     for what in [
-        ["check", "config", "config/prometheus/prometheus.yml"],
-        ["check", "rules", RULES],
+        // The token is a file that compose mounts.
+        &["check", "config", "--syntax-only", CONFIG][..],
+        &["check", "rules", RULES],
+        &["test", "rules", "tests/it/watching/rules.yml"],
     ] {
         let ended = Command::new("promtool").args(what).output().await.unwrap();
-        let said = String::from_utf8_lossy(&ended.stderr);
+        let said = [ended.stdout, ended.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
         assert!(ended.status.success(), "{what:?}: {said}");
     }
 }
@@ -67,4 +71,39 @@ fn the_dashboard_is_one_that_grafana_can_be_provisioned_with() {
                 .is_some_and(|text| !text.is_empty())
         );
     }
+}
+
+/// Grafana reads the dashboard from where compose mounts it, and asks the Prometheus of compose.
+#[test]
+fn grafana_is_provisioned_with_what_compose_mounts_and_starts() {
+    let read = |file: &str| -> serde_yaml_ng::Value {
+        serde_yaml_ng::from_str(&fs::read_to_string(file).unwrap()).unwrap()
+    };
+    let compose = read("docker-compose.yml");
+    let grafana = &compose["services"]["grafana"];
+    let volumes = grafana["volumes"].as_sequence().unwrap();
+    let mounted = |host: &str| {
+        let of_host = volumes
+            .iter()
+            .filter_map(|volume| volume.as_str()?.strip_prefix(host));
+        let place = of_host.filter_map(|rest| rest.strip_prefix(':')).next();
+        place.map(|place| place.trim_end_matches(":ro").to_owned())
+    };
+    // Where Grafana looks for provisioning unless it is told otherwise.
+    let provisioning = mounted("./config/grafana/provisioning");
+    assert_eq!(provisioning.as_deref(), Some("/etc/grafana/provisioning"));
+    let providers = read("config/grafana/provisioning/dashboards/sipost.yml");
+    assert_eq!(providers["apiVersion"], 1);
+    let path = providers["providers"][0]["options"]["path"].as_str();
+    assert_eq!(mounted("./config/grafana/dashboards").as_deref(), path);
+    let sources = read("config/grafana/provisioning/datasources/prometheus.yml");
+    assert_eq!(sources["apiVersion"], 1);
+    let url = sources["datasources"][0]["url"].as_str().unwrap();
+    let (service, port) = url
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once(':')
+        .unwrap();
+    let ports = &compose["services"][service]["ports"];
+    assert_eq!(ports[0], format!("127.0.0.1:{port}:{port}"));
 }

@@ -3,6 +3,7 @@
 mod dashboards;
 mod metrics;
 mod page;
+mod prometheus;
 #[cfg(feature = "otlp")]
 mod traces;
 mod waiting;
