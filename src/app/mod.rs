@@ -10,6 +10,7 @@ mod difference;
 mod inbound;
 mod reload;
 mod sandboxed;
+mod service;
 mod share;
 mod store;
 mod supervisor;
@@ -141,13 +142,17 @@ pub async fn run(
     let mut gateway = Gateway::start(&loaded.config, Clock::system()).await?;
     let mut reader = ConfigReader::new(sources, loaded);
     let scheme = gateway.live.tls.as_ref().map_or("http", |_| "https");
-    tracing::info!("taking messages at {scheme}://{}", gateway.address);
+    let url = format!("{scheme}://{}", gateway.address);
+    tracing::info!("taking messages at {url}");
+    service::ready(&url);
     loop {
         tokio::select! {
             () = shutdown.begun() => break,
             () = reloads.next() => {
+                service::reloading();
                 reader.reload(&mut gateway.live).await;
                 gateway.agree().await;
+                service::reloaded();
             }
             () = gateway.sharing.due() => tokio::select! {
                 () = gateway.agree() => {}
@@ -155,6 +160,7 @@ pub async fn run(
             },
         }
     }
+    service::stopping();
     tokio::select! {
         () = gateway.stop() => tracing::info!("stopped; nothing is lost"),
         () = shutdown.forced() => tracing::warn!("stopped at once; open messages are resumed at the next start"),

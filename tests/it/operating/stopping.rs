@@ -11,7 +11,7 @@ use sipost::clock;
 use sipost::sandbox::Behaviour;
 use sipost::sandbox::Reply;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixDatagram};
 
 use super::PATIENCE;
 use super::Running;
@@ -264,4 +264,40 @@ async fn whoever_read_the_log_may_go_and_all_goes_on_to_an_end_in_order() {
         last.contains("Expires: 0\r\n") || last.contains(";expires=0"),
         "{last}"
     );
+}
+
+#[tokio::test]
+async fn the_service_manager_is_told_of_the_start_a_reload_and_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let told = async || {
+        let mut text = [0; 512];
+        let heard = tokio::time::timeout(PATIENCE, socket.recv(&mut text));
+        let length = heard.await.unwrap().unwrap();
+        String::from_utf8(text[..length].to_vec()).unwrap()
+    };
+    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let home = tempfile::tempdir().unwrap();
+    let mut gateway = Running::start_with(home, "", &environment).await;
+    let ready = told().await;
+    let status = format!("STATUS=taking messages at {}", gateway.url());
+    assert!(
+        ready.starts_with("READY=1\n") && ready.contains(&status),
+        "{ready}"
+    );
+
+    // Also of a reload that changes nothing, because the file has a mistake.
+    for text in ["", "http.max_streams = 'many'"] {
+        gateway.reload(text);
+        let reloading = told().await;
+        assert!(
+            reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="),
+            "{reloading}"
+        );
+        assert_eq!(told().await.trim_end(), "READY=1");
+    }
+    gateway.signal(Signal::TERM);
+    assert!(told().await.starts_with("STOPPING=1\n"));
+    assert_eq!(gateway.ended().await, Some(0));
 }
