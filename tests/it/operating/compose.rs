@@ -3,9 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use serde_yaml_ng::Value;
+use sha2::Digest as _;
 
 const FILE: &str = "docker-compose.yml";
 
@@ -18,6 +21,9 @@ fn compose() -> Value {
     compose.apply_merge().unwrap();
     compose
 }
+
+/// The steps of the page that says how to bring secrets of one's own.
+const STEPS: &str = "config/compose/secrets/README.md";
 
 /// Every entry of a member that is a map: name and value.
 fn entries(of: &Value) -> impl Iterator<Item = (&str, &Value)> {
@@ -100,4 +106,60 @@ fn what_services_are_given_is_there_and_all_of_it_is_used() {
             assert!(used.contains(name), "nobody uses {name}");
         }
     }
+}
+
+#[test]
+fn a_softphone_reaches_kamailio_at_the_port_that_the_document_names() {
+    let compose = compose();
+    let published = words(&compose["services"]["kamailio"]["ports"]);
+    assert_eq!(published, ["127.0.0.1:5060:8080"]);
+    let start = fs::read_to_string("config/kamailio/start").unwrap();
+    assert!(start.contains("-l tcp:0.0.0.0:8080"), "{start}");
+    let document = fs::read_to_string("docs/operating.md").unwrap();
+    assert!(document.contains("127.0.0.1:5060;transport=tcp"));
+    let users = fs::read_to_string("config/compose/secrets/sip-users").unwrap();
+    assert!(users.contains("bob:demonstration-bob\n"));
+    assert!(document.contains("demonstration-bob"));
+}
+
+/// Every service that is given a secret runs as a user of its own, so the files are readable, and
+/// their folder is closed.
+#[test]
+fn secrets_of_ones_own_are_made_by_the_steps_of_the_document() {
+    let text = fs::read_to_string(STEPS).unwrap();
+    let steps = text.split("```sh\n").nth(1).unwrap();
+    let steps = steps.split("```").next().unwrap();
+    let (steps, last) = steps.trim_end().rsplit_once('\n').unwrap();
+    assert_eq!(last, "SIPOST_SECRETS=$DIR docker compose up --wait");
+    let folder = tempfile::tempdir().unwrap();
+    let made = Command::new("bash")
+        .args(["-euc", steps])
+        .env("HOME", folder.path())
+        .output();
+    let made = made.unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+
+    let secrets = folder.path().join("sipost-secrets");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&secrets), 0o700);
+    let read = |name: &str| fs::read_to_string(secrets.join(name)).unwrap();
+    for (_, secret) in entries(&compose()["secrets"]) {
+        let file = secret["file"].as_str().unwrap();
+        let name = file.rsplit('/').next().unwrap();
+        assert_eq!(mode(&secrets.join(name)), 0o444, "{name}");
+        assert!(read(name).len() >= 32, "{name}");
+        let known = fs::read_to_string(Path::new("config/compose/secrets").join(name)).unwrap();
+        assert_ne!(read(name), known, "{name}");
+    }
+    for name in ["token", "metrics-token"] {
+        let digest = sha2::Sha256::digest(read(name));
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(read(&format!("{name}.sha256")).trim(), digest);
+    }
+    let alice = format!("alice:{}\n", read("alice-password"));
+    assert!(read("sip-users").contains(&alice));
 }
