@@ -287,7 +287,7 @@ fn python_of(document: &'static str) -> &'static str {
 }
 
 /// A port that nothing uses. Another program may take it, and then the one of the test ends.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
 }

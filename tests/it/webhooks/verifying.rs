@@ -4,10 +4,13 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use serde_json::json;
+use tokio::io::AsyncBufReadExt as _;
 use tokio::io::AsyncWriteExt as _;
+use tokio::io::BufReader;
 use tokio::process::Command;
 
 use super::*;
+use crate::receiving::free_port;
 use receiver::Posted;
 
 const DOCUMENT: &str = include_str!("../../../docs/webhooks.md");
@@ -76,10 +79,86 @@ async fn the_examples_of_the_document_take_what_is_posted_and_nothing_else() {
     }
 }
 
+/// The programs of the document, run as they stand: each prints every event once, also when it is
+/// posted again, and takes nothing that is not signed.
+#[tokio::test]
+async fn the_receivers_of_the_document_run_as_they_stand() {
+    let gateway = Running::start(&configuration(SOON)).await;
+    for (language, program, flag) in [("python", "python3", "-c"), ("javascript", "node", "-e")] {
+        let text = receiver_in(language);
+        let verify = example(language);
+        let verify = match language {
+            "python" => &verify[verify.find("def verify").unwrap()..],
+            _ => &verify[verify.find("/** Whether").unwrap()..],
+        };
+        assert!(text.contains(verify), "{program} verifies in another way");
+        let port = free_port();
+        let url = format!("http://127.0.0.1:{port}/");
+        let webhook = create(&gateway, json!({"url": url})).await;
+        let mut child = Command::new(program)
+            .args([flag, text])
+            .env("PORT", port.to_string())
+            .env("SECRET", webhook["secret"].as_str().unwrap())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program} is needed: {error}"));
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut line = async || {
+            let line = tokio::time::timeout(PATIENCE, said.next_line()).await;
+            line.unwrap().unwrap().unwrap()
+        };
+        assert_eq!(line().await, format!("taking events at {url}"));
+        let unsigned = reqwest::Client::new().post(&url).body("{}");
+        let unsigned = unsigned.header("webhook-id", "1-1");
+        let unsigned = unsigned.header("webhook-timestamp", "1600000000");
+        let unsigned = unsigned.header("webhook-signature", "v1,x");
+        assert_eq!(unsigned.send().await.unwrap().status(), 403);
+
+        let id = finish(&gateway, &message("busy")).await;
+        assert_eq!(line().await.trim(), format!("sending {id}"));
+        assert_eq!(line().await, format!("failed {id} Busy"));
+        // Both are posted again, and then comes what is new.
+        for delivery in until("both delivered", async || {
+            let known = deliveries(&gateway, &webhook, "?status=delivered").await;
+            (known.len() == 2).then_some(known)
+        })
+        .await
+        {
+            let path = format!("{}/deliveries", path_of(&webhook));
+            let path = format!("{path}/{}/retry", delivery["id"].as_str().unwrap());
+            let (status, again) = json_of(gateway.post(&path)).await;
+            assert_eq!(status, 202, "{again}");
+        }
+        until("both delivered again", async || {
+            let known = deliveries(&gateway, &webhook, "?status=delivered").await;
+            let has_two = |one: &Value| one["attempts"].as_array().unwrap().len() == 2;
+            known.iter().all(has_two).then_some(())
+        })
+        .await;
+        let id = finish(&gateway, &message("ok")).await;
+        assert_eq!(line().await.trim(), format!("sending {id}"));
+        assert_eq!(line().await.trim(), format!("succeeded {id}"));
+        let (status, _) = change(&gateway, &webhook, json!({"enabled": false})).await;
+        assert_eq!(status, 200);
+    }
+}
+
+/// The program in this language that takes what is posted.
+fn receiver_in(language: &str) -> &'static str {
+    let (_, programs) = DOCUMENT.split_once("## Receivers to run").unwrap();
+    block(programs, language)
+}
+
 /// The example in this language.
 fn example(language: &str) -> &'static str {
+    block(DOCUMENT, language)
+}
+
+/// The first block of this text in this language.
+fn block(text: &'static str, language: &str) -> &'static str {
     let opening = format!("```{language}\n");
-    let (_, rest) = DOCUMENT.split_once(&opening).unwrap();
+    let (_, rest) = text.split_once(&opening).unwrap();
     let end = rest.find("```").unwrap();
     &rest[..end]
 }
