@@ -25,11 +25,11 @@ fn every_setting_is_in_the_document_as_the_defaults_say() {
 #[test]
 fn a_setting_is_read_with_its_default_and_its_meaning() {
     let toml = "# About all.\n\n[a]\n# What b is, and c,\n# in two lines:\n#   like this\nb = 1\n# c = \
-                \"x\"\n\n# Stands before it.\n#\n# [[d]]\n# What e is.\n# e = [1, 2]\n";
+                \"x\"\n\n# Stands before it.\n#\n# [[d]]\n# What e is.\n# e = [1, 2]\n# f = 1  # the default\n";
     let made = document(toml);
     let said = "About all.\n\n## `[a]`\n\n* **`b`** = `1`, **`c`** (not set, such as `\"x\"`)\n\n  What b is, \
                 and c,\n  in two lines:\n\n  ```text\n  like this\n  ```\n\nStands before it.\n\n## \
-                `[[d]]`\n\n* **`e`** (not set, such as `[1, 2]`)\n\n  What e is.\n";
+                `[[d]]`\n\n* **`e`** (not set, such as `[1, 2]`), **`f`** = `1`\n\n  What e is.\n";
     assert_eq!(made, format!("{HEAD}{said}"));
 }
 
@@ -38,6 +38,9 @@ const HEAD: &str = "# Configuration
 <!-- Made from config/default.toml: change that, and see tests/documents.rs. -->
 
 ";
+
+/// Stands behind a setting in a comment that is what counts without it.
+const DEFAULT: &str = "  # the default";
 
 /// The document that says what the defaults say.
 fn document(toml: &str) -> String {
@@ -55,9 +58,11 @@ fn document(toml: &str) -> String {
             group(&mut out, &mut settings, &mut words);
         }
         if let Some((key, value)) = setting {
-            settings.push(match comment {
-                Some(_) => format!("**`{key}`** (not set, such as `{value}`)"),
-                None => format!("**`{key}`** = `{value}`"),
+            // A list that is empty has its defaults in a comment.
+            settings.push(match (comment, value.strip_suffix(DEFAULT)) {
+                (Some(_), Some(value)) => format!("**`{key}`** = `{value}`"),
+                (Some(_), None) => format!("**`{key}`** (not set, such as `{value}`)"),
+                (None, _) => format!("**`{key}`** = `{value}`"),
             });
         } else if is_section(plain) {
             prose(&mut out, &mut words, "");

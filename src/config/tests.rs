@@ -50,6 +50,21 @@ fn variables(given: &[(&str, &str)]) -> Sources {
     }
 }
 
+/// `default.toml` has no account, so what counts for one without a setting stands in comments.
+#[test]
+fn the_defaults_of_an_account_are_what_the_comments_say() {
+    let defaults = include_str!("../../config/default.toml");
+    let account = defaults.split("# [[account]]").nth(1).unwrap();
+    let account = account.split("\n[").next().unwrap();
+    let told = account.lines().filter_map(|line| {
+        let line = line.strip_prefix("# ")?;
+        line.strip_suffix("  # the default")
+    });
+    let told: Vec<_> = told.collect();
+    assert_eq!(told.len(), 5, "{told:?}");
+    assert_eq!(with(&told.join("\n")).unwrap(), with("").unwrap());
+}
+
 /// Whether there is one mistake, and it begins like this.
 fn is_one<T: std::fmt::Debug>(result: Result<T, Vec<String>>, start: &str) {
     let mistakes = result.unwrap_err();
