@@ -95,7 +95,7 @@ fn matching(criterion: &mut Criterion) {
             message,
             |message| {
                 agent.send(now, 2, message);
-                let Some(Output::Transmit(frame)) = agent.poll() else {
+                let Some(Output::Transmit(frame, _)) = agent.poll() else {
                     panic!("nothing written");
                 };
                 let branch = frame
@@ -141,7 +141,7 @@ fn waiting_agent() -> (UserAgent, Instant, String) {
     agent.handle_connected(now, Transport::Ws);
     while agent.poll().is_some() {}
     agent.send(now, 1, message());
-    let Some(Output::Transmit(frame)) = agent.poll() else {
+    let Some(Output::Transmit(frame, _)) = agent.poll() else {
         panic!("nothing written");
     };
     let request = parse::parse(&frame, ParseLimits::default()).unwrap();

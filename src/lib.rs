@@ -26,4 +26,5 @@ pub mod shutdown;
 pub mod sip;
 pub mod store;
 pub mod telemetry;
+pub mod trace;
 pub mod webhook;

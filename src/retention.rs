@@ -17,6 +17,8 @@ pub struct Settings {
     /// Whether their bodies go at once.
     pub discards_bodies: bool,
     pub idempotency: Duration,
+    /// The SIP messages that were kept of messages.
+    pub frames: Duration,
 }
 
 /// How long a request that comes again is the same message: proxies fork within seconds, and a
@@ -24,6 +26,8 @@ pub struct Settings {
 const RECEIVED_KEYS: Duration = Duration::from_secs(24 * 60 * 60);
 /// Messages, deliveries or keys removed in one step, at most.
 const STEP: usize = 200;
+/// Records of frames: of a busy gateway that keeps them all there are as many as messages.
+const FRAMES_STEP: usize = 500;
 /// Between steps while there is something to remove; then twice as long after each step in vain, up
 /// to a rest. After a start the messages that ended before it are looked at soon.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -63,6 +67,8 @@ async fn step(store: &dyn Store, settings: &Settings, clock: &Clock) -> Result<b
     has_more |= store.forget_deliveries(finished, STEP).await? > 0;
     let used = now.minus(settings.idempotency);
     has_more |= store.forget_keys(used, STEP).await? > 0;
+    let passed = now.minus(settings.frames);
+    has_more |= store.forget_frames(passed, FRAMES_STEP).await? > 0;
     if settings.discards_bodies {
         has_more |= store.discard_bodies(STEP).await?.has_more;
     }
@@ -89,6 +95,7 @@ mod tests {
             finished: Duration::from_secs(7_200),
             received: Duration::from_secs(3_600),
             idempotency: Duration::from_secs(60),
+            frames: Duration::from_secs(60),
             discards_bodies: false,
         };
         let gone = async |seconds: i64| {
@@ -124,6 +131,7 @@ mod tests {
             finished: Duration::from_secs(60),
             received: Duration::from_secs(60),
             idempotency: Duration::from_secs(60),
+            frames: Duration::from_secs(60),
             discards_bodies: false,
         };
         let clock = Clock::starting_at(at(120_000));

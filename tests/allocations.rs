@@ -182,7 +182,7 @@ fn taking_agent() -> (UserAgent, Instant) {
 
 fn written_bytes(agent: &mut UserAgent) -> Vec<u8> {
     match agent.poll() {
-        Some(Output::Transmit(frame)) => frame,
+        Some(Output::Transmit(frame, _)) => frame,
         other => panic!("{other:?}"),
     }
 }
@@ -203,7 +203,7 @@ fn busy_agent() -> (UserAgent, Instant) {
     }
     let mut requests = Vec::new();
     while let Some(output) = agent.poll() {
-        if let Output::Transmit(frame) = output {
+        if let Output::Transmit(frame, _) = output {
             requests.push(String::from_utf8(frame).unwrap());
         }
     }

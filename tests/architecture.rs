@@ -21,19 +21,25 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("store", &["message", "clock"]),
     ("retention", &["store", "clock"]),
     ("events", &["message", "store"]),
-    ("agent", &["message", "sip", "clock"]),
+    ("trace", &["message", "clock"]),
+    ("agent", &["message", "sip", "trace", "clock"]),
     ("pool", &["message", "agent", "clock"]),
-    ("dispatch", &["message", "store", "agent", "pool", "clock"]),
+    (
+        "dispatch",
+        &["message", "store", "trace", "agent", "pool", "clock"],
+    ),
     ("sandbox", &["sip", "clock"]),
     ("webhook", &["message", "store", "clock"]),
     (
         "api",
-        &["message", "store", "events", "dispatch", "webhook", "clock"],
+        &[
+            "message", "store", "events", "trace", "dispatch", "webhook", "clock",
+        ],
     ),
     (
         "telemetry",
         &[
-            "message", "clock", "store", "agent", "dispatch", "webhook", "api",
+            "message", "clock", "store", "trace", "agent", "dispatch", "webhook", "api",
         ],
     ),
     (
@@ -44,6 +50,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "store",
             "retention",
             "webhook",
+            "trace",
             "agent",
             "dispatch",
             "api",
@@ -81,6 +88,7 @@ const AT_HOME: &[(&str, &str)] = &[
     ("axum", "api"),
     ("clap", "cli"),
     ("reqwest", "webhook cli telemetry"),
+    ("etherparse", "trace"),
     ("opentelemetry", "telemetry"),
     ("opentelemetry_sdk", "telemetry"),
     ("opentelemetry_otlp", "telemetry"),

@@ -1,4 +1,4 @@
-//! Keeps the promises of README.md and docs/receiving.md: their commands are run as they stand
+//! Keeps the promises of README.md, docs/receiving.md and docs/tracing.md: their commands are run as they stand
 //! there, against the gateway as it starts with no configuration at all.
 
 #![expect(
@@ -172,6 +172,59 @@ fn the_commands_of_the_document_about_receiving_do_what_it_says() {
     gateway.run_until_it_shows("Yes, at noon.", received_again);
     gateway.run(&format!("{id}; {erase}"), 30);
     assert!(!gateway.run(received, 30).contains("Yes, at noon."));
+}
+
+/// The commands of docs/tracing.md that need nothing but the sandbox, in their order.
+#[test]
+fn the_commands_of_the_document_about_tracing_do_what_it_says() {
+    let gateway = Gateway::start();
+    let text = fs::read_to_string("docs/tracing.md").unwrap();
+    let id = text.lines().find(|line| line.starts_with("ID=")).unwrap();
+    let read = text
+        .lines()
+        .find(|line| line.starts_with("tshark "))
+        .unwrap();
+    let lines = curl_lines("docs/tracing.md");
+    let [ladder, json, capture, follow] = lines.as_slice() else {
+        panic!("the document has other lines than this test knows: {lines:?}");
+    };
+    let id = gateway.run(&format!("{id}; echo $ID"), 30);
+    let with_id = |line: &str| line.replace("$ID", id.trim());
+
+    let drawn = gateway.run(&with_id(ladder), 30);
+    for words in [
+        "──── MESSAGE sip:busy@sandbox.invalid",
+        "◄─── 486 Busy Here",
+    ] {
+        assert!(drawn.contains(words), "{drawn}");
+    }
+    let shown = gateway.run(&with_id(json), 30);
+    for words in ["\"direction\":\"sent\"", "SIP/2.0 486 Busy Here", "******"] {
+        assert!(shown.contains(words), "{shown}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trace.pcap");
+    let in_folder = |line: &str| line.replace("trace.pcap", file.to_str().unwrap());
+    gateway.run(&in_folder(&with_id(capture)), 30);
+    let dissected = gateway.run(&in_folder(read), 30);
+    for words in [
+        "MESSAGE sip:busy@sandbox.invalid SIP/2.0",
+        "SIP/2.0 486 Busy Here",
+    ] {
+        assert!(dissected.contains(words), "{dissected}");
+    }
+    // It follows for ever: the head of the stream comes at once.
+    assert!(gateway.run(follow, 2).contains("retry: 3000"));
+    let traced = Command::new(env!("CARGO_BIN_EXE_sipost"))
+        .args([
+            "trace",
+            "--url",
+            &format!("http://{}", gateway.address),
+            id.trim(),
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&traced.stdout), drawn);
 }
 
 #[test]

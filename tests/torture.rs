@@ -70,7 +70,7 @@ fn verdict(frame: &[u8]) -> String {
     agent.send(now, 1, message());
     let mut request = Vec::new();
     while let Some(output) = agent.poll() {
-        if let Output::Transmit(frame) = output {
+        if let Output::Transmit(frame, _) = output {
             request = frame;
         }
     }
@@ -81,7 +81,7 @@ fn verdict(frame: &[u8]) -> String {
     };
     while let Some(output) = agent.poll() {
         verdict = match output {
-            Output::Transmit(answer) => code_of(&answer).to_string(),
+            Output::Transmit(answer, _) => code_of(&answer).to_string(),
             Output::Event(Event::Received(_)) => "received".to_owned(),
             // The answer says it.
             Output::Event(Event::NotTaken(_)) => verdict,

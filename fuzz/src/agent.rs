@@ -123,7 +123,7 @@ impl Fixture {
     fn drain(&mut self) {
         while let Some(output) = self.agent.poll() {
             match output {
-                Output::Transmit(frame) => {
+                Output::Transmit(frame, _) => {
                     if frame.len() > 4 {
                         parse::parse(
                             &frame,

@@ -2,7 +2,7 @@
 //!
 //! | the dispatcher's answer | a message                   | a receipt |
 //! |-------------------------|-----------------------------|-----------|
-//! | [`Taken`]               | 202 or 200, as settings say | 200       |
+//! | [`Taken`], [`Repeated`] | 202 or 200, as settings say | 200       |
 //! | [`NoConsumer`]          | 480 with Retry-After        | 480 …     |
 //! | [`Overloaded`]          | 500 with Retry-After        | 500 …     |
 //! | [`Failed`]              | 500 with Retry-After        | 500 …     |
@@ -11,6 +11,7 @@
 //! Never 503: RFC 3261 §21.5.4 lets a proxy take the whole flow out of service for it.
 //!
 //! [`Taken`]: InboundAnswer::Taken
+//! [`Repeated`]: InboundAnswer::Repeated
 //! [`NoConsumer`]: InboundAnswer::NoConsumer
 //! [`Overloaded`]: InboundAnswer::Overloaded
 //! [`Failed`]: InboundAnswer::Failed
@@ -32,6 +33,8 @@ pub enum Inbound {
 pub enum InboundAnswer {
     /// It is in the store.
     Taken,
+    /// It was in the store before: a fork, or a retransmission.
+    Repeated,
     /// Nothing would take the event now, and the account wants something that does.
     NoConsumer,
     /// There is no room, or a rate is exceeded.

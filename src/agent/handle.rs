@@ -8,8 +8,9 @@ use super::arrival::{Arrival, ArrivalId, Arrivals, InboundAnswer};
 use super::identity::Identity;
 use super::translate;
 use super::translate::BodyForm;
-use crate::message::{Message, Outcome, RequestView, Timestamp};
+use crate::message::{Message, MessageId, Outcome, RequestView, Timestamp};
 use crate::sip::OutgoingRequest;
+use crate::trace::HeldFrames;
 
 /// Where an agent stands among all agents of this process.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -24,6 +25,8 @@ pub struct Job {
     /// It is written when nothing else is in flight on the connection, and nothing else until it
     /// has ended.
     pub alone: bool,
+    /// The message, for its trace.
+    pub message: MessageId,
     /// Without the headers that the connection adds.
     pub request: OutgoingRequest,
 }
@@ -52,10 +55,21 @@ pub enum Report {
     Up(AgentIndex),
     /// It takes no jobs.
     Down(AgentIndex),
+    /// Frames of attempts that end with the next report, and of messages that came in.
+    Frames(Vec<TracedFrames>),
     /// Attempts ended. Each job is reported exactly once.
     Ended(AgentIndex, Vec<(u64, Outcome)>),
     /// The agent has ended; it reports nothing more.
     Gone(AgentIndex),
+}
+
+/// Frames that an agent held with their message.
+#[derive(Debug)]
+pub enum TracedFrames {
+    /// Of an attempt at a message; the dispatcher decides whether they are kept.
+    OfAttempt(MessageId, HeldFrames),
+    /// Of a message that came in; they are kept.
+    OfReceived(MessageId, HeldFrames),
 }
 
 /// The dispatcher's end of an agent.
@@ -105,6 +119,7 @@ impl AgentHandle {
             Job {
                 key,
                 alone,
+                message: message.id,
                 request,
             },
         )

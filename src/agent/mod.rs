@@ -21,7 +21,7 @@ mod websocket;
 pub use addressing::{Accounts, SenderAccount};
 pub use arrival::{Arrival, ArrivalId, ArrivalReply, Arrivals, Inbound, InboundAnswer};
 pub use driver::{AgentParts, Keepalive, Probe, run};
-pub use handle::{AgentCommand, AgentHandle, AgentIndex, Job, Report};
+pub use handle::{AgentCommand, AgentHandle, AgentIndex, Job, Report, TracedFrames};
 pub use identity::{Identity, instance_id};
 pub use observer::{AgentObserver, NotTaken};
 pub use reconnect::{Pace, ReconnectPolicy};

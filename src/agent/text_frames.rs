@@ -115,6 +115,11 @@ impl<S> TextAsBinary<S> {
     pub(super) fn new(stream: S, scanner: FrameScanner) -> Self {
         Self { stream, scanner }
     }
+
+    /// The stream below.
+    pub(super) fn stream(&self) -> &S {
+        &self.stream
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for TextAsBinary<S> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::SinkExt as _;
 use http::{HeaderName, HeaderValue};
 use rustls::ClientConfig;
@@ -13,13 +14,14 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use tokio_util::either::Either;
 
 use super::text_frames::{FrameScanner, TextAsBinary};
 use super::upgrade;
 use super::upgrade::UpgradeError;
 use crate::sip::Transport;
+use crate::trace::Endpoints;
 
 /// The largest header of a frame that a client writes (RFC 6455 §5.2). A server's buffer holds it
 /// beside the message.
@@ -160,9 +162,21 @@ pub(super) async fn close(socket: &mut Socket) -> Result<(), WsError> {
 }
 
 /// A SIP message as a frame: text when it is UTF-8, else binary (RFC 7118 §5).
-pub(super) fn frame(bytes: Vec<u8>) -> Message {
-    match String::from_utf8(bytes) {
-        Ok(text) => Message::Text(text.into()),
-        Err(error) => Message::Binary(error.into_bytes().into()),
+pub(super) fn frame(bytes: Bytes) -> Message {
+    match Utf8Bytes::try_from(bytes.clone()) {
+        Ok(text) => Message::Text(text),
+        Err(_) => Message::Binary(bytes),
     }
+}
+
+/// The two ends of a connection.
+pub(super) fn endpoints(socket: &Socket) -> std::io::Result<Endpoints> {
+    let tcp = match socket.get_ref().stream() {
+        Either::Left(tcp) => tcp,
+        Either::Right(tls) => tls.get_ref().0,
+    };
+    Ok(Endpoints {
+        local: tcp.local_addr()?,
+        remote: tcp.peer_addr()?,
+    })
 }

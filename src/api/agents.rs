@@ -33,11 +33,17 @@ pub(super) async fn show(
     Id(id): Id,
     _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
-    let agent = api.agents.get(&id).ok_or(NO_AGENT)?;
-    if !caller.sees(Some(&agent.account)) {
-        return Err(NO_AGENT);
+    Ok(json::ok(&find(&api, &caller, &id)?))
+}
+
+/// The agent, if it is there and for this caller to see.
+pub(super) fn find(api: &Api, caller: &Caller, id: &str) -> Result<AgentStatus, ApiError> {
+    let agent = api.agents.get(id).ok_or(NO_AGENT)?;
+    if caller.sees(Some(&agent.account)) {
+        Ok(agent)
+    } else {
+        Err(NO_AGENT)
     }
-    Ok(json::ok(&agent))
 }
 
 /// `POST /agents/{id}/drain`: no new messages; what is in flight ends as it would have.

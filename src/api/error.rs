@@ -64,6 +64,9 @@ pub enum ApiError {
          names in http.hosts"
     )]
     Misdirected,
+    /// The frames of the agent pass at another replica.
+    #[error("the agent is at another replica, which shows its frames: `replica` of it says which")]
+    OtherReplica,
     /// The client's token, or its address, has sent as much as it may.
     #[error("more requests than the rate allows")]
     RateLimited(Duration),
@@ -155,6 +158,7 @@ impl ApiError {
             Self::Forbidden(_)      => ProblemType::Forbidden,
             Self::CrossOrigin       => ProblemType::CrossOrigin,
             Self::Misdirected       => ProblemType::Misdirected,
+            Self::OtherReplica      => ProblemType::Misdirected,
             Self::RateLimited(_)    => ProblemType::RateLimited,
             Self::ShareUsed(_)      => ProblemType::RateLimited,
             Self::NotFound(_)       => ProblemType::NotFound,
@@ -200,6 +204,7 @@ impl ApiError {
             | Self::Forbidden(_)
             | Self::CrossOrigin
             | Self::Misdirected
+            | Self::OtherReplica
             | Self::NotFound(_)
             | Self::TrailingSlash(_)
             | Self::Method(_)
@@ -231,6 +236,7 @@ impl ApiError {
             | Self::Forbidden(_)
             | Self::CrossOrigin
             | Self::Misdirected
+            | Self::OtherReplica
             | Self::RateLimited(_)
             | Self::ShareUsed(_)
             | Self::NotFound(_)
@@ -272,6 +278,7 @@ impl ApiError {
             | Self::Timeout
             | Self::CrossOrigin
             | Self::Misdirected
+            | Self::OtherReplica
             | Self::RateLimited(_)
             | Self::ShareUsed(_)
             | Self::NotFound(_)

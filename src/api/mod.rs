@@ -13,6 +13,7 @@ mod docs;
 mod error;
 mod events;
 mod extract;
+mod frames;
 mod health;
 mod json;
 mod live;
@@ -52,7 +53,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::{ContextV7, Uuid};
 
 use crate::clock::Clock;
-use crate::dispatch::{Accounts, Handle, QuotaPermit};
+use crate::dispatch::{Accounts, Handle, QuotaPermit, SipTraces};
 use crate::events::Feed;
 use crate::message::{Agents, Limits, MessageId, Timestamp};
 use crate::store::{PageSize, Store};
@@ -94,6 +95,8 @@ pub struct Parts {
     /// What targets and senders are checked against.
     pub accounts: Arc<Accounts>,
     pub agents: Arc<dyn Agents>,
+    /// The frames of messages and of agents.
+    pub traces: SipTraces,
     /// Told of every answer.
     pub observer: Arc<dyn Observer>,
     pub clock: Clock,

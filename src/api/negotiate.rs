@@ -45,6 +45,70 @@ pub(super) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
     }
 }
 
+/// The forms in which a trace is given.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum TraceForm {
+    Json,
+    /// A file for Wireshark.
+    Capture,
+    /// A diagram, as text.
+    Ladder,
+}
+
+/// The form of a trace that the client prefers; of two that it likes alike the one that it names
+/// more exactly, then JSON.
+pub(super) fn trace_form(headers: &HeaderMap) -> Result<TraceForm, ApiError> {
+    let (mut json, mut capture, mut ladder) =
+        (Match::default(), Match::default(), Match::default());
+    let mut says_something = false;
+    for (media, quality) in accepted(headers) {
+        says_something = true;
+        match media.as_str() {
+            "application/json" | "application/problem+json" => json.take(3, quality),
+            "application/vnd.tcpdump.pcap" => capture.take(3, quality),
+            "text/plain" => ladder.take(3, quality),
+            "application/*" => json.take(2, quality),
+            "text/*" => ladder.take(2, quality),
+            "*/*" => json.take(1, quality),
+            _ => {}
+        }
+    }
+    let forms = [
+        (capture, TraceForm::Capture),
+        (ladder, TraceForm::Ladder),
+        (json, TraceForm::Json),
+    ];
+    let taken = forms.into_iter().filter(|(liked, _)| liked.quality > 0);
+    let best = taken.max_by_key(|(liked, _)| (liked.quality, liked.specificity));
+    match best {
+        Some((_, form)) => Ok(form),
+        None if !says_something => Ok(TraceForm::Json),
+        None => Err(ApiError::NotAcceptable(
+            "application/json, application/vnd.tcpdump.pcap or text/plain",
+        )),
+    }
+}
+
+/// Whether a client takes an event stream, where there is nothing else.
+pub(super) fn only_stream(headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut stream = Match::default();
+    let mut says_something = false;
+    for (media, quality) in accepted(headers) {
+        says_something = true;
+        match media.as_str() {
+            "text/event-stream" => stream.take(3, quality),
+            "text/*" => stream.take(2, quality),
+            "*/*" => stream.take(1, quality),
+            _ => {}
+        }
+    }
+    if says_something && stream.quality == 0 {
+        Err(ApiError::NotAcceptable("text/event-stream"))
+    } else {
+        Ok(())
+    }
+}
+
 /// The format of metrics that the client prefers. OpenMetrics is for clients that name it; the
 /// classic format is for all others, because every scraper reads it.
 pub(super) fn metrics_format(headers: &HeaderMap) -> MetricsFormat {
@@ -233,6 +297,37 @@ mod tests {
             assert_eq!(given(accept), MetricsFormat::Classic, "{accept}");
         }
         assert_eq!(metrics_format(&HeaderMap::new()), MetricsFormat::Classic);
+    }
+
+    #[test]
+    fn a_trace_is_given_in_the_form_that_is_liked_best_and_named_most_exactly() {
+        let given = |accept| trace_form(&headers("accept", accept)).ok();
+        for (accept, form) in [
+            ("application/vnd.tcpdump.pcap", Some(TraceForm::Capture)),
+            ("text/plain", Some(TraceForm::Ladder)),
+            ("text/plain, */*", Some(TraceForm::Ladder)),
+            ("text/*;q=0.5, */*;q=0.1", Some(TraceForm::Ladder)),
+            ("application/json, text/plain, */*", Some(TraceForm::Json)),
+            ("text/html, */*;q=0.8", Some(TraceForm::Json)),
+            ("application/*", Some(TraceForm::Json)),
+            ("", Some(TraceForm::Json)),
+            ("image/png", None),
+            ("text/plain;q=0", None),
+        ] {
+            assert_eq!(given(accept), form, "{accept}");
+        }
+        assert_eq!(trace_form(&HeaderMap::new()).ok(), Some(TraceForm::Json));
+    }
+
+    #[test]
+    fn what_is_only_a_stream_is_given_to_who_takes_one() {
+        let given = |accept| only_stream(&headers("accept", accept)).is_ok();
+        for accept in ["text/event-stream", "*/*", "", "text/*, text/plain;q=0"] {
+            assert!(given(accept), "{accept}");
+        }
+        for accept in ["application/json", "text/event-stream;q=0, */*"] {
+            assert!(!given(accept), "{accept}");
+        }
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub(super) async fn erase(
 const NOT_RECEIVED: ApiError = ApiError::NotFound("no received message has this id");
 
 /// The event of a received message, if it is there and for this caller to see.
-async fn find(api: &Api, caller: &Caller, id: &str) -> Result<Logged, ApiError> {
+pub(super) async fn find(api: &Api, caller: &Caller, id: &str) -> Result<Logged, ApiError> {
     let id = id.parse().map_err(|_| NOT_RECEIVED)?;
     let event = api.store.received_message(id).await?;
     event

@@ -10,8 +10,8 @@ use tower::ServiceBuilder;
 use super::error::ApiError;
 use super::webhooks::deliveries;
 use super::{
-    Api, access, agents, batch, browser, docs, events, health, live, messages, metrics, middleware,
-    openapi, post as new, received, webhooks,
+    Api, access, agents, batch, browser, docs, events, frames, health, live, messages, metrics,
+    middleware, openapi, post as new, received, webhooks,
 };
 
 /// A path, with a handler for each of its methods.
@@ -46,11 +46,14 @@ routes! {
     "/messages/batch"           => post(batch::create),
     "/messages/{id}"            => get(messages::show).delete(messages::cancel),
     "/messages/{id}/events"     => get(events::of_message),
+    "/messages/{id}/sip"        => get(frames::of_message),
     "/received"                 => get(received::list),
     "/received/{id}"            => get(received::show).delete(received::erase),
+    "/received/{id}/sip"        => get(frames::of_received),
     "/events"                   => get(events::log),
     "/agents"                   => get(agents::list),
     "/agents/{id}"              => get(agents::show),
+    "/agents/{id}/sip"          => get(frames::of_agent),
     "/agents/{id}/drain"        => post(agents::drain),
     "/agents/{id}/resume"       => post(agents::resume),
     "/agents/{id}/reregister"   => post(agents::reregister),

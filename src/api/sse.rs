@@ -15,7 +15,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use rand::RngExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ use crate::message::EventId;
 use crate::store::{Events, Logged, Store, StoreError};
 
 /// How long a client may take over a chunk.
-const STALL: Duration = Duration::from_secs(20);
+pub(super) const STALL: Duration = Duration::from_secs(20);
 /// How long a client waits before it comes back, in milliseconds.
 const RETRY: u64 = 3_000;
 /// What a block has beside the JSON of its event, at most.
@@ -49,7 +49,7 @@ pub(super) fn of_message(
         store: api.store.clone(),
         until: end.until,
     };
-    let mut stream = Stream::new(api, source, permit);
+    let mut stream = EventStream::new(api, source, permit);
     stream.end = end;
     stream.take(NextEvents::of(before.events, end.until));
     stream.into_response()
@@ -58,7 +58,7 @@ pub(super) fn of_message(
 /// The stream of the whole log.
 pub(super) fn of_log(api: &Api, subscription: Subscription, permit: StreamPermit) -> Response {
     let position = subscription.position();
-    let mut stream = Stream::new(api, EventSource::Log(subscription), permit);
+    let mut stream = EventStream::new(api, EventSource::Log(subscription), permit);
     // A block without data is no event, but it is where the client comes back to: one that loses
     // its connection before the first event misses none.
     stream.head.extend_from_slice(b"id: ");
@@ -180,7 +180,7 @@ impl EventSource {
     }
 }
 
-struct Stream {
+struct EventStream {
     source: EventSource,
     epoch: u64,
     /// What goes before the events.
@@ -197,12 +197,12 @@ struct Stream {
     permit: StreamPermit,
 }
 
-impl Stream {
+impl EventStream {
     fn new(api: &Api, source: EventSource, permit: StreamPermit) -> Self {
         Self {
             source,
             epoch: api.feed.epoch(),
-            head: BytesMut::from(format!("retry: {RETRY}\n\n").as_bytes()),
+            head: BytesMut::from(&*head()),
             waiting: VecDeque::new(),
             is_over: false,
             end: StreamEnd::default(),
@@ -219,13 +219,7 @@ impl Stream {
             stream.given = Instant::now();
             Some((Ok::<_, Infallible>(chunk), stream))
         });
-        let mut response = Response::new(Body::from_stream(chunks));
-        let headers = response.headers_mut();
-        let event_stream = HeaderValue::from_static("text/event-stream");
-        headers.insert(header::CONTENT_TYPE, event_stream);
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-        response
+        response(chunks)
     }
 
     /// What to give the client next: everything that gathered, as far as it goes into one chunk.
@@ -317,8 +311,26 @@ impl Stream {
     }
 }
 
+/// What every stream begins with.
+pub(super) fn head() -> Bytes {
+    format!("retry: {RETRY}\n\n").into()
+}
+
+/// An answer whose body is these chunks.
+pub(super) fn response(
+    chunks: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
+) -> Response {
+    let mut response = Response::new(Body::from_stream(chunks));
+    let headers = response.headers_mut();
+    let event_stream = HeaderValue::from_static("text/event-stream");
+    headers.insert(header::CONTENT_TYPE, event_stream);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
 /// Sends clients away for different times, so that they do not all come back at once.
-fn farewell() -> Bytes {
+pub(super) fn farewell() -> Bytes {
     let retry = rand::rng().random_range(RETRY / 3..RETRY * 2);
     Bytes::from(format!("retry: {retry}\n\n"))
 }

@@ -12,6 +12,7 @@ use crate::config::{Account, Config};
 use crate::sip;
 use crate::sip::registration::Policy;
 use crate::telemetry::Metrics;
+use crate::trace::Recorder;
 
 /// The ways from agents to the dispatcher.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub(super) struct AgentChannels {
     pub(super) reports: mpsc::UnboundedSender<Report>,
     /// What comes in.
     pub(super) arrivals: mpsc::Sender<Arrival>,
+    /// Their frames.
+    pub(super) recorder: Arc<Recorder>,
 }
 
 /// Makes agents. Holds what all of them share.
@@ -96,6 +99,7 @@ impl AgentFactory {
             arrivals: handle.arrivals(self.channels.arrivals.clone()),
             shown: Arc::new(StatusCell::new(identity, url, self.clock.now())),
             observer: self.observer.clone(),
+            recorder: self.channels.recorder.clone(),
             clock: self.clock.clone(),
             seed: rand::random(),
         };

@@ -88,6 +88,10 @@ impl Difference {
         if otlp_headers(old) != otlp_headers(new) {
             self.name("telemetry.otlp_headers");
         }
+        let hep_password = |config: &Config| config.hep.as_ref().map(|hep| hep.password.clone());
+        if hep_password(old) != hep_password(new) {
+            self.name("hep.password");
+        }
         if old.store.backend != new.store.backend {
             self.name("store.url");
         }

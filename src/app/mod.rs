@@ -7,6 +7,7 @@ mod agents;
 mod certificates;
 mod descriptors;
 mod difference;
+mod frames;
 mod inbound;
 mod reload;
 mod sandboxed;
@@ -33,6 +34,7 @@ use crate::api::{Api, ApiService};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, Sources};
 use crate::dispatch;
+use crate::dispatch::SipTraces;
 use crate::events::Feed;
 use crate::retention;
 use crate::shutdown::{Reloads, Shutdown};
@@ -40,6 +42,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, TracesError, Watch};
 use crate::webhook::{ClientError, EndpointCacheError, KeyError, Webhooks};
 use agents::{AgentChannels, AgentFactory};
+use frames::{FrameTasks, Frames};
 use inbound::{Listeners, receive};
 use reload::{ConfigReader, HttpSide, Live};
 use sandboxed::sandboxed;
@@ -113,6 +116,7 @@ pub struct Gateway {
     posting: JoinHandle<()>,
     server: JoinHandle<()>,
     tracing: Option<JoinHandle<()>>,
+    frames: FrameTasks,
     background: JoinSet<()>,
 }
 
@@ -183,12 +187,18 @@ impl Gateway {
 
         let (reports, reported) = mpsc::unbounded_channel();
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
-        let channels = AgentChannels { reports, arrivals };
+        let frames = Frames::new(&config, &store, &clock, &metrics)?;
+        let channels = AgentChannels {
+            reports,
+            arrivals,
+            recorder: frames.recorder,
+        };
         let factory = AgentFactory::new(&config, store.epoch(), &clock, channels, &metrics)?;
         let mut supervisor = Supervisor::new(factory, store::name(&config, &*store));
 
         let (dispatch, commands) = dispatch::Handle::new(INBOX);
-        let parts = dispatch_parts(&config, &store, reported, &ends, &clock, &watch);
+        let traces = frames.traces;
+        let parts = dispatch_parts(&config, &store, reported, &traces, &ends, &clock, &watch);
         let dispatcher = tokio::spawn(dispatch::run(parts, commands));
         let mut sharing = Sharing::new(store.clone(), config.store.lease);
         sharing.agree(&mut supervisor, &config, &dispatch).await;
@@ -214,7 +224,8 @@ impl Gateway {
         let sandbox = sandboxed.and_then(|config| config.accounts.into_iter().next());
         let tls = https(&config, &mut background)?;
         let live = Live::new(config, sandbox, supervisor, dispatch, posts, tls);
-        let service = ApiService::new(api(&live, &store, feed, webhooks, watch, clock, &ends));
+        let observed = (watch, traces);
+        let service = ApiService::new(api(&live, &store, feed, webhooks, observed, clock, &ends));
         let (closing, cut) = (ends.closing.clone(), ends.grace_over.clone());
         let serving = tokio::spawn(api::serve(listener, service, server(&live), closing, cut));
         Ok(Self {
@@ -227,6 +238,7 @@ impl Gateway {
             posting,
             server: serving,
             tracing,
+            frames: frames.tasks,
             background,
         })
     }
@@ -276,6 +288,7 @@ impl Gateway {
             tracing::warn!("failed to export the last spans; they are dropped");
         }
         let closing = async {
+            self.frames.end().await;
             self.background.shutdown().await;
             self.store.close().await
         };
@@ -309,7 +322,7 @@ fn api(
     store: &Arc<dyn Store>,
     feed: Feed,
     webhooks: Webhooks,
-    watch: Watch,
+    (watch, traces): (Watch, SipTraces),
     clock: Clock,
     ends: &ShutdownTokens,
 ) -> Api {
@@ -320,6 +333,7 @@ fn api(
         webhooks,
         accounts: live.accounts.clone(),
         agents: live.supervisor.directory(),
+        traces,
         observer: Arc::new(watch),
         clock,
         access: live.access.subscribe(),
@@ -334,6 +348,7 @@ fn dispatch_parts(
     config: &Config,
     store: &Arc<dyn Store>,
     reports: mpsc::UnboundedReceiver<agent::Report>,
+    traces: &SipTraces,
     ends: &ShutdownTokens,
     clock: &Clock,
     watch: &Watch,
@@ -345,6 +360,7 @@ fn dispatch_parts(
         drain: ends.draining.clone(),
         clock: clock.clone(),
         observer: Arc::new(watch.clone()),
+        traces: traces.clone(),
         seed: rand::random(),
         settings: dispatch_settings(config),
     }

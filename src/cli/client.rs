@@ -157,6 +157,31 @@ impl GatewayClient {
         }
     }
 
+    /// A resource as this media type; `None` when it is not there.
+    pub(super) async fn text(
+        &self,
+        path: &[&str],
+        accept: &str,
+    ) -> Result<Option<String>, Trouble> {
+        let mut url = self.base.clone();
+        // It has a host, so it has a path.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        let request = self.http.get(url).header(header::ACCEPT, accept);
+        let response = self.send(request).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let response = self.granted(response).await?;
+        let bytes = read(response)
+            .await
+            .map_err(|reason| self.foreign(&reason))?;
+        let text = String::from_utf8(bytes);
+        text.map(Some)
+            .map_err(|error| self.foreign(&error.to_string()))
+    }
+
     /// The address of a resource.
     pub(super) fn at(&self, path: &str) -> Url {
         let mut url = self.base.clone();
@@ -165,11 +190,16 @@ impl GatewayClient {
         url
     }
 
-    async fn ask(&self, mut request: reqwest::RequestBuilder) -> Result<Response, Trouble> {
+    async fn ask(&self, request: reqwest::RequestBuilder) -> Result<Response, Trouble> {
+        let response = self.send(request).await?;
+        self.granted(response).await
+    }
+
+    async fn send(&self, mut request: reqwest::RequestBuilder) -> Result<Response, Trouble> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        let response = request.send().await.map_err(|error| Trouble {
+        request.send().await.map_err(|error| Trouble {
             sentence: format!(
                 "nothing answers at {}: {}; is `sipost serve` running there? (--url or SIPOST_URL \
                  says where to look)",
@@ -177,7 +207,10 @@ impl GatewayClient {
                 reason(&error)
             ),
             may_pass: true,
-        })?;
+        })
+    }
+
+    async fn granted(&self, response: Response) -> Result<Response, Trouble> {
         match response.status() {
             status if status.is_success() => Ok(response),
             status => Err(self.refusal(status, response).await),

@@ -15,6 +15,7 @@ mod send;
 mod serve;
 mod sse;
 mod tail;
+mod trace;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -58,6 +59,7 @@ enum Subcommand {
     Config(config::ConfigCommand),
     Send(send::Send),
     Tail(tail::TailCommand),
+    Trace(trace::TraceCommand),
     Backup(backup::Backup),
     Restore(backup::Restore),
 }
@@ -135,6 +137,7 @@ fn perform(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Some(Subcommand::Config(config)) => config::print(&config, &config.config.sources()),
         Some(Subcommand::Send(send)) => on_one_thread(send::run(&send)),
         Some(Subcommand::Tail(tail)) => on_one_thread(tail::run(&tail)),
+        Some(Subcommand::Trace(trace)) => on_one_thread(trace::run(&trace)),
         Some(Subcommand::Health(health)) => on_one_thread(health::run(&health)),
         Some(Subcommand::Backup(backup)) => backup::backup(&backup),
         Some(Subcommand::Restore(restore)) => backup::restore(&restore),

@@ -84,10 +84,11 @@ fn strongest(value: &Value) -> Origin {
 pub(super) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     // In short words one wrong letter, or two swapped ones, are a large part.
     let is_next = |other: &&&'k str| strsim::osa_distance(key, other) == 1;
-    if let Some(next) = known.iter().find(is_next) {
+    let alike = |other: &&'k str| (strsim::jaro_winkler(key, other) * 1000.0) as u32;
+    let next = known.iter().filter(is_next).copied();
+    if let Some(next) = next.max_by_key(alike) {
         return Some(next);
     }
-    let alike = |other: &&'k str| (strsim::jaro_winkler(key, other) * 1000.0) as u32;
     let nearest = known.iter().copied().max_by_key(alike)?;
     (alike(&nearest) > 850).then_some(nearest)
 }

@@ -21,6 +21,7 @@ mod sip;
 mod store;
 mod tokens;
 mod toml_file;
+mod trace;
 mod value;
 mod variable;
 
@@ -47,6 +48,7 @@ use self::section::Section;
 use self::variable::KnownVariables;
 use crate::retention;
 use crate::telemetry;
+use crate::trace::HepSettings;
 
 /// Every setting, checked.
 #[derive(Clone, Debug)]
@@ -66,6 +68,10 @@ pub struct Config {
     pub webhooks: WebhookSettings,
     /// How long what has ended is kept.
     pub retention: retention::Settings,
+    /// What is kept of the SIP messages that pass.
+    pub trace: crate::trace::Settings,
+    /// Where they are sent, if anywhere.
+    pub hep: Option<HepSettings>,
     /// The log, and where spans go.
     pub telemetry: telemetry::Settings,
     /// The built-in SIP server.
@@ -123,12 +129,15 @@ fn read(mut tables: ::config::Map<String, ::config::Value>, findings: &Findings)
         delivery: DeliverySettings::read(section("delivery")),
         webhooks: WebhookSettings::read(section("webhooks")),
         retention: sections::retention(section("retention")),
+        trace: trace::trace(section("trace")),
+        hep: trace::hep(section("hep")),
         telemetry: sections::telemetry(section("telemetry")),
         sandbox: SandboxSettings::read(section("sandbox")),
     };
     Section::of_rest(tables, findings).finish();
     // Settings of a room that stand in the section of another.
     config.http.settings.max_queued = config.delivery.max_queued;
+    config.retention.frames = config.trace.retention;
     config.delivery.limits.webhook_secret = config.webhooks.secret.is_some();
     config
 }

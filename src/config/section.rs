@@ -13,7 +13,7 @@ use super::mistake::{Origin, join};
 use super::{findings, value};
 
 /// The sections, and the list of accounts.
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 12] = [
     "http",
     "store",
     "account",
@@ -22,6 +22,8 @@ const SECTIONS: [&str; 10] = [
     "delivery",
     "webhooks",
     "retention",
+    "trace",
+    "hep",
     "telemetry",
     "sandbox",
 ];

@@ -137,6 +137,8 @@ pub(super) fn retention(mut section: Section<'_>) -> retention::Settings {
         received: received.unwrap_or(finished),
         discards_bodies: section.word("bodies", &[("keep", false), ("discard", true)]),
         idempotency: section.duration("idempotency", SECOND, 3650 * DAY),
+        // Of another section.
+        frames: Duration::ZERO,
     };
     section.finish();
     retention

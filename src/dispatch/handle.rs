@@ -13,6 +13,7 @@ use super::admission::{
 };
 use super::observer::{MessageObserver, QueueCounts, WaitingFor};
 use super::quota::QuotaPermit;
+use super::sip_traces::SipTraces;
 use crate::agent::Report;
 use crate::clock::Clock;
 use crate::message::retry::Backoff;
@@ -32,6 +33,8 @@ pub struct DispatchParts {
     pub clock: Clock,
     /// Counts messages and attempts.
     pub observer: Arc<dyn MessageObserver>,
+    /// Where frames of attempts are kept.
+    pub traces: SipTraces,
     /// What jitter is drawn from.
     pub seed: u64,
     /// What the operator configured.

@@ -7,6 +7,7 @@ mod observer;
 mod quota;
 mod receive;
 mod run;
+mod sip_traces;
 #[cfg(test)]
 mod tests;
 
@@ -20,3 +21,4 @@ pub use receive::{
     Consumers, InboundEnd, InboundObserver, InboundParts, InboundSettings, follow_receipts, receive,
 };
 pub use run::run;
+pub use sip_traces::SipTraces;

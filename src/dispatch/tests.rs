@@ -10,7 +10,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{AcceptError, Admission, DispatchParts, Handle, QueueCounts, Settings, WaitingFor};
+use super::{
+    AcceptError, Admission, DispatchParts, Handle, QueueCounts, Settings, SipTraces, WaitingFor,
+};
 use crate::agent;
 use crate::agent::{AgentIndex, Identity, Job, Report};
 use crate::clock::Clock;
@@ -20,6 +22,8 @@ use crate::message::{
     ResponseView, Status, Targets, Timestamp, Unknown,
 };
 use crate::store::{IdempotencyKey, Store, StoreError, sqlite};
+use crate::trace;
+use crate::trace::{Keep, Recorder};
 
 const NOW: Timestamp = Timestamp::EPOCH;
 const AGENT: AgentIndex = AgentIndex(0);
@@ -34,6 +38,8 @@ struct Bench {
     drain: CancellationToken,
     running: JoinHandle<()>,
     folder: TempDir,
+    recorder: Arc<Recorder>,
+    traces: SipTraces,
 }
 
 struct Rows(Arc<Mutex<Vec<usize>>>);
@@ -52,6 +58,10 @@ impl Bench {
 
     /// Retries come after so long at least.
     fn with(capacity: u32, backoff: Duration) -> Self {
+        Self::keeping(capacity, backoff, Keep::Off)
+    }
+
+    fn keeping(capacity: u32, backoff: Duration, keep: Keep) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let commits = Arc::new(Mutex::new(Vec::new()));
         let options = sqlite::Options {
@@ -72,6 +82,13 @@ impl Bench {
         let (reports, told) = mpsc::unbounded_channel();
         let (dispatch, inbox) = Handle::new(16);
         let drain = CancellationToken::new();
+        let settings = trace::Settings {
+            keep,
+            retention: Duration::ZERO,
+            bodies: false,
+        };
+        let recorder = Arc::new(Recorder::new(settings, None, Arc::new(())));
+        let traces = SipTraces::new(recorder.clone(), store.clone());
         let parts = DispatchParts {
             store: store.clone(),
             accounts: vec![(account, None)],
@@ -79,6 +96,7 @@ impl Bench {
             drain: drain.clone(),
             clock: Clock::starting_at(NOW),
             observer: Arc::new(()),
+            traces: traces.clone(),
             seed: 1,
             settings: Settings {
                 max_queued: 1_000,
@@ -102,6 +120,8 @@ impl Bench {
             drain,
             running,
             folder,
+            recorder,
+            traces,
         }
     }
 
@@ -885,4 +905,101 @@ async fn a_target_that_refused_an_envelope_is_sent_none_again() {
         bench.told(number, 2).await;
     }
     assert_eq!(bench.end().await, 0);
+}
+
+/// A frame of an attempt at this message, as its agent hands it over.
+fn traced(bench: &Bench, message: MessageId, micros: i64) -> agent::TracedFrames {
+    let mut held = bench.recorder.hold();
+    held.push(trace::RawFrame {
+        micros,
+        direction: crate::message::Direction::Sent,
+        source: Arc::new(trace::FrameSource {
+            agent: "alice-1".into(),
+            hidden_headers: [].into(),
+        }),
+        ends: trace::Endpoints {
+            local: "127.0.0.1:1".parse().unwrap(),
+            remote: "127.0.0.1:2".parse().unwrap(),
+        },
+        bytes: Bytes::from_static(b"MESSAGE sip:bob@example.com SIP/2.0\r\n\r\n"),
+    });
+    agent::TracedFrames::OfAttempt(message, held)
+}
+
+/// What is kept of a message whose attempts end like this, in order: when the frame of each passed.
+async fn kept_of(keep: Keep, outcomes: Vec<Outcome>) -> Vec<i64> {
+    let mut bench = Bench::keeping(8, Duration::from_millis(1), keep);
+    let message = message(1, "bob");
+    let id = message.id;
+    let accepted = bench.dispatch.accept(vec![message], None, Vec::new()).await;
+    assert!(accepted.is_ok(), "{accepted:?}");
+    for (micros, outcome) in (1..).zip(outcomes) {
+        let jobs = bench.jobs().await;
+        let frames = vec![traced(&bench, id, micros)];
+        let _ = bench.reports.send(Report::Frames(frames));
+        let ended = vec![(jobs[0].key, outcome)];
+        let _ = bench.reports.send(Report::Ended(AGENT, ended));
+    }
+    let mut committed = bench.store.committed();
+    while !is_over(&*bench.store, id).await {
+        committed.changed().await.unwrap();
+    }
+    // Nothing has written it yet: it is there with the event that it explains.
+    let waiting = bench.traces.of_message(id).await.unwrap();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    bench
+        .traces
+        .clone()
+        .write(Clock::starting_at(NOW), stop)
+        .await;
+    let written = bench.store.frames(id).await.unwrap();
+    let written = written.into_iter().flat_map(|record| record.frames);
+    assert_eq!(written.collect::<Vec<_>>(), waiting);
+    assert_eq!(bench.traces.of_message(id).await.unwrap(), waiting);
+    assert_eq!(bench.end().await, 0);
+    waiting.iter().map(|frame| frame.micros).collect()
+}
+
+async fn is_over(store: &dyn Store, id: MessageId) -> bool {
+    let stored = store.message(id).await.unwrap();
+    stored.is_some_and(|stored| stored.completed_at.is_some())
+}
+
+#[tokio::test]
+async fn the_frames_of_every_attempt_are_kept_with_a_message_that_failed() {
+    let busy = || answered(503);
+    let kept = kept_of(Keep::Failed, vec![busy(), answered(404)]).await;
+    assert_eq!(kept, [1, 2]);
+    let kept = kept_of(Keep::Failed, vec![busy(), answered(200)]).await;
+    assert!(kept.is_empty(), "{kept:?}");
+    assert_eq!(
+        kept_of(Keep::All, vec![busy(), answered(200)]).await,
+        [1, 2]
+    );
+}
+
+/// A message that fails while it is sent has frames when that attempt ends.
+#[tokio::test]
+async fn the_frames_of_an_attempt_that_its_message_did_not_outlive_are_kept() {
+    let mut bench = Bench::keeping(8, Duration::from_millis(1), Keep::Failed);
+    let mut message = careful(1, "bob");
+    message.expires_at = NOW.plus(Duration::from_millis(50));
+    let id = message.id;
+    let accepted = bench.dispatch.accept(vec![message], None, Vec::new()).await;
+    assert!(accepted.is_ok(), "{accepted:?}");
+    let jobs = bench.jobs().await;
+    let mut committed = bench.store.committed();
+    while !is_over(&*bench.store, id).await {
+        committed.changed().await.unwrap();
+    }
+    assert!(bench.traces.of_message(id).await.unwrap().is_empty());
+    let frames = vec![traced(&bench, id, 1)];
+    let _ = bench.reports.send(Report::Frames(frames));
+    let ended = vec![(jobs[0].key, answered(404))];
+    let _ = bench.reports.send(Report::Ended(AGENT, ended));
+    bench.drain.cancel();
+    (&mut bench.running).await.unwrap();
+    assert_eq!(bench.traces.of_message(id).await.unwrap().len(), 1);
+    bench.store.close().await.unwrap();
 }

@@ -41,7 +41,7 @@ mod user_agent;
 pub(crate) mod write;
 
 pub use content::Content;
-pub use output::{Event, IncomingRequest, NotTaken, Outcome, Output, Response};
+pub use output::{Event, FrameOwner, IncomingRequest, NotTaken, Outcome, Output, Response};
 pub use respond::OutgoingResponse;
 pub use server::AnswerError;
 pub use settings::{ReceiveSettings, Settings, Transport};

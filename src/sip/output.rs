@@ -12,10 +12,23 @@ use super::parse::{Message, StartLine, text};
 /// The output of a user agent.
 #[derive(Debug)]
 pub enum Output {
-    /// Write this frame.
-    Transmit(Vec<u8>),
+    /// Write this frame; what it belongs to.
+    Transmit(Vec<u8>, FrameOwner),
     /// Report this.
     Event(Event),
+}
+
+/// What a frame belongs to, so that frames can be traced.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FrameOwner {
+    /// A request that was handed to [`UserAgent::send`](super::UserAgent::send) with this key.
+    Sent(u64),
+    /// A request that came in as [`Event::Received`], under this number.
+    Received(u64),
+    /// A registration.
+    Registration,
+    /// None of these: a keep-alive, or a request that was answered and not handed over.
+    Other,
 }
 
 /// What happened to a user agent.

@@ -19,7 +19,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use super::headers::CSeq;
-use super::output::{Event, IncomingRequest, NotTaken, Output};
+use super::output::{Event, FrameOwner, IncomingRequest, NotTaken, Output};
 use super::parse::Message;
 use super::respond::{OutgoingResponse, Verdict, from_tag, respond};
 use super::settings::Settings;
@@ -142,7 +142,7 @@ impl ServerTransactions {
             self.trying_until.pop_front();
             let response = OutgoingResponse::of(StatusCode::SERVER_INTERNAL_ERROR);
             if let Ok(frame) = self.answer(now, id, &response, settings) {
-                outputs.push_back(Output::Transmit(frame));
+                outputs.push_back(Output::Transmit(frame, FrameOwner::Received(id)));
                 outputs.push_back(Output::Event(Event::NotTaken(NotTaken::Unanswered)));
             }
         }
@@ -191,7 +191,7 @@ impl ServerTransactions {
         Ok(frame)
     }
 
-    /// Takes a request: the response, or the event that asks for one.
+    /// Takes a request: the response, or the event that asks for one. What its frame belongs to.
     pub(super) fn handle_request(
         &mut self,
         now: Instant,
@@ -200,22 +200,22 @@ impl ServerTransactions {
         settings: &Settings,
         rng: &mut StdRng,
         outputs: &mut VecDeque<Output>,
-    ) {
+    ) -> FrameOwner {
         // An ACK is never answered (RFC 3261 §17); a request without these two cannot be: they say
         // where to (§18.2.2), and to what (§8.2.6.2).
         let (Some(via), Some(cseq)) = (message.via, message.cseq) else {
-            return;
+            return FrameOwner::Other;
         };
         if method == "ACK" {
-            return;
+            return FrameOwner::Other;
         }
         let request = self.request_hash(message);
         let transaction = self.hash(&[via, method.as_bytes(), cseq, &request.to_le_bytes()]);
         if let Some(known) = self.kept.get(&transaction) {
             if let ServerState::Completed(frame) = &known.state {
-                outputs.push_back(Output::Transmit(frame.clone()));
+                outputs.push_back(Output::Transmit(frame.clone(), FrameOwner::Other));
             }
-            return;
+            return FrameOwner::Other;
         }
         let is_merged = self.requests.contains_key(&request);
         let repeated = write::repeated(message, rng.random(), None);
@@ -226,9 +226,10 @@ impl ServerTransactions {
         match respond(method, uri, message, is_merged, settings) {
             Verdict::Respond(response, reason) => {
                 let frame = response.frame(&repeated, settings);
-                outputs.push_back(Output::Transmit(frame.clone()));
+                outputs.push_back(Output::Transmit(frame.clone(), FrameOwner::Other));
                 outputs.extend(reason.map(Event::NotTaken).map(Output::Event));
                 self.keep_answered(now, names, frame);
+                FrameOwner::Other
             }
             Verdict::HandOver(envelope, content) => {
                 let incoming = IncomingRequest {
@@ -238,13 +239,19 @@ impl ServerTransactions {
                     envelope,
                     content,
                 };
+                let owner = FrameOwner::Received(incoming.id);
                 match self.hand_over(now, names, incoming, repeated) {
-                    Ok(event) => outputs.push_back(event),
+                    Ok(event) => {
+                        outputs.push_back(event);
+                        owner
+                    }
                     Err(repeated) => {
                         let busy = OutgoingResponse::of(StatusCode::SERVER_INTERNAL_ERROR)
                             .with("Retry-After", RETRY_AFTER);
-                        outputs.push_back(Output::Transmit(busy.frame(&repeated, settings)));
+                        let frame = busy.frame(&repeated, settings);
+                        outputs.push_back(Output::Transmit(frame, FrameOwner::Other));
                         outputs.push_back(Output::Event(Event::NotTaken(NotTaken::Overloaded)));
+                        FrameOwner::Other
                     }
                 }
             }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{NewDelivery, Record, Submission};
-use crate::message::{Receipt, Received};
+use crate::message::{FrameRecord, Receipt, Received};
 
 /// How much a verb writes, near enough to bound the queue and a group.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +43,14 @@ impl Weight {
         Self {
             rows: receipts.len(),
             bytes: receipts.iter().map(Receipt::weight).sum(),
+        }
+    }
+
+    /// Of frames to be kept.
+    pub(in crate::store) fn of_frames(records: &[FrameRecord]) -> Self {
+        Self {
+            rows: records.len(),
+            bytes: records.iter().map(FrameRecord::weight).sum(),
         }
     }
 

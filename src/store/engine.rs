@@ -9,10 +9,10 @@ use super::session::Session;
 use super::tail::Tail;
 use super::{
     Bounds, EventFilter, Events, LogStore, Logged, MessageFilter, Messages, Origin, PageSize,
-    ReceivedFilter, ReceivedPage, Reply, RetentionStep, StoreError, Stored, events, messages,
-    receipts, received, retention,
+    ReceivedFilter, ReceivedPage, Reply, RetentionStep, StoreError, Stored, events, frames,
+    messages, receipts, received, retention,
 };
-use crate::message::{MessageId, Timestamp};
+use crate::message::{FrameRecord, MessageId, Timestamp};
 
 /// What a verb reads. Look-ups wait behind nothing that takes long.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -229,6 +229,25 @@ impl<E: Engine> LogStore for E {
     fn forget_received_keys(&self, before: Timestamp, limit: usize) -> Reply<usize> {
         self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
             retention::forget_keys(session, "received_keys", before, limit)
+        })
+    }
+
+    fn keep_frames(&self, records: Vec<FrameRecord>, now: Timestamp) -> Reply<()> {
+        let weight = Weight::of_frames(&records);
+        self.write(Urgency::New, weight, move |session| {
+            frames::keep(session, &records, now)
+        })
+    }
+
+    fn frames(&self, message: MessageId) -> Reply<Vec<FrameRecord>> {
+        self.read_as(ReadKind::List, move |session| {
+            frames::of_message(session, message)
+        })
+    }
+
+    fn forget_frames(&self, before: Timestamp, limit: usize) -> Reply<usize> {
+        self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
+            frames::forget(session, before, limit)
         })
     }
 }

@@ -22,6 +22,7 @@ mod engine;
 mod error;
 mod events;
 mod filter;
+mod frames;
 mod logged;
 mod messages;
 mod page;
@@ -45,7 +46,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::message::{Event, Message, MessageId, OnUnknown, Receipt, Received, Status, Timestamp};
+use crate::message::{
+    Event, FrameRecord, Message, MessageId, OnUnknown, Receipt, Received, Status, Timestamp,
+};
 pub use error::StoreError;
 pub use filter::{Accounts, EventFilter, MessageFilter};
 pub use logged::{Bounds, Events, Logged};
@@ -193,6 +196,17 @@ pub trait LogStore {
     /// Forgets keys of messages that were received before this time, which may be taken in again
     /// then; how many there were. A key outlasts its message.
     fn forget_received_keys(&self, before: Timestamp, limit: usize) -> Reply<usize>;
+
+    /// Keeps frames of messages, and of what came in and was not erased. Refused before everything
+    /// else when too much waits. May be called again with the same records, should it fail.
+    fn keep_frames(&self, records: Vec<FrameRecord>, now: Timestamp) -> Reply<()>;
+
+    /// What was kept of this message.
+    fn frames(&self, message: MessageId) -> Reply<Vec<FrameRecord>>;
+
+    /// Removes up to `limit` records that were kept before this time; how many there were. They are
+    /// removed with their message, too.
+    fn forget_frames(&self, before: Timestamp, limit: usize) -> Reply<usize>;
 }
 
 /// Sees every commit. Called by the thread that writes, so it must not block.

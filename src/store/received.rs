@@ -14,7 +14,7 @@ use super::events::{LOGGED, logged};
 use super::filter::is_one_of;
 use super::page::Filling;
 use super::session::{Lock, Session, SqlValue, strange, values};
-use super::{Accounts, Logged, StoreError};
+use super::{Accounts, Logged, StoreError, frames};
 use crate::message::{EndpointId, MessageId, Received, Timestamp};
 
 /// Rows a page looks at.
@@ -247,6 +247,7 @@ pub(super) fn purge(
         "DELETE FROM received WHERE id IN (SELECT unhex(value) FROM json_each(?1))",
         &[SqlValue::Ids(&ids)],
     )?;
+    frames::forget_messages(session, &ids)?;
     let forgotten_to = last.max(session.fact("forgotten_to")?);
     session.set_fact("forgotten_to", forgotten_to)?;
     Ok((ids.len(), Some(forgotten_to)))
@@ -279,6 +280,7 @@ pub(super) fn erase(
         &values![id],
     )?;
     erase_deliveries(session, seq, &json)?;
+    frames::forget_messages(session, &[*id.as_bytes()])?;
     // Tells replicas that what they have in memory is not what is here any more.
     let sql = "UPDATE facts SET value = value + 1 WHERE name = 'erasures'";
     session.execute(sql, &[])?;

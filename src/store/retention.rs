@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 
 use super::session::{Lock, Session, SqlValue, strange, values};
-use super::{RetentionStep, StoreError};
+use super::{RetentionStep, StoreError, frames};
 use crate::message::Timestamp;
 
 /// Events looked at for each message wanted: most messages have two.
@@ -62,6 +62,7 @@ pub(super) fn purge(
         "DELETE FROM receipts WHERE message_id IN (SELECT unhex(value) FROM json_each(?1))",
         &[SqlValue::Ids(&ends.ids)],
     )?;
+    frames::forget_messages(session, &ends.ids)?;
     let forgotten_to = last.max(session.fact("forgotten_to")?);
     session.set_fact("forgotten_to", forgotten_to)?;
     Ok((step, Some(forgotten_to)))
@@ -84,7 +85,7 @@ pub(super) fn discard_bodies(
     Ok(step)
 }
 
-/// Forgets the keys of a table that are from before this time; how many there were. A key has a
+/// Forgets the rows of a table that are from before this time; how many there were. A row has a
 /// number in the order of use, and a time.
 pub(super) fn forget_keys(
     session: &dyn Session,

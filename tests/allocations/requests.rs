@@ -23,12 +23,14 @@ use sipost::config::Config;
 use sipost::dispatch;
 use sipost::dispatch::Admission;
 use sipost::dispatch::Command;
+use sipost::dispatch::SipTraces;
 use sipost::events::Feed;
 use sipost::message::AgentError;
 use sipost::message::AgentStatus;
 use sipost::message::Agents;
 use sipost::sip::uri::Uri;
 use sipost::store;
+use sipost::trace::Recorder;
 use sipost::webhook;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -346,6 +348,7 @@ pub(crate) fn gateway_in(
             from_len: 0,
         }])),
         agents: Arc::new(NoAgents),
+        traces: SipTraces::new(Arc::new(Recorder::off()), store.clone()),
         observer: Arc::new(()),
         clock,
         access: watch::channel(Arc::new(access)).1,

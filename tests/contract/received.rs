@@ -19,6 +19,7 @@ use sipost::store::Reported;
 use sipost::store::Submission;
 
 use crate::answers::Seen;
+use crate::running;
 use crate::staged::Stage;
 
 const ALICE: &str = "sip:alice@example.com";
@@ -123,6 +124,7 @@ pub(crate) async fn answer_everything(seen: &mut Seen) {
     seen.note("getReceived", 404, &stage.get(nobody).await);
     let answer = stage.get(&format!("{plain}?x=1")).await;
     seen.note("getReceived", 400, &answer);
+    sip(&stage, seen, &plain).await;
 
     let filter = format!("/received?account={ALICE}&from=bob@example.com&limit=1");
     let page = stage.get(&filter).await;
@@ -144,6 +146,23 @@ pub(crate) async fn answer_everything(seen: &mut Seen) {
     seen.note("listMessageEvents", 200, &answer);
     erased(&stage, seen, &plain).await;
     mistakes(&stage, seen, &plain, &wrapped).await;
+}
+
+/// What is answered about the SIP of a received message.
+async fn sip(stage: &Stage, seen: &mut Seen, path: &str) {
+    let (path, call) = (format!("{path}/sip"), "getReceivedSip");
+    for form in running::sip_forms() {
+        let accept = [("accept", form)];
+        let answer = stage.call(Method::GET, &path, &accept, "").await;
+        seen.note(call, 200, &answer);
+    }
+    let html = [("accept", "text/html")];
+    let answer = stage.call(Method::GET, &path, &html, "").await;
+    seen.note(call, 406, &answer);
+    let answer = stage.get(&format!("{path}?x=1")).await;
+    seen.note(call, 400, &answer);
+    let nobody = "/received/01930000-0000-7000-8000-000000000001/sip";
+    seen.note(call, 404, &stage.get(nobody).await);
 }
 
 async fn erased(stage: &Stage, seen: &mut Seen, path: &str) {

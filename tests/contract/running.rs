@@ -82,6 +82,11 @@ impl House {
 
     /// The beginning of a stream that does not end, up to its second block.
     async fn stream(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.beginning(path, headers, 2).await
+    }
+
+    /// So many blocks of a stream that does not end.
+    async fn beginning(&self, path: &str, headers: &[(&str, &str)], blocks: usize) -> Answer {
         let mut request = self.http.get(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -89,7 +94,7 @@ impl House {
         let mut response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
-        while body.windows(2).filter(|pair| pair == b"\n\n").count() < 2 {
+        while body.windows(2).filter(|pair| pair == b"\n\n").count() < blocks {
             body.extend_from_slice(&response.chunk().await.unwrap().unwrap());
         }
         Answer {
@@ -248,6 +253,7 @@ async fn messages_that_are_looked_at(house: &House, seen: &mut Seen, id: &str) {
     seen.note("getMessage", 404, &house.get(nobody).await);
     seen.note("getMessage", 404, &house.get("/messages/%ff").await);
     seen.note("getMessage", 400, &house.get(&format!("{path}?x=1")).await);
+    sip(house, seen, &path).await;
 
     let filter = "?status=succeeded&target=ok&from=sip:sipost@sandbox.invalid&limit=1";
     let answer = house.get(&format!("/messages{filter}")).await;
@@ -357,6 +363,34 @@ async fn events(house: &House, seen: &mut Seen, id: &str) {
     }
 }
 
+/// What `…/sip` of a message answers.
+async fn sip(house: &House, seen: &mut Seen, path: &str) {
+    let path = format!("{path}/sip");
+    let call = "getMessageSip";
+    for form in sip_forms() {
+        let accept = [("accept", form)];
+        let answer = house.call(Method::GET, &path, &accept, "").await;
+        seen.note(call, 200, &answer);
+        let given = answer.headers["content-type"].to_str().unwrap();
+        assert!(given.starts_with(form), "{given}");
+    }
+    let html = [("accept", "text/html")];
+    let answer = house.call(Method::GET, &path, &html, "").await;
+    seen.note(call, 406, &answer);
+    seen.note(call, 400, &house.get(&format!("{path}?x=1")).await);
+    let nobody = "/messages/01930000-0000-7000-8000-000000000001/sip";
+    seen.note(call, 404, &house.get(nobody).await);
+}
+
+/// The media types that a trace is given as.
+pub(crate) fn sip_forms() -> [&'static str; 3] {
+    [
+        "application/json",
+        "application/vnd.tcpdump.pcap",
+        "text/plain",
+    ]
+}
+
 async fn agents(house: &House, seen: &mut Seen) {
     let answer = house.get("/agents").await;
     seen.note("listAgents", 200, &answer);
@@ -366,6 +400,23 @@ async fn agents(house: &House, seen: &mut Seen) {
     seen.note("getAgent", 200, &house.get(&path).await);
     seen.note("getAgent", 404, &house.get("/agents/nobody-1").await);
     seen.note("getAgent", 400, &house.get(&format!("{path}?x=1")).await);
+    let sip = format!("{path}/sip");
+    let stream = [("accept", "text/event-stream")];
+    let answer = house.beginning(&sip, &stream, 1).await;
+    seen.note("followAgentSip", 200, &answer);
+    let html = [("accept", "text/html")];
+    let answer = house.call(Method::GET, &sip, &html, "").await;
+    seen.note("followAgentSip", 406, &answer);
+    seen.note(
+        "followAgentSip",
+        404,
+        &house.get("/agents/nobody-1/sip").await,
+    );
+    seen.note(
+        "followAgentSip",
+        400,
+        &house.get(&format!("{sip}?x=1")).await,
+    );
     for (id, what) in [
         ("drainAgent", "drain"),
         ("resumeAgent", "resume"),

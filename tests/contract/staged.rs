@@ -34,6 +34,7 @@ use sipost::dispatch::Admission;
 use sipost::dispatch::CancelError;
 use sipost::dispatch::Command;
 use sipost::dispatch::QueueCounts;
+use sipost::dispatch::SipTraces;
 use sipost::events::Feed;
 use sipost::message::AgentError;
 use sipost::message::AgentState;
@@ -44,6 +45,7 @@ use sipost::sip::uri::Uri;
 use sipost::store;
 use sipost::store::Store;
 use sipost::store::StoreError;
+use sipost::trace::Recorder;
 use sipost::webhook;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -162,6 +164,7 @@ impl Stage {
                 from_len: 30,
             }])),
             agents: Arc::new(Gone(clock.clone())),
+            traces: SipTraces::new(Arc::new(Recorder::off()), store.clone()),
             observer: Arc::new(Lengthy),
             clock,
             access: watch::channel(Arc::new(access)).1,
@@ -249,7 +252,7 @@ impl Agents for Gone {
 
     fn get(&self, id: &str) -> Option<AgentStatus> {
         assert_ne!(id, "panic-1", "this one panics");
-        (id == "gone-1").then(|| AgentStatus {
+        ["gone-1", "far-1"].contains(&id).then(|| AgentStatus {
             id: id.into(),
             account: "sip:gone@example.com".into(),
             server: "ws://example.com/".into(),
@@ -319,8 +322,10 @@ async fn without_a_store(seen: &mut Seen) {
         ("listMessages", "/messages"),
         ("getMessage", NOBODY),
         ("listMessageEvents", &format!("{NOBODY}/events")),
+        ("getMessageSip", &format!("{NOBODY}/sip")),
         ("listReceived", "/received"),
         ("getReceived", NOT_RECEIVED),
+        ("getReceivedSip", &format!("{NOT_RECEIVED}/sip")),
         ("ready", "/readyz"),
     ] {
         seen.note(id, 503, &stage.get(path).await);
@@ -419,6 +424,11 @@ async fn with_too_many_streams(seen: &mut Seen) {
     let stream = [("accept", "text/event-stream")];
     let answer = stage.call(Method::GET, "/events", &stream, "").await;
     seen.note("listEvents", 503, &answer);
+    let answer = stage.get("/agents/gone-1/sip").await;
+    seen.note("followAgentSip", 503, &answer);
+    // It is at another replica: it is shown, and is not here.
+    let answer = stage.get("/agents/far-1/sip").await;
+    seen.note("followAgentSip", 421, &answer);
     let answer = stage
         .call(Method::POST, "/messages", &stream, MESSAGE)
         .await;

@@ -27,5 +27,6 @@ mod restart;
 mod retention;
 mod schedule;
 mod soak;
+mod traces;
 mod watching;
 mod webhooks;

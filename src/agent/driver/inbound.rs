@@ -3,7 +3,7 @@
 use uuid::{Timestamp as UuidTime, Uuid};
 
 use super::Agent;
-use crate::agent::arrival::{ArrivalId, InboundAnswer};
+use crate::agent::arrival::{ArrivalId, Inbound, InboundAnswer};
 use crate::agent::observer::NotTaken;
 use crate::agent::translate;
 use crate::agent::translate::InboundContext;
@@ -31,13 +31,21 @@ impl Agent {
         };
         match translate::inbound(request, context) {
             Ok(inbound) => {
+                match &inbound {
+                    Inbound::Message(message) => self.frames.named(number, message.id, false),
+                    Inbound::Receipt(receipt) => {
+                        self.frames.named(number, receipt.message_id, true);
+                    }
+                }
                 if !self.arrivals.hand_over(number, inbound) {
-                    self.respond(number, &try_again());
+                    self.respond(number, InboundAnswer::Overloaded, &try_again());
                     self.observer.not_taken(NotTaken::Overloaded);
                 }
             }
             Err(reason) => {
-                self.respond(number, &OutgoingResponse::of(StatusCode::OK));
+                self.frames.not_named(number);
+                let response = OutgoingResponse::of(StatusCode::OK);
+                self.respond(number, InboundAnswer::Repeated, &response);
                 self.observer.not_taken(reason);
             }
         }
@@ -47,18 +55,23 @@ impl Agent {
     /// 500 meanwhile, needs no answer.
     pub(super) fn answer(&mut self, id: ArrivalId, answer: InboundAnswer) {
         let response = match answer {
-            InboundAnswer::Taken if id.is_receipt => OutgoingResponse::of(StatusCode::OK),
-            InboundAnswer::Taken => OutgoingResponse::of(self.receive.answer),
+            InboundAnswer::Taken | InboundAnswer::Repeated if id.is_receipt => {
+                OutgoingResponse::of(StatusCode::OK)
+            }
+            InboundAnswer::Taken | InboundAnswer::Repeated => {
+                OutgoingResponse::of(self.receive.answer)
+            }
             InboundAnswer::NoConsumer => OutgoingResponse::of(StatusCode::TEMPORARILY_UNAVAILABLE)
                 .with("Retry-After", NO_CONSUMER_RETRY),
             InboundAnswer::Overloaded | InboundAnswer::Failed => try_again(),
         };
-        self.respond(id.request, &response);
+        self.respond(id.request, answer, &response);
     }
 
-    fn respond(&mut self, number: u64, response: &OutgoingResponse) {
+    fn respond(&mut self, number: u64, answer: InboundAnswer, response: &OutgoingResponse) {
         // The error says that nobody waits for it any more.
-        let _ = self.machine.answer(clock::now(), number, response);
+        let answered = self.machine.answer(clock::now(), number, response);
+        self.frames.answered(number, answer, answered.is_ok());
     }
 
     /// Counts a request that the user agent answered by itself.

@@ -71,6 +71,7 @@ mod tests {
         Job {
             key,
             alone,
+            message: crate::message::MessageId::new(uuid::Uuid::nil()),
             request: message_to("sip:bob@example.com", "a"),
         }
     }

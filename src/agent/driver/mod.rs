@@ -13,9 +13,11 @@
 //! | `online`    | the loop of an open connection                        |
 //! | `line`      | the connection itself, and how its death is noticed   |
 //! | `inbound`   | requests of peers                                     |
+//! | `frames`    | what becomes of frames besides: traces                |
 //! | `isolation` | messages that must be sent alone                      |
 //! | `reports`   | reports to the dispatcher, the status and the log     |
 
+mod frames;
 mod inbound;
 mod isolation;
 mod line;
@@ -41,6 +43,8 @@ use super::websocket::{DialError, Dialing, Socket, WeightedServer};
 use crate::clock::Clock;
 use crate::message::{AgentState, Outcome};
 use crate::sip::{ReceiveSettings, Settings, UserAgent};
+use crate::trace::Recorder;
+use frames::AgentFrames;
 use isolation::Isolation;
 pub use line::{Keepalive, Probe};
 
@@ -69,6 +73,8 @@ pub struct AgentParts {
     pub shown: Arc<StatusCell>,
     /// Counts what happens to it.
     pub observer: Arc<dyn AgentObserver>,
+    /// What becomes of its frames.
+    pub recorder: Arc<Recorder>,
     /// The time on the wall.
     pub clock: Clock,
     /// What its branches, tags and waits are drawn from: from the system's generator in service.
@@ -130,6 +136,7 @@ struct Agent {
     ids: ContextV7,
     shown: Arc<StatusCell>,
     observer: Arc<dyn AgentObserver>,
+    frames: AgentFrames,
     clock: Clock,
     rng: StdRng,
     failures: u32,
@@ -149,6 +156,10 @@ impl Agent {
         let mut rng = StdRng::from_seed(parts.seed);
         let receive = parts.settings.receive.clone().unwrap_or_default();
         let machine = UserAgent::new(parts.settings, StdRng::from_rng(&mut rng));
+        let hidden = parts.dialing.headers.iter();
+        let hidden = hidden.map(|(name, _)| name.as_str().into()).collect();
+        let agent = &parts.shown.identity().id;
+        let frames = AgentFrames::new(parts.recorder, agent, hidden, parts.clock.clone());
         let weights = parts.servers.iter().map(|server| server.weight).collect();
         Self {
             index: parts.index,
@@ -167,6 +178,7 @@ impl Agent {
             ids: ContextV7::new(),
             shown: parts.shown,
             observer: parts.observer,
+            frames,
             clock: parts.clock,
             rng,
             failures: 0,

@@ -91,9 +91,25 @@ impl Agent {
     fn take_offline(&mut self, command: Option<AgentCommand>) {
         // All senders are gone when the gateway stops.
         let command = command.unwrap_or(AgentCommand::Stop);
-        if let Some(AgentCommand::Send(jobs)) = self.obey(command) {
-            let back = jobs.into_iter().map(|job| (job.key, Outcome::NotWritten));
-            self.tell(Report::Ended(self.index, back.collect()));
+        match self.obey(command) {
+            Some(AgentCommand::Send(jobs)) => {
+                let back = jobs.into_iter().map(|job| (job.key, Outcome::NotWritten));
+                self.tell(Report::Ended(self.index, back.collect()));
+            }
+            // Its connection is gone, and so is whoever waited for the answer.
+            Some(AgentCommand::Answer(id, answer)) => {
+                self.frames.answered(id.request(), answer, false);
+                if let Some(traced) = self.frames.take_traced() {
+                    self.tell(Report::Frames(traced));
+                }
+            }
+            Some(
+                AgentCommand::Drain
+                | AgentCommand::Resume
+                | AgentCommand::Reregister
+                | AgentCommand::Stop,
+            )
+            | None => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::line::{Departure, LEAVE_TIMEOUT, ServerLine};
 use super::{Agent, AgentPhase, Mode, Opening};
-use crate::agent::handle::AgentCommand;
+use crate::agent::handle::{AgentCommand, Job};
 use crate::agent::websocket;
 use crate::agent::websocket::{DialError, Socket};
 use crate::clock;
@@ -37,6 +37,7 @@ impl Agent {
         if self.last_server.replace(server) != Some(server) {
             self.machine.handle_other_server();
         }
+        self.frames.connected(websocket::endpoints(&socket).ok());
         let began = clock::now();
         self.machine.handle_connected(began, transport);
         let mut line = ServerLine::new(socket, server, self.keepalive);
@@ -99,7 +100,10 @@ impl Agent {
             tokio::select! {
                 biased;
                 frame = line.socket.next() => {
-                    let take = |frame: &[u8]| self.machine.handle_frame(clock::now(), frame);
+                    let take = |frame: &[u8]| {
+                        let owner = self.machine.handle_frame(clock::now(), frame);
+                        self.frames.received(owner, frame);
+                    };
                     if let Err(reason) = line.read(frame, take) {
                         return Parting::Lost(reason);
                     }
@@ -202,8 +206,13 @@ impl Agent {
         while self.isolation.is_closed()
             && let Some(job) = self.isolation.pop(self.machine.in_flight())
         {
-            self.machine.send(clock::now(), job.key, job.request);
+            self.send(job);
         }
+    }
+
+    fn send(&mut self, job: Job) {
+        self.frames.begin(job.key, job.message);
+        self.machine.send(clock::now(), job.key, job.request);
     }
 
     /// A command while there is a connection.
@@ -215,7 +224,7 @@ impl Agent {
                     .began(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
                 for job in jobs {
                     if self.isolation.is_open(&job) {
-                        self.machine.send(now, job.key, job.request);
+                        self.send(job);
                     } else {
                         self.isolation.push(job);
                     }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::line::ServerLine;
 use super::{Agent, Mode};
 use crate::agent::handle::Report;
@@ -16,7 +18,11 @@ impl Agent {
         let mut ended = Vec::new();
         while let Some(output) = self.machine.poll() {
             match output {
-                Output::Transmit(bytes) => line.frames.push(websocket::frame(bytes)),
+                Output::Transmit(bytes, owner) => {
+                    let bytes = Bytes::from(bytes);
+                    self.frames.sent(owner, &bytes);
+                    line.frames.push(websocket::frame(bytes));
+                }
                 Output::Event(Event::Ended { key, outcome }) => {
                     let outcome = translate::outcome(outcome);
                     if outcome == Outcome::TooLarge {
@@ -24,10 +30,14 @@ impl Agent {
                         tracing::warn!(agent.id = %id, "did not send a message: with the routes of this server it exceeds max_message");
                     }
                     self.shown.ended(is_success(&outcome));
+                    self.frames.ended(key, is_success(&outcome));
                     ended.push((key, outcome));
                 }
                 Output::Event(event) => self.take_event(line, event),
             }
+        }
+        if let Some(traced) = self.frames.take_traced() {
+            self.tell(Report::Frames(traced));
         }
         if !ended.is_empty() {
             self.tell(Report::Ended(self.index, ended));

@@ -137,6 +137,7 @@ fn large(key: u64, size: usize) -> crate::agent::Job {
     crate::agent::Job {
         key,
         alone: false,
+        message: super::stage::message_id(key),
         request,
     }
 }

@@ -13,3 +13,4 @@ mod registering;
 mod servers;
 mod stage;
 mod tls;
+mod traces;

@@ -19,13 +19,14 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use crate::agent;
 use crate::agent::{
     AgentCommand, AgentHandle, AgentIndex, AgentObserver, Arrival, Dialing, Identity, Job,
-    Keepalive, Pace, Probe, ReconnectPolicy, Report, StatusCell, WeightedServer,
+    Keepalive, Pace, Probe, ReconnectPolicy, Report, StatusCell, TracedFrames, WeightedServer,
 };
 use crate::clock::Clock;
-use crate::message::{AgentState, AgentStatus, Outcome};
+use crate::message::{AgentState, AgentStatus, MessageId, Outcome};
 use crate::sip;
 use crate::sip::registration::Policy;
 use crate::sip::testing::{message_to, reply, settings, value};
+use crate::trace::Recorder;
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,6 +40,11 @@ pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
         .expect("it never came")
 }
 
+/// The message of the attempt with this key.
+pub(super) fn message_id(key: u64) -> MessageId {
+    MessageId::new(uuid::Uuid::from_u64_pair(0x7000, key | 1 << 63))
+}
+
 /// What an agent is started with.
 pub(super) struct Setup {
     pub(super) servers: Vec<WeightedServer>,
@@ -47,6 +53,7 @@ pub(super) struct Setup {
     pub(super) recovery: ReconnectPolicy,
     pub(super) settings: sip::Settings,
     pub(super) observer: Arc<dyn AgentObserver>,
+    pub(super) recorder: Arc<Recorder>,
 }
 
 impl Setup {
@@ -85,6 +92,7 @@ impl Setup {
                 ..settings()
             },
             observer: Arc::new(()),
+            recorder: Arc::new(Recorder::off()),
         }
     }
 
@@ -121,6 +129,7 @@ impl Setup {
             arrivals: handle.arrivals(arrivals),
             shown: shown.clone(),
             observer: self.observer,
+            recorder: self.recorder,
             clock,
             seed: [7; 32],
         }));
@@ -129,6 +138,7 @@ impl Setup {
             reports,
             arrived,
             ended: VecDeque::new(),
+            traced: VecDeque::new(),
             shown,
             task,
         }
@@ -141,6 +151,7 @@ pub(super) struct Stage {
     reports: UnboundedReceiver<Report>,
     arrived: Receiver<Arrival>,
     ended: VecDeque<(u64, Outcome)>,
+    traced: VecDeque<TracedFrames>,
     shown: Arc<StatusCell>,
     task: JoinHandle<()>,
 }
@@ -169,6 +180,7 @@ impl Stage {
         let job = |key| Job {
             key,
             alone: false,
+            message: message_id(key),
             request: message_to("sip:bob@example.com", &format!("call-{key}")),
         };
         self.tell(AgentCommand::Send(keys.into_iter().map(job).collect()));
@@ -183,11 +195,27 @@ impl Stage {
         while self.ended.is_empty() {
             match self.report().await {
                 Report::Ended(_, ended) => self.ended.extend(ended),
+                Report::Frames(traced) => self.traced.extend(traced),
                 Report::Here(_) | Report::Up(_) | Report::Down(_) => {}
                 Report::Gone(_) => panic!("it is gone"),
             }
         }
         self.ended.pop_front().unwrap()
+    }
+
+    /// Frames that were handed over before the last outcome that was taken.
+    pub(super) fn traced(&mut self) -> Option<TracedFrames> {
+        self.traced.pop_front()
+    }
+
+    /// The next frames that are handed over.
+    pub(super) async fn frames(&mut self) -> TracedFrames {
+        while self.traced.is_empty() {
+            if let Report::Frames(traced) = self.report().await {
+                self.traced.extend(traced);
+            }
+        }
+        self.traced.pop_front().unwrap()
     }
 
     /// The code that the next message was answered with.

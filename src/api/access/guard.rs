@@ -34,18 +34,23 @@ const OWN: &[&str] = &[
     "/messages/batch",
     "/messages/{id}",
     "/messages/{id}/events",
+    "/messages/{id}/sip",
     "/received",
     "/received/{id}",
+    "/received/{id}/sip",
     "/events",
     "/agents",
     "/agents/{id}",
+    "/agents/{id}/sip",
 ];
 
 /// Where pages are given, of which each may hold much.
 const PAGES: &[&str] = &[
     "/messages",
     "/messages/{id}/events",
+    "/messages/{id}/sip",
     "/received",
+    "/received/{id}/sip",
     "/events",
     "/webhooks",
     "/webhooks/{id}/deliveries",

@@ -30,6 +30,11 @@ impl Board {
         Some(attempt)
     }
 
+    /// Whether this message has not ended here.
+    pub(in crate::dispatch) fn has(&self, id: MessageId) -> bool {
+        self.entries.contains_key(&id)
+    }
+
     /// The store knows the message as ended: another replica saw to it.
     pub(in crate::dispatch) fn superseded(&mut self, key: AttemptKey, now: Timestamp) {
         let Some(id) = self.attempts.get(key).map(|attempt| attempt.message) else {

@@ -360,7 +360,8 @@ impl InboundParts {
             InboundEnd::Failed => InboundAnswer::Failed,
             InboundEnd::NoConsumer => InboundAnswer::NoConsumer,
             InboundEnd::Overloaded => InboundAnswer::Overloaded,
-            InboundEnd::Stored | InboundEnd::Repeated | InboundEnd::Unknown => InboundAnswer::Taken,
+            InboundEnd::Repeated => InboundAnswer::Repeated,
+            InboundEnd::Stored | InboundEnd::Unknown => InboundAnswer::Taken,
             InboundEnd::Delivered | InboundEnd::Displayed | InboundEnd::Undelivered => {
                 InboundAnswer::Taken
             }

@@ -165,6 +165,7 @@ impl Dispatcher {
             self.bare_targets.insert(uri, clock::now());
         }
         if let Some(ended) = self.board.ended(key, outcome, sent_by, now, jitter) {
+            self.frames.ended(ended.message);
             let took = self.observe_attempt(&ended, sent_by, code);
             self.journal.attempt_ended(key, took);
         }

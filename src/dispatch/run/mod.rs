@@ -9,10 +9,12 @@
 mod attempts;
 mod bare_targets;
 mod commit_delay;
+mod frames;
 mod intake;
 mod journal;
 mod loads;
 mod log;
+mod reports;
 mod takeover;
 
 use std::collections::HashMap;
@@ -35,6 +37,7 @@ use crate::pool::Pool;
 use crate::store::Store;
 use attempts::sent_by;
 use bare_targets::BareTargets;
+use frames::AttemptFrames;
 use intake::{Cancellations, Intake};
 use journal::{After, Committed, Journal};
 use loads::Loads;
@@ -66,6 +69,7 @@ pub async fn run(parts: DispatchParts, mut commands: mpsc::Receiver<Command>) {
         loads: Loads::new(store.clone()),
         takeover: Takeover::new(store.clone()),
         bare_targets: BareTargets::default(),
+        frames: AttemptFrames::new(parts.traces),
         store,
         clock: parts.clock,
         observer: parts.observer,
@@ -98,6 +102,8 @@ struct Dispatcher {
     takeover: Takeover,
     /// Targets that are sent no envelopes.
     bare_targets: BareTargets,
+    /// Frames of attempts whose messages go on.
+    frames: AttemptFrames,
     store: Arc<dyn Store>,
     clock: Clock,
     observer: Arc<dyn MessageObserver>,
@@ -219,6 +225,7 @@ impl Dispatcher {
     fn take_work(&mut self) {
         let work = self.board.take_work();
         for record in work.records {
+            self.frames.record(&record);
             let reply = self.cancellations.ended_by(&record);
             let after = reply.map_or(After::Nothing, After::Canceled);
             self.journal.push(record, after);
@@ -294,35 +301,6 @@ impl Dispatcher {
         self.takeover
             .claim(&mut self.board, &self.clock, room)
             .await;
-    }
-
-    fn handle_report(&mut self, report: Report) {
-        match report {
-            Report::Here(agent) => {
-                self.pool
-                    .add_agent(agent.index, &agent.identity.account, agent.capacity);
-                self.agents.insert(agent.index, agent);
-            }
-            Report::Up(agent) => {
-                self.pool.up(agent);
-                self.slot_freed(agent);
-            }
-            Report::Down(agent) => self.pool.down(agent),
-            Report::Ended(agent, ended) => {
-                let Some(sent_by) = self.agents.get(&agent).map(sent_by) else {
-                    return;
-                };
-                let now = self.clock.now();
-                for (key, outcome) in ended {
-                    self.pool.ended(agent, &outcome);
-                    self.end_attempt(key, outcome, Some(&sent_by), now);
-                }
-            }
-            Report::Gone(agent) => {
-                self.pool.remove_agent(agent);
-                self.agents.remove(&agent);
-            }
-        }
     }
 
     /// The sender of a command may be gone when it is answered.

@@ -498,7 +498,7 @@ fn converse(room: &mut Room, agent: &mut UserAgent) -> (u32, Vec<Event>) {
     while let Some(output) = agent.poll() {
         match output {
             Output::Event(event) => events.push(event),
-            Output::Transmit(frame) => {
+            Output::Transmit(frame, _) => {
                 written += 1;
                 for (_, answer) in room.takes(ALICE, std::str::from_utf8(&frame).unwrap()) {
                     agent.handle_frame(room.now, answer.as_bytes());

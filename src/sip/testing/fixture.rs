@@ -213,7 +213,7 @@ impl Fixture {
     fn drain(&mut self) {
         while let Some(output) = self.agent.poll() {
             match output {
-                Output::Transmit(frame) => self.frames.push(String::from_utf8(frame).unwrap()),
+                Output::Transmit(frame, _) => self.frames.push(String::from_utf8(frame).unwrap()),
                 Output::Event(event) => self.events.push(event),
             }
         }

@@ -368,7 +368,7 @@ impl World {
         while let Some(output) = self.seats[number].agent.poll() {
             let seat = &mut self.seats[number];
             match output {
-                Output::Transmit(frame) => {
+                Output::Transmit(frame, _) => {
                     assert!(seat.is_connected, "it writes to nobody");
                     self.story
                         .push(String::from_utf8_lossy(&frame).into_owned());

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use crate::sip::digest::Rounds;
 use crate::sip::headers::{CSeq, last_param, via_branch};
+use crate::sip::output::FrameOwner;
 use crate::sip::parse::Message;
 use crate::sip::unhashed::RandomMap;
 use crate::sip::{StatusCode, write};
@@ -78,6 +79,14 @@ pub(super) struct Exchange {
     pub request: Box<OutgoingRequest>,
 }
 
+/// The request that a response belongs to.
+#[derive(Debug)]
+pub(super) struct Matched {
+    pub purpose: Purpose,
+    /// Itself, when the response ends it.
+    pub ended: Option<Exchange>,
+}
+
 /// Why a request was written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Purpose {
@@ -85,6 +94,15 @@ pub(super) enum Purpose {
     Leave,
     /// To send a message, with the caller's key.
     Message(u64),
+}
+
+impl Purpose {
+    pub(super) fn owner(self) -> FrameOwner {
+        match self {
+            Self::Register | Self::Leave => FrameOwner::Registration,
+            Self::Message(key) => FrameOwner::Sent(key),
+        }
+    }
 }
 
 /// All requests on their way.
@@ -107,14 +125,16 @@ impl Exchanges {
         &mut self,
         status: StatusCode,
         message: &Message<'_>,
-    ) -> Option<Exchange> {
-        if status.is_provisional() {
-            return None;
-        }
+    ) -> Option<Matched> {
         let branch = self.find(message)?;
+        let purpose = self.by_branch.get(&branch)?.purpose;
+        if status.is_provisional() {
+            let ended = None;
+            return Some(Matched { purpose, ended });
+        }
         let ended = self.by_branch.remove(&branch);
         self.forget_timers();
-        ended
+        Some(Matched { purpose, ended })
     }
 
     /// A request whose Timer F has fired by `now`. Ask until there is none.

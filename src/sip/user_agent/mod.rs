@@ -25,7 +25,7 @@ pub use exchange::{FallbackBody, OutgoingRequest};
 
 use self::exchange::{Branch, Exchange, Exchanges, Purpose};
 use super::digest::{Authenticator, Refusal, Rounds, Signed};
-use super::output::{Event, Outcome, Output, Response};
+use super::output::{Event, FrameOwner, Outcome, Output, Response};
 use super::parse::{Message, StartLine};
 use super::registration::Registration;
 use super::respond::OutgoingResponse;
@@ -183,39 +183,44 @@ impl UserAgent {
         response: &OutgoingResponse,
     ) -> Result<(), AnswerError> {
         let frame = self.inbound.answer(now, id, response, &self.settings)?;
-        self.outputs.push_back(Output::Transmit(frame));
+        let owner = FrameOwner::Received(id);
+        self.outputs.push_back(Output::Transmit(frame, owner));
         Ok(())
     }
 
     /// Takes one frame from the connection. One that cannot be read is ignored; a request that can
-    /// be read far enough to be answered is answered.
-    pub fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
+    /// be read far enough to be answered is answered. What the frame belongs to.
+    pub fn handle_frame(&mut self, now: Instant, frame: &[u8]) -> FrameOwner {
         if self.transport.is_none() {
-            return;
+            return FrameOwner::Other;
         }
         // RFC 5626 §3.5.1: the ping of a server, and what it expects.
         if frame == b"\r\n\r\n" {
-            return self.outputs.push_back(Output::Transmit(b"\r\n".to_vec()));
+            let pong = Output::Transmit(b"\r\n".to_vec(), FrameOwner::Other);
+            self.outputs.push_back(pong);
+            return FrameOwner::Other;
         }
         let Ok(message) = parse::parse(frame, self.settings.limits) else {
-            return;
+            return FrameOwner::Other;
         };
         match message.start {
             StartLine::Response { status, .. } => {
-                if let Some(exchange) = self.exchanges.handle_response(status, &message) {
+                let Some(matched) = self.exchanges.handle_response(status, &message) else {
+                    return FrameOwner::Other;
+                };
+                if let Some(exchange) = matched.ended {
                     self.answered(now, status, exchange, &message);
                 }
+                matched.purpose.owner()
             }
-            StartLine::Request { method, uri } => {
-                self.inbound.handle_request(
-                    now,
-                    (method, uri),
-                    &message,
-                    &self.settings,
-                    &mut self.rng,
-                    &mut self.outputs,
-                );
-            }
+            StartLine::Request { method, uri } => self.inbound.handle_request(
+                now,
+                (method, uri),
+                &message,
+                &self.settings,
+                &mut self.rng,
+                &mut self.outputs,
+            ),
         }
     }
 
@@ -311,7 +316,8 @@ impl UserAgent {
         if is_message && frame.len() > self.settings.max_message {
             return false;
         }
-        self.outputs.push_back(Output::Transmit(frame));
+        let owner = exchange.purpose.owner();
+        self.outputs.push_back(Output::Transmit(frame, owner));
         let timer_f = now + self.settings.timer_f;
         self.exchanges.insert(branch, exchange, timer_f);
         true

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0002_webhooks.sql"),
     include_str!("../../../migrations/postgres/0003_traces.sql"),
     include_str!("../../../migrations/postgres/0004_received.sql"),
+    include_str!("../../../migrations/postgres/0005_frames.sql"),
 ];
 
 /// Applies the missing migrations in one transaction. `now` names the epoch of a new database.

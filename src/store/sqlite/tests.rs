@@ -294,7 +294,7 @@ async fn a_database_of_an_older_sipost_is_brought_up_to_date_with_what_is_in_it(
     older
         .execute_batch(
             "DROP TABLE received; DROP TABLE received_keys; DROP TABLE receipts; \
-             ALTER TABLE states DROP COLUMN result; PRAGMA user_version = 3",
+             DROP TABLE frames; ALTER TABLE states DROP COLUMN result; PRAGMA user_version = 3",
         )
         .unwrap();
     drop(older);

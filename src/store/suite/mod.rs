@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod claim;
+pub(crate) mod frames;
 pub(crate) mod keys;
 pub(crate) mod life;
 pub(crate) mod log;
@@ -111,6 +112,12 @@ macro_rules! store_suite {
                 a_receipt_of_the_target_settles_and_no_other
                 receipts_go_with_their_message
                 a_receipt_that_is_rejected_lets_the_others_pass
+            }
+            frames {
+                frames_are_read_back_with_their_message_and_are_there_once
+                frames_are_forgotten_in_steps_oldest_first
+                frames_go_with_their_message
+                frames_of_what_is_erased_are_erased_and_never_kept_again
             }
             life {
                 an_epoch_lasts

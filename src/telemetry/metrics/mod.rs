@@ -28,6 +28,7 @@ use crate::dispatch::{FinishedAttempt, InboundEnd};
 use crate::message::{AgentState, Cause, Event, What};
 use crate::store;
 use crate::store::{StoreError, WebhookHealth};
+use crate::trace::{HepOutcome, NotKept, TraceObserver};
 use crate::webhook::{PostResult, Posted};
 use labels::{
     BATCH_BUCKETS, COMMIT_BUCKETS, CodeLabel, FinishedLabels, MESSAGE_BUCKETS, OutcomeLabel,
@@ -120,6 +121,12 @@ families! {
         "sipost_store_batch_size", "Rows in a commit";
     commits_failed: Counter,
         "sipost_store_commits_failed", "Commits that failed; their rows are kept and tried again";
+    frames_not_kept: Family<ReasonLabel, Counter>,
+        "sipost_trace_frames_dropped",
+        "SIP messages of messages that were to be kept and were not, by reason";
+    hep_frames: Family<OutcomeLabel, Counter>,
+        "sipost_hep_frames",
+        "SIP messages for the HEP server, by outcome: sent, failed, dropped";
     spans: Family<OutcomeLabel, Counter>,
         "sipost_spans",
         "Spans of messages, by outcome: taken by the collector, not taken, dropped";
@@ -287,6 +294,12 @@ impl Families {
         for reason in NotTaken::ALL.map(NotTaken::as_str) {
             drop(self.not_taken.get_or_create(&ReasonLabel { reason }));
         }
+        for reason in NotKept::ALL.map(NotKept::as_str) {
+            drop(self.frames_not_kept.get_or_create(&ReasonLabel { reason }));
+        }
+        for outcome in HepOutcome::ALL.map(HepOutcome::as_str) {
+            drop(self.hep_frames.get_or_create(&OutcomeLabel { outcome }));
+        }
         for outcome in ["exported", "failed"] {
             drop(self.spans.get_or_create(&OutcomeLabel { outcome }));
         }
@@ -329,6 +342,24 @@ impl agent::AgentObserver for Metrics {
             .not_taken
             .get_or_create(&ReasonLabel { reason })
             .inc();
+    }
+}
+
+impl TraceObserver for Metrics {
+    fn not_kept(&self, reason: NotKept, frames: usize) {
+        let reason = reason.as_str();
+        self.0
+            .frames_not_kept
+            .get_or_create(&ReasonLabel { reason })
+            .inc_by(frames as u64);
+    }
+
+    fn hep(&self, outcome: HepOutcome, frames: usize) {
+        let outcome = outcome.as_str();
+        self.0
+            .hep_frames
+            .get_or_create(&OutcomeLabel { outcome })
+            .inc_by(frames as u64);
     }
 }
 

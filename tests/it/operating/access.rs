@@ -158,6 +158,8 @@ async fn a_token_with_accounts_sends_as_these_and_sees_nothing_of_the_others() {
     );
     assert_eq!(get("c", &format!("{hidden}/events")).await.0, 404);
     assert_eq!(get("c", &format!("{shown}/events")).await.0, 200);
+    assert_eq!(get("c", &format!("{hidden}/sip")).await.0, 404);
+    assert_eq!(get("c", &format!("{shown}/sip")).await.0, 200);
     let canceled = gateway.request(Method::DELETE, &hidden).bearer_auth("c");
     assert_eq!(json_of(canceled).await.0, 404);
 
@@ -195,6 +197,7 @@ async fn a_token_with_accounts_sends_as_these_and_sees_nothing_of_the_others() {
     let seen = agents["data"].as_array().unwrap();
     assert!(seen.len() == 1 && seen[0]["id"] == "carol-1", "{agents}");
     assert_eq!(get("c", "/agents/alice-1").await.0, 404);
+    assert_eq!(get("c", "/agents/alice-1/sip").await.0, 404);
     let drained = gateway.post("/agents/carol-1/drain").bearer_auth("c");
     assert_eq!(json_of(drained).await.0, 403);
 }

@@ -23,6 +23,7 @@ use sipost::dispatch::AcceptRequest;
 use sipost::dispatch::Admission;
 use sipost::dispatch::Command;
 use sipost::dispatch::QueueCounts;
+use sipost::dispatch::SipTraces;
 use sipost::events::Feed;
 use sipost::message::AgentError;
 use sipost::message::AgentStatus;
@@ -48,6 +49,7 @@ use sipost::store::Reported;
 use sipost::store::Store;
 use sipost::store::Submission;
 use sipost::store::Verdict;
+use sipost::trace::Recorder;
 use sipost::webhook;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -116,6 +118,7 @@ impl Inbox {
             webhooks,
             accounts: Arc::new(Accounts::new([account(ALICE), account(CAROL)])),
             agents: Arc::new(Nobody),
+            traces: SipTraces::new(Arc::new(Recorder::off()), store.clone()),
             observer: Arc::new(()),
             clock,
             access: watch::channel(Arc::new(access)).1,

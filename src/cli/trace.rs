@@ -1,0 +1,36 @@
+//! `sipost trace`: the SIP messages of a message, as a diagram.
+
+use std::process::ExitCode;
+
+use super::CommandError;
+use super::client::{ConnectionArguments, GatewayClient};
+use super::output::Printer;
+
+/// Shows the SIP messages that were exchanged for a message, or for one that came in.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct TraceCommand {
+    #[command(flatten)]
+    connection: ConnectionArguments,
+    /// Prints JSON, with the whole of each SIP message.
+    #[arg(long)]
+    json: bool,
+    /// The id of the message, or of one that came in.
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+pub(super) async fn run(command: &TraceCommand) -> Result<ExitCode, CommandError> {
+    let client = GatewayClient::new(&command.connection)?;
+    let accept = if command.json {
+        "application/json"
+    } else {
+        "text/plain"
+    };
+    for list in ["messages", "received"] {
+        if let Some(text) = client.text(&[list, &command.id, "sip"], accept).await? {
+            Printer::new().line(text.trim_end_matches('\n'))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+    Err(CommandError::Trouble("no message has this id".to_owned()))
+}

@@ -1,0 +1,152 @@
+//! The frames of agents as they pass, for readers that look on.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::frame::RawFrame;
+use crate::message::Frame;
+
+/// Frames that a reader may be behind.
+const BEHIND: usize = 256;
+
+/// Where readers find the frames of the agents of this process.
+#[derive(Debug, Default)]
+pub struct Taps {
+    by_agent: Mutex<HashMap<Arc<str>, Arc<Tap>>>,
+}
+
+/// Where an agent shows its frames.
+#[derive(Debug, Default)]
+pub struct Tap {
+    /// Readers. Looked at for each frame, so it is no lock.
+    readers: AtomicUsize,
+    frames: Mutex<Option<broadcast::Sender<RawFrame>>>,
+}
+
+/// A reader of the frames of an agent.
+#[derive(Debug)]
+pub struct TapReader {
+    frames: broadcast::Receiver<RawFrame>,
+    shows_bodies: bool,
+    tap: Arc<Tap>,
+}
+
+/// What a reader is told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Passed {
+    Frame(Frame),
+    /// It was too slow for so many frames.
+    Missed(u64),
+}
+
+impl Taps {
+    /// The tap of the agent of this name, also before it begins and after it ended.
+    pub fn of(&self, agent: &Arc<str>) -> Arc<Tap> {
+        let mut taps = self.by_agent.lock().unwrap_or_else(PoisonError::into_inner);
+        taps.entry(agent.clone()).or_default().clone()
+    }
+
+    /// Reads what passes from now on.
+    pub fn read(&self, agent: &Arc<str>, shows_bodies: bool) -> TapReader {
+        self.of(agent).read(shows_bodies)
+    }
+}
+
+impl Tap {
+    /// Whether anything reads.
+    pub fn is_read(&self) -> bool {
+        self.readers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Shows a frame to those who read. A slow one misses it.
+    pub fn show(&self, frame: RawFrame) {
+        let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(frames) = &*frames {
+            // The error says that nothing reads.
+            let _ = frames.send(frame);
+        }
+    }
+
+    fn read(self: Arc<Self>, shows_bodies: bool) -> TapReader {
+        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = frames.get_or_insert_with(|| broadcast::Sender::new(BEHIND));
+        let receiver = sender.subscribe();
+        self.readers.fetch_add(1, Ordering::Relaxed);
+        drop(frames);
+        TapReader {
+            frames: receiver,
+            shows_bodies,
+            tap: self,
+        }
+    }
+}
+
+impl TapReader {
+    /// What passes next.
+    pub async fn next(&mut self) -> Passed {
+        match self.frames.recv().await {
+            Ok(frame) => Passed::Frame(frame.masked(self.shows_bodies)),
+            Err(RecvError::Lagged(missed)) => Passed::Missed(missed),
+            // Not while there is a reader: the last one takes the sender away.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for TapReader {
+    fn drop(&mut self) {
+        let mut frames = self
+            .tap
+            .frames
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if self.tap.readers.fetch_sub(1, Ordering::Relaxed) == 1 {
+            // With it go the frames that it holds.
+            *frames = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::tests::raw;
+    use super::*;
+    use crate::message::Direction;
+
+    fn frame(micros: i64) -> RawFrame {
+        raw(Direction::Sent, micros, "OPTIONS sip:a SIP/2.0\r\n\r\n")
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_is_told_how_much_it_missed_and_holds_nobody_up() {
+        let taps = Taps::default();
+        let alice = "alice-1".into();
+        let tap = taps.of(&alice);
+        tap.show(frame(0));
+        let mut slow = taps.read(&alice, false);
+        for micros in 1..=300 {
+            tap.show(frame(micros));
+        }
+        assert_eq!(slow.next().await, Passed::Missed(44));
+        let Passed::Frame(next) = slow.next().await else {
+            panic!("no frame");
+        };
+        assert_eq!(next.micros, 45);
+    }
+
+    #[test]
+    fn the_last_reader_takes_what_is_held_with_it() {
+        let taps = Taps::default();
+        let alice = "alice-1".into();
+        let tap = taps.of(&alice);
+        let (one, two) = (taps.read(&alice, true), taps.read(&alice, true));
+        drop(one);
+        assert!(tap.is_read());
+        drop(two);
+        assert!(!tap.is_read() && tap.frames.lock().unwrap().is_none());
+    }
+}
