@@ -47,7 +47,24 @@ impl Gateway {
         Self::start_with(server, uri, password, &format!("connections = {agents}")).await
     }
 
+    /// Starts one that tells a HEP server at this URL of every frame.
+    pub(crate) async fn start_telling(kamailio: &Kamailio, homer: &str) -> Self {
+        let (uri, password) = ("sip:alice@example.test", "alice-secret");
+        let hep = format!("[hep]\nserver = \"{homer}\"\nnode = \"edge-1\"\npassword = \"key\"\n");
+        Self::start_configured(&kamailio.url(), uri, password, "", &hep).await
+    }
+
     async fn start_with(server: &str, uri: &str, password: &str, account: &str) -> Self {
+        Self::start_configured(server, uri, password, account, "").await
+    }
+
+    async fn start_configured(
+        server: &str,
+        uri: &str,
+        password: &str,
+        account: &str,
+        more: &str,
+    ) -> Self {
         let folder = TempDir::new().unwrap();
         let config = folder.path().join("sipost.toml");
         let text = format!(
@@ -67,6 +84,8 @@ impl Gateway {
             [sip]
             recovery_min = "200ms"
             recovery_max = "1s"
+
+            {more}
             "#,
             store = folder.path().join("sipost.db").display(),
         );

@@ -69,6 +69,11 @@ impl Kamailio {
         );
     }
 
+    /// The port that agents connect to.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Kills it with all its connections, transactions and bindings, and starts it again on the
     /// same port.
     pub(crate) async fn restart(&mut self) {

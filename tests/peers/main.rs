@@ -14,6 +14,7 @@
 mod baresip;
 mod digest;
 mod gateway;
+mod homer;
 mod kamailio;
 mod linphone;
 mod messages;
