@@ -38,15 +38,21 @@ fn an_answer_is_read_and_matched_without_allocating() {
         parse::parse(ok.as_bytes(), ParseLimits::default()).unwrap();
     });
     assert_eq!(read.count_total, 0, "reading");
-    let matched = measure(|| agent.handle_frame(now, trying.as_bytes()));
+    let matched = measure(|| {
+        agent.handle_frame(now, trying.as_bytes());
+    });
     assert_eq!(matched.count_total, 0, "a provisional answer");
-    let refused = measure(|| agent.handle_frame(now, foreign.as_bytes()));
+    let refused = measure(|| {
+        agent.handle_frame(now, foreign.as_bytes());
+    });
     assert_eq!(refused.count_total, 0, "an answer to something else");
 
     let handed_on = measure(|| {
         Response::of(&parse::parse(ok.as_bytes(), ParseLimits::default()).unwrap());
     });
-    let ended = measure(|| agent.handle_frame(now, ok.as_bytes()));
+    let ended = measure(|| {
+        agent.handle_frame(now, ok.as_bytes());
+    });
     assert_eq!(ended.count_total, handed_on.count_total, "a final answer");
     assert!(matches!(
         agent.poll(),
@@ -121,7 +127,9 @@ fn a_message_that_comes_in_costs_at_most_eight_times_its_size() {
     ] {
         let frame = incoming(more, body.as_bytes());
         let (mut agent, now) = taking_agent();
-        let cost = measure(|| agent.handle_frame(now, &frame));
+        let cost = measure(|| {
+            agent.handle_frame(now, &frame);
+        });
         let most = 8 * frame.len() as u64 + 2_048;
         assert!(cost.bytes_max < most, "{} {cost:?}", frame.len());
         assert!(agent.poll().is_some());
@@ -143,7 +151,9 @@ fn a_body_that_grows_without_end_costs_no_more_than_the_largest_one() {
     ] {
         let (mut agent, now) = taking_agent();
         let frame = incoming(&format!("Content-Encoding: {coding}\r\n"), &bomb);
-        let cost = measure(|| agent.handle_frame(now, &frame));
+        let cost = measure(|| {
+            agent.handle_frame(now, &frame);
+        });
         // The frame, and the body while it moves to a place of twice its size.
         let most = frame.len() as u64 + (3 * 65_537) + INFLATER;
         assert!(cost.bytes_max < most, "{coding} {cost:?}");

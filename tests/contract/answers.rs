@@ -68,7 +68,10 @@ impl Answer {
         }
         let media_type = media_type.split(';').next().unwrap();
         let forms = told["x-other-forms"].as_array().into_iter().flatten();
-        if forms.filter_map(Value::as_str).any(|form| form == media_type) {
+        if forms
+            .filter_map(Value::as_str)
+            .any(|form| form == media_type)
+        {
             assert!(!self.body.is_empty(), "{media_type}");
             return;
         }
