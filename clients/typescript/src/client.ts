@@ -16,61 +16,61 @@ import type {
 
 export interface Options {
   /** Where the gateway is. `SIPOST_URL` of the environment, or `http://127.0.0.1:8080`. */
-  url?: string;
+  url?: string | undefined;
   /** The token of this client. `SIPOST_TOKEN` of the environment where there is one. */
-  token?: string;
+  token?: string | undefined;
   /** How often a request is repeated that failed: 4 times unless said otherwise. */
-  retries?: number;
+  retries?: number | undefined;
   /** What makes the requests. */
-  fetch?: typeof fetch;
+  fetch?: typeof fetch | undefined;
 }
 
 /** What every call can be told. */
 export interface Call {
   /** Ends the call. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export interface SendOptions extends Call {
   /** Waits for the end of the message, for so many seconds at most (30). */
-  wait?: number;
+  wait?: number | undefined;
   /** Two calls with the same key send once. Made up when it is left out. */
-  idempotencyKey?: string;
+  idempotencyKey?: string | undefined;
 }
 
 export interface FollowOptions extends Call {
   /** Goes on after the end of the message to this receipt. */
-  until?: ReceiptKind;
+  until?: ReceiptKind | undefined;
   /** Begins after this event. */
-  lastEventId?: string;
+  lastEventId?: string | undefined;
 }
 
 export interface EventQuery extends Call {
-  types?: EventType[];
-  messageId?: string;
-  target?: string;
+  types?: EventType[] | undefined;
+  messageId?: string | undefined;
+  target?: string | undefined;
   /** Events of this account only. */
-  from?: string;
+  from?: string | undefined;
   /** Begins after this event, or with the oldest one that is kept: `earliest`. */
-  lastEventId?: string;
+  lastEventId?: string | undefined;
   /** Called when events were removed before they were read. Left out, that is a `GapError`. */
-  onGap?: (gap: Gap) => void;
+  onGap?: ((gap: Gap) => void) | undefined;
 }
 
 export interface ReceiveQuery extends Call {
   /** The account that received the message. */
-  account?: string;
+  account?: string | undefined;
   /** Begins after this event, or with the oldest one that is kept: `earliest`. */
-  lastEventId?: string;
-  onGap?: (gap: Gap) => void;
+  lastEventId?: string | undefined;
+  onGap?: ((gap: Gap) => void) | undefined;
 }
 
 export interface ListQuery extends Call {
-  status?: MessageStatus;
-  target?: string;
-  from?: string;
+  status?: MessageStatus | undefined;
+  target?: string | undefined;
+  from?: string | undefined;
   /** How many messages are asked for at once. */
-  limit?: number;
+  limit?: number | undefined;
 }
 
 type Page<T> = { data: T[]; nextCursor: string | null };
