@@ -199,6 +199,48 @@ Names, each with every value, in the order of the wire.
 """
 
 
+class SipFrame(TypedDict):
+    """
+    A SIP message as it passed over the connection of an agent.
+    """
+
+    time: Timestamp
+    direction: Literal['sent', 'received']
+    """
+    From the agent to its server, or from the server to the agent.
+    """
+    agent: str
+    """
+    The id of the agent.
+    """
+    local: str
+    """
+    The address and port of this end of the connection.
+    """
+    remote: str
+    """
+    Those of the other end, the server or a proxy before it.
+    """
+    frame: str
+    """
+    The whole SIP message, as long as it was. Each byte of credentials, and of a body that is
+    not shown, is `*`.
+
+    """
+    frameEncoding: NotRequired[Literal['base64']]
+    """
+    There when the SIP message is not UTF-8, and so is in Base64.
+    """
+
+
+class SipFrames(TypedDict):
+    """
+    SIP messages in the order in which they passed.
+    """
+
+    data: list[SipFrame]
+
+
 class Gap(TypedDict):
     """
     The log could not go on where it was asked to. What lies between is lost to the reader.
@@ -1109,10 +1151,12 @@ class MessageEvents(TypedDict):
 class EventPage(TypedDict):
     data: list[Event]
     """
-    Oldest first.
+    Oldest first; with `before`, newest first.
     """
     nextCursor: EventId
     """
-    `after` of the page after; ask again with it to go on.
+    `after` of the page after; ask again with it to go on. With `before`, the `before` of the
+    page with older events; its number is 0 when there are none.
+
     """
     gap: NotRequired[Gap]

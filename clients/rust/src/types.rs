@@ -1073,6 +1073,65 @@ pub type SipResponseOrNull = Option<SipResponse>;
 /// Names, each with every value, in the order of the wire.
 pub type SipHeaders = BTreeMap<String, Vec<String>>;
 
+/// From the agent to its server, or from the server to the agent.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[non_exhaustive]
+pub enum SipFrameDirection {
+    /// `sent`.
+    #[serde(rename = "sent")]
+    Sent,
+    /// `received`.
+    #[serde(rename = "received")]
+    Received,
+    /// A word that this version does not know.
+    #[serde(other, skip_serializing)]
+    Unknown,
+}
+
+/// There when the SIP message is not UTF-8, and so is in Base64.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[non_exhaustive]
+pub enum SipFrameFrameEncoding {
+    /// `base64`.
+    #[serde(rename = "base64")]
+    Base64,
+    /// A word that this version does not know.
+    #[serde(other, skip_serializing)]
+    Unknown,
+}
+
+/// A SIP message as it passed over the connection of an agent.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[non_exhaustive]
+#[serde(rename_all = "camelCase")]
+pub struct SipFrame {
+    /// RFC 3339, in UTC, with milliseconds.
+    pub time: Timestamp,
+    /// From the agent to its server, or from the server to the agent.
+    pub direction: SipFrameDirection,
+    /// The id of the agent.
+    pub agent: String,
+    /// The address and port of this end of the connection.
+    pub local: String,
+    /// Those of the other end, the server or a proxy before it.
+    pub remote: String,
+    /// The whole SIP message, as long as it was. Each byte of credentials, and of a body that is
+    /// not shown, is `*`.
+    pub frame: String,
+    /// There when the SIP message is not UTF-8, and so is in Base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_encoding: Option<SipFrameFrameEncoding>,
+}
+
+/// SIP messages in the order in which they passed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[non_exhaustive]
+#[serde(rename_all = "camelCase")]
+pub struct SipFrames {
+    /// `data`.
+    pub data: Vec<SipFrame>,
+}
+
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "camelCase")]
@@ -1087,9 +1146,10 @@ pub struct MessageEvents {
 #[non_exhaustive]
 #[serde(rename_all = "camelCase")]
 pub struct EventPage {
-    /// Oldest first.
+    /// Oldest first; with `before`, newest first.
     pub data: Vec<Event>,
-    /// `after` of the page after; ask again with it to go on.
+    /// `after` of the page after; ask again with it to go on. With `before`, the `before` of the
+    /// page with older events; its number is 0 when there are none.
     pub next_cursor: EventId,
     /// The log could not go on where it was asked to. What lies between is lost to the reader.
     #[serde(default, skip_serializing_if = "Option::is_none")]

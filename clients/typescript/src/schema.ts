@@ -13,10 +13,56 @@ export interface paths {
         };
         /**
          * The live page
-         * @description Shows agents, figures and events as they come, and sends messages. It asks this API for what
-         *     it shows, with the token that its reader gives it.
+         * @description Shows agents, figures, events as they come, messages, what came in and webhooks, and sends
+         *     messages. It asks this API for what it shows, with the token that its reader gives it.
          */
         get: operations["getPage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/page/{file}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The name of the file.
+                 * @example main.js
+                 */
+                file: components["parameters"]["PageFile"];
+            };
+            cookie?: never;
+        };
+        /**
+         * A file of that page
+         * @description Its script and its style.
+         */
+        get: operations["getPageFile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/favicon.ico": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The picture in the tab of a browser
+         * @description Browsers ask for it at this path.
+         */
+        get: operations["getIcon"];
         put?: never;
         post?: never;
         delete?: never;
@@ -146,6 +192,36 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/messages/{id}/sip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the message.
+                 * @example 019e3f6a-1c2d-7a3b-8c4d-5e6f7a8b9c0d
+                 */
+                id: components["parameters"]["MessageId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * See the SIP of a message
+         * @description The SIP messages of its attempts: as JSON, as a capture that Wireshark opens
+         *     (`Accept: application/vnd.tcpdump.pcap`), or as a diagram (`Accept: text/plain`).
+         *     `trace.keep` says of which messages they are kept (by default of those that failed),
+         *     `trace.retention` for how long. None are there of any other message, and of one that has not
+         *     ended. Credentials are masked; so are bodies, unless `trace.bodies` is set.
+         */
+        get: operations["getMessageSip"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/received": {
         parameters: {
             query?: never;
@@ -200,6 +276,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/received/{id}/sip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the received message.
+                 * @example 019e3f6b-4e5f-7c6d-8e9f-0a1b2c3d4e5f
+                 */
+                id: components["parameters"]["ReceivedId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * See the SIP of a received message
+         * @description The request and its response, in the forms of [getMessageSip](#operation-getMessageSip).
+         *     With `trace.keep = "failed"` they are kept where the message is there and its sender was not
+         *     told so.
+         */
+        get: operations["getReceivedSip"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -217,6 +321,10 @@ export interface paths {
          *     kept, or after `after`. The header is stronger than `lastEventId` in the query, and either
          *     is stronger than `after`. A page stays below 4 MiB, so it may have fewer events than `limit`
          *     although more follow.
+         *
+         *     `before` leads back: a page with the events before that one, newest first. `latest` begins at
+         *     the end of the log, so `?before=latest&limit=50` is the last fifty events. It cannot be
+         *     combined with `after`, `Last-Event-ID` or a stream.
          *
          *     An id that is unknown, or older than what is kept, is answered with a `gap` that says where
          *     the log goes on, and then with the events from there. A reader that is too slow is
@@ -269,6 +377,35 @@ export interface paths {
          * @description Its state since when, what it has in flight, and what went wrong last.
          */
         get: operations["getAgent"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/agents/{id}/sip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the agent.
+                 * @example alice-1
+                 */
+                id: components["parameters"]["AgentId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Follow the SIP of an agent
+         * @description Every SIP message of the agent as it passes, registrations among them, whatever `trace.keep`
+         *     says. Credentials are masked; so are bodies, unless `trace.bodies` is set. A reader that is
+         *     too slow is told with `event: missed` how many it missed; nothing can be had again. An agent
+         *     of another replica is answered with 421.
+         */
+        get: operations["followAgentSip"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1245,6 +1382,35 @@ export interface components {
         SipHeaders: {
             [key: string]: string[];
         };
+        /** @description A SIP message as it passed over the connection of an agent. */
+        SipFrame: {
+            time: components["schemas"]["Timestamp"];
+            /**
+             * @description From the agent to its server, or from the server to the agent.
+             * @enum {string}
+             */
+            direction: "sent" | "received";
+            /** @description The id of the agent. */
+            agent: string;
+            /** @description The address and port of this end of the connection. */
+            local: string;
+            /** @description Those of the other end, the server or a proxy before it. */
+            remote: string;
+            /**
+             * @description The whole SIP message, as long as it was. Each byte of credentials, and of a body that is
+             *     not shown, is `*`.
+             */
+            frame: string;
+            /**
+             * @description There when the SIP message is not UTF-8, and so is in Base64.
+             * @enum {string}
+             */
+            frameEncoding?: "base64";
+        };
+        /** @description SIP messages in the order in which they passed. */
+        SipFrames: {
+            data: components["schemas"]["SipFrame"][];
+        };
         MessageEvents: {
             /** @description Oldest first. */
             data: components["schemas"]["Event"][];
@@ -1252,9 +1418,12 @@ export interface components {
             nextCursor: components["schemas"]["EventId"] | null;
         };
         EventPage: {
-            /** @description Oldest first. */
+            /** @description Oldest first; with `before`, newest first. */
             data: components["schemas"]["Event"][];
-            /** @description `after` of the page after; ask again with it to go on. */
+            /**
+             * @description `after` of the page after; ask again with it to go on. With `before`, the `before` of the
+             *     page with older events; its number is 0 when there are none.
+             */
             nextCursor: components["schemas"]["EventId"];
             gap?: components["schemas"]["Gap"];
         };
@@ -1652,6 +1821,34 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /**
+         * @description The agent is at another replica, which shows its SIP messages; or the request is for another
+         *     host.
+         */
+        OtherReplica: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description The SIP messages in the order in which they passed; none where none were kept. With
+         *     `Accept: application/vnd.tcpdump.pcap`, a file for Wireshark: each SIP message is a UDP
+         *     datagram between the addresses and ports of its connection, and what of one does not fit is
+         *     left out. With `Accept: text/plain`, a diagram for people.
+         */
+        Sip: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["SipFrames"];
+            };
+        };
         /** @description The client accepts nothing of what there is. */
         NotAcceptable: {
             headers: {
@@ -1988,6 +2185,12 @@ export interface components {
          */
         After: string;
         /**
+         * @description `latest`, the id of an event, or `nextCursor` of the page before. The answer has what is older,
+         *     newest first.
+         * @example latest
+         */
+        Before: string;
+        /**
          * @description The id of the agent.
          * @example alice-1
          */
@@ -2022,6 +2225,11 @@ export interface components {
          * @example start.js
          */
         DocsFile: string;
+        /**
+         * @description The name of the file.
+         * @example main.js
+         */
+        PageFile: string;
         /**
          * @description The last part of the `type` of a problem.
          * @example too-late
@@ -2113,6 +2321,72 @@ export interface operations {
                 };
             };
             400: components["responses"]["BadCall"];
+            421: components["responses"]["Misdirected"];
+        };
+    };
+    getPageFile: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
+                 *     the log; without one, or with another, sipost makes one up.
+                 * @example order-42
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description The name of the file.
+                 * @example main.js
+                 */
+                file: components["parameters"]["PageFile"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/javascript": string;
+                    "text/css": string;
+                };
+            };
+            404: components["responses"]["NotFound"];
+            421: components["responses"]["Misdirected"];
+        };
+    };
+    getIcon: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
+                 *     the log; without one, or with another, sipost makes one up.
+                 * @example order-42
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/x-icon": string;
+                };
+            };
             421: components["responses"]["Misdirected"];
         };
     };
@@ -2501,6 +2775,39 @@ export interface operations {
             503: components["responses"]["NoStream"];
         };
     };
+    getMessageSip: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
+                 *     the log; without one, or with another, sipost makes one up.
+                 * @example order-42
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description The id of the message.
+                 * @example 019e3f6a-1c2d-7a3b-8c4d-5e6f7a8b9c0d
+                 */
+                id: components["parameters"]["MessageId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Sip"];
+            400: components["responses"]["BadCall"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            421: components["responses"]["Misdirected"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     listReceived: {
         parameters: {
             query?: {
@@ -2638,6 +2945,39 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    getReceivedSip: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
+                 *     the log; without one, or with another, sipost makes one up.
+                 * @example order-42
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description The id of the received message.
+                 * @example 019e3f6b-4e5f-7c6d-8e9f-0a1b2c3d4e5f
+                 */
+                id: components["parameters"]["ReceivedId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Sip"];
+            400: components["responses"]["BadCall"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            421: components["responses"]["Misdirected"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     listEvents: {
         parameters: {
             query?: {
@@ -2673,6 +3013,12 @@ export interface operations {
                  * @example 1-0000000000000042
                  */
                 after?: components["parameters"]["After"];
+                /**
+                 * @description `latest`, the id of an event, or `nextCursor` of the page before. The answer has what is older,
+                 *     newest first.
+                 * @example latest
+                 */
+                before?: components["parameters"]["Before"];
                 /**
                  * @description How many a page has at most.
                  * @example 100
@@ -2794,6 +3140,49 @@ export interface operations {
             421: components["responses"]["Misdirected"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
+        };
+    };
+    followAgentSip: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
+                 *     the log; without one, or with another, sipost makes one up.
+                 * @example order-42
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description The id of the agent.
+                 * @example alice-1
+                 */
+                id: components["parameters"]["AgentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /**
+             * @description The stream. `event: frame` has a `SipFrame` as its `data`; `event: missed` has
+             *     `{"frames": 44}`, how many this reader was too slow for. There are no ids.
+             */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadCall"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            421: components["responses"]["OtherReplica"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["NoStream"];
         };
     };
     drainAgent: {
