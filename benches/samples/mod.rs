@@ -104,6 +104,7 @@ fn record(number: u64, what: What, status: Status) -> Record {
         account: Some("sip:alice@example.com".into()),
         webhook: None,
         trace: None,
+        priority: None,
         metadata: Metadata::new(),
         what,
     };

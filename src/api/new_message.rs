@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::value::{Shape, Value};
 use crate::message::{
     BodyEncoding, Contents, Header, HeaderError, HeaderList, Limits, MAX_METADATA, MessageId,
-    Metadata, OnUnknown, Place, ReceiptRequest, Timestamp, Violations, check_metadata,
+    Metadata, OnUnknown, Place, Priority, ReceiptRequest, Timestamp, Violations, check_metadata,
     is_media_type, webhook,
 };
 
@@ -28,6 +28,7 @@ const MESSAGE: Shape = Shape {
         "metadata",
         "inReplyTo",
         "receipts",
+        "priority",
     ],
     // And `target`, of a message that answers none.
     required: &["body"],
@@ -88,6 +89,7 @@ pub(super) fn read(
         "metadata" => contents.metadata = metadata(value, violations),
         "inReplyTo" => (is_reply, in_reply_to) = (true, received_id(value, violations)),
         "receipts" => contents.receipts = receipts(value, violations),
+        "priority" => contents.priority = priority(value, violations),
         // The shape has no others.
         _ => {}
     });
@@ -125,6 +127,17 @@ fn check_together(contents: &Contents, place: Place<'_>, violations: &mut Violat
             "not with a body of message/cpim, which is an envelope: ask for receipts in it";
         violations.add(place.member("receipts"), detail);
     }
+    let mut headers = contents.extra_headers.iter();
+    if contents.priority.is_some() && headers.any(Priority::is_said_by) {
+        let detail = "no Priority beside the member `priority`, which writes it";
+        violations.add(place.member("extraHeaders"), detail);
+    }
+}
+
+fn priority(value: Value<'_>, violations: &mut Violations) -> Option<Priority> {
+    value.text_as(violations, |text| {
+        Priority::from_word(text).ok_or(Priority::WORDS)
+    })
 }
 
 /// Reads which receipts are asked for, each once.
@@ -471,6 +484,33 @@ mod tests {
         };
         assert_eq!(envelope(r#"["delivered"]"#), ["/receipts"]);
         assert_eq!(envelope("[]"), [""; 0]);
+    }
+
+    #[test]
+    fn a_priority_is_one_of_four_words_and_is_said_once() {
+        for class in Priority::ALL {
+            let member = format!(r#""priority": "{}""#, class.as_str());
+            assert_eq!(accepted(&member).contents.priority, Some(class));
+        }
+        for plain in [r#""priority": null"#, r#""metadata": {}"#] {
+            let contents = accepted(plain).contents;
+            assert_eq!(
+                (contents.priority, contents.class()),
+                (None, Priority::Normal)
+            );
+        }
+        for wrong in [r#""Urgent""#, r#""high""#, "2", r#"["urgent"]"#, r#""""#] {
+            assert_eq!(pointers(&format!(r#""priority": {wrong}"#)), ["/priority"]);
+        }
+        for headers in [
+            r#"["X-A: b", "priority: urgent"]"#,
+            r#"{"Priority": "urgent"}"#,
+        ] {
+            let header = format!(r#""extraHeaders": {headers}"#);
+            accepted(&header);
+            let both = pointers(&format!(r#"{header}, "priority": "normal""#));
+            assert_eq!(both, ["/extraHeaders"], "{headers}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::waiting::{Waiting, WaitingView};
 use crate::message::{
-    Header, Message, MessageId, Metadata, ReceiptRequest, Status, Timestamp, webhook,
+    Header, Message, MessageId, Metadata, Priority, ReceiptRequest, Status, Timestamp, webhook,
 };
 use crate::store::{Logged, ReceiptTimes, Stored};
 
@@ -35,6 +35,7 @@ pub(super) struct MessageView<'a> {
     send_at: Option<Timestamp>,
     attempts: u32,
     on_unknown: &'static str,
+    priority: Priority,
     webhook: Option<&'a str>,
     metadata: &'a Metadata,
     in_reply_to: Option<MessageId>,
@@ -165,6 +166,7 @@ impl<'a> MessageView<'a> {
             send_at: contents.send_at,
             attempts: contents.attempts,
             on_unknown: contents.on_unknown.as_str(),
+            priority: contents.class(),
             webhook: contents.webhook.as_deref().map(webhook::url),
             metadata: &contents.metadata,
             in_reply_to: contents.in_reply_to.as_ref().map(|answered| answered.id),

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Api;
 use super::error::ApiError;
 use crate::dispatch::WaitingFor;
-use crate::message::{ByMessage, Status, Timestamp};
+use crate::message::{ByMessage, Priority, Status, Timestamp};
 use crate::store::{Holder, Stored};
 
 /// What a message waits for, as far as this replica can tell.
@@ -80,6 +80,7 @@ pub(super) enum WaitingView<'a> {
     Agent { account: Option<&'a str> },
     Slot,
     Rate { until: Timestamp },
+    Priority { class: Priority },
     Retry { at: Timestamp },
     Store,
     Replica { replica: &'a str, until: Timestamp },
@@ -104,6 +105,7 @@ impl<'a> From<&'a Waiting> for WaitingView<'a> {
             },
             WaitingFor::Slot => Self::Slot,
             WaitingFor::Rate(until) => Self::Rate { until: *until },
+            WaitingFor::Priority(class) => Self::Priority { class: *class },
             WaitingFor::Retry(at) => Self::Retry { at: *at },
             WaitingFor::Store => Self::Store,
         }

@@ -370,6 +370,7 @@ fn dispatch_settings(config: &Config) -> dispatch::Settings {
     dispatch::Settings {
         max_queued: config.delivery.max_queued,
         max_held_bytes: MAX_HELD_BYTES,
+        reserved: config.delivery.reserved,
         backoff: config.delivery.backoff,
         targets: config.telemetry.targets,
     }

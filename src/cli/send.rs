@@ -15,12 +15,14 @@ use super::lines::{EventLine, EventLines};
 use super::output::Printer;
 use super::{CommandError, client, output};
 use crate::clock::Clock;
+use crate::message::Priority;
 
 const EXAMPLES: &str = "\
 Examples:
   sipost send sip:bob@example.com 'Hello Bob!'
   sipost send bob 'Is it on?' --header 'X-Order: 42' --from sip:alice@example.com
   sipost send bob 'Lunch?' --until displayed
+  sipost send bob 'Fire on the third floor' --priority emergency
   echo '{\"ring\":true}' | sipost send bob - --content-type application/json --json
 
 Exit codes: 0 the message succeeded, 1 it failed, 2 it could not be handed in or followed. With --until,
@@ -56,6 +58,10 @@ pub(super) struct Send {
     /// Tries at an outcome that may pass.
     #[arg(long, value_name = "NUMBER")]
     attempts: Option<u64>,
+
+    /// How urgent it is: a higher class goes before those that wait.
+    #[arg(long, value_name = "CLASS", value_parser = Priority::ALL.map(Priority::as_str))]
+    priority: Option<String>,
 
     /// A pair that comes back in every event; may be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
@@ -173,6 +179,7 @@ impl Send {
         add("ttl", self.ttl.map(|v| json!(v)));
         add("inReplyTo", self.in_reply_to.as_ref().map(|v| json!(v)));
         add("receipts", self.until.as_ref().map(|v| json!([v])));
+        add("priority", self.priority.as_ref().map(|v| json!(v)));
         add("attempts", self.attempts.map(|v| json!(v)));
         let headers = (!self.headers.is_empty()).then(|| json!(self.headers));
         add("extraHeaders", headers);
@@ -252,6 +259,8 @@ mod tests {
             "0193",
             "--until",
             "displayed",
+            "--priority",
+            "emergency",
         ];
         assert_eq!(
             message(&arguments, b"{}"),
@@ -259,6 +268,7 @@ mod tests {
                 "target": "bob", "body": "{}", "contentType": "application/json",
                 "from": "alice", "ttl": 60, "attempts": 1, "extraHeaders": ["X-A: b", "X-C: d"],
                 "metadata": {"order": "4=2"}, "inReplyTo": "0193", "receipts": ["displayed"],
+                "priority": "emergency",
             })
         );
     }

@@ -32,9 +32,14 @@ pub struct DeliverySettings {
     pub backoff: Backoff,
     /// Messages that may wait at the same time.
     pub max_queued: usize,
+    /// The share of each account's slots and rate that is kept for urgent messages.
+    pub reserved: f64,
     /// How long open requests may take to end when the gateway stops.
     pub shutdown_grace: Duration,
 }
+
+/// Messages that are not urgent must go out too.
+const MAX_RESERVED: f64 = 0.9;
 
 impl DeliverySettings {
     pub(super) fn read(mut section: Section<'_>) -> Self {
@@ -55,6 +60,7 @@ impl DeliverySettings {
                 max: section.duration("retry_max", MILLISECOND, DAY),
             },
             max_queued: section.size("max_queued", 1..=100_000_000),
+            reserved: section.share("reserved"),
             shutdown_grace: section.duration("shutdown_grace", Duration::ZERO, HOUR),
         };
         let Self {
@@ -73,6 +79,13 @@ impl DeliverySettings {
                 let problem = format!("is more than delivery.{limit}");
                 section.wrong(key, &problem, &format!("at most delivery.{limit}"));
             }
+        }
+        if delivery.reserved > MAX_RESERVED {
+            section.wrong(
+                "reserved",
+                "leaves too little for other messages",
+                "at most 0.9",
+            );
         }
         section.finish();
         delivery

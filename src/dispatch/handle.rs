@@ -49,6 +49,8 @@ pub struct Settings {
     /// Bytes of waiting messages kept in memory; of more only their names are, and they are read
     /// from the store when their turn comes.
     pub max_held_bytes: usize,
+    /// The share of each account's slots and rate that is kept for urgent messages.
+    pub reserved: f64,
     /// How long to stay away between attempts.
     pub backoff: Backoff,
     /// How the log of the process names targets.

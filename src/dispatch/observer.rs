@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::message::{Event, MessageId, Timestamp, Trace};
+use crate::message::{Event, MessageId, Priority, Timestamp, Trace};
 
 /// Counts messages and attempts. Called by the dispatcher's task with every message, so it must
 /// neither block nor be slow.
@@ -66,6 +66,8 @@ pub struct QueueCounts {
     pub sending: usize,
     /// Since when the oldest of those queued waits.
     pub oldest: Option<Timestamp>,
+    /// How many of all are of each class, in the order of [`Priority::ALL`].
+    pub by_class: [usize; Priority::ALL.len()],
 }
 
 /// What a message waits for.
@@ -84,6 +86,8 @@ pub enum WaitingFor {
     Slot,
     /// The rate of its account, until then.
     Rate(Timestamp),
+    /// Messages of this higher class, which go before it.
+    Priority(Priority),
     Retry(Timestamp),
     /// The store, which takes no events at the moment; nothing begins before it does.
     Store,

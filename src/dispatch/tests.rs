@@ -102,6 +102,7 @@ impl Bench {
                 max_queued: 1_000,
                 targets: Targets::Plain,
                 max_held_bytes: 1_000_000,
+                reserved: 0.1,
                 backoff: Backoff {
                     min: backoff,
                     max: backoff * 3,
@@ -765,6 +766,7 @@ async fn whoever_waits_is_told_what_for() {
         queued: 3,
         sending: 1,
         oldest: Some(message(2, "").id.made_at()),
+        by_class: [0, 5, 0, 0],
     };
     assert_eq!(counts, expected);
 

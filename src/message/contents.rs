@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::header::Header;
 use super::id::MessageId;
 use super::json;
+use super::priority::Priority;
 use super::received::ReceiptRequest;
 use super::status::Status;
 use super::time::Timestamp;
@@ -121,6 +122,9 @@ pub struct Contents {
     /// What to do about an unknown outcome.
     #[serde(skip)]
     pub on_unknown: OnUnknown,
+    /// How urgent it is; `None` when the client did not say.
+    #[serde(skip)]
+    pub priority: Option<Priority>,
     /// The received message that it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_reply_to: Option<InReplyTo>,
@@ -202,6 +206,7 @@ impl Default for Contents {
             send_at: None,
             attempts: 3,
             on_unknown: OnUnknown::Resend,
+            priority: None,
             in_reply_to: None,
             receipts: Vec::new(),
             webhook: None,
@@ -223,6 +228,11 @@ impl Contents {
             BodyEncoding::Utf8 => String::from_utf8_lossy(&self.body),
             BodyEncoding::Base64 => BASE64_STANDARD.encode(&self.body).into(),
         }
+    }
+
+    /// The class in which it is sent.
+    pub fn class(&self) -> Priority {
+        self.priority.unwrap_or_default()
     }
 
     fn weight(&self) -> usize {

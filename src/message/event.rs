@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::cause::{Cause, Originator};
 use super::contents::{Metadata, metadata_weight};
 use super::event_id::EventId;
+use super::event_kind::EventKind;
 use super::id::MessageId;
 use super::json;
+use super::priority::Priority;
 use super::received::{Disposition, Received};
-use super::status::Status;
 use super::time::Timestamp;
 use super::trace::Trace;
 use super::view::{RequestView, ResponseView};
@@ -39,6 +40,8 @@ pub struct Event {
     pub webhook: Option<Arc<str>>,
     /// The trace of the message; not a member of the JSON.
     pub trace: Option<Trace>,
+    /// The class of the message; `None` when its client gave none.
+    pub priority: Option<Priority>,
     /// The client's own pairs.
     pub metadata: Metadata,
     /// What happened.
@@ -92,113 +95,6 @@ pub enum What {
         /// What it says.
         disposition: Disposition,
     },
-}
-
-/// The type of an event.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum EventKind {
-    /// See [`What::Sending`].
-    Sending,
-    /// See [`What::Deferred`].
-    Deferred,
-    /// See [`What::Succeeded`].
-    Succeeded,
-    /// See [`What::Failed`].
-    Failed,
-    /// See [`What::Received`].
-    Received,
-    /// See [`Disposition::Delivered`].
-    Delivered,
-    /// See [`Disposition::Displayed`].
-    Displayed,
-    /// See [`Disposition::Undelivered`].
-    Undelivered,
-}
-
-impl EventKind {
-    /// Every type.
-    pub const ALL: [Self; 8] = [
-        Self::Sending,
-        Self::Deferred,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Received,
-        Self::Delivered,
-        Self::Displayed,
-        Self::Undelivered,
-    ];
-
-    /// Every type, as errors name them.
-    pub const WORDS: &str =
-        "sending, deferred, succeeded, failed, received, delivered, displayed or undelivered";
-
-    /// The word the outside uses.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sending => "sending",
-            Self::Deferred => "deferred",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Received => "received",
-            Self::Delivered => "delivered",
-            Self::Displayed => "displayed",
-            Self::Undelivered => "undelivered",
-        }
-    }
-
-    /// The type of that word.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
-
-    /// The status of a message after this event; `None` where the event changes none.
-    pub fn status(self) -> Option<Status> {
-        match self {
-            Self::Sending => Some(Status::Sending),
-            Self::Deferred => Some(Status::Queued),
-            Self::Succeeded => Some(Status::Succeeded),
-            Self::Failed => Some(Status::Failed),
-            Self::Received | Self::Delivered | Self::Displayed | Self::Undelivered => None,
-        }
-    }
-
-    /// Whether the message has ended; nothing but receipts follows.
-    pub fn is_terminal(self) -> bool {
-        self.status().is_some_and(Status::is_final)
-    }
-}
-
-/// A set of types: to look whether a type is in it costs the same however it was written.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct EventKinds(u16);
-
-impl EventKinds {
-    /// Whether no type is in it.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether this type is in it.
-    pub fn contains(self, kind: EventKind) -> bool {
-        self.0 & Self::bit(kind) != 0
-    }
-
-    /// Every type in it.
-    pub fn iter(self) -> impl Iterator<Item = EventKind> {
-        let all = EventKind::ALL.into_iter();
-        all.filter(move |kind| self.contains(*kind))
-    }
-
-    fn bit(kind: EventKind) -> u16 {
-        1 << kind as u8
-    }
-}
-
-impl FromIterator<EventKind> for EventKinds {
-    fn from_iter<I: IntoIterator<Item = EventKind>>(kinds: I) -> Self {
-        let bits = kinds.into_iter().map(Self::bit);
-        Self(bits.fold(0, |all, bit| all | bit))
-    }
 }
 
 impl Event {
@@ -265,6 +161,10 @@ impl Event {
             json::member(out, "agent");
             json::optional(out, self.agent.as_deref());
             self.what.write_members(out);
+        }
+        if let Some(class) = self.priority {
+            json::member(out, "priority");
+            json::string(out, class.as_str());
         }
         json::member(out, "metadata");
         json::list(out, *b"{}", &self.metadata, |out, (key, value)| {
@@ -373,14 +273,6 @@ mod tests {
     use super::super::received::UndeliveredStatus;
     use super::*;
 
-    #[test]
-    fn errors_name_every_type() {
-        let named = EventKind::WORDS
-            .split([',', ' '])
-            .filter(|word| !["", "or"].contains(word));
-        assert!(named.eq(EventKind::ALL.map(EventKind::as_str)));
-    }
-
     fn event(what: What) -> Event {
         Event {
             message_id: "01930000-0000-7000-8000-000000000001".parse().unwrap(),
@@ -391,6 +283,7 @@ mod tests {
             account: None,
             webhook: None,
             trace: None,
+            priority: None,
             metadata: Metadata::from([("order".to_owned(), "42".to_owned())]),
             what,
         }
@@ -429,6 +322,24 @@ mod tests {
                 r#""headers":{"Server":["kamailio"]}},"metadata":{"order":"42"}}"#
             )
         );
+    }
+
+    #[test]
+    fn an_event_names_the_priority_that_was_given() {
+        let what = || What::Failed {
+            originator: Originator::Local,
+            cause: Cause::Canceled,
+            response: None,
+            ambiguous: false,
+        };
+        let plain = json(&event(what()));
+        let urgent = json(&Event {
+            priority: Some(Priority::Urgent),
+            ..event(what())
+        });
+        let named = plain.replace(r#","metadata""#, r#","priority":"urgent","metadata""#);
+        assert_eq!(urgent, named);
+        assert_ne!(urgent, plain);
     }
 
     #[test]
@@ -566,17 +477,6 @@ mod tests {
             let (weight, len) = (event.weight(), json(&event).len());
             assert!(weight >= len, "{weight} {len}");
         }
-    }
-
-    #[test]
-    fn a_set_of_types_is_what_was_put_into_it() {
-        let kinds: EventKinds = [EventKind::Failed, EventKind::Sending, EventKind::Failed]
-            .into_iter()
-            .collect();
-        let all: Vec<_> = kinds.iter().collect();
-        assert_eq!(all, [EventKind::Sending, EventKind::Failed]);
-        assert!(!kinds.contains(EventKind::Deferred) && !kinds.is_empty());
-        assert!(EventKinds::default().is_empty());
     }
 
     #[test]

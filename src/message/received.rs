@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::contents::{BodyEncoding, Metadata};
-use super::event::{Event, EventKind, What};
+use super::event::{Event, What};
+use super::event_kind::EventKind;
 use super::id::MessageId;
 use super::json;
 use super::time::Timestamp;
@@ -243,6 +244,7 @@ impl Received {
             account: Some(self.account.clone()),
             webhook: None,
             trace: None,
+            priority: None,
             metadata: Metadata::new(),
             what: What::Received(Box::new(self)),
         }

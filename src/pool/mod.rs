@@ -3,25 +3,32 @@
 //! A [`Pool`] is a plain value, owned by the dispatcher: which agents are registered, which have
 //! room, which was used longest ago. It owns no task and no lock.
 
+mod account;
+mod candidates;
 mod directory;
+mod load;
 mod probation;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::agent::AgentIndex;
-use crate::clock::Rate;
-use crate::message::Outcome;
+use crate::message::{Outcome, Priority};
+use account::AccountLoad;
+use candidates::{Candidate, Candidates};
 pub use directory::Directory;
+use load::AgentLoad;
 use probation::Probation;
 
 /// Permission to send one message through one agent. Give it back with [`Pool::release`].
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
 pub struct Slot {
     /// Whose.
     pub agent: AgentIndex,
+    /// Whether the message may use the slots that are kept.
+    is_urgent: bool,
 }
 
 /// Why there is no slot.
@@ -41,8 +48,10 @@ pub struct Pool {
     agents: HashMap<AgentIndex, AgentLoad>,
     accounts: Vec<AccountLoad>,
     by_uri: HashMap<Arc<str>, usize>,
-    /// Seats with room, of every account, the idlest first.
-    free: BTreeSet<Candidate>,
+    /// Agents with room, of every account.
+    free: Candidates,
+    /// The share of each account's slots and rate that is kept for what is urgent.
+    reserved: f64,
     /// Counts choices, so that among equals the one used longest ago comes first.
     clock: u64,
     /// What was chosen last in this turn.
@@ -57,38 +66,6 @@ struct Batch {
     room: usize,
 }
 
-#[derive(Debug)]
-struct AgentLoad {
-    account: usize,
-    capacity: u32,
-    in_flight: u32,
-    used: u64,
-    up: bool,
-    probation: Probation,
-}
-
-#[derive(Debug)]
-struct AccountLoad {
-    /// Its agents with room, the idlest first.
-    free: BTreeSet<Candidate>,
-    /// How many agents it has, and how many of them are registered.
-    agents: usize,
-    up: usize,
-    rate: Option<Rate>,
-}
-
-/// An agent as the order of choice sees it.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Candidate {
-    in_flight: u32,
-    used: u64,
-    agent: AgentIndex,
-}
-
-/// How far the messages sent may run ahead of the clock: a tenth of a second's worth, so that a
-/// rate of thousands a second is not held back by timers of a millisecond.
-const BURST: Duration = Duration::from_millis(100);
-
 /// How many rate-limited agents a search among all accounts steps over before it gives up. It
 /// bounds the cost of one choice; the search goes on when the first of them may send again.
 const MAX_STEPS: usize = 64;
@@ -98,26 +75,24 @@ const MAX_STEPS: usize = 64;
 const BATCH: usize = 8;
 
 impl Pool {
-    pub fn new() -> Self {
-        Self::default()
+    /// Without accounts. `reserved` is the share of slots and rates that is kept.
+    pub fn new(reserved: f64) -> Self {
+        Self {
+            reserved,
+            ..Self::default()
+        }
     }
 
     /// Makes an account known, or changes it: how many messages a second it may send, `None` for
     /// any number. An account is never forgotten: without agents it costs nothing.
     pub fn add_account(&mut self, uri: &Arc<str>, rate: Option<f64>) {
         match self.by_uri.get(uri) {
-            Some(&known) => match (&mut self.accounts[known].rate, rate) {
-                (Some(known), Some(rate)) => known.set(rate),
-                (known, rate) => *known = rate.map(new_rate),
-            },
+            Some(&known) => self.accounts[known].set_rate(rate, self.reserved),
             None => {
                 self.by_uri.insert(uri.clone(), self.accounts.len());
-                self.accounts.push(AccountLoad {
-                    free: BTreeSet::new(),
-                    agents: 0,
-                    up: 0,
-                    rate: rate.map(new_rate),
-                });
+                let mut account = AccountLoad::default();
+                account.set_rate(rate, self.reserved);
+                self.accounts.push(account);
             }
         }
     }
@@ -135,12 +110,14 @@ impl Pool {
             account,
             capacity: capacity.max(1),
             in_flight: 0,
+            ordinary: 0,
+            kept: 0,
             used: 0,
             up: false,
             probation: Probation::default(),
         };
         if self.agents.insert(agent, load).is_none() {
-            self.accounts[account].agents += 1;
+            self.accounts[account].agents.push(agent);
         }
     }
 
@@ -148,7 +125,9 @@ impl Pool {
     pub fn remove_agent(&mut self, agent: AgentIndex) {
         self.down(agent);
         if let Some(load) = self.agents.remove(&agent) {
-            self.accounts[load.account].agents -= 1;
+            self.accounts[load.account]
+                .agents
+                .retain(|one| *one != agent);
         }
     }
 
@@ -158,7 +137,7 @@ impl Pool {
             Some(uri) => self
                 .by_uri
                 .get(uri)
-                .is_some_and(|&at| self.accounts[at].agents > 0),
+                .is_some_and(|&at| !self.accounts[at].agents.is_empty()),
             None => !self.agents.is_empty(),
         }
     }
@@ -168,7 +147,8 @@ impl Pool {
         self.change(agent, |load| load.up = true);
     }
 
-    /// The agent takes no more messages.
+    /// The agent takes no more messages. The others of its account may have more slots than before
+    /// for messages that are not urgent.
     pub fn down(&mut self, agent: AgentIndex) {
         self.change(agent, |load| load.up = false);
     }
@@ -180,20 +160,23 @@ impl Pool {
     }
 
     /// Chooses the idlest registered agent of `account`, or of any when `None`; another than
-    /// `avoid` when there is one. In one turn it is chosen [`BATCH`] times in a row.
+    /// `avoid` when there is one. In one turn it is chosen [`BATCH`] times in a row. A message of
+    /// an urgent class takes what is kept when nothing else is left.
     pub fn take(
         &mut self,
         account: Option<&Arc<str>>,
+        class: Priority,
         avoid: Option<AgentIndex>,
         now: Instant,
     ) -> Result<Slot, Busy> {
-        let agent = match (self.same_again(account, avoid, now), account) {
+        let is_urgent = class.is_urgent();
+        let agent = match (self.same_again(account, is_urgent, avoid, now), account) {
             (Some(agent), _) => agent,
             (None, Some(uri)) => {
                 let account = self.by_uri.get(uri).ok_or(Busy::NoAgent)?;
-                self.choose_of(&self.accounts[*account], avoid, now)?
+                self.choose_of(&self.accounts[*account], is_urgent, avoid, now)?
             }
-            (None, None) => self.choose_any(avoid, now)?,
+            (None, None) => self.choose_any(is_urgent, avoid, now)?,
         };
         let room = match self.batch {
             Some(Batch { agent: same, room }) if same == agent && room > 0 => room - 1,
@@ -205,19 +188,22 @@ impl Pool {
         if let Some(load) = self.agents.get(&agent)
             && let Some(rate) = &mut self.accounts[load.account].rate
         {
-            rate.count(1, now);
+            rate.count(is_urgent, now);
         }
         self.change(agent, |load| {
             load.in_flight += 1;
+            load.ordinary += u32::from(!is_urgent);
             load.used = clock;
         });
-        Ok(Slot { agent })
+        Ok(Slot { agent, is_urgent })
     }
 
     /// Gives a slot back.
-    pub fn release(&mut self, agent: AgentIndex) {
+    pub fn release(&mut self, slot: Slot) {
+        let Slot { agent, is_urgent } = slot;
         self.change(agent, |load| {
             load.in_flight = load.in_flight.saturating_sub(1);
+            load.ordinary = load.ordinary.saturating_sub(u32::from(!is_urgent));
             load.probation.released(load.in_flight);
         });
     }
@@ -244,14 +230,16 @@ impl Pool {
         }
     }
 
-    /// Why there is no slot for this account, or for any when `None`; `None` when there is one.
-    pub fn busy(&self, account: Option<&Arc<str>>, now: Instant) -> Option<Busy> {
+    /// Why there is no slot for a message of this class and this account, or any when `None`;
+    /// `None` when there is one.
+    pub fn busy(&self, account: Option<&Arc<str>>, class: Priority, now: Instant) -> Option<Busy> {
+        let is_urgent = class.is_urgent();
         let choice = match account {
             Some(uri) => match self.by_uri.get(uri) {
-                Some(&account) => self.choose_of(&self.accounts[account], None, now),
+                Some(&account) => self.choose_of(&self.accounts[account], is_urgent, None, now),
                 None => Err(Busy::NoAgent),
             },
-            None => self.choose_any(None, now),
+            None => self.choose_any(is_urgent, None, now),
         };
         choice.err()
     }
@@ -260,6 +248,7 @@ impl Pool {
     fn same_again(
         &self,
         account: Option<&Arc<str>>,
+        is_urgent: bool,
         avoid: Option<AgentIndex>,
         now: Instant,
     ) -> Option<AgentIndex> {
@@ -269,32 +258,41 @@ impl Pool {
             Some(uri) => self.by_uri.get(uri) == Some(&load.account),
             None => true,
         };
-        let is_free = load.has_room() && self.accounts[load.account].limited_until(now).is_none();
+        let account = &self.accounts[load.account];
+        let is_free =
+            load.room().takes(is_urgent) && account.limited_until(is_urgent, now).is_none();
         (is_asked_for && is_free && avoid != Some(agent)).then_some(agent)
     }
 
     fn choose_of(
         &self,
         account: &AccountLoad,
+        is_urgent: bool,
         avoid: Option<AgentIndex>,
         now: Instant,
     ) -> Result<AgentIndex, Busy> {
         if account.up == 0 {
             return Err(Busy::NoAgent);
         }
-        if let Some(until) = account.limited_until(now) {
+        if let Some(until) = account.limited_until(is_urgent, now) {
             return Err(Busy::Limited(until));
         }
-        first_but(account.free.iter(), avoid).ok_or(Busy::Full)
+        first_but(account.free.iter(is_urgent), avoid).ok_or(Busy::Full)
     }
 
-    fn choose_any(&self, avoid: Option<AgentIndex>, now: Instant) -> Result<AgentIndex, Busy> {
+    fn choose_any(
+        &self,
+        is_urgent: bool,
+        avoid: Option<AgentIndex>,
+        now: Instant,
+    ) -> Result<AgentIndex, Busy> {
         let mut limited: Option<Instant> = None;
-        let ready = self.free.iter().take(MAX_STEPS).filter(|candidate| {
+        let free = self.free.iter(is_urgent).take(MAX_STEPS);
+        let ready = free.filter(|candidate| {
             let until = self
                 .agents
                 .get(&candidate.agent)
-                .and_then(|load| self.accounts[load.account].limited_until(now));
+                .and_then(|load| self.accounts[load.account].limited_until(is_urgent, now));
             if let Some(until) = until {
                 limited = Some(limited.map_or(until, |earliest| earliest.min(until)));
             }
@@ -315,12 +313,11 @@ impl Pool {
         let Some(load) = self.agents.get_mut(&agent) else {
             return;
         };
-        let account = &mut self.accounts[load.account];
-        let before = load.candidate(agent);
-        if load.has_room() {
-            account.free.remove(&before);
-            self.free.remove(&before);
-        }
+        let at = load.account;
+        let account = &mut self.accounts[at];
+        let (room, before) = (load.room(), load.candidate(agent));
+        account.free.remove(room, before);
+        self.free.remove(room, before);
         let was_up = load.up;
         change(load);
         match (was_up, load.up) {
@@ -328,31 +325,44 @@ impl Pool {
             (true, false) => account.up -= 1,
             (true, true) | (false, false) => {}
         }
-        if load.has_room() {
-            let after = load.candidate(agent);
-            account.free.insert(after);
-            self.free.insert(after);
+        let (room, after) = (load.room(), load.candidate(agent));
+        account.free.insert(room, after);
+        self.free.insert(room, after);
+        if load.up != was_up {
+            self.keep_share(at);
+        }
+    }
+
+    /// Spreads the slots that an account keeps over its agents that are registered: as many as are
+    /// the share of all their slots, rounded down. So what is left to others changes only when an
+    /// agent comes or goes.
+    fn keep_share(&mut self, at: usize) {
+        let account = &mut self.accounts[at];
+        let (mut slots, mut kept) = (0, 0);
+        for agent in &account.agents {
+            let Some(load) = self.agents.get_mut(agent) else {
+                continue;
+            };
+            slots += if load.up { load.capacity } else { 0 };
+            let up_to_here = account::share(f64::from(slots), self.reserved) as u32;
+            let (room, candidate) = (load.room(), load.candidate(*agent));
+            load.kept = up_to_here - kept;
+            kept = up_to_here;
+            if load.room() != room {
+                for free in [&mut account.free, &mut self.free] {
+                    free.remove(room, candidate);
+                    free.insert(load.room(), candidate);
+                }
+            }
         }
     }
 }
 
-impl AgentLoad {
-    fn has_room(&self) -> bool {
-        self.up && self.in_flight < self.probation.limit(self.capacity)
-    }
-
-    fn candidate(&self, agent: AgentIndex) -> Candidate {
-        Candidate {
-            in_flight: self.in_flight,
-            used: self.used,
-            agent,
-        }
-    }
-}
-
-impl AccountLoad {
-    fn limited_until(&self, now: Instant) -> Option<Instant> {
-        self.rate.as_ref().and_then(|rate| rate.limited_until(now))
+impl Slot {
+    /// What a message of this class has with this agent.
+    pub fn of(agent: AgentIndex, class: Priority) -> Self {
+        let is_urgent = class.is_urgent();
+        Self { agent, is_urgent }
     }
 }
 
@@ -366,10 +376,6 @@ fn first_but<'a>(
         return Some(first);
     }
     Some(places.next().map_or(first, |second| second.agent))
-}
-
-fn new_rate(per_second: f64) -> Rate {
-    Rate::new(per_second, BURST)
 }
 
 #[cfg(test)]
@@ -390,7 +396,7 @@ mod tests {
 
     /// Two agents of alice and one of carol, registered, with room for two requests each.
     fn pool() -> Pool {
-        let mut pool = Pool::new();
+        let mut pool = Pool::new(0.1);
         pool.add_account(&alice(), None);
         pool.add_account(&carol(), None);
         for (index, account) in [(0, alice()), (1, alice()), (2, carol())] {
@@ -401,8 +407,13 @@ mod tests {
     }
 
     fn take(pool: &mut Pool, account: Option<&Arc<str>>) -> Result<u32, Busy> {
-        pool.take(account, None, clock::now())
+        pool.take(account, Priority::Normal, None, clock::now())
             .map(|slot| slot.agent.0)
+    }
+
+    /// Gives back what a message without a priority had.
+    fn release(pool: &mut Pool, agent: u32) {
+        pool.release(Slot::of(AgentIndex(agent), Priority::Normal));
     }
 
     #[test]
@@ -415,7 +426,7 @@ mod tests {
         let chosen: Vec<_> = (0..6).map(|_| next().unwrap()).collect();
         assert_eq!(chosen, [0, 1, 2, 0, 1, 2]);
         assert_eq!(next(), Err(Busy::Full));
-        pool.release(AgentIndex(1));
+        release(&mut pool, 1);
         assert_eq!(take(&mut pool, None), Ok(1));
     }
 
@@ -436,7 +447,7 @@ mod tests {
         // Others are asked for, or to be avoided.
         assert_eq!(take(&mut pool, Some(&alice())), Ok(3));
         let another = pool
-            .take(None, Some(AgentIndex(3)), clock::now())
+            .take(None, Priority::Normal, Some(AgentIndex(3)), clock::now())
             .unwrap()
             .agent
             .0;
@@ -470,7 +481,7 @@ mod tests {
         let mut pool = pool();
         let avoid = Some(AgentIndex(0));
         assert_eq!(
-            pool.take(Some(&alice()), avoid, clock::now())
+            pool.take(Some(&alice()), Priority::Normal, avoid, clock::now())
                 .unwrap()
                 .agent
                 .0,
@@ -478,7 +489,7 @@ mod tests {
         );
         pool.down(AgentIndex(1));
         assert_eq!(
-            pool.take(Some(&alice()), avoid, clock::now())
+            pool.take(Some(&alice()), Priority::Normal, avoid, clock::now())
                 .unwrap()
                 .agent
                 .0,
@@ -492,13 +503,16 @@ mod tests {
         pool.add_account(&alice(), Some(1.0));
         let second = now + Duration::from_secs(1);
         let mut take = |account: Option<Arc<str>>| {
-            let slot = pool.take(account.as_ref(), None, now);
+            let slot = pool.take(account.as_ref(), Priority::Normal, None, now);
             slot.map(|slot| slot.agent.0)
         };
         assert_eq!(take(Some(alice())), Ok(0));
         assert_eq!(take(Some(alice())), Err(Busy::Limited(second)));
         assert_eq!(take(None), Ok(2));
-        assert!(pool.take(Some(&alice()), None, second).is_ok());
+        assert!(
+            pool.take(Some(&alice()), Priority::Normal, None, second)
+                .is_ok()
+        );
     }
 
     #[test]
@@ -506,7 +520,7 @@ mod tests {
         let mut pool = pool();
         assert_eq!(take(&mut pool, Some(&carol())), Ok(2));
         pool.remove_agent(AgentIndex(2));
-        pool.release(AgentIndex(2));
+        release(&mut pool, 2);
         assert_eq!(take(&mut pool, Some(&carol())), Err(Busy::NoAgent));
     }
 
@@ -519,17 +533,17 @@ mod tests {
         pool.down(AgentIndex(2));
         for _ in 0..2 {
             pool.ended(AgentIndex(2), &Outcome::Unknown(Unknown::Disconnected));
-            pool.release(AgentIndex(2));
+            release(&mut pool, 2);
         }
         pool.up(AgentIndex(2));
         assert_eq!(take(&mut pool, Some(&carol())), Ok(2));
         assert_eq!(take(&mut pool, Some(&carol())), Err(Busy::Full));
         pool.ended(AgentIndex(2), &Outcome::NotWritten);
-        pool.release(AgentIndex(2));
+        release(&mut pool, 2);
         assert_eq!(take(&mut pool, Some(&carol())), Ok(2));
         assert_eq!(take(&mut pool, Some(&carol())), Err(Busy::Full));
         pool.ended(AgentIndex(2), &Outcome::Unknown(Unknown::Silent));
-        pool.release(AgentIndex(2));
+        release(&mut pool, 2);
         for _ in 0..2 {
             assert_eq!(take(&mut pool, Some(&carol())), Ok(2));
         }
@@ -541,10 +555,119 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(take(&mut pool, Some(&carol())), Ok(2));
         }
-        pool.release(AgentIndex(2));
+        release(&mut pool, 2);
         pool.isolate(AgentIndex(2));
         assert_eq!(take(&mut pool, Some(&carol())), Err(Busy::Full));
-        pool.release(AgentIndex(2));
+        release(&mut pool, 2);
         assert_eq!(take(&mut pool, Some(&carol())), Ok(2));
+    }
+
+    /// How many messages of this class may begin now; they have ended afterwards.
+    fn room(pool: &mut Pool, account: Option<&Arc<str>>, class: Priority) -> usize {
+        let now = clock::now();
+        let slots: Vec<_> =
+            std::iter::from_fn(|| pool.take(account, class, None, now).ok()).collect();
+        let room = slots.len();
+        slots.into_iter().for_each(|slot| pool.release(slot));
+        room
+    }
+
+    #[test]
+    fn a_share_of_all_slots_of_an_account_is_kept_rounded_down() {
+        for (reserved, capacities, kept) in [
+            (0.1, &[1_u32][..], 0),
+            (0.1, &[9], 0),
+            (0.1, &[10], 1),
+            (0.1, &[5, 5], 1),
+            (0.1, &[3, 3, 3, 3], 1),
+            (0.1, &[64, 64], 12),
+            (0.29, &[100], 29),
+            (0.9, &[1, 1], 1),
+            (0.0, &[64], 0),
+        ] {
+            let mut pool = Pool::new(reserved);
+            for (index, capacity) in (0..).zip(capacities) {
+                pool.add_agent(AgentIndex(index), &alice(), *capacity);
+                pool.up(AgentIndex(index));
+            }
+            let all = capacities.iter().sum::<u32>() as usize;
+            for account in [None, Some(&alice())] {
+                let urgent = room(&mut pool, account, Priority::Urgent);
+                let normal = room(&mut pool, account, Priority::Normal);
+                assert_eq!((urgent, normal), (all, all - kept), "{capacities:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_left_when_ordinary_messages_have_taken_the_rest() {
+        let mut pool = Pool::new(0.1);
+        let now = clock::now();
+        for index in 0..2 {
+            pool.add_agent(AgentIndex(index), &alice(), 10);
+            pool.up(AgentIndex(index));
+        }
+        let mut ordinary = Vec::new();
+        while let Ok(slot) = pool.take(None, Priority::NonUrgent, None, now) {
+            ordinary.push(slot);
+        }
+        assert_eq!(ordinary.len(), 18);
+        assert_eq!(pool.busy(None, Priority::Normal, now), Some(Busy::Full));
+        assert_eq!(pool.busy(None, Priority::Emergency, now), None);
+        let urgent = pool.take(None, Priority::Emergency, None, now).unwrap();
+        // What an urgent message gives back is not for others.
+        pool.release(urgent);
+        assert_eq!(pool.busy(None, Priority::Normal, now), Some(Busy::Full));
+        pool.release(ordinary.pop().unwrap());
+        assert_eq!(pool.busy(None, Priority::Normal, now), None);
+    }
+
+    #[test]
+    fn the_share_follows_the_agents_that_are_there() {
+        let mut pool = Pool::new(0.1);
+        for index in 0..2 {
+            pool.add_agent(AgentIndex(index), &alice(), 5);
+            pool.up(AgentIndex(index));
+        }
+        assert_eq!(room(&mut pool, None, Priority::Normal), 9);
+        pool.down(AgentIndex(0));
+        assert_eq!(room(&mut pool, None, Priority::Normal), 5);
+        pool.up(AgentIndex(0));
+        assert_eq!(room(&mut pool, None, Priority::Normal), 9);
+        pool.remove_agent(AgentIndex(1));
+        assert_eq!(room(&mut pool, None, Priority::Normal), 5);
+    }
+
+    #[test]
+    fn a_share_of_the_rate_is_kept_however_much_of_the_rest_is_used() {
+        let (mut pool, start) = (pool(), clock::now());
+        pool.add_agent(AgentIndex(3), &carol(), 10_000);
+        pool.up(AgentIndex(3));
+        pool.add_account(&carol(), Some(20.0));
+        let mut sent = [0, 0];
+        for millis in 0..10_000 {
+            let now = start + Duration::from_millis(millis);
+            let mut take = |class| pool.take(Some(&carol()), class, None, now).is_ok();
+            while take(Priority::Normal) {
+                sent[0] += 1;
+            }
+            // The first finds its own part unused.
+            assert!(millis > 0 || take(Priority::Emergency));
+            while millis % 500 == 0 && take(Priority::Emergency) {
+                sent[1] += 1;
+            }
+        }
+        let [ordinary, urgent] = sent;
+        assert!((178..=182).contains(&ordinary), "{ordinary}");
+        assert!((18..=21).contains(&urgent), "{urgent}");
+        // Below ten a second nothing is kept.
+        pool.add_account(&alice(), Some(9.0));
+        assert!(
+            pool.take(Some(&alice()), Priority::Normal, None, start)
+                .is_ok()
+        );
+        let busy = |class| pool.busy(Some(&alice()), class, start);
+        assert_eq!(busy(Priority::Urgent), busy(Priority::Normal));
+        assert!(matches!(busy(Priority::Urgent), Some(Busy::Limited(_))));
     }
 }

@@ -1,6 +1,6 @@
 //! Our words as the small numbers that both backends keep, and back.
 
-use crate::message::{Contents, EventKind, OnUnknown, Status, Trace};
+use crate::message::{Contents, EventKind, OnUnknown, Priority, Status, Trace};
 
 pub(super) fn status_number(status: Status) -> i16 {
     match status {
@@ -48,6 +48,20 @@ pub(super) fn on_unknown(number: i64) -> Option<OnUnknown> {
         1 => Some(OnUnknown::Fail),
         _ => None,
     }
+}
+
+pub(super) fn priority_number(priority: Priority) -> i16 {
+    match priority {
+        Priority::NonUrgent => 0,
+        Priority::Normal => 1,
+        Priority::Urgent => 2,
+        Priority::Emergency => 3,
+    }
+}
+
+pub(super) fn priority(number: i64) -> Option<Priority> {
+    let number = usize::try_from(number).ok()?;
+    Priority::ALL.get(number).copied()
 }
 
 /// What of a message has no column of its own, as JSON.

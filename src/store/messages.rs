@@ -8,7 +8,7 @@ use super::events::{LOGGED, logged};
 use super::page::Filling;
 use super::session::{Session, SqlRow, SqlValue, strange, values};
 use super::{Claimed, MessageFilter, Messages, ReceiptTimes, StoreError, Stored, codes, receipts};
-use crate::message::{Contents, Message, MessageId, Status};
+use crate::message::{Contents, Message, MessageId, Priority, Status};
 
 /// Rows a page looks at.
 const SCAN: usize = 2_000;
@@ -16,10 +16,10 @@ const SCAN: usize = 2_000;
 /// The columns that [`message`] reads, in its order: `s` is the row in `states`, `m` that in
 /// `messages`.
 pub(super) const MESSAGE: &str = "s.id, m.uri, m.account, m.send_at, m.attempts, m.on_unknown, \
-     m.contents, m.body, m.trace, m.created_at, m.expires_at";
+     m.contents, m.body, m.trace, m.created_at, m.expires_at, m.priority";
 /// Where the columns that say where it stands begin in a row of [`select`], and those of its newest
 /// event.
-const STATE: usize = 11;
+const STATE: usize = 12;
 const NEWEST: usize = STATE + 4;
 
 pub(super) fn stored(
@@ -172,6 +172,7 @@ pub(super) fn message(row: &dyn SqlRow) -> Result<Message, StoreError> {
         send_at: row.optional_time(3)?,
         attempts: row.count(4)?,
         on_unknown: on_unknown.ok_or_else(|| strange("on_unknown"))?,
+        priority: priority(row, 11)?,
         body: row.optional_bytes(7)?.unwrap_or_default(),
         ..contents
     };
@@ -186,8 +187,17 @@ pub(super) fn message(row: &dyn SqlRow) -> Result<Message, StoreError> {
     ))
 }
 
+/// Reads the class of a message, if its client gave one.
+pub(super) fn priority(row: &dyn SqlRow, at: usize) -> Result<Option<Priority>, StoreError> {
+    let Some(number) = row.optional_integer(at)? else {
+        return Ok(None);
+    };
+    let class = codes::priority(number).ok_or_else(|| strange("priority"))?;
+    Ok(Some(class))
+}
+
 /// Reads id, uri, account, status, attempt, attempts, what to do about unknown outcomes, not
-/// before, and the end of its time.
+/// before, the end of its time, and its class.
 pub(super) fn claimed(row: &dyn SqlRow) -> Result<Claimed, StoreError> {
     Ok(Claimed {
         id: row.message_id(0)?,
@@ -199,5 +209,6 @@ pub(super) fn claimed(row: &dyn SqlRow) -> Result<Claimed, StoreError> {
         on_unknown: codes::on_unknown(row.integer(6)?).ok_or_else(|| strange("on_unknown"))?,
         not_before: row.optional_time(7)?,
         expires_at: row.time(8)?,
+        priority: priority(row, 9)?.unwrap_or_default(),
     })
 }

@@ -47,7 +47,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::message::{
-    Event, FrameRecord, Message, MessageId, OnUnknown, Receipt, Received, Status, Timestamp,
+    Event, FrameRecord, Message, MessageId, OnUnknown, Priority, Receipt, Received, Status,
+    Timestamp,
 };
 pub use error::StoreError;
 pub use filter::{Accounts, EventFilter, MessageFilter};
@@ -306,6 +307,8 @@ pub struct Claimed {
     pub not_before: Option<Timestamp>,
     /// When its time is over.
     pub expires_at: Timestamp,
+    /// Its class.
+    pub priority: Priority,
 }
 
 /// A message and how it stands.

@@ -87,6 +87,7 @@ impl Reportable {
             account: Some(receipt.account.clone()),
             webhook: self.contents.webhook.clone(),
             trace: self.trace,
+            priority: self.contents.priority,
             metadata: self.contents.metadata.clone(),
             what: What::Receipt {
                 recipient: receipt.recipient.clone(),

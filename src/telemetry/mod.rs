@@ -68,6 +68,7 @@ impl dispatch::MessageObserver for Watch {
     }
 
     fn begun(&self, sending: &Event, since: Timestamp, given: Instant) {
+        self.metrics.begun(sending, since);
         if let Some(traces) = &self.traces {
             traces.begun(sending, since, given);
         }

@@ -197,6 +197,7 @@ fn failed(number: u64) -> Record {
             account: None,
             webhook: None,
             trace: None,
+            priority: None,
             metadata: Metadata::new(),
             what: What::Failed {
                 originator: Originator::Remote,

@@ -21,6 +21,7 @@ mod losses;
 mod operating;
 mod outcomes;
 mod posting;
+mod priority;
 mod received;
 mod receiving;
 mod restart;

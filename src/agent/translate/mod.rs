@@ -5,8 +5,8 @@ mod inbound;
 
 use super::identity::Identity;
 use crate::message::{
-    Answer, Contents, HeaderMap, Message, MessageId, Outcome, ReceiptRequest, RequestView,
-    ResponseView, Timestamp, Unknown,
+    Answer, Contents, HeaderMap, Message, MessageId, Outcome, Priority, ReceiptRequest,
+    RequestView, ResponseView, Timestamp, Unknown,
 };
 use crate::sip::cpim::WrappedBody;
 use crate::sip::{FallbackBody, Outcome as SipOutcome, OutgoingRequest, Response, cpim};
@@ -58,7 +58,10 @@ pub(super) fn head_len(contents: &Contents) -> usize {
     // The first line, To, and the credentials for a server and for a recipient.
     let answered = answered(contents).map_or(0, |call_id| line_len("In-Reply-To", call_id));
     let content_type = line_len("Content-Type", &contents.content_type);
-    4 * contents.uri.len() + extra + answered + content_type
+    let priority = contents
+        .priority
+        .map_or(0, |class| line_len(Priority::HEADER, class.as_str()));
+    4 * contents.uri.len() + extra + answered + content_type + priority
 }
 
 fn line_len(name: &str, value: &str) -> usize {
@@ -189,7 +192,7 @@ fn headers(
     (call_id, from_tag): (&str, &str),
     now: Timestamp,
 ) -> HeaderMap {
-    let count = 13 + identity.extra_headers.len() + message.contents.extra_headers.len();
+    let count = 14 + identity.extra_headers.len() + message.contents.extra_headers.len();
     let mut headers = HeaderMap::with_capacity(count, USUAL_HEAD);
     headers.add("Max-Forwards", MAX_FORWARDS);
     headers.add_parts("To", &["<", &message.contents.uri, ">"]);
@@ -200,6 +203,10 @@ fn headers(
     }
     headers.add("Date", &now.to_sip_date());
     headers.add("Expires", &remaining_seconds(message, now).to_string());
+    let priority = message.contents.priority;
+    if let Some(class) = priority {
+        headers.add(Priority::HEADER, class.as_str());
+    }
     let allow = if identity.receives {
         "MESSAGE, OPTIONS"
     } else {
@@ -209,7 +216,10 @@ fn headers(
     headers.add("Supported", "outbound, path");
     headers.add("User-Agent", &identity.user_agent);
     for (name, value) in &identity.extra_headers {
-        headers.add(name, value);
+        // What the message says of itself is said once.
+        if priority.is_none() || !name.eq_ignore_ascii_case(Priority::HEADER) {
+            headers.add(name, value);
+        }
     }
     for header in &message.contents.extra_headers {
         headers.add(&header.name, &header.value);

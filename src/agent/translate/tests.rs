@@ -113,6 +113,36 @@ fn a_reply_names_what_it_answers_unless_that_would_break_the_line() {
 }
 
 #[test]
+fn a_priority_that_was_given_is_written_once() {
+    let loud = Identity {
+        extra_headers: vec![("priority".to_owned(), "urgent".to_owned())],
+        ..identity()
+    };
+    let written = |identity: &Identity, priority| {
+        let contents = Contents {
+            priority,
+            ..Contents::default()
+        };
+        let now = NOW.parse().unwrap();
+        let (view, request) = prepare(identity, &message(contents), 1, now, BodyForm::Asked);
+        let lines = text(&request.head).lines();
+        let lines = lines.filter(|line| line.to_lowercase().starts_with("priority:"));
+        let lines: Vec<_> = lines.map(str::to_owned).collect();
+        let shown = view.headers.first("Priority").map(str::to_owned);
+        assert_eq!(shown.is_some(), !lines.is_empty());
+        lines
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(written(&identity(), None), none);
+    for class in Priority::ALL {
+        let line = format!("Priority: {}", class.as_str());
+        assert_eq!(written(&identity(), Some(class)), [line.as_str()]);
+        assert_eq!(written(&loud, Some(class)), [line.as_str()]);
+    }
+    assert_eq!(written(&loud, None), ["priority: urgent"]);
+}
+
+#[test]
 fn allow_says_whether_the_account_takes_messages() {
     for (receives, allow) in [(true, "MESSAGE, OPTIONS"), (false, "OPTIONS")] {
         let identity = Identity {
@@ -143,6 +173,7 @@ fn room_is_kept_for_what_an_envelope_and_a_reply_add() {
             call_id: "a84b4c76@host".to_owned(),
         }),
         receipts: ReceiptRequest::ALL.to_vec(),
+        priority: Some(Priority::Emergency),
         ..Contents::default()
     });
     for larger in [asks_for(&ReceiptRequest::ALL), reply] {

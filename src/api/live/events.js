@@ -1,7 +1,7 @@
 // The log: its last fifty events, those that come, and the way back.
 import { ask, blocks, get, pause } from "./api.js";
 import { $, badge, code, make, row } from "./dom.js";
-import { KIND, clock, describe, number } from "./words.js";
+import { KIND, PRIORITY, clock, describe, number } from "./words.js";
 
 const PAGE = 50;
 const ROWS = 500;
@@ -18,11 +18,14 @@ export const linkTo = (event) => {
   return make("a", { href: `#/${kind}/${event.messageId}`, title: event.messageId }, text);
 };
 
+// The priority of a message that was given one.
+const mark = ({ priority }) => (priority ? [" ", badge(priority, PRIORITY[priority])] : []);
+
 const show = (event, attributes) =>
   row(
     [
       ["Time", clock(event.time)],
-      ["Event", badge(event.type, KIND[event.type])],
+      ["Event", badge(event.type, KIND[event.type]), ...mark(event)],
       ["What", describe(event)],
       ["Agent", event.agent || "–"],
       ["Message", linkTo(event)],

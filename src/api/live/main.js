@@ -54,6 +54,7 @@ $("token-forget").addEventListener("click", () => tryToken(""));
 sends($("send"), $("trail"), () => {
   const message = { target: $("target").value.trim(), body: $("body").value };
   if ($("from").value) message.from = $("from").value;
+  if ($("priority").value) message.priority = $("priority").value;
   return message;
 });
 

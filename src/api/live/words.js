@@ -4,6 +4,7 @@ export const KIND = {
   failed: "bad", undelivered: "bad", agentDown: "bad", deferred: "warn",
 };
 export const STATUS = { succeeded: "good", failed: "bad", scheduled: "warn", queued: "warn" };
+export const PRIORITY = { urgent: "warn", emergency: "bad" };
 const LINE = 120;
 
 // The time of day, and the day when it is not today.
@@ -91,7 +92,7 @@ export const waiting = (message, agents) => {
     case "replica":
       return `waits at replica ${what.replica}`;
     case "priority":
-      return `waits for messages of a higher priority; its own is ${what.class}`;
+      return `waits for messages of the priority ${what.class}, which go first`;
     default:
       return `waits for ${what.kind}`;
   }

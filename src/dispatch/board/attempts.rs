@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::EndedAttempt;
-use crate::agent::AgentIndex;
 use crate::message::MessageId;
+use crate::pool::Slot;
 
 /// Names one attempt between the dispatcher and an agent.
 pub(in crate::dispatch) type AttemptKey = u64;
@@ -28,7 +28,7 @@ pub(super) struct Attempts {
 pub(super) struct OpenAttempt {
     pub(super) message: MessageId,
     pub(super) uri: Arc<str>,
-    pub(super) agent: AgentIndex,
+    pub(super) slot: Slot,
     /// When its agent was given it.
     pub(super) sent: Option<Instant>,
     /// Set when the message has ended before it: its outcome is counted, and not recorded.
@@ -41,17 +41,12 @@ impl Attempts {
         self.by_key.len() - self.abandoned
     }
 
-    pub(super) fn begin(
-        &mut self,
-        message: MessageId,
-        uri: Arc<str>,
-        agent: AgentIndex,
-    ) -> AttemptKey {
+    pub(super) fn begin(&mut self, message: MessageId, uri: Arc<str>, slot: Slot) -> AttemptKey {
         self.last_key += 1;
         let attempt = OpenAttempt {
             message,
             uri,
-            agent,
+            slot,
             sent: None,
             abandoned: None,
         };

@@ -26,7 +26,7 @@ impl Board {
     /// Removes an attempt, and gives back its slot and its target.
     pub(super) fn end_attempt(&mut self, key: AttemptKey, now: Timestamp) -> Option<OpenAttempt> {
         let attempt = self.attempts.remove(key)?;
-        self.free(attempt.agent, &attempt.uri, now);
+        self.free(attempt.slot, &attempt.uri, now);
         Some(attempt)
     }
 
@@ -96,7 +96,7 @@ impl Board {
         }
         let message = attempt.message;
         let entry = self.entries.get_mut(&message)?;
-        entry.avoid = Some(attempt.agent);
+        entry.avoid = Some(attempt.slot.agent);
         match outcome {
             Outcome::Unknown(Unknown::Disconnected) => entry.losses += 1,
             Outcome::Answered(_) | Outcome::Unknown(Unknown::Silent) => entry.losses = 0,
@@ -153,12 +153,7 @@ impl Board {
         };
         entry.not_before = Some(time);
         entry.phase = Phase::Queued;
-        if self.lanes.is_head(&entry.lane(), id) {
-            self.become_head(id, now);
-        } else {
-            let expires_at = entry.expires_at;
-            self.set_timer(id, Some(expires_at));
-        }
+        self.wait_again(id, now);
     }
 
     /// Cancels a message that is not being sent.

@@ -28,6 +28,10 @@
 mod attempts;
 mod conclude;
 mod lanes;
+mod phase;
+mod precedence;
+#[cfg(test)]
+mod priority_simulation;
 mod ready;
 mod receipts;
 mod reclaim;
@@ -38,6 +42,7 @@ mod simulation;
 mod start;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod view;
 
 use std::collections::BTreeSet;
@@ -48,13 +53,16 @@ use super::quota::QuotaPermit;
 use crate::agent::AgentIndex;
 use crate::clock;
 use crate::message::retry::Backoff;
-use crate::message::{ByMessage, EventId, Message, MessageId, OnUnknown, Status, Timestamp};
+use crate::message::{
+    ByMessage, EventId, Message, MessageId, OnUnknown, Priority, Status, Timestamp,
+};
 use crate::store::Claimed;
 pub(super) use attempts::AttemptKey;
 use attempts::Attempts;
 pub(super) use conclude::EndedAttempt;
 use lanes::{Lane, Lanes};
-use ready::{Ready, ReadyPlace};
+use phase::{LocalEnd, Phase};
+use ready::Ready;
 use records::BoardWork;
 pub(super) use records::{SentBy, event};
 use view::Ages;
@@ -70,6 +78,8 @@ pub(super) struct Board {
     ages: Ages,
     /// Messages whose `sendAt` has not come.
     scheduled: usize,
+    /// Messages of each class.
+    by_class: [usize; Priority::ALL.len()],
     timers: BTreeSet<(Timestamp, MessageId)>,
     attempts: Attempts,
     /// Now, as of the last [`Board::handle_timeout`], by both clocks.
@@ -81,6 +91,9 @@ pub(super) struct Board {
     held_bytes: usize,
     max_held_bytes: usize,
     backoff: Backoff,
+    /// Heads that [`Board::pump`] looked at.
+    #[cfg(test)]
+    looked_at: usize,
 }
 
 /// An attempt that may begin: to be recorded, and to be handed to its agent.
@@ -105,6 +118,9 @@ struct BoardEntry {
     account: Option<Arc<str>>,
     phase: Phase,
     acceptance: Acceptance,
+    class: Priority,
+    /// Since when it waits, its time to be sent having come.
+    since: Timestamp,
     attempt: u32,
     attempts: u32,
     on_unknown: OnUnknown,
@@ -121,18 +137,6 @@ struct BoardEntry {
     key: AttemptKey,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Phase {
-    Scheduled,
-    Queued,
-    Ready(ReadyPlace),
-    Loading(AgentIndex),
-    Starting(AgentIndex),
-    Sending(AgentIndex),
-    Waiting,
-    Ending(LocalEnd),
-}
-
 /// Whether the store has taken a message in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Acceptance {
@@ -143,17 +147,6 @@ enum Acceptance {
     Accepted,
     /// It has not, and an attempt is under way: its outcome is awaited, and not recorded.
     Refused,
-}
-
-/// An end that no attempt brought about.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum LocalEnd {
-    Canceled,
-    Expired,
-    NoAgent,
-    Died,
-    /// By this receipt.
-    Settled(EventId),
 }
 
 /// What [`Board::cancel`] found.
@@ -178,6 +171,7 @@ impl Board {
             ready: Ready::default(),
             ages: Ages::default(),
             scheduled: 0,
+            by_class: Default::default(),
             timers: BTreeSet::new(),
             attempts: Attempts::default(),
             now: Timestamp::EPOCH,
@@ -187,6 +181,8 @@ impl Board {
             held_bytes: 0,
             max_held_bytes,
             backoff,
+            #[cfg(test)]
+            looked_at: 0,
         }
     }
 
@@ -217,6 +213,7 @@ impl Board {
             on_unknown: message.contents.on_unknown,
             not_before: message.contents.send_at,
             expires_at: message.expires_at,
+            priority: message.contents.class(),
         };
         // However much is held: it is in memory anyway, and it cannot be read from the store
         // yet.
@@ -282,6 +279,8 @@ impl Board {
                 Phase::Queued
             },
             acceptance,
+            class: claimed.priority,
+            since: now,
             attempt,
             attempts: claimed.attempts,
             on_unknown: claimed.on_unknown,
@@ -294,6 +293,7 @@ impl Board {
             receipt: None,
             key: 0,
         };
+        self.by_class[entry.class as usize] += 1;
         self.entries.insert(id, entry);
         match status {
             Status::Scheduled if is_scheduled => {
@@ -330,6 +330,7 @@ impl Board {
         let Some(entry) = self.entries.remove(&id) else {
             return;
         };
+        self.by_class[entry.class as usize] -= 1;
         if let Some(time) = entry.timer {
             self.timers.remove(&(time, id));
         }
@@ -359,29 +360,5 @@ impl Board {
 impl BoardEntry {
     fn lane(&self) -> Lane {
         (self.uri.clone(), self.account.clone())
-    }
-}
-
-impl Phase {
-    /// The agent whose slot the message has.
-    fn agent(self) -> Option<AgentIndex> {
-        match self {
-            Self::Loading(agent) | Self::Starting(agent) | Self::Sending(agent) => Some(agent),
-            Self::Scheduled | Self::Queued | Self::Ready(_) | Self::Waiting | Self::Ending(_) => {
-                None
-            }
-        }
-    }
-
-    fn has_slot(self) -> bool {
-        self.agent().is_some()
-    }
-
-    /// Whether nothing is under way: no attempt, and no end.
-    fn waits(self) -> bool {
-        match self {
-            Self::Scheduled | Self::Queued | Self::Ready(_) | Self::Waiting => true,
-            Self::Loading(_) | Self::Starting(_) | Self::Sending(_) | Self::Ending(_) => false,
-        }
     }
 }

@@ -1,172 +1,141 @@
-//! Heads of lanes that wait for a slot, first come, first served within what the pool can give.
-//! Clients that have a share of the room take turns: each head has a turn after the one before it
-//! of its client, so a client with many of them is not before one with few. Without such clients
-//! all heads have the same turn.
-//!
-//! They wait in groups: those that one account must send, and those that any may. A group that the
-//! pool had no slot for is closed, and not asked about again before a slot is freed or its rate
-//! allows; so a thousand waiting messages of a silent account cost the others nothing.
+//! Heads of lanes that wait for a slot. Which class begins next is up to [`super::precedence`], and
+//! which head of it to [`super::turns`]: so what a begin costs does not depend on how many wait.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::quota::QuotaHolder;
-use crate::message::MessageId;
-
-/// The account that must send; `None` when any may.
-pub(super) type Group = Option<Arc<str>>;
+use super::precedence::Rank;
+use super::turns::ClassHeads;
+pub(super) use super::turns::{Group, ReadyPlace};
+use crate::message::{MessageId, Priority, Timestamp};
 
 #[derive(Debug, Default)]
 pub(super) struct Ready {
-    groups: HashMap<Group, GroupHeads>,
-    /// Groups that may get a slot, by the place of their first.
-    open: BTreeSet<(ReadyPlace, Group)>,
-    /// When closed groups open by themselves.
-    timers: BTreeSet<(Instant, Group)>,
-    next: u64,
-    /// The turn of the last head that was taken.
-    turn: u64,
-    /// Whether there was a client with a share.
-    has_turns: bool,
+    non_urgent: ClassHeads,
+    normal: ClassHeads,
+    urgent: ClassHeads,
+    emergency: ClassHeads,
 }
 
-#[derive(Debug, Default)]
-struct GroupHeads {
-    heads: BTreeMap<ReadyPlace, MessageId>,
-    /// Since which turn there is no slot for it.
-    closed: Option<u64>,
-    /// The last turn of each client that has heads here.
-    last_turns: HashMap<Option<QuotaHolder>, u64>,
-}
-
-/// Where a head stands among the others.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct ReadyPlace {
-    turn: u64,
-    number: u64,
+/// The head that is to begin next.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct NextHead {
+    pub(super) class: Priority,
+    pub(super) group: Group,
+    pub(super) id: MessageId,
 }
 
 impl Ready {
     /// Adds a head; its place is what [`Ready::remove`] wants.
     pub(super) fn push(
         &mut self,
+        class: Priority,
         group: Group,
         holder: Option<QuotaHolder>,
         id: MessageId,
     ) -> ReadyPlace {
-        self.next += 1;
-        self.has_turns |= holder.is_some();
-        let waiting = self.groups.entry(group.clone()).or_default();
-        let mut place = ReadyPlace {
-            turn: waiting.closed.unwrap_or(self.turn),
-            number: self.next,
-        };
-        if self.has_turns {
-            let last = waiting.last_turns.entry(holder).or_default();
-            *last = place.turn.max(*last) + 1;
-            place.turn = *last;
-        }
-        let first = waiting.heads.keys().next().copied();
-        if waiting.closed.is_none() && first.is_none_or(|first| place < first) {
-            if let Some(first) = first {
-                self.open.remove(&(first, group.clone()));
+        self.class_mut(class).push(group, holder, id)
+    }
+
+    /// The head that begins next, of the groups that may get a slot. `since` says when a message
+    /// began to wait.
+    pub(super) fn first(&self, since: impl Fn(MessageId) -> Timestamp) -> Option<NextHead> {
+        let mut firsts = Priority::ALL.into_iter().filter_map(|class| {
+            let (group, id) = self.class(class).first()?;
+            Some((class, group, id))
+        });
+        let mut next = firsts.next()?;
+        // Nearly always one class waits: its rank is not asked for.
+        let mut best = None;
+        for other in firsts {
+            let before = best.get_or_insert_with(|| Rank::of(next.0, since(next.2)));
+            let rank = Rank::of(other.0, since(other.2));
+            if rank < *before {
+                (best, next) = (Some(rank), other);
             }
-            self.open.insert((place, group));
         }
-        waiting.heads.insert(place, id);
-        place
+        let (class, group, id) = next;
+        let group = group.clone();
+        Some(NextHead { class, group, id })
     }
 
-    /// The head whose turn it is among the open groups; of several the one that waits longest.
-    pub(super) fn first(&self) -> Option<(Group, MessageId)> {
-        let (place, group) = self.open.first()?;
-        let id = self.groups.get(group)?.heads.get(place)?;
-        Some((group.clone(), *id))
-    }
-
-    /// Takes the first head of an open group away.
-    pub(super) fn pop(&mut self, group: &Group) {
-        let first = self
-            .groups
-            .get(group)
-            .and_then(|waiting| waiting.heads.keys().next().copied());
-        if let Some(place) = first {
-            self.turn = self.turn.max(place.turn);
-            self.remove(group, place);
-        }
+    /// Takes the head away that [`Ready::first`] gave.
+    pub(super) fn pop(&mut self, next: &NextHead) {
+        self.class_mut(next.class).pop(&next.group);
     }
 
     /// Takes a head away.
-    pub(super) fn remove(&mut self, group: &Group, place: ReadyPlace) {
-        let Some(waiting) = self.groups.get_mut(group) else {
-            return;
-        };
-        let first = waiting.heads.keys().next().copied();
-        waiting.heads.remove(&place);
-        if first == Some(place) && waiting.closed.is_none() {
-            self.open.remove(&(place, group.clone()));
-            if let Some(next) = waiting.heads.keys().next() {
-                self.open.insert((*next, group.clone()));
-            }
-        }
-        // A closed group is remembered while it is closed: whether there is a slot for it does not
-        // depend on its heads.
-        if waiting.heads.is_empty() {
-            waiting.last_turns.clear();
-            if waiting.closed.is_none() {
-                self.groups.remove(group);
-            }
-        }
+    pub(super) fn remove(&mut self, class: Priority, group: &Group, place: ReadyPlace) {
+        self.class_mut(class).remove(group, place);
+    }
+
+    /// The highest class with a head that goes before one of this rank, and may take its slot.
+    pub(super) fn class_before(
+        &self,
+        class: Priority,
+        group: &Group,
+        rank: Rank,
+        since: impl Fn(MessageId) -> Timestamp,
+    ) -> Option<Priority> {
+        let higher = Priority::ALL.into_iter().rev();
+        higher.take_while(|higher| *higher > class).find(|higher| {
+            let first = self.class(*higher).first_rival(group);
+            first.is_some_and(|id| Rank::of(*higher, since(id)) < rank)
+        })
     }
 
     /// Heads of the groups that `is_lost`.
     pub(super) fn lost(&self, is_lost: impl Fn(&Group) -> bool) -> impl Iterator<Item = MessageId> {
-        let lost = self.groups.iter().filter(move |(group, _)| is_lost(group));
-        lost.flat_map(|(_, waiting)| waiting.heads.values().copied())
+        let classes = Priority::ALL.into_iter().rev();
+        classes.flat_map(move |class| {
+            let lost: Vec<_> = self.class(class).lost(&is_lost).collect();
+            lost
+        })
     }
 
-    /// There is no slot for this group, until `until` if that is known.
-    pub(super) fn close(&mut self, group: Group, until: Option<Instant>) {
-        if let Some(until) = until {
-            self.timers.insert((until, group.clone()));
-        }
-        let Some(waiting) = self.groups.get_mut(&group) else {
-            return;
-        };
-        waiting.closed = Some(self.turn);
-        if let Some(first) = waiting.heads.keys().next() {
-            self.open.remove(&(*first, group));
-        }
+    /// There is no slot for these heads, until `until` if that is known.
+    pub(super) fn close(&mut self, next: NextHead, until: Option<Instant>) {
+        self.class_mut(next.class).close(next.group, until);
     }
 
     /// There may be a slot for this group.
     pub(super) fn open(&mut self, group: &Group) {
-        let Some(waiting) = self.groups.get_mut(group) else {
-            return;
-        };
-        if waiting.closed.take().is_none() {
-            return;
-        }
-        match waiting.heads.keys().next() {
-            Some(first) => drop(self.open.insert((*first, group.clone()))),
-            None => drop(self.groups.remove(group)),
+        for class in Priority::ALL {
+            self.class_mut(class).open(group);
         }
     }
 
     /// Opens the groups whose time has come.
     pub(super) fn open_due(&mut self, now: Instant) {
-        while let Some((time, _)) = self.timers.first()
-            && *time <= now
-            && let Some((_, group)) = self.timers.pop_first()
-        {
-            self.open(&group);
+        for class in Priority::ALL {
+            self.class_mut(class).open_due(now);
         }
     }
 
     /// When the next group opens by itself.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.timers.first().map(|(time, _)| *time)
+        let classes = Priority::ALL.into_iter();
+        classes
+            .filter_map(|class| self.class(class).deadline())
+            .min()
+    }
+
+    fn class(&self, class: Priority) -> &ClassHeads {
+        match class {
+            Priority::NonUrgent => &self.non_urgent,
+            Priority::Normal => &self.normal,
+            Priority::Urgent => &self.urgent,
+            Priority::Emergency => &self.emergency,
+        }
+    }
+
+    fn class_mut(&mut self, class: Priority) -> &mut ClassHeads {
+        match class {
+            Priority::NonUrgent => &mut self.non_urgent,
+            Priority::Normal => &mut self.normal,
+            Priority::Urgent => &mut self.urgent,
+            Priority::Emergency => &mut self.emergency,
+        }
     }
 }
 
@@ -174,82 +143,81 @@ impl Ready {
 mod tests {
     use uuid::Uuid;
 
-    use super::super::super::quota::{Quota, QuotaPermit};
     use super::*;
 
     fn id(number: u128) -> MessageId {
         MessageId::new(Uuid::from_u128(number))
     }
 
-    fn permit() -> QuotaPermit {
-        Arc::new(Quota::default()).take(1, 1).unwrap().remove(0)
+    fn number(id: MessageId) -> u128 {
+        Uuid::from_bytes(*id.as_bytes()).as_u128()
     }
 
-    /// Takes so many, in their order.
-    fn taken(ready: &mut Ready, count: usize) -> Vec<u128> {
-        let mut taken = Vec::new();
-        while taken.len() < count
-            && let Some((group, id)) = ready.first()
-        {
-            ready.pop(&group);
-            taken.push(Uuid::from_bytes(*id.as_bytes()).as_u128());
+    /// The number of a message is the second since which it waits.
+    fn since(id: MessageId) -> Timestamp {
+        Timestamp::from_millis(number(id) as i64 * 1_000)
+    }
+
+    fn ready(heads: &[(Priority, &Group, u128)]) -> Ready {
+        let mut ready = Ready::default();
+        for (class, group, number) in heads {
+            ready.push(*class, (*group).clone(), None, id(*number));
         }
-        taken
+        ready
+    }
+
+    fn drain(ready: &mut Ready) -> Vec<u128> {
+        let mut order = Vec::new();
+        while let Some(next) = ready.first(since) {
+            ready.pop(&next);
+            order.push(number(next.id));
+        }
+        order
     }
 
     #[test]
-    fn without_shares_the_first_is_served_first() {
-        let mut ready = Ready::default();
+    fn the_class_is_looked_at_before_the_group() {
         let alice: Group = Some("alice".into());
-        for number in 0..10 {
-            let group = if number % 3 == 0 { None } else { alice.clone() };
-            ready.push(group, None, id(number));
-        }
-        assert_eq!(taken(&mut ready, 4), [0, 1, 2, 3]);
-        ready.push(None, None, id(10));
-        assert_eq!(taken(&mut ready, 10), [4, 5, 6, 7, 8, 9, 10]);
-        assert!(ready.groups.is_empty() && ready.open.is_empty());
+        let mut ready = ready(&[
+            (Priority::Normal, &alice, 1),
+            (Priority::Normal, &None, 2),
+            (Priority::Urgent, &None, 3),
+            (Priority::NonUrgent, &None, 4),
+            (Priority::Emergency, &alice, 500),
+            (Priority::Urgent, &alice, 100),
+        ]);
+        assert_eq!(drain(&mut ready), [500, 3, 1, 2, 100, 4]);
     }
 
     #[test]
-    fn clients_with_a_share_take_turns() {
-        let (many, few) = (permit(), permit());
-        let (many, few) = (Some(many.holder()), Some(few.holder()));
-        let mut ready = Ready::default();
-        for number in 0..100 {
-            ready.push(None, many, id(number));
-        }
-        assert_eq!(taken(&mut ready, 3), [0, 1, 2]);
-        for number in 200..202 {
-            ready.push(None, few, id(number));
-        }
-        // And one of a client without a share, to an account of its own.
-        ready.push(Some("alice".into()), None, id(300));
-        assert_eq!(taken(&mut ready, 6), [3, 200, 300, 4, 201, 5]);
-        assert_eq!(taken(&mut ready, 1_000).len(), 94);
-        assert!(ready.groups.is_empty() && ready.open.is_empty());
+    fn what_one_class_gets_no_slot_for_another_may() {
+        let mut ready = ready(&[(Priority::Normal, &None, 1), (Priority::Urgent, &None, 90)]);
+        let next = ready.first(since).unwrap();
+        assert_eq!((next.class, number(next.id)), (Priority::Normal, 1));
+        ready.close(next, None);
+        assert_eq!(drain(&mut ready), [90]);
+        ready.open(&None);
+        assert_eq!(drain(&mut ready), [1]);
     }
 
     #[test]
-    fn turns_stand_still_for_those_that_there_is_no_slot_for() {
-        let (many, few) = (permit(), permit());
-        let (many, few) = (Some(many.holder()), Some(few.holder()));
+    fn a_higher_class_is_a_reason_to_wait_only_where_it_goes_first() {
         let (alice, carol): (Group, Group) = (Some("alice".into()), Some("carol".into()));
-        let mut ready = Ready::default();
-        for number in 0..10 {
-            ready.push(alice.clone(), many, id(number));
-        }
-        ready.close(alice.clone(), None);
-        for number in 100..120 {
-            ready.push(carol.clone(), few, id(number));
-        }
-        assert_eq!(taken(&mut ready, 20).len(), 20);
-        let place = ready.push(alice.clone(), few, id(200));
-        ready.push(alice.clone(), few, id(201));
-        ready.open(&alice);
-        assert_eq!(taken(&mut ready, 3), [0, 200, 1]);
-        // One that is taken away holds nobody up.
-        ready.remove(&alice, place);
-        assert_eq!(taken(&mut ready, 2), [201, 2]);
+        let before = |ready: &Ready, group: &Group, second: u128| {
+            let rank = Rank::of(Priority::Normal, since(id(second)));
+            ready.class_before(Priority::Normal, group, rank, since)
+        };
+        let ready = ready(&[
+            (Priority::Urgent, &alice, 100),
+            (Priority::Emergency, &carol, 200),
+        ]);
+        assert_eq!(before(&ready, &alice, 90), Some(Priority::Urgent));
+        assert_eq!(before(&ready, &alice, 30), None);
+        assert_eq!(before(&ready, &carol, 30), Some(Priority::Emergency));
+        assert_eq!(before(&ready, &Some("dave".into()), 90), None);
+        // Any account may send it, so any head may take its slot.
+        assert_eq!(before(&ready, &None, 90), Some(Priority::Emergency));
+        let open = self::ready(&[(Priority::Urgent, &None, 100)]);
+        assert_eq!(before(&open, &alice, 90), Some(Priority::Urgent));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Acceptance, Board, LocalEnd, Phase};
 use crate::message::{MessageId, Status, Timestamp};
+use crate::pool::Slot;
 use crate::store::Claimed;
 
 impl Board {
@@ -47,8 +48,9 @@ impl Board {
         }
         if let Some(agent) = entry.phase.agent() {
             let (key, uri) = (entry.key, entry.uri.clone());
+            let slot = Slot::of(agent, entry.class);
             self.attempts.remove(key);
-            self.free(agent, &uri, now);
+            self.free(slot, &uri, now);
         }
         self.leave_ready(id);
         self.remove(id, now);

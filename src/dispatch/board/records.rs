@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::conclude::EndedAttempt;
-use crate::agent::AgentIndex;
 use crate::message::{Event, Message, MessageId, Status, Timestamp, What};
+use crate::pool::Slot;
 use crate::store::Record;
 
 /// What the driver has to do for the board.
@@ -15,7 +15,7 @@ pub(in crate::dispatch) struct BoardWork {
     /// To be read from the store and handed to [`Board::loaded`].
     pub(in crate::dispatch) loads: Vec<MessageId>,
     /// Slots to give back.
-    pub(in crate::dispatch) released: Vec<AgentIndex>,
+    pub(in crate::dispatch) released: Vec<Slot>,
     /// Attempts that were under way when the process that made them ended.
     pub(in crate::dispatch) died: Vec<EndedAttempt>,
     /// Canceled, and forgotten since. Those without a record of their end are gone from the store.
@@ -49,6 +49,7 @@ pub(in crate::dispatch) fn event(
             .or_else(|| message.contents.account.clone()),
         webhook: message.contents.webhook.clone(),
         trace: message.trace,
+        priority: message.contents.priority,
         metadata: message.contents.metadata.clone(),
         what,
     }

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use super::super::quota::QuotaPermit;
-use super::{Board, LocalEnd, Phase, SentBy};
+use super::lanes::{LaneMessage, Pushed};
+use super::{Board, BoardEntry, LocalEnd, Phase, SentBy};
 use crate::agent::AgentIndex;
 use crate::message::{MessageId, Timestamp};
-use crate::pool::Pool;
+use crate::pool::{Pool, Slot};
 
 /// Timers taken at once. A commit of more records would hold up requests that come meanwhile.
 const DUE: usize = 500;
@@ -97,12 +98,55 @@ impl Board {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
-        if self.lanes.push(entry.lane(), id) {
-            self.become_head(id, now);
-        } else {
+        let (class, since) = (entry.class, entry.since);
+        match self
+            .lanes
+            .push(entry.lane(), LaneMessage { id, class, since })
+        {
+            Pushed::Head => self.become_head(id, now),
+            Pushed::Behind => self.wait_behind(id),
+            Pushed::Outranks(head) => {
+                self.wait_behind(id);
+                let waits = |entry: &BoardEntry| entry.phase.waits();
+                if self.entries.get(&head).is_some_and(waits) {
+                    self.leave_ready(head);
+                    self.step_back(head, now);
+                }
+            }
+        }
+    }
+
+    /// A message waits behind the head of its lane.
+    fn wait_behind(&mut self, id: MessageId) {
+        if let Some(entry) = self.entries.get_mut(&id) {
             entry.phase = Phase::Queued;
             let expires_at = entry.expires_at;
             self.set_timer(id, Some(expires_at));
+        }
+    }
+
+    /// A head that is not in flight lets one of a higher rank go before it; whether there is one.
+    fn step_back(&mut self, head: MessageId, now: Timestamp) -> bool {
+        let lane = self.entries.get(&head).map(BoardEntry::lane);
+        let Some(next) = lane.and_then(|lane| self.lanes.overtake(&lane)) else {
+            return false;
+        };
+        self.wait_behind(head);
+        self.set_timer(next, None);
+        self.become_head(next, now);
+        true
+    }
+
+    /// A message waits again that had a slot: behind one that came meanwhile and goes before it,
+    /// else where it was.
+    pub(super) fn wait_again(&mut self, id: MessageId, now: Timestamp) {
+        let Some(entry) = self.entries.get(&id) else {
+            return;
+        };
+        if !self.lanes.is_head(&entry.lane(), id) {
+            self.wait_behind(id);
+        } else if !self.step_back(id, now) {
+            self.become_head(id, now);
         }
     }
 
@@ -123,7 +167,8 @@ impl Board {
             }
             _ if !self.lanes.is_busy(&entry.uri) => {
                 let holder = self.permits.get(&id).map(QuotaPermit::holder);
-                let place = self.ready.push(entry.account.clone(), holder, id);
+                let group = entry.account.clone();
+                let place = self.ready.push(entry.class, group, holder, id);
                 entry.phase = Phase::Ready(place);
                 self.untimed.push(id);
             }
@@ -146,8 +191,8 @@ impl Board {
     }
 
     /// Gives back what an attempt had: its slot, and its target to the heads that wait for it.
-    pub(super) fn free(&mut self, agent: AgentIndex, uri: &str, now: Timestamp) {
-        self.work.released.push(agent);
+    pub(super) fn free(&mut self, slot: Slot, uri: &str, now: Timestamp) {
+        self.work.released.push(slot);
         for id in self.lanes.free_target(uri) {
             // Those that have ended, or are about to, are not queued any more.
             let phase = self.entries.get(&id).map(|entry| entry.phase);
@@ -162,7 +207,7 @@ impl Board {
         let Some(entry) = self.entries.get(&id) else {
             return;
         };
-        if let Some(next) = self.lanes.remove(&entry.lane(), id) {
+        if let Some(next) = self.lanes.remove(&entry.lane(), id, entry.class) {
             self.set_timer(next, None);
             self.become_head(next, now);
         }
@@ -172,7 +217,7 @@ impl Board {
         if let Some(entry) = self.entries.get(&id)
             && let Phase::Ready(place) = entry.phase
         {
-            self.ready.remove(&entry.account, place);
+            self.ready.remove(entry.class, &entry.account, place);
         }
     }
 

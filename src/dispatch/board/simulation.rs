@@ -1,7 +1,8 @@
 //! The board through whole lives: time, chance, agents that come and go, a store that fails, and
 //! ends of the process and of its lease, all drawn from a seed. Whatever happens, these hold:
 //!
-//! * No target has two requests in flight, and none that waited longer in its lane is overtaken.
+//! * No target has two requests in flight, and none that waited longer in its lane is overtaken by
+//!   another one of its class.
 //! * A head waits only for what it needs: its time, a slot, or what is in flight to its target.
 //! * No message is being sent when its time is over.
 //! * What may not be sent twice is written when its record is durable, and what was asked for with
@@ -36,6 +37,8 @@ const MAX_TURNS: u32 = 20_000;
 const ACCOUNTS: [&str; 2] = ["sip:alice@example.com", "sip:carol@example.com"];
 const AGENTS: u32 = 4;
 const CAPACITY: u32 = 2;
+/// Of the four slots of each account one is kept.
+const RESERVED: f64 = 0.3;
 
 /// A message as the store knows it.
 struct Kept {
@@ -82,8 +85,8 @@ struct Life {
     up: HashSet<AgentIndex>,
     /// Clients with a share of the room.
     clients: [Arc<Quota>; 2],
-    /// The newest message on its way in each lane that was not scheduled.
-    newest: HashMap<Lane, MessageId>,
+    /// The newest message of each class on its way in each lane that was not scheduled.
+    newest: HashMap<(Lane, Priority), MessageId>,
 }
 
 impl Life {
@@ -120,7 +123,7 @@ impl Life {
 
     /// Two agents for each account, of which one has a rate. Nobody is registered yet.
     fn new_pool() -> Pool {
-        let mut pool = Pool::new();
+        let mut pool = Pool::new(RESERVED);
         for (account, rate) in ACCOUNTS.into_iter().zip([None, Some(5.0)]) {
             pool.add_account(&account.into(), rate);
         }
@@ -187,11 +190,12 @@ impl Life {
     /// Nothing that could begin waits after the board was pumped.
     fn check_none_is_held_up(&self) {
         for ((uri, account), lane) in self.board.lanes.iter() {
-            let head = &self.board.entries[&lane[0]];
+            let head = &self.board.entries[&lane.head().id];
             if self.board.lanes.is_busy(uri) {
                 continue;
             }
-            let has_slot = self.pool.busy(account.as_ref(), self.steady).is_none();
+            let busy = self.pool.busy(account.as_ref(), head.class, self.steady);
+            let has_slot = busy.is_none();
             match head.phase {
                 Phase::Ready(_) => assert!(!has_slot, "held up although there is a slot"),
                 Phase::Waiting => assert!(head.not_before.is_some_and(|time| time > self.now)),
@@ -228,9 +232,14 @@ impl Life {
                 true => OnUnknown::Resend,
                 false => OnUnknown::Fail,
             },
+            priority: match rng.random_range(0..8) {
+                at @ 0..4 => Some(Priority::ALL[at]),
+                _ => None,
+            },
             ..Contents::default()
         };
-        let id = MessageId::new(Uuid::from_u64_pair(0x0193_0000_0000_7000, number | 1 << 63));
+        let millis = u64::try_from(now.as_millis()).unwrap();
+        let id = MessageId::new(Uuid::from_u64_pair(millis << 16 | 0x7000, number | 1 << 63));
         contents.accept(id, now, None)
     }
 
@@ -266,9 +275,9 @@ impl Life {
             self.gathered.push((record, None));
         }
         self.loads.extend(work.loads);
-        for agent in work.released {
-            self.pool.release(agent);
-            self.board.slot_freed(&Self::account_of(agent));
+        for slot in work.released {
+            self.pool.release(slot);
+            self.board.slot_freed(&Self::account_of(slot.agent));
         }
     }
 
@@ -387,7 +396,8 @@ impl Life {
                 message.contents.uri.clone(),
                 message.contents.account.clone(),
             );
-            let newest = self.newest.entry(lane).or_insert(id);
+            let class = message.contents.class();
+            let newest = self.newest.entry((lane, class)).or_insert(id);
             assert!(id >= *newest, "overtaken");
             *newest = id;
         }
@@ -449,6 +459,7 @@ impl Life {
         }
         self.up.remove(&agent);
         self.pool.down(agent);
+        self.board.slot_freed(&Self::account_of(agent));
         let mut lost: Vec<_> = self
             .flights
             .extract_if(|_, flight| flight.agent == agent)
@@ -542,6 +553,7 @@ impl Life {
                 on_unknown: message.contents.on_unknown,
                 not_before: kept.not_before,
                 expires_at: message.expires_at,
+                priority: message.contents.class(),
             };
             self.board.claim(claimed, self.now);
         }
@@ -576,23 +588,24 @@ impl Life {
             (board.len(), board.in_flight(), board.held_bytes),
             (0, 0, 0)
         );
+        assert_eq!(board.by_class, [0; 4]);
         assert!(board.lanes.is_empty() && board.timers.is_empty());
         assert!(board.attempts.is_empty() && board.permits.is_empty());
-        assert!(board.ready.first().is_none() && self.flights.is_empty());
+        let since = |_| Timestamp::EPOCH;
+        assert!(board.ready.first(since).is_none() && self.flights.is_empty());
         let much_later = self.steady + Duration::from_secs(3_600);
         for agent in 0..AGENTS {
             self.pool.up(AgentIndex(agent));
         }
         // As many slots as in a new pool, so none is lost and none was given back twice.
-        let mut slots = 0;
-        while self
-            .pool
-            .take(Some(&ACCOUNTS[0].into()), None, much_later)
-            .is_ok()
-        {
-            slots += 1;
-        }
-        assert_eq!(slots, AGENTS / 2 * CAPACITY);
+        let account = ACCOUNTS[0].into();
+        let mut slots_for = |class| {
+            let slot = || self.pool.take(Some(&account), class, None, much_later).ok();
+            u32::try_from(std::iter::from_fn(slot).count()).unwrap()
+        };
+        let kept = 1;
+        assert_eq!(slots_for(Priority::Normal), AGENTS / 2 * CAPACITY - kept);
+        assert_eq!(slots_for(Priority::Urgent), kept);
     }
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::attempts::YOUNG;
+use super::ready::NextHead;
 use super::{Acceptance, AttemptKey, Board, BoardEntry, LocalEnd, NewAttempt, Phase};
 use crate::agent::AgentIndex;
 use crate::message::{Message, MessageId, OnUnknown, Timestamp};
-use crate::pool::{Busy, Pool};
+use crate::pool::{Busy, Pool, Slot};
 
 /// After so many losses of a connection in a row a message is sent alone: it may be what its server
 /// closes the connection for.
@@ -22,9 +23,14 @@ impl Board {
     ) -> Vec<NewAttempt> {
         let mut starts = Vec::new();
         pool.begin_turn();
-        while let Some((group, id)) = self.ready.first() {
+        while let Some(next) = self.next_head() {
+            #[cfg(test)]
+            {
+                self.looked_at += 1;
+            }
+            let id = next.id;
             if self.wait_for_target(id) {
-                self.ready.pop(&group);
+                self.ready.pop(&next);
                 continue;
             }
             let entry = self.entries.get(&id);
@@ -34,16 +40,16 @@ impl Board {
                 // The idlest agent, and not the one that was chosen last.
                 pool.begin_turn();
             }
-            match pool.take(group.as_ref(), avoid, steady) {
+            match pool.take(next.group.as_ref(), next.class, avoid, steady) {
                 Ok(slot) => {
-                    self.ready.pop(&group);
+                    self.ready.pop(&next);
                     if alone {
                         pool.isolate(slot.agent);
                     }
-                    self.give_slot(id, slot.agent, &mut starts);
+                    self.give_slot(id, slot, &mut starts);
                 }
-                Err(Busy::Limited(until)) => self.ready.close(group, Some(until)),
-                Err(Busy::Full | Busy::NoAgent) => self.ready.close(group, None),
+                Err(Busy::Limited(until)) => self.ready.close(next, Some(until)),
+                Err(Busy::Full | Busy::NoAgent) => self.ready.close(next, None),
             }
         }
         for id in std::mem::take(&mut self.untimed) {
@@ -56,17 +62,19 @@ impl Board {
         starts
     }
 
-    pub(super) fn give_slot(
-        &mut self,
-        id: MessageId,
-        agent: AgentIndex,
-        starts: &mut Vec<NewAttempt>,
-    ) {
+    /// The head that is to begin next.
+    fn next_head(&self) -> Option<NextHead> {
+        let since = |id| self.entries.get(&id).map_or(self.now, |entry| entry.since);
+        self.ready.first(since)
+    }
+
+    pub(super) fn give_slot(&mut self, id: MessageId, slot: Slot, starts: &mut Vec<NewAttempt>) {
         self.set_timer(id, None);
         let Some(entry) = self.entries.get_mut(&id) else {
-            self.work.released.push(agent);
+            self.work.released.push(slot);
             return;
         };
+        let agent = slot.agent;
         self.lanes.take_target(entry.uri.clone());
         match entry.content.clone() {
             Some(message) => self.start(id, agent, message, starts),
@@ -91,7 +99,8 @@ impl Board {
         entry.attempt += 1;
         let made_at = id.made_at();
         let since = entry.not_before.take().unwrap_or(made_at).max(made_at);
-        let key = self.attempts.begin(id, entry.uri.clone(), agent);
+        let slot = Slot::of(agent, entry.class);
+        let key = self.attempts.begin(id, entry.uri.clone(), slot);
         entry.key = key;
         starts.push(NewAttempt {
             key,
@@ -124,7 +133,7 @@ impl Board {
             && let Phase::Starting(_) = entry.phase
         {
             entry.attempt -= 1;
-            self.become_head(id, now);
+            self.wait_again(id, now);
         }
     }
 
@@ -159,9 +168,11 @@ impl Board {
             return starts;
         };
         let (phase, uri, expires_at) = (entry.phase, entry.uri.clone(), entry.expires_at);
+        let class = entry.class;
+        let slot = |agent| Slot::of(agent, class);
         let Some(message) = message else {
             if let Phase::Loading(agent) = phase {
-                self.free(agent, &uri, now);
+                self.free(slot(agent), &uri, now);
             }
             self.remove(id, now);
             return starts;
@@ -170,16 +181,19 @@ impl Board {
             self.held_bytes += message.weight();
             entry.content = Some(message.clone());
         }
+        let is_over = expires_at <= now;
         match phase {
-            Phase::Loading(agent) if expires_at <= now => {
-                self.free(agent, &uri, now);
-                self.end(id, LocalEnd::Expired, now, jitter);
+            Phase::Loading(agent) if may_begin && !is_over => {
+                self.start(id, agent, message, &mut starts);
             }
-            Phase::Loading(agent) if !may_begin => {
-                self.free(agent, &uri, now);
-                self.become_head(id, now);
+            Phase::Loading(agent) => {
+                self.free(slot(agent), &uri, now);
+                if is_over {
+                    self.end(id, LocalEnd::Expired, now, jitter);
+                } else {
+                    self.wait_again(id, now);
+                }
             }
-            Phase::Loading(agent) => self.start(id, agent, message, &mut starts),
             Phase::Ending(end) => self.tell_end(id, end, now, jitter),
             Phase::Scheduled
             | Phase::Queued

@@ -31,11 +31,15 @@ struct Fixture {
 impl Fixture {
     /// An agent of alice and one of carol; carol's is registered.
     fn new() -> Self {
+        Self::with_reserved(0.0)
+    }
+
+    fn with_reserved(reserved: f64) -> Self {
         let backoff = Backoff {
             min: SECOND,
             max: SECOND,
         };
-        let mut pool = Pool::new();
+        let mut pool = Pool::new(reserved);
         for (index, account) in [(0, ALICE), (1, CAROL)] {
             pool.add_agent(AgentIndex(index), &account.into(), 10);
         }
@@ -105,8 +109,8 @@ impl Fixture {
 
     fn records_settled(&mut self) -> Vec<What> {
         let work = self.board.take_work();
-        for agent in work.released {
-            self.pool.release(agent);
+        for slot in work.released {
+            self.pool.release(slot);
             self.board.slot_freed(&ALICE.into());
             self.board.slot_freed(&CAROL.into());
         }
@@ -418,6 +422,7 @@ fn a_receipt_that_the_store_knows_settles_what_was_sending_when_the_gateway_ende
             on_unknown: OnUnknown::Fail,
             not_before: None,
             expires_at: message.expires_at,
+            priority: Priority::Normal,
         },
         on_the_wall(),
     );
@@ -429,4 +434,159 @@ fn a_receipt_that_the_store_knows_settles_what_was_sending_when_the_gateway_ende
         .board
         .loaded(id, Some(message), true, on_the_wall(), 0.0);
     assert_eq!(fixture.records_settled(), [retry::settled_by(RECEIPT)]);
+}
+
+/// Numbers of what begins now, with every answer there before the next begins.
+fn begun_in_turn(fixture: &mut Fixture) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    loop {
+        let begun = fixture.begun(Duration::ZERO);
+        if begun.is_empty() {
+            return numbers;
+        }
+        for (number, key) in begun {
+            numbers.push(number);
+            fixture.answer(key, Duration::ZERO);
+        }
+    }
+}
+
+impl Fixture {
+    fn offer_classed(&mut self, number: u64, class: Priority, user: u64) -> MessageId {
+        let mut message = message(number, Some(CAROL));
+        message.contents.priority = Some(class);
+        message.contents.uri = format!("sip:{user}@example.com").into();
+        message.expires_at = on_the_wall().plus(1_000 * SECOND);
+        let id = message.id;
+        self.board.offer(Arc::new(message), false, on_the_wall());
+        self.board.confirm(id);
+        id
+    }
+
+    fn waits_for(&self, id: MessageId) -> Option<WaitingFor> {
+        let (now, steady) = (on_the_wall(), self.start);
+        let mut waiting = self.board.waiting_for(&[id], &self.pool, now, steady);
+        waiting.remove(&id)
+    }
+}
+
+#[test]
+fn in_a_lane_a_higher_class_overtakes_what_waits_and_not_what_is_in_flight() {
+    let mut fixture = Fixture::new();
+    fixture.offer_classed(1, Priority::Normal, 7);
+    let [(1, key)] = fixture.begun(Duration::ZERO)[..] else {
+        panic!("the first begins");
+    };
+    for (number, class) in [
+        (2, Priority::Normal),
+        (3, Priority::NonUrgent),
+        (4, Priority::Urgent),
+        (5, Priority::Emergency),
+        (6, Priority::Urgent),
+        (7, Priority::Normal),
+    ] {
+        fixture.offer_classed(number, class, 7);
+    }
+    assert_eq!(fixture.begun(Duration::ZERO), []);
+    fixture.answer(key, Duration::ZERO);
+    assert_eq!(begun_in_turn(&mut fixture), [5, 4, 6, 2, 7, 3]);
+    assert!(fixture.board.lanes.is_empty());
+}
+
+#[test]
+fn a_message_that_waits_for_its_next_attempt_is_overtaken_by_a_higher_class_alone() {
+    let mut fixture = Fixture::new();
+    let first = fixture.offer_classed(1, Priority::Normal, 7);
+    let [(1, key)] = fixture.begun(Duration::ZERO)[..] else {
+        panic!("the first begins");
+    };
+    let deferred = fixture.lose(key);
+    assert!(matches!(deferred[..], [What::Deferred { .. }]));
+    let second = fixture.offer_classed(2, Priority::Normal, 7);
+    assert_eq!(fixture.begun(Duration::ZERO), []);
+    fixture.offer_classed(3, Priority::Urgent, 7);
+    for overtaken in [first, second] {
+        let reason = Some(WaitingFor::Priority(Priority::Urgent));
+        assert_eq!(fixture.waits_for(overtaken), reason);
+    }
+    assert_eq!(begun_in_turn(&mut fixture), [3]);
+    assert!(matches!(
+        fixture.waits_for(first),
+        Some(WaitingFor::Retry(_))
+    ));
+    assert_eq!(
+        fixture.waits_for(second),
+        Some(WaitingFor::Lane { before: 1 })
+    );
+    // The same when the higher one came while the first was in flight.
+    let [(1, key)] = fixture.begun(2 * SECOND)[..] else {
+        panic!("the first is tried again");
+    };
+    fixture.offer_classed(4, Priority::Emergency, 7);
+    fixture.lose(key);
+    assert_eq!(begun_in_turn(&mut fixture), [4]);
+    assert!(matches!(
+        fixture.waits_for(first),
+        Some(WaitingFor::Retry(_))
+    ));
+}
+
+#[test]
+fn a_message_waits_for_a_higher_class_that_goes_before_it() {
+    let mut fixture = Fixture::new();
+    fixture.pool.add_account(&CAROL.into(), Some(1.0));
+    let first = fixture.offer_classed(1, Priority::Normal, 1);
+    assert_eq!(fixture.begun(Duration::ZERO).len(), 1);
+    let normal = fixture.offer_classed(2, Priority::Normal, 2);
+    assert_eq!(fixture.begun(Duration::ZERO), []);
+    assert!(matches!(
+        fixture.waits_for(normal),
+        Some(WaitingFor::Rate(_))
+    ));
+    let urgent = fixture.offer_classed(3, Priority::Urgent, 3);
+    let any = fixture.offer_classed(4, Priority::Emergency, 4);
+    assert_eq!(fixture.begun(Duration::ZERO), []);
+    for id in [normal, urgent] {
+        let reason = Some(WaitingFor::Priority(Priority::Emergency));
+        assert_eq!(fixture.waits_for(id), reason);
+    }
+    assert!(matches!(fixture.waits_for(any), Some(WaitingFor::Rate(_))));
+    assert_eq!(fixture.waits_for(first), None);
+}
+
+/// What a begin costs, counted in heads that are looked at.
+#[test]
+fn an_emergency_before_100_000_messages_that_wait_for_a_rate_is_begun_in_one_turn() {
+    let mut fixture = Fixture::with_reserved(0.1);
+    fixture.board.max_held_bytes = usize::MAX;
+    fixture
+        .pool
+        .add_agent(AgentIndex(2), &CAROL.into(), 1_000_000);
+    fixture.pool.up(AgentIndex(2));
+    fixture.pool.add_account(&CAROL.into(), Some(50.0));
+    for number in 0..100_000 {
+        fixture.offer_classed(number, Priority::Normal, number);
+    }
+    let mut begun = fixture.begun(Duration::ZERO).len();
+    fixture.board.looked_at = 0;
+    fixture.offer_classed(100_000, Priority::Emergency, 100_000);
+    // To a target that others wait for, too.
+    fixture.offer_classed(100_001, Priority::Urgent, 99_999);
+    let [(100_000, _)] = fixture.begun(Duration::ZERO)[..] else {
+        panic!("the emergency begins at once");
+    };
+    assert!(fixture.board.looked_at <= 4, "{}", fixture.board.looked_at);
+    let mut second = Vec::new();
+    let before = fixture.board.looked_at;
+    for millis in (20..20_000).step_by(20) {
+        let numbers = fixture.begun(Duration::from_millis(millis));
+        begun += numbers.len();
+        second.extend(numbers.into_iter().map(|(number, _)| number));
+    }
+    assert_eq!(second[0], 100_001);
+    let looked_at = fixture.board.looked_at - before;
+    assert!(
+        begun > 800 && looked_at <= 2 * 1_000 + begun,
+        "{begun} {looked_at}"
+    );
 }

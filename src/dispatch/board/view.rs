@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::super::observer::{QueueCounts, WaitingFor};
-use super::lanes::Lane;
+use super::lanes::{Lane, LaneMessage, LaneQueue};
+use super::precedence::Rank;
 use super::{Board, BoardEntry, Phase};
 use crate::message::{ByMessage, MessageId, Timestamp};
 use crate::pool::{Busy, Pool};
@@ -53,10 +54,11 @@ impl Ages {
 impl Board {
     /// Takes note that a message waits from now on, its time to be sent having come.
     pub(super) fn begin_to_wait(&mut self, id: MessageId) {
-        let Some(entry) = self.entries.get(&id) else {
+        let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
         let since = entry.waits_since(id);
+        entry.since = since;
         let entries = &self.entries;
         self.ages
             .push(since, id, entries.len(), |id| !entries.contains_key(&id));
@@ -77,6 +79,7 @@ impl Board {
             queued: self.entries.len().saturating_sub(self.scheduled + sending),
             sending,
             oldest: oldest.map(|(since, _)| *since),
+            by_class: self.by_class,
         }
     }
 
@@ -103,7 +106,7 @@ impl Board {
                     queued.entry(entry.lane()).or_default().insert(*id);
                     None
                 }
-                Phase::Ready(_) => Some(head_waits_for(entry, pool, now, steady)),
+                Phase::Ready(_) => Some(self.head_waits_for(entry, pool, now, steady)),
                 // Its content is to be read, or its `sending` to be written: of a healthy store
                 // that is no wait.
                 Phase::Loading(_) | Phase::Starting(_) => Some(WaitingFor::Store),
@@ -116,14 +119,18 @@ impl Board {
                 continue;
             };
             let blocked = usize::from(self.is_blocked(&lane.0, messages));
-            let places = places(messages.iter().copied().enumerate(), wanted);
+            let head = messages.head();
+            let behind = (1..messages.len()).rev().zip(messages.backwards());
+            let places = places(behind.chain([(0, head.id)]), wanted);
             let lane = |(id, place)| {
-                (
-                    id,
+                let waits_for = if self.was_overtaken(id, head) {
+                    WaitingFor::Priority(head.class)
+                } else {
                     WaitingFor::Lane {
                         before: place + blocked,
-                    },
-                )
+                    }
+                };
+                (id, waits_for)
             };
             waiting.extend(places.into_iter().map(lane));
         }
@@ -145,35 +152,55 @@ impl Board {
         lost.filter_map(stranded).take(limit).collect()
     }
 
+    /// What a head waits for whose target is free.
+    fn head_waits_for(
+        &self,
+        entry: &BoardEntry,
+        pool: &Pool,
+        now: Timestamp,
+        steady: Instant,
+    ) -> WaitingFor {
+        let busy = pool.busy(entry.account.as_ref(), entry.class, steady);
+        if busy == Some(Busy::NoAgent) {
+            return WaitingFor::Agent(entry.account.clone());
+        }
+        let rank = Rank::of(entry.class, entry.since);
+        let since = |id| self.entries.get(&id).map_or(now, |entry| entry.since);
+        let before = self
+            .ready
+            .class_before(entry.class, &entry.account, rank, since);
+        match (before, busy) {
+            (Some(class), _) => WaitingFor::Priority(class),
+            (None, Some(Busy::Limited(until))) => {
+                // Whole milliseconds, and never too early.
+                let wait = until.saturating_duration_since(steady) + ROUNDING;
+                WaitingFor::Rate(now.plus(wait))
+            }
+            // With room in the pool it is this message's turn within the moment.
+            (None, Some(Busy::Full | Busy::NoAgent) | None) => WaitingFor::Slot,
+        }
+    }
+
+    /// Whether the head of its lane came after this message, and goes first for its class.
+    fn was_overtaken(&self, id: MessageId, head: LaneMessage) -> bool {
+        let entry = self.entries.get(&id);
+        entry.is_some_and(|entry| entry.class < head.class && entry.since <= head.since)
+    }
+
     /// Whether a request of another lane is in flight to the target of this one.
-    fn is_blocked(&self, uri: &str, lane: &VecDeque<MessageId>) -> bool {
-        let head = lane.front().and_then(|head| self.entries.get(head));
+    fn is_blocked(&self, uri: &str, lane: &LaneQueue) -> bool {
+        let head = self.entries.get(&lane.head().id);
         !head.is_some_and(|head| head.phase.has_slot()) && self.lanes.is_busy(uri)
     }
 }
 
-/// What a head waits for whose target is free.
-fn head_waits_for(entry: &BoardEntry, pool: &Pool, now: Timestamp, steady: Instant) -> WaitingFor {
-    match pool.busy(entry.account.as_ref(), steady) {
-        Some(Busy::NoAgent) => WaitingFor::Agent(entry.account.clone()),
-        Some(Busy::Limited(until)) => {
-            // Whole milliseconds, and never too early.
-            let wait = until.saturating_duration_since(steady) + ROUNDING;
-            WaitingFor::Rate(now.plus(wait))
-        }
-        // With room in the pool it is this message's turn within the moment.
-        Some(Busy::Full) | None => WaitingFor::Slot,
-    }
-}
-
 /// The places of these messages in their lane. Lists begin with the newest messages, so the lane is
-/// walked from its end, and no further than to the last of them.
+/// given and walked from its end, and no further than to the last of them.
 fn places(
-    lane: impl DoubleEndedIterator<Item = (usize, MessageId)>,
+    mut lane: impl Iterator<Item = (usize, MessageId)>,
     mut wanted: HashSet<MessageId>,
 ) -> Vec<(MessageId, usize)> {
     let mut found = Vec::with_capacity(wanted.len());
-    let mut lane = lane.rev();
     while !wanted.is_empty()
         && let Some((place, id)) = lane.next()
     {
@@ -231,6 +258,7 @@ mod tests {
     fn walked(asked: std::ops::Range<u128>) -> usize {
         let steps = Cell::new(0);
         let lane = (0..100_000_usize)
+            .rev()
             .map(|place| (place, id(place as u128)))
             .inspect(|_| steps.set(steps.get() + 1));
         let found = places(lane, asked.clone().map(id).collect());

@@ -55,7 +55,7 @@ pub async fn run(parts: DispatchParts, mut commands: mpsc::Receiver<Command>) {
     let settings = parts.settings;
     let drain = parts.drain;
     let mut reports = parts.reports;
-    let mut pool = Pool::new();
+    let mut pool = Pool::new(settings.reserved);
     for (account, rate) in &parts.accounts {
         pool.add_account(account, *rate);
     }
@@ -238,16 +238,9 @@ impl Dispatcher {
             self.observe_attempt(&ended, None, code);
         }
         self.loads.want(work.loads);
-        for agent in work.released {
-            self.pool.release(agent);
-            self.slot_freed(agent);
-        }
-    }
-
-    /// This agent may have a slot.
-    fn slot_freed(&mut self, agent: AgentIndex) {
-        if let Some(agent) = self.agents.get(&agent) {
-            self.board.slot_freed(&agent.identity.account);
+        for slot in work.released {
+            self.pool.release(slot);
+            self.slot_freed(slot.agent);
         }
     }
 

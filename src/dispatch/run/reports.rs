@@ -2,7 +2,8 @@
 
 use super::Dispatcher;
 use super::attempts::sent_by;
-use crate::agent::Report;
+use crate::agent::{AgentIndex, Report};
+use crate::pool::Pool;
 
 impl Dispatcher {
     /// Takes in what an agent reports.
@@ -13,11 +14,8 @@ impl Dispatcher {
                     .add_agent(agent.index, &agent.identity.account, agent.capacity);
                 self.agents.insert(agent.index, agent);
             }
-            Report::Up(agent) => {
-                self.pool.up(agent);
-                self.slot_freed(agent);
-            }
-            Report::Down(agent) => self.pool.down(agent),
+            Report::Up(agent) => self.change(agent, Pool::up),
+            Report::Down(agent) => self.change(agent, Pool::down),
             Report::Frames(traced) => self.frames.take(traced, &self.board),
             Report::Ended(agent, ended) => {
                 let Some(sent_by) = self.agents.get(&agent).map(sent_by) else {
@@ -30,9 +28,22 @@ impl Dispatcher {
                 }
             }
             Report::Gone(agent) => {
-                self.pool.remove_agent(agent);
+                self.change(agent, Pool::remove_agent);
                 self.agents.remove(&agent);
             }
+        }
+    }
+
+    /// An agent comes or goes: how many slots of its account are kept changes with it.
+    fn change(&mut self, agent: AgentIndex, change: impl FnOnce(&mut Pool, AgentIndex)) {
+        change(&mut self.pool, agent);
+        self.slot_freed(agent);
+    }
+
+    /// There may be a slot with an agent of the account of this one.
+    pub(super) fn slot_freed(&mut self, agent: AgentIndex) {
+        if let Some(agent) = self.agents.get(&agent) {
+            self.board.slot_freed(&agent.identity.account);
         }
     }
 }

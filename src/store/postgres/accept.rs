@@ -294,15 +294,16 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(lane) FROM unnest($1::int8[]) A
 const LOOK: &str = "SELECT u.lane, s.owner, s.claimed FROM unnest($1::int8[]) AS u (lane) \
      CROSS JOIN LATERAL (SELECT owner, claimed FROM states \
      WHERE lane = u.lane AND completed_at IS NULL ORDER BY number DESC LIMIT 1) s";
-const INSERT_STATES: &str = "INSERT INTO states (id, lane, owner, claimed, status) \
-     SELECT id, lane, owner, claimed, status \
-     FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::bool[], $5::int2[]) \
-     WITH ORDINALITY AS u (id, lane, owner, claimed, status, place) ORDER BY place \
+const INSERT_STATES: &str = "INSERT INTO states (id, lane, owner, claimed, status, urgent) \
+     SELECT id, lane, owner, claimed, status, urgent \
+     FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::bool[], $5::int2[], $6::bool[]) \
+     WITH ORDINALITY AS u (id, lane, owner, claimed, status, urgent, place) ORDER BY place \
      ON CONFLICT DO NOTHING";
 const INSERT_CONTENTS: &str = "INSERT INTO messages (id, uri, account, send_at, attempts, \
-     on_unknown, contents, body, trace, created_at, expires_at) \
+     on_unknown, contents, body, trace, created_at, expires_at, priority) \
      SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int8[], $5::int4[], \
-     $6::int2[], $7::text[], $8::bytea[], $9::text[], $10::int8[], $11::int8[]) \
+     $6::int2[], $7::text[], $8::bytea[], $9::text[], $10::int8[], $11::int8[], \
+     $12::int2[]) \
      ON CONFLICT DO NOTHING";
 
 async fn insert_states(
@@ -322,7 +323,8 @@ async fn insert_states(
         .iter()
         .map(|m| codes::status_number(m.first_status()))
         .collect();
-    let columns: [Column<'_>; 5] = [&ids, &lanes, &owners, &claimed, &statuses];
+    let urgent = column(messages, |m| m.contents.class().is_urgent());
+    let columns: [Column<'_>; 6] = [&ids, &lanes, &owners, &claimed, &statuses, &urgent];
     connection.client().execute(&statement, &columns).await?;
     Ok(())
 }
@@ -335,7 +337,7 @@ async fn insert_contents(
     let statement = connection.prepare(INSERT_CONTENTS).await?;
     let millis = |time: Option<Timestamp>| time.map(Timestamp::as_millis);
     let attempts = |attempts: u32| i32::try_from(attempts).unwrap_or(i32::MAX);
-    let columns: [Column<'_>; 11] = [
+    let columns: [Column<'_>; 12] = [
         &ids,
         &column(messages, |m| &*m.contents.uri),
         &column(messages, |m| m.contents.account.as_deref()),
@@ -349,6 +351,9 @@ async fn insert_contents(
         &column(messages, |m| codes::trace_text(m.trace)),
         &column(messages, |m| m.created_at.as_millis()),
         &column(messages, |m| m.expires_at.as_millis()),
+        &column(messages, |m| {
+            m.contents.priority.map(codes::priority_number)
+        }),
     ];
     connection.client().execute(&statement, &columns).await?;
     Ok(())

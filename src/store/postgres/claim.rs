@@ -21,8 +21,8 @@ use crate::store::{Claimed, StoreError, Stranded};
 /// Lanes taken over in one transaction: each is a lock in the shared memory of the database.
 const LANES: usize = 500;
 
-/// Hands out up to `limit` messages that this replica owns and does not know of, oldest first;
-/// takes over from replicas that are gone when there are fewer.
+/// Hands out up to `limit` messages that this replica owns and does not know of, those above normal
+/// and of these the oldest first; takes over from replicas that are gone when there are fewer.
 pub(super) async fn claim(
     connection: &Connection,
     lease: &Lease,
@@ -43,12 +43,17 @@ async fn pick_up(
 ) -> Result<Vec<Claimed>, StoreError> {
     let statement = connection
         .prepare(
-            "WITH mine AS (SELECT id FROM states WHERE owner = $1 AND NOT claimed \
-             AND completed_at IS NULL ORDER BY number LIMIT $2 FOR UPDATE SKIP LOCKED), \
+            "WITH urgent AS (SELECT id FROM states WHERE owner = $1 AND NOT claimed \
+             AND completed_at IS NULL AND urgent ORDER BY number LIMIT $2 \
+             FOR UPDATE SKIP LOCKED), \
+             others AS (SELECT id FROM states WHERE owner = $1 AND NOT claimed \
+             AND completed_at IS NULL AND NOT urgent ORDER BY number \
+             LIMIT $2 - (SELECT count(*) FROM urgent) FOR UPDATE SKIP LOCKED), \
+             mine AS (SELECT id FROM urgent UNION ALL SELECT id FROM others), \
              known AS (UPDATE states s SET claimed = true FROM mine WHERE s.id = mine.id \
              RETURNING s.id, s.number, s.status, s.attempt, s.not_before) \
              SELECT m.id, m.uri, m.account, known.status, known.attempt, m.attempts, m.on_unknown, \
-             coalesce(known.not_before, m.send_at), m.expires_at \
+             coalesce(known.not_before, m.send_at), m.expires_at, m.priority \
              FROM known JOIN messages m ON m.id = known.id ORDER BY known.number",
         )
         .await?;

@@ -13,15 +13,16 @@ use uuid::Uuid;
 
 use super::connection::Connection;
 use super::session;
-use crate::message::{Event, MessageId, Receipt};
+use crate::message::{Contents, Event, MessageId, Receipt};
 use crate::store::receipts::{KnownReceipts, Reportable};
 use crate::store::session::{SqlRow as _, strange};
-use crate::store::{Logged, Reported, StoreError, codes};
+use crate::store::{Logged, Reported, StoreError, codes, messages};
 
 /// Statements that are sent together with others, and so are prepared before.
 pub(super) const STATEMENTS: [&str; 3] = [LOOK, KNOWN, INSERT];
 
-const LOOK: &str = "SELECT s.id, m.uri, coalesce(e.account, m.account), m.contents, m.trace \
+const LOOK: &str = "SELECT s.id, m.uri, coalesce(e.account, m.account), m.contents, m.trace, \
+     m.priority \
      FROM unnest($1::uuid[]) AS u (id) JOIN states s ON s.id = u.id JOIN messages m ON m.id = u.id \
      LEFT JOIN events e ON e.seq = s.last_event";
 const KNOWN: &str =
@@ -93,7 +94,10 @@ fn reportable(row: &Row) -> Result<(MessageId, Reportable), StoreError> {
     let message = Reportable {
         uri: row.shared(1)?,
         account: row.optional_shared(2)?,
-        contents: codes::contents(row.text(3)?).ok_or_else(|| strange("contents"))?,
+        contents: Contents {
+            priority: messages::priority(row, 5)?,
+            ..codes::contents(row.text(3)?).ok_or_else(|| strange("contents"))?
+        },
         trace: codes::trace(row.optional_text(4)?),
     };
     Ok((row.message_id(0)?, message))

@@ -122,8 +122,8 @@ impl<'c> Insert<'c> {
             states: StateStatements::prepare(transaction)?,
             message: transaction.prepare(
                 "INSERT INTO messages (number, uri, account, send_at, attempts, on_unknown, \
-                 contents, created_at, expires_at, trace, body) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                 contents, created_at, expires_at, trace, body, priority) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?,
         })
     }
@@ -142,6 +142,7 @@ impl<'c> Insert<'c> {
             message.expires_at.as_millis(),
             codes::trace_text(message.trace),
             &*contents.body,
+            contents.priority.map(codes::priority_number),
         ])?;
         Ok(())
     }

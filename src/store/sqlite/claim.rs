@@ -17,7 +17,7 @@ pub(super) fn claim(
 ) -> Result<Vec<Claimed>, StoreError> {
     let mut statement = transaction.prepare(
         "SELECT s.id, m.uri, m.account, s.status, s.attempt, m.attempts, m.on_unknown, \
-         coalesce(s.not_before, m.send_at), m.expires_at \
+         coalesce(s.not_before, m.send_at), m.expires_at, m.priority \
          FROM states s INDEXED BY states_open CROSS JOIN messages m ON m.number = s.number \
          WHERE s.completed_at IS NULL AND s.id > ?1 AND s.number <= ?2 ORDER BY s.id LIMIT ?3",
     )?;

@@ -5,7 +5,7 @@ use rusqlite::{CachedStatement, OptionalExtension as _, params};
 
 use super::record::INSERT_EVENT;
 use super::transaction::WriteTransaction;
-use crate::message::{Event, MessageId, Receipt};
+use crate::message::{Contents, Event, MessageId, Receipt};
 use crate::store::receipts::{KnownReceipts, Reportable};
 use crate::store::session::strange;
 use crate::store::{Logged, Reported, StoreError, codes};
@@ -89,7 +89,8 @@ impl<'c> Statements<'c> {
     fn prepare(transaction: &WriteTransaction<'c>) -> Result<Self, StoreError> {
         Ok(Self {
             message: transaction.prepare(
-                "SELECT s.last_event, m.uri, m.contents, m.trace, coalesce(e.account, m.account) \
+                "SELECT s.last_event, m.uri, m.contents, m.trace, coalesce(e.account, m.account), \
+                 m.priority \
                  FROM states s CROSS JOIN messages m LEFT JOIN events e ON e.seq = s.last_event \
                  WHERE s.id = ?1 AND m.number = s.number",
             )?,
@@ -111,7 +112,11 @@ impl<'c> Statements<'c> {
     /// A message, and its newest event.
     fn message(&mut self, id: MessageId) -> Result<Option<(Reportable, Option<u64>)>, StoreError> {
         let found = self.message.query_row([id.as_bytes()], |row| {
-            let contents = codes::contents(row.get_ref(2)?.as_str()?);
+            let priority: Option<i64> = row.get(5)?;
+            let contents = codes::contents(row.get_ref(2)?.as_str()?).map(|contents| Contents {
+                priority: priority.and_then(codes::priority),
+                ..contents
+            });
             let trace = codes::trace(row.get_ref(3)?.as_str_or_null()?);
             Ok((contents, trace, row.get(0)?, row.get(1)?, row.get(4)?))
         });

@@ -12,7 +12,7 @@ use super::samples::{
     submission, succeeded,
 };
 use crate::message::{
-    BodyEncoding, Contents, Header, InReplyTo, OnUnknown, ReceiptRequest, Status, Trace,
+    BodyEncoding, Contents, Header, InReplyTo, OnUnknown, Priority, ReceiptRequest, Status, Trace,
 };
 use crate::store::{MessageFilter, Recorded, Store, Verdict};
 
@@ -33,6 +33,7 @@ pub(crate) async fn a_message_is_read_back_whole(bed: &dyn Bed) {
         send_at: Some(at(60_000)),
         attempts: 7,
         on_unknown: OnUnknown::Fail,
+        priority: Some(Priority::NonUrgent),
         in_reply_to: Some(InReplyTo {
             id: id(9),
             call_id: "a84b4c76@198.51.100.1".to_owned(),

@@ -4,7 +4,7 @@ use super::Bed;
 use super::samples::{
     ALICE, accept, at, deferred, finish, id, message, reopen, sending, submission,
 };
-use crate::message::{OnUnknown, Status};
+use crate::message::{OnUnknown, Priority, Status};
 use crate::store::Verdict;
 
 pub(crate) async fn what_was_left_is_handed_out_once_oldest_first(bed: &dyn Bed) {
@@ -55,6 +55,28 @@ pub(crate) async fn what_was_left_is_handed_out_once_oldest_first(bed: &dyn Bed)
     assert_eq!(later.uri, scheduled.contents.uri);
     assert_eq!(later.account, scheduled.contents.account);
     assert_eq!(later.expires_at, scheduled.expires_at);
+    store.close().await.unwrap();
+}
+
+pub(crate) async fn a_message_keeps_its_class(bed: &dyn Bed) {
+    let store = bed.open();
+    let given: Vec<_> = [None].into_iter().chain(Priority::ALL.map(Some)).collect();
+    for (number, class) in (1..).zip(&given) {
+        let message = message(number).with(|contents| contents.priority = *class);
+        let verdicts = store.accept(vec![submission(vec![message])]).await;
+        assert_eq!(verdicts.unwrap(), [Verdict::Accepted]);
+    }
+
+    let store = reopen(bed, store).await;
+    let mut claimed = store.claim(10).await.unwrap();
+    claimed.sort_by_key(|one| one.id);
+    let counts_as: Vec<_> = claimed.iter().map(|one| one.priority).collect();
+    let classes: Vec<_> = given.iter().map(|one| one.unwrap_or_default()).collect();
+    assert_eq!(counts_as, classes);
+    let ids = claimed.iter().map(|one| one.id).collect();
+    let loaded = store.load(ids).await.unwrap();
+    let kept: Vec<_> = loaded.iter().map(|one| one.contents.priority).collect();
+    assert_eq!(kept, given);
     store.close().await.unwrap();
 }
 

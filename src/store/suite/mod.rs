@@ -71,6 +71,7 @@ macro_rules! store_suite {
             claim {
                 what_was_left_is_handed_out_once_oldest_first
                 what_this_process_took_in_is_never_claimed
+                a_message_keeps_its_class
             }
             messages {
                 messages_that_are_gone_are_left_out_of_a_load

@@ -8,7 +8,7 @@ use super::samples::{
 };
 use super::webhooks::plan_nothing;
 use super::{Bed, REFUSED};
-use crate::message::{Disposition, EventKind, Receipt, Status, UndeliveredStatus};
+use crate::message::{Disposition, EventKind, Priority, Receipt, Status, UndeliveredStatus};
 use crate::store::{
     EventFilter, MAX_RECIPIENTS, MessageFilter, ReceiptTimes, Recorded, Reported, Store, Verdict,
 };
@@ -46,6 +46,7 @@ pub(crate) async fn a_receipt_joins_the_events_of_its_message_before_and_after_i
     let with_webhook = message(1).with(|contents| {
         contents.webhook = Some("https://app.example/hook".into());
         contents.metadata = [("order".to_owned(), "42".to_owned())].into();
+        contents.priority = Some(Priority::Urgent);
     });
     let verdicts = store.accept(vec![submission(vec![with_webhook])]).await;
     assert_eq!(verdicts.unwrap(), [Verdict::Accepted]);
@@ -94,7 +95,7 @@ pub(crate) async fn a_receipt_joins_the_events_of_its_message_before_and_after_i
         let expected = serde_json::json!({
             "id": format!("{}-{:016}", store.epoch(), 7), "type": "undelivered",
             "time": at(10), "messageId": id(1), "recipient": CAROL, "status": "failed",
-            "reason": "Busy here", "metadata": {"order": "42"},
+            "reason": "Busy here", "priority": "urgent", "metadata": {"order": "42"},
         });
         assert_eq!(event, expected);
         assert_eq!(

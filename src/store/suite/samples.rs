@@ -83,6 +83,7 @@ pub(crate) fn event(number: u64, attempt: u32, time: i64, what: What) -> Event {
         account: Some(ALICE.into()),
         webhook: None,
         trace: None,
+        priority: None,
         metadata: Metadata::new(),
         what,
     }

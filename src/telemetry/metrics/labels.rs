@@ -3,7 +3,7 @@
 use http::Method;
 use prometheus_client::encoding::EncodeLabelSet;
 
-use crate::message::Cause;
+use crate::message::{Cause, Priority};
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(super) struct FinishedLabels {
@@ -27,6 +27,11 @@ pub(super) struct StateLabel {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(super) struct PriorityLabel {
+    pub(super) priority: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(super) struct RouteLabels {
     pub(super) route: &'static str,
     pub(super) method: &'static str,
@@ -42,6 +47,13 @@ pub(super) struct RequestLabels {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(super) struct ReasonLabel {
     pub(super) reason: &'static str,
+}
+
+impl PriorityLabel {
+    pub(super) fn of(class: Priority) -> Self {
+        let priority = class.as_str();
+        Self { priority }
+    }
 }
 
 /// The labels of a message that succeeded.

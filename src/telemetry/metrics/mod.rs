@@ -25,14 +25,14 @@ use crate::agent::NotTaken;
 use crate::api;
 use crate::api::{Answered, MetricsFormat, Readings};
 use crate::dispatch::{FinishedAttempt, InboundEnd};
-use crate::message::{AgentState, Cause, Event, What};
+use crate::message::{AgentState, Cause, Event, Priority, Timestamp, What};
 use crate::store;
 use crate::store::{StoreError, WebhookHealth};
 use crate::trace::{HepOutcome, NotKept, TraceObserver};
 use crate::webhook::{PostResult, Posted};
 use labels::{
     BATCH_BUCKETS, COMMIT_BUCKETS, CodeLabel, FinishedLabels, MESSAGE_BUCKETS, OutcomeLabel,
-    REQUEST_BUCKETS, ReasonLabel, RequestLabels, RouteLabels, SUCCEEDED, StateLabel,
+    PriorityLabel, REQUEST_BUCKETS, ReasonLabel, RequestLabels, RouteLabels, SUCCEEDED, StateLabel,
     TRANSACTION_BUCKETS, failed,
 };
 
@@ -82,6 +82,13 @@ families! {
     sending: Gauge, "sipost_messages_sending", "Messages with an attempt under way";
     oldest_queued: Gauge<f64, AtomicU64>,
         "sipost_message_oldest_queued", "Age of the oldest queued message", Unit::Seconds;
+    open: Family<PriorityLabel, Gauge>,
+        "sipost_messages_open", "Messages that have not ended, by priority";
+    wait_seconds: Family<PriorityLabel, Histogram, fn() -> Histogram>
+            = Family::new_with_constructor(|| Histogram::new(MESSAGE_BUCKETS)),
+        "sipost_message_wait",
+        "From when an attempt could have begun to when it began, by priority",
+        Unit::Seconds;
     message_seconds: Histogram = Histogram::new(MESSAGE_BUCKETS),
         "sipost_message", "From the acceptance of a message to its end", Unit::Seconds;
     responses: Family<CodeLabel, Counter>,
@@ -171,6 +178,12 @@ impl Metrics {
 
     pub(super) fn accepted(&self, messages: usize) {
         self.0.accepted.inc_by(messages as u64);
+    }
+
+    pub(super) fn begun(&self, sending: &Event, since: Timestamp) {
+        let waited = sending.time.since(since).as_secs_f64();
+        let label = PriorityLabel::of(sending.priority.unwrap_or_default());
+        self.0.wait_seconds.get_or_create(&label).observe(waited);
     }
 
     pub(super) fn took_in(&self, end: InboundEnd) {
@@ -291,6 +304,10 @@ impl Families {
         for (state, _) in WebhookHealth::default().by_state() {
             drop(self.webhooks.get_or_create(&StateLabel { state }));
         }
+        for label in Priority::ALL.map(PriorityLabel::of) {
+            drop(self.open.get_or_create(&label));
+            drop(self.wait_seconds.get_or_create(&label));
+        }
         for reason in NotTaken::ALL.map(NotTaken::as_str) {
             drop(self.not_taken.get_or_create(&ReasonLabel { reason }));
         }
@@ -313,6 +330,9 @@ impl Families {
             set(&self.scheduled, counts.scheduled);
             set(&self.queued, counts.queued);
             set(&self.sending, counts.sending);
+            for (class, count) in Priority::ALL.into_iter().zip(counts.by_class) {
+                set(&self.open.get_or_create(&PriorityLabel::of(class)), count);
+            }
             self.oldest_queued
                 .set(age.unwrap_or_default().as_secs_f64());
         }

@@ -182,6 +182,7 @@ impl Inbox {
                 account: Some(ALICE.into()),
                 webhook: None,
                 trace: None,
+                priority: None,
                 metadata: [("order".to_owned(), "42".to_owned())].into(),
                 what,
             };
