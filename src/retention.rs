@@ -62,6 +62,7 @@ async fn step(store: &dyn Store, settings: &Settings, clock: &Clock) -> Result<b
     let mut has_more = store.purge(finished, STEP).await?.has_more;
     let received = now.minus(settings.received);
     has_more |= store.purge_received(received, STEP).await? > 0;
+    has_more |= store.purge_agent_events(finished, STEP).await? > 0;
     let repeated = now.minus(RECEIVED_KEYS);
     has_more |= store.forget_received_keys(repeated, STEP).await? > 0;
     has_more |= store.forget_deliveries(finished, STEP).await? > 0;

@@ -4,6 +4,7 @@
 
 mod addressing;
 mod arrival;
+mod changes;
 mod driver;
 mod handle;
 mod identity;
@@ -20,6 +21,7 @@ mod websocket;
 
 pub use addressing::{Accounts, SenderAccount};
 pub use arrival::{Arrival, ArrivalId, ArrivalReply, Arrivals, Inbound, InboundAnswer};
+pub use changes::RegistrationChanges;
 pub use driver::{AgentParts, Keepalive, Probe, run};
 pub use handle::{AgentCommand, AgentHandle, AgentIndex, Job, Report, TracedFrames};
 pub use identity::{Identity, instance_id};

@@ -114,9 +114,13 @@ fn filter(api: &Api, caller: &Caller, query: &LogQuery) -> Result<EventFilter, A
     })
 }
 
-/// `type=`. A list has as many words as there are types, or is a mistake.
+/// `type=`. A list has as many words as there are types, or is a mistake. Events of agents are for
+/// those who name them.
 fn kinds(list: Option<&str>) -> Result<EventKinds, ApiError> {
-    let words = list.into_iter().flat_map(|list| list.split(','));
+    let Some(list) = list else {
+        return Ok(EventKinds::of_messages());
+    };
+    let words = list.split(',');
     let mut count = 0;
     let kinds = words.map(|word| {
         count += 1;

@@ -53,6 +53,7 @@ impl Until {
     pub(super) fn is_reached_by(self, kind: EventKind) -> bool {
         match kind {
             EventKind::Sending | EventKind::Deferred | EventKind::Received => false,
+            EventKind::AgentUp | EventKind::AgentDown => false,
             EventKind::Failed => true,
             EventKind::Succeeded => self == Self::End,
             EventKind::Delivered => self == Self::Delivered,

@@ -4,13 +4,20 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::agent;
-use crate::agent::{AgentHandle, AgentIndex, Arrival, Dialing, Identity, Pace, Report, StatusCell};
+use crate::agent::{
+    AgentHandle, AgentIndex, Arrival, Dialing, Identity, Pace, RegistrationChanges, Report,
+    StatusCell,
+};
 use crate::clock::Clock;
 use crate::config::{Account, Config};
+use crate::dispatch;
 use crate::sip;
 use crate::sip::registration::Policy;
+use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::trace::Recorder;
 
@@ -18,11 +25,29 @@ use crate::trace::Recorder;
 #[derive(Clone)]
 pub(super) struct AgentChannels {
     /// How they and their messages fare.
-    pub(super) reports: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedSender<Report>,
     /// What comes in.
-    pub(super) arrivals: mpsc::Sender<Arrival>,
+    arrivals: mpsc::Sender<Arrival>,
     /// Their frames.
-    pub(super) recorder: Arc<Recorder>,
+    recorder: Arc<Recorder>,
+    /// When they are registered, and when no longer.
+    changes: RegistrationChanges,
+}
+
+impl AgentChannels {
+    pub(super) fn new(
+        reports: mpsc::UnboundedSender<Report>,
+        arrivals: mpsc::Sender<Arrival>,
+        recorder: Arc<Recorder>,
+        changes: RegistrationChanges,
+    ) -> Self {
+        Self {
+            reports,
+            arrivals,
+            recorder,
+            changes,
+        }
+    }
 }
 
 /// Makes agents. Holds what all of them share.
@@ -97,7 +122,12 @@ impl AgentFactory {
             commands,
             reports: self.channels.reports.clone(),
             arrivals: handle.arrivals(self.channels.arrivals.clone()),
-            shown: Arc::new(StatusCell::new(identity, url, self.clock.now())),
+            shown: Arc::new(StatusCell::new(
+                identity,
+                url,
+                self.channels.changes.clone(),
+                self.clock.now(),
+            )),
             observer: self.observer.clone(),
             recorder: self.channels.recorder.clone(),
             clock: self.clock.clone(),
@@ -208,4 +238,14 @@ fn max_message(config: &Config, account: &Account) -> (usize, &'static str) {
         Some(max) => (max, "max_message of the account"),
         None => (config.sip.max_message, "sip.max_message"),
     }
+}
+
+/// Where agents tell that they are registered, or no longer, and the task that writes it down.
+pub(super) fn write_log(
+    store: &Arc<dyn Store>,
+    end: &CancellationToken,
+) -> (RegistrationChanges, JoinHandle<()>) {
+    let changes = RegistrationChanges::default();
+    let log = dispatch::write_agent_log(store.clone(), changes.clone(), end.clone());
+    (changes, tokio::spawn(log))
 }

@@ -1,11 +1,19 @@
 //! What comes in: the task that stores it, and who would be given its events.
 
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::agent;
+use crate::clock::Clock;
+use crate::config::Config;
 use crate::dispatch;
 use crate::dispatch::{Consumers, InboundParts};
 use crate::events::Feed;
 use crate::message::EventKind;
+use crate::store::Store;
+use crate::telemetry::Watch;
 use crate::webhook::Webhooks;
 
 /// The webhooks, and the event streams of this replica.
@@ -34,5 +42,26 @@ pub(super) fn receive(parts: InboundParts, background: &mut JoinSet<()>) {
     background.spawn(dispatch::receive(parts));
     if store.agreeing().is_some() {
         background.spawn(dispatch::follow_receipts(store, dispatch));
+    }
+}
+
+/// What takes in what comes in.
+pub(super) fn parts(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    dispatch: &dispatch::Handle,
+    arrivals: mpsc::Receiver<agent::Arrival>,
+    consumers: Arc<Listeners>,
+    clock: &Clock,
+    watch: &Watch,
+) -> InboundParts {
+    InboundParts {
+        store: store.clone(),
+        arrivals,
+        dispatch: dispatch.clone(),
+        clock: clock.clone(),
+        consumers,
+        observer: Arc::new(watch.clone()),
+        settings: config.receive.inbound,
     }
 }

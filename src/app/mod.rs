@@ -114,6 +114,7 @@ pub struct Gateway {
     ends: ShutdownTokens,
     dispatcher: JoinHandle<()>,
     posting: JoinHandle<()>,
+    agent_log: JoinHandle<()>,
     server: JoinHandle<()>,
     tracing: Option<JoinHandle<()>>,
     frames: FrameTasks,
@@ -125,6 +126,8 @@ pub struct Gateway {
 struct ShutdownTokens {
     /// New messages are refused.
     draining: CancellationToken,
+    /// Every agent has left.
+    left: CancellationToken,
     /// No more posts to webhooks begin.
     posting: CancellationToken,
     closing: CancellationToken,
@@ -188,11 +191,8 @@ impl Gateway {
         let (reports, reported) = mpsc::unbounded_channel();
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let frames = Frames::new(&config, &store, &clock, &metrics)?;
-        let channels = AgentChannels {
-            reports,
-            arrivals,
-            recorder: frames.recorder,
-        };
+        let (changes, agent_log) = agents::write_log(&store, &ends.left);
+        let channels = AgentChannels::new(reports, arrivals, frames.recorder, changes);
         let factory = AgentFactory::new(&config, store.epoch(), &clock, channels, &metrics)?;
         let mut supervisor = Supervisor::new(factory, store::name(&config, &*store));
 
@@ -208,16 +208,9 @@ impl Gateway {
         let posting = tokio::spawn(webhooks::post(webhooks.clone(), store.leads(), stop));
         let feed = Feed::new(store.clone());
         background.spawn(feed.clone().run(ends.closing.clone()));
-        let receiving = dispatch::InboundParts {
-            store: store.clone(),
-            arrivals: arrived,
-            dispatch: dispatch.clone(),
-            clock: clock.clone(),
-            consumers: Arc::new(Listeners::new(&webhooks, &feed)),
-            observer: Arc::new(watch.clone()),
-            settings: config.receive.inbound,
-        };
-        receive(receiving, &mut background);
+        let readers = Arc::new(Listeners::new(&webhooks, &feed));
+        let parts = inbound::parts(&config, &store, &dispatch, arrived, readers, &clock, &watch);
+        receive(parts, &mut background);
         let kept = config.retention.clone();
         background.spawn(retention::run(store.clone(), kept, clock.clone()));
 
@@ -236,6 +229,7 @@ impl Gateway {
             ends,
             dispatcher,
             posting,
+            agent_log,
             server: serving,
             tracing,
             frames: frames.tasks,
@@ -271,6 +265,10 @@ impl Gateway {
             tracing::warn!("requests are still open; they are resumed at the next start");
         }
         self.live.supervisor.leave(within(STEP)).await;
+        self.ends.left.cancel();
+        if !ends_within(within(STEP), &mut self.agent_log).await {
+            tracing::warn!("failed to write events of agents; they are dropped");
+        }
         // Events of the last messages were posted meanwhile; the others are in the store.
         self.ends.posting.cancel();
         let left = grace_over.saturating_duration_since(Instant::now());

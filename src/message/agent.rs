@@ -2,6 +2,12 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+use uuid::Builder;
+
+use super::contents::Metadata;
+use super::event::{Event, What};
+use super::id::MessageId;
 use super::time::Timestamp;
 
 /// One registered user agent as the outside sees it.
@@ -36,6 +42,47 @@ pub struct AgentStatus {
     /// Which of several replicas it is at; `None` where there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<Arc<str>>,
+}
+
+/// An agent is registered from now on, or is no longer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RegistrationChange {
+    /// Its name.
+    pub agent: Arc<str>,
+    /// The address of record it sends as.
+    pub account: Arc<str>,
+    /// The WebSocket URL it is or was connected to.
+    pub server: Arc<str>,
+    /// When that was.
+    pub time: Timestamp,
+    /// Why it is no longer registered, in a sentence; `None` when it is.
+    pub down: Option<String>,
+}
+
+impl RegistrationChange {
+    /// The event that tells of it. Events of one agent are posted in their order, as those of one
+    /// message are: they have an id in common, which is no member of the JSON.
+    pub fn event(self) -> Event {
+        let digest = Sha256::digest(self.agent.as_bytes());
+        let bytes = digest.first_chunk().copied().unwrap_or_default();
+        let server = self.server;
+        Event {
+            message_id: MessageId::new(Builder::from_custom_bytes(bytes).into_uuid()),
+            time: self.time,
+            attempt: 0,
+            agent: Some(self.agent),
+            uri: "".into(),
+            account: Some(self.account),
+            webhook: None,
+            trace: None,
+            priority: None,
+            metadata: Metadata::new(),
+            what: match self.down {
+                None => What::AgentUp { server },
+                Some(reason) => What::AgentDown { server, reason },
+            },
+        }
+    }
 }
 
 /// What an agent can be asked for.

@@ -95,6 +95,18 @@ pub enum What {
         /// What it says.
         disposition: Disposition,
     },
+    /// An agent is registered.
+    AgentUp {
+        /// The WebSocket URL it is connected to.
+        server: Arc<str>,
+    },
+    /// An agent is no longer registered.
+    AgentDown {
+        /// The WebSocket URL it was connected to.
+        server: Arc<str>,
+        /// Why, in a sentence.
+        reason: String,
+    },
 }
 
 impl Event {
@@ -112,6 +124,10 @@ impl Event {
                 recipient,
                 disposition,
             } => json::weight(recipient.as_bytes()) + disposition.weight(),
+            What::AgentUp { server } => json::weight(server.as_bytes()),
+            What::AgentDown { server, reason } => {
+                json::weight(server.as_bytes()) + json::weight(reason.as_bytes())
+            }
         };
         size_of::<Self>()
             + shared(&self.agent)
@@ -131,6 +147,8 @@ impl Event {
             What::Failed { .. } => EventKind::Failed,
             What::Received(_) => EventKind::Received,
             What::Receipt { disposition, .. } => disposition.kind(),
+            What::AgentUp { .. } => EventKind::AgentUp,
+            What::AgentDown { .. } => EventKind::AgentDown,
         }
     }
 
@@ -145,6 +163,9 @@ impl Event {
         json::string(out, self.kind().as_str());
         json::member(out, "time");
         json::string(out, &self.time.to_string());
+        if self.kind().is_of_agent() {
+            return self.write_agent(out);
+        }
         json::member(out, "messageId");
         json::string(out, &self.message_id.to_string());
         if let What::Receipt {
@@ -172,6 +193,15 @@ impl Event {
             out.push(b':');
             json::string(out, value);
         });
+        out.push(b'}');
+    }
+
+    fn write_agent(&self, out: &mut Vec<u8>) {
+        json::member(out, "agent");
+        json::optional(out, self.agent.as_deref());
+        json::member(out, "account");
+        json::optional(out, self.account.as_deref());
+        self.what.write_members(out);
         out.push(b'}');
     }
 
@@ -238,6 +268,16 @@ impl What {
             }
             // Written by `Event::write_members`: these have members of their own.
             Self::Received(_) | Self::Receipt { .. } => {}
+            Self::AgentUp { server } => {
+                json::member(out, "server");
+                json::string(out, server);
+            }
+            Self::AgentDown { server, reason } => {
+                json::member(out, "server");
+                json::string(out, server);
+                json::member(out, "reason");
+                json::string(out, reason);
+            }
         }
     }
 }
@@ -269,6 +309,7 @@ fn write_response(out: &mut Vec<u8>, response: Option<&ResponseView>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::agent::RegistrationChange;
     use super::super::header_map::HeaderMap;
     use super::super::received::UndeliveredStatus;
     use super::*;
@@ -322,6 +363,31 @@ mod tests {
                 r#""headers":{"Server":["kamailio"]}},"metadata":{"order":"42"}}"#
             )
         );
+    }
+
+    #[test]
+    fn an_event_of_an_agent_names_no_message() {
+        let change = |down| RegistrationChange {
+            agent: "alice-1".into(),
+            account: "sip:alice@example.com".into(),
+            server: "wss://sip.example.com".into(),
+            time: "2026-11-22T05:00:00.123Z".parse().unwrap(),
+            down,
+        };
+        let common = concat!(
+            r#""time":"2026-11-22T05:00:00.123Z","agent":"alice-1","#,
+            r#""account":"sip:alice@example.com","server":"wss://sip.example.com""#
+        );
+        let (up, down) = (
+            change(None).event(),
+            change(Some("lost".to_owned())).event(),
+        );
+        let id = r#""id":"1-0000000000000042""#;
+        assert_eq!(json(&up), format!(r#"{{{id},"type":"agentUp",{common}}}"#));
+        let told = format!(r#"{{{id},"type":"agentDown",{common},"reason":"lost"}}"#);
+        assert_eq!(json(&down), told);
+        assert_eq!(up.message_id, down.message_id);
+        assert!(up.weight() >= json(&up).len() && down.weight() >= told.len());
     }
 
     #[test]

@@ -21,11 +21,15 @@ pub enum EventKind {
     Displayed,
     /// See [`super::Disposition::Undelivered`].
     Undelivered,
+    /// See [`super::What::AgentUp`].
+    AgentUp,
+    /// See [`super::What::AgentDown`].
+    AgentDown,
 }
 
 impl EventKind {
     /// Every type.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Sending,
         Self::Deferred,
         Self::Succeeded,
@@ -34,11 +38,13 @@ impl EventKind {
         Self::Delivered,
         Self::Displayed,
         Self::Undelivered,
+        Self::AgentUp,
+        Self::AgentDown,
     ];
 
     /// Every type, as errors name them.
-    pub const WORDS: &str =
-        "sending, deferred, succeeded, failed, received, delivered, displayed or undelivered";
+    pub const WORDS: &str = "sending, deferred, succeeded, failed, received, delivered, \
+        displayed, undelivered, agentUp or agentDown";
 
     /// The word the outside uses.
     pub fn as_str(self) -> &'static str {
@@ -51,6 +57,8 @@ impl EventKind {
             Self::Delivered => "delivered",
             Self::Displayed => "displayed",
             Self::Undelivered => "undelivered",
+            Self::AgentUp => "agentUp",
+            Self::AgentDown => "agentDown",
         }
     }
 
@@ -67,6 +75,16 @@ impl EventKind {
             Self::Succeeded => Some(Status::Succeeded),
             Self::Failed => Some(Status::Failed),
             Self::Received | Self::Delivered | Self::Displayed | Self::Undelivered => None,
+            Self::AgentUp | Self::AgentDown => None,
+        }
+    }
+
+    /// Whether it is told of agents: only to readers that ask for it by name.
+    pub fn is_of_agent(self) -> bool {
+        match self {
+            Self::AgentUp | Self::AgentDown => true,
+            Self::Sending | Self::Deferred | Self::Succeeded | Self::Failed => false,
+            Self::Received | Self::Delivered | Self::Displayed | Self::Undelivered => false,
         }
     }
 
@@ -81,6 +99,17 @@ impl EventKind {
 pub struct EventKinds(u16);
 
 impl EventKinds {
+    /// What a reader is told that names no type.
+    pub fn of_messages() -> Self {
+        let all = EventKind::ALL.into_iter();
+        all.filter(|kind| !kind.is_of_agent()).collect()
+    }
+
+    /// Whether every type of these is in it.
+    pub fn contains_all(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+
     /// Whether no type is in it.
     pub fn is_empty(self) -> bool {
         self.0 == 0
@@ -130,5 +159,9 @@ mod tests {
         assert_eq!(all, [EventKind::Sending, EventKind::Failed]);
         assert!(!kinds.contains(EventKind::Deferred) && !kinds.is_empty());
         assert!(EventKinds::default().is_empty());
+        let all: EventKinds = EventKind::ALL.into_iter().collect();
+        let usual = EventKinds::of_messages();
+        assert!(all.contains_all(usual) && !usual.contains_all(all));
+        assert_eq!(usual.iter().count() + 2, EventKind::ALL.len());
     }
 }

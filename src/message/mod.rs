@@ -33,7 +33,7 @@ mod view;
 mod violations;
 pub mod webhook;
 
-pub use agent::{AgentError, AgentOrder, AgentState, AgentStatus, Agents};
+pub use agent::{AgentError, AgentOrder, AgentState, AgentStatus, Agents, RegistrationChange};
 pub use cause::{Cause, Originator};
 pub use contents::{BodyEncoding, Contents, InReplyTo, Message, Metadata, OnUnknown};
 pub use event::{Event, What};

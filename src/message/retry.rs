@@ -236,7 +236,9 @@ mod tests {
             | What::Succeeded { .. }
             | What::Failed { .. }
             | What::Received(_)
-            | What::Receipt { .. } => None,
+            | What::Receipt { .. }
+            | What::AgentUp { .. }
+            | What::AgentDown { .. } => None,
         }
     }
 

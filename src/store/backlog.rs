@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{NewDelivery, Record, Submission};
-use crate::message::{FrameRecord, Receipt, Received};
+use crate::message::{Event, FrameRecord, Receipt, Received};
 
 /// How much a verb writes, near enough to bound the queue and a group.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +27,14 @@ impl Weight {
         Self {
             rows: records.len(),
             bytes: records.iter().map(|record| record.event.weight()).sum(),
+        }
+    }
+
+    /// Of events without a message.
+    pub(in crate::store) fn of_events(events: &[Event]) -> Self {
+        Self {
+            rows: events.len(),
+            bytes: events.iter().map(Event::weight).sum(),
         }
     }
 

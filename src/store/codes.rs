@@ -27,6 +27,8 @@ pub(super) fn kind_number(kind: EventKind) -> i16 {
         EventKind::Delivered => 5,
         EventKind::Displayed => 6,
         EventKind::Undelivered => 7,
+        EventKind::AgentUp => 8,
+        EventKind::AgentDown => 9,
     }
 }
 

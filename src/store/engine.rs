@@ -9,8 +9,8 @@ use super::session::Session;
 use super::tail::Tail;
 use super::{
     Bounds, EventFilter, Events, LogStore, Logged, MessageFilter, Messages, Origin, PageSize,
-    ReceivedFilter, ReceivedPage, Reply, RetentionStep, StoreError, Stored, events, frames,
-    messages, receipts, received, retention,
+    ReceivedFilter, ReceivedPage, Reply, RetentionStep, StoreError, Stored, agent_events, events,
+    frames, messages, receipts, received, retention,
 };
 use crate::message::{FrameRecord, MessageId, Timestamp};
 
@@ -217,6 +217,18 @@ impl<E: Engine> LogStore for E {
     fn purge_received(&self, before: Timestamp, limit: usize) -> Reply<usize> {
         let purged = self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
             received::purge(session, before, limit)
+        });
+        let tail = self.tail().clone();
+        Box::pin(async move {
+            let (count, forgotten_to) = purged.await?;
+            tail.forget(forgotten_to.unwrap_or_default());
+            Ok(count)
+        })
+    }
+
+    fn purge_agent_events(&self, before: Timestamp, limit: usize) -> Reply<usize> {
+        let purged = self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
+            agent_events::purge(session, before, limit)
         });
         let tail = self.tail().clone();
         Box::pin(async move {

@@ -30,11 +30,10 @@ pub(super) fn events(
         return Ok(page.filtered(filter, last));
     }
     let (conditions, wanted) = conditions(filter);
-    // Without conditions a page is full before it has looked at many.
-    let (reached, is_end) = if conditions.is_empty() {
-        (u64::MAX, true)
-    } else {
+    let (reached, is_end) = if holds_much_back(filter) {
         window(session, after)?
+    } else {
+        (u64::MAX, true)
     };
     let sql = format!(
         "SELECT {LOGGED} FROM events e WHERE e.seq > ?1 AND e.seq <= ?2 {conditions} \
@@ -73,11 +72,10 @@ pub(super) fn events_before(
         wanted.push(SqlValue::from(id));
         let _ = write!(conditions, "AND e.message_id = ?{} ", wanted.len() + 3);
     }
-    // Without conditions a page is full before it has looked at many.
-    let (reached, is_start) = if conditions.is_empty() {
-        (0, true)
-    } else {
+    let (reached, is_start) = if holds_much_back(filter) {
         window_before(session, before)?
+    } else {
+        (0, true)
     };
     let sql = format!(
         "SELECT {LOGGED} FROM events e WHERE e.seq < ?1 AND e.seq >= ?2 {conditions} \
@@ -91,6 +89,11 @@ pub(super) fn events_before(
         page.scanned_to = if is_start { 0 } else { reached };
     }
     Ok(page)
+}
+
+/// Whether a page may have to look at many events; else it is full before that.
+fn holds_much_back(filter: &EventFilter) -> bool {
+    filter.is_scan() || filter.has_webhook || filter.message_id.is_some()
 }
 
 /// What a filter asks of a row of `events`, and the values for it, of which the first is `?4`.

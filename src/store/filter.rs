@@ -68,8 +68,9 @@ impl EventFilter {
     /// Whether many events may be looked at for each that passes. What only the gateway itself asks
     /// for is none of it.
     pub(in crate::store) fn is_scan(&self) -> bool {
-        self.message_id.is_none()
-            && (!self.kinds.is_empty() || self.uri.is_some() || self.accounts.is_some())
+        let takes_most =
+            self.kinds.is_empty() || self.kinds.contains_all(EventKinds::of_messages());
+        self.message_id.is_none() && (!takes_most || self.uri.is_some() || self.accounts.is_some())
     }
 }
 

@@ -44,6 +44,7 @@ impl Logged {
         }
         #[derive(serde::Deserialize)]
         struct Facts<'a> {
+            #[serde(default)]
             attempt: u32,
             time: &'a str,
         }

@@ -16,6 +16,7 @@
 //! harms only the submission or the record that brought it: see [`Verdict::Rejected`]. A group
 //! that fails for that is applied again part by part, each part in a savepoint of its own.
 
+mod agent_events;
 mod backlog;
 mod codes;
 mod engine;
@@ -102,6 +103,9 @@ pub trait Store: LogStore + WebhookStore + ReplicaStore + Send + Sync + 'static 
     /// recipient of a message, for [`MAX_RECIPIENTS`] recipients at most, and only if the message
     /// is one that this account sent. One answer for each, in their order.
     fn report(&self, receipts: Vec<Receipt>) -> Reply<Vec<Reported>>;
+
+    /// Appends events of agents, in their order.
+    fn append_agent_events(&self, events: Vec<Event>) -> Reply<()>;
 
     /// Erases the content of a received message: in its event, which stays as a tombstone, in the
     /// newest events in memory, and in deliveries, whether they were posted or not. Whether there
@@ -193,6 +197,10 @@ pub trait LogStore {
     /// Removes up to `limit` messages that were received before `before`, oldest first, with their
     /// events; how many there were. Only those that were planned: see [`WebhookStore::plan`].
     fn purge_received(&self, before: Timestamp, limit: usize) -> Reply<usize>;
+
+    /// Removes up to `limit` events of agents from before this time, oldest first; how many there
+    /// were. Only those that were planned: see [`WebhookStore::plan`].
+    fn purge_agent_events(&self, before: Timestamp, limit: usize) -> Reply<usize>;
 
     /// Forgets keys of messages that were received before this time, which may be taken in again
     /// then; how many there were. A key outlasts its message.

@@ -48,7 +48,9 @@ impl ReceiptTimes {
             | EventKind::Deferred
             | EventKind::Succeeded
             | EventKind::Failed
-            | EventKind::Received => return,
+            | EventKind::Received
+            | EventKind::AgentUp
+            | EventKind::AgentDown => return,
         };
         *first = Some(first.map_or(time, |first| first.min(time)));
     }

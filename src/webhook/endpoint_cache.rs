@@ -60,7 +60,8 @@ impl CachedEndpoint {
     pub(super) fn wants_of(&self, kind: EventKind, account: Option<&str>) -> bool {
         let endpoint = &self.endpoint;
         let has_account = |own: &Arc<str>| account == Some(&**own);
-        (endpoint.kinds.is_empty() || endpoint.kinds.contains(&kind))
+        let takes_all = endpoint.kinds.is_empty() && !kind.is_of_agent();
+        (takes_all || endpoint.kinds.contains(&kind))
             && (endpoint.accounts.is_empty() || endpoint.accounts.iter().any(has_account))
     }
 

@@ -346,7 +346,7 @@ async fn events(house: &House, seen: &mut Seen, id: &str) {
     }
     let answer = house.call(Method::GET, "/events", &html, "").await;
     seen.note("listEvents", 406, &answer);
-    let long = format!("type={}", ["failed"; 9].join(","));
+    let long = format!("type={}", ["failed"; 11].join(","));
     for query in [
         "type=ringing",
         &long,

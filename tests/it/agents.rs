@@ -84,3 +84,58 @@ async fn an_agent_that_is_refused_says_why_and_comes_back() {
     assert_eq!(gateway.http.finished(&id).await["status"], "succeeded");
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn readers_that_name_them_are_told_when_agents_come_and_go() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    let path = "/events?type=agentUp,agentDown&lastEventId=earliest";
+    let mut told = gateway.http.stream(path).await;
+    let up = told.next().await;
+    let server = gateway.http.get("/agents/alice-1").await.body["server"].clone();
+    let expected = json!({
+        "id": up.id, "type": "agentUp", "time": up.data["time"], "agent": "alice-1",
+        "account": "sip:alice@example.com", "server": server,
+    });
+    assert_eq!((up.name.as_str(), &up.data), ("agentUp", &expected));
+    peer.cut();
+    let down = told.next().await;
+    assert_eq!(
+        (down.name.as_str(), &down.data["agent"]),
+        ("agentDown", &json!("alice-1"))
+    );
+    assert!(
+        !down.data["reason"].as_str().unwrap().is_empty(),
+        "{down:?}"
+    );
+    assert_eq!(told.next().await.name, "agentUp");
+
+    // A reader that names no type is told of messages alone.
+    gateway
+        .http
+        .delivered(&json!({"target": "bob", "body": "x"}))
+        .await;
+    let types = async |query: &str| {
+        let page = gateway.http.get(&format!("/events?{query}")).await.body;
+        let events = page["data"].as_array().unwrap().clone();
+        let types = events
+            .iter()
+            .map(|event| event["type"].as_str().unwrap().to_owned());
+        types.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(types("").await, "sending succeeded");
+    let of_alice = "type=agentDown,succeeded&from=sip:alice@example.com";
+    assert_eq!(types(of_alice).await, "agentDown succeeded");
+    assert_eq!(gateway.http.get("/events?type=agentLost").await.status, 400);
+    gateway.stop().await;
+
+    // Those that left with the gateway were written down before it ended.
+    let gateway = house.open().await;
+    let mut told = gateway
+        .http
+        .stream_after("/events?type=agentDown", &down.id)
+        .await;
+    assert_eq!(told.next().await.data["reason"], "it was stopped");
+    gateway.stop().await;
+}

@@ -50,6 +50,10 @@ async fn drive(http: &Client) -> usize {
     posts.join_all().await.into_iter().sum()
 }
 
+/// The whole log: with the events of agents, which a reader has to name.
+const WHOLE: &str = "/events?type=sending,deferred,succeeded,failed,received,delivered,displayed,\
+    undelivered,agentUp,agentDown";
+
 /// After so many events at most, a reader leaves.
 const MOST_AT_ONCE: usize = 100;
 
@@ -59,8 +63,8 @@ async fn read(http: &Client, seed: u64, count: usize) -> (Vec<Event>, usize) {
     let (mut seen, mut last_id, mut visits) = (Vec::new(), "earliest".to_owned(), 0);
     while seen.len() < count {
         let mut stream = match rng.random_bool(0.5) {
-            true => http.stream_after("/events", &last_id).await,
-            false => http.stream(&format!("/events?lastEventId={last_id}")).await,
+            true => http.stream_after(WHOLE, &last_id).await,
+            false => http.stream(&format!("{WHOLE}&lastEventId={last_id}")).await,
         };
         visits += 1;
         for _ in 0..rng.random_range(0..MOST_AT_ONCE) {
@@ -94,8 +98,8 @@ async fn readers_that_come_and_go_at_300_messages_a_second_see_every_event_once_
     peer.script("user1", [Reply::Status(503), Reply::Status(200)]);
     let house = House::at(&peer);
     let gateway = house.open().await;
-    // `sending` and `succeeded` of each, and the other try of one.
-    let count = RATE * SECONDS * 2 + 2;
+    // `sending` and `succeeded` of each, the other try of one, and that the agent is up.
+    let count = RATE * SECONDS * 2 + 3;
     let readers: Vec<_> = (0..6)
         .map(|seed| {
             let http = gateway.http.clone();
@@ -219,6 +223,12 @@ async fn filters_hold_for_streams_and_pages_alike() {
     let message = json!({"target": "dave", "body": "x", "from": "sip:alice@example.com"});
     gateway.http.delivered(&message).await;
 
+    // By their places in the log of messages.
+    let log = gateway.http.get("/events").await.body;
+    let place = |id: &str| {
+        let mut log = log["data"].as_array().unwrap().iter();
+        1 + log.position(|event| event["id"] == id).unwrap()
+    };
     for (query, expected) in [
         ("type=failed".to_owned(), vec![2]),
         ("type=failed,succeeded".to_owned(), vec![2, 4, 6]),
@@ -235,8 +245,10 @@ async fn filters_hold_for_streams_and_pages_alike() {
     ] {
         let page = gateway.http.get(&format!("/events?{query}")).await.body;
         let events = page["data"].as_array().unwrap();
-        let number = |event: &Value| event["id"].as_str()?.split_once('-')?.1.parse::<u64>().ok();
-        let paged: Vec<_> = events.iter().filter_map(number).collect();
+        let paged = events
+            .iter()
+            .map(|event| place(event["id"].as_str().unwrap()));
+        let paged: Vec<_> = paged.collect();
         assert_eq!(paged, expected, "{query}");
 
         let path = format!("/events?lastEventId=earliest&{query}");
@@ -245,7 +257,8 @@ async fn filters_hold_for_streams_and_pages_alike() {
         for _ in &expected {
             streamed.push(stream.next().await);
         }
-        assert_eq!(numbers(&streamed), expected, "{query}");
+        let streamed: Vec<_> = streamed.iter().map(|event| place(&event.id)).collect();
+        assert_eq!(streamed, expected, "{query}");
     }
     for query in [
         "type=exploded",
@@ -315,16 +328,15 @@ async fn who_asks_for_what_is_not_there_is_told_of_the_gap_and_goes_on() {
     );
     // The numbers go on, and who was at the end has missed nothing.
     let mut at_the_end = gateway.http.stream_after("/events", &gap.id).await;
-    gateway
-        .http
-        .delivered(&json!({"target": "bob", "body": "2"}))
-        .await;
+    let second = json!({"target": "bob", "body": "2"});
+    let second = id_of(&gateway.http.delivered(&second).await);
     for stream in [&mut stream, &mut at_the_end] {
         let next = stream.next().await;
         assert_eq!(
-            (next.name.as_str(), numbers(std::slice::from_ref(&next))),
-            ("sending", vec![3])
+            (next.name.as_str(), &next.data["messageId"]),
+            ("sending", &json!(second))
         );
+        assert!(next.id > gap.id && next.id.starts_with(&format!("{epoch}-")));
     }
     gateway.stop().await;
 }
@@ -340,8 +352,10 @@ async fn a_silent_stream_is_kept_alive_and_moved_on_over_what_a_filter_held_back
         .delivered(&json!({"target": "bob", "body": "x"}))
         .await;
     stream.comments(1).await;
+    let log = gateway.http.get("/events").await.body;
+    let last = log["data"][1]["id"].as_str().unwrap();
     soon("the stream moves on", async {
-        while !stream.last_id.ends_with("-0000000000000002") {
+        while stream.last_id.as_str() < last {
             stream.comments(stream.comments + 1).await;
         }
     })
@@ -422,7 +436,7 @@ async fn readers_that_take_nothing_hold_up_nobody() {
     }
     let reader = tokio::spawn({
         let http = gateway.http.clone();
-        async move { read(&http, 7, 400).await }
+        async move { read(&http, 7, 401).await }
     });
     let large = json!({"k": "x".repeat(500)});
     for number in 0..200 {
@@ -435,7 +449,8 @@ async fn readers_that_take_nothing_hold_up_nobody() {
     let (seen, _) = soon("the reader that reads sees everything", reader)
         .await
         .unwrap();
-    assert_eq!(numbers(&seen), (1..=400).collect::<Vec<_>>());
+    // And that the agent is up.
+    assert_eq!(numbers(&seen), (1..=401).collect::<Vec<_>>());
     gateway.stop().await;
 }
 
@@ -475,14 +490,13 @@ async fn when_the_gateway_stops_streams_end_and_readers_come_back_spread_out() {
     let last_id = last_ids.iter().next().unwrap();
     assert_eq!(last_ids.len(), 1);
     let mut stream = gateway.http.stream_after("/events", last_id).await;
-    gateway
-        .http
-        .delivered(&json!({"target": "bob", "body": "y"}))
-        .await;
+    let second = json!({"target": "bob", "body": "y"});
+    let second = id_of(&gateway.http.delivered(&second).await);
     let next = stream.next().await;
     assert_eq!(
-        (next.name.as_str(), numbers(std::slice::from_ref(&next))),
-        ("sending", vec![3])
+        (next.name.as_str(), &next.data["messageId"]),
+        ("sending", &json!(second))
     );
+    assert!(next.id > *last_id);
     gateway.stop().await;
 }

@@ -48,7 +48,8 @@ impl Agent {
         match event {
             Event::Registered { until } => {
                 let left = until.saturating_duration_since(clock::now());
-                self.shown.registered_until(self.clock.now().plus(left));
+                let now = self.clock.now();
+                self.shown.registered_until(now.plus(left), now);
                 if !self.is_up {
                     let status = self.shown.status();
                     tracing::info!(agent.id = %status.id, server = %status.server, "registered");

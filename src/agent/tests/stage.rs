@@ -19,7 +19,8 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use crate::agent;
 use crate::agent::{
     AgentCommand, AgentHandle, AgentIndex, AgentObserver, Arrival, Dialing, Identity, Job,
-    Keepalive, Pace, Probe, ReconnectPolicy, Report, StatusCell, TracedFrames, WeightedServer,
+    Keepalive, Pace, Probe, ReconnectPolicy, RegistrationChanges, Report, StatusCell, TracedFrames,
+    WeightedServer,
 };
 use crate::clock::Clock;
 use crate::message::{AgentState, AgentStatus, MessageId, Outcome};
@@ -115,7 +116,13 @@ impl Setup {
         let (sender, reports) = unbounded_channel();
         let (arrivals, arrived) = channel(Stage::ARRIVALS);
         let clock = Clock::system();
-        let shown = Arc::new(StatusCell::new(identity, "".into(), clock.now()));
+        let changes = RegistrationChanges::default();
+        let shown = Arc::new(StatusCell::new(
+            identity,
+            "".into(),
+            changes.clone(),
+            clock.now(),
+        ));
         let task = tokio::spawn(agent::run(agent::AgentParts {
             index,
             settings: Arc::new(self.settings),

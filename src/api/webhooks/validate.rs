@@ -8,7 +8,7 @@ use url::Url;
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::value::{Shape, Value};
-use crate::message::{EventKind, Timestamp, Violations};
+use crate::message::{EventKind, EventKinds, Timestamp, Violations};
 use crate::store::{Change, Disabled, DisabledBecause};
 use crate::webhook::NewEndpoint;
 
@@ -148,9 +148,10 @@ fn url(api: &Api, value: Value<'_>, violations: &mut Violations) -> Option<Url> 
         .ok()
 }
 
-/// The types that there are now: a webhook for all of them is sent no others, should there be more.
+/// The types of messages that there are now: a webhook for all of them is sent no others, should
+/// there be more. Events of agents are for those that name them.
 fn all_kinds() -> Vec<EventKind> {
-    EventKind::ALL.to_vec()
+    EventKinds::of_messages().iter().collect()
 }
 
 /// `null` stands for all, as no item does.

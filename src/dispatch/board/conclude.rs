@@ -144,7 +144,9 @@ impl Board {
             | What::Succeeded { .. }
             | What::Failed { .. }
             | What::Received(_)
-            | What::Receipt { .. } => None,
+            | What::Receipt { .. }
+            | What::AgentUp { .. }
+            | What::AgentDown { .. } => None,
         };
         let event = event(&message, entry.attempt, sent_by, what, now);
         self.work.records.push(record(event, deferred_to));

@@ -376,6 +376,7 @@ impl Life {
             }
             What::Failed { .. } => assert_eq!(kept.attempt, event.attempt),
             What::Received(_) | What::Receipt { .. } => panic!("nothing came in"),
+            What::AgentUp { .. } | What::AgentDown { .. } => panic!("not of a message"),
         }
         kept.status = record.status;
         kept.attempt = event.attempt;

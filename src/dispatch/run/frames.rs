@@ -92,7 +92,9 @@ impl AttemptFrames {
             What::Sending { .. }
             | What::Deferred { .. }
             | What::Received(_)
-            | What::Receipt { .. } => return,
+            | What::Receipt { .. }
+            | What::AgentUp { .. }
+            | What::AgentDown { .. } => return,
         };
         if is_failed && let Some(frames) = frames {
             self.traces.keep(message, frames);

@@ -59,5 +59,6 @@ pub(super) fn write(event: &Event, took: Duration, targets: &Targets) {
         }
         // The dispatcher's own events are those of attempts.
         What::Received(_) | What::Receipt { .. } => {}
+        What::AgentUp { .. } | What::AgentDown { .. } => {}
     }
 }

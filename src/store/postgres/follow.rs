@@ -52,6 +52,11 @@ impl PublishedLog {
         }
     }
 
+    /// Has the log read: this replica has appended to it elsewhere.
+    pub(super) fn read_on(&self) {
+        self.behind.notify_one();
+    }
+
     /// Shows a stretch of the log as it was read.
     fn read(&self, mut events: Vec<Logged>) {
         let _showing = self.showing.lock().unwrap_or_else(PoisonError::into_inner);

@@ -14,6 +14,7 @@
 
 mod accept;
 mod address;
+mod agent_events;
 mod agent_leases;
 mod agents;
 mod claim;
@@ -51,7 +52,7 @@ use super::{
     Arrived, Bounds, Claimed, Observer, Record, Recorded, Reply, Reported, Store, StoreError,
     Submission, TailSize, Verdict, received,
 };
-use crate::message::{Message, MessageId, Receipt, Received, Timestamp};
+use crate::message::{Event, Message, MessageId, Receipt, Received, Timestamp};
 pub use address::Address;
 use agent_leases::AgentHolders;
 use connection::Connector;
@@ -286,6 +287,23 @@ impl Store for Postgres {
         let weight = Weight::of_receipts(&receipts);
         self.writer.submit(Urgency::New, weight, |answer| {
             Order::Report(receipts, answer)
+        })
+    }
+
+    fn append_agent_events(&self, events: Vec<Event>) -> Reply<()> {
+        let (weight, lease) = (Weight::of_events(&events), self.lease.clone());
+        let events: Arc<[Event]> = events.into();
+        let appended = self
+            .writer
+            .submit_alone(Urgency::Ongoing, weight, move |connection| {
+                let (lease, events) = (lease.clone(), events.clone());
+                async move { agent_events::append(&connection, lease.number(), &events).await }
+            });
+        let published = self.published.clone();
+        Box::pin(async move {
+            appended.await?;
+            published.read_on();
+            Ok(())
         })
     }
 

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0004_received.sql"),
     include_str!("../../../migrations/postgres/0005_frames.sql"),
     include_str!("../../../migrations/postgres/0006_priority.sql"),
+    include_str!("../../../migrations/postgres/0007_agent_events.sql"),
 ];
 
 /// Applies the missing migrations in one transaction. `now` names the epoch of a new database.

@@ -4,6 +4,7 @@
 //! own and hold up neither it nor each other, and followers of the log are served from memory.
 
 mod accept;
+mod agent_events;
 mod backup;
 mod claim;
 mod error;
@@ -30,7 +31,7 @@ use super::{
     Arrived, Bounds, Claimed, Record, Recorded, ReplicaStore, Reply, Reported, Store, StoreError,
     Submission, TailSize, Verdict,
 };
-use crate::message::{Message, MessageId, Receipt, Received, Timestamp};
+use crate::message::{Event, Message, MessageId, Receipt, Received, Timestamp};
 pub use backup::backup;
 pub use backup::restore;
 pub use backup::{BackupError, Restored};
@@ -214,6 +215,14 @@ impl Store for Sqlite {
         self.writer
             .submit(Urgency::New, weight, move |transaction| {
                 receive::receive(transaction, &received)
+            })
+    }
+
+    fn append_agent_events(&self, events: Vec<Event>) -> Reply<()> {
+        let weight = Weight::of_events(&events);
+        self.writer
+            .submit(Urgency::Ongoing, weight, move |transaction| {
+                agent_events::append(transaction, &events)
             })
     }
 

@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0004_received.sql"),
     include_str!("../../../migrations/sqlite/0005_frames.sql"),
     include_str!("../../../migrations/sqlite/0006_priority.sql"),
+    include_str!("../../../migrations/sqlite/0007_agent_events.sql"),
 ];
 
 /// SQLite's `application_id` of our databases, so that no other program's is taken for one: "SIPp".

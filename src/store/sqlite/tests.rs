@@ -293,7 +293,7 @@ async fn a_database_of_an_older_sipost_is_brought_up_to_date_with_what_is_in_it(
     let older = Connection::open(folder.path()).unwrap();
     older
         .execute_batch(
-            "ALTER TABLE messages DROP COLUMN priority; \
+            "DROP TABLE agent_events; ALTER TABLE messages DROP COLUMN priority; \
              DROP TABLE received; DROP TABLE received_keys; DROP TABLE receipts; \
              DROP TABLE frames; ALTER TABLE states DROP COLUMN result; PRAGMA user_version = 3",
         )

@@ -4,6 +4,7 @@
 //! its file and a line in the table below; every backend has it then.
 
 pub(crate) mod accept;
+pub(crate) mod agent_events;
 pub(crate) mod claim;
 pub(crate) mod frames;
 pub(crate) mod keys;
@@ -39,6 +40,10 @@ pub(crate) const REFUSED: &str = "sip:refused@example.com";
 macro_rules! store_suite {
     ($bed:path) => {
         $crate::store::suite::store_suite! { $bed;
+            agent_events {
+                events_of_agents_are_in_the_log_in_their_order
+                events_of_agents_are_removed_in_steps
+            }
             accept {
                 a_message_is_read_back_whole
                 verbs_take_effect_in_the_order_of_the_calls

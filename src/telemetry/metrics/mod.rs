@@ -214,7 +214,9 @@ impl Metrics {
             What::Sending { .. }
             | What::Deferred { .. }
             | What::Received(_)
-            | What::Receipt { .. } => return,
+            | What::Receipt { .. }
+            | What::AgentUp { .. }
+            | What::AgentDown { .. } => return,
         };
         self.0.finished.get_or_create(&label).inc();
         self.0.message_seconds.observe(took.as_secs_f64());

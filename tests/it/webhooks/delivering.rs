@@ -61,6 +61,40 @@ async fn events_are_posted_as_the_log_has_them_signed_and_in_order() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_names_them_is_told_when_agents_come_and_go() {
+    let receiver = Receiver::start().await;
+    let gateway = Running::start(&configuration("")).await;
+    finish(&gateway, &message("ok")).await;
+    create(&gateway, json!({"url": receiver.url("/all")})).await;
+    let types = json!(["agentDown", "agentUp"]);
+    create(
+        &gateway,
+        json!({"url": receiver.url("/agents"), "types": types}),
+    )
+    .await;
+    let (_, agents) = json_of(gateway.get("/agents")).await;
+    let agent = agents["data"][0]["id"].as_str().unwrap().to_owned();
+    for (order, posts) in [("drain", 1), ("resume", 2)] {
+        let told = gateway
+            .post(&format!("/agents/{agent}/{order}"))
+            .send()
+            .await;
+        assert!(told.unwrap().status().is_success());
+        receiver.posted(posts).await;
+    }
+    finish(&gateway, &message("ok")).await;
+
+    let posts = receiver.posted(4).await;
+    let of = |path: &str| {
+        let posts = posts.iter().filter(|post| post.uri == path);
+        let types = posts.map(|post| post.event()["type"].as_str().unwrap().to_owned());
+        types.collect::<Vec<_>>()
+    };
+    assert_eq!(of("/agents"), ["agentDown", "agentUp"]);
+    assert_eq!(of("/all"), ["sending", "succeeded"]);
+}
+
+#[tokio::test]
 async fn a_webhook_sees_the_types_and_accounts_it_asks_for() {
     let receiver = Receiver::start().await;
     let gateway = Running::start(&configuration("")).await;
