@@ -1,6 +1,9 @@
 //! What signals ask for: the end, of which the first begins it and the second does not wait for it,
 //! and reading the configuration again.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Whether the end was asked for, to await from anywhere. Cheap to clone; clones are one.
@@ -47,8 +50,15 @@ impl Shutdown {
     /// Asks for the end at each SIGINT and SIGTERM. Runs until the second of them.
     pub async fn run(self) -> std::io::Result<()> {
         let mut signals = Signals::new()?;
+        let mut first = None;
         while !self.forced.is_cancelled() {
             let name = signals.next().await;
+            let now = Instant::now();
+            match first {
+                Some(first) if is_the_same(first, now) => continue,
+                Some(_) => {}
+                None => first = Some(now),
+            }
             tracing::info!(signal = name, "{}", self.sentence());
             self.ask();
         }
@@ -59,9 +69,17 @@ impl Shutdown {
         if self.has_begun() {
             "ending at once"
         } else {
-            "stopping; a second signal ends at once"
+            "stopping in order; a second signal ends at once"
         }
     }
+}
+
+/// A terminal and what runs in it may both pass on one Ctrl-C: what comes in this time after the
+/// first signal is the first one again.
+const ECHO: Duration = Duration::from_millis(300);
+
+fn is_the_same(first: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(first) < ECHO
 }
 
 #[cfg(unix)]
@@ -139,6 +157,13 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_second_signal_at_once_is_the_first_one_again() {
+        let first = Instant::now();
+        assert!(is_the_same(first, first + Duration::from_millis(299)));
+        assert!(!is_the_same(first, first + Duration::from_millis(300)));
+    }
 
     #[test]
     fn the_first_time_begins_the_end_and_the_second_forces_it() {

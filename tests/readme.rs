@@ -1,5 +1,5 @@
-//! Keeps the promises of README.md, docs/receiving.md and docs/tracing.md: their commands are run as they stand
-//! there, against the gateway as it starts with no configuration at all.
+//! Keeps the promises of README.md, docs/receiving.md and docs/tracing.md: their commands are run
+//! as they stand there, against the gateway as it starts with no configuration at all.
 
 #![expect(
     clippy::unwrap_used,
@@ -40,7 +40,7 @@ impl Gateway {
         let mut lines = log.lines().map(Result::unwrap);
         let address = lines
             .find_map(|line| {
-                let (_, rest) = line.split_once("http://")?;
+                let (_, rest) = line.split_once("taking messages at http://")?;
                 Some(rest.split('"').next().unwrap().trim().to_owned())
             })
             .unwrap();

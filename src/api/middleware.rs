@@ -108,10 +108,10 @@ struct Told<'a> {
     trace: Option<Trace>,
 }
 
-/// One line for each request. What was not granted for a reason of ours is told however often that
-/// is: at `warn` while such are few, and faults always, else at `info`. What was refused for a reason
-/// of the client's is told at `info` while such are few, else at `debug`. Never a body, a query or a
-/// header but the request's id.
+/// One line for each request. A request that was not granted for a reason of ours is always told:
+/// at `warn` while such are few, and faults always, else at `info`. A request that was refused for
+/// a reason of the client's is told at `info` while such are few, else at `debug`. Never a body, a
+/// query or a header but the request's id.
 fn log(api: &Api, told: &Told<'_>, response: &Response) {
     let (id, method) = (told.id.to_str().unwrap_or_default(), told.method);
     let route = told.route.unwrap_or("-");

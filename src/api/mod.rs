@@ -42,6 +42,7 @@ mod turns;
 mod until;
 mod value;
 mod view;
+mod wait_comment;
 mod waiting;
 mod webhooks;
 

@@ -119,7 +119,7 @@ fn in_words(methods: &[&str]) -> String {
 /// 404, which names the path that was meant when only a slash at the end is too many.
 fn nothing_at(path: &str) -> ApiError {
     let nothing = ApiError::NotFound("there is nothing at this path");
-    let Some(short) = path.strip_suffix('/') else {
+    let Some(short) = path.strip_suffix('/').filter(|short| *short != "/") else {
         return nothing;
     };
     let meant = PATHS.iter().find(|known| is_at(short, known));

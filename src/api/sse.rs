@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::until::{StreamEnd, Until};
+use super::wait_comment::WaitComment;
 use super::{Api, StreamPermit};
 use crate::events::{CHUNK, Follower, Gap, Heard, Subscription};
 use crate::message::EventId;
@@ -42,6 +43,7 @@ pub(super) fn of_message(
     end: StreamEnd,
     permit: StreamPermit,
 ) -> Response {
+    let waits = WaitComment::new(api, follower.id());
     let source = EventSource::Message {
         follower,
         seen: before.scanned_to,
@@ -51,6 +53,8 @@ pub(super) fn of_message(
     };
     let mut stream = EventStream::new(api, source, permit);
     stream.end = end;
+    stream.head.extend_from_slice(waits.first().as_bytes());
+    stream.waits = Some(waits);
     stream.take(NextEvents::of(before.events, end.until));
     stream.into_response()
 }
@@ -190,6 +194,8 @@ struct EventStream {
     is_over: bool,
     /// Of one message: when nothing more is waited for.
     end: StreamEnd,
+    /// Of one message: what the client is told while nothing happens.
+    waits: Option<WaitComment>,
     heartbeat: Duration,
     /// When the client was given something last.
     given: Instant,
@@ -206,6 +212,7 @@ impl EventStream {
             waiting: VecDeque::new(),
             is_over: false,
             end: StreamEnd::default(),
+            waits: None,
             heartbeat: api.settings.heartbeat,
             given: Instant::now(),
             closing: api.closing.clone(),
@@ -238,6 +245,8 @@ impl EventStream {
             // Before the message has ended its end is waited for.
             let in_time = self.end.at.filter(|_| self.end.has_ended);
             let end = in_time.unwrap_or(self.given);
+            let waits = self.waits.as_ref().filter(|_| !self.end.has_ended);
+            let told_at = waits.map(WaitComment::due);
             tokio::select! {
                 biased;
                 () = self.permit.revoked.cancelled() => {
@@ -261,6 +270,11 @@ impl EventStream {
                     }
                 },
                 () = tokio::time::sleep_until(end), if in_time.is_some() => return None,
+                () = tokio::time::sleep_until(told_at.unwrap_or(self.given)), if told_at.is_some() => {
+                    let heartbeat = self.heartbeat;
+                    let comment = self.waits.as_mut().map(|waits| waits.comment(heartbeat));
+                    return Some(comment?.await.into());
+                }
                 () = tokio::time::sleep_until(self.given + self.heartbeat) => {
                     return Some(self.comment());
                 }
@@ -271,6 +285,9 @@ impl EventStream {
     fn take(&mut self, next: NextEvents) {
         if let Some(gap) = &next.gap {
             put_gap(gap, &mut self.head);
+        }
+        if let Some(waits) = &mut self.waits {
+            waits.postpone();
         }
         let mut events = next.events.iter();
         self.end.has_ended |= events.any(|event| event.kind.is_terminal());

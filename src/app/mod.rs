@@ -8,6 +8,7 @@ mod certificates;
 mod descriptors;
 mod difference;
 mod frames;
+mod http;
 mod inbound;
 mod reload;
 mod sandboxed;
@@ -23,28 +24,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent;
 use crate::api;
-use crate::api::{Api, ApiService};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, Sources};
 use crate::dispatch;
 use crate::dispatch::SipTraces;
 use crate::events::Feed;
+use crate::message::Agents as _;
 use crate::retention;
 use crate::shutdown::{Reloads, Shutdown};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, TracesError, Watch};
-use crate::webhook::{ClientError, EndpointCacheError, KeyError, Webhooks};
+use crate::webhook::{ClientError, EndpointCacheError, KeyError};
 use agents::{AgentChannels, AgentFactory};
 use frames::{FrameTasks, Frames};
 use inbound::{Listeners, receive};
-use reload::{ConfigReader, HttpSide, Live};
+use reload::{ConfigReader, Live};
 use sandboxed::sandboxed;
 use share::Sharing;
 pub use store::begin_epoch;
@@ -150,6 +151,12 @@ pub async fn run(
     let mut reader = ConfigReader::new(sources, loaded);
     let scheme = gateway.live.tls.as_ref().map_or("http", |_| "https");
     let url = format!("{scheme}://{}", gateway.address);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        store = store::place(&gateway.live.config),
+        page = format!("{url}/"),
+        "sipost is ready"
+    );
     tracing::info!("taking messages at {url}");
     service::ready(&url);
     loop {
@@ -213,14 +220,12 @@ impl Gateway {
         receive(parts, &mut background);
         let kept = config.retention.clone();
         background.spawn(retention::run(store.clone(), kept, clock.clone()));
-
         let sandbox = sandboxed.and_then(|config| config.accounts.into_iter().next());
-        let tls = https(&config, &mut background)?;
+        let tls = http::https(&config, &mut background)?;
         let live = Live::new(config, sandbox, supervisor, dispatch, posts, tls);
         let observed = (watch, traces);
-        let service = ApiService::new(api(&live, &store, feed, webhooks, observed, clock, &ends));
-        let (closing, cut) = (ends.closing.clone(), ends.grace_over.clone());
-        let serving = tokio::spawn(api::serve(listener, service, server(&live), closing, cut));
+        let api = http::api(&live, &store, feed, webhooks, observed, clock, &ends);
+        let server = http::serve(listener, api, &live, &ends);
         Ok(Self {
             address,
             store,
@@ -230,7 +235,7 @@ impl Gateway {
             dispatcher,
             posting,
             agent_log,
-            server: serving,
+            server,
             tracing,
             frames: frames.tasks,
             background,
@@ -257,6 +262,14 @@ impl Gateway {
     /// under way end, streams and connections are closed, and the store last of all.
     pub async fn stop(mut self) {
         let grace = self.live.config.delivery.shutdown_grace;
+        let agents = self.live.supervisor.directory().list();
+        let open: u32 = agents.iter().map(|agent| agent.in_flight).sum();
+        tracing::info!(
+            "waiting for {open} open SIP requests, for {} s at most; then agents unregister and \
+             streams close, in {} s at most",
+            grace.as_secs(),
+            AFTER_GRACE.as_secs()
+        );
         let grace_over = Instant::now() + grace;
         let end = grace_over + AFTER_GRACE;
         let within = |limit: Duration| limit.min(end.saturating_duration_since(Instant::now()));
@@ -315,33 +328,6 @@ async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
     Ok((listener, address))
 }
 
-fn api(
-    live: &Live,
-    store: &Arc<dyn Store>,
-    feed: Feed,
-    webhooks: Webhooks,
-    (watch, traces): (Watch, SipTraces),
-    clock: Clock,
-    ends: &ShutdownTokens,
-) -> Api {
-    Api::new(api::Parts {
-        store: store.clone(),
-        dispatch: live.dispatch.clone(),
-        feed,
-        webhooks,
-        accounts: live.accounts.clone(),
-        agents: live.supervisor.directory(),
-        traces,
-        observer: Arc::new(watch),
-        clock,
-        access: live.access.subscribe(),
-        limits: live.limits.subscribe(),
-        settings: live.config.http.settings.clone(),
-        draining: ends.draining.clone(),
-        closing: ends.closing.clone(),
-    })
-}
-
 fn dispatch_parts(
     config: &Config,
     store: &Arc<dyn Store>,
@@ -372,29 +358,4 @@ fn dispatch_settings(config: &Config) -> dispatch::Settings {
         backoff: config.delivery.backoff,
         targets: config.telemetry.targets,
     }
-}
-
-/// The certificate for clients; a task watches its files.
-fn https(config: &Config, background: &mut JoinSet<()>) -> Result<Option<HttpSide>, AppError> {
-    let Some(tls) = &config.http.tls else {
-        return Ok(None);
-    };
-    // Before they are read, so that no change is missed.
-    let known = certificates::stamps(tls);
-    let side = HttpSide {
-        files: watch::Sender::new(tls.clone()),
-        shown: watch::Sender::new(certificates::read(tls)?),
-    };
-    let files = side.files.subscribe();
-    background.spawn(certificates::keep_fresh(files, side.shown.clone(), known));
-    Ok(Some(side))
-}
-
-/// How connections are treated: with the certificate, and no more of them than there are
-/// descriptors for.
-fn server(live: &Live) -> api::Server {
-    let mut server = live.config.http.server.clone();
-    server.tls = live.tls.as_ref().map(|side| side.shown.subscribe());
-    server.places.total = descriptors::max_connections(&live.config);
-    server
 }

@@ -31,7 +31,8 @@ pub(super) async fn sandboxed(
         .map_err(|error| AppError::Listen(listen, error))?;
     tracing::warn!(
         server = %sandbox.url(),
-        "no account is configured: this is a sandbox, try the targets ok, busy, offline, echo, reader"
+        "no account is configured: this is a sandbox, with the users {}",
+        sandbox::USERS.join(", ")
     );
     let account = format!(
         "[[account]]\nuri = 'sip:{USER}@{}'\npassword = '{}'\nservers = ['{}']\nconnections = {}",

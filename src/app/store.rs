@@ -46,6 +46,17 @@ pub(super) async fn open_store(
     }
 }
 
+/// Where the store is, for people: the whole path of a file, or the database without its password.
+pub(super) fn place(config: &Config) -> String {
+    match &config.store.backend {
+        Backend::Sqlite(path) => {
+            let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            whole.display().to_string()
+        }
+        Backend::Postgres(address) => address.to_string(),
+    }
+}
+
 /// How TLS is spoken with PostgreSQL; `None` for not at all.
 fn tls(config: &Config, address: &Address) -> Result<Option<Arc<ClientConfig>>, AppError> {
     if !address.wants_tls() {

@@ -1,17 +1,16 @@
-//! A client of a running gateway, for `send` and `tail`.
+//! A client of a running gateway, for the commands that ask one.
 
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header;
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
 use super::lines::printable;
 use crate::config;
-use crate::config::is_this_machine;
 
 /// The address of the gateway, and the token.
 #[derive(Clone, Debug, clap::Args)]
@@ -19,6 +18,7 @@ pub(super) struct ConnectionArguments {
     /// Where the gateway listens.
     #[arg(
         long,
+        global = true,
         env = "SIPOST_URL",
         default_value = "http://127.0.0.1:8080",
         value_name = "URL",
@@ -30,11 +30,16 @@ pub(super) struct ConnectionArguments {
     /// users of this machine do not see.
     #[arg(
         long,
+        global = true,
         env = "SIPOST_TOKEN",
         hide_env_values = true,
         value_name = "TOKEN"
     )]
     pub(super) token: Option<String>,
+
+    /// Certificates (PEM) to trust for https in addition to those of the system.
+    #[arg(long, global = true, env = "SIPOST_CACERT", value_name = "FILE")]
+    pub(super) cacert: Option<PathBuf>,
 }
 
 /// Why a request failed, in one sentence.
@@ -44,6 +49,8 @@ pub(super) struct Trouble {
     sentence: String,
     /// Whether trying again later may help.
     pub(super) may_pass: bool,
+    /// Of the gateway's answer, where there was one.
+    pub(super) status: Option<StatusCode>,
 }
 
 impl Trouble {
@@ -51,6 +58,7 @@ impl Trouble {
         Self {
             sentence: sentence.to_string(),
             may_pass: false,
+            status: None,
         }
     }
 }
@@ -58,7 +66,7 @@ impl Trouble {
 /// RFC 9457, as far as it is printed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct ProblemBody {
+pub(super) struct ProblemBody {
     title: String,
     detail: Option<String>,
     errors: Vec<ProblemError>,
@@ -79,11 +87,11 @@ pub(super) struct GatewayClient {
     token: Option<String>,
 }
 
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// The largest answer taken, other than a stream. Ours stay far below.
 const MAX_ANSWER: usize = 4 << 20;
+
+/// Entries of a page, as the gateway gives them at most.
+const MAX_PAGE: usize = 500;
 
 /// How long a stream may say nothing. The gateway's heartbeat comes far sooner.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -91,16 +99,10 @@ const SILENCE: Duration = Duration::from_secs(60);
 impl GatewayClient {
     pub(super) fn new(connection: &ConnectionArguments) -> Result<Self, Trouble> {
         let base = connection.url.clone();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("sipost/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
+        let http = super::http::client(&base, connection.cacert.as_deref())?
             .read_timeout(SILENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .tls_backend_preconfigured(tls(base.scheme() == "https")?);
-        if is_this_machine(&base) {
-            builder = builder.no_proxy();
-        }
-        let http = builder.build().map_err(Trouble::lasting)?;
+            .build()
+            .map_err(Trouble::lasting)?;
         Ok(Self {
             http,
             base,
@@ -118,12 +120,66 @@ impl GatewayClient {
         if let Some(key) = idempotency_key {
             request = request.header("Idempotency-Key", key);
         }
+        self.json(request).await
+    }
+
+    /// Asks for a resource, or tells it something; returns what is answered, null for nothing.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<Value, Trouble> {
+        let mut url = self.at(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self.http.request(method, url);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.json(request).await
+    }
+
+    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Trouble> {
+        self.call(Method::GET, path, query, None).await
+    }
+
+    /// The first `count` entries of a list, from as many pages as that takes.
+    pub(super) async fn list(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        count: usize,
+    ) -> Result<Vec<Value>, Trouble> {
+        let (mut entries, mut cursor) = (Vec::new(), None::<String>);
+        while entries.len() < count {
+            let mut query = query.to_vec();
+            let limit = (count - entries.len()).min(MAX_PAGE);
+            query.push(("limit", limit.to_string()));
+            query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+            let mut page = self.get(path, &query).await?;
+            if let Some(data) = page["data"].as_array_mut() {
+                entries.append(data);
+            }
+            cursor = page["nextCursor"].as_str().map(str::to_owned);
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(entries)
+    }
+
+    async fn json(&self, request: reqwest::RequestBuilder) -> Result<Value, Trouble> {
         let response = self.ask(request).await?;
         let bytes = read(response)
             .await
             .map_err(|reason| self.foreign(&reason))?;
-        let accepted = serde_json::from_slice(&bytes);
-        accepted.map_err(|error| self.foreign(&error.to_string()))
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes).map_err(|error| self.foreign(&error.to_string()))
     }
 
     /// Opens an event stream; `None` when it has ended for good.
@@ -207,6 +263,7 @@ impl GatewayClient {
                 reason(&error)
             ),
             may_pass: true,
+            status: None,
         })
     }
 
@@ -222,9 +279,16 @@ impl GatewayClient {
         let Ok(problem) = serde_json::from_slice::<ProblemBody>(&bytes) else {
             return self.foreign(&format!("it answers {status}"));
         };
-        let sentence = sentence(&problem, status);
+        let mut sentence = sentence(&problem, status);
+        if status == StatusCode::UNAUTHORIZED {
+            sentence.push_str(match self.token {
+                Some(_) => "; the token is that of --token or SIPOST_TOKEN",
+                None => "; give it one with --token or SIPOST_TOKEN",
+            });
+        }
         Trouble {
             sentence,
+            status: Some(status),
             may_pass: status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS,
         }
     }
@@ -238,12 +302,13 @@ impl GatewayClient {
                 shown(&self.base)
             ),
             may_pass: true,
+            status: None,
         }
     }
 }
 
 /// The whole body of an answer, within [`MAX_ANSWER`].
-async fn read(mut response: Response) -> Result<Vec<u8>, String> {
+pub(super) async fn read(mut response: Response) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
         if bytes.len() + chunk.len() > MAX_ANSWER {
@@ -260,7 +325,7 @@ pub(super) fn shown(url: &Url) -> String {
 }
 
 /// `The message cannot be sent: /target: …; /ttl: …`
-fn sentence(problem: &ProblemBody, status: StatusCode) -> String {
+pub(super) fn sentence(problem: &ProblemBody, status: StatusCode) -> String {
     let violations: Vec<String> = problem
         .errors
         .iter()
@@ -280,7 +345,7 @@ fn sentence(problem: &ProblemBody, status: StatusCode) -> String {
 }
 
 /// The reason in words for a person.
-fn reason(error: &reqwest::Error) -> String {
+pub(super) fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it takes too long".to_owned();
     }
@@ -298,7 +363,7 @@ pub(super) fn innermost(error: &reqwest::Error) -> String {
 }
 
 /// `http://host:port`; without a scheme, plain HTTP is meant.
-fn parse_url(text: &str) -> Result<Url, String> {
+pub(super) fn parse_url(text: &str) -> Result<Url, String> {
     let whole = if text.contains("://") {
         text.to_owned()
     } else {
@@ -314,24 +379,6 @@ fn parse_url(text: &str) -> Result<Url, String> {
     } else {
         Err("an http or https URL, such as http://127.0.0.1:8080".to_owned())
     }
-}
-
-/// TLS with the provider we have; the system's roots are read only where they are needed.
-fn tls(needed: bool) -> Result<rustls::ClientConfig, Trouble> {
-    let mut roots = rustls::RootCertStore::empty();
-    if needed {
-        let found = rustls_native_certs::load_native_certs();
-        let (added, _) = roots.add_parsable_certificates(found.certs);
-        if added == 0 {
-            let sentence = "this machine has no root certificates to check the gateway's with";
-            return Err(Trouble::lasting(sentence));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(Trouble::lasting)?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]
@@ -359,10 +406,13 @@ mod tests {
         let connection = ConnectionArguments {
             url: parse_url("https://a.example/sipost/").unwrap(),
             token: None,
+            cacert: None,
         };
         let client = GatewayClient {
             http: reqwest::Client::builder()
-                .tls_backend_preconfigured(tls(false).unwrap())
+                .tls_backend_preconfigured(
+                    super::super::http::tls(&parse_url("a.example").unwrap(), None).unwrap(),
+                )
                 .build()
                 .unwrap(),
             base: connection.url,

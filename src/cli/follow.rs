@@ -29,6 +29,8 @@ pub(super) struct EventFollower {
 #[derive(Debug)]
 pub(super) enum NextEvent {
     Event(ServerSentEvent),
+    /// A comment: what the message waits for.
+    Comment(String),
     /// The stream broke off, and is resumed after this time.
     Waiting(Duration, String),
     /// The stream has ended for good.
@@ -69,6 +71,9 @@ impl EventFollower {
         loop {
             if let Some(event) = self.arrived.pop_front() {
                 return Ok(NextEvent::Event(event));
+            }
+            if let Some(comment) = self.parser.take_comment() {
+                return Ok(NextEvent::Comment(comment));
             }
             let Some(response) = &mut self.response else {
                 match self.connect().await {

@@ -14,6 +14,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
+use super::client::ProblemBody;
+use super::output::Printer;
 use super::{CommandError, ConfigFile, client, output};
 use crate::config;
 use crate::config::HttpSettings;
@@ -35,7 +37,10 @@ pub(super) async fn run(health: &Health) -> Result<ExitCode, CommandError> {
     let loaded = config::load(&health.config.sources())?;
     let path = if health.live { "/livez" } else { "/readyz" };
     match ask(&loaded.config.http, path).await {
-        Ok(()) => Ok(ExitCode::SUCCESS),
+        Ok(found) => {
+            Printer::new().line(&found)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Err(reason) => {
             output::print_error(&reason);
             Ok(ExitCode::FAILURE)
@@ -43,7 +48,7 @@ pub(super) async fn run(health: &Health) -> Result<ExitCode, CommandError> {
     }
 }
 
-async fn ask(http: &HttpSettings, path: &str) -> Result<(), String> {
+async fn ask(http: &HttpSettings, path: &str) -> Result<String, String> {
     let port = http.listen.port();
     let scheme = http.tls.as_ref().map_or("http", |_| "https");
     let url = match reached_at(http.listen.ip()) {
@@ -58,14 +63,17 @@ async fn ask(http: &HttpSettings, path: &str) -> Result<(), String> {
         .build()
         .map_err(|error| error.to_string())?;
     let response = client.get(&url).send().await;
-    let status = response
-        .map_err(|error| format!("nothing answers at {url}: {}", client::innermost(&error)))?
-        .status();
+    let response = response
+        .map_err(|error| format!("nothing answers at {url}: {}", client::innermost(&error)))?;
+    let status = response.status();
     if status.is_success() {
-        Ok(())
-    } else {
-        Err(format!("{url} answers {status}"))
+        let word = if path == "/livez" { "alive" } else { "ready" };
+        return Ok(format!("{word}: {url} answers {status}"));
     }
+    let body = client::read(response).await.unwrap_or_default();
+    let problem: ProblemBody = serde_json::from_slice(&body).unwrap_or_default();
+    let reason = client::sentence(&problem, status);
+    Err(format!("{url} answers {status}: {reason}"))
 }
 
 /// The address by which this machine reaches a listener.

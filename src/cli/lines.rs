@@ -5,6 +5,8 @@
 //! 07:12:03.131  succeeded  #1   200 OK               sip:bob@example.com        8 ms  alice-1
 //! ```
 //!
+//! How they fit the terminal is in [`super::columns`].
+//!
 //! Colours are always written; the stream takes them out again where they are not wanted
 //! (`anstream`: no terminal, `NO_COLOR`, `CLICOLOR_FORCE`). Control characters of peers and clients
 //! never reach the terminal.
@@ -18,11 +20,14 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
+use super::columns::{Cell, Column, Columns};
+
 /// The members of an event that lines show. Any may be missing, so that a newer gateway can be
 /// followed.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct EventLine {
+    id: String,
     #[serde(rename = "type")]
     kind: String,
     time: Option<Timestamp>,
@@ -75,6 +80,11 @@ pub(super) struct GapBody {
 }
 
 impl EventLine {
+    /// The id of the event.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Whether the message has ended, and if so whether well.
     pub(super) fn end(&self) -> Option<bool> {
         match self.kind.as_str() {
@@ -93,6 +103,28 @@ impl EventLine {
         }
     }
 
+    /// `200 OK`, `Busy: 486 Busy Here`, `Connection Error`.
+    pub(super) fn outcome(&self) -> String {
+        if let Some(body) = self.body_line() {
+            return body;
+        }
+        let undelivered = self.reason.as_ref().or(self.status.as_ref());
+        let mut text = match (&self.response, &self.request) {
+            (Some(response), _) => response.after(self.cause.as_deref()),
+            (None, Some(request)) => request.method.clone(),
+            (None, None) => self
+                .cause
+                .as_ref()
+                .or(undelivered)
+                .cloned()
+                .unwrap_or_default(),
+        };
+        if self.ambiguous {
+            text.push_str(", ambiguous");
+        }
+        text
+    }
+
     /// Whom the event is about, where it says so: the sender of what came in, and of a receipt.
     fn peer(&self) -> Option<&str> {
         let sender = self.from.as_ref().map(|from| from.uri.as_str());
@@ -109,17 +141,31 @@ impl EventLine {
     }
 }
 
-const DIM: Style = Style::new().dimmed();
+pub(super) const DIM: Style = Style::new().dimmed();
 const GREEN: Style = AnsiColor::Green.on_default();
 const RED: Style = AnsiColor::Red.on_default();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 const CYAN: Style = AnsiColor::Cyan.on_default();
 
-/// How wide the columns are, in characters.
-const KIND: usize = 11;
-const OUTCOME: usize = 29;
-const TARGET: usize = 34;
-const DURATION: usize = 9;
+const COLUMNS: [Column; 8] = [
+    // The time here, the type and the number of the attempt.
+    Column::fixed(12),
+    Column::fixed(11),
+    Column::fixed(3),
+    // The outcome: the cause before the phrase, because the end of it may be cut.
+    Column::flexible(28, 40),
+    // The target, or the sender of what came in.
+    Column::flexible(26, 40),
+    Column::fixed(9).right(),
+    // The agent, and when the next attempt begins.
+    Column::flexible(8, 32),
+    // The id of the message.
+    Column::fixed(36),
+];
+/// The columns that are on the first line of every event.
+const FIRST: usize = 4;
+/// What follows below stands under the type.
+const INDENT: usize = 14;
 
 /// How many attempts are remembered, for the target and the duration when they end.
 const REMEMBERED: usize = 10_000;
@@ -128,6 +174,9 @@ const REMEMBERED: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct EventLines {
     zone: TimeZone,
+    columns: Columns,
+    /// Whether every line names its message.
+    has_ids: bool,
     /// The day of the line before.
     day: Date,
     begun: LruCache<String, Begun>,
@@ -142,29 +191,41 @@ struct Begun {
 }
 
 impl EventLines {
-    pub(super) fn new(zone: TimeZone, now: Timestamp) -> Self {
+    /// For a terminal of this width, or for none.
+    pub(super) fn new(zone: TimeZone, now: Timestamp, width: Option<usize>) -> Self {
         let day = zone.to_datetime(now).date();
         Self {
             zone,
+            columns: Columns::new(&COLUMNS, FIRST, INDENT, width),
+            has_ids: false,
             day,
             begun: LruCache::new(REMEMBERED),
+        }
+    }
+
+    /// Each line names its message.
+    pub(super) fn with_ids(self) -> Self {
+        Self {
+            has_ids: true,
+            ..self
         }
     }
 
     /// The line of an accepted message.
     pub(super) fn accepted(&mut self, time: Option<Timestamp>, target: &str, id: &str) -> String {
         self.remember(id, target, 0, time);
-        let columns = Columns {
+        let shown = Shown {
             kind: "accepted",
             style: DIM,
             attempt: 0,
             outcome: "",
             target,
             duration: "",
-            rest: id,
+            rest: "",
+            id,
         };
         let day = self.day_line(time);
-        format!("{day}{}", self.line(time, &columns))
+        format!("{day}{}", self.line(time, &shown))
     }
 
     /// The line of an event, after a line with the date when it differs from the one before.
@@ -181,8 +242,8 @@ impl EventLines {
             .and_then(|begun| Some(event.time?.duration_since(begun.time?)))
             .map(|duration| milliseconds(duration.as_millis()))
             .unwrap_or_default();
-        let (outcome, rest) = (Self::outcome(event), self.rest(event));
-        let columns = Columns {
+        let (outcome, rest) = (event.outcome(), self.rest(event));
+        let shown = Shown {
             kind: &event.kind,
             style: style_of(&event.kind),
             attempt: event.attempt,
@@ -190,9 +251,10 @@ impl EventLines {
             target: &target,
             duration: &duration,
             rest: &rest,
+            id: if self.has_ids { &event.message_id } else { "" },
         };
         let day = self.day_line(event.time);
-        let line = format!("{day}{}", self.line(event.time, &columns));
+        let line = format!("{day}{}", self.line(event.time, &shown));
         if event.end().is_some() {
             self.begun.remove(&event.message_id);
         }
@@ -225,66 +287,22 @@ impl EventLines {
         }
     }
 
-    /// `200 OK`, `486 Busy Here (Busy)`, `Connection Error`.
-    fn outcome(event: &EventLine) -> String {
-        if let Some(body) = event.body_line() {
-            return body;
-        }
-        let undelivered = event.reason.as_ref().or(event.status.as_ref());
-        let mut text = match (&event.response, &event.request) {
-            (Some(response), _) => format!("{} {}", response.status_code, response.reason_phrase),
-            (None, Some(request)) => request.method.clone(),
-            (None, None) => event
-                .cause
-                .as_ref()
-                .or(undelivered)
-                .cloned()
-                .unwrap_or_default(),
-        };
-        // This cause repeats the code.
-        if let (Some(response), Some(cause)) = (&event.response, &event.cause)
-            && *cause != response.reason_phrase
-            && cause != "SIP Failure Code"
-        {
-            _ = write!(text, " ({cause})");
-        }
-        if event.ambiguous {
-            text.push_str(", ambiguous");
-        }
-        text
-    }
-
-    fn line(&self, time: Option<Timestamp>, columns: &Columns<'_>) -> String {
-        let clock = time.map_or_else(|| " ".repeat(12), |time| self.clock_time(time));
-        let attempt = match columns.attempt {
+    fn line(&self, time: Option<Timestamp>, shown: &Shown<'_>) -> String {
+        let clock = time.map_or_else(String::new, |time| self.clock_time(time));
+        let attempt = match shown.attempt {
             0 => String::new(),
             attempt => format!("#{attempt}"),
         };
-        let duration = format!("{:>DURATION$}", columns.duration);
-        let mut cells = vec![
-            (clock, DIM),
-            (column(columns.kind, KIND), columns.style),
-            (format!("{attempt:<3}"), Style::new()),
-            (column(columns.outcome, OUTCOME), columns.style),
-            (column(columns.target, TARGET), Style::new()),
-            (duration, DIM),
-            (printable(columns.rest), DIM),
-        ];
-        // Blanks at the end of a line only make it wrap.
-        cells.truncate(
-            1 + cells
-                .iter()
-                .rposition(|(text, _)| !text.trim().is_empty())
-                .unwrap_or(0),
-        );
-        if let Some((text, _)) = cells.last_mut() {
-            text.truncate(text.trim_end().len());
-        }
-        let shown: Vec<String> = cells
-            .iter()
-            .map(|(text, style)| format!("{style}{text}{style:#}"))
-            .collect();
-        shown.join("  ")
+        self.columns.line(&[
+            Cell::new(clock, DIM),
+            Cell::new(shown.kind, shown.style),
+            Cell::new(attempt, Style::new()),
+            Cell::new(shown.outcome, shown.style),
+            Cell::new(shown.target, Style::new()),
+            Cell::new(shown.duration, DIM),
+            Cell::new(shown.rest, DIM),
+            Cell::new(shown.id, DIM),
+        ])
     }
 
     fn clock_time(&self, time: Timestamp) -> String {
@@ -315,7 +333,7 @@ impl EventLines {
 }
 
 /// What stands in a line after the time.
-struct Columns<'a> {
+struct Shown<'a> {
     kind: &'a str,
     style: Style,
     attempt: u32,
@@ -323,26 +341,29 @@ struct Columns<'a> {
     target: &'a str,
     duration: &'a str,
     rest: &'a str,
+    id: &'a str,
 }
 
-fn style_of(kind: &str) -> Style {
+impl ResponseLine {
+    /// The cause, the code and the phrase, without what would be said twice.
+    fn after(&self, cause: Option<&str>) -> String {
+        let (code, phrase) = (self.status_code, &self.reason_phrase);
+        match cause {
+            // This cause repeats the code.
+            None | Some("SIP Failure Code") => format!("{code} {phrase}"),
+            Some(cause) if cause == phrase => format!("{cause}: {code}"),
+            Some(cause) => format!("{cause}: {code} {phrase}"),
+        }
+    }
+}
+
+pub(super) fn style_of(kind: &str) -> Style {
     match kind {
         "succeeded" | "delivered" | "displayed" => GREEN,
         "failed" | "undelivered" => RED,
         "deferred" => YELLOW,
         _ => CYAN,
     }
-}
-
-/// Cut or filled to `width` characters.
-fn column(text: &str, width: usize) -> String {
-    let text = printable(text);
-    if text.chars().count() <= width {
-        return format!("{text:<width$}");
-    }
-    let mut cut: String = text.chars().take(width - 1).collect();
-    cut.push('…');
-    cut
 }
 
 /// Without what would move the cursor, change colours or end the line.
@@ -372,7 +393,13 @@ mod tests {
 
     fn lines() -> EventLines {
         let now = "2026-11-22T05:00:00Z".parse().unwrap();
-        EventLines::new(TimeZone::fixed(jiff::tz::offset(1)), now)
+        EventLines::new(TimeZone::fixed(jiff::tz::offset(1)), now, None)
+    }
+
+    /// On a terminal of this width, with ids.
+    fn lines_on(width: usize) -> EventLines {
+        let now = "2026-11-22T05:00:00Z".parse().unwrap();
+        EventLines::new(TimeZone::fixed(jiff::tz::offset(1)), now, Some(width)).with_ids()
     }
 
     fn seen(event: serde_json::Value) -> EventLine {
@@ -411,10 +438,42 @@ mod tests {
         assert_eq!(
             shown.join("\n"),
             "\
-06:00:00.120  accepted                                         bob                                            m1
-06:00:00.123  sending      #1   MESSAGE                        sip:bob@example.com                            alice-1
-06:00:00.131  succeeded    #1   200 OK                         sip:bob@example.com                      8 ms  alice-1"
+06:00:00.120  accepted                                        bob                                              m1
+06:00:00.123  sending      #1   MESSAGE                       sip:bob@example.com                    alice-1
+06:00:00.131  succeeded    #1   200 OK                        sip:bob@example.com              8 ms  alice-1"
         );
+    }
+
+    #[test]
+    fn every_line_fits_the_terminal_and_no_id_is_cut() {
+        let id = "0193a1b2-0000-7000-8000-00000000abcd";
+        for (width, rows) in [(60, 3), (100, 2), (130, 2), (170, 1)] {
+            let mut lines = lines_on(width);
+            let mut begun = sending();
+            begun.message_id = id.to_owned();
+            lines.event(&begun);
+            let mut failed = ended(
+                "failed",
+                403,
+                "Forbidden by policy",
+                Some("Authentication Error"),
+            );
+            failed.message_id = id.to_owned();
+            let shown = plain(&lines.event(&failed));
+            assert_eq!(shown.lines().count(), rows, "{width}:\n{shown}");
+            for line in shown.lines() {
+                assert!(line.chars().count() <= width, "{width}:\n{shown}");
+            }
+            for words in [
+                "Authentication Error: 403",
+                "sip:bob@example.com",
+                "8 ms",
+                "alice-1",
+                id,
+            ] {
+                assert!(shown.contains(words), "{width}: no {words} in\n{shown}");
+            }
+        }
     }
 
     #[test]
@@ -423,10 +482,7 @@ mod tests {
         lines.event(&sending());
         let line = lines.event(&ended("failed", 486, "Busy Here", Some("Busy")));
         assert!(line.contains("\u{1b}[31mfailed     \u{1b}[0m"), "{line:?}");
-        assert!(
-            plain(&line).contains("  486 Busy Here (Busy)  "),
-            "{line:?}"
-        );
+        assert!(plain(&line).contains("  Busy: 486 Busy Here  "), "{line:?}");
         let line = lines.event(&ended("succeeded", 200, "OK", None));
         assert!(line.contains("\u{1b}[32msucceeded  \u{1b}[0m"), "{line:?}");
         let line = lines.event(&sending());
@@ -455,7 +511,7 @@ mod tests {
         );
         let delivered = plain(&delivered);
         assert!(
-            delivered.ends_with("  sip:bob@example.com                      7 ms"),
+            delivered.ends_with("  sip:bob@example.com              7 ms"),
             "{delivered:?}"
         );
         let why = json!({"status": "failed", "reason": "415 Unsupported"});
@@ -521,11 +577,12 @@ mod tests {
     #[test]
     fn what_a_peer_wrote_cannot_steer_the_terminal_or_break_the_columns() {
         let reason = format!("\u{1b}]0;x\u{7}\r\n{}", "long ".repeat(20));
-        let line = lines().event(&ended("failed", 480, &reason, None));
+        let line = lines_on(60).event(&ended("failed", 480, &reason, None));
         let shown = plain(&line);
-        assert!(!shown.chars().any(char::is_control), "{shown:?}");
+        let steers = |c: char| c.is_control() && c != '\n';
+        assert!(!shown.chars().any(steers), "{shown:?}");
         assert!(
-            shown.contains("480 �]0;x���long long long l…  "),
+            shown.contains("480 �]0;x���long long long …\n"),
             "{shown:?}"
         );
     }

@@ -3,26 +3,37 @@
 //! Exit codes: 0 done; 1 the message failed, or the gateway ended with an error; 2 wrong usage, or
 //! no gateway was reached; 78 a wrong configuration (`EX_CONFIG` of sysexits); 130 interrupted.
 
+mod agents;
 mod backup;
 mod client;
+mod columns;
 mod config;
+mod documents;
 mod follow;
 mod health;
+mod http;
 mod lines;
+mod listen;
+mod messages;
 mod output;
+mod received;
 mod sandbox;
 mod send;
 mod serve;
+mod since;
 mod sse;
+mod table;
 mod tail;
 mod trace;
+mod waiting;
+mod webhooks;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 
 use self::client::Trouble;
 use crate::clock::Clock;
@@ -34,6 +45,7 @@ Examples:
   sipost                                        starts the gateway, with a sandbox to send to
   sipost send ok 'Hello!'                       sends one message and follows it to its end
   sipost tail                                   follows what becomes of all messages
+  sipost agents                                 which agents are registered, and why others are not
 
 Every setting, its default and what it means: sipost config --defaults";
 
@@ -41,7 +53,11 @@ Every setting, its default and what it means: sipost config --defaults";
 /// WebSocket and tells what became of them.
 #[derive(Debug, Parser)]
 #[command(name = "sipost", version, after_help = EXAMPLES, propagate_version = true)]
-#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_help_heading = "Commands",
+    max_term_width = 100
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Subcommand>,
@@ -57,11 +73,22 @@ enum Subcommand {
     Check(config::CheckCommand),
     Health(health::Health),
     Config(config::ConfigCommand),
-    Send(send::Send),
+    Send(Box<send::Send>),
     Tail(tail::TailCommand),
     Trace(trace::TraceCommand),
+    Get(messages::Get),
+    List(messages::List),
+    Cancel(messages::Cancel),
+    Agents(agents::Agents),
+    Received(received::ReceivedCommand),
+    Webhooks(webhooks::WebhooksCommand),
+    Listen(listen::Listen),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    /// Prints the version.
+    Version,
+    Completions(documents::Completions),
+    Man(documents::Man),
 }
 
 /// Which configuration file.
@@ -138,9 +165,21 @@ fn perform(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Some(Subcommand::Send(send)) => on_one_thread(send::run(&send)),
         Some(Subcommand::Tail(tail)) => on_one_thread(tail::run(&tail)),
         Some(Subcommand::Trace(trace)) => on_one_thread(trace::run(&trace)),
+        Some(Subcommand::Get(get)) => on_one_thread(messages::get(&get)),
+        Some(Subcommand::List(list)) => on_one_thread(messages::list(&list)),
+        Some(Subcommand::Cancel(cancel)) => on_one_thread(messages::cancel(&cancel)),
+        Some(Subcommand::Agents(agents)) => on_one_thread(agents::run(&agents)),
+        Some(Subcommand::Received(received)) => on_one_thread(received::run(&received)),
+        Some(Subcommand::Webhooks(webhooks)) => on_one_thread(webhooks::run(&webhooks)),
+        Some(Subcommand::Listen(listen)) => on_one_thread(listen::run(&listen)),
         Some(Subcommand::Health(health)) => on_one_thread(health::run(&health)),
         Some(Subcommand::Backup(backup)) => backup::backup(&backup),
         Some(Subcommand::Restore(restore)) => backup::restore(&restore),
+        Some(Subcommand::Version) => documents::version(Arguments::command()),
+        Some(Subcommand::Completions(shell)) => {
+            documents::completions(&shell, Arguments::command())
+        }
+        Some(Subcommand::Man(pages)) => documents::man(&pages, Arguments::command()),
         Some(Subcommand::Serve(arguments)) => serve::run(&arguments),
         Some(Subcommand::Sandbox(arguments)) => on_one_thread(sandbox::run(&arguments)),
         None => serve::run(&arguments.serve),
@@ -166,6 +205,20 @@ fn on_one_thread<T>(
     runtime.block_on(work)
 }
 
+/// An id as one segment of a path. What is no id is not found there.
+fn segment(id: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    id.chars()
+        .map(|c| if is_plain(c) { c } else { '_' })
+        .collect()
+}
+
+/// A duration as the configuration writes it.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let accepted = "a duration such as \"30s\", \"10m\", \"1h\"; a bare number is seconds";
+    settings::duration(text).ok_or_else(|| accepted.to_owned())
+}
+
 /// Waits before a broken stream is resumed, and says so.
 async fn wait(time: Duration, reason: &str) {
     output::print_note(&format!(
@@ -183,8 +236,6 @@ fn wall_time(clock: &Clock) -> jiff::Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -32,6 +32,8 @@ pub(super) struct SseParser {
     data: String,
     last_id: Option<String>,
     retry: Option<Duration>,
+    /// The latest comment that says something.
+    comment: Option<String>,
 }
 
 impl SseParser {
@@ -59,6 +61,11 @@ impl SseParser {
             retry: self.retry,
             ..Self::default()
         };
+    }
+
+    /// The latest comment that says something and was not taken yet.
+    pub(super) fn take_comment(&mut self) -> Option<String> {
+        self.comment.take()
     }
 
     /// What `Last-Event-ID` of the next connection says.
@@ -93,7 +100,9 @@ impl SseParser {
             "retry" if value.bytes().all(|b| b.is_ascii_digit()) => {
                 self.retry = value.parse().map(Duration::from_millis).ok();
             }
-            // A comment has an empty name; unknown fields are ignored.
+            // A heartbeat is a comment that says nothing.
+            "" if !value.is_empty() => self.comment = Some(value.to_owned()),
+            // Unknown fields are ignored.
             _ => {}
         }
         None
@@ -134,6 +143,17 @@ mod tests {
             events(stream),
             [pair("sending", "{}"), pair("message", "x")]
         );
+    }
+
+    #[test]
+    fn a_comment_that_says_something_is_kept_until_it_is_taken() {
+        let mut reader = SseParser::default();
+        reader.read(b": waiting for agent: x\n\n:\n\n").unwrap();
+        assert_eq!(
+            reader.take_comment().as_deref(),
+            Some("waiting for agent: x")
+        );
+        assert_eq!(reader.take_comment(), None);
     }
 
     #[test]

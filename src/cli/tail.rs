@@ -3,21 +3,23 @@
 use std::process::ExitCode;
 
 use jiff::tz::TimeZone;
+use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::client::{ConnectionArguments, GatewayClient};
+use super::client::{ConnectionArguments, GatewayClient, Trouble};
 use super::follow::{EventFollower, NextEvent};
 use super::lines::{EventLine, EventLines, GapBody};
 use super::output::Printer;
+use super::since::Since;
 use super::sse::ServerSentEvent;
-use super::{CommandError, client, output};
+use super::{CommandError, client, output, since};
 use crate::clock::Clock;
 use crate::message::EventKind;
 
 const EXAMPLES: &str = "\
 Examples:
   sipost tail
-  sipost tail --type failed --since earliest
+  sipost tail --type failed --since 10m
   sipost tail --json | jq 'select(.response.statusCode == 503)'
 
 Ctrl-C ends it. A connection that is lost is taken up again without a gap.";
@@ -42,10 +44,10 @@ pub(super) struct TailCommand {
     #[arg(long, value_name = "URI")]
     from: Option<String>,
 
-    /// Begins after the event of this id, or with the earliest that is kept. Without it, with what
-    /// comes next.
-    #[arg(long, value_name = "earliest|ID")]
-    since: Option<String>,
+    /// Begins as long ago as this, with the earliest event that is kept, or after the event of this
+    /// id. Without it, with what comes next.
+    #[arg(long, value_name = "10m|earliest|ID", value_parser = since::parse)]
+    since: Option<Since>,
 
     /// Prints each event as a JSON object on a line of its own.
     #[arg(long)]
@@ -64,14 +66,22 @@ pub(super) async fn run(tail: &TailCommand) -> Result<ExitCode, CommandError> {
 
 async fn follow(tail: &TailCommand) -> Result<ExitCode, CommandError> {
     let client = GatewayClient::new(&tail.connection)?;
-    let (path, since) = ("/events".to_owned(), tail.since.clone());
+    if let Some(id) = &tail.message_id {
+        find(&client, id).await?;
+    }
+    let now = super::wall_time(&Clock::system());
+    let since = match &tail.since {
+        Some(since) => since.find(&client, now).await?,
+        None => None,
+    };
+    let path = "/events".to_owned();
     let mut follower = EventFollower::new(client, path, tail.query(), since);
     follower.begin().await?;
     if !tail.json {
         let url = client::shown(&tail.connection.url);
         output::print_note(&format!("following {url}; Ctrl-C ends it"));
     }
-    let mut lines = EventLines::new(TimeZone::system(), super::wall_time(&Clock::system()));
+    let mut lines = EventLines::new(TimeZone::system(), now, output::width()).with_ids();
     let mut output = Printer::new();
     loop {
         match follower.next().await? {
@@ -85,9 +95,28 @@ async fn follow(tail: &TailCommand) -> Result<ExitCode, CommandError> {
                     output.line(&shown)?;
                 }
             }
+            NextEvent::Comment(_) => {}
             NextEvent::Waiting(time, reason) => super::wait(time, &reason).await,
             NextEvent::Over => return Ok(ExitCode::SUCCESS),
         }
+    }
+}
+
+/// Nothing would ever come of a message that does not exist.
+async fn find(client: &GatewayClient, id: &str) -> Result<(), Trouble> {
+    let id = super::segment(id);
+    let sent = client.get(&format!("/messages/{id}"), &[]).await;
+    let is_missing = |trouble: &Trouble| trouble.status == Some(StatusCode::NOT_FOUND);
+    match sent {
+        Err(trouble) if is_missing(&trouble) => {
+            // One that came in has events, too.
+            let received = client.get(&format!("/received/{id}"), &[]).await;
+            match received {
+                Err(other) if is_missing(&other) => Err(trouble),
+                received => received.map(drop),
+            }
+        }
+        sent => sent.map(drop),
     }
 }
 
@@ -163,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_is_no_event_is_left_out() {
-        let mut lines = EventLines::new(TimeZone::UTC, jiff::Timestamp::UNIX_EPOCH);
+        let mut lines = EventLines::new(TimeZone::UTC, jiff::Timestamp::UNIX_EPOCH, None);
         assert_eq!(object(&event("message", "hello")), None);
         assert_eq!(line(&event("message", "hello"), &mut lines), None);
     }

@@ -42,6 +42,7 @@ pub use receive::ReceivingSettings;
 pub use sections::{DeliverySettings, SandboxSettings, WebhookSettings};
 pub use sip::SipSettings;
 pub use store::{Backend, StoreSettings};
+pub use value::parse_duration as duration;
 
 use self::findings::Findings;
 use self::section::Section;

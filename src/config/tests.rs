@@ -110,7 +110,7 @@ fn every_key_stands_in_the_compiled_in_file_with_its_default() {
             && setting.origin == Origin::Default
         {
             assert!(
-                DEFAULTS.contains(&format!("{}{value}\n", line("# "))),
+                DEFAULTS.contains(&format!("{}{value}  # the default\n", line("# "))),
                 "{setting:?}"
             );
         }

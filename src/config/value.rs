@@ -142,7 +142,7 @@ pub(super) const NETWORK: &str = "a network such as \"10.0.0.0/8\", or an addres
 
 /// Reads `500ms`, `1.5s`, `30`. The parser of `jiff` takes what the documents do not promise
 /// (weeks, "ago", sums), and refuses what they do: a number alone, and a fraction of a day.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text);
     let seconds_each = match unit {
         "ms" => 0.001,

@@ -245,15 +245,13 @@ impl What {
                 next_attempt_at,
             } => {
                 write_end(out, *originator, *cause, response.as_ref());
-                json::member(out, "nextAttemptAt");
-                json::string(out, &next_attempt_at.to_string());
+                write_text(out, "nextAttemptAt", &next_attempt_at.to_string());
             }
             Self::Succeeded { response, receipt } => {
                 write_originator(out, Originator::Remote);
                 write_response(out, response.as_ref());
                 if let Some(receipt) = receipt {
-                    json::member(out, "receipt");
-                    json::string(out, &receipt.to_string());
+                    write_text(out, "receipt", &receipt.to_string());
                 }
             }
             Self::Failed {
@@ -268,23 +266,22 @@ impl What {
             }
             // Written by `Event::write_members`: these have members of their own.
             Self::Received(_) | Self::Receipt { .. } => {}
-            Self::AgentUp { server } => {
-                json::member(out, "server");
-                json::string(out, server);
-            }
+            Self::AgentUp { server } => write_text(out, "server", server),
             Self::AgentDown { server, reason } => {
-                json::member(out, "server");
-                json::string(out, server);
-                json::member(out, "reason");
-                json::string(out, reason);
+                write_text(out, "server", server);
+                write_text(out, "reason", reason);
             }
         }
     }
 }
 
+fn write_text(out: &mut Vec<u8>, name: &str, value: &str) {
+    json::member(out, name);
+    json::string(out, value);
+}
+
 fn write_originator(out: &mut Vec<u8>, originator: Originator) {
-    json::member(out, "originator");
-    json::string(out, originator.as_str());
+    write_text(out, "originator", originator.as_str());
 }
 
 fn write_end(

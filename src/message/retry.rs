@@ -55,7 +55,7 @@ pub struct Situation {
 }
 
 /// Responses that say "not now", to which another attempt is an answer.
-const TRANSIENT: [u16; 5] = [429, 500, 502, 503, 504];
+pub const TRANSIENT: [u16; 5] = [429, 500, 502, 503, 504];
 
 /// Decides what an attempt's outcome leads to. [`What::Sending`] is never the answer.
 pub fn decide(outcome: Outcome, situation: Situation, backoff: Backoff) -> What {

@@ -60,7 +60,7 @@ use crate::clock;
 use connection::{Arrived, ConnectionId, Outbox, Outgoing};
 use server::SipServer;
 
-pub use options::{Behaviour, DOMAIN, Options, ReceivedRequest, Reply, password_of};
+pub use options::{Behaviour, DOMAIN, Options, ReceivedRequest, Reply, USERS, password_of};
 
 /// Batches of frames that wait to be handled.
 const INBOX: usize = 16;

@@ -139,6 +139,12 @@ impl Reply {
     }
 }
 
+/// The names of the scripted users of every sandbox.
+pub const USERS: [&str; 13] = [
+    "ok", "accepted", "busy", "decline", "notfound", "offline", "moved", "error", "overload",
+    "slow", "silent", "echo", "reader",
+];
+
 /// The scripted users of every sandbox.
 fn special_users(domain: &str) -> HashMap<String, Behaviour> {
     let overloaded = Reply::new(StatusCode::SERVICE_UNAVAILABLE).with("Retry-After: 1\r\n");
@@ -169,4 +175,18 @@ fn special_users(domain: &str) -> HashMap<String, Behaviour> {
 
 fn always(status: StatusCode) -> Behaviour {
     Behaviour::Answers(Reply::new(status))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_scripted_user_is_named() {
+        let scripted: BTreeSet<String> = special_users(DOMAIN).into_keys().collect();
+        let named: BTreeSet<String> = USERS.iter().map(|user| (*user).to_owned()).collect();
+        assert_eq!(scripted, named);
+    }
 }

@@ -203,12 +203,9 @@ impl ServerTransactions {
     ) -> FrameOwner {
         // An ACK is never answered (RFC 3261 §17); a request without these two cannot be: they say
         // where to (§18.2.2), and to what (§8.2.6.2).
-        let (Some(via), Some(cseq)) = (message.via, message.cseq) else {
+        let (Some(via), Some(cseq), false) = (message.via, message.cseq, method == "ACK") else {
             return FrameOwner::Other;
         };
-        if method == "ACK" {
-            return FrameOwner::Other;
-        }
         let request = self.request_hash(message);
         let transaction = self.hash(&[via, method.as_bytes(), cseq, &request.to_le_bytes()]);
         if let Some(known) = self.kept.get(&transaction) {
@@ -246,11 +243,7 @@ impl ServerTransactions {
                         owner
                     }
                     Err(repeated) => {
-                        let busy = OutgoingResponse::of(StatusCode::SERVER_INTERNAL_ERROR)
-                            .with("Retry-After", RETRY_AFTER);
-                        let frame = busy.frame(&repeated, settings);
-                        outputs.push_back(Output::Transmit(frame, FrameOwner::Other));
-                        outputs.push_back(Output::Event(Event::NotTaken(NotTaken::Overloaded)));
+                        refuse_for_now(&repeated, settings, outputs);
                         FrameOwner::Other
                     }
                 }
@@ -363,4 +356,14 @@ impl ServerTransactions {
         parts.hash(&mut hasher);
         hasher.finish()
     }
+}
+
+/// Answers a request that there is no room to remember.
+fn refuse_for_now(repeated: &[u8], settings: &Settings, outputs: &mut VecDeque<Output>) {
+    let busy = OutgoingResponse::of(StatusCode::SERVER_INTERNAL_ERROR);
+    let frame = busy
+        .with("Retry-After", RETRY_AFTER)
+        .frame(repeated, settings);
+    outputs.push_back(Output::Transmit(frame, FrameOwner::Other));
+    outputs.push_back(Output::Event(Event::NotTaken(NotTaken::Overloaded)));
 }

@@ -148,8 +148,9 @@ pub trait LogStore {
     /// number of rows: `scanned_to` says how far, and is where to go on.
     fn events(&self, after: u64, filter: EventFilter, size: PageSize) -> Reply<Events>;
 
-    /// The log strictly before `before`, newest first, what the filter lets pass. Looks at a bounded
-    /// number of rows: `scanned_to` says how far back, and is where to go on; 0 at the beginning.
+    /// The log strictly before `before`, newest first, what the filter lets pass. Looks at a
+    /// bounded number of rows: `scanned_to` says how far back, and is where to go on; 0 at the
+    /// beginning.
     fn events_before(&self, before: u64, filter: EventFilter, size: PageSize) -> Reply<Events>;
 
     /// The events of one message strictly after `after`, oldest first. `is_cut` says whether more

@@ -145,7 +145,7 @@ async fn a_second_signal_ends_it_at_once() {
     peer.wait_for("bob", 1).await;
     gateway.signal(rustix::process::Signal::INT);
     gateway.says("a second signal ends at once").await;
-    gateway.stop().await;
+    gateway.end_at_once().await;
 
     let gateway = house.launch().await;
     assert_eq!(gateway.http.finished(&id).await["status"], "succeeded");

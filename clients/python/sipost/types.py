@@ -74,7 +74,7 @@ class WaitingFor4(TypedDict):
     kind: Literal['slot']
 
 
-class WaitingFor7(TypedDict):
+class WaitingFor8(TypedDict):
     """
     The store, which takes no events at the moment.
     """
@@ -85,6 +85,12 @@ class WaitingFor7(TypedDict):
 MessageId: TypeAlias = str
 """
 The id of a message, sent or received. Later messages have later ids.
+"""
+
+
+Priority: TypeAlias = Literal['non-urgent', 'normal', 'urgent', 'emergency']
+"""
+The class of a message, `normal` where none was given. A higher one begins first.
 """
 
 
@@ -302,6 +308,8 @@ EventType: TypeAlias = Literal[
     'delivered',
     'displayed',
     'undelivered',
+    'agentUp',
+    'agentDown',
 ]
 """
 The type of an event.
@@ -515,6 +523,7 @@ NewMessage = TypedDict(
         'onUnknown': NotRequired[OnUnknown | None],
         'webhook': NotRequired[str | None],
         'metadata': NotRequired[dict[str, str]],
+        'priority': NotRequired[Priority | None],
         'inReplyTo': NotRequired[str | None],
         'receipts': NotRequired[list[ReceiptKind] | None],
     },
@@ -549,7 +558,16 @@ class WaitingFor5(TypedDict):
     until: Timestamp
 
 
-class WaitingFor6(TypedDict):
+WaitingFor6 = TypedDict(
+    'WaitingFor6',
+    {
+        'kind': Literal['priority'],
+        'class': Priority,
+    },
+)
+
+
+class WaitingFor7(TypedDict):
     """
     Its next attempt, after one that did not end it.
     """
@@ -558,7 +576,7 @@ class WaitingFor6(TypedDict):
     at: Timestamp
 
 
-class WaitingFor8(TypedDict):
+class WaitingFor9(TypedDict):
     """
     The replica that has it to send, and which alone knows more: another than the one that
     answers, or this one when it has yet to take it up.
@@ -587,6 +605,7 @@ WaitingFor: TypeAlias = (
     | WaitingFor6
     | WaitingFor7
     | WaitingFor8
+    | WaitingFor9
 )
 """
 What a message waits for before its next attempt.
@@ -655,6 +674,10 @@ class ReceiptEvent(TypedDict):
     """
     The sender of the receipt.
     """
+    priority: NotRequired[Priority]
+    """
+    The class of the message; missing when the client gave none.
+    """
     metadata: Metadata
 
 
@@ -681,7 +704,63 @@ class UndeliveredEvent(TypedDict):
     """
     Why, in the words of the recipient's side.
     """
+    priority: NotRequired[Priority]
+    """
+    The class of the message; missing when the client gave none.
+    """
     metadata: Metadata
+
+
+class AgentUpEvent(TypedDict):
+    """
+    An agent is registered. Events of agents are in the same log, and reach only streams, pages and
+    webhooks that name their types.
+
+    """
+
+    id: EventId
+    type: Literal['agentUp']
+    time: Timestamp
+    agent: str
+    """
+    The id of the agent.
+    """
+    account: str
+    """
+    The account that it sends as.
+    """
+    server: str
+    """
+    The URL of the SIP server it is registered with.
+    """
+
+
+class AgentDownEvent(TypedDict):
+    """
+    An agent is no longer registered. There is none when the gateway is killed: the next event of its
+    agents is `agentUp` then.
+
+    """
+
+    id: EventId
+    type: Literal['agentDown']
+    time: Timestamp
+    agent: str
+    """
+    The id of the agent.
+    """
+    account: str
+    """
+    The account that it sends as.
+    """
+    server: str
+    """
+    The URL of the SIP server it was registered with.
+    """
+    reason: str
+    """
+    Why, in a sentence.
+    """
 
 
 class SipRequest(TypedDict):
@@ -794,8 +873,9 @@ class AgentList(TypedDict):
 
 WebhookTypes: TypeAlias = list[EventType] | None
 """
-Only events of these types. Without any, those that there are when the webhook is made, or changed
-so: types that come with a later version are not posted to it.
+Only events of these types. Without any, those of messages that there are when the webhook is made,
+or changed so: types that come with a later version are not posted to it, and neither are those of
+agents (`agentUp`, `agentDown`).
 
 """
 
@@ -861,6 +941,9 @@ class Delivery(TypedDict):
     """
     type: EventType
     messageId: MessageId
+    """
+    The message; for an event of an agent, an id that all events of the agent have here.
+    """
     status: DeliveryStatus
     createdAt: Timestamp
     nextAttemptAt: Timestamp | None
@@ -930,6 +1013,10 @@ class SendingEvent(TypedDict):
     agent: EventAgent
     originator: Literal['local']
     request: SipRequest
+    priority: NotRequired[Priority]
+    """
+    The class of the message; missing when the client gave none.
+    """
     metadata: Metadata
 
 
@@ -954,6 +1041,10 @@ class DeferredEvent(TypedDict):
     nextAttemptAt: Timestamp
     """
     When the next attempt begins, at the earliest.
+    """
+    priority: NotRequired[Priority]
+    """
+    The class of the message; missing when the client gave none.
     """
     metadata: Metadata
 
@@ -984,6 +1075,10 @@ class SucceededEvent(TypedDict):
     """
     The event of that receipt; missing when there is a response.
     """
+    priority: NotRequired[Priority]
+    """
+    The class of the message; missing when the client gave none.
+    """
     metadata: Metadata
 
 
@@ -1007,6 +1102,10 @@ class FailedEvent(TypedDict):
     ambiguous: bool
     """
     Whether the recipient may have got the message all the same.
+    """
+    priority: NotRequired[Priority]
+    """
+    The class of the message; missing when the client gave none.
     """
     metadata: Metadata
 
@@ -1084,6 +1183,7 @@ Message = TypedDict(
         'sendAt': Timestamp | None,
         'attempts': int,
         'onUnknown': OnUnknown,
+        'priority': Priority,
         'webhook': str | None,
         'metadata': Metadata,
         'inReplyTo': MessageId | None,
@@ -1127,6 +1227,8 @@ Event: TypeAlias = (
     | ErasedEvent
     | ReceiptEvent
     | UndeliveredEvent
+    | AgentUpEvent
+    | AgentDownEvent
 )
 """
 Something that happened to a message. In a message's life the order is `sending`, then as

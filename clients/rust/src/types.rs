@@ -76,8 +76,10 @@ pub struct NewMessage {
     /// passed is now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_at: Option<String>,
-    /// Tries while the outcome is transient. Left out, `delivery.attempts` (3); at most
-    /// `delivery.max_attempts` (10). With 1 the first outcome is the last.
+    /// Tries while the outcome is transient: a response 429, 500, 502, 503 or 504, or a connection
+    /// that was lost before the request was written. Every other code from 300 on fails at once,
+    /// 480 among them. Left out, `delivery.attempts` (3); at most `delivery.max_attempts` (10).
+    /// With 1 the first outcome is the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u64>,
     /// What to do when the request left and no final response came: `resend` it with the same Call-
@@ -94,6 +96,11 @@ pub struct NewMessage {
     /// Pairs of yours, which come back in the message and in each of its events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
+    /// How urgent it is (RFC 3261 §20.26): a higher class begins before those that wait. Where it
+    /// is given, the SIP request has it as `Priority`, and `extraHeaders` may not. Left out, the
+    /// message counts as `normal` and the request has no such header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
     /// The id of a received message that this one answers; the SIP request names its Call-ID in
     /// `In-Reply-To`. `target` may be left out then: it is the sender. `from` is the account that
     /// received it, and may be no other.
@@ -202,6 +209,8 @@ pub struct Message {
     pub attempts: u64,
     /// What to do when the request left and no final response came.
     pub on_unknown: OnUnknown,
+    /// The class of a message, `normal` where none was given. A higher one begins first.
+    pub priority: Priority,
     /// Where its events are posted to.
     pub webhook: Option<String>,
     /// The pairs that came with the message.
@@ -337,6 +346,25 @@ pub struct WaitingForRate {
     pub until: Timestamp,
 }
 
+/// Always `priority`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub enum WaitingForPriorityKind {
+    /// `priority`.
+    #[serde(rename = "priority")]
+    Priority,
+}
+
+/// Messages of a higher class, which go before it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[non_exhaustive]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingForPriority {
+    /// `kind`.
+    pub kind: WaitingForPriorityKind,
+    /// The class of a message, `normal` where none was given. A higher one begins first.
+    pub class: Priority,
+}
+
 /// Always `retry`.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum WaitingForRetryKind {
@@ -412,6 +440,8 @@ pub enum WaitingFor {
     Slot(WaitingForSlot),
     /// The rate of its account.
     Rate(WaitingForRate),
+    /// Messages of a higher class, which go before it.
+    Priority(WaitingForPriority),
     /// Its next attempt, after one that did not end it.
     Retry(WaitingForRetry),
     /// The store, which takes no events at the moment.
@@ -425,6 +455,27 @@ pub enum WaitingFor {
 
 /// The id of a message, sent or received. Later messages have later ids.
 pub type MessageId = String;
+
+/// The class of a message, `normal` where none was given. A higher one begins first.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[non_exhaustive]
+pub enum Priority {
+    /// `non-urgent`.
+    #[serde(rename = "non-urgent")]
+    NonUrgent,
+    /// `normal`.
+    #[serde(rename = "normal")]
+    Normal,
+    /// `urgent`.
+    #[serde(rename = "urgent")]
+    Urgent,
+    /// `emergency`.
+    #[serde(rename = "emergency")]
+    Emergency,
+    /// A word that this version does not know.
+    #[serde(other, skip_serializing)]
+    Unknown,
+}
 
 /// `scheduled` waits for its `sendAt`, `queued` for its turn or its next attempt, `sending` for an
 /// answer; the other two are ends.
@@ -510,6 +561,12 @@ pub enum Event {
     /// The message did not arrive, says the recipient's side. It comes at most once for a
     /// recipient, and does not change the message's status.
     Undelivered(Box<UndeliveredEvent>),
+    /// An agent is registered. Events of agents are in the same log, and reach only streams, pages
+    /// and webhooks that name their types.
+    AgentUp(Box<AgentUpEvent>),
+    /// An agent is no longer registered. There is none when the gateway is killed: the next event
+    /// of its agents is `agentUp` then.
+    AgentDown(Box<AgentDownEvent>),
     /// What this version does not know.
     Unknown(serde_json::Value),
 }
@@ -553,6 +610,9 @@ pub struct SendingEvent {
     pub originator: SendingEventOriginator,
     /// The SIP request as it is built, without what the connection adds. It never has credentials.
     pub request: SipRequest,
+    /// The class of the message; missing when the client gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
     /// The pairs that came with the message.
     pub metadata: Metadata,
 }
@@ -599,6 +659,9 @@ pub struct DeferredEvent {
     pub response: SipResponseOrNull,
     /// When the next attempt begins, at the earliest.
     pub next_attempt_at: Timestamp,
+    /// The class of the message; missing when the client gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
     /// The pairs that came with the message.
     pub metadata: Metadata,
 }
@@ -647,6 +710,9 @@ pub struct SucceededEvent {
     /// The event of that receipt; missing when there is a response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<EventId>,
+    /// The class of the message; missing when the client gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
     /// The pairs that came with the message.
     pub metadata: Metadata,
 }
@@ -693,6 +759,9 @@ pub struct FailedEvent {
     pub response: SipResponseOrNull,
     /// Whether the recipient may have got the message all the same.
     pub ambiguous: bool,
+    /// The class of the message; missing when the client gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
     /// The pairs that came with the message.
     pub metadata: Metadata,
 }
@@ -876,6 +945,9 @@ pub struct ReceiptEvent {
     pub message_id: MessageId,
     /// The sender of the receipt.
     pub recipient: String,
+    /// The class of the message; missing when the client gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
     /// The pairs that came with the message.
     pub metadata: Metadata,
 }
@@ -928,8 +1000,73 @@ pub struct UndeliveredEvent {
     pub status: UndeliveredEventStatus,
     /// Why, in the words of the recipient's side.
     pub reason: Option<String>,
+    /// The class of the message; missing when the client gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
     /// The pairs that came with the message.
     pub metadata: Metadata,
+}
+
+/// Always `agentUp`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub enum AgentUpEventType {
+    /// `agentUp`.
+    #[serde(rename = "agentUp")]
+    AgentUp,
+}
+
+/// An agent is registered. Events of agents are in the same log, and reach only streams, pages and
+/// webhooks that name their types.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[non_exhaustive]
+#[serde(rename_all = "camelCase")]
+pub struct AgentUpEvent {
+    /// The id of an event: the number of the log, and the place in it. A new store has a new
+    /// number. Within one log, ids sort as text.
+    pub id: EventId,
+    /// `type`.
+    #[serde(rename = "type")]
+    pub kind: AgentUpEventType,
+    /// RFC 3339, in UTC, with milliseconds.
+    pub time: Timestamp,
+    /// The id of the agent.
+    pub agent: String,
+    /// The account that it sends as.
+    pub account: String,
+    /// The URL of the SIP server it is registered with.
+    pub server: String,
+}
+
+/// Always `agentDown`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub enum AgentDownEventType {
+    /// `agentDown`.
+    #[serde(rename = "agentDown")]
+    AgentDown,
+}
+
+/// An agent is no longer registered. There is none when the gateway is killed: the next event of
+/// its agents is `agentUp` then.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[non_exhaustive]
+#[serde(rename_all = "camelCase")]
+pub struct AgentDownEvent {
+    /// The id of an event: the number of the log, and the place in it. A new store has a new
+    /// number. Within one log, ids sort as text.
+    pub id: EventId,
+    /// `type`.
+    #[serde(rename = "type")]
+    pub kind: AgentDownEventType,
+    /// RFC 3339, in UTC, with milliseconds.
+    pub time: Timestamp,
+    /// The id of the agent.
+    pub agent: String,
+    /// The account that it sends as.
+    pub account: String,
+    /// The URL of the SIP server it was registered with.
+    pub server: String,
+    /// Why, in a sentence.
+    pub reason: String,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -1250,8 +1387,9 @@ pub struct NewWebhook {
     /// An http or https URL that can be posted to: without user name and fragment, and with a host
     /// that is an address or a name of DNS.
     pub url: WebhookUrl,
-    /// Only events of these types. Without any, those that there are when the webhook is made, or
-    /// changed so: types that come with a later version are not posted to it.
+    /// Only events of these types. Without any, those of messages that there are when the webhook
+    /// is made, or changed so: types that come with a later version are not posted to it, and
+    /// neither are those of agents (`agentUp`, `agentDown`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub types: Option<WebhookTypes>,
     /// Only events of messages that these accounts sent, must send or received; all when there are
@@ -1274,8 +1412,9 @@ pub struct WebhookChange {
     /// that is an address or a name of DNS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<WebhookUrl>,
-    /// Only events of these types. Without any, those that there are when the webhook is made, or
-    /// changed so: types that come with a later version are not posted to it.
+    /// Only events of these types. Without any, those of messages that there are when the webhook
+    /// is made, or changed so: types that come with a later version are not posted to it, and
+    /// neither are those of agents (`agentUp`, `agentDown`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub types: Option<WebhookTypes>,
     /// Only events of messages that these accounts sent, must send or received; all when there are
@@ -1294,8 +1433,9 @@ pub struct WebhookChange {
 /// is an address or a name of DNS.
 pub type WebhookUrl = String;
 
-/// Only events of these types. Without any, those that there are when the webhook is made, or
-/// changed so: types that come with a later version are not posted to it.
+/// Only events of these types. Without any, those of messages that there are when the webhook is
+/// made, or changed so: types that come with a later version are not posted to it, and neither are
+/// those of agents (`agentUp`, `agentDown`).
 pub type WebhookTypes = Option<Vec<EventType>>;
 
 /// Only events of messages that these accounts sent, must send or received; all when there are
@@ -1333,6 +1473,12 @@ pub enum EventType {
     /// `undelivered`.
     #[serde(rename = "undelivered")]
     Undelivered,
+    /// `agentUp`.
+    #[serde(rename = "agentUp")]
+    AgentUp,
+    /// `agentDown`.
+    #[serde(rename = "agentDown")]
+    AgentDown,
     /// A word that this version does not know.
     #[serde(other, skip_serializing)]
     Unknown,
@@ -1542,7 +1688,7 @@ pub struct Delivery {
     /// The type of an event.
     #[serde(rename = "type")]
     pub kind: EventType,
-    /// The id of a message, sent or received. Later messages have later ids.
+    /// The message; for an event of an agent, an id that all events of the agent have here.
     pub message_id: MessageId,
     /// `pending` waits for its first or next attempt, `delivered` was answered with 2xx, `failed`
     /// after every attempt of the schedule.

@@ -932,8 +932,9 @@ export interface components {
              */
             sendAt?: string | null;
             /**
-             * @description Tries while the outcome is transient. Left out, `delivery.attempts` (3); at most
-             *     `delivery.max_attempts` (10). With 1 the first outcome is the last.
+             * @description Tries while the outcome is transient: a response 429, 500, 502, 503 or 504, or a connection that was
+             *     lost before the request was written. Every other code from 300 on fails at once, 480 among them. Left
+             *     out, `delivery.attempts` (3); at most `delivery.max_attempts` (10). With 1 the first outcome is the last.
              */
             attempts?: number | null;
             /**
@@ -954,6 +955,12 @@ export interface components {
             metadata?: {
                 [key: string]: string;
             } | null;
+            /**
+             * @description How urgent it is (RFC 3261 §20.26): a higher class begins before those that wait. Where it
+             *     is given, the SIP request has it as `Priority`, and `extraHeaders` may not. Left out, the
+             *     message counts as `normal` and the request has no such header.
+             */
+            priority?: components["schemas"]["Priority"] | null;
             /**
              * Format: uuid
              * @description The id of a received message that this one answers; the SIP request names its Call-ID in
@@ -1014,6 +1021,7 @@ export interface components {
             /** @description Tries while the outcome is transient. */
             attempts: number;
             onUnknown: components["schemas"]["OnUnknown"];
+            priority: components["schemas"]["Priority"];
             /** @description Where its events are posted to. */
             webhook: string | null;
             metadata: components["schemas"]["Metadata"];
@@ -1070,6 +1078,10 @@ export interface components {
             until: components["schemas"]["Timestamp"];
         } | {
             /** @constant */
+            kind: "priority";
+            class: components["schemas"]["Priority"];
+        } | {
+            /** @constant */
             kind: "retry";
             at: components["schemas"]["Timestamp"];
         } | {
@@ -1091,6 +1103,11 @@ export interface components {
          * @description The id of a message, sent or received. Later messages have later ids.
          */
         MessageId: string;
+        /**
+         * @description The class of a message, `normal` where none was given. A higher one begins first.
+         * @enum {string}
+         */
+        Priority: "non-urgent" | "normal" | "urgent" | "emergency";
         /**
          * @description `scheduled` waits for its `sendAt`, `queued` for its turn or its next attempt, `sending`
          *     for an answer; the other two are ends.
@@ -1125,7 +1142,7 @@ export interface components {
          *     (`delivered`, `displayed`, `undelivered`) come in between or after that. A message that came in
          *     has one event, `received`. `type` tells them apart, and `erased` the two that are `received`.
          */
-        Event: components["schemas"]["SendingEvent"] | components["schemas"]["DeferredEvent"] | components["schemas"]["SucceededEvent"] | components["schemas"]["FailedEvent"] | components["schemas"]["ReceivedEvent"] | components["schemas"]["ErasedEvent"] | components["schemas"]["ReceiptEvent"] | components["schemas"]["UndeliveredEvent"];
+        Event: components["schemas"]["SendingEvent"] | components["schemas"]["DeferredEvent"] | components["schemas"]["SucceededEvent"] | components["schemas"]["FailedEvent"] | components["schemas"]["ReceivedEvent"] | components["schemas"]["ErasedEvent"] | components["schemas"]["ReceiptEvent"] | components["schemas"]["UndeliveredEvent"] | components["schemas"]["AgentUpEvent"] | components["schemas"]["AgentDownEvent"];
         /** @description An attempt begins. The request is built, and not written yet. */
         SendingEvent: {
             id: components["schemas"]["EventId"];
@@ -1139,6 +1156,8 @@ export interface components {
             /** @constant */
             originator: "local";
             request: components["schemas"]["SipRequest"];
+            /** @description The class of the message; missing when the client gave none. */
+            priority?: components["schemas"]["Priority"];
             metadata: components["schemas"]["Metadata"];
         };
         /** @description An attempt ended with a transient or unknown outcome, and another will follow. */
@@ -1156,6 +1175,8 @@ export interface components {
             response: components["schemas"]["SipResponseOrNull"];
             /** @description When the next attempt begins, at the earliest. */
             nextAttemptAt: components["schemas"]["Timestamp"];
+            /** @description The class of the message; missing when the client gave none. */
+            priority?: components["schemas"]["Priority"];
             metadata: components["schemas"]["Metadata"];
         };
         /**
@@ -1178,6 +1199,8 @@ export interface components {
             response: components["schemas"]["SipResponse"] | null;
             /** @description The event of that receipt; missing when there is a response. */
             receipt?: components["schemas"]["EventId"];
+            /** @description The class of the message; missing when the client gave none. */
+            priority?: components["schemas"]["Priority"];
             metadata: components["schemas"]["Metadata"];
         };
         /** @description It will not be sent any more. Nothing but receipts follows. */
@@ -1195,6 +1218,8 @@ export interface components {
             response: components["schemas"]["SipResponseOrNull"];
             /** @description Whether the recipient may have got the message all the same. */
             ambiguous: boolean;
+            /** @description The class of the message; missing when the client gave none. */
+            priority?: components["schemas"]["Priority"];
             metadata: components["schemas"]["Metadata"];
         };
         /** @description A message came in. */
@@ -1297,6 +1322,8 @@ export interface components {
             messageId: components["schemas"]["MessageId"];
             /** @description The sender of the receipt. */
             recipient: string;
+            /** @description The class of the message; missing when the client gave none. */
+            priority?: components["schemas"]["Priority"];
             metadata: components["schemas"]["Metadata"];
         };
         /**
@@ -1318,7 +1345,43 @@ export interface components {
             status: "failed" | "forbidden" | "error";
             /** @description Why, in the words of the recipient's side. */
             reason: string | null;
+            /** @description The class of the message; missing when the client gave none. */
+            priority?: components["schemas"]["Priority"];
             metadata: components["schemas"]["Metadata"];
+        };
+        /**
+         * @description An agent is registered. Events of agents are in the same log, and reach only streams, pages and
+         *     webhooks that name their types.
+         */
+        AgentUpEvent: {
+            id: components["schemas"]["EventId"];
+            /** @constant */
+            type: "agentUp";
+            time: components["schemas"]["Timestamp"];
+            /** @description The id of the agent. */
+            agent: string;
+            /** @description The account that it sends as. */
+            account: string;
+            /** @description The URL of the SIP server it is registered with. */
+            server: string;
+        };
+        /**
+         * @description An agent is no longer registered. There is none when the gateway is killed: the next event of its
+         *     agents is `agentUp` then.
+         */
+        AgentDownEvent: {
+            id: components["schemas"]["EventId"];
+            /** @constant */
+            type: "agentDown";
+            time: components["schemas"]["Timestamp"];
+            /** @description The id of the agent. */
+            agent: string;
+            /** @description The account that it sends as. */
+            account: string;
+            /** @description The URL of the SIP server it was registered with. */
+            server: string;
+            /** @description Why, in a sentence. */
+            reason: string;
         };
         ReceivedPage: {
             /** @description Newest first. */
@@ -1502,8 +1565,9 @@ export interface components {
          */
         WebhookUrl: string;
         /**
-         * @description Only events of these types. Without any, those that there are when the webhook is made, or changed
-         *     so: types that come with a later version are not posted to it.
+         * @description Only events of these types. Without any, those of messages that there are when the webhook is made,
+         *     or changed so: types that come with a later version are not posted to it, and neither are those of
+         *     agents (`agentUp`, `agentDown`).
          */
         WebhookTypes: components["schemas"]["EventType"][] | null;
         /**
@@ -1517,7 +1581,7 @@ export interface components {
          * @description The type of an event.
          * @enum {string}
          */
-        EventType: "sending" | "deferred" | "succeeded" | "failed" | "received" | "delivered" | "displayed" | "undelivered";
+        EventType: "sending" | "deferred" | "succeeded" | "failed" | "received" | "delivered" | "displayed" | "undelivered" | "agentUp" | "agentDown";
         /** @description A webhook as it stands. */
         Webhook: {
             id: components["schemas"]["WebhookId"];
@@ -1659,6 +1723,7 @@ export interface components {
             /** @description The id of the event, which `webhook-id` says too. */
             id: string;
             type: components["schemas"]["EventType"];
+            /** @description The message; for an event of an agent, an id that all events of the agent have here. */
             messageId: components["schemas"]["MessageId"];
             status: components["schemas"]["DeliveryStatus"];
             createdAt: components["schemas"]["Timestamp"];
@@ -2167,7 +2232,8 @@ export interface components {
          */
         LastEventIdQuery: string;
         /**
-         * @description Only events of these types, separated by commas.
+         * @description Only events of these types, separated by commas. Left out, all but those of agents (`agentUp`,
+         *     `agentDown`).
          * @example [
          *       "succeeded",
          *       "failed"
@@ -2982,7 +3048,8 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Only events of these types, separated by commas.
+                 * @description Only events of these types, separated by commas. Left out, all but those of agents (`agentUp`,
+                 *     `agentDown`).
                  * @example [
                  *       "succeeded",
                  *       "failed"

@@ -65,6 +65,7 @@ use phase::{LocalEnd, Phase};
 use ready::Ready;
 use records::BoardWork;
 pub(super) use records::{SentBy, event};
+pub(super) use start::NewAttempt;
 use view::Ages;
 
 /// Every message that has not ended.
@@ -94,22 +95,6 @@ pub(super) struct Board {
     /// Heads that [`Board::pump`] looked at.
     #[cfg(test)]
     looked_at: usize,
-}
-
-/// An attempt that may begin: to be recorded, and to be handed to its agent.
-#[derive(Debug)]
-pub(super) struct NewAttempt {
-    pub(super) key: AttemptKey,
-    pub(super) agent: AgentIndex,
-    pub(super) attempt: u32,
-    /// Its request may be written before its record is durable: should the process end in between,
-    /// the message may be sent again.
-    pub(super) may_precede_record: bool,
-    /// Nothing else may be in flight on its connection.
-    pub(super) alone: bool,
-    pub(super) message: Arc<Message>,
-    /// Since when the message could have been sent.
-    pub(super) since: Timestamp,
 }
 
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::attempts::YOUNG;
 use super::ready::NextHead;
-use super::{Acceptance, AttemptKey, Board, BoardEntry, LocalEnd, NewAttempt, Phase};
+use super::{Acceptance, AttemptKey, Board, BoardEntry, LocalEnd, Phase};
 use crate::agent::AgentIndex;
 use crate::message::{Message, MessageId, OnUnknown, Timestamp};
 use crate::pool::{Busy, Pool, Slot};
@@ -13,6 +13,22 @@ use crate::pool::{Busy, Pool, Slot};
 /// After so many losses of a connection in a row a message is sent alone: it may be what its server
 /// closes the connection for.
 const MAX_LOSSES: u32 = 2;
+
+/// An attempt that may begin: to be recorded, and to be handed to its agent.
+#[derive(Debug)]
+pub(in crate::dispatch) struct NewAttempt {
+    pub(in crate::dispatch) key: AttemptKey,
+    pub(in crate::dispatch) agent: AgentIndex,
+    pub(in crate::dispatch) attempt: u32,
+    /// Its request may be written before its record is durable: should the process end in between,
+    /// the message may be sent again.
+    pub(in crate::dispatch) may_precede_record: bool,
+    /// Nothing else may be in flight on its connection.
+    pub(in crate::dispatch) alone: bool,
+    pub(in crate::dispatch) message: Arc<Message>,
+    /// Since when the message could have been sent.
+    pub(in crate::dispatch) since: Timestamp,
+}
 
 impl Board {
     /// Starts whatever can start now.

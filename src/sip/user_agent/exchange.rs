@@ -219,3 +219,12 @@ impl Branch {
         are_ours.then(|| u64::from_str_radix(digits, 16).ok().map(Self))?
     }
 }
+
+/// Whether a response says that the peer does not understand the body (RFC 3261 §21.4.13,
+/// §21.4.26).
+pub(super) fn is_not_understood(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE | StatusCode::NOT_ACCEPTABLE_HERE
+    )
+}

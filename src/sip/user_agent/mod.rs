@@ -23,7 +23,7 @@ use rand::rngs::StdRng;
 
 pub use exchange::{FallbackBody, OutgoingRequest};
 
-use self::exchange::{Branch, Exchange, Exchanges, Purpose};
+use self::exchange::{Branch, Exchange, Exchanges, Purpose, is_not_understood};
 use super::digest::{Authenticator, Refusal, Rounds, Signed};
 use super::output::{Event, FrameOwner, Outcome, Output, Response};
 use super::parse::{Message, StartLine};
@@ -372,15 +372,6 @@ impl UserAgent {
     fn token(&mut self) -> String {
         format!("{:016x}", self.rng.random::<u64>())
     }
-}
-
-/// Whether a response says that the peer does not understand the body (RFC 3261 §21.4.13,
-/// §21.4.26).
-fn is_not_understood(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::UNSUPPORTED_MEDIA_TYPE | StatusCode::NOT_ACCEPTABLE_HERE
-    )
 }
 
 /// The response to a request, or to its other body.

@@ -1,4 +1,5 @@
-//! The way to a HEP server: a UDP socket, or a connection over TCP or TLS, opened when it is needed.
+//! The way to a HEP server: a UDP socket, or a connection over TCP or TLS. It is opened when it is
+//! needed.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};

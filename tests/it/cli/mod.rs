@@ -1,6 +1,8 @@
 //! What a person at a terminal, or a script, gets from `sipost`.
 
+mod asking;
 mod configuration;
+mod documents;
 mod scripted;
 mod sending;
 mod storing;

@@ -1,8 +1,13 @@
 //! `sipost send`.
 
+use rustix::process::Pid;
+use rustix::process::Signal;
 use serde_json::Value;
 use serde_json::json;
+use tokio::io::AsyncBufReadExt as _;
+use tokio::io::BufReader;
 
+use super::finish;
 use super::run;
 use super::run_with_input;
 use super::scripted::Answer;
@@ -52,9 +57,9 @@ async fn a_message_that_succeeds_ends_with_0_and_aligned_lines() {
     assert_eq!(
         lines,
         "\
-05:00:00.120  accepted                                         bob                                            m1
-05:00:00.123  sending      #1   MESSAGE                        sip:bob@example.com                            alice-1
-05:00:00.131  succeeded    #1   200 OK                         sip:bob@example.com                      8 ms  alice-1
+05:00:00.120  accepted                                        bob                                              m1
+05:00:00.123  sending      #1   MESSAGE                       sip:bob@example.com                    alice-1
+05:00:00.131  succeeded    #1   200 OK                        sip:bob@example.com              8 ms  alice-1
 "
     );
     let asked = gateway.asked();
@@ -78,7 +83,7 @@ async fn a_message_that_fails_ends_with_1() {
         ended.stdout
     );
     assert!(
-        ended.stdout.contains("486 Busy Here (Busy)"),
+        ended.stdout.contains("Busy: 486 Busy Here"),
         "{}",
         ended.stdout
     );
@@ -273,5 +278,62 @@ async fn neither_a_proxy_nor_the_screen_is_told_what_this_machine_is_asked() {
             ended.stderr
         );
         assert!(!ended.stderr.contains("sesame"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_wants_a_token_is_told_how_it_is_given() {
+    let refusal = || {
+        Answer::json(
+            401,
+            json!({"title": "Unauthorized", "detail": "a token is missing"}),
+        )
+    };
+    let gateway = Scripted::start([refusal(), refusal()]).await;
+    let arguments = ["send", "bob", "x", "--url", &gateway.url];
+    let ended = run(&mut sipost(&arguments)).await;
+    assert_eq!(ended.code, Some(2));
+    let told =
+        "error: Unauthorized: a token is missing; give it one with --token or SIPOST_TOKEN\n";
+    assert_eq!(ended.stderr, told);
+    let ended = run(sipost(&arguments).env("SIPOST_TOKEN", "t0p")).await;
+    assert!(
+        ended
+            .stderr
+            .contains("the token is that of --token or SIPOST_TOKEN")
+    );
+    assert!(!ended.stderr.contains("t0p"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn what_a_message_waits_for_is_told_once_and_ctrl_c_says_what_goes_on() {
+    let waits = ": waiting for agent: no agent of sip:a@b is registered\n\n";
+    let stream = format!("retry: 10\n\n: accepted m1\n\n{waits}:\n\n{waits}{SENDING}");
+    let gateway = Scripted::start([accepted(), Answer::open_stream(&stream)]).await;
+    let mut child = sipost(&["send", "bob", "x", "--url", &gateway.url])
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    while !lines
+        .next_line()
+        .await
+        .unwrap()
+        .unwrap()
+        .contains("sending")
+    {}
+    let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    let ended = finish(child).await;
+    assert_eq!(ended.code, Some(130));
+    let told: Vec<&str> = ended.stderr.lines().collect();
+    let [waits, leaves] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert_eq!(
+        *waits,
+        "waiting for agent: no agent of sip:a@b is registered"
+    );
+    for words in ["the message goes on", "sipost get m1", "sipost cancel m1"] {
+        assert!(leaves.contains(words), "{leaves}");
     }
 }

@@ -106,6 +106,20 @@ impl Program {
         }
     }
 
+    /// Asks again until it ends: what comes right after the first signal is that one once more.
+    pub(crate) async fn end_at_once(mut self) {
+        let asked = async {
+            loop {
+                self.signal(Signal::TERM);
+                let soon = std::time::Duration::from_millis(50);
+                if tokio::time::timeout(soon, self.child.wait()).await.is_ok() {
+                    return;
+                }
+            }
+        };
+        soon("the gateway ends at once", asked).await;
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         rustix::process::kill_process(self.pid(), signal).unwrap();
     }

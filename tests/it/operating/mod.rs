@@ -160,6 +160,20 @@ impl Running {
         Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap()).unwrap()
     }
 
+    /// Signals until it ends: what comes right after the first signal is that one once more.
+    pub(super) async fn ended_by(&mut self, signal: Signal) -> Option<i32> {
+        let asked = async {
+            loop {
+                self.signal(signal);
+                let soon = std::time::Duration::from_millis(50);
+                if let Ok(status) = tokio::time::timeout(soon, self.child.wait()).await {
+                    return status.unwrap().code();
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.unwrap()
+    }
+
     /// Waits for its end, which somebody asked for; its exit code.
     pub(super) async fn ended(&mut self) -> Option<i32> {
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;

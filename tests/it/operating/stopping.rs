@@ -23,6 +23,10 @@ use super::sip_server;
 
 /// How `sipost health` ends for this gateway.
 async fn health(gateway: &Running, arguments: &[&str]) -> Option<i32> {
+    asked_for_health(gateway, arguments).await.status.code()
+}
+
+async fn asked_for_health(gateway: &Running, arguments: &[&str]) -> std::process::Output {
     let listen = gateway.url.trim_start_matches("http://");
     let ended = tokio::process::Command::new(env!("CARGO_BIN_EXE_sipost"))
         .args(["health", "--config", "sipost.toml"])
@@ -31,7 +35,7 @@ async fn health(gateway: &Running, arguments: &[&str]) -> Option<i32> {
         .env("SIPOST__HTTP__LISTEN", listen)
         .current_dir(gateway.folder.path())
         .output();
-    ended.await.unwrap().status.code()
+    ended.await.unwrap()
 }
 
 /// Clients that post as fast as they are answered.
@@ -152,17 +156,19 @@ async fn a_gateway_that_stops_takes_nothing_more_and_a_second_signal_ends_it_at_
         }
     };
     tokio::time::timeout(PATIENCE, not_ready).await.unwrap();
-    assert_eq!(health(&gateway, &[]).await, Some(1));
+    let stopping = asked_for_health(&gateway, &[]).await;
+    assert_eq!(stopping.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&stopping.stderr).into_owned();
+    assert!(said.contains("answers 503 Service Unavailable: "), "{said}");
+    assert!(said.contains("stop"), "{said}");
     assert_eq!(health(&gateway, &["--live"]).await, Some(0));
     let (status, problem) = json_of(gateway.post("/messages").json(&message("ok"))).await;
     assert_eq!(
         (status, &problem["type"]),
         (503, &"/problems/stopping".into())
     );
-    gateway.signal(Signal::TERM);
-
+    assert_eq!(gateway.ended_by(Signal::TERM).await, Some(0));
     gateway.line("stopped at once").await;
-    assert_eq!(gateway.ended().await, Some(0));
 }
 
 #[tokio::test]
@@ -299,5 +305,27 @@ async fn the_service_manager_is_told_of_the_start_a_reload_and_the_end() {
     }
     gateway.signal(Signal::TERM);
     assert!(told().await.starts_with("STOPPING=1\n"));
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn the_first_screen_says_version_store_page_and_users() {
+    let mut gateway = Running::start("").await;
+    let printed = gateway.output();
+    let store = gateway.path("sipost.db").display().to_string();
+    let page = format!("{}/", gateway.url);
+    for words in [
+        env!("CARGO_PKG_VERSION"),
+        &store,
+        &page,
+        "ok, accepted, busy",
+        "echo, reader",
+    ] {
+        assert!(printed.contains(words), "no {words}:\n{printed}");
+    }
+    gateway.signal(Signal::INT);
+    gateway
+        .line("waiting for 0 open SIP requests, for 25 s at most")
+        .await;
     assert_eq!(gateway.ended().await, Some(0));
 }

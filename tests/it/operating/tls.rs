@@ -164,6 +164,9 @@ async fn health_is_asked_over_tls_and_only_of_the_certificate_that_is_configured
     };
     let ended = health(gateway.folder.path()).await;
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let found = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert!(found.starts_with("ready: https://127.0.0.1:"), "{found}");
+    assert!(found.ends_with("/readyz answers 200 OK\n"), "{found}");
 
     // As if another program listened there.
     let other = tempfile::tempdir().unwrap();
@@ -171,4 +174,25 @@ async fn health_is_asked_over_tls_and_only_of_the_certificate_that_is_configured
     fs::write(other.path().join("sipost.toml"), FILES).unwrap();
     let ended = health(other.path()).await;
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+}
+
+#[tokio::test]
+async fn the_commands_trust_a_certificate_that_is_named_to_them() {
+    let gateway = with_tls("").await;
+    let authority = fixture("authority.pem");
+    let run = async |more: &[&str]| {
+        tokio::process::Command::new(env!("CARGO_BIN_EXE_sipost"))
+            .args(["list", "--url", &gateway.url])
+            .args(more)
+            .output()
+            .await
+            .unwrap()
+    };
+    let ended = run(&["--cacert", &authority]).await;
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(0), "{told}");
+    assert_eq!(run(&[]).await.status.code(), Some(2));
+    let ended = run(&["--cacert", "/nowhere.pem"]).await;
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("/nowhere.pem"));
 }

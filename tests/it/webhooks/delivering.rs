@@ -480,8 +480,8 @@ async fn a_thousand_urls_at_a_silent_host_delay_no_other_endpoint() {
     receiver.wait_for("posts to the other endpoint", both).await;
 }
 
-/// A line when a receiver begins to fail, at once and with the reason, and one when it ends; for the
-/// webhook of a message by its origin, because a path may hold secrets.
+/// A line when a receiver begins to fail, at once and with the reason, and one when it ends; for
+/// the webhook of a message by its origin, because a path may hold secrets.
 #[tokio::test]
 async fn a_webhook_that_fails_is_a_line_in_the_log_at_once_and_another_when_that_is_over() {
     let receiver = Receiver::answering(|_| Reply::Status(500, "no")).await;

@@ -2,18 +2,20 @@
 
 use std::io::Read as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 use serde_json::{Map, Value};
 
 use super::client::{ConnectionArguments, GatewayClient};
 use super::follow::{EventFollower, NextEvent};
-use super::lines::{EventLine, EventLines};
+use super::lines::{EventLine, EventLines, printable};
 use super::output::Printer;
-use super::{CommandError, client, output};
+use super::{CommandError, output};
 use crate::clock::Clock;
 use crate::message::Priority;
 
@@ -23,10 +25,16 @@ Examples:
   sipost send bob 'Is it on?' --header 'X-Order: 42' --from sip:alice@example.com
   sipost send bob 'Lunch?' --until displayed
   sipost send bob 'Fire on the third floor' --priority emergency
+  sipost send bob 'Good morning' --send-at 2026-12-24T07:00:00Z --no-wait
   echo '{\"ring\":true}' | sipost send bob - --content-type application/json --json
 
 Exit codes: 0 the message succeeded, 1 it failed, 2 it could not be handed in or followed. With --until,
-0 means that the receipt came, and 1 that the message failed, was not delivered, or that its time is over.";
+0 means that the receipt came, and 1 that the message failed, was not delivered, or that its time is over.
+With --no-wait, 0 means that the message is on disk.
+
+Which answers of a SIP server are tried again, up to --attempts, on another agent where there is one: 429, 500, 502,
+503 and 504. So is a connection that was lost before the request was written; after that, and when no answer comes,
+--on-unknown decides. Every other code from 300 on fails at once: 480, 486 and 404 mean what they say.";
 
 /// Sends one message and follows it to its end.
 #[derive(Clone, Debug, clap::Args)]
@@ -51,17 +59,44 @@ pub(super) struct Send {
     #[arg(long, value_name = "URI")]
     from: Option<String>,
 
-    /// How many seconds the message may take.
-    #[arg(long, value_name = "SECONDS")]
-    ttl: Option<u64>,
+    /// How long the message may take: 30s, 10m, 1h, or a number of seconds.
+    #[arg(long, value_name = "DURATION", value_parser = super::parse_duration)]
+    ttl: Option<Duration>,
 
-    /// Tries at an outcome that may pass.
+    /// When it is sent, in RFC 3339, or after which time: 10m.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    send_at: Option<Timestamp>,
+
+    /// Tries at an outcome that may pass; 1 is none after the first.
     #[arg(long, value_name = "NUMBER")]
     attempts: Option<u64>,
 
     /// How urgent it is: a higher class goes before those that wait.
     #[arg(long, value_name = "CLASS", value_parser = Priority::ALL.map(Priority::as_str))]
     priority: Option<String>,
+
+    /// What follows when nobody knows whether the message arrived: `resend` it (at least once), or
+    /// `fail` (at most once).
+    #[arg(long, value_name = "WHAT", value_parser = ["resend", "fail"])]
+    on_unknown: Option<String>,
+
+    /// A URL that the events of this message are posted to.
+    #[arg(long, value_name = "URL")]
+    webhook: Option<String>,
+
+    /// Asks for these receipts, without waiting for them.
+    #[arg(
+        long,
+        value_name = "RECEIPT",
+        value_delimiter = ',',
+        value_parser = ["delivered", "displayed"]
+    )]
+    receipts: Vec<String>,
+
+    /// How BODY is written: `base64` for bytes. What comes from standard input and is no text is
+    /// sent as base64 anyway.
+    #[arg(long, value_name = "ENCODING", value_parser = ["utf-8", "base64"])]
+    body_encoding: Option<String>,
 
     /// A pair that comes back in every event; may be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
@@ -77,8 +112,17 @@ pub(super) struct Send {
 
     /// Asks for this receipt, and follows the message until it is there: `delivered` to a device,
     /// or `displayed` to a person.
-    #[arg(long, value_name = "RECEIPT", value_parser = ["delivered", "displayed"])]
+    #[arg(
+        long,
+        value_name = "RECEIPT",
+        value_parser = ["delivered", "displayed"],
+        conflicts_with = "no_wait"
+    )]
     until: Option<String>,
+
+    /// Ends as soon as the message is on disk.
+    #[arg(long)]
+    no_wait: bool,
 
     /// Prints each event as a JSON object on a line of its own.
     #[arg(long)]
@@ -98,11 +142,17 @@ pub(super) async fn run(send: &Send) -> Result<ExitCode, CommandError> {
         .post(&message, send.idempotency_key.as_deref())
         .await?;
     let id = accepted["id"].as_str().unwrap_or_default().to_owned();
-    let address = client::shown(&client.at(&format!("/messages/{id}")));
+    if send.no_wait {
+        return end_at_once(send, &accepted, &id);
+    }
     tokio::select! {
         ended = follow(send, client, &accepted, &id) => ended,
         _ = tokio::signal::ctrl_c() => {
-            output::print_note(&format!("no longer followed; the message is at {address}"));
+            let id = printable(&id);
+            output::print_note(&format!(
+                "no longer followed; the message goes on: `sipost get {id}` shows it, `sipost \
+                 cancel {id}` cancels it while it waits"
+            ));
             Ok(ExitCode::from(130))
         }
     }
@@ -115,12 +165,11 @@ async fn follow(
     id: &str,
 ) -> Result<ExitCode, CommandError> {
     let mut output = Printer::new();
-    let mut lines = EventLines::new(TimeZone::system(), super::wall_time(&Clock::system()));
+    let mut lines = lines();
     if !send.json {
-        let created = accepted["createdAt"].as_str();
-        let created = created.and_then(|time| time.parse().ok());
-        output.line(&lines.accepted(created, &send.target, id))?;
+        output.line(&lines.accepted(created_at(accepted), &send.target, id))?;
     }
+    let mut last_comment = String::new();
     // From the first event: some may have come before the stream is open.
     let path = format!("/messages/{id}/events");
     let until = send.until.iter().map(|receipt| ("until", receipt.clone()));
@@ -128,6 +177,14 @@ async fn follow(
     loop {
         let event = match follower.next().await? {
             NextEvent::Event(event) => event,
+            NextEvent::Comment(comment) => {
+                // A heartbeat says again what has not changed.
+                if comment.starts_with("waiting ") && comment != last_comment {
+                    output::print_note(&printable(&comment));
+                    last_comment = comment;
+                }
+                continue;
+            }
             NextEvent::Waiting(time, reason) => {
                 super::wait(time, &reason).await;
                 continue;
@@ -158,6 +215,26 @@ async fn follow(
     }
 }
 
+/// Prints the message as it was accepted.
+fn end_at_once(send: &Send, accepted: &Value, id: &str) -> Result<ExitCode, CommandError> {
+    let line = if send.json {
+        accepted.to_string()
+    } else {
+        lines().accepted(created_at(accepted), &send.target, id)
+    };
+    Printer::new().line(&line)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lines() -> EventLines {
+    let now = super::wall_time(&Clock::system());
+    EventLines::new(TimeZone::system(), now, output::width())
+}
+
+fn created_at(accepted: &Value) -> Option<Timestamp> {
+    accepted["createdAt"].as_str()?.parse().ok()
+}
+
 impl Send {
     fn message(&self, body: &[u8]) -> Value {
         let mut message = Map::new();
@@ -176,10 +253,22 @@ impl Send {
         };
         add("contentType", self.content_type.as_ref().map(|v| json!(v)));
         add("from", self.from.as_ref().map(|v| json!(v)));
-        add("ttl", self.ttl.map(|v| json!(v)));
+        // A part of a second is a second.
+        let seconds = |ttl: Duration| ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+        add("ttl", self.ttl.map(|ttl| json!(seconds(ttl))));
+        add("sendAt", self.send_at.map(|at| json!(at.to_string())));
+        add("onUnknown", self.on_unknown.as_ref().map(|v| json!(v)));
+        add("webhook", self.webhook.as_ref().map(|v| json!(v)));
+        add(
+            "bodyEncoding",
+            self.body_encoding.as_ref().map(|v| json!(v)),
+        );
         add("inReplyTo", self.in_reply_to.as_ref().map(|v| json!(v)));
-        add("receipts", self.until.as_ref().map(|v| json!([v])));
         add("priority", self.priority.as_ref().map(|v| json!(v)));
+        let mut receipts: Vec<&String> = self.receipts.iter().chain(&self.until).collect();
+        receipts.sort();
+        receipts.dedup();
+        add("receipts", (!receipts.is_empty()).then(|| json!(receipts)));
         add("attempts", self.attempts.map(|v| json!(v)));
         let headers = (!self.headers.is_empty()).then(|| json!(self.headers));
         add("extraHeaders", headers);
@@ -204,6 +293,18 @@ fn read_body(body: &str) -> Result<Vec<u8>, CommandError> {
     Ok(bytes)
 }
 
+/// A time in RFC 3339, or as long from now as a duration says.
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let accepted = "a time such as 2026-12-24T18:00:00Z, or a duration such as 10m";
+    let after = super::parse_duration(text).map_err(|_| accepted.to_owned())?;
+    super::wall_time(&Clock::system())
+        .checked_add(after)
+        .map_err(|_| accepted.to_owned())
+}
+
 fn parse_pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -212,72 +313,4 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        send: Send,
-    }
-
-    fn message(arguments: &[&str], body: &[u8]) -> Value {
-        let line = Line::try_parse_from([&["send"], arguments].concat()).unwrap();
-        line.send.message(body)
-    }
-
-    #[test]
-    fn only_what_was_given_is_sent() {
-        assert_eq!(
-            message(&["bob", "-5 degrees"], b"-5 degrees"),
-            json!({"target": "bob", "body": "-5 degrees"})
-        );
-    }
-
-    #[test]
-    fn every_option_has_its_member() {
-        let arguments = [
-            "bob",
-            "{}",
-            "-H",
-            "X-A: b",
-            "--header",
-            "X-C: d",
-            "--content-type",
-            "application/json",
-            "--from",
-            "alice",
-            "--ttl",
-            "60",
-            "--attempts",
-            "1",
-            "--metadata",
-            "order=4=2",
-            "--in-reply-to",
-            "0193",
-            "--until",
-            "displayed",
-            "--priority",
-            "emergency",
-        ];
-        assert_eq!(
-            message(&arguments, b"{}"),
-            json!({
-                "target": "bob", "body": "{}", "contentType": "application/json",
-                "from": "alice", "ttl": 60, "attempts": 1, "extraHeaders": ["X-A: b", "X-C: d"],
-                "metadata": {"order": "4=2"}, "inReplyTo": "0193", "receipts": ["displayed"],
-                "priority": "emergency",
-            })
-        );
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_go_as_base64() {
-        assert_eq!(
-            message(&["bob", "-"], b"\xff\x00"),
-            json!({"target": "bob", "body": "/wA=", "bodyEncoding": "base64"})
-        );
-    }
-}
+mod tests;

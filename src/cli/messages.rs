@@ -1,0 +1,264 @@
+//! `sipost get`, `list` and `cancel`: messages as the API shows them, for people.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use anstyle::Style;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+
+use super::client::{ConnectionArguments, GatewayClient};
+use super::columns::{Cell, Column};
+use super::lines::{DIM, EventLine, EventLines, printable, style_of};
+use super::output::Printer;
+use super::table::{Table, local_time};
+use super::waiting::WaitingLine;
+use super::{CommandError, output};
+use crate::clock::Clock;
+
+/// Shows a message: where it stands, what it waits for, and its events.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 shown, 2 there is no such message, or no gateway.")]
+pub(super) struct Get {
+    /// The id of the message.
+    id: String,
+
+    /// Prints the message as the gateway answers it, in JSON.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Lists messages, newest first.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sipost list --status queued
+  sipost list --target bob --limit 1000 --json | jq -r .id")]
+pub(super) struct List {
+    /// Only messages that stand there.
+    #[arg(long, value_parser = ["scheduled", "queued", "sending", "succeeded", "failed"])]
+    status: Option<String>,
+
+    /// Only messages to this target.
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+
+    /// Only messages from this account.
+    #[arg(long, value_name = "URI")]
+    from: Option<String>,
+
+    /// How many at most.
+    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    limit: usize,
+
+    /// Prints each message as a JSON object on a line of its own.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Cancels a message that is not being sent yet.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 canceled, 1 it is being sent or has ended, 2 there is no such \
+                  message, or no gateway."
+)]
+pub(super) struct Cancel {
+    /// The id of the message.
+    id: String,
+
+    /// Prints the message as the gateway answers it, in JSON.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// The members of a message that are shown. Any may be missing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct MessageLine {
+    id: String,
+    status: String,
+    target: String,
+    from: Option<String>,
+    body: String,
+    content_type: String,
+    body_encoding: String,
+    attempt: u32,
+    attempts: u32,
+    created_at: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+    completed_at: Option<Timestamp>,
+    next_attempt_at: Option<Timestamp>,
+    waiting_for: Option<WaitingLine>,
+    result: Option<EventLine>,
+}
+
+pub(super) async fn get(arguments: &Get) -> Result<ExitCode, CommandError> {
+    let client = GatewayClient::new(&arguments.connection)?;
+    let path = path_of(&arguments.id);
+    let found = client.get(&path, &[]).await?;
+    let mut output = Printer::new();
+    if arguments.json {
+        output.line(&found.to_string())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let message: MessageLine = serde_json::from_value(found).unwrap_or_default();
+    let reason = match &message.waiting_for {
+        Some(waiting) => waiting.reason(&client).await,
+        None => None,
+    };
+    output.line(&message.details(reason.as_deref()))?;
+    let events = client.get(&format!("{path}/events"), &[]).await?;
+    let now = super::wall_time(&Clock::system());
+    let mut lines = EventLines::new(TimeZone::system(), now, output::width());
+    for event in events["data"].as_array().into_iter().flatten() {
+        if let Ok(event) = serde_json::from_value(event.clone()) {
+            output.line(&lines.event(&event))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn list(arguments: &List) -> Result<ExitCode, CommandError> {
+    let client = GatewayClient::new(&arguments.connection)?;
+    let mut query = Vec::new();
+    for (name, value) in [
+        ("status", &arguments.status),
+        ("target", &arguments.target),
+        ("from", &arguments.from),
+    ] {
+        query.extend(value.clone().map(|value| (name, value)));
+    }
+    let found = client.list("/messages", &query, arguments.limit).await?;
+    if arguments.json {
+        return output::print_objects(&found);
+    }
+    let mut output = Printer::new();
+    let table = Table::new(
+        &[
+            ("CREATED", Column::fixed(19)),
+            ("STATUS", Column::fixed(9)),
+            ("OUTCOME", Column::flexible(28, 40)),
+            ("TARGET", Column::flexible(24, 40)),
+            ("ID", Column::fixed(36)),
+        ],
+        2,
+        output::width(),
+    );
+    output.line(&table.head())?;
+    for message in found {
+        let message: MessageLine = serde_json::from_value(message).unwrap_or_default();
+        output.line(&table.line(&message.cells()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn cancel(arguments: &Cancel) -> Result<ExitCode, CommandError> {
+    let client = GatewayClient::new(&arguments.connection)?;
+    let path = path_of(&arguments.id);
+    let canceled = match client.call(Method::DELETE, &path, &[], None).await {
+        Ok(canceled) => canceled,
+        Err(trouble) if trouble.status == Some(StatusCode::CONFLICT) => {
+            output::print_error(&trouble.to_string());
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(trouble) => return Err(trouble.into()),
+    };
+    let line = if arguments.json {
+        canceled.to_string()
+    } else {
+        format!("canceled {}", printable(&arguments.id))
+    };
+    Printer::new().line(&line)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn path_of(id: &str) -> String {
+    format!("/messages/{}", super::segment(id))
+}
+
+impl MessageLine {
+    fn outcome(&self) -> String {
+        match (&self.result, &self.waiting_for) {
+            (Some(result), _) => result.outcome(),
+            (None, Some(waiting)) => format!("waiting for {}", waiting.words()),
+            (None, None) => String::new(),
+        }
+    }
+
+    fn cells(&self) -> [Cell; 5] {
+        let style = style_of(&self.status);
+        let created = self.created_at.map(local_time).unwrap_or_default();
+        [
+            Cell::new(created, DIM),
+            Cell::new(&self.status, style),
+            Cell::new(self.outcome(), style),
+            Cell::new(&self.target, Style::new()),
+            Cell::new(&self.id, DIM),
+        ]
+    }
+
+    /// Its members, one on each line.
+    fn details(&self, reason: Option<&str>) -> String {
+        let mut text = String::new();
+        let mut add = |name: &str, value: String| {
+            if !value.is_empty() {
+                _ = writeln!(text, "{DIM}{name:<13}{DIM:#}{}", printable(&value));
+            }
+        };
+        let time = |time: Option<Timestamp>| time.map(local_time).unwrap_or_default();
+        add("id", self.id.clone());
+        add("status", self.status.clone());
+        add("target", self.target.clone());
+        add("from", self.from.clone().unwrap_or_default());
+        add("body", self.body());
+        add("created", time(self.created_at));
+        add("expires", time(self.expires_at));
+        add("completed", time(self.completed_at));
+        add("attempt", format!("{} of {}", self.attempt, self.attempts));
+        add("next attempt", time(self.next_attempt_at));
+        if let Some(waiting) = &self.waiting_for {
+            add("waiting for", waiting.words());
+            add("because", reason.unwrap_or_default().to_owned());
+        }
+        if let Some(result) = &self.result {
+            add("outcome", result.outcome());
+        }
+        text
+    }
+
+    fn body(&self) -> String {
+        let size = format!(
+            "({}, {} characters)",
+            self.content_type,
+            self.body.chars().count()
+        );
+        if self.body_encoding == "base64" {
+            return size;
+        }
+        let first = self.body.lines().next().unwrap_or_default();
+        let first: String = first.chars().take(60).collect();
+        format!("“{first}” {size}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_never_reaches_another_path() {
+        assert_eq!(path_of("0193-a"), "/messages/0193-a");
+        assert_eq!(path_of("../agents?x#y"), "/messages/___agents_x_y");
+    }
+}
