@@ -33,8 +33,9 @@ impl Ready {
         group: Group,
         holder: Option<QuotaHolder>,
         id: MessageId,
+        since: Timestamp,
     ) -> ReadyPlace {
-        self.class_mut(class).push(group, holder, id)
+        self.class_mut(class).push(group, holder, id, since)
     }
 
     /// The head that begins next, of the groups that may get a slot. `since` says when a message
@@ -161,7 +162,13 @@ mod tests {
     fn ready(heads: &[(Priority, &Group, u128)]) -> Ready {
         let mut ready = Ready::default();
         for (class, group, number) in heads {
-            ready.push(*class, (*group).clone(), None, id(*number));
+            ready.push(
+                *class,
+                (*group).clone(),
+                None,
+                id(*number),
+                Timestamp::EPOCH,
+            );
         }
         ready
     }

@@ -168,7 +168,7 @@ impl Board {
             _ if !self.lanes.is_busy(&entry.uri) => {
                 let holder = self.permits.get(&id).map(QuotaPermit::holder);
                 let group = entry.account.clone();
-                let place = self.ready.push(entry.class, group, holder, id);
+                let place = self.ready.push(entry.class, group, holder, id, entry.since);
                 entry.phase = Phase::Ready(place);
                 self.untimed.push(id);
             }

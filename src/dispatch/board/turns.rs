@@ -1,4 +1,5 @@
-//! Heads of one class that wait for a slot, first come, first served within what the pool can give.
+//! Heads of one class that wait for a slot: within what the pool can give, the one that has waited
+//! longest is first, also when it became the head of its lane late.
 //! Clients that have a share of the room take turns: each head has a turn after the one before it
 //! of its client, so a client with many of them is not before one with few. Without such clients
 //! all heads have the same turn.
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::quota::QuotaHolder;
-use crate::message::MessageId;
+use crate::message::{MessageId, Timestamp};
 
 /// The account that must send; `None` when any may.
 pub(super) type Group = Option<Arc<str>>;
@@ -44,6 +45,8 @@ struct GroupHeads {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct ReadyPlace {
     turn: u64,
+    /// Since when the message waits.
+    since: Timestamp,
     number: u64,
 }
 
@@ -54,12 +57,14 @@ impl ClassHeads {
         group: Group,
         holder: Option<QuotaHolder>,
         id: MessageId,
+        since: Timestamp,
     ) -> ReadyPlace {
         self.next += 1;
         self.has_turns |= holder.is_some();
         let waiting = self.groups.entry(group.clone()).or_default();
         let mut place = ReadyPlace {
             turn: waiting.closed.unwrap_or(self.turn),
+            since,
             number: self.next,
         };
         if self.has_turns {
@@ -220,10 +225,10 @@ mod tests {
         let alice: Group = Some("alice".into());
         for number in 0..10 {
             let group = if number % 3 == 0 { None } else { alice.clone() };
-            ready.push(group, None, id(number));
+            ready.push(group, None, id(number), Timestamp::EPOCH);
         }
         assert_eq!(taken(&mut ready, 4), [0, 1, 2, 3]);
-        ready.push(None, None, id(10));
+        ready.push(None, None, id(10), Timestamp::EPOCH);
         assert_eq!(taken(&mut ready, 10), [4, 5, 6, 7, 8, 9, 10]);
         assert!(ready.groups.is_empty() && ready.open.is_empty());
     }
@@ -234,14 +239,14 @@ mod tests {
         let (many, few) = (Some(many.holder()), Some(few.holder()));
         let mut ready = ClassHeads::default();
         for number in 0..100 {
-            ready.push(None, many, id(number));
+            ready.push(None, many, id(number), Timestamp::EPOCH);
         }
         assert_eq!(taken(&mut ready, 3), [0, 1, 2]);
         for number in 200..202 {
-            ready.push(None, few, id(number));
+            ready.push(None, few, id(number), Timestamp::EPOCH);
         }
         // And one of a client without a share, to an account of its own.
-        ready.push(Some("alice".into()), None, id(300));
+        ready.push(Some("alice".into()), None, id(300), Timestamp::EPOCH);
         assert_eq!(taken(&mut ready, 6), [3, 200, 300, 4, 201, 5]);
         assert_eq!(taken(&mut ready, 1_000).len(), 94);
         assert!(ready.groups.is_empty() && ready.open.is_empty());
@@ -254,19 +259,35 @@ mod tests {
         let (alice, carol): (Group, Group) = (Some("alice".into()), Some("carol".into()));
         let mut ready = ClassHeads::default();
         for number in 0..10 {
-            ready.push(alice.clone(), many, id(number));
+            ready.push(alice.clone(), many, id(number), Timestamp::EPOCH);
         }
         ready.close(alice.clone(), None);
         for number in 100..120 {
-            ready.push(carol.clone(), few, id(number));
+            ready.push(carol.clone(), few, id(number), Timestamp::EPOCH);
         }
         assert_eq!(taken(&mut ready, 20).len(), 20);
-        let place = ready.push(alice.clone(), few, id(200));
-        ready.push(alice.clone(), few, id(201));
+        let place = ready.push(alice.clone(), few, id(200), Timestamp::EPOCH);
+        ready.push(alice.clone(), few, id(201), Timestamp::EPOCH);
         ready.open(&alice);
         assert_eq!(taken(&mut ready, 3), [0, 200, 1]);
         // One that is taken away holds nobody up.
         ready.remove(&alice, place);
         assert_eq!(taken(&mut ready, 2), [201, 2]);
+    }
+
+    #[test]
+    fn a_message_that_became_a_head_late_goes_before_those_that_have_waited_less() {
+        let mut ready = ClassHeads::default();
+        for (number, seconds) in [(1, 5), (2, 9), (3, 1)] {
+            let since = Timestamp::from_millis(seconds * 1_000);
+            ready.push(None, None, id(number), since);
+        }
+        let mut order = Vec::new();
+        while let Some((group, id)) = ready.first() {
+            order.push(id);
+            let group = group.clone();
+            ready.pop(&group);
+        }
+        assert_eq!(order, [id(3), id(1), id(2)]);
     }
 }
