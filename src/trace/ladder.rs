@@ -5,7 +5,7 @@
 //!
 //!             alice-1                                    server
 //!         127.0.0.1:40312                            127.0.0.1:5062
-//!    0.000 s     │──── MESSAGE sip:bob@example.com (1 MESSAGE) ────►│
+//!    0.000 s     │──── MESSAGE sip:bob@example.com (1) ────────────►│
 //!    0.004 s     │◄─── 200 OK (1 MESSAGE) ──────────────────────────│
 //! ```
 //!
@@ -21,6 +21,8 @@ use crate::message::{Direction, Frame};
 /// Characters between the two lines, and before the first.
 const WIDTH: usize = 60;
 const MARGIN: usize = 16;
+/// Of these, what is said of a frame.
+const LABEL: usize = WIDTH - 8;
 
 /// What a trace without frames looks like.
 const EMPTY: &str = "no frames were kept\n";
@@ -61,7 +63,7 @@ fn head(out: &mut String, frame: &Frame) {
 fn rung(out: &mut String, frame: &Frame, begun: i64) {
     let micros = frame.micros.saturating_sub(begun).max(0);
     let time = format!("{}.{:03} s", micros / 1_000_000, micros / 1_000 % 1_000);
-    let label = cut(&label(frame), WIDTH - 12);
+    let label = label(frame);
     let used = label.chars().count() + 2 + 4 + 1;
     let rest = "─".repeat(WIDTH.saturating_sub(used));
     let arrow = match frame.direction {
@@ -72,18 +74,18 @@ fn rung(out: &mut String, frame: &Frame, begun: i64) {
     let _ = writeln!(out, "{time:>width$}    │{arrow}│");
 }
 
-/// `MESSAGE sip:bob@example.com (1 MESSAGE)`, `200 OK (1 MESSAGE)`.
+/// `MESSAGE sip:bob@example.com (1)`, `200 OK (1 MESSAGE)`.
 fn label(frame: &Frame) -> String {
     let line = frame.first_line();
-    let line = match line.strip_suffix(" SIP/2.0") {
-        Some(request) => request,
-        None => line.strip_prefix("SIP/2.0 ").unwrap_or(&line),
+    let cseq = cseq(&frame.bytes).unwrap_or_default();
+    let (line, cseq) = match line.strip_suffix(" SIP/2.0") {
+        // A request says its method itself.
+        Some(request) => (request, cseq.split(' ').next().unwrap_or_default()),
+        None => (line.strip_prefix("SIP/2.0 ").unwrap_or(&line), &*cseq),
     };
-    let line = printable(line);
-    match cseq(&frame.bytes) {
-        Some(cseq) => format!("{} ({})", cut(&line, WIDTH - 30), printable(&cseq)),
-        None => line,
-    }
+    let cseq = cut(&printable(cseq), LABEL / 2);
+    let room = LABEL - cseq.chars().count() - " ()".len();
+    format!("{} ({cseq})", cut(&printable(line), room))
 }
 
 /// What the CSeq header says.
@@ -129,7 +131,7 @@ mod tests {
         );
         let drawn = draw(&[sent.masked(true), answer.masked(true)]);
         let lines: Vec<&str> = drawn.lines().collect();
-        let edge = "─".repeat(14);
+        let edge = "─".repeat(22);
         let end = "─".repeat(23);
         assert_eq!(
             lines,
@@ -137,7 +139,7 @@ mod tests {
                 "2023-11-14T22:13:20.000Z",
                 &format!("{:13}alice-1{:54}server", "", ""),
                 &format!("{:9}127.0.0.1:40312{:46}127.0.0.1:5062", "", ""),
-                &format!("     0.000 s    │──── MESSAGE sip:bob@example.com (1 MESSAGE) {edge}►│"),
+                &format!("     0.000 s    │──── MESSAGE sip:bob@example.com (1) {edge}►│"),
                 &format!("     0.004 s    │◄─── 486 Busy.[31m Here (1 MESSAGE) {end}─│"),
             ]
         );
