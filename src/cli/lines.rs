@@ -155,10 +155,10 @@ const COLUMNS: [Column; 8] = [
     // The outcome: the cause before the phrase, because the end of it may be cut.
     Column::flexible(28, 40),
     // The target, or the sender of what came in.
-    Column::flexible(26, 40),
+    Column::flexible(24, 40),
     Column::fixed(9).right(),
     // The agent, and when the next attempt begins.
-    Column::flexible(8, 32),
+    Column::fixed(31),
     // The id of the message.
     Column::fixed(36),
 ];
@@ -438,9 +438,9 @@ mod tests {
         assert_eq!(
             shown.join("\n"),
             "\
-06:00:00.120  accepted                                        bob                                              m1
-06:00:00.123  sending      #1   MESSAGE                       sip:bob@example.com                    alice-1
-06:00:00.131  succeeded    #1   200 OK                        sip:bob@example.com              8 ms  alice-1"
+06:00:00.120  accepted                                        bob                                                                   m1
+06:00:00.123  sending      #1   MESSAGE                       sip:bob@example.com                  alice-1
+06:00:00.131  succeeded    #1   200 OK                        sip:bob@example.com            8 ms  alice-1"
         );
     }
 
@@ -511,7 +511,7 @@ mod tests {
         );
         let delivered = plain(&delivered);
         assert!(
-            delivered.ends_with("  sip:bob@example.com              7 ms"),
+            delivered.ends_with("  sip:bob@example.com            7 ms"),
             "{delivered:?}"
         );
         let why = json!({"status": "failed", "reason": "415 Unsupported"});

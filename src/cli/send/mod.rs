@@ -28,13 +28,14 @@ Examples:
   sipost send bob 'Good morning' --send-at 2026-12-24T07:00:00Z --no-wait
   echo '{\"ring\":true}' | sipost send bob - --content-type application/json --json
 
-Exit codes: 0 the message succeeded, 1 it failed, 2 it could not be handed in or followed. With --until,
-0 means that the receipt came, and 1 that the message failed, was not delivered, or that its time is over.
-With --no-wait, 0 means that the message is on disk.
+Exit codes: 0 the message succeeded, 1 it failed, 2 it could not be handed in or followed. \
+With --until, 0 means that the receipt came, and 1 that the message failed, was not delivered, or \
+that its time is over. With --no-wait, 0 means that the message is on disk.
 
-Which answers of a SIP server are tried again, up to --attempts, on another agent where there is one: 429, 500, 502,
-503 and 504. So is a connection that was lost before the request was written; after that, and when no answer comes,
---on-unknown decides. Every other code from 300 on fails at once: 480, 486 and 404 mean what they say.";
+Which answers of a SIP server are tried again, up to --attempts, on another agent where there is \
+one: 429, 500, 502, 503 and 504. So is a connection that was lost before the request was written; \
+after that, and when no answer comes, --on-unknown decides. Every other code from 300 on fails at \
+once: 480, 486 and 404 mean what they say.";
 
 /// Sends one message and follows it to its end.
 #[derive(Clone, Debug, clap::Args)]

@@ -57,9 +57,9 @@ async fn a_message_that_succeeds_ends_with_0_and_aligned_lines() {
     assert_eq!(
         lines,
         "\
-05:00:00.120  accepted                                        bob                                              m1
-05:00:00.123  sending      #1   MESSAGE                       sip:bob@example.com                    alice-1
-05:00:00.131  succeeded    #1   200 OK                        sip:bob@example.com              8 ms  alice-1
+05:00:00.120  accepted                                        bob                                                                   m1
+05:00:00.123  sending      #1   MESSAGE                       sip:bob@example.com                  alice-1
+05:00:00.131  succeeded    #1   200 OK                        sip:bob@example.com            8 ms  alice-1
 "
     );
     let asked = gateway.asked();
