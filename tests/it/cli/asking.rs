@@ -50,7 +50,8 @@ fn lines(child: &mut Child) -> tokio::io::Lines<BufReader<tokio::process::ChildS
 async fn what_is_shown_of_messages_is_what_the_api_says() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(200), Reply::Status(486)]);
-    let gateway = House::at(&peer).open().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
     peer.registered(1).await;
     let sent = ask(&gateway, &["send", "bob", "Hello"]).await;
     assert_eq!(sent.code, Some(0), "{}", sent.stderr);
@@ -91,7 +92,8 @@ async fn what_is_shown_of_messages_is_what_the_api_says() {
 #[tokio::test]
 async fn a_message_that_waits_is_handed_in_and_canceled() {
     let peer = Peer::start().await;
-    let gateway = House::at(&peer).open().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
     let arguments = [
         "send",
         "bob",
@@ -124,7 +126,8 @@ async fn a_message_that_waits_is_handed_in_and_canceled() {
 async fn who_waits_is_told_why_and_agents_says_it_too() {
     let peer = Peer::start().await;
     peer.answer_registers(403);
-    let gateway = House::at(&peer).open().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
     let mut child = sipost(&["send", "bob", "Hello"]);
     let mut child = child.env("SIPOST_URL", url(&gateway)).spawn().unwrap();
     let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -137,7 +140,8 @@ async fn who_waits_is_told_why_and_agents_says_it_too() {
         }
     })
     .await;
-    let words = "waiting for agent: no agent of sip:alice@example.com is registered; alice-1: ";
+    let words =
+        "waiting for agent: no agent is registered; alice-1: backoff, the registrar said 403";
     assert!(why.contains(words), "{why}");
     child.kill().await.unwrap();
 
@@ -147,7 +151,7 @@ async fn who_waits_is_told_why_and_agents_says_it_too() {
     assert!(row.starts_with("alice-1 ") && row.contains("403"), "{row}");
     let waiting = answered(&gateway, &["list", "--status", "queued"]).await;
     assert!(
-        waiting.contains("waiting for a registered agent of sip:alice@"),
+        waiting.contains("waiting for a registered agent"),
         "{waiting}"
     );
     gateway.stop().await;
@@ -157,7 +161,8 @@ async fn who_waits_is_told_why_and_agents_says_it_too() {
 async fn a_stream_says_the_id_first_and_then_what_it_waits_for() {
     let peer = Peer::start().await;
     peer.answer_registers(403);
-    let gateway = House::at(&peer).open().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
     let request = gateway
         .http
         .request(reqwest::Method::POST, "/messages")
@@ -183,7 +188,8 @@ async fn a_stream_says_the_id_first_and_then_what_it_waits_for() {
 #[tokio::test]
 async fn an_agent_that_is_registered_is_a_success() {
     let peer = Peer::start().await;
-    let gateway = House::at(&peer).open().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
     peer.registered(1).await;
     soon("the agent is registered", async {
         while ask(&gateway, &["agents"]).await.code != Some(0) {}
@@ -198,7 +204,8 @@ async fn an_agent_that_is_registered_is_a_success() {
 #[tokio::test]
 async fn what_came_in_is_listed_with_its_id() {
     let peer = Peer::start().await;
-    let gateway = House::at(&peer).open().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
     peer.registered(1).await;
     Incoming::text("c1", "Yes, at noon.").answered(&peer).await;
     let listed = answered(&gateway, &["received"]).await;
@@ -329,7 +336,8 @@ async fn listen_posts_events_signed_as_a_webhook_would_be() {
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
 
     let peer = Peer::start().await;
-    let gateway = House::at(&peer).open().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
     peer.registered(1).await;
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let mut command = sipost(&["listen", "--forward-to", &to, "--secret", secret]);
@@ -379,7 +387,8 @@ async fn in_terminal(columns: u16, command: &str) -> String {
 #[tokio::test]
 async fn lines_fit_the_terminal_and_a_pipe_gets_all_of_them() {
     let peer = Peer::start().await;
-    let gateway = House::at(&peer).open().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
     peer.registered(1).await;
     let target = format!("sip:{}@example.com", "bob".repeat(30));
     let sent = gateway
