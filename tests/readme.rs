@@ -260,7 +260,9 @@ fn the_container_of_the_readme_listens_where_its_port_is_published() {
     let port = after("-p").rsplit(':').next().unwrap();
     assert!(dockerfile.contains(&format!("\nEXPOSE {port}\n")));
     let file = "config/image/sipost.toml";
-    assert!(dockerfile.contains(&format!("COPY {file} /etc/sipost/sipost.toml")));
+    let root = fs::read_to_string("scripts/image-root").unwrap();
+    assert!(dockerfile.contains("scripts/image-root"));
+    assert!(root.contains(&format!("{file} \"$root/etc/sipost/sipost.toml\"")));
 
     let check = |variables: &[(&str, &str)]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sipost"));

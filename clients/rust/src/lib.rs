@@ -65,6 +65,8 @@ impl Event {
             Self::Erased(event) => Some(&event.id),
             Self::Receipt(event) => Some(&event.id),
             Self::Undelivered(event) => Some(&event.id),
+            Self::AgentUp(event) => Some(&event.id),
+            Self::AgentDown(event) => Some(&event.id),
             Self::Unknown(event) => event["id"].as_str(),
         }
     }

@@ -137,7 +137,8 @@ impl Load {
         let end = json!({"target": "the-end", "body": "1"});
         gateway.delivered(&end).await;
         let log = whole_log(&gateway).await;
-        self.last.send_replace(Some(log.len() as u64));
+        let last = log.last().and_then(|event| event["id"].as_str());
+        self.last.send_replace(last.map(number_in));
         for reader in self.reading {
             let seen = soon("a reader sees everything", reader).await.unwrap();
             let seen: Vec<_> = seen.into_iter().map(|event| event.data).collect();
@@ -269,7 +270,12 @@ impl Scene {
 }
 
 fn number_of(event: &Event) -> u64 {
-    event.id.split_once('-').unwrap().1.parse().unwrap()
+    number_in(&event.id)
+}
+
+/// The number in the id of an event. Those of events of agents are between the others.
+fn number_in(id: &str) -> u64 {
+    id.split_once('-').unwrap().1.parse().unwrap()
 }
 
 async fn whole_log(http: &Client) -> Vec<Value> {

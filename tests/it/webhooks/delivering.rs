@@ -38,7 +38,10 @@ async fn events_are_posted_as_the_log_has_them_signed_and_in_order() {
         let page = gateway.get(&format!("/messages/{id}/events")).send().await;
         let page = page.unwrap().text().await.unwrap();
         let events = by_message[id].join(",");
-        assert_eq!(page, format!("{{\"data\":[{events}],\"nextCursor\":null}}"));
+        assert_eq!(
+            page,
+            format!("{{\"data\":[{events}],\"nextCursor\":null}}\n")
+        );
     }
     assert!(!by_message.contains_key(&before));
     let known = until("all delivered", async || {
