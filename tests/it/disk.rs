@@ -17,6 +17,7 @@ use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Program;
 use crate::harness::Reply;
+use crate::harness::WHOLE_LOG;
 use crate::harness::id_of;
 use crate::harness::soon;
 use crate::harness::types_of;
@@ -77,8 +78,7 @@ async fn a_disk_that_takes_nothing_refuses_with_503_and_recovers_without_a_resta
         .await;
     // What was refused was not sent, and the log has no hole where it would have been.
     assert_eq!(peer.got("carol").len(), 1);
-    let whole = "/events?type=sending,deferred,succeeded,failed,agentUp,agentDown";
-    let log = gateway.http.get(whole).await.body;
+    let log = gateway.http.get(WHOLE_LOG).await.body;
     let ids = log["data"].as_array().unwrap().iter();
     let ids: Vec<_> = ids.map(|event| event["id"].as_str().unwrap()).collect();
     // And that the agent is up.

@@ -18,6 +18,7 @@ use crate::harness::Event;
 use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::WHOLE_LOG;
 use crate::harness::id_of;
 use crate::harness::soon;
 
@@ -49,10 +50,6 @@ async fn drive(http: &Client) -> usize {
     posts.join_all().await.into_iter().sum()
 }
 
-/// The whole log: with the events of agents, which a reader has to name.
-const WHOLE: &str = "/events?type=sending,deferred,succeeded,failed,received,delivered,displayed,\
-    undelivered,agentUp,agentDown";
-
 /// After so many events at most, a reader leaves.
 const MOST_AT_ONCE: usize = 100;
 
@@ -62,8 +59,11 @@ async fn read(http: &Client, seed: u64, count: usize) -> (Vec<Event>, usize) {
     let (mut seen, mut last_id, mut visits) = (Vec::new(), "earliest".to_owned(), 0);
     while seen.len() < count {
         let mut stream = match rng.random_bool(0.5) {
-            true => http.stream_after(WHOLE, &last_id).await,
-            false => http.stream(&format!("{WHOLE}&lastEventId={last_id}")).await,
+            true => http.stream_after(WHOLE_LOG, &last_id).await,
+            false => {
+                http.stream(&format!("{WHOLE_LOG}&lastEventId={last_id}"))
+                    .await
+            }
         };
         visits += 1;
         for _ in 0..rng.random_range(0..MOST_AT_ONCE) {

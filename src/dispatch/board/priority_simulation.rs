@@ -18,7 +18,7 @@ use crate::clock;
 use crate::message::{Answer, Contents, HeaderMap, Outcome, ResponseView};
 use crate::pool::Pool;
 
-const SEEDS: u64 = 4;
+const SEEDS: u64 = 20;
 const ALICE: &str = "sip:alice@example.com";
 const AGENT: AgentIndex = AgentIndex(0);
 const SLOTS: u32 = 10;

@@ -18,6 +18,7 @@ use super::Client;
 use super::Event;
 use super::Peer;
 use super::Reply;
+use super::WHOLE_LOG;
 use super::ledger::Accepted;
 use super::ledger::Ledger;
 use super::soon;
@@ -137,8 +138,7 @@ impl Load {
         let end = json!({"target": "the-end", "body": "1"});
         gateway.delivered(&end).await;
         let log = whole_log(&gateway).await;
-        let last = log.last().and_then(|event| event["id"].as_str());
-        self.last.send_replace(last.map(number_in));
+        self.last.send_replace(Some(log.len() as u64));
         for reader in self.reading {
             let seen = soon("a reader sees everything", reader).await.unwrap();
             let seen: Vec<_> = seen.into_iter().map(|event| event.data).collect();
@@ -245,11 +245,15 @@ impl Scene {
         loop {
             let known_last = *last.borrow_and_update();
             let place = seen.last().map_or("earliest", |event| &event.id).to_owned();
-            if known_last.is_some_and(|last| seen.last().map(number_of) == Some(last)) {
+            if let Some(last) = known_last
+                && seen.last().map(number_of) >= Some(last)
+            {
+                // An agent may have come or gone after the end.
+                seen.retain(|event| number_of(event) <= last);
                 return seen;
             }
             let http = self.gateway(&mut rng);
-            let Some(mut stream) = http.try_stream_after("/events", &place).await else {
+            let Some(mut stream) = http.try_stream_after(WHOLE_LOG, &place).await else {
                 tokio::task::yield_now().await;
                 continue;
             };
@@ -270,19 +274,14 @@ impl Scene {
 }
 
 fn number_of(event: &Event) -> u64 {
-    number_in(&event.id)
-}
-
-/// The number in the id of an event. Those of events of agents are between the others.
-fn number_in(id: &str) -> u64 {
-    id.split_once('-').unwrap().1.parse().unwrap()
+    event.id.split_once('-').unwrap().1.parse().unwrap()
 }
 
 async fn whole_log(http: &Client) -> Vec<Value> {
     let (mut log, mut after) = (Vec::new(), "earliest".to_owned());
     loop {
         let page = http
-            .get(&format!("/events?limit=500&after={after}"))
+            .get(&format!("{WHOLE_LOG}&limit=500&after={after}"))
             .await
             .body;
         let events = page["data"].as_array().unwrap();

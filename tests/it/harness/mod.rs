@@ -37,6 +37,10 @@ pub(crate) use seed::Seed;
 pub(crate) use stream::Event;
 pub(crate) use stream::Stream;
 
+/// The whole log: with the events of agents, which a reader has to name.
+pub(crate) const WHOLE_LOG: &str = "/events?type=sending,deferred,succeeded,failed,received,\
+    delivered,displayed,undelivered,agentUp,agentDown";
+
 /// How long a fact may be waited for. Much longer than anything takes on a busy machine, so that
 /// only what never comes fails a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
