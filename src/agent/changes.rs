@@ -16,18 +16,22 @@ pub struct RegistrationChanges(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    waiting: Mutex<VecDeque<RegistrationChange>>,
+    waiting: Mutex<Waiting>,
     filled: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    changes: VecDeque<RegistrationChange>,
+    /// Some were dropped since the last time that all were taken.
+    is_dropping: bool,
 }
 
 impl RegistrationChanges {
     pub(super) fn push(&self, change: RegistrationChange) {
         let mut waiting = self.lock();
-        if waiting.len() == MAX_WAITING {
-            waiting.pop_front();
-            tracing::warn!("the store is away for too long; an event of an agent is dropped");
-        }
-        waiting.push_back(change);
+        waiting.changes.push_back(change);
+        waiting.drop_oldest();
         drop(waiting);
         self.0.filled.notify_one();
     }
@@ -40,22 +44,75 @@ impl RegistrationChanges {
     /// Takes up to `limit`, the oldest first.
     pub fn take(&self, limit: usize) -> Vec<RegistrationChange> {
         let mut waiting = self.lock();
-        let count = waiting.len().min(limit);
-        waiting.drain(..count).collect()
+        waiting.is_dropping &= !waiting.changes.is_empty();
+        let count = waiting.changes.len().min(limit);
+        waiting.changes.drain(..count).collect()
     }
 
     /// Puts changes back that were taken and could not be kept.
     pub fn put_back(&self, changes: Vec<RegistrationChange>) {
         let mut waiting = self.lock();
         for change in changes.into_iter().rev() {
-            waiting.push_front(change);
+            waiting.changes.push_front(change);
         }
+        waiting.drop_oldest();
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<RegistrationChange>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0
             .waiting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// Drops those for which there is no room; the log tells of the first.
+    fn drop_oldest(&mut self) {
+        let excess = self.changes.len().saturating_sub(MAX_WAITING);
+        self.changes.drain(..excess);
+        if excess > 0 && !std::mem::replace(&mut self.is_dropping, true) {
+            tracing::warn!(
+                "the store is away for too long; the oldest events of agents are dropped"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Timestamp;
+
+    fn change(number: usize) -> RegistrationChange {
+        RegistrationChange {
+            agent: number.to_string().into(),
+            account: "sip:alice@example.com".into(),
+            server: "wss://a".into(),
+            time: Timestamp::EPOCH,
+            down: None,
+        }
+    }
+
+    #[test]
+    fn no_more_wait_than_may_also_while_some_are_put_back() {
+        let changes = RegistrationChanges::default();
+        let names = |taken: &[RegistrationChange]| -> Vec<String> {
+            taken.iter().map(|one| one.agent.to_string()).collect()
+        };
+        (0..MAX_WAITING).for_each(|number| changes.push(change(number)));
+        // The store is away, and agents come and go meanwhile.
+        for round in 0..3 {
+            let taken = changes.take(500);
+            for number in 0..500 {
+                changes.push(change(MAX_WAITING + round * 500 + number));
+            }
+            changes.put_back(taken);
+            changes.push(change(0));
+            assert_eq!(changes.lock().changes.len(), MAX_WAITING);
+        }
+        let first = changes.take(1);
+        assert_eq!(names(&first), ["1503"]);
+        assert_eq!(changes.take(usize::MAX).len(), MAX_WAITING - 1);
     }
 }
