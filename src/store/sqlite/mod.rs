@@ -9,6 +9,7 @@ mod backup;
 mod claim;
 mod error;
 mod lock;
+mod log;
 mod readers;
 mod receive;
 mod record;

@@ -1,15 +1,14 @@
 //! Taking in messages that came in, each once.
 
-use bytes::Bytes;
 use rusqlite::{CachedStatement, params};
 
-use super::record::INSERT_EVENT;
+use super::log::{INSERT_EVENT, LogEntry};
 use super::session::SqliteSession;
 use super::transaction::WriteTransaction;
-use crate::message::{Event, EventKind, MessageId, Received};
+use crate::message::{EventKind, MessageId, Received};
 use crate::store::received::{SentBy, answered, answers, erase as erase_event, key};
 use crate::store::session::{Session, SqlValue};
-use crate::store::{Arrived, Logged, StoreError, codes};
+use crate::store::{Arrived, StoreError};
 
 pub(super) fn receive(
     transaction: &mut WriteTransaction<'_>,
@@ -39,36 +38,20 @@ fn take_in(
     if insert.key.execute(params![key(received), time])? == 0 {
         return Ok(Arrived::Repeated);
     }
-    let seq = transaction.positions.last_event + 1;
-    let json = &mut transaction.scratch;
-    json.clear();
-    Event::write_id(transaction.epoch, seq, json);
-    let members = json.len();
-    received.write_members(answered(received, sent_by), json);
-    let id = received.id.as_bytes();
     let sender = received.from.uri.as_str();
-    insert.event.execute(params![
-        seq,
-        None::<u64>,
-        codes::kind_number(EventKind::Received),
-        id,
-        sender,
-        &*received.account,
-        transaction.scratch.get(members..).unwrap_or_default(),
-        None::<&str>,
-    ])?;
-    let row = params![id, seq, &*received.account, sender];
-    insert.received.execute(row)?;
-    transaction.positions.last_event = seq;
-    transaction.appended.push(Logged {
-        seq,
-        message_id: received.id,
+    let entry = LogEntry {
+        previous: None,
         kind: EventKind::Received,
+        message_id: received.id,
         uri: sender.into(),
         account: Some(received.account.clone()),
         webhook: None,
-        json: Bytes::copy_from_slice(&transaction.scratch),
-    });
+    };
+    let answered = answered(received, sent_by);
+    let write = |json: &mut Vec<u8>| received.write_members(answered, json);
+    let seq = transaction.append(&mut insert.event, entry, write)?;
+    let row = params![received.id.as_bytes(), seq, &*received.account, sender];
+    insert.received.execute(row)?;
     Ok(Arrived::Appended(seq))
 }
 

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use rusqlite::params;
 use rusqlite::{CachedStatement, OptionalExtension as _};
 
+use super::log::{INSERT_EVENT, LogEntry};
 use super::transaction::{Fresh, MessageState, StateStatements, WriteTransaction};
 use crate::message::{ByMessage, Event};
-use crate::store::{Logged, Record, Recorded, StoreError, codes};
+use crate::store::{Record, Recorded, StoreError};
 
 pub(super) fn record(
     transaction: &mut WriteTransaction<'_>,
@@ -94,43 +93,22 @@ fn append(
     previous: Option<u64>,
 ) -> Result<u64, StoreError> {
     let event = &record.event;
-    let seq = transaction.positions.last_event + 1;
     let account = match (&event.account, previous) {
         (None, Some(previous)) => statements.account(previous)?,
         (account, _) => account.clone(),
     };
-    let json = &mut transaction.scratch;
-    json.clear();
-    Event::write_id(transaction.epoch, seq, json);
-    let members = json.len();
-    event.write_members(json);
-    statements.event.execute(params![
-        seq,
+    let entry = LogEntry {
         previous,
-        codes::kind_number(event.kind()),
-        event.message_id.as_bytes(),
-        &*event.uri,
-        account.as_deref(),
-        transaction.scratch.get(members..).unwrap_or_default(),
-        event.webhook.as_deref(),
-    ])?;
-    transaction.positions.last_event = seq;
-    transaction.appended.push(Logged {
-        seq,
-        message_id: event.message_id,
         kind: event.kind(),
+        message_id: event.message_id,
         uri: event.uri.clone(),
         account,
         webhook: event.webhook.clone(),
-        // As many bytes as it has: it stays in memory for as long as it is new.
-        json: Bytes::copy_from_slice(&transaction.scratch),
-    });
-    Ok(seq)
+    };
+    transaction.append(&mut statements.event, entry, |json| {
+        event.write_members(json);
+    })
 }
-
-/// Appends an event to the log, whatever it is of.
-pub(super) const INSERT_EVENT: &str = "INSERT INTO events (seq, previous, kind, message_id, uri, account, \
-     members, webhook) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 struct Statements<'c> {
     previous: CachedStatement<'c>,

@@ -1,14 +1,13 @@
 //! Appending receipts to the events of their messages.
 
-use bytes::Bytes;
 use rusqlite::{CachedStatement, OptionalExtension as _, params};
 
-use super::record::INSERT_EVENT;
+use super::log::{INSERT_EVENT, LogEntry};
 use super::transaction::WriteTransaction;
-use crate::message::{Contents, Event, MessageId, Receipt};
+use crate::message::{Contents, MessageId, Receipt};
 use crate::store::receipts::{KnownReceipts, Reportable};
 use crate::store::session::strange;
-use crate::store::{Logged, Reported, StoreError, codes};
+use crate::store::{Reported, StoreError, codes};
 
 pub(super) fn report(
     transaction: &mut WriteTransaction<'_>,
@@ -43,37 +42,22 @@ fn append(
         return Ok(refusal);
     }
     let event = message.event(receipt);
-    let seq = transaction.positions.last_event + 1;
-    let json = &mut transaction.scratch;
-    json.clear();
-    Event::write_id(transaction.epoch, seq, json);
-    let members = json.len();
-    event.write_members(json);
     let kind = codes::kind_number(event.kind());
-    statements.event.execute(params![
-        seq,
+    let entry = LogEntry {
         previous,
-        kind,
-        id.as_bytes(),
-        &*event.uri,
-        event.account.as_deref(),
-        transaction.scratch.get(members..).unwrap_or_default(),
-        event.webhook.as_deref(),
-    ])?;
+        kind: event.kind(),
+        message_id: id,
+        uri: event.uri.clone(),
+        account: event.account.clone(),
+        webhook: event.webhook.clone(),
+    };
+    let seq = transaction.append(&mut statements.event, entry, |json| {
+        event.write_members(json);
+    })?;
     let at = receipt.time.as_millis();
     let row = params![id.as_bytes(), &*receipt.recipient, kind, seq, at];
     statements.receipt.execute(row)?;
     statements.moved.execute(params![id.as_bytes(), seq])?;
-    transaction.positions.last_event = seq;
-    transaction.appended.push(Logged {
-        seq,
-        message_id: id,
-        kind: event.kind(),
-        uri: event.uri,
-        account: event.account,
-        webhook: event.webhook,
-        json: Bytes::copy_from_slice(&transaction.scratch),
-    });
     Ok(Reported::Appended(seq))
 }
 
