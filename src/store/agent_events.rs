@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use super::StoreError;
 use super::session::{Lock, Session, values};
+use super::{StoreError, retention};
 use crate::message::Timestamp;
 
 /// Removes events; how many there were, and up to which event the log has holes then.
@@ -38,7 +38,5 @@ pub(super) fn purge(
         &values![last],
     )?;
     session.execute("DELETE FROM agent_events WHERE seq <= ?1", &values![last])?;
-    let forgotten_to = last.max(session.fact("forgotten_to")?);
-    session.set_fact("forgotten_to", forgotten_to)?;
-    Ok((count, Some(forgotten_to)))
+    Ok((count, Some(retention::forget_to(session, last)?)))
 }

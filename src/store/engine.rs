@@ -168,12 +168,7 @@ impl<E: Engine> LogStore for E {
         let purged = self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
             retention::purge(session, before, limit)
         });
-        let tail = self.tail().clone();
-        Box::pin(async move {
-            let (step, forgotten_to) = purged.await?;
-            tail.forget(forgotten_to.unwrap_or_default());
-            Ok(step)
-        })
+        forgetting(self.tail().clone(), purged)
     }
 
     fn discard_bodies(&self, limit: usize) -> Reply<RetentionStep> {
@@ -218,24 +213,14 @@ impl<E: Engine> LogStore for E {
         let purged = self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
             received::purge(session, before, limit)
         });
-        let tail = self.tail().clone();
-        Box::pin(async move {
-            let (count, forgotten_to) = purged.await?;
-            tail.forget(forgotten_to.unwrap_or_default());
-            Ok(count)
-        })
+        forgetting(self.tail().clone(), purged)
     }
 
     fn purge_agent_events(&self, before: Timestamp, limit: usize) -> Reply<usize> {
         let purged = self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
             agent_events::purge(session, before, limit)
         });
-        let tail = self.tail().clone();
-        Box::pin(async move {
-            let (count, forgotten_to) = purged.await?;
-            tail.forget(forgotten_to.unwrap_or_default());
-            Ok(count)
-        })
+        forgetting(self.tail().clone(), purged)
     }
 
     fn forget_received_keys(&self, before: Timestamp, limit: usize) -> Reply<usize> {
@@ -262,4 +247,13 @@ impl<E: Engine> LogStore for E {
             frames::forget(session, before, limit)
         })
     }
+}
+
+/// What a verb answers that makes holes in the log; the newest events know of them then.
+fn forgetting<T: Send + 'static>(tail: Arc<Tail>, purged: Reply<(T, Option<u64>)>) -> Reply<T> {
+    Box::pin(async move {
+        let (removed, forgotten_to) = purged.await?;
+        tail.forget(forgotten_to.unwrap_or_default());
+        Ok(removed)
+    })
 }

@@ -14,7 +14,7 @@ use super::events::{LOGGED, logged};
 use super::filter::is_one_of;
 use super::page::Filling;
 use super::session::{Lock, Session, SqlValue, strange, values};
-use super::{Accounts, Logged, StoreError, frames};
+use super::{Accounts, Logged, StoreError, frames, retention};
 use crate::message::{EndpointId, MessageId, Received, Timestamp};
 
 /// Rows a page looks at.
@@ -248,9 +248,7 @@ pub(super) fn purge(
         &[SqlValue::Ids(&ids)],
     )?;
     frames::forget_messages(session, &ids)?;
-    let forgotten_to = last.max(session.fact("forgotten_to")?);
-    session.set_fact("forgotten_to", forgotten_to)?;
-    Ok((ids.len(), Some(forgotten_to)))
+    Ok((ids.len(), Some(retention::forget_to(session, last)?)))
 }
 
 /// Erases one; what is left of its event.

@@ -63,9 +63,14 @@ pub(super) fn purge(
         &[SqlValue::Ids(&ends.ids)],
     )?;
     frames::forget_messages(session, &ends.ids)?;
+    Ok((step, Some(forget_to(session, last)?)))
+}
+
+/// Takes note that the log has holes up to this event; up to which it has some then.
+pub(super) fn forget_to(session: &dyn Session, last: u64) -> Result<u64, StoreError> {
     let forgotten_to = last.max(session.fact("forgotten_to")?);
     session.set_fact("forgotten_to", forgotten_to)?;
-    Ok((step, Some(forgotten_to)))
+    Ok(forgotten_to)
 }
 
 pub(super) fn discard_bodies(
