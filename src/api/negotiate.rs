@@ -21,29 +21,27 @@ pub(super) enum Form {
 /// The form the client prefers (RFC 9110 §12.5.1). A stream is given only to who names it, because
 /// `*/*` is what clients say that think of nothing.
 pub(super) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
-    let (mut json, mut stream) = (Match::default(), Match::default());
-    let mut says_something = false;
-    for (media, quality) in accepted(headers) {
-        says_something = true;
-        match media.as_str() {
-            "application/json" | "application/problem+json" => json.take(3, quality),
-            "application/*" => json.take(2, quality),
-            "text/event-stream" => stream.take(3, quality),
-            "text/*" => stream.take(2, quality),
-            "*/*" => json.take(1, quality),
-            _ => {}
-        }
-    }
+    let accepted = accepted(headers);
+    let json = Match::of(&accepted, &JSON);
+    let stream = Match::of(&accepted, &["text/event-stream", "text/*"]);
     if stream.quality > 0 && stream.quality >= json.quality {
         return Ok(Form::Stream);
     }
-    match says_something && json.quality == 0 {
+    match !accepted.is_empty() && json.quality == 0 {
         true => Err(ApiError::NotAcceptable(
             "application/json or text/event-stream",
         )),
         false => Ok(Form::Json),
     }
 }
+
+/// What names JSON.
+const JSON: [&str; 4] = [
+    "application/json",
+    "application/problem+json",
+    "application/*",
+    "*/*",
+];
 
 /// The forms in which a trace is given.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,31 +56,18 @@ pub(super) enum TraceForm {
 /// The form of a trace that the client prefers; of two that it likes alike the one that it names
 /// more exactly, then JSON.
 pub(super) fn trace_form(headers: &HeaderMap) -> Result<TraceForm, ApiError> {
-    let (mut json, mut capture, mut ladder) =
-        (Match::default(), Match::default(), Match::default());
-    let mut says_something = false;
-    for (media, quality) in accepted(headers) {
-        says_something = true;
-        match media.as_str() {
-            "application/json" | "application/problem+json" => json.take(3, quality),
-            "application/vnd.tcpdump.pcap" => capture.take(3, quality),
-            "text/plain" => ladder.take(3, quality),
-            "application/*" => json.take(2, quality),
-            "text/*" => ladder.take(2, quality),
-            "*/*" => json.take(1, quality),
-            _ => {}
-        }
-    }
+    let accepted = accepted(headers);
     let forms = [
-        (capture, TraceForm::Capture),
-        (ladder, TraceForm::Ladder),
-        (json, TraceForm::Json),
+        (&["application/vnd.tcpdump.pcap"][..], TraceForm::Capture),
+        (&["text/plain", "text/*"], TraceForm::Ladder),
+        (&JSON, TraceForm::Json),
     ];
-    let taken = forms.into_iter().filter(|(liked, _)| liked.quality > 0);
+    let liked = forms.map(|(ranges, form)| (Match::of(&accepted, ranges), form));
+    let taken = liked.into_iter().filter(|(liked, _)| liked.quality > 0);
     let best = taken.max_by_key(|(liked, _)| (liked.quality, liked.specificity));
     match best {
         Some((_, form)) => Ok(form),
-        None if !says_something => Ok(TraceForm::Json),
+        None if accepted.is_empty() => Ok(TraceForm::Json),
         None => Err(ApiError::NotAcceptable(
             "application/json, application/vnd.tcpdump.pcap or text/plain",
         )),
@@ -91,18 +76,9 @@ pub(super) fn trace_form(headers: &HeaderMap) -> Result<TraceForm, ApiError> {
 
 /// Whether a client takes an event stream, where there is nothing else.
 pub(super) fn only_stream(headers: &HeaderMap) -> Result<(), ApiError> {
-    let mut stream = Match::default();
-    let mut says_something = false;
-    for (media, quality) in accepted(headers) {
-        says_something = true;
-        match media.as_str() {
-            "text/event-stream" => stream.take(3, quality),
-            "text/*" => stream.take(2, quality),
-            "*/*" => stream.take(1, quality),
-            _ => {}
-        }
-    }
-    if says_something && stream.quality == 0 {
+    let accepted = accepted(headers);
+    let stream = Match::of(&accepted, &["text/event-stream", "text/*", "*/*"]);
+    if !accepted.is_empty() && stream.quality == 0 {
         Err(ApiError::NotAcceptable("text/event-stream"))
     } else {
         Ok(())
@@ -112,15 +88,9 @@ pub(super) fn only_stream(headers: &HeaderMap) -> Result<(), ApiError> {
 /// The format of metrics that the client prefers. OpenMetrics is for clients that name it; the
 /// classic format is for all others, because every scraper reads it.
 pub(super) fn metrics_format(headers: &HeaderMap) -> MetricsFormat {
-    let (mut classic, mut open) = (Match::default(), Match::default());
-    for (media, quality) in accepted(headers) {
-        match media.as_str() {
-            "application/openmetrics-text" => open.take(3, quality),
-            "text/plain" => classic.take(3, quality),
-            "text/*" => classic.take(2, quality),
-            _ => {}
-        }
-    }
+    let accepted = accepted(headers);
+    let classic = Match::of(&accepted, &["text/plain", "text/*"]);
+    let open = Match::of(&accepted, &["application/openmetrics-text"]);
     if open.quality > 0 && open.quality >= classic.quality {
         MetricsFormat::OpenMetrics
     } else {
@@ -129,15 +99,16 @@ pub(super) fn metrics_format(headers: &HeaderMap) -> MetricsFormat {
 }
 
 /// The media ranges of every `Accept`, in lower case, each with its quality in thousandths.
-fn accepted(headers: &HeaderMap) -> impl Iterator<Item = (String, u16)> {
+fn accepted(headers: &HeaderMap) -> Vec<(String, u16)> {
     let values = headers.get_all(header::ACCEPT).iter();
     let ranges = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
-    ranges.filter_map(|range| {
+    let ranges = ranges.filter_map(|range| {
         let mut parameters = range.split(';').map(str::trim);
         let media = parameters.next().unwrap_or_default().to_ascii_lowercase();
         let quality = parameters.find_map(quality).unwrap_or(1_000);
         (!media.is_empty()).then_some((media, quality))
-    })
+    });
+    ranges.collect()
 }
 
 /// How much a client likes a type: the most specific range that names it decides.
@@ -148,6 +119,22 @@ struct Match {
 }
 
 impl Match {
+    /// How much it likes what these media ranges name.
+    fn of(accepted: &[(String, u16)], ranges: &[&str]) -> Self {
+        let mut liked = Self::default();
+        for (media, quality) in accepted {
+            if ranges.contains(&media.as_str()) {
+                let specificity = match media.as_str() {
+                    "*/*" => 1,
+                    range if range.ends_with("/*") => 2,
+                    _ => 3,
+                };
+                liked.take(specificity, *quality);
+            }
+        }
+        liked
+    }
+
     fn take(&mut self, specificity: u8, quality: u16) {
         let likes_it_more = specificity == self.specificity && quality > self.quality;
         if specificity > self.specificity || likes_it_more {
