@@ -20,7 +20,7 @@ use super::until::{StreamEnd, Until};
 use super::value::Value;
 use super::view::MessageView;
 use super::{Api, StreamPermit, answer, extract, json, negotiate, new_message, sse};
-use crate::dispatch::{Admission, Awaited, QuotaPermit};
+use crate::dispatch::{AcceptError, Admission, Awaited, QuotaPermit};
 use crate::events::{CHUNK, MessageEnd};
 use crate::message::{
     AddressError, BodyRoom, Contents, Message, MessageId, Place, Recipient, Violations,
@@ -106,15 +106,18 @@ struct Submission {
     permits: Vec<QuotaPermit>,
 }
 
+impl Submission {
+    /// Ready when the message is durable, or known from before.
+    async fn hand_over(self, api: &Api) -> Result<Admission, AcceptError> {
+        let messages = vec![self.message];
+        api.dispatch.accept(messages, self.key, self.permits).await
+    }
+}
+
 /// 202 when the message is durable.
 async fn accept(api: &Api, submission: Submission) -> Result<Response, ApiError> {
-    let Submission {
-        message,
-        key,
-        permits,
-    } = submission;
-    let accepting = api.dispatch.accept(vec![message.clone()], key, permits);
-    match accepting.await? {
+    let message = submission.message.clone();
+    match submission.hand_over(api).await? {
         Admission::Accepted(_) => Ok(located(
             json::accepted(&MessageView::accepted(&message)),
             message.id,
@@ -160,15 +163,10 @@ async fn accept_to_follow(
     permit: StreamPermit,
     until: Until,
 ) -> Result<Response, ApiError> {
-    let Submission {
-        message,
-        key,
-        permits,
-    } = submission;
+    let message = submission.message.clone();
     // Before it is handed over, so that none of its events is missed.
     let follower = api.feed.follow(message.id);
-    let accepting = api.dispatch.accept(vec![message.clone()], key, permits);
-    match accepting.await? {
+    match submission.hand_over(api).await? {
         Admission::Accepted(_) => {
             let end = StreamEnd::of(api, &message, until);
             let stream = sse::of_message(api, follower, Events::default(), end, permit);
