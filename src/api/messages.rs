@@ -69,8 +69,10 @@ fn why_too_late(stored: &Stored) -> String {
             Some(cause) => format!("the message has ended: it failed, {cause}"),
             None => "the message has ended: it failed".to_owned(),
         },
+        // Its `sending` is not durable yet, or another replica has it.
         Status::Scheduled | Status::Queued => {
-            "another replica has the message: `waitingFor` says which one".to_owned()
+            "the message is about to be sent, or another replica has it: see `waitingFor`"
+                .to_owned()
         }
     }
 }
