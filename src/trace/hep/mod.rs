@@ -22,6 +22,7 @@ pub use queue::HepQueue;
 
 use super::observer::{HepOutcome, TraceObserver};
 use crate::clock;
+use crate::message::retry::Backoff;
 use encode::{Sender, TooLarge};
 use link::Link;
 use queue::Queued;
@@ -72,9 +73,11 @@ const BATCH: usize = 256;
 /// After so long without a failure the server counts as well again: over UDP a datagram that
 /// nobody took is told with one of the next.
 const QUIET: Duration = Duration::from_secs(10);
-/// After the first failure, and after each further one twice as long.
-const MIN_PAUSE: Duration = Duration::from_millis(500);
-const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// Between two tries at a server that fails.
+const BACKOFF: Backoff = Backoff {
+    min: Duration::from_millis(500),
+    max: Duration::from_secs(30),
+};
 
 /// The task that sends.
 pub struct HepSender {
@@ -83,7 +86,8 @@ pub struct HepSender {
     link: Link,
     shows_bodies: bool,
     observer: Arc<dyn TraceObserver>,
-    pause: Duration,
+    /// In a row, or the first one that does not count as over.
+    failures: u32,
     /// When sending failed last, until that counts as over.
     failed_at: Option<Instant>,
 }
@@ -106,7 +110,7 @@ pub fn hep(
         link: Link::new(settings.server, tls),
         shows_bodies,
         observer,
-        pause: MIN_PAUSE,
+        failures: 0,
         failed_at: None,
     };
     (offered, sender)
@@ -131,7 +135,7 @@ impl HepSender {
             if let Err(error) = self.link.send(&packets).await {
                 self.failed(&error);
                 tokio::select! {
-                    () = tokio::time::sleep(self.pause) => {}
+                    () = tokio::time::sleep(BACKOFF.wait(self.failures, 1.0)) => {}
                     () = stop.cancelled() => {}
                 }
             } else {
@@ -169,10 +173,10 @@ impl HepSender {
     fn failed(&mut self, error: &std::io::Error) {
         let server = self.link.server();
         if self.failed_at.replace(clock::now()).is_none() {
-            self.pause = MIN_PAUSE;
+            self.failures = 1;
             tracing::warn!(%server, %error, "failed to send frames to the HEP server; they are dropped until it takes them");
         } else {
-            self.pause = MAX_PAUSE.min(self.pause * 2);
+            self.failures += 1;
             tracing::debug!(%server, %error, "still failing to send frames to the HEP server");
         }
     }
@@ -181,7 +185,7 @@ impl HepSender {
         let Some(failed_at) = self.failed_at else {
             return;
         };
-        self.pause = MIN_PAUSE;
+        self.failures = 1;
         if failed_at + QUIET <= clock::now() {
             self.failed_at = None;
             tracing::info!(server = %self.link.server(), "frames are sent to the HEP server again");
