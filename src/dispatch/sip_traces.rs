@@ -1,4 +1,4 @@
-//! SipTraces that are kept: on their way to the store, and as they are read.
+//! The frames that are kept of messages: on their way to the store, and as they are read.
 //!
 //! The dispatcher hands them over in memory before it records how their messages ended, and a task
 //! writes them. A reader looks in memory first and then in the store, so that a trace is there as
@@ -19,7 +19,7 @@ use crate::trace::{HeldFrames, NotKept, Recorder, TapReader};
 const WRITE_BYTES: usize = 1024 * 1024;
 const WRITE_RECORDS: usize = 256;
 
-/// SipTraces for those who read them, and for the task that writes them. Cheap to clone.
+/// The frames that are kept, for API handlers and for the task that writes them. Cheap to clone.
 #[derive(Clone)]
 pub struct SipTraces(Arc<Shared>);
 
@@ -33,7 +33,7 @@ struct Shared {
 }
 
 impl SipTraces {
-    /// Those of these agents, in this store.
+    /// The frames that agents hand to this recorder, kept in this store.
     pub fn new(recorder: Arc<Recorder>, store: Arc<dyn Store>) -> Self {
         Self(Arc::new(Shared {
             recorder,

@@ -26,7 +26,7 @@ pub(super) struct AttemptFrames {
     waiting: ByMessage<HeldFrames>,
     /// Messages that failed while they were sent.
     failed: HashSet<MessageId>,
-    /// When there are so many of either, those of messages that are gone are dropped.
+    /// When there are so many that wait, those of messages that are gone are dropped.
     sweep_at: usize,
 }
 
