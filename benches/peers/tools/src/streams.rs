@@ -123,7 +123,7 @@ async fn post(address: SocketAddr, ticks: u32, per_tick: u32) -> Result<()> {
         if !answer[..got].starts_with(b"HTTP/1.1 202") {
             bail!("{}", String::from_utf8_lossy(&answer[..got]));
         }
-        while !answer[..got].ends_with(b"]}") {
+        while !answer[..got].ends_with(b"]}\n") {
             let more = stream.read(&mut answer[got..]).await?;
             got += more;
             if more == 0 {
