@@ -1,11 +1,13 @@
 //! `GET /agents`: the pool, as an operator sees it.
 
+use reqwest::Method;
 use serde_json::json;
 
 use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
 use crate::harness::soon;
+use crate::operating::token;
 
 #[tokio::test]
 async fn agents_are_listed_with_what_they_did() {
@@ -137,5 +139,45 @@ async fn readers_that_name_them_are_told_when_agents_come_and_go() {
         .stream_after("/events?type=agentDown", &down.id)
         .await;
     assert_eq!(told.next().await.data["reason"], "it was stopped");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_with_accounts_is_told_of_their_agents_alone() {
+    let peer = Peer::start().await;
+    let more = format!(
+        "[[account]]\nuri = 'sip:carol@example.com'\nservers = ['{}']",
+        peer.url()
+    );
+    let all = token("all", "a", "");
+    let own = token("carol", "c", ", from = [\"sip:carol@example.com\"]");
+    let house = House::at(&peer)
+        .with(&format!("http.tokens = [{all}, {own}]"))
+        .with_account(&more);
+    let gateway = house.open().await;
+    peer.registered(2).await;
+    let path = "/events?type=agentUp,agentDown&lastEventId=earliest";
+    let follow = async |secret: &str| {
+        let request = gateway.http.request(Method::GET, path).bearer_auth(secret);
+        gateway.http.stream_of(request).await
+    };
+    let (mut everyone, mut carols) = (follow("a").await, follow("c").await);
+    peer.cut();
+    let mut told = Vec::new();
+    while told.len() < 6 {
+        told.push(everyone.next().await);
+    }
+    let of_carol: Vec<_> = told
+        .iter()
+        .filter(|event| event.data["agent"] == "carol-1")
+        .collect();
+    assert_eq!(of_carol.len(), 3, "{told:?}");
+    for expected in of_carol {
+        let event = carols.next().await;
+        assert_eq!((&event.id, &event.data), (&expected.id, &expected.data));
+    }
+    let refused = format!("{path}&from=sip:alice@example.com");
+    let request = gateway.http.request(Method::GET, &refused).bearer_auth("c");
+    assert_eq!(gateway.http.send(request).await.status, 403);
     gateway.stop().await;
 }

@@ -1,15 +1,22 @@
 //! The SIP messages of messages and agents: as JSON, for Wireshark, as a diagram, and to a Homer.
 
 use std::io::Read as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 use serde_json::json;
+use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::net::UdpSocket;
 use tokio::process::Command;
+use tokio_rustls::TlsAcceptor;
 
 use crate::harness::Client;
 use crate::harness::House;
@@ -331,6 +338,17 @@ async fn homer_is_told_over_udp_of_every_frame() {
     homer_is_told(house, &peer, packets).await;
 }
 
+/// The next packet of a connection.
+async fn next_packet(stream: &mut (impl AsyncRead + Unpin)) -> Packet {
+    let mut head = [0; 6];
+    stream.read_exact(&mut head).await.unwrap();
+    let length = usize::from(u16::from_be_bytes([head[4], head[5]]));
+    let mut packet = head.to_vec();
+    packet.resize(length, 0);
+    stream.read_exact(&mut packet[6..]).await.unwrap();
+    decode(&packet).unwrap()
+}
+
 #[tokio::test]
 async fn homer_is_told_over_tcp_of_every_frame() {
     let peer = Peer::start().await;
@@ -342,16 +360,69 @@ async fn homer_is_told_over_tcp_of_every_frame() {
         if connection.is_none() {
             connection = Some(homer.accept().await.unwrap().0);
         }
-        let stream = connection.as_mut().unwrap();
-        let mut head = [0; 6];
-        stream.read_exact(&mut head).await.unwrap();
-        let length = usize::from(u16::from_be_bytes([head[4], head[5]]));
-        let mut packet = head.to_vec();
-        packet.resize(length, 0);
-        stream.read_exact(&mut packet[6..]).await.unwrap();
-        decode(&packet).unwrap()
+        next_packet(connection.as_mut().unwrap()).await
     };
     homer_is_told(house, &peer, packets).await;
+}
+
+fn certificate(name: &str) -> String {
+    format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What shows the certificate of `localhost`.
+fn acceptor() -> TlsAcceptor {
+    let chain = CertificateDer::from_pem_file(certificate("first.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(certificate("first.key")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![chain], key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+#[tokio::test]
+async fn homer_is_told_over_tls_of_every_frame() {
+    let peer = Peer::start().await;
+    let homer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = homer.local_addr().unwrap().port();
+    let house = House::at(&peer)
+        .with(&format!("hep.server = 'tls://localhost:{port}'"))
+        .with(&format!("hep.ca_file = '{}'", certificate("authority.pem")));
+    let acceptor = acceptor();
+    let mut connection = None;
+    let packets = async || {
+        if connection.is_none() {
+            let stream = homer.accept().await.unwrap().0;
+            connection = Some(acceptor.accept(stream).await.unwrap());
+        }
+        next_packet(connection.as_mut().unwrap()).await
+    };
+    homer_is_told(house, &peer, packets).await;
+}
+
+#[tokio::test]
+async fn a_homer_whose_certificate_nobody_vouches_for_is_told_nothing() {
+    let peer = Peer::start().await;
+    let homer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = homer.local_addr().unwrap().port();
+    let house = House::at(&peer).with(&format!("hep.server = 'tls://localhost:{port}'"));
+    let gateway = house.launch().await;
+    let stream = soon("a connection", homer.accept()).await.unwrap().0;
+    assert!(
+        soon("its refusal", acceptor().accept(stream))
+            .await
+            .is_err()
+    );
+    let exit = gateway.stop().await;
+    assert!(
+        exit.said
+            .contains("failed to send frames to the HEP server"),
+        "{}",
+        exit.said
+    );
 }
 
 /// A Homer that is away costs one line in the log, and figures.

@@ -6,7 +6,7 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::clock::Clock;
-use crate::message::{Disposition, EventKind, OnUnknown, Receipt, Received, Status};
+use crate::message::{Disposition, EventKind, OnUnknown, Priority, Receipt, Received, Status};
 use crate::store::suite::Bed;
 use crate::store::suite::samples::{
     accept, at, deferred, id, incoming, keyed, message, receipt, received_id, sending, submission,
@@ -377,6 +377,28 @@ async fn what_a_replica_held_that_left_is_taken_over_at_once_by_one_other() {
         claimed.iter().filter(|one| one.uri == bob).count()
     };
     assert!([0, 20].contains(&of_bob(&b)), "{}", of_bob(&b));
+}
+
+#[tokio::test]
+async fn what_is_urgent_is_claimed_before_what_is_older() {
+    let database = Database::new();
+    let (left, other) = (database.replica("a", LEASE), database.replica("b", LEASE));
+    let of_class = |number, class| alone(number).with(|contents| contents.priority = Some(class));
+    let new = [
+        of_class(1, Priority::NonUrgent),
+        alone(2),
+        of_class(3, Priority::Urgent),
+        alone(4),
+        of_class(5, Priority::Emergency),
+    ];
+    left.accept(vec![submission(new.into())]).await.unwrap();
+    left.close().await.unwrap();
+    // One at a time: what is above normal, and then the oldest.
+    for number in [3, 5, 1, 2, 4] {
+        let claimed = other.claim(1).await.unwrap();
+        let ids: Vec<_> = claimed.iter().map(|one| one.id).collect();
+        assert_eq!(ids, [id(number)]);
+    }
 }
 
 #[tokio::test]

@@ -263,7 +263,7 @@ fn client() -> reqwest::Client {
 }
 
 /// A token as the configuration names it, with whatever else it says of it.
-pub(super) fn token(name: &str, secret: &str, more: &str) -> String {
+pub(crate) fn token(name: &str, secret: &str, more: &str) -> String {
     let hash: String = Sha256::digest(secret)
         .iter()
         .map(|byte| format!("{byte:02x}"))
