@@ -2,11 +2,11 @@
 //!
 //! The rooms, in reading order; `ARCHITECTURE.md` draws them, and the way a message takes.
 //!
-//! * What is pure: [`message`] has our nouns, [`sip`] has SIP's.
-//! * What is durable, and who hears of it: [`store`], [`events`].
+//! * Pure: [`message`] has our nouns, [`sip`] has SIP's.
+//! * Durable, and the readers of it: [`store`], [`events`].
 //! * What sends: [`agent`] drives a user agent, [`pool`] chooses one, [`dispatch`] decides what
 //!   goes out next and what follows from how it went.
-//! * What is seen from outside: [`api`] over HTTP, [`cli`] on a terminal, [`sandbox`] as a SIP
+//! * Interfaces: [`api`] over HTTP, [`cli`] on a terminal, [`sandbox`] as a SIP
 //!   server to try things on.
 //! * What holds it together: [`app`] builds, joins and ends every part, from a [`config`].
 

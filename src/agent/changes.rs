@@ -5,30 +5,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::message::RegistrationChange;
+use crate::message::AgentChange;
 
 /// Changes that wait for the store. Beyond that the oldest are dropped.
 const MAX_WAITING: usize = 20_000;
 
 /// A queue that agents fill, and one task empties. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct RegistrationChanges(Arc<Shared>);
+pub struct RegistrationChanges(Arc<ChangeQueue>);
 
 #[derive(Debug, Default)]
-struct Shared {
-    waiting: Mutex<Waiting>,
+struct ChangeQueue {
+    waiting: Mutex<PendingChanges>,
     filled: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    changes: VecDeque<RegistrationChange>,
+struct PendingChanges {
+    changes: VecDeque<AgentChange>,
     /// Some were dropped since the last time that all were taken.
     is_dropping: bool,
 }
 
 impl RegistrationChanges {
-    pub(super) fn push(&self, change: RegistrationChange) {
+    pub(super) fn push(&self, change: AgentChange) {
         let mut waiting = self.lock();
         waiting.changes.push_back(change);
         waiting.drop_oldest();
@@ -42,7 +42,7 @@ impl RegistrationChanges {
     }
 
     /// Takes up to `limit`, the oldest first.
-    pub fn take(&self, limit: usize) -> Vec<RegistrationChange> {
+    pub fn take(&self, limit: usize) -> Vec<AgentChange> {
         let mut waiting = self.lock();
         waiting.is_dropping &= !waiting.changes.is_empty();
         let count = waiting.changes.len().min(limit);
@@ -50,7 +50,7 @@ impl RegistrationChanges {
     }
 
     /// Puts changes back that were taken and could not be kept.
-    pub fn put_back(&self, changes: Vec<RegistrationChange>) {
+    pub fn put_back(&self, changes: Vec<AgentChange>) {
         let mut waiting = self.lock();
         for change in changes.into_iter().rev() {
             waiting.changes.push_front(change);
@@ -58,7 +58,7 @@ impl RegistrationChanges {
         waiting.drop_oldest();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, PendingChanges> {
         self.0
             .waiting
             .lock()
@@ -66,7 +66,7 @@ impl RegistrationChanges {
     }
 }
 
-impl Waiting {
+impl PendingChanges {
     /// Drops those for which there is no room; the log tells of the first.
     fn drop_oldest(&mut self) {
         let excess = self.changes.len().saturating_sub(MAX_WAITING);
@@ -84,8 +84,8 @@ mod tests {
     use super::*;
     use crate::message::Timestamp;
 
-    fn change(number: usize) -> RegistrationChange {
-        RegistrationChange {
+    fn change(number: usize) -> AgentChange {
+        AgentChange {
             agent: number.to_string().into(),
             account: "sip:alice@example.com".into(),
             server: "wss://a".into(),
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn no_more_wait_than_may_also_while_some_are_put_back() {
         let changes = RegistrationChanges::default();
-        let names = |taken: &[RegistrationChange]| -> Vec<String> {
+        let names = |taken: &[AgentChange]| -> Vec<String> {
             taken.iter().map(|one| one.agent.to_string()).collect()
         };
         (0..MAX_WAITING).for_each(|number| changes.push(change(number)));

@@ -24,13 +24,13 @@ pub enum NotTaken {
     Overloaded,
     /// It was handed over, and not answered in time: 500.
     Unanswered,
-    /// A notice that somebody types: 200.
+    /// An indication of typing (RFC 3994): 200.
     Typing,
     /// A receipt that cannot be read: 200.
     UnreadableReceipt,
     /// A receipt for what cannot be a message of ours: 200.
     UnknownReceipt,
-    /// A receipt that says something else than what is reported: 200.
+    /// A receipt of a kind that is not reported: 200.
     OtherReceipt,
 }
 

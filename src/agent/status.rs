@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::changes::RegistrationChanges;
 use super::identity::Identity;
-use crate::message::{AgentState, AgentStatus, RegistrationChange, Timestamp};
+use crate::message::{AgentChange, AgentState, AgentStatus, Timestamp};
 
 /// Written by the agent, read by API handlers. The counters change with every message and need no
 /// lock; the rest changes with the connection.
@@ -128,7 +128,7 @@ impl StatusCell {
     }
 
     fn tell(&self, slow: &Slow, down: Option<String>, time: Timestamp) {
-        self.changes.push(RegistrationChange {
+        self.changes.push(AgentChange {
             agent: self.identity.id.clone(),
             account: self.identity.account.clone(),
             server: slow.server.clone(),

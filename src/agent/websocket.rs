@@ -21,7 +21,7 @@ use super::text_frames::{FrameScanner, TextAsBinary};
 use super::upgrade;
 use super::upgrade::UpgradeError;
 use crate::sip::Transport;
-use crate::trace::Endpoints;
+use crate::trace::SocketAddresses;
 
 /// The largest header of a frame that a client writes (RFC 6455 §5.2). A server's buffer holds it
 /// beside the message.
@@ -170,12 +170,12 @@ pub(super) fn frame(bytes: Bytes) -> Message {
 }
 
 /// The two ends of a connection.
-pub(super) fn endpoints(socket: &Socket) -> std::io::Result<Endpoints> {
+pub(super) fn endpoints(socket: &Socket) -> std::io::Result<SocketAddresses> {
     let tcp = match socket.get_ref().stream() {
         Either::Left(tcp) => tcp,
         Either::Right(tls) => tls.get_ref().0,
     };
-    Ok(Endpoints {
+    Ok(SocketAddresses {
         local: tcp.local_addr()?,
         remote: tcp.peer_addr()?,
     })

@@ -46,7 +46,7 @@ pub(super) fn find(api: &Api, caller: &Caller, id: &str) -> Result<AgentStatus, 
     }
 }
 
-/// `POST /agents/{id}/drain`: no new messages; what is in flight ends as it would have.
+/// `POST /agents/{id}/drain`: no new messages; those in flight go on to their end.
 pub(super) async fn drain(
     State(api): State<Api>,
     Id(id): Id,

@@ -39,7 +39,7 @@ pub(super) fn prepared(mut response: Response, room: ByteRoom) -> Response {
 }
 
 /// Counts an answer until it was taken. When there is no room for it, a client that only looks is
-/// refused, and what was done is told in any case.
+/// refused, and an answer about a change is always given.
 pub(super) fn counted(
     api: &Api,
     caller: &Caller,

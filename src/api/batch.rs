@@ -95,7 +95,7 @@ async fn read(
     }
 }
 
-/// Reads every message, or lists what is wrong with any.
+/// Reads every message, or lists the mistakes of all.
 fn messages(
     api: &Api,
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! What browsers are told: what a page of ours may do, and which pages of others may call.
+//! Headers for browsers: what our pages may do, and which other pages may call.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
@@ -46,11 +46,11 @@ pub(super) fn cors(origins: &Origins) -> Option<CorsLayer> {
     Some(layer)
 }
 
-/// A page of ours runs what we serve, talks to us alone, and is framed by nobody.
+/// Our pages run our scripts alone, connect to us alone, and cannot be framed.
 const OF_PAGES: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'";
-/// What is no page does nothing at all.
+/// An answer that is no page may do nothing.
 const OF_THE_REST: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// Says on every answer what a browser, and a cache, may make of it.

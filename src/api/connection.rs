@@ -1,9 +1,9 @@
-//! A client's connection, and how long it may take over what is its turn to do.
+//! A client's connection, and the time limits of each of its steps.
 //!
 //! hyper times how long a connection may be idle between requests. More limits are kept here, where
 //! the bytes pass: the first head must come in time, a later one that has begun must be complete in
-//! time, and a client must go on taking what it is sent. Whoever breaks one is cut off, and has
-//! cost a buffer meanwhile.
+//! time, and a client must go on taking what it is sent. A client that breaks one is cut off, and
+//! has cost a buffer meanwhile.
 
 use std::future::Future;
 use std::io;
@@ -178,7 +178,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
 }
 
 impl hyper::service::Service<Request<Incoming>> for ConnectionService {
-    type Response = Response<Answered>;
+    type Response = Response<AnswerBody>;
     type Error = std::convert::Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -203,7 +203,7 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
         let service = self.service.clone();
         Box::pin(async move {
             let response = service.answer(request).await;
-            Ok(response.map(|body| Answered {
+            Ok(response.map(|body| AnswerBody {
                 body,
                 rest: Bytes::new(),
                 _turn: turn,
@@ -274,9 +274,9 @@ impl HttpBody for Arriving {
 ///
 /// hyper takes a body as soon as it has room for some of it, and holds all that it has taken. Given
 /// piece by piece, a large answer is not out of hand before all but a few pieces of it are.
-pub(super) struct Answered {
+pub(super) struct AnswerBody {
     body: Body,
-    /// What is left of a frame, and given in pieces.
+    /// The rest of a frame, given in pieces.
     rest: Bytes,
     _turn: Turn,
 }
@@ -284,7 +284,7 @@ pub(super) struct Answered {
 /// Bytes of an answer that are given at once.
 const PIECE: usize = 4 * 1024;
 
-impl HttpBody for Answered {
+impl HttpBody for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -2,7 +2,7 @@
 //!
 //! [`ApiError`] is the only error a handler returns, and [`ApiError::kind`] the only place where an
 //! error meets its kind of problem. No `match` here has a `_` arm, so a new cause does not compile
-//! until somebody has decided what the client is told.
+//! until its answer to the client is decided.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub enum ApiError {
     /// The client shows no token.
     #[error("a token is needed: Authorization: Bearer …")]
     NoToken,
-    /// The client shows a token nobody has.
+    /// The client shows an unknown token.
     #[error("the token is not known")]
     UnknownToken,
     /// The client shows more than one.
@@ -215,7 +215,7 @@ impl ApiError {
         }
     }
 
-    /// What the client is told; nothing of what is ours to mend.
+    /// The detail for the client; `None` for faults of our own.
     fn detail(&self) -> Option<String> {
         match self {
             Self::Store(StoreError::Rejected(_)) => {
@@ -257,7 +257,7 @@ impl ApiError {
     /// What RFC 6750 §3 says to who shows no token, or the wrong one.
     fn challenge(&self) -> Option<&'static str> {
         match self {
-            // §3.1: who shows nothing is told nothing but that it must.
+            // §3.1: a request without a token learns only that one is needed.
             Self::NoToken => Some(r#"Bearer realm="sipost""#),
             Self::UnknownToken => Some(
                 r#"Bearer realm="sipost", error="invalid_token", error_description="the token is not known""#,
@@ -332,7 +332,7 @@ impl IntoResponse for ApiError {
         if let Some(wait) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
         }
-        // What is the client's fault may be said in the client's words, which are not for the log.
+        // A detail about the client's mistake may quote the client: it is not for the log.
         let cause = match &self {
             // The database's words, which tell what the API should have refused.
             Self::Store(error) => error.to_string(),

@@ -188,7 +188,7 @@ pub(super) async fn of_message(
                 seq: page.scanned_to,
             }),
         })),
-        // Who has seen the end is told to stop asking.
+        // A reader that has seen the end stops reconnecting at 204.
         Form::Stream if has_seen_the_end => Ok(StatusCode::NO_CONTENT.into_response()),
         Form::Stream => {
             let permit = api.stream_permit(&caller)?;

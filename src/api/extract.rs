@@ -11,12 +11,12 @@ use super::bytes::ByteRoom;
 use super::error::ApiError;
 
 /// A body in memory; its room is given back when it is dropped.
-pub(super) struct Received {
+pub(super) struct RequestBody {
     bytes: Bytes,
     _room: ByteRoom,
 }
 
-impl std::ops::Deref for Received {
+impl std::ops::Deref for RequestBody {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -25,14 +25,14 @@ impl std::ops::Deref for Received {
 }
 
 /// Reads a body of at most `limit` bytes that says it is JSON, while there is room for what
-/// arrives. Whether it is JSON is told by [`super::value`].
+/// arrives. [`super::value`] checks that it is JSON.
 pub(super) async fn body(
     api: &Api,
     caller: &Caller,
     headers: &HeaderMap,
     body: Body,
     limit: usize,
-) -> Result<Received, ApiError> {
+) -> Result<RequestBody, ApiError> {
     check_type(headers)?;
     let stated = headers
         .get(header::CONTENT_LENGTH)
@@ -50,7 +50,7 @@ fn too_large(limit: usize) -> ApiError {
     ApiError::TooLarge(format!("a request has at most {limit} bytes here"))
 }
 
-async fn read(mut body: Body, limit: usize, mut room: ByteRoom) -> Result<Received, ApiError> {
+async fn read(mut body: Body, limit: usize, mut room: ByteRoom) -> Result<RequestBody, ApiError> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame
@@ -68,11 +68,11 @@ async fn read(mut body: Body, limit: usize, mut room: ByteRoom) -> Result<Receiv
         // As a rule a body comes at once, and nothing is copied.
         if whole.is_empty() && body.is_end_stream() {
             let bytes = without_mark(chunk);
-            return Ok(Received { bytes, _room: room });
+            return Ok(RequestBody { bytes, _room: room });
         }
         whole.extend_from_slice(&chunk);
     }
-    Ok(Received {
+    Ok(RequestBody {
         bytes: without_mark(whole.freeze()),
         _room: room,
     })

@@ -34,7 +34,7 @@ struct FrameView<'f> {
     local: String,
     remote: String,
     frame: Cow<'f, str>,
-    /// `base64` for what is not UTF-8.
+    /// `base64` for bytes that are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     frame_encoding: Option<&'static str>,
 }
@@ -144,7 +144,7 @@ pub(super) async fn of_agent(
 }
 
 /// Frames of an agent on their way to a client. They are read when the client has room: a client
-/// that reads slowly misses some, is told how many, and holds nobody up.
+/// that reads slowly misses some, learns how many, and delays no agent.
 struct FrameStream {
     reader: TapReader,
     heartbeat: Duration,

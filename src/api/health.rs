@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz`, for whoever decides whether to send work here.
+//! `/livez` and `/readyz`, for load balancers and orchestrators.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

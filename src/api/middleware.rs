@@ -98,7 +98,7 @@ fn client(api: &Api, request: &Request) -> Option<ClientAddress> {
     Some(ClientAddress(client))
 }
 
-/// What the log is told of a request, beside its answer.
+/// What the log says of a request, beside its answer.
 struct Told<'a> {
     id: &'a HeaderValue,
     method: &'a Method,
@@ -110,8 +110,8 @@ struct Told<'a> {
 
 /// One line for each request. A request that was not granted for a reason of ours is always told:
 /// at `warn` while such are few, and faults always, else at `info`. A request that was refused for
-/// a reason of the client's is told at `info` while such are few, else at `debug`. Never a body, a
-/// query or a header but the request's id.
+/// a reason of the client's is logged at `info` while such are few, else at `debug`. Never a body,
+/// a query or a header but the request's id.
 fn log(api: &Api, told: &Told<'_>, response: &Response) {
     let (id, method) = (told.id.to_str().unwrap_or_default(), told.method);
     let route = told.route.unwrap_or("-");
@@ -149,7 +149,7 @@ fn log(api: &Api, told: &Told<'_>, response: &Response) {
     }
 }
 
-/// A handler that panics is a fault of ours; its client is told so.
+/// A handler that panics is a fault of ours: 500.
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let words = panic
         .downcast_ref::<String>()

@@ -86,12 +86,12 @@ pub struct Api(Arc<Shared>);
 
 /// What an [`Api`] is made of.
 pub struct Parts {
-    /// What is durable.
+    /// Messages and events.
     pub store: Arc<dyn Store>,
     /// The way into the dispatcher.
     pub dispatch: Handle,
     pub feed: Feed,
-    /// What is posted to whom.
+    /// Standing webhooks and their deliveries.
     pub webhooks: Webhooks,
     /// What targets and senders are checked against.
     pub accounts: Arc<Accounts>,

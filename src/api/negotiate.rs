@@ -153,7 +153,7 @@ fn quality(parameter: &str) -> Option<u16> {
         return None;
     }
     let value: f32 = value.trim().parse().ok()?;
-    // Within a thousand, so it fits; what is no number becomes 0.
+    // Within a thousand, so it fits; NaN becomes 0.
     Some((value.clamp(0.0, 1.0) * 1_000.0) as u16)
 }
 

@@ -55,7 +55,7 @@ pub(super) struct Unaddressed {
     pub(super) in_reply_to: Option<MessageId>,
 }
 
-/// Reads and checks a message. Every mistake is told, up to a bound; a member with a mistake has
+/// Reads and checks a message. Collects every mistake, up to a bound; a member with a mistake has
 /// its default.
 pub(super) fn read(
     value: Value<'_>,

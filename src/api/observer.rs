@@ -22,7 +22,7 @@ pub trait Observer: Send + Sync {
     fn report(&self, readings: Readings, format: MetricsFormat) -> String;
 }
 
-/// Nobody wants to know.
+/// No figures are wanted.
 impl Observer for () {
     fn answered(&self, _: &Answered<'_>) {}
 

@@ -1,4 +1,4 @@
-//! What paths and query strings say; a mistake in one is told like any other.
+//! What paths and query strings say; a mistake in one is reported like any other.
 
 use std::str::FromStr;
 use std::sync::Arc;

@@ -16,7 +16,7 @@ pub(super) struct ClientAddress(pub(super) IpAddr);
 /// Whom to believe about where requests come from.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies {
-    /// The networks of our own proxies. Nobody else is believed.
+    /// The networks of our own proxies. Headers of other peers are ignored.
     pub trusted: Vec<IpNet>,
     /// Where they write it. The other header is whatever a client wants it to be.
     pub header: ProxyHeader,

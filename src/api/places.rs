@@ -1,7 +1,7 @@
 //! Places for connections: who has one, and who leaves when there are none left.
 //!
 //! A connection that is in no request can be cut, and the one that has been so for longest goes
-//! first. So connections that ask nothing keep nobody out, however many there are.
+//! first. So idle connections keep no client out, however many there are.
 //!
 //! When there is none, the one goes that has waited for longest for the body of its request, or for
 //! a further part of it. A rate that bodies must have would cut slow clients although there is room

@@ -188,7 +188,7 @@ async fn read(api: &Api, caller: &Caller, document: Value<'_>) -> Result<Content
     }
 }
 
-/// Reads and checks a message. Every mistake is told, up to a bound; there are no contents when
+/// Reads and checks a message. Collects every mistake, up to a bound; there are no contents when
 /// there is any, be it in what was read before, or when `replies` has to look for the message that
 /// it answers.
 pub(super) fn contents(

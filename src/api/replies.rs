@@ -9,13 +9,13 @@ use super::Api;
 use super::access::Caller;
 use super::error::ApiError;
 use crate::message::{InReplyTo, MessageId, Place, Violations};
-use crate::store::Origin;
+use crate::store::ReceivedOrigin;
 
 /// The received messages that a request names.
 #[derive(Debug, Default)]
 pub(super) struct Replies {
     /// `None` for one that is not there for this caller.
-    known: HashMap<MessageId, Option<Origin>>,
+    known: HashMap<MessageId, Option<ReceivedOrigin>>,
     wanted: BTreeSet<MessageId>,
 }
 

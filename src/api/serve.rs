@@ -22,7 +22,7 @@ use super::{connection, tls};
 /// How connections are treated.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// What is shown to clients that connect from now on; `None` for plain HTTP.
+    /// The certificate for clients that connect from now on; `None` for plain HTTP.
     pub tls: Option<watch::Receiver<Arc<ServerConfig>>>,
     /// How long a client may take to send the head of a request.
     pub header_timeout: Duration,
@@ -38,7 +38,7 @@ pub struct Server {
 /// longer each time.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// How often the log is told that it fails.
+/// How often the log says that it fails.
 const TELL: Duration = Duration::from_secs(60);
 
 /// What a connection may hold of a request's head, and, with a piece more, of an answer that is not

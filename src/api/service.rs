@@ -22,7 +22,7 @@ use super::{Api, access, browser, middleware, post, router};
 pub struct ApiService {
     api: Api,
     router: Router,
-    /// Pages of other origins may call: what they are told is a layer's affair.
+    /// Pages of other origins may call: a layer writes the headers for them.
     has_cors: bool,
 }
 

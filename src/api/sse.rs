@@ -1,10 +1,10 @@
 //! Event streams (`text/event-stream` of the HTML standard).
 //!
 //! A stream is read by the connection that carries it, when that has room: there is no task and no
-//! queue behind it, so a client that takes nothing costs its connection's buffer, one chunk, and
-//! as much of what happens to the message that it follows.
-//! When it takes nothing for [`STALL`] the stream ends, or its connection does
-//! ([`super::connection`]): it comes back with its `Last-Event-ID`, and has held nobody up.
+//! queue behind it, so a client that takes nothing costs its connection's buffer, one chunk, and as
+//! much of what happens to the message that it follows. When it takes nothing for [`STALL`] the
+//! stream ends, or its connection does ([`super::connection`]): it comes back with its
+//! `Last-Event-ID`, and has delayed no other reader.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -149,7 +149,7 @@ impl EventSource {
         }
     }
 
-    /// What is durable and was not given yet, without waiting for more. Part of it, or nothing.
+    /// Durable events that were not given yet, without waiting for more. Part of it, or nothing.
     async fn rest(&mut self) -> Result<NextEvents, StoreError> {
         match self {
             Self::Log(subscription) => {
@@ -194,7 +194,7 @@ struct EventStream {
     is_over: bool,
     /// Of one message: when nothing more is waited for.
     end: StreamEnd,
-    /// Of one message: what the client is told while nothing happens.
+    /// Of one message: the comment while nothing happens.
     waits: Option<WaitComment>,
     heartbeat: Duration,
     /// When the client was given something last.
@@ -305,7 +305,7 @@ impl EventStream {
             }
             (size, count) = (with_event, count + 1);
         }
-        // All at once: a buffer that grows may be twice as large as what is in it.
+        // All at once: a buffer that grows may be twice as large as its contents.
         let mut chunk = BytesMut::with_capacity(size);
         chunk.extend_from_slice(&head);
         for event in self.waiting.drain(..count) {

@@ -12,11 +12,11 @@ use crate::message::Trace;
 pub(super) fn of_client(headers: &HeaderMap) -> Option<Trace> {
     let mut given = headers.get_all("traceparent").iter();
     let trace = given.next()?.to_str().ok().and_then(Trace::parse)?;
-    // Of two nobody knows which one is meant.
+    // Two are ambiguous.
     given.next().is_none().then_some(trace)
 }
 
-/// The trace that what is taken in by a request is part of, as [`super::Observer::asked`] said.
+/// The trace of the messages that a request brings, as [`super::Observer::asked`] said.
 pub(super) struct TraceOf(pub(super) Option<Trace>);
 
 impl<S: Sync> FromRequestParts<S> for TraceOf {

@@ -1,9 +1,9 @@
 //! A client's JSON, read value by value.
 //!
 //! Everything that reads a request's body does it here. The document is looked through once, so
-//! that it is JSON as a whole; from then on values are pieces of its text, and only what is asked
-//! for is copied. Objects and lists are handed on item by item, so that a reader stops at its own
-//! bound. Mistakes do not end the reading: they are collected, with their places.
+//! that it is JSON as a whole; from then on values are pieces of its text, and only values that are
+//! asked for are copied. Objects and lists are handed on item by item, so that a reader stops at its
+//! own bound. Mistakes do not end the reading: they are collected, with their places.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -211,7 +211,7 @@ impl<'a> Value<'a> {
     }
 
     /// Hands on the members of an object one by one, until `each` breaks or there are more mistakes
-    /// than are told. False when it is no object.
+    /// than are reported. False when it is no object.
     pub(super) fn members(
         self,
         expected: &str,
@@ -237,7 +237,7 @@ impl<'a> Value<'a> {
     }
 
     /// Hands on the items of a list one by one, until `each` breaks or there are more mistakes than
-    /// are told. False when it is no list.
+    /// are reported. False when it is no list.
     pub(super) fn items(
         self,
         expected: &str,
@@ -248,7 +248,7 @@ impl<'a> Value<'a> {
             self.mistake::<()>(expected, violations);
             return false;
         }
-        // It cannot fail but where it is told to end: the list was looked through before.
+        // It ends early only where `each` breaks: the list was looked through before.
         let _ = Deserializer::from_str(self.json.get()).deserialize_seq(Items(|index, json| {
             let place = self.place.item(index);
             let flow = each(index, Value { json, place }, violations);

@@ -1,5 +1,5 @@
-//! What a client is told that follows a message which does not move: a comment in its event stream,
-//! `: waiting for agent: …`, after two seconds and then in place of heartbeats.
+//! The comment for a client that follows a message which does not move: a comment in its event
+//! stream, `: waiting for agent: …`, after two seconds and then in place of heartbeats.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use super::waiting::Waiting;
 use crate::dispatch::WaitingFor;
 use crate::message::{AgentStatus, MessageId, Status};
 
-/// How long nothing may happen before the client is told why.
+/// Without an event for so long, the comment says why.
 const QUIET: Duration = Duration::from_secs(2);
 /// The longest comment, in characters.
 const LENGTH: usize = 400;
 /// How many agents are named.
 const AGENTS: usize = 3;
 
-/// When and what the client of one message is told.
+/// The comments in the stream of one message, and when each is due.
 pub(super) struct WaitComment {
     api: Api,
     message: MessageId,

@@ -62,7 +62,7 @@ fn waits(status: Status) -> bool {
     }
 }
 
-/// The time that a message waits for, whoever sends it then.
+/// The time that a message waits for, at whichever replica.
 fn time_of(stored: &Stored, now: Timestamp) -> Option<WaitingFor> {
     let (at, time): (_, fn(_) -> _) = match stored.attempt {
         0 => (stored.message.contents.send_at, WaitingFor::Schedule),

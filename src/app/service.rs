@@ -1,4 +1,4 @@
-//! What the service manager is told (`sd_notify(3)`), where there is one: `NOTIFY_SOCKET` says.
+//! States for the service manager (`sd_notify(3)`), where there is one: `NOTIFY_SOCKET` says.
 
 use sd_notify::NotifyState;
 

@@ -123,7 +123,7 @@ impl GatewayClient {
         self.json(request).await
     }
 
-    /// Asks for a resource, or tells it something; returns what is answered, null for nothing.
+    /// Asks for a resource, or tells it something; returns the answer, null for an empty one.
     pub(super) async fn call(
         &self,
         method: Method,

@@ -1,4 +1,4 @@
-//! What is made of the command line itself: `version`, `completions` and `man`.
+//! Commands about the command line itself: `version`, `completions` and `man`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

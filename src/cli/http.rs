@@ -15,7 +15,7 @@ use crate::config::is_this_machine;
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client for what is at this URL.
+/// A client for the gateway at this URL.
 pub(super) fn client(url: &Url, cacert: Option<&Path>) -> Result<reqwest::ClientBuilder, Trouble> {
     let builder = reqwest::Client::builder()
         .user_agent(concat!("sipost/", env!("CARGO_PKG_VERSION")))

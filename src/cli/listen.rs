@@ -39,7 +39,7 @@ pub(super) struct Listen {
         value_name = "whsec_…",
         value_parser = parse_secret
     )]
-    secret: Option<Secret>,
+    secret: Option<ListenSecret>,
 
     /// Only events of this type; may be repeated.
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = EventKind::ALL.map(EventKind::as_str))]
@@ -55,17 +55,19 @@ pub(super) struct Listen {
 
 /// A signing secret, which no formatter shows.
 #[derive(Clone)]
-struct Secret(SigningSecret);
+struct ListenSecret(SigningSecret);
 
-impl std::fmt::Debug for Secret {
+impl std::fmt::Debug for ListenSecret {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("***")
     }
 }
 
-fn parse_secret(text: &str) -> Result<Secret, String> {
+fn parse_secret(text: &str) -> Result<ListenSecret, String> {
     let wrong = || "whsec_ and the base64 of 24 to 64 bytes".to_owned();
-    SigningSecret::parse(text).map(Secret).ok_or_else(wrong)
+    SigningSecret::parse(text)
+        .map(ListenSecret)
+        .ok_or_else(wrong)
 }
 
 /// How long the program may take to answer, as with a webhook.

@@ -205,7 +205,7 @@ fn on_one_thread<T>(
     runtime.block_on(work)
 }
 
-/// An id as one segment of a path. What is no id is not found there.
+/// An id as one segment of a path. A text that is no id is not found there.
 fn segment(id: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     id.chars()

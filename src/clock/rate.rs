@@ -81,7 +81,7 @@ impl Rate {
         let interval = self.interval.as_secs_f64();
         let left = self.burst().saturating_sub(self.ahead(now));
         let whole = |time: Duration| (time.as_secs_f64() / interval).round();
-        // Rounded down, but for what is lost where an interval is no whole number of nanoseconds.
+        // Rounded down, with a margin for intervals that are no whole number of nanoseconds.
         let left = (left.as_secs_f64() / interval + 1e-6).floor();
         (whole(self.burst()), left)
     }

@@ -37,7 +37,7 @@ impl Section<'_> {
     }
 
     /// The paths of a file with certificates, ours first, and of one with the private key that
-    /// belongs to the first of them, with what is in them; both or neither are set.
+    /// belongs to the first of them, with their contents; both or neither are set.
     pub(super) fn certificate_pair(
         &mut self,
         chain: &str,

@@ -61,7 +61,7 @@ pub struct Config {
     /// The addresses that we send as. Without one the sandbox is used.
     pub accounts: Vec<Account>,
     pub sip: SipSettings,
-    /// What is taken in of the messages that come in.
+    /// Which messages from peers are accepted.
     pub receive: ReceivingSettings,
     /// What holds for messages.
     pub delivery: DeliverySettings,
@@ -69,7 +69,7 @@ pub struct Config {
     pub webhooks: WebhookSettings,
     /// How long what has ended is kept.
     pub retention: retention::Settings,
-    /// What is kept of the SIP messages that pass.
+    /// Which SIP frames are kept.
     pub trace: crate::trace::Settings,
     /// Where they are sent, if anywhere.
     pub hep: Option<HepSettings>,

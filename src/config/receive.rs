@@ -1,4 +1,4 @@
-//! `[receive]`: what is taken in of the messages that come in.
+//! `[receive]`: which messages from peers are accepted.
 
 use super::section::Section;
 use super::sip::SipSettings;
@@ -8,7 +8,7 @@ use crate::message::is_media_type;
 use crate::sip;
 use crate::sip::StatusCode;
 
-/// What is taken in, and how it is answered.
+/// Which messages are accepted, and the answers to the others.
 #[derive(Clone, Debug)]
 pub struct ReceivingSettings {
     /// What agents take, and how they answer.

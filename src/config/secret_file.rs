@@ -12,7 +12,7 @@ use super::value;
 const WRONG: &str = "does not hold what it should";
 
 /// The stronger of a key and its `{key}_file`.
-struct Found {
+struct SecretValue {
     /// The key that was set.
     path: String,
     /// The value of the key, or the text in the file.
@@ -89,7 +89,7 @@ impl Section<'_> {
 
     fn parse<T>(
         &self,
-        found: &Found,
+        found: &SecretValue,
         accepted: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
@@ -102,7 +102,7 @@ impl Section<'_> {
     }
 
     /// The stronger layer of the two wins; both in one layer are a mistake.
-    fn find(&mut self, key: &str, shown: fn(&Value) -> String) -> Option<Found> {
+    fn find(&mut self, key: &str, shown: fn(&Value) -> String) -> Option<SecretValue> {
         let file_key = format!("{key}_file");
         let (mut inline, mut file) = (self.take(key), self.take(&file_key));
         if let (Some(a), Some(b)) = (&inline, &file) {
@@ -120,7 +120,7 @@ impl Section<'_> {
         let path = file.as_ref().map(|file| value::literal(file, &[]));
         self.show(&file_key, path, file.as_ref());
         match (inline, file) {
-            (Some(value), _) => Some(Found {
+            (Some(value), _) => Some(SecretValue {
                 path: join(self.name(), key),
                 value,
                 is_file: false,
@@ -130,7 +130,7 @@ impl Section<'_> {
                 let origin = value::origin_of(&file);
                 let text = self.read_file(&path, &file, &origin)?;
                 let value = Value::new(Some(&origin.label()), text);
-                Some(Found {
+                Some(SecretValue {
                     path,
                     value,
                     is_file: true,

@@ -16,7 +16,7 @@ const PORT: u16 = 9060;
 /// Of a node's name, and of a password: a packet has room for both.
 const MAX_TEXT: usize = 255;
 
-/// `[trace]`: what is kept of messages.
+/// `[trace]`: which frames of messages are kept.
 pub(super) fn trace(mut section: Section<'_>) -> Settings {
     let keep = [
         ("failed", Keep::Failed),

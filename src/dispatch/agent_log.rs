@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::RegistrationChanges;
-use crate::message::RegistrationChange;
+use crate::message::AgentChange;
 use crate::store::{Store, StoreError};
 
 /// Events written at once.
@@ -29,11 +29,7 @@ pub async fn run(store: Arc<dyn Store>, changes: RegistrationChanges, end: Cance
             }
             continue;
         }
-        let events = taken
-            .iter()
-            .cloned()
-            .map(RegistrationChange::event)
-            .collect();
+        let events = taken.iter().cloned().map(AgentChange::event).collect();
         match store.append_agent_events(events).await {
             Ok(()) => is_failing = false,
             Err(error @ StoreError::Rejected(_)) => {

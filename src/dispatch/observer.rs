@@ -1,4 +1,4 @@
-//! How messages fare, as figures, and what is shown of those that wait.
+//! Figures of messages, and what the API shows of those that wait.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

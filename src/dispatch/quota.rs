@@ -9,7 +9,7 @@ pub struct Quota {
     used: AtomicUsize,
 }
 
-/// One of what is shared; dropping it gives it back.
+/// One share of a quota; dropping it gives it back.
 #[derive(Debug)]
 pub struct QuotaPermit(Arc<Quota>);
 

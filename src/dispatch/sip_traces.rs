@@ -21,9 +21,9 @@ const WRITE_RECORDS: usize = 256;
 
 /// The frames that are kept, for API handlers and for the task that writes them. Cheap to clone.
 #[derive(Clone)]
-pub struct SipTraces(Arc<Shared>);
+pub struct SipTraces(Arc<TraceQueue>);
 
-struct Shared {
+struct TraceQueue {
     recorder: Arc<Recorder>,
     store: Arc<dyn Store>,
     /// Not written yet, oldest first. As many as may be held in memory.
@@ -35,7 +35,7 @@ struct Shared {
 impl SipTraces {
     /// The frames that agents hand to this recorder, kept in this store.
     pub fn new(recorder: Arc<Recorder>, store: Arc<dyn Store>) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(TraceQueue {
             recorder,
             store,
             waiting: Mutex::default(),
@@ -57,7 +57,7 @@ impl SipTraces {
 
     /// The frames that were kept of a message, in the order in which they passed.
     pub async fn of_message(&self, message: MessageId) -> Result<Vec<Frame>, StoreError> {
-        // In this order: what is written meanwhile is in both, and never in none.
+        // In this order: frames written meanwhile are in both, and never in none.
         let waiting = self.0.waiting_of(message);
         let mut records = self.0.store.frames(message).await?;
         for record in waiting {
@@ -77,7 +77,7 @@ impl SipTraces {
         self.0.recorder.read(agent)
     }
 
-    /// Writes what is kept until `stop`, and then what waits.
+    /// Writes kept frames until `stop`, and then those that wait.
     pub async fn write(self, clock: Clock, stop: CancellationToken) {
         let mut is_failing = false;
         loop {
@@ -110,22 +110,22 @@ impl SipTraces {
     }
 }
 
-/// What is written at once.
+/// Frames of one commit.
 #[derive(Default)]
-struct Batch {
+struct FrameBatch {
     records: Vec<FrameRecord>,
     frames: usize,
     /// How many of those that wait it is; they wait until it is written.
     taken: usize,
 }
 
-impl Batch {
+impl FrameBatch {
     fn is_empty(&self) -> bool {
         self.taken == 0
     }
 }
 
-impl Shared {
+impl TraceQueue {
     fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<(MessageId, Arc<HeldFrames>)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,7 +140,7 @@ impl Shared {
     }
 
     /// The oldest of those that wait.
-    fn batch(&self) -> Batch {
+    fn batch(&self) -> FrameBatch {
         let mut bytes = 0;
         let waiting = self.waiting();
         let oldest = waiting.iter().take(WRITE_RECORDS).take_while(|(_, held)| {
@@ -150,7 +150,7 @@ impl Shared {
         });
         let oldest: Vec<_> = oldest.cloned().collect();
         drop(waiting);
-        Batch {
+        FrameBatch {
             taken: oldest.len(),
             frames: oldest.iter().map(|(_, held)| held.frames().len()).sum(),
             records: oldest

@@ -919,7 +919,7 @@ fn traced(bench: &Bench, message: MessageId, micros: i64) -> agent::TracedFrames
             agent: "alice-1".into(),
             hidden_headers: [].into(),
         }),
-        ends: trace::Endpoints {
+        ends: trace::SocketAddresses {
             local: "127.0.0.1:1".parse().unwrap(),
             remote: "127.0.0.1:2".parse().unwrap(),
         },

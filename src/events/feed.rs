@@ -146,7 +146,7 @@ impl Feed {
         })
     }
 
-    /// Up to `limit` events before this one, or before the end of the log, newest first. What is
+    /// Up to `limit` events before this one, or before the end of the log, newest first. What comes
     /// older comes before `next`, whose number is 0 when there is nothing. Of another log there is
     /// nothing.
     pub async fn page_before(
@@ -271,7 +271,7 @@ impl Feed {
 
     /// Hands events to those who follow single messages, and wakes those who follow the log, until
     /// the store is gone. One task does this for all of them: it reads each event once, however
-    /// many wait. From `closing` on nobody waits for the end of a message.
+    /// many wait. From `closing` on no client waits for the end of a message.
     pub async fn run(self, closing: CancellationToken) {
         let mut is_closing = false;
         let mut committed = self.store.committed();

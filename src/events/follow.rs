@@ -26,7 +26,7 @@ struct FollowerEntry {
     hears: Hears,
 }
 
-/// What a follower is told.
+/// What a follower receives.
 #[derive(Debug)]
 enum Hears {
     Everything(EventQueue),
@@ -82,7 +82,7 @@ pub struct MessageEnd {
 /// Hears the events of one message. When it takes nothing, what waits for it stays bounded.
 #[derive(Debug)]
 pub struct Follower {
-    registration: Registration,
+    registration: FollowerGuard,
     heard: mpsc::UnboundedReceiver<Heard>,
     waiting: Arc<AtomicUsize>,
 }
@@ -91,12 +91,12 @@ pub struct Follower {
 #[derive(Debug)]
 pub struct EndFollower {
     end: oneshot::Receiver<MessageEnd>,
-    _registration: Registration,
+    _registration: FollowerGuard,
 }
 
 /// The entry of a follower; it is removed with it.
 #[derive(Debug)]
-struct Registration {
+struct FollowerGuard {
     following: Arc<Following>,
     id: MessageId,
     number: u64,
@@ -135,7 +135,7 @@ impl Following {
         }
     }
 
-    fn register(self: &Arc<Self>, id: MessageId, mut hears: Hears) -> Registration {
+    fn register(self: &Arc<Self>, id: MessageId, mut hears: Hears) -> FollowerGuard {
         let mut registry = self.lock();
         if let Hears::End { reply, .. } = &mut hears
             && registry.is_released
@@ -146,7 +146,7 @@ impl Following {
         let number = entries.last().map_or(0, |entry| entry.number + 1);
         entries.push(FollowerEntry { number, hears });
         drop(registry);
-        Registration {
+        FollowerGuard {
             following: self.clone(),
             id,
             number,
@@ -154,7 +154,7 @@ impl Following {
     }
 }
 
-impl Drop for Registration {
+impl Drop for FollowerGuard {
     fn drop(&mut self) {
         let mut registry = self.following.lock();
         if let Entry::Occupied(mut entries) = registry.by_message.entry(self.id) {

@@ -1,4 +1,4 @@
-//! What the outside is told of an agent, and may ask of it.
+//! An agent as clients see it, and what they may ask of it.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub struct AgentStatus {
 
 /// An agent is registered from now on, or is no longer.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RegistrationChange {
+pub struct AgentChange {
     /// Its name.
     pub agent: Arc<str>,
     /// The address of record it sends as.
@@ -59,7 +59,7 @@ pub struct RegistrationChange {
     pub down: Option<String>,
 }
 
-impl RegistrationChange {
+impl AgentChange {
     /// The event that tells of it. Events of one agent are posted in their order, as those of one
     /// message are: they have an id in common, which is no member of the JSON.
     pub fn event(self) -> Event {
@@ -172,7 +172,7 @@ pub enum AgentError {
     Overloaded,
 }
 
-/// The agents, for whoever shows or operates them.
+/// The agents, for the API.
 pub trait Agents: Send + Sync {
     /// Every agent of this replica, in the order of the configuration.
     fn list(&self) -> Vec<AgentStatus>;

@@ -154,7 +154,7 @@ pub struct InReplyTo {
 pub struct Message {
     /// Its name.
     pub id: MessageId,
-    /// What is to be sent.
+    /// The contents to send.
     pub contents: Contents,
     /// The trace that it is part of, if any.
     pub trace: Option<Trace>,
@@ -192,7 +192,7 @@ mod millis {
 }
 
 impl Default for Contents {
-    /// An empty text to nobody, with the defaults that `config/default.toml` has.
+    /// An empty text without a target, with the defaults that `config/default.toml` has.
     fn default() -> Self {
         Self {
             target: String::new(),

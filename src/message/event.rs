@@ -306,7 +306,7 @@ fn write_response(out: &mut Vec<u8>, response: Option<&ResponseView>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agent::RegistrationChange;
+    use super::super::agent::AgentChange;
     use super::super::header_map::HeaderMap;
     use super::super::received::UndeliveredStatus;
     use super::*;
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn an_event_of_an_agent_names_no_message() {
-        let change = |down| RegistrationChange {
+        let change = |down| AgentChange {
             agent: "alice-1".into(),
             account: "sip:alice@example.com".into(),
             server: "wss://sip.example.com".into(),

@@ -79,7 +79,7 @@ impl EventKind {
         }
     }
 
-    /// Whether it is told of agents: only to readers that ask for it by name.
+    /// Whether it is about agents: given only to readers that name it.
     pub fn is_of_agent(self) -> bool {
         match self {
             Self::AgentUp | Self::AgentDown => true,
@@ -99,7 +99,7 @@ impl EventKind {
 pub struct EventKinds(u16);
 
 impl EventKinds {
-    /// What a reader is told that names no type.
+    /// The types for a reader that names none.
     pub fn of_messages() -> Self {
         let all = EventKind::ALL.into_iter();
         all.filter(|kind| !kind.is_of_agent()).collect()

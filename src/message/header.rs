@@ -59,7 +59,7 @@ const OWNED: &[(&str, &str)] = &[
 ];
 
 /// What a server inside a trust domain believes about who sent a request and how it came: who sends
-/// on somebody's behalf could be anybody with it. With the compact form where there is one.
+/// for another user could be any user with it. With the compact form where there is one.
 /// RFC 3325, 7315, 8224 and 4474, 5002, 4457, 7316, 5503, 3327, 7044, 5806, 3892, 3GPP TS 24.229,
 /// draft-ietf-sip-privacy.
 const ASSERTED: &[(&str, &str)] = &[

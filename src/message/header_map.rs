@@ -105,7 +105,7 @@ impl HeaderMap {
         self.text.get(place.value..place.end).unwrap_or_default()
     }
 
-    /// Names of different lengths, which is most of them, are told apart without being looked at.
+    /// Names of different lengths, which is most of them, differ without a look at their bytes.
     fn same_name(&self, one: &HeaderSpan, other: &HeaderSpan) -> bool {
         one.value - one.name == other.value - other.name
             && self.name(one).eq_ignore_ascii_case(self.name(other))

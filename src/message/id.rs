@@ -89,8 +89,8 @@ names! {
 
 /// A map by message.
 ///
-/// Only ids that we made are put into one, and they are random: nobody can choose ids that meet in
-/// one place, so they need not be hashed against that.
+/// Only ids that we made are put into one, and they are random: a client cannot choose ids that
+/// meet in one place, so they need not be hashed against that.
 pub type ByMessage<V> = HashMap<MessageId, V, BuildHasherDefault<IdHasher>>;
 
 /// Takes the random end of an id as its hash.

@@ -26,7 +26,7 @@ pub struct Limits {
     pub attempts: u32,
     /// The most tries a client may ask for.
     pub max_attempts: u32,
-    /// What is done about an unknown outcome when the client does not say.
+    /// The default for an unknown outcome.
     pub on_unknown: OnUnknown,
     /// Whether the operator configured a secret that signs per-message webhooks.
     pub webhook_secret: bool,

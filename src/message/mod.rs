@@ -3,7 +3,7 @@
 //! Pure: no tokio, no clock, no randomness, no I/O, and no word of SIP's wire or of SQL. A message
 //! begins as [`Contents`] (checked while they are read), becomes a [`Message`] (accepted: it has an
 //! id and a time), and each attempt at it ends in an [`Outcome`], from which [`retry::decide`] says
-//! what is told: an [`Event`].
+//! the [`Event`] that follows.
 
 #![warn(missing_docs)]
 
@@ -33,7 +33,7 @@ mod view;
 mod violations;
 pub mod webhook;
 
-pub use agent::{AgentError, AgentOrder, AgentState, AgentStatus, Agents, RegistrationChange};
+pub use agent::{AgentChange, AgentError, AgentOrder, AgentState, AgentStatus, Agents};
 pub use cause::{Cause, Originator};
 pub use contents::{BodyEncoding, Contents, InReplyTo, Message, Metadata, OnUnknown};
 pub use event::{Event, What};

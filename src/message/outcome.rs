@@ -34,7 +34,7 @@ impl Outcome {
 /// A final response, as far as a message's fate depends on it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Answer {
-    /// What the outside is told of the response.
+    /// The response as events show it.
     pub response: ResponseView,
     /// How long the peer asks us to stay away (RFC 3261 §20.33), from its arrival.
     pub retry_after: Option<Duration>,

@@ -1,4 +1,4 @@
-//! What comes in: a MESSAGE from somebody, and receipts for messages of ours.
+//! What comes in: a MESSAGE of a peer, and receipts for messages of ours.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -284,7 +284,7 @@ impl Received {
         out.push(b'}');
     }
 
-    /// Writes what is left of its event when it was erased.
+    /// Writes the tombstone of its event.
     pub fn write_erased(time: Timestamp, id: MessageId, account: &str, out: &mut Vec<u8>) {
         write_begin(out, (time, id), account);
         json::member(out, "erased");

@@ -14,7 +14,7 @@
 //!
 //! Our own death does not use up an attempt, so that `resend` keeps its promise through any number
 //! of them. A next attempt that would begin after the message expires is not waited for: what the
-//! peer said is told at once instead.
+//! peer said is the end at once.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How the log is told whom a message is for.
+//! How the log shows the target of a message.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub enum Targets {
     /// As they are.
     Plain,
     /// As a keyed hash: the same target looks the same as long as the key does, and without the
-    /// key nobody finds out whose number it is by trying all there are.
+    /// key a number cannot be found by trying all numbers.
     Hashed([u8; 32]),
 }
 

@@ -11,7 +11,7 @@ use super::id::MessageId;
 pub struct Trace {
     /// The trace; the same wherever it goes.
     pub id: TraceId,
-    /// The span under which whoever receives this hangs its own.
+    /// The parent of the receiver's spans.
     pub span: SpanId,
     /// Whether spans of this trace are kept.
     pub is_sampled: bool,
@@ -120,7 +120,7 @@ impl fmt::Display for Trace {
 
 impl Step {
     /// What the span of this step is called. It follows from the message and the step, so that
-    /// whoever goes on with the message, later or elsewhere, finds it without having been told.
+    /// a later step, also at another replica, finds it by itself.
     pub fn span_of(self, message: MessageId) -> SpanId {
         let step = match self {
             Self::Queue(attempt) => u64::from(attempt) << 1,
@@ -128,7 +128,7 @@ impl Step {
         };
         let [.., a, b, c, d, e, f, g, h] = *message.as_bytes();
         let chance = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        // Messages of one trace differ in what is drawn by chance, in the lower half of their ids;
+        // Messages of one trace differ in the random bits, in the lower half of their ids;
         // the factor is odd, so steps of one message differ too.
         SpanId::new(chance ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }

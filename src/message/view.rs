@@ -38,7 +38,7 @@ pub struct ResponseView {
     pub truncated: bool,
 }
 
-/// What is kept of the headers that a peer wrote, in bytes of their JSON.
+/// The bound of the headers that a peer wrote, in bytes of their JSON.
 const MAX_HEADERS: usize = 8 * 1024;
 /// Headers that are made room for at once: few requests and responses have more.
 const USUAL_HEADERS: usize = 32;
@@ -95,7 +95,7 @@ impl RequestView {
 }
 
 impl ResponseView {
-    /// What is kept of the reason phrase, in bytes of its JSON.
+    /// The bound of the reason phrase, in bytes of its JSON.
     const MAX_REASON: usize = 1024;
 
     /// A response as far as it is kept. Headers that do not fit are left out whole, and the reason

@@ -9,11 +9,12 @@ pub struct Violation {
     /// A JSON pointer (RFC 6901) into what the client sent. Names in it are cut at
     /// [`Place::MAX_NAME`] characters.
     pub pointer: String,
-    /// What is wrong and what is taken, in a sentence.
+    /// The mistake and the accepted values, in a sentence.
     pub detail: String,
 }
 
-/// Where a value stands in a document. It becomes a pointer, a text, only when a mistake is told.
+/// Where a value stands in a document. It becomes a pointer, a text, only for a mistake that is
+/// reported.
 #[derive(Clone, Copy, Debug)]
 pub enum Place<'a> {
     /// The whole document.
@@ -25,7 +26,7 @@ pub enum Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// Names are cut at so many characters where mistakes are told.
+    /// Names are cut at so many characters where mistakes are reported.
     pub const MAX_NAME: usize = 64;
 
     /// The member of this name, of the object that stands here.
@@ -52,7 +53,7 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// A name as it is told, of at most [`Place::MAX_NAME`] characters.
+/// A name as it is reported, of at most [`Place::MAX_NAME`] characters.
 fn cut(name: &str) -> Cow<'_, str> {
     match name.char_indices().nth(Place::MAX_NAME) {
         Some((end, _)) => Cow::Owned(format!("{}…", name.get(..end).unwrap_or_default())),
@@ -60,7 +61,7 @@ fn cut(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// Collects what is wrong, so that a client reads every mistake at once.
+/// Collects mistakes, so that a client reads every mistake at once.
 #[derive(Clone, Debug, Default)]
 pub struct Violations {
     told: Vec<Violation>,
@@ -99,12 +100,12 @@ impl Violations {
         self.told.is_empty()
     }
 
-    /// Whether there are more mistakes than are told. Then there is no use in looking for others.
+    /// Whether there are more mistakes than are reported. Then the check may stop.
     pub fn has_more(&self) -> bool {
         self.has_more
     }
 
-    /// What is told, in the order in which it was found.
+    /// The mistakes, in the order in which they were found.
     pub fn told(&self) -> &[Violation] {
         &self.told
     }

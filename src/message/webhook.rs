@@ -1,4 +1,4 @@
-//! The webhook that a message names, and the token whose secret signs what is posted there.
+//! The webhook that a message names, and the token whose secret signs the posts.
 //!
 //! The token's name is kept as the fragment of the URL: a fragment is never sent, and no client may
 //! give one. Without a fragment `webhooks.secret` signs.

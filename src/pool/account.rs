@@ -16,12 +16,12 @@ pub(super) struct AccountLoad {
     pub(super) rate: Option<AccountRate>,
 }
 
-/// A rate in two parts, so that what is urgent finds its own part unused, however much of the other
-/// is used up.
+/// A rate in two parts, so that urgent messages find their own part unused, however much of the
+/// other is used up.
 #[derive(Debug)]
 pub(super) struct AccountRate {
     shared: Rate,
-    /// Only for what is urgent.
+    /// Only for urgent messages.
     kept: Option<Rate>,
 }
 
@@ -73,7 +73,7 @@ impl AccountRate {
         }
     }
 
-    /// A message is sent. What is urgent leaves the shared part to the others while it can.
+    /// A message is sent. Urgent ones use their own part first.
     pub(super) fn count(&mut self, is_urgent: bool, now: Instant) {
         match &mut self.kept {
             Some(kept) if is_urgent && kept.limited_until(now).is_none() => kept.count(1, now),

@@ -16,7 +16,7 @@ pub(super) struct Candidate {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Room {
     None,
-    /// Only for what is urgent.
+    /// Only for urgent messages.
     Kept,
     Any,
 }
@@ -51,7 +51,7 @@ impl Candidates {
         }
     }
 
-    /// Those with room for a message. What is kept is used last.
+    /// Those with room for a message. Kept slots are used last.
     pub(super) fn iter(&self, is_urgent: bool) -> impl Iterator<Item = &Candidate> {
         let kept = is_urgent.then(|| self.kept.iter());
         self.any.iter().chain(kept.into_iter().flatten())

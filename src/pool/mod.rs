@@ -50,7 +50,7 @@ pub struct Pool {
     by_uri: HashMap<Arc<str>, usize>,
     /// Agents with room, of every account.
     free: Candidates,
-    /// The share of each account's slots and rate that is kept for what is urgent.
+    /// The share of each account's slots and rate that is kept for urgent messages.
     reserved: f64,
     /// Counts choices, so that among equals the one used longest ago comes first.
     clock: u64,
@@ -161,7 +161,7 @@ impl Pool {
 
     /// Chooses the idlest registered agent of `account`, or of any when `None`; another than
     /// `avoid` when there is one. In one turn it is chosen [`BATCH`] times in a row. A message of
-    /// an urgent class takes what is kept when nothing else is left.
+    /// an urgent class takes a kept slot when no other is left.
     pub fn take(
         &mut self,
         account: Option<&Arc<str>>,
@@ -334,8 +334,8 @@ impl Pool {
     }
 
     /// Spreads the slots that an account keeps over its agents that are registered: as many as are
-    /// the share of all their slots, rounded down. So what is left to others changes only when an
-    /// agent comes or goes.
+    /// the share of all their slots, rounded down. So the slots of other messages change only when
+    /// an agent comes or goes.
     fn keep_share(&mut self, at: usize) {
         let account = &mut self.accounts[at];
         let (mut slots, mut kept) = (0, 0);

@@ -27,7 +27,7 @@ pub(super) enum Outgoing {
 }
 
 /// Frames that arrived together.
-pub(super) struct Arrived {
+pub(super) struct ArrivedFrames {
     pub connection: ConnectionId,
     pub frames: Vec<Bytes>,
 }
@@ -56,7 +56,7 @@ const BATCH: usize = 256;
 pub(super) async fn run(
     connection: ConnectionId,
     stream: TcpStream,
-    inbox: mpsc::Sender<Arrived>,
+    inbox: mpsc::Sender<ArrivedFrames>,
     outbox: mpsc::Receiver<Outgoing>,
 ) -> ConnectionId {
     if let Err(error) = serve(connection, stream, inbox, outbox).await {
@@ -68,7 +68,7 @@ pub(super) async fn run(
 async fn serve(
     connection: ConnectionId,
     stream: TcpStream,
-    inbox: mpsc::Sender<Arrived>,
+    inbox: mpsc::Sender<ArrivedFrames>,
     mut outbox: mpsc::Receiver<Outgoing>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
@@ -102,7 +102,7 @@ async fn serve(
                     Some(message) => read(message?, &mut socket)?,
                     None => return Ok(()),
                 };
-                if !frames.is_empty() && inbox.send(Arrived { connection, frames }).await.is_err() {
+                if !frames.is_empty() && inbox.send(ArrivedFrames { connection, frames }).await.is_err() {
                     return Ok(());
                 }
             }

@@ -57,7 +57,7 @@ use tokio::time::Instant;
 
 use crate::clock;
 
-use connection::{Arrived, ConnectionId, Outbox, Outgoing};
+use connection::{ArrivedFrames, ConnectionId, Outbox, Outgoing};
 use server::SipServer;
 
 pub use options::{Behaviour, DOMAIN, Options, ReceivedRequest, Reply, USERS, password_of};
@@ -189,8 +189,8 @@ impl AcceptBackoff {
 struct Connections {
     outboxes: HashMap<ConnectionId, OpenConnection>,
     next: ConnectionId,
-    inbox: mpsc::Sender<Arrived>,
-    arrived: mpsc::Receiver<Arrived>,
+    inbox: mpsc::Sender<ArrivedFrames>,
+    arrived: mpsc::Receiver<ArrivedFrames>,
     out: Outbox,
 }
 
@@ -211,7 +211,7 @@ impl Connections {
         }
     }
 
-    fn inbox(&self) -> mpsc::Sender<Arrived> {
+    fn inbox(&self) -> mpsc::Sender<ArrivedFrames> {
         self.inbox.clone()
     }
 
@@ -229,11 +229,11 @@ impl Connections {
     }
 
     /// Handles what arrived, and what else has by now.
-    fn handle(&mut self, first: Option<Arrived>, server: &mut SipServer) {
+    fn handle(&mut self, first: Option<ArrivedFrames>, server: &mut SipServer) {
         let now = clock::now();
         let mut next = first;
         let mut batches = 0;
-        while let Some(Arrived { connection, frames }) = next {
+        while let Some(ArrivedFrames { connection, frames }) = next {
             if let Some(connected) = self.outboxes.get(&connection) {
                 for frame in &frames {
                     server.handle_frame(now, connection, connected.peer, frame, &mut self.out);

@@ -82,7 +82,7 @@ pub enum NotTaken {
     Overloaded,
     /// It was handed over, and not answered in time: 500.
     Unanswered,
-    /// A notice that somebody types: 200.
+    /// An indication of typing: 200.
     Typing,
     /// A receipt that cannot be read: 200.
     UnreadableReceipt,

@@ -95,14 +95,14 @@ pub(super) fn from_tag<'a>(message: &Message<'a>) -> Option<&'a str> {
 
 /// What follows from a request.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum RequestDecision {
     /// It is answered so, and why, unless it was asked for.
     Respond(OutgoingResponse, Option<NotTaken>),
     /// It is handed over.
     HandOver(Option<Envelope>, Content),
 }
 
-impl Verdict {
+impl RequestDecision {
     fn refuse(response: OutgoingResponse) -> Self {
         let refused = NotTaken::Refused(response.status);
         Self::Respond(response, Some(refused))
@@ -116,9 +116,9 @@ pub(super) fn respond(
     message: &Message<'_>,
     is_merged: bool,
     settings: &Settings,
-) -> Verdict {
+) -> RequestDecision {
     match refusal(method, uri, message, is_merged, settings) {
-        Some(status) => Verdict::refuse(OutgoingResponse::of(status)),
+        Some(status) => RequestDecision::refuse(OutgoingResponse::of(status)),
         None => respond_to_method(method, message, settings),
     }
 }
@@ -186,17 +186,19 @@ fn is_whole(method: &str, message: &Message<'_>) -> bool {
 }
 
 /// The rules of the table from 420 on.
-fn respond_to_method(method: &str, message: &Message<'_>, settings: &Settings) -> Verdict {
+fn respond_to_method(method: &str, message: &Message<'_>, settings: &Settings) -> RequestDecision {
     if let Some(required) = message.first("Require") {
         let refusal = OutgoingResponse::of(StatusCode::BAD_EXTENSION);
-        return Verdict::refuse(refusal.with("Unsupported", parse::text(required)));
+        return RequestDecision::refuse(refusal.with("Unsupported", parse::text(required)));
     }
     match (method, &settings.receive) {
-        ("OPTIONS", receive) => Verdict::Respond(capabilities(settings, receive.as_ref()), None),
+        ("OPTIONS", receive) => {
+            RequestDecision::Respond(capabilities(settings, receive.as_ref()), None)
+        }
         ("MESSAGE", Some(receive)) => judge_content(message, receive),
         (_, Some(_) | None) => {
             let refusal = OutgoingResponse::of(StatusCode::METHOD_NOT_ALLOWED);
-            Verdict::refuse(refusal.with("Allow", allow(settings)))
+            RequestDecision::refuse(refusal.with("Allow", allow(settings)))
         }
     }
 }
@@ -213,24 +215,26 @@ fn capabilities(settings: &Settings, receive: Option<&ReceiveSettings>) -> Outgo
 }
 
 /// The rules about what a MESSAGE carries.
-fn judge_content(message: &Message<'_>, receive: &ReceiveSettings) -> Verdict {
+fn judge_content(message: &Message<'_>, receive: &ReceiveSettings) -> RequestDecision {
     let ok = || OutgoingResponse::of(StatusCode::OK);
     let unsupported = || OutgoingResponse::of(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     match content::read(message, receive) {
-        Ok((envelope, Carried::Content(content))) => Verdict::HandOver(envelope, content),
-        Ok((_, Carried::Typing)) => Verdict::Respond(ok(), Some(NotTaken::Typing)),
+        Ok((envelope, Carried::Content(content))) => RequestDecision::HandOver(envelope, content),
+        Ok((_, Carried::Typing)) => RequestDecision::Respond(ok(), Some(NotTaken::Typing)),
         Ok((_, Carried::UnreadableReceipt)) => {
-            Verdict::Respond(ok(), Some(NotTaken::UnreadableReceipt))
+            RequestDecision::Respond(ok(), Some(NotTaken::UnreadableReceipt))
         }
-        Err(ContentError::Type) => Verdict::refuse(unsupported().with("Accept", receive.accept())),
+        Err(ContentError::Type) => {
+            RequestDecision::refuse(unsupported().with("Accept", receive.accept()))
+        }
         Err(ContentError::Encoding) => {
-            Verdict::refuse(unsupported().with("Accept-Encoding", ACCEPT_ENCODING))
+            RequestDecision::refuse(unsupported().with("Accept-Encoding", ACCEPT_ENCODING))
         }
         Err(ContentError::TooLarge) => {
-            Verdict::refuse(OutgoingResponse::of(StatusCode::REQUEST_ENTITY_TOO_LARGE))
+            RequestDecision::refuse(OutgoingResponse::of(StatusCode::REQUEST_ENTITY_TOO_LARGE))
         }
         Err(ContentError::Malformed) => {
-            Verdict::refuse(OutgoingResponse::of(StatusCode::BAD_REQUEST))
+            RequestDecision::refuse(OutgoingResponse::of(StatusCode::BAD_REQUEST))
         }
     }
 }

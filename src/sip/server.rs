@@ -6,7 +6,7 @@
 //! | Completed | the same answer again | –         | forgotten                         |
 //!
 //! Timer J is zero on reliable transports; answers are kept for 64 × T1 all the same, because a
-//! proxy on the way may repeat a request, and a message is taken once. What is kept is bounded by
+//! proxy on the way may repeat a request, and a message is taken once. The answers are bounded by
 //! number and by bytes: the oldest answers make room; while requests that wait for their answers
 //! fill it, a new request is answered 500 with Retry-After and not remembered. Never 503: a proxy
 //! then takes the whole flow out of service (§21.5.4).
@@ -21,7 +21,7 @@ use rand::rngs::StdRng;
 use super::headers::CSeq;
 use super::output::{Event, FrameOwner, IncomingRequest, NotTaken, Output};
 use super::parse::Message;
-use super::respond::{OutgoingResponse, Verdict, from_tag, respond};
+use super::respond::{OutgoingResponse, RequestDecision, from_tag, respond};
 use super::settings::Settings;
 use super::unhashed::RandomMap;
 use super::{StatusCode, write};
@@ -221,14 +221,14 @@ impl ServerTransactions {
             request,
         };
         match respond(method, uri, message, is_merged, settings) {
-            Verdict::Respond(response, reason) => {
+            RequestDecision::Respond(response, reason) => {
                 let frame = response.frame(&repeated, settings);
                 outputs.push_back(Output::Transmit(frame.clone(), FrameOwner::Other));
                 outputs.extend(reason.map(Event::NotTaken).map(Output::Event));
                 self.keep_answered(now, names, frame);
                 FrameOwner::Other
             }
-            Verdict::HandOver(envelope, content) => {
+            RequestDecision::HandOver(envelope, content) => {
                 let incoming = IncomingRequest {
                     id: self.next_id,
                     uri: uri.to_owned(),

@@ -87,7 +87,7 @@ impl ReceiveSettings {
             })
     }
 
-    /// The value of Accept: what is listed, and what is taken besides.
+    /// The value of Accept: the listed types, and those that are taken besides.
     pub(super) fn accept(&self) -> String {
         let always = [cpim::MEDIA_TYPE, imdn::MEDIA_TYPE];
         let more = always.into_iter().filter(|known| !self.accepts(known));

@@ -1,4 +1,4 @@
-//! A map whose keys are random numbers already: of our own, or of a hash that nobody can foresee.
+//! A map whose keys are random numbers already: of our own, or of a keyed hash.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

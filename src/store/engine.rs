@@ -8,9 +8,9 @@ use super::backlog::{Urgency, Weight};
 use super::session::Session;
 use super::tail::Tail;
 use super::{
-    Bounds, EventFilter, Events, LogStore, Logged, MessageFilter, Messages, Origin, PageSize,
-    ReceivedFilter, ReceivedPage, Reply, RetentionStep, StoreError, Stored, agent_events, events,
-    frames, messages, receipts, received, retention,
+    Bounds, EventFilter, Events, LogStore, Logged, MessageFilter, Messages, PageSize,
+    ReceivedFilter, ReceivedOrigin, ReceivedPage, Reply, RetentionStep, StoreError, Stored,
+    agent_events, events, frames, messages, receipts, received, retention,
 };
 use crate::message::{FrameRecord, MessageId, Timestamp};
 
@@ -204,7 +204,7 @@ impl<E: Engine> LogStore for E {
         self.read(move |session| received::find(session, epoch, id))
     }
 
-    fn origins(&self, ids: Vec<MessageId>) -> Reply<Vec<Origin>> {
+    fn origins(&self, ids: Vec<MessageId>) -> Reply<Vec<ReceivedOrigin>> {
         let epoch = self.epoch();
         self.read(move |session| received::origins(session, epoch, &ids))
     }

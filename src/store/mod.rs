@@ -56,7 +56,7 @@ pub use filter::{Accounts, EventFilter, MessageFilter};
 pub use logged::{Bounds, Events, Logged};
 pub use page::PageSize;
 pub use receipts::{MAX_RECIPIENTS, ReceiptTimes, Reported};
-pub use received::{Arrived, Origin, ReceivedFilter, ReceivedPage};
+pub use received::{Arrived, ReceivedFilter, ReceivedOrigin, ReceivedPage};
 pub use replicas::{AgentLease, Holder, ReplicaStore, SharedAgents, Stranded};
 pub use tail::TailSize;
 pub use webhooks::{
@@ -193,7 +193,7 @@ pub trait LogStore {
 
     /// Where each of these received messages came from, for replies. Left out are those that are
     /// unknown, or were erased.
-    fn origins(&self, ids: Vec<MessageId>) -> Reply<Vec<Origin>>;
+    fn origins(&self, ids: Vec<MessageId>) -> Reply<Vec<ReceivedOrigin>>;
 
     /// Removes up to `limit` messages that were received before `before`, oldest first, with their
     /// events; how many there were. Only those that were planned: see [`WebhookStore::plan`].

@@ -63,7 +63,7 @@ pub struct ReceivedPage {
 
 /// Where a received message came from: what a reply to it needs.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Origin {
+pub struct ReceivedOrigin {
     /// Our name for it.
     pub id: MessageId,
     /// The account that received it.
@@ -181,7 +181,7 @@ pub(super) fn origins(
     session: &dyn Session,
     epoch: u64,
     ids: &[MessageId],
-) -> Result<Vec<Origin>, StoreError> {
+) -> Result<Vec<ReceivedOrigin>, StoreError> {
     #[derive(serde::Deserialize)]
     struct Members {
         request: Request,
@@ -200,7 +200,7 @@ pub(super) fn origins(
         let event = logged(row, 0, epoch)?;
         let members: Result<Members, _> = serde_json::from_slice(&event.json);
         let members = members.map_err(|_| strange("members"))?;
-        Ok(Origin {
+        Ok(ReceivedOrigin {
             id: event.message_id,
             account: event.account.unwrap_or_default(),
             sender: event.uri,
@@ -251,13 +251,13 @@ pub(super) fn purge(
     Ok((ids.len(), Some(retention::forget_to(session, last)?)))
 }
 
-/// Erases one; what is left of its event.
+/// Erases one; returns its tombstone.
 pub(super) fn erase(
     session: &dyn Session,
     epoch: u64,
     id: MessageId,
 ) -> Result<Option<Logged>, StoreError> {
-    // Whatever is planned from the event is planned before this, or from what is left of it.
+    // Deliveries are planned before this, or from the tombstone.
     session.lock(Lock::Deliveries)?;
     let Some(event) = find(session, epoch, id)? else {
         return Ok(None);
@@ -279,7 +279,7 @@ pub(super) fn erase(
     )?;
     erase_deliveries(session, seq, &json)?;
     frames::forget_messages(session, &[*id.as_bytes()])?;
-    // Tells replicas that what they have in memory is not what is here any more.
+    // Tells replicas that events in their memory are stale.
     let sql = "UPDATE facts SET value = value + 1 WHERE name = 'erasures'";
     session.execute(sql, &[])?;
     Ok(Some(Logged {
@@ -303,7 +303,7 @@ pub(super) fn erased(
     Ok(found.into_iter().collect())
 }
 
-/// What is left of an event when it is erased, under the id that it has.
+/// The tombstone of an event, under the same id.
 pub(super) fn erased_json(json: &[u8], time: Timestamp, id: MessageId, account: &str) -> Bytes {
     // `{"id":"…"`: up to the first comma.
     let end = json.iter().position(|byte| *byte == b',');

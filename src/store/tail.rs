@@ -70,7 +70,7 @@ impl Tail {
         self.committed.send_replace(last);
     }
 
-    /// Puts what is left of an event in its place.
+    /// Puts a tombstone in the place of its event.
     pub(super) fn erase(&self, event: Logged) {
         self.lock().erase(event);
     }

@@ -20,7 +20,7 @@ pub struct FrameSource {
 
 /// The two ends of an agent's connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Endpoints {
+pub struct SocketAddresses {
     pub local: SocketAddr,
     pub remote: SocketAddr,
 }
@@ -32,7 +32,7 @@ pub struct RawFrame {
     pub micros: i64,
     pub direction: Direction,
     pub source: Arc<FrameSource>,
-    pub ends: Endpoints,
+    pub ends: SocketAddresses,
     pub bytes: Bytes,
 }
 
@@ -160,7 +160,7 @@ pub(crate) mod tests {
                 agent: "alice-1".into(),
                 hidden_headers: [].into(),
             }),
-            ends: Endpoints {
+            ends: SocketAddresses {
                 local: "127.0.0.1:40312".parse().unwrap(),
                 remote: "127.0.0.1:5062".parse().unwrap(),
             },

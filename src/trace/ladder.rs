@@ -21,7 +21,7 @@ use crate::message::{Direction, Frame};
 /// Characters between the two lines, and before the first.
 const WIDTH: usize = 60;
 const MARGIN: usize = 16;
-/// Of these, what is said of a frame.
+/// Of these, the columns for a frame's text.
 const LABEL: usize = WIDTH - 8;
 
 /// What a trace without frames looks like.

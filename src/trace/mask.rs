@@ -1,4 +1,4 @@
-//! Hides what is secret in a SIP message, byte for byte, so that its length stays.
+//! Hides secrets in a SIP message, byte for byte, so that its length stays.
 //!
 //! | header                                       | what stays                                   |
 //! |----------------------------------------------|----------------------------------------------|
@@ -53,7 +53,7 @@ pub(super) struct Masking<'s> {
 }
 
 impl Masking<'_> {
-    /// Hides what is secret in a message.
+    /// Hides the secrets in a message.
     pub(super) fn apply(self, message: &mut [u8]) {
         let begin = message.iter().position(|byte| !is_line_end(*byte));
         let Some(begin) = begin else {
@@ -82,7 +82,7 @@ impl Masking<'_> {
         }
     }
 
-    /// Hides what is secret in a header with its continuation lines.
+    /// Hides the secrets in a header with its continuation lines.
     fn header(self, header: &mut [u8]) {
         let Some(colon) = header.iter().position(|byte| *byte == b':') else {
             // Not a header that any parser reads.

@@ -11,8 +11,9 @@
 //! | `capture` | a trace as a file for Wireshark                                                |
 //! | `ladder`  | a trace as a diagram                                                           |
 //!
-//! Agents hand over references to the bytes that they have anyway. What is kept, shown or sent is
-//! masked and formatted by other tasks, so a message to which nothing happens costs two references.
+//! Agents hand over references to the bytes that they have anyway. Frames that are kept, shown or
+//! sent are masked and formatted by other tasks, so a message to which nothing happens costs two
+//! references.
 
 pub mod capture;
 mod frame;
@@ -23,7 +24,7 @@ mod observer;
 mod recorder;
 mod tap;
 
-pub use frame::{Endpoints, FrameBudget, FrameSource, HeldFrames, RawFrame};
+pub use frame::{FrameBudget, FrameSource, HeldFrames, RawFrame, SocketAddresses};
 pub use hep::{HepQueue, HepSender, HepServer, HepSettings, HepTransport, hep};
 pub use observer::{HepOutcome, NotKept, TraceObserver};
 pub use recorder::{Keep, Recorder, Settings};

@@ -35,7 +35,7 @@ pub struct TapReader {
     tap: Arc<Tap>,
 }
 
-/// What a reader is told.
+/// What a reader receives.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Passed {
     Frame(Frame),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Receivers that are remembered. When there are more, all are forgotten, and each that goes on
-/// failing is told of once more.
+/// failing is reported once more.
 const MAX: usize = 1_024;
 
 /// Receivers whose last post failed: standing webhooks by their id, others by their origin.

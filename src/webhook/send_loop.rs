@@ -1,4 +1,4 @@
-//! Decides what is posted next with [`Queues`]; looks and posts run beside it.
+//! Chooses the next post with [`Queues`]; looks and posts run beside it.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -20,7 +20,9 @@ use crate::agent::handle::TracedFrames;
 use crate::clock::Clock;
 use crate::message::{Direction, MessageId};
 use crate::sip::FrameOwner;
-use crate::trace::{Endpoints, FrameSource, HeldFrames, Keep, NotKept, RawFrame, Recorder, Tap};
+use crate::trace::{
+    FrameSource, HeldFrames, Keep, NotKept, RawFrame, Recorder, SocketAddresses, Tap,
+};
 
 /// Messages that came in and whose frames are held, at most.
 const MAX_REQUESTS: usize = 4_096;
@@ -31,11 +33,11 @@ pub(super) struct AgentFrames {
     source: Arc<FrameSource>,
     clock: Clock,
     /// Of the connection.
-    ends: Option<Endpoints>,
+    ends: Option<SocketAddresses>,
     /// By the key of the attempt.
     jobs: HashMap<u64, (MessageId, HeldFrames)>,
     /// By the number of the request.
-    requests: BTreeMap<u64, Request>,
+    requests: BTreeMap<u64, TracedRequest>,
     /// Requests of this turn, whose messages have no name yet.
     unnamed: Vec<(u64, RawFrame)>,
     /// What the dispatcher is yet to be handed.
@@ -43,7 +45,7 @@ pub(super) struct AgentFrames {
 }
 
 /// A message that came in.
-struct Request {
+struct TracedRequest {
     message: MessageId,
     frames: HeldFrames,
     /// Whether its frames are kept once its response has passed; `None` before it is answered.
@@ -75,7 +77,7 @@ impl AgentFrames {
     }
 
     /// The connection is another one.
-    pub(super) fn connected(&mut self, ends: Option<Endpoints>) {
+    pub(super) fn connected(&mut self, ends: Option<SocketAddresses>) {
         self.ends = ends;
     }
 
@@ -105,7 +107,7 @@ impl AgentFrames {
     }
 
     /// The connection, when a frame is of interest to anything.
-    fn wants(&self, owner: FrameOwner, bytes: &[u8]) -> Option<Endpoints> {
+    fn wants(&self, owner: FrameOwner, bytes: &[u8]) -> Option<SocketAddresses> {
         let is_held = match (owner, self.recorder.keep()) {
             (_, Keep::Off) | (FrameOwner::Registration | FrameOwner::Other, _) => false,
             (FrameOwner::Sent(_), Keep::Failed) => !bytes.starts_with(b"SIP/2.0 2"),
@@ -118,7 +120,7 @@ impl AgentFrames {
         self.ends.filter(|_| is_wanted)
     }
 
-    fn frame(&self, direction: Direction, ends: Endpoints, bytes: Bytes) -> RawFrame {
+    fn frame(&self, direction: Direction, ends: SocketAddresses, bytes: Bytes) -> RawFrame {
         let since_epoch = self.clock.exact().duration_since(UNIX_EPOCH);
         let micros = since_epoch.unwrap_or_default().as_micros();
         RawFrame {
@@ -163,7 +165,7 @@ impl AgentFrames {
         if !is_receipt {
             hold(&self.recorder, &mut frames, frame);
         }
-        let request = Request {
+        let request = TracedRequest {
             message,
             frames,
             is_kept: is_receipt.then_some(false),
@@ -216,7 +218,7 @@ impl AgentFrames {
         }
     }
 
-    fn end(&mut self, request: Request, is_kept: bool) {
+    fn end(&mut self, request: TracedRequest, is_kept: bool) {
         if is_kept && !request.frames.is_empty() {
             let (message, frames) = (request.message, request.frames);
             self.traced.push(TracedFrames::OfReceived(message, frames));

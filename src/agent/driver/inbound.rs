@@ -69,7 +69,7 @@ impl Agent {
     }
 
     fn respond(&mut self, number: u64, answer: InboundAnswer, response: &OutgoingResponse) {
-        // The error says that nobody waits for it any more.
+        // The error says that the response is not awaited any more.
         let answered = self.machine.answer(clock::now(), number, response);
         self.frames.answered(number, answer, answered.is_ok());
     }

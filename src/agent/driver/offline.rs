@@ -96,7 +96,7 @@ impl Agent {
                 let back = jobs.into_iter().map(|job| (job.key, Outcome::NotWritten));
                 self.tell(Report::Ended(self.index, back.collect()));
             }
-            // Its connection is gone, and so is whoever waited for the answer.
+            // Its connection is gone, and the peer cannot be answered.
             Some(AgentCommand::Answer(id, answer)) => {
                 self.frames.answered(id.request(), answer, false);
                 if let Some(traced) = self.frames.take_traced() {

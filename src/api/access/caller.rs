@@ -19,12 +19,12 @@ use crate::store::Accounts;
 /// Who calls. [`super::guard`] finds out.
 ///
 /// A caller with accounts of its own sends as these and sees nothing of the others: a message or an
-/// event is its own when it was sent, or must be, as one of them. What is not its own is not there.
+/// event is its own when it was sent, or must be, as one of them. Others do not exist for it.
 #[derive(Clone, Debug)]
 pub(in crate::api) struct Caller {
     /// `None` for anyone.
     grant: Option<Arc<Grant>>,
-    /// Who it is, for what is counted for each client.
+    /// Who it is, for limits and figures by client.
     key: ClientKey,
     revoked: CancellationToken,
     /// How much it may have of what all share.
@@ -56,7 +56,7 @@ impl Caller {
         named.unwrap_or_else(|| "".into())
     }
 
-    /// Who calls, for what is counted for each client.
+    /// The caller's key in limits and figures by client.
     pub(in crate::api) fn key(&self) -> &ClientKey {
         &self.key
     }
@@ -158,7 +158,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        // Whoever got past the guard is known to it, or anyone may call.
+        // The guard has put a caller into every request that it lets pass.
         parts.extensions.get().cloned().ok_or(ApiError::NoToken)
     }
 }

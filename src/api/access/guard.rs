@@ -1,4 +1,4 @@
-//! Lets requests pass, or not. What is not on a list here is for those with a token.
+//! Lets requests pass, or not. A path that is on no list here takes a token.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

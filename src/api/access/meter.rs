@@ -1,4 +1,4 @@
-//! How many requests a second a token may send: it is told where it stands.
+//! How many requests a second a token may send: answers say where it stands.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

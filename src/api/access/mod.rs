@@ -1,9 +1,9 @@
 //! Who may call, and what for.
 //!
-//! A token is known by its SHA-256 only. What is shown is hashed and compared with every hash there
-//! is, so that the time it takes says nothing about any of them. The token stands in the
-//! `Authorization` header alone (RFC 6750 §2.1): one in the address (§2.3) would stay behind in
-//! logs, histories and `Referer` headers, which RFC 9700 §4.3.2 forbids for that reason. A page
+//! A token is known by its SHA-256 only. A token that a client shows is hashed and compared with
+//! every hash there is, so that the time it takes says nothing about any of them. The token stands
+//! in the `Authorization` header alone (RFC 6750 §2.1): one in the address (§2.3) would stay behind
+//! in logs, histories and `Referer` headers, which RFC 9700 §4.3.2 forbids for that reason. A page
 //! that follows events with a token therefore uses `fetch` and not `EventSource`.
 //!
 //! [`Access`] is what one reading of the configuration says. It is replaced whole; a token that is
@@ -38,7 +38,7 @@ pub struct Access {
     entry: Entry,
     open_metrics: bool,
     hosts: Hosts,
-    /// Outlives a reload, so that a reload forgets nobody who guesses.
+    /// Outlives a reload, so that addresses that guess tokens stay known.
     refusals: Arc<Refusals>,
     /// Canceled when those who call without a token may not any more.
     anyone: CancellationToken,

@@ -164,12 +164,12 @@ async fn read(
     caller: &Caller,
     headers: &HeaderMap,
     body: Body,
-) -> Result<extract::Received, ApiError> {
+) -> Result<extract::RequestBody, ApiError> {
     extract::body(api, caller, headers, body, api.settings.max_request).await
 }
 
-/// The webhook of this id. Webhooks concern the whole gateway: whoever may see one may see all, and
-/// the guard lets no token with accounts of its own come here.
+/// The webhook of this id. Webhooks concern the whole gateway: a caller that may see one may see
+/// all, and the guard lets no token with accounts of its own come here.
 async fn find(api: &Api, id: &str) -> Result<Endpoint, ApiError> {
     let id: EndpointId = id.parse().map_err(|_| NO_WEBHOOK)?;
     api.webhooks.find(id).await?.ok_or(NO_WEBHOOK)

@@ -101,7 +101,7 @@ pub(super) fn recovery(bytes: &[u8], now: Timestamp) -> Result<(Timestamp, Times
 
 /// The members of a webhook that were given and are in order.
 #[derive(Default)]
-struct Members {
+struct WebhookMembers {
     url: Option<Url>,
     kinds: Option<Vec<EventKind>>,
     accounts: Option<Vec<Arc<str>>>,
@@ -111,9 +111,9 @@ struct Members {
 }
 
 /// Reads the members of a webhook, or tells everything that is wrong with them.
-fn members(api: &Api, shape: &Shape, bytes: &[u8]) -> Result<Members, ApiError> {
+fn members(api: &Api, shape: &Shape, bytes: &[u8]) -> Result<WebhookMembers, ApiError> {
     let mut violations = Violations::default();
-    let mut members = Members::default();
+    let mut members = WebhookMembers::default();
     let document = Value::document(bytes)?;
     document.object(
         shape,

@@ -76,7 +76,7 @@ pub(super) struct Send {
     #[arg(long, value_name = "CLASS", value_parser = Priority::ALL.map(Priority::as_str))]
     priority: Option<String>,
 
-    /// What follows when nobody knows whether the message arrived: `resend` it (at least once), or
+    /// What follows when it is unknown whether the message arrived: `resend` it (at least once), or
     /// `fail` (at most once).
     #[arg(long, value_name = "WHAT", value_parser = ["resend", "fail"])]
     on_unknown: Option<String>,

@@ -27,7 +27,7 @@ const STEP: Duration = Duration::from_millis(100);
 const MINUTE: Duration = Duration::from_secs(60);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
-struct Waiting {
+struct WaitingMessage {
     class: Priority,
     since: Timestamp,
     uri: Arc<str>,
@@ -46,7 +46,7 @@ struct Life {
     now: Timestamp,
     steady: Instant,
     number: u64,
-    waiting: BTreeMap<MessageId, Waiting>,
+    waiting: BTreeMap<MessageId, WaitingMessage>,
     flights: HashMap<AttemptKey, Flight>,
     begun: HashMap<Priority, u32>,
 }
@@ -117,7 +117,7 @@ impl Life {
         let millis = u64::try_from(self.now.as_millis()).unwrap();
         let id = Uuid::from_u64_pair(millis << 16 | 0x7000, self.number | 1 << 63);
         let message = contents.accept(MessageId::new(id), self.now, None);
-        let waiting = Waiting {
+        let waiting = WaitingMessage {
             class: message.contents.class(),
             since: self.now,
             uri,
@@ -163,7 +163,7 @@ impl Life {
     }
 
     /// Whether a message of this class counts as one of another class by now.
-    fn counts_as(&self, one: &Waiting, class: Priority) -> bool {
+    fn counts_as(&self, one: &WaitingMessage, class: Priority) -> bool {
         let minutes = self.now.since(one.since).as_secs() / 60;
         let risen = (one.class as u64 + minutes).min(Priority::Urgent as u64);
         one.class == class || (class < Priority::Emergency && risen >= class as u64)

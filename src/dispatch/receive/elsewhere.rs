@@ -50,10 +50,10 @@ pub async fn follow_receipts(store: Arc<dyn Store>, dispatch: Handle) {
 
 fn settling_by(event: &Logged, epoch: u64) -> Option<Settling> {
     #[derive(serde::Deserialize)]
-    struct Members<'a> {
+    struct ReceiptMembers<'a> {
         recipient: &'a str,
     }
-    let members: Members<'_> = serde_json::from_slice(&event.json).ok()?;
+    let members: ReceiptMembers<'_> = serde_json::from_slice(&event.json).ok()?;
     Some(Settling {
         message: event.message_id,
         receipt: EventId {

@@ -161,7 +161,7 @@ struct Receiver {
     is_failing: bool,
 }
 
-/// What is stored together, and what answers it.
+/// Messages and receipts of one commit, with their answers.
 #[derive(Default)]
 struct InboundBatch {
     messages: Vec<Received>,
@@ -185,7 +185,7 @@ struct ReceiptSource {
 }
 
 impl Receiver {
-    /// Answers what is not taken in, and collects the rest.
+    /// Answers those that are refused, and collects the rest.
     fn admit(&mut self, arrived: impl Iterator<Item = Arrival>) -> InboundBatch {
         let now = clock::now();
         let mut batch = InboundBatch::default();

@@ -17,12 +17,12 @@ const MAX_SENDERS: usize = 10_000;
 pub(super) struct Rates {
     per_account: f64,
     per_sender: f64,
-    accounts: HashMap<Arc<str>, AccountRate>,
+    accounts: HashMap<Arc<str>, AccountRates>,
     senders: usize,
 }
 
 #[derive(Debug)]
-struct AccountRate {
+struct AccountRates {
     all: Rate,
     by_sender: HashMap<String, Rate>,
     other_senders: Rate,
@@ -45,7 +45,7 @@ impl Rates {
         }
         let (per_account, per_sender) = (self.per_account, self.per_sender);
         let known = self.accounts.entry(account.clone());
-        let known = known.or_insert_with(|| AccountRate {
+        let known = known.or_insert_with(|| AccountRates {
             all: Rate::new(per_account, BURST),
             by_sender: HashMap::new(),
             other_senders: Rate::new(per_sender, BURST),

@@ -10,7 +10,7 @@
 //! | another                            | [`ContentError::Type`]                               |
 //!
 //! An envelope that cannot be read is a message of type `message/cpim`, as it is: a person may have
-//! written what is in it. A body that cannot be decoded is refused: nothing could read it.
+//! written its contents. A body that cannot be decoded is refused: nothing could read it.
 
 use flate2::bufread::GzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
@@ -42,12 +42,12 @@ pub enum Content {
     Receipt(Imdn),
 }
 
-/// What a MESSAGE carries, with what is not handed over.
+/// The content of a MESSAGE, also where it is not handed over.
 #[derive(Debug)]
 pub(super) enum Carried {
     /// To be handed over.
     Content(Content),
-    /// A notice that somebody types (RFC 3994).
+    /// An indication of typing (RFC 3994).
     Typing,
     /// A receipt that cannot be read.
     UnreadableReceipt,

@@ -126,7 +126,7 @@ pub fn parse(body: &[u8]) -> Result<Imdn, ImdnError> {
     }
     let text = std::str::from_utf8(body).map_err(|_| ImdnError::Xml)?;
     let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
-    let mut found = Found::default();
+    let mut found = ImdnElements::default();
     loop {
         match reader.read_event().map_err(|_| ImdnError::Xml)? {
             Event::Start(element) => found.begin(&element)?,
@@ -153,7 +153,7 @@ pub fn parse(body: &[u8]) -> Result<Imdn, ImdnError> {
 
 /// What of a document has been found so far.
 #[derive(Debug, Default)]
-struct Found {
+struct ImdnElements {
     depth: usize,
     /// Whether an element is read whose text is wanted, and which.
     reading: Option<Wanted>,
@@ -175,7 +175,7 @@ enum Wanted {
     Reason,
 }
 
-impl Found {
+impl ImdnElements {
     fn begin(&mut self, element: &BytesStart<'_>) -> Result<(), ImdnError> {
         self.depth += 1;
         let name = element.local_name();

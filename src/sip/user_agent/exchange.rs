@@ -39,7 +39,7 @@ pub struct OutgoingRequest {
     pub head: Vec<u8>,
     /// As many bytes as Content-Length will say.
     pub body: Bytes,
-    /// What is sent once, within the same attempt, if the peer does not understand the body.
+    /// The body to send once, within the same attempt, if the peer does not understand the body.
     pub fallback: Option<Box<FallbackBody>>,
 }
 

@@ -74,7 +74,7 @@ struct Erasures {
 }
 
 impl Erasures {
-    /// Whether events in memory may show what is erased by now. A transaction that was committed
+    /// Whether events in memory may show erased bodies. A transaction that was committed
     /// before an erasure may be published after this look, so the next look says the same again.
     fn may_show(&mut self, count: u64) -> bool {
         let is_new = self.seen.replace(count) != Some(count);

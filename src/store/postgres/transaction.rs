@@ -67,7 +67,7 @@ struct Part<'g> {
     receipts: &'g [&'g Receipt],
 }
 
-/// What is known before anything of a part is written.
+/// What a look finds before a part is written.
 struct Looked {
     lanes: OpenLanes,
     messages: KnownMessages,

@@ -94,7 +94,7 @@ fn sent_by(transaction: &WriteTransaction<'_>, named: &[MessageId]) -> Result<Se
 }
 
 /// Erases a received message, also from the pages that it leaves; whether there was one. Followers
-/// see what is left when that is durable.
+/// see the tombstone once it is durable.
 pub(super) fn erase(
     transaction: &mut WriteTransaction<'_>,
     id: MessageId,

@@ -14,7 +14,7 @@ pub(super) struct WriteTransaction<'c> {
     pub(super) positions: Positions,
     /// Shown when this transaction is durable.
     pub(super) appended: Vec<Logged>,
-    /// What is left of events that were erased. Shown in their place, also then.
+    /// Tombstones of erased events. Shown in their place, also then.
     pub(super) erased: Vec<Logged>,
     /// Taken in by this order, and without a row in `states` yet. Records of the same order go into
     /// that row, so that it is written once for a message whose life fits in one order.

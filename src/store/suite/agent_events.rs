@@ -3,11 +3,11 @@
 use super::Bed;
 use super::samples::{accept, at, finish, log, reopen};
 use super::webhooks::plan_nothing;
-use crate::message::{Event, EventKind, EventKinds, RegistrationChange};
+use crate::message::{AgentChange, Event, EventKind, EventKinds};
 use crate::store::{Bounds, EventFilter};
 
 fn change(agent: &str, time: i64, down: Option<&str>) -> Event {
-    let change = RegistrationChange {
+    let change = AgentChange {
         agent: agent.into(),
         account: format!("sip:{agent}@example.com").into(),
         server: "wss://sip.example.com".into(),

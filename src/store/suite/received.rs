@@ -10,8 +10,8 @@ use super::webhooks::{delivery, due, endpoint, plan, plan_nothing};
 use super::{Bed, REFUSED};
 use crate::message::{EventKind, MessageId, Received, Sender};
 use crate::store::{
-    Arrived, Bounds, DeliveryKey, EventFilter, NewDelivery, Origin, ReceivedFilter, Recovery,
-    RecoveryStep, Store,
+    Arrived, Bounds, DeliveryKey, EventFilter, NewDelivery, ReceivedFilter, ReceivedOrigin,
+    Recovery, RecoveryStep, Store,
 };
 use crate::store::{Change, Logged};
 
@@ -203,7 +203,7 @@ pub(crate) async fn a_reply_is_told_where_its_message_came_from(bed: &dyn Bed) {
     take_in(&store, 1..=2).await;
     assert!(store.erase(received_id(2)).await.unwrap());
     let ids = vec![received_id(2), id(1), received_id(1), received_id(3)];
-    let expected = Origin {
+    let expected = ReceivedOrigin {
         id: received_id(1),
         account: ALICE.into(),
         sender: BOB.into(),

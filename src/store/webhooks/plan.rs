@@ -67,7 +67,8 @@ fn insert<'d>(
     Ok(())
 }
 
-/// What is left of these events where they were erased after the plan was made, by their numbers.
+/// The tombstones of those of these events that were erased after the plan was made, by their
+/// numbers.
 fn erased(
     session: &dyn Session,
     deliveries: &[&NewDelivery],

@@ -28,7 +28,7 @@ const SIP: u8 = 1;
 
 /// What every packet of this gateway says.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sender {
+pub(super) struct HepIdentity {
     pub(super) capture_id: u32,
     pub(super) node: String,
     /// Empty when there is none.
@@ -39,7 +39,7 @@ pub(super) struct Sender {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct TooLarge;
 
-impl Sender {
+impl HepIdentity {
     /// Appends the packet of a frame; nothing when it is too large.
     pub(super) fn encode(
         &self,
@@ -129,7 +129,7 @@ mod tests {
     /// Byte by byte, as the specification of HEP3 has it (revision 36, of 2017).
     #[test]
     fn a_frame_over_ipv4_is_these_bytes() {
-        let sender = Sender {
+        let sender = HepIdentity {
             capture_id: 2001,
             node: "edge-1".to_owned(),
             password: b"myHep".to_vec(),
@@ -167,7 +167,9 @@ mod tests {
         frame.local = "[2001:db8::1]:40312".parse().unwrap();
         frame.remote = "[2001:db8::2]:443".parse().unwrap();
         let mut out = Vec::new();
-        Sender::default().encode(&frame, None, &mut out).unwrap();
+        HepIdentity::default()
+            .encode(&frame, None, &mut out)
+            .unwrap();
         let packet = decode(&out).unwrap();
         assert_eq!(packet.source, frame.remote);
         assert_eq!(packet.destination, frame.local);
@@ -179,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_no_packet_has_room_for_is_left_out_whole() {
-        let sender = Sender::default();
+        let sender = HepIdentity::default();
         let mut frame = raw(Direction::Sent, 0, "").masked(true);
         let mut out = b"before".to_vec();
         sender.encode(&frame, None, &mut out).unwrap();
@@ -209,7 +211,7 @@ mod tests {
             let direction = if is_sent { Direction::Sent } else { Direction::Received };
             let mut frame = raw(direction, micros, "").masked(true);
             frame.bytes = bytes.clone().into();
-            let sender = Sender { capture_id, node: node.clone(), password: password.clone() };
+            let sender = HepIdentity { capture_id, node: node.clone(), password: password.clone() };
             let mut out = Vec::new();
             sender.encode(&frame, has_message.then(id), &mut out).unwrap();
             let (source, destination) = frame.way();

@@ -23,7 +23,7 @@ pub use queue::HepQueue;
 use super::observer::{HepOutcome, TraceObserver};
 use crate::clock;
 use crate::message::retry::Backoff;
-use encode::{Sender, TooLarge};
+use encode::{HepIdentity, TooLarge};
 use link::Link;
 use queue::Queued;
 
@@ -71,7 +71,7 @@ impl std::fmt::Debug for HepSettings {
 /// Frames that are sent together.
 const BATCH: usize = 256;
 /// After so long without a failure the server counts as well again: over UDP a datagram that
-/// nobody took is told with one of the next.
+/// was not received is reported with one of the next.
 const QUIET: Duration = Duration::from_secs(10);
 /// Between two tries at a server that fails.
 const BACKOFF: Backoff = Backoff {
@@ -82,7 +82,7 @@ const BACKOFF: Backoff = Backoff {
 /// The task that sends.
 pub struct HepSender {
     queue: mpsc::Receiver<Queued>,
-    sender: Sender,
+    sender: HepIdentity,
     link: Link,
     shows_bodies: bool,
     observer: Arc<dyn TraceObserver>,
@@ -102,7 +102,7 @@ pub fn hep(
     let (offered, queue) = queue::queue();
     let sender = HepSender {
         queue,
-        sender: Sender {
+        sender: HepIdentity {
             capture_id: settings.capture_id,
             node: settings.node,
             password: settings.password.into_bytes(),

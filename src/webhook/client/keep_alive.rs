@@ -2,7 +2,7 @@
 //!
 //! The HTTP client bounds idle connections of one host, and not those of all. So an origin is given
 //! as many as it had posts under way at once, while there are any left of all; other posts go over
-//! a connection of their own. What is left behind by many hosts stays within the reserve of
+//! a connection of their own. Idle connections of many hosts stay within the reserve of
 //! descriptors.
 //!
 //! A post that finds an idle connection after it began to open one would leave that to be opened in

@@ -31,7 +31,7 @@ use crate::store::{Due, DueDelivery, PageSize};
 pub(super) use origin::{Asker, QueueOwner};
 use origin::{AskerQueues, Load, Origin};
 use queue::Queue;
-use room::Room;
+use room::Allowance;
 
 /// Queues known at the same time. For a further one the client that has most of them gives up one,
 /// which is found again in the store when others are done.
@@ -94,8 +94,8 @@ pub(super) struct Queues {
     ended: u64,
 }
 
-/// A queue, and what is counted beside it.
-struct Found<'a> {
+/// A queue, with the loads that count it.
+struct QueueEntry<'a> {
     queue: &'a mut Queue,
     asker: &'a mut Load,
     all: &'a mut Load,
@@ -284,11 +284,11 @@ impl Queues {
         (self.concurrency / 2).max(1)
     }
 
-    fn find(&mut self, queue: &Arc<str>) -> Option<Found<'_>> {
+    fn find(&mut self, queue: &Arc<str>) -> Option<QueueEntry<'_>> {
         let owner = self.owners.get(queue)?;
         let asker = self.askers.get_mut(&owner.asker)?;
         let origin = asker.origins.get_mut(&owner.origin)?;
-        Some(Found {
+        Some(QueueEntry {
             queue: origin.queues.get_mut(queue)?,
             asker: &mut asker.load,
             all: &mut self.load,
@@ -341,7 +341,7 @@ impl Queues {
     /// The next queue that can do something.
     fn next(&self, now: Timestamp) -> Option<(QueueOwner, Arc<str>)> {
         for (name, asker) in in_turn(&self.askers, &self.turn) {
-            let room = Room::of(self.concurrency, &self.load, &asker.load);
+            let room = Allowance::of(self.concurrency, &self.load, &asker.load);
             for (at, origin) in in_turn(&asker.origins, &asker.turn) {
                 let may = |queue: &Queue| room.takes(origin, queue) && room.has_work(queue, now);
                 let mut queues = in_turn(&origin.queues, &origin.turn);
@@ -358,7 +358,7 @@ impl Queues {
     }
 }
 
-impl Found<'_> {
+impl QueueEntry<'_> {
     fn end_look(&mut self) {
         if std::mem::take(&mut self.queue.is_looking) {
             self.asker.bytes = self.asker.bytes.saturating_sub(LOOK);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::PostEnd;
-use super::queue::{Post, Queue, Record};
+use super::queue::{ActivePost, LastOutcome, Queue};
 
 /// Posts at once to an origin that has not answered yet, or did not last.
 const FEW: usize = 4;
@@ -108,12 +108,12 @@ impl Origin {
     }
 
     /// How a post of this queue counts, should it begin now.
-    pub(super) fn post_of(&self, queue: &Queue) -> Post {
+    pub(super) fn post_of(&self, queue: &Queue) -> ActivePost {
         let standing = match (self.standing, queue.record) {
-            (Standing::Failing, _) | (_, Record::Failed) => Standing::Failing,
-            (standing, Record::New | Record::Succeeded) => standing,
+            (Standing::Failing, _) | (_, LastOutcome::Failed) => Standing::Failing,
+            (standing, LastOutcome::New | LastOutcome::Succeeded) => standing,
         };
-        Post {
+        ActivePost {
             standing,
             is_unproven: !queue.is_well(),
         }

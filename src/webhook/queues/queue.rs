@@ -1,4 +1,4 @@
-//! A queue: what waits in it, what is under way, and how wide it is.
+//! A queue: its deliveries that wait, its posts under way, and its width.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -7,18 +7,18 @@ use super::{HORIZON, PostEnd};
 use crate::message::Timestamp;
 use crate::store::{Due, DueDelivery};
 
-/// What is posted to one receiver.
+/// The deliveries to one receiver.
 #[derive(Debug)]
 pub(super) struct Queue {
     /// Read, and not begun.
     pub(super) waiting: VecDeque<DueDelivery>,
     /// Deliveries waiting or under way: the store still says that they are due.
-    held: HashMap<u64, Held>,
+    held: HashMap<u64, QueuedDelivery>,
     /// Ended since the look that is under way began, which may still see them as they were.
     ended: HashSet<u64>,
     pub(super) in_flight: usize,
     pub(super) width: usize,
-    pub(super) record: Record,
+    pub(super) record: LastOutcome,
     /// When the store has more, as far as is known.
     pub(super) look_at: Option<Timestamp>,
     pub(super) is_looking: bool,
@@ -26,7 +26,7 @@ pub(super) struct Queue {
 
 /// What the last attempt showed of a queue.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Record {
+pub(super) enum LastOutcome {
     /// None has ended yet.
     New,
     Succeeded,
@@ -35,14 +35,14 @@ pub(super) enum Record {
 
 /// A delivery in memory.
 #[derive(Debug)]
-struct Held {
+struct QueuedDelivery {
     weight: usize,
-    post: Option<Post>,
+    post: Option<ActivePost>,
 }
 
 /// A post under way, as it was counted when it began.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Post {
+pub(super) struct ActivePost {
     pub(super) standing: Standing,
     /// The queue had not succeeded last.
     pub(super) is_unproven: bool,
@@ -56,7 +56,7 @@ impl Queue {
             ended: HashSet::new(),
             in_flight: 0,
             width: 1,
-            record: Record::New,
+            record: LastOutcome::New,
             look_at: Some(look_at),
             is_looking: false,
         }
@@ -68,7 +68,7 @@ impl Queue {
 
     /// Whether its last attempt succeeded.
     pub(super) fn is_well(&self) -> bool {
-        self.record == Record::Succeeded
+        self.record == LastOutcome::Succeeded
     }
 
     /// Whether nothing would be lost by forgetting it.
@@ -101,7 +101,7 @@ impl Queue {
                 continue;
             }
             let weight = delivery.weight();
-            self.held.insert(seq, Held { weight, post: None });
+            self.held.insert(seq, QueuedDelivery { weight, post: None });
             added += weight;
             self.waiting.push_back(delivery);
         }
@@ -115,7 +115,7 @@ impl Queue {
     }
 
     /// Takes out what waits longest, to be posted.
-    pub(super) fn begin(&mut self, post: Post) -> Option<DueDelivery> {
+    pub(super) fn begin(&mut self, post: ActivePost) -> Option<DueDelivery> {
         let delivery = self.waiting.pop_front()?;
         self.in_flight += 1;
         if let Some(held) = self.held.get_mut(&delivery.key.seq) {
@@ -131,7 +131,7 @@ impl Queue {
         end: PostEnd,
         max_width: usize,
         now: Timestamp,
-    ) -> Option<Post> {
+    ) -> Option<ActivePost> {
         self.in_flight = self.in_flight.saturating_sub(1);
         let held = self.held.remove(&seq);
         if self.is_looking {
@@ -142,11 +142,11 @@ impl Queue {
         match end {
             PostEnd::Succeeded => {
                 self.width = self.width.saturating_mul(2).min(max_width);
-                self.record = Record::Succeeded;
+                self.record = LastOutcome::Succeeded;
             }
             PostEnd::Failed { again_at, .. } => {
                 self.width = 1;
-                self.record = Record::Failed;
+                self.record = LastOutcome::Failed;
                 look_at = again_at.unwrap_or(now);
             }
             PostEnd::Void => {}

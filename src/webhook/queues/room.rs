@@ -12,7 +12,7 @@ const NEW: usize = 3;
 
 /// What a client may do now.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct Allowance {
     /// Posts that it may begin.
     posts: usize,
     /// Whether one of them may be to an origin that has not answered yet.
@@ -22,7 +22,7 @@ pub(super) struct Room {
     takes_look: bool,
 }
 
-impl Room {
+impl Allowance {
     /// The room of a client that has `own` of `all`.
     pub(super) fn of(concurrency: usize, all: &Load, own: &Load) -> Self {
         let left = concurrency.saturating_sub(all.posts);

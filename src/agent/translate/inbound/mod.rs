@@ -135,7 +135,7 @@ fn envelope(envelope: cpim::Envelope) -> Envelope {
     }
 }
 
-/// A receipt that can be for a message of ours, and says what is reported.
+/// A receipt that can be for a message of ours, and of a kind that is reported.
 fn receipt(
     imdn: &Imdn,
     request: &IncomingRequest,
@@ -155,7 +155,7 @@ fn receipt(
     })
 }
 
-/// What is reported of a receipt; nothing of what servers on the way did, and of displays only that
+/// The events of a receipt; none of what servers on the way did, and of displays only that
 /// there was one.
 fn disposition(imdn: &Imdn) -> Option<Disposition> {
     let undelivered = |status| Disposition::Undelivered {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::precedence::Rank;
 use crate::message::{MessageId, Priority, Timestamp};
-use queue::Waiting;
+use queue::LaneQueues;
 
 /// A target, and the `from` of the messages to it; `None` for those that any account may send.
 pub(super) type Lane = (Arc<str>, Option<Arc<str>>);
@@ -44,7 +44,7 @@ pub(super) struct Lanes {
 #[derive(Debug)]
 pub(super) struct LaneQueue {
     head: LaneMessage,
-    waiting: Waiting,
+    waiting: LaneQueues,
 }
 
 impl LaneMessage {
@@ -62,7 +62,7 @@ impl Lanes {
             .and_modify(|lane| pushed = lane.push(message))
             .or_insert_with(|| LaneQueue {
                 head: message,
-                waiting: Waiting::default(),
+                waiting: LaneQueues::default(),
             });
         pushed
     }

@@ -10,7 +10,7 @@ use super::LaneMessage;
 use crate::message::{MessageId, Priority};
 
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct LaneQueues {
     normal: VecDeque<LaneMessage>,
     others: Option<Box<OtherQueues>>,
 }
@@ -22,7 +22,7 @@ struct OtherQueues {
     emergency: VecDeque<LaneMessage>,
 }
 
-impl Waiting {
+impl LaneQueues {
     pub(super) fn push_back(&mut self, message: LaneMessage) {
         self.queue_mut(message.class).push_back(message);
     }
