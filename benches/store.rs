@@ -157,9 +157,10 @@ fn received(criterion: &mut Criterion) {
 /// With many others in the store everything costs what it costs in an empty one.
 fn beside_many_others(criterion: &mut Criterion) {
     // Without `--bench` this only has to run, not to measure.
-    let size = match std::env::args().any(|argument| argument == "--bench") {
-        true => 1_000_000,
-        false => 1_000,
+    let size = if std::env::args().any(|argument| argument == "--bench") {
+        1_000_000
+    } else {
+        1_000
     };
     let mut group = criterion.benchmark_group("store/beside_1000000_ended_and_100000_waiting");
     group.sample_size(10);

@@ -109,9 +109,10 @@ fn prose(out: &mut String, words: &mut Vec<&str>, margin: &str) {
     for line in words.drain(..) {
         let begins = line.starts_with("  ");
         if begins != is_code {
-            out.push_str(&match begins {
-                true => format!("\n{margin}```text\n"),
-                false => format!("{margin}```\n\n"),
+            out.push_str(&if begins {
+                format!("\n{margin}```text\n")
+            } else {
+                format!("{margin}```\n\n")
             });
             is_code = begins;
         }

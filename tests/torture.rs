@@ -75,9 +75,10 @@ fn verdict(frame: &[u8]) -> String {
         }
     }
     agent.handle_frame(now, &filled_in(frame, &request));
-    let mut verdict = match frame.starts_with(b"SIP/") {
-        true => "completes nothing".to_owned(),
-        false => "dropped".to_owned(),
+    let mut verdict = if frame.starts_with(b"SIP/") {
+        "completes nothing".to_owned()
+    } else {
+        "dropped".to_owned()
     };
     while let Some(output) = agent.poll() {
         verdict = match output {

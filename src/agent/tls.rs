@@ -45,22 +45,20 @@ pub fn client_config(
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Provider)?;
-    let builder = match authorities.is_empty() {
-        true => builder.with_root_certificates(roots),
-        false => {
-            let by_authority =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-                    .build()
-                    .map_err(|error| TlsError::Provider(Error::General(error.to_string())))?;
-            let listed = authorities.iter().cloned().collect();
-            let verifier = Arc::new(OrListed {
-                by_authority,
-                listed,
-            });
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(verifier)
-        }
+    let builder = if authorities.is_empty() {
+        builder.with_root_certificates(roots)
+    } else {
+        let by_authority = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| TlsError::Provider(Error::General(error.to_string())))?;
+        let listed = authorities.iter().cloned().collect();
+        let verifier = Arc::new(OrListed {
+            by_authority,
+            listed,
+        });
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
     };
     let config = match own {
         None => builder.with_no_client_auth(),

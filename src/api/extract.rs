@@ -80,9 +80,10 @@ async fn read(mut body: Body, limit: usize, mut room: ByteRoom) -> Result<Reques
 
 /// A byte order mark, which some editors and shells put first, is no mistake (RFC 8259 §8.1).
 fn without_mark(bytes: Bytes) -> Bytes {
-    match bytes.starts_with(b"\xef\xbb\xbf") {
-        true => bytes.slice(3..),
-        false => bytes,
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.slice(3..)
+    } else {
+        bytes
     }
 }
 

@@ -27,11 +27,12 @@ pub(super) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
     if stream.quality > 0 && stream.quality >= json.quality {
         return Ok(Form::Stream);
     }
-    match !accepted.is_empty() && json.quality == 0 {
-        true => Err(ApiError::NotAcceptable(
+    if !accepted.is_empty() && json.quality == 0 {
+        Err(ApiError::NotAcceptable(
             "application/json or text/event-stream",
-        )),
-        false => Ok(Form::Json),
+        ))
+    } else {
+        Ok(Form::Json)
     }
 }
 

@@ -208,9 +208,10 @@ fn metadata(value: Value<'_>, violations: &mut Violations) -> Metadata {
         } else if let Some(text) = value.string(violations) {
             metadata.insert(name.to_owned(), text);
         }
-        match metadata.len() > MAX_METADATA {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+        if metadata.len() > MAX_METADATA {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
         }
     });
     check_metadata(&metadata, value.place(), violations);

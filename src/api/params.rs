@@ -43,9 +43,10 @@ fn read<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
         return Err(ApiError::Query(words));
     }
     // In a form a plus is a blank. Here it begins phone numbers, and no parameter has blanks.
-    let plain = match query.contains('+') {
-        true => Uri::try_from(format!("/?{}", query.replace('+', "%2B"))).ok(),
-        false => None,
+    let plain = if query.contains('+') {
+        Uri::try_from(format!("/?{}", query.replace('+', "%2B"))).ok()
+    } else {
+        None
     };
     let read = axum::extract::Query::try_from_uri(plain.as_ref().unwrap_or(uri));
     read.map(|axum::extract::Query(query)| query)

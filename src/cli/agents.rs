@@ -57,9 +57,10 @@ pub(super) async fn run(arguments: &Agents) -> Result<ExitCode, CommandError> {
     } else {
         print(&agents)?;
     }
-    match agents.iter().any(|agent| agent.state == "registered") {
-        true => Ok(ExitCode::SUCCESS),
-        false => Ok(ExitCode::FAILURE),
+    if agents.iter().any(|agent| agent.state == "registered") {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Ok(ExitCode::FAILURE)
     }
 }
 

@@ -46,9 +46,10 @@ impl Limits {
     /// Checks a time to live in seconds.
     pub fn ttl(&self, seconds: u64) -> Result<Duration, String> {
         let ttl = Duration::from_secs(seconds);
-        match !ttl.is_zero() && ttl <= self.max_ttl {
-            true => Ok(ttl),
-            false => Err(format!("seconds, 1 to {}", self.max_ttl.as_secs())),
+        if !ttl.is_zero() && ttl <= self.max_ttl {
+            Ok(ttl)
+        } else {
+            Err(format!("seconds, 1 to {}", self.max_ttl.as_secs()))
         }
     }
 

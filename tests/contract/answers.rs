@@ -81,9 +81,10 @@ impl Answer {
             content.get(media_type)
         };
         let media = media.unwrap_or_else(|| panic!("{media_type} is not told of: {content}"));
-        let body = match media_type.ends_with("json") {
-            true => self.json(),
-            false => Value::String(self.text()),
+        let body = if media_type.ends_with("json") {
+            self.json()
+        } else {
+            Value::String(self.text())
         };
         let wrong = violations(&media["schema"], &body);
         assert!(wrong.is_empty(), "{wrong:#?} in {}", self.text());
@@ -104,9 +105,10 @@ impl Answer {
                 assert_ne!(header["required"], true, "{name} is missing");
                 continue;
             };
-            let value = match header["schema"]["type"] == "integer" {
-                true => Value::from(value.parse::<u64>().unwrap()),
-                false => Value::from(value),
+            let value = if header["schema"]["type"] == "integer" {
+                Value::from(value.parse::<u64>().unwrap())
+            } else {
+                Value::from(value)
             };
             let wrong = violations(&header["schema"], &value);
             assert!(wrong.is_empty(), "{name}: {wrong:#?}");

@@ -58,12 +58,11 @@ async fn read(http: &Client, seed: u64, count: usize) -> (Vec<Event>, usize) {
     let mut rng = SmallRng::seed_from_u64(seed);
     let (mut seen, mut last_id, mut visits) = (Vec::new(), "earliest".to_owned(), 0);
     while seen.len() < count {
-        let mut stream = match rng.random_bool(0.5) {
-            true => http.stream_after(WHOLE_LOG, &last_id).await,
-            false => {
-                http.stream(&format!("{WHOLE_LOG}&lastEventId={last_id}"))
-                    .await
-            }
+        let mut stream = if rng.random_bool(0.5) {
+            http.stream_after(WHOLE_LOG, &last_id).await
+        } else {
+            http.stream(&format!("{WHOLE_LOG}&lastEventId={last_id}"))
+                .await
         };
         visits += 1;
         for _ in 0..rng.random_range(0..MOST_AT_ONCE) {

@@ -92,9 +92,10 @@ async fn flaky_receiver() -> Receiver {
         let refusals = refusals_of(&id);
         let tried = tries.entry(id).or_default();
         *tried += 1;
-        match *tried > refusals {
-            true => Reply::Status(200, "thanks"),
-            false => Reply::Status(500, "not now"),
+        if *tried > refusals {
+            Reply::Status(200, "thanks")
+        } else {
+            Reply::Status(500, "not now")
         }
     })
     .await

@@ -55,9 +55,10 @@ async fn w2_answers_in_text_and_in_binary_frames_are_taken() {
         stage.send(key);
         let request = peer.request_of("MESSAGE").await;
         let answer = reply(&request, "200 OK", "");
-        match is_binary {
-            true => peer.say(Message::binary(answer.into_bytes())).await,
-            false => peer.say(answer).await,
+        if is_binary {
+            peer.say(Message::binary(answer.into_bytes())).await;
+        } else {
+            peer.say(answer).await;
         }
         assert_eq!(stage.code().await, (key, 200));
     }

@@ -102,9 +102,10 @@ impl Caller {
             None => Ok(own.first().map(|account| account.to_string())),
             Some(from) => {
                 let account = api.accounts.account(&from);
-                match self.sees(account.as_deref()) {
-                    true => Ok(Some(from)),
-                    false => Err(ApiError::Forbidden("the token is not for this account")),
+                if self.sees(account.as_deref()) {
+                    Ok(Some(from))
+                } else {
+                    Err(ApiError::Forbidden("the token is not for this account"))
                 }
             }
         }

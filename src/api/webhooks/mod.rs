@@ -101,9 +101,10 @@ pub(super) async fn delete(
     _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
     let endpoint = find(&api, &id).await?;
-    match api.webhooks.delete(endpoint.id).await? {
-        true => Ok(StatusCode::NO_CONTENT.into_response()),
-        false => Err(NO_WEBHOOK),
+    if api.webhooks.delete(endpoint.id).await? {
+        Ok(StatusCode::NO_CONTENT.into_response())
+    } else {
+        Err(NO_WEBHOOK)
     }
 }
 

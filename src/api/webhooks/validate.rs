@@ -127,9 +127,10 @@ fn members(api: &Api, shape: &Shape, bytes: &[u8]) -> Result<WebhookMembers, Api
             _ => members.enabled = value.boolean(violations),
         },
     );
-    match violations.is_empty() {
-        true => Ok(members),
-        false => Err(ApiError::Invalid(violations)),
+    if violations.is_empty() {
+        Ok(members)
+    } else {
+        Err(ApiError::Invalid(violations))
     }
 }
 

@@ -228,9 +228,10 @@ impl Life {
             ttl,
             send_at,
             attempts: rng.random_range(1..5),
-            on_unknown: match rng.random() {
-                true => OnUnknown::Resend,
-                false => OnUnknown::Fail,
+            on_unknown: if rng.random() {
+                OnUnknown::Resend
+            } else {
+                OnUnknown::Fail
             },
             priority: match rng.random_range(0..8) {
                 at @ 0..4 => Some(Priority::ALL[at]),
@@ -303,9 +304,10 @@ impl Life {
             let scheduled = message.contents.send_at.is_some_and(|time| time > self.now);
             let kept = Kept {
                 message: message.clone(),
-                status: match scheduled {
-                    true => Status::Scheduled,
-                    false => Status::Queued,
+                status: if scheduled {
+                    Status::Scheduled
+                } else {
+                    Status::Queued
                 },
                 attempt: 0,
                 not_before: message.contents.send_at,

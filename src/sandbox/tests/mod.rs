@@ -14,13 +14,15 @@ fn request(method: &str, uri: &str, user: &str, headers: &str, body: &str) -> St
         "REGISTER" => format!("sip:{user}@sandbox.invalid"),
         _ => uri.to_owned(),
     };
-    let call_id = match headers.contains("Call-ID: ") {
-        true => "",
-        false => "Call-ID: call\r\n",
+    let call_id = if headers.contains("Call-ID: ") {
+        ""
+    } else {
+        "Call-ID: call\r\n"
     };
-    let cseq = match headers.contains("CSeq: ") {
-        true => String::new(),
-        false => format!("CSeq: 1 {method}\r\n"),
+    let cseq = if headers.contains("CSeq: ") {
+        String::new()
+    } else {
+        format!("CSeq: 1 {method}\r\n")
     };
     format!(
         "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/WS {user}.invalid;branch=z9hG4bK{user}1\r\n\

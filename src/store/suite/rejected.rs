@@ -47,9 +47,10 @@ impl History {
             let messages = (0..count).map(|place| {
                 self.next += 1;
                 all.push(self.next);
-                match is_bad && place == bad {
-                    true => refused(self.next),
-                    false => message(self.next),
+                if is_bad && place == bad {
+                    refused(self.next)
+                } else {
+                    message(self.next)
                 }
             });
             let messages: Vec<_> = messages.collect();
@@ -57,9 +58,10 @@ impl History {
                 self.taken
                     .extend(messages.iter().map(|one| (one.id, false)));
             }
-            submissions.push(match self.rng.random_bool(0.5) {
-                true => submission(messages),
-                false => keyed("app", &format!("{}", self.next), 1, messages),
+            submissions.push(if self.rng.random_bool(0.5) {
+                submission(messages)
+            } else {
+                keyed("app", &format!("{}", self.next), 1, messages)
             });
             expected.push(if is_bad {
                 Expected::Rejected
@@ -159,9 +161,10 @@ fn ask(store: &Arc<dyn Store>, history: &mut History) -> Asked {
     use rand::RngExt as _;
     let (submissions, verdicts, all) = history.submissions();
     let (records, answers) = history.records(&all);
-    let (accepted, recorded) = match history.rng.random_bool(0.5) {
-        true => store.accept_and_record(submissions, records.into()),
-        false => (store.accept(submissions), store.record(records.into())),
+    let (accepted, recorded) = if history.rng.random_bool(0.5) {
+        store.accept_and_record(submissions, records.into())
+    } else {
+        (store.accept(submissions), store.record(records.into()))
     };
     (accepted, verdicts, recorded, answers)
 }

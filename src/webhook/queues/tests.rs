@@ -231,9 +231,10 @@ impl World {
             }
             let (now, looks) = (self.now, std::mem::take(&mut self.looks));
             for (time, queue, due) in looks {
-                match time <= now {
-                    true => self.queues.handle_found(&queue, due),
-                    false => self.looks.push((time, queue, due)),
+                if time <= now {
+                    self.queues.handle_found(&queue, due);
+                } else {
+                    self.looks.push((time, queue, due));
                 }
             }
         }

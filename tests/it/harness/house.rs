@@ -154,9 +154,10 @@ impl House {
             agents,
             ..
         } = self;
-        let store = match settings.iter().any(|one| one.starts_with("store.url")) {
-            true => String::new(),
-            false => format!("store.url = 'sqlite://{}'\n", self.store().display()),
+        let store = if settings.iter().any(|one| one.starts_with("store.url")) {
+            String::new()
+        } else {
+            format!("store.url = 'sqlite://{}'\n", self.store().display())
         };
         format!(
             "{store}{}\n[[account]]\nuri = 'sip:alice@example.com'\n\

@@ -85,13 +85,12 @@ fn what_services_are_given_is_there_and_all_of_it_is_used() {
         }
         for volume in words(&service["volumes"]) {
             let (source, _) = volume.split_once(':').unwrap();
-            match source.starts_with('.') {
-                true => assert!(Path::new(source).exists(), "{name}: there is no {source}"),
-                false => {
-                    let known = compose["volumes"].get(source);
-                    assert!(known.is_some(), "{name}: there is no volume {source}");
-                    used.insert(source);
-                }
+            if source.starts_with('.') {
+                assert!(Path::new(source).exists(), "{name}: there is no {source}");
+            } else {
+                let known = compose["volumes"].get(source);
+                assert!(known.is_some(), "{name}: there is no volume {source}");
+                used.insert(source);
             }
         }
         for port in words(&service["ports"]) {

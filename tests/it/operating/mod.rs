@@ -231,12 +231,11 @@ impl Running {
 
 /// The file with port 0 to listen on, unless it says where.
 fn on_any_port(text: &str) -> String {
-    match text.contains("listen =") {
-        true => text.to_owned(),
-        false => {
-            let text = text.replacen("[http]\n", "", 1);
-            format!("[http]\nlisten = \"127.0.0.1:0\"\n{text}")
-        }
+    if text.contains("listen =") {
+        text.to_owned()
+    } else {
+        let text = text.replacen("[http]\n", "", 1);
+        format!("[http]\nlisten = \"127.0.0.1:0\"\n{text}")
     }
 }
 

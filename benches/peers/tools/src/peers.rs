@@ -248,17 +248,11 @@ async fn start_program(
     let folder = places.scratch.path().join(name);
     fs::create_dir(&folder)?;
     let config = folder.join("sipost.toml");
-    let http = match more.contains("[http]") {
-        true => "",
-        false => "[http]\nlisten = \"127.0.0.1:0\"",
-    };
-    let store = match more.contains("[store]") {
-        true => String::new(),
-        false => format!(
+    let http = if more.contains("[http]") { "" } else { "[http]\nlisten = \"127.0.0.1:0\"" };
+    let store = if more.contains("[store]") { String::new() } else { format!(
             "[store]\nurl = \"sqlite://{}\"",
             folder.join("sipost.db").display()
-        ),
-    };
+        ) };
     let text = format!(
         r#"
         {http}
