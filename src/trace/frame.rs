@@ -85,6 +85,28 @@ impl FrameBudget {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
         false
     }
+
+    /// Room for a frame until the share is dropped; `None` when there is none left.
+    pub(super) fn share(self: &Arc<Self>, frame: &RawFrame) -> Option<FrameShare> {
+        let bytes = FRAME + frame.bytes.len();
+        self.take(bytes).then(|| FrameShare {
+            bytes,
+            budget: self.clone(),
+        })
+    }
+}
+
+/// The room that a frame takes of a budget.
+#[derive(Debug)]
+pub(super) struct FrameShare {
+    bytes: usize,
+    budget: Arc<FrameBudget>,
+}
+
+impl Drop for FrameShare {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Frames of one message, held until it is known whether they are kept.

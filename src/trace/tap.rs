@@ -7,30 +7,42 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::frame::RawFrame;
+use super::frame::{FrameBudget, FrameShare, RawFrame};
 use crate::message::Frame;
 
 /// Frames that a reader may be behind.
 const BEHIND: usize = 256;
+/// Bytes of frames that wait for readers, of all agents together.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Where readers find the frames of the agents of this process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Taps {
     by_agent: Mutex<HashMap<Arc<str>, Arc<Tap>>>,
+    budget: Arc<FrameBudget>,
 }
 
 /// Where an agent shows its frames.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tap {
     /// Readers. Looked at for each frame, so it is no lock.
     readers: AtomicUsize,
-    frames: Mutex<Option<broadcast::Sender<RawFrame>>>,
+    frames: Mutex<Option<broadcast::Sender<Shown>>>,
+    budget: Arc<FrameBudget>,
+}
+
+/// A frame on its way to readers.
+#[derive(Clone, Debug)]
+enum Shown {
+    Frame(RawFrame, Arc<FrameShare>),
+    /// All agents together had no room for it.
+    NoRoom,
 }
 
 /// A reader of the frames of an agent.
 #[derive(Debug)]
 pub struct TapReader {
-    frames: broadcast::Receiver<RawFrame>,
+    frames: broadcast::Receiver<Shown>,
     shows_bodies: bool,
     tap: Arc<Tap>,
 }
@@ -39,15 +51,31 @@ pub struct TapReader {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Passed {
     Frame(Frame),
-    /// It was too slow for so many frames.
+    /// It was too slow for so many frames, or others were.
     Missed(u64),
+}
+
+impl Default for Taps {
+    fn default() -> Self {
+        Self {
+            by_agent: Mutex::default(),
+            budget: FrameBudget::new(MAX_BYTES),
+        }
+    }
 }
 
 impl Taps {
     /// The tap of the agent of this name, also before it begins and after it ended.
     pub fn of(&self, agent: &Arc<str>) -> Arc<Tap> {
         let mut taps = self.by_agent.lock().unwrap_or_else(PoisonError::into_inner);
-        taps.entry(agent.clone()).or_default().clone()
+        let tap = taps.entry(agent.clone()).or_insert_with(|| {
+            Arc::new(Tap {
+                readers: AtomicUsize::new(0),
+                frames: Mutex::default(),
+                budget: self.budget.clone(),
+            })
+        });
+        tap.clone()
     }
 
     /// Reads what passes from now on.
@@ -66,8 +94,12 @@ impl Tap {
     pub fn show(&self, frame: RawFrame) {
         let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(frames) = &*frames {
+            let shown = match self.budget.share(&frame) {
+                Some(share) => Shown::Frame(frame, Arc::new(share)),
+                None => Shown::NoRoom,
+            };
             // The error says that nothing reads.
-            let _ = frames.send(frame);
+            let _ = frames.send(shown);
         }
     }
 
@@ -89,7 +121,8 @@ impl TapReader {
     /// What passes next.
     pub async fn next(&mut self) -> Passed {
         match self.frames.recv().await {
-            Ok(frame) => Passed::Frame(frame.masked(self.shows_bodies)),
+            Ok(Shown::Frame(frame, _)) => Passed::Frame(frame.masked(self.shows_bodies)),
+            Ok(Shown::NoRoom) => Passed::Missed(1),
             Err(RecvError::Lagged(missed)) => Passed::Missed(missed),
             // Not while there is a reader: the last one takes the sender away.
             Err(RecvError::Closed) => std::future::pending().await,
@@ -136,6 +169,29 @@ mod tests {
             panic!("no frame");
         };
         assert_eq!(next.micros, 45);
+    }
+
+    #[tokio::test]
+    async fn the_frames_that_wait_are_bounded_over_all_agents_by_their_bytes() {
+        let taps = Taps::default();
+        let large = "a".repeat(MAX_BYTES / 4);
+        let mut readers = ["alice-1", "alice-2"].map(|agent| taps.read(&agent.into(), false));
+        for agent in ["alice-1", "alice-2"] {
+            for micros in 1..=2 {
+                taps.of(&agent.into())
+                    .show(raw(Direction::Sent, micros, &large));
+            }
+        }
+        // The fourth has no room: each takes a little more than its bytes.
+        let [one, two] = &mut readers;
+        assert!(matches!(one.next().await, Passed::Frame(_)));
+        assert!(matches!(one.next().await, Passed::Frame(_)));
+        assert!(matches!(two.next().await, Passed::Frame(_)));
+        assert_eq!(two.next().await, Passed::Missed(1));
+        // What was read is given back.
+        taps.of(&"alice-2".into())
+            .show(raw(Direction::Sent, 3, &large));
+        assert!(matches!(two.next().await, Passed::Frame(_)));
     }
 
     #[test]
