@@ -34,7 +34,10 @@ pub struct Tap {
 /// A frame on its way to readers.
 #[derive(Clone, Debug)]
 enum Shown {
-    Frame(RawFrame, Arc<FrameShare>),
+    Frame {
+        frame: RawFrame,
+        _share: Arc<FrameShare>,
+    },
     /// All agents together had no room for it.
     NoRoom,
 }
@@ -95,7 +98,10 @@ impl Tap {
         let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(frames) = &*frames {
             let shown = match self.budget.share(&frame) {
-                Some(share) => Shown::Frame(frame, Arc::new(share)),
+                Some(share) => Shown::Frame {
+                    frame,
+                    _share: Arc::new(share),
+                },
                 None => Shown::NoRoom,
             };
             // The error says that nothing reads.
@@ -121,7 +127,7 @@ impl TapReader {
     /// What passes next.
     pub async fn next(&mut self) -> Passed {
         match self.frames.recv().await {
-            Ok(Shown::Frame(frame, _)) => Passed::Frame(frame.masked(self.shows_bodies)),
+            Ok(Shown::Frame { frame, .. }) => Passed::Frame(frame.masked(self.shows_bodies)),
             Ok(Shown::NoRoom) => Passed::Missed(1),
             Err(RecvError::Lagged(missed)) => Passed::Missed(missed),
             // Not while there is a reader: the last one takes the sender away.
