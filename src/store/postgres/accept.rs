@@ -15,6 +15,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::agent_leases::AgentHolders;
+use super::append::NewStates;
 use super::connection::Connection;
 use super::record::{KnownMessage, KnownMessages};
 use super::session;
@@ -270,16 +271,33 @@ impl Accepted<'_> {
         }
     }
 
-    /// A message that is handed over twice, because the fate of the first time was unknown, is
-    /// taken in once.
-    pub(super) async fn insert(&self, connection: &Connection) -> Result<(), StoreError> {
+    /// The rows of the new messages in `states`, as they are when nothing is recorded of them.
+    pub(super) fn states(&self) -> NewStates {
+        let messages = &self.messages;
+        NewStates {
+            ids: column(messages, |m| session::uuid(m.id)),
+            lanes: column(messages, |m| session::lane(&m.contents.uri)),
+            owners: self.places.iter().map(|place| place.owner).collect(),
+            claimed: self.places.iter().map(|place| place.claimed).collect(),
+            statuses: column(messages, |m| codes::status_number(m.first_status())),
+            urgent: column(messages, |m| m.contents.class().is_urgent()),
+        }
+    }
+
+    /// Writes the new messages; their rows in `states` only where records do not. A message that is
+    /// handed over twice, because the fate of the first time was unknown, is taken in once.
+    pub(super) async fn insert(
+        &self,
+        connection: &Connection,
+        states: &NewStates,
+        has_records: bool,
+    ) -> Result<(), StoreError> {
         if self.messages.is_empty() {
             return Ok(());
         }
-        let ids: Vec<Uuid> = self.messages.iter().map(|m| session::uuid(m.id)).collect();
         let (standing, content) = futures_util::future::join(
-            insert_states(connection, &ids, &self.messages, &self.places),
-            insert_contents(connection, &ids, &self.messages),
+            insert_states(connection, states, has_records),
+            insert_contents(connection, &states.ids, &self.messages),
         )
         .await;
         standing.and(content)
@@ -291,40 +309,39 @@ pub(super) const STATEMENTS: [&str; 4] = [LOCK, LOOK, INSERT_STATES, INSERT_CONT
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock(lane) FROM unnest($1::int8[]) AS lane";
 /// A statement of its own after the lock: it sees what those we waited for have committed.
-const LOOK: &str = "SELECT u.lane, s.owner, s.claimed FROM unnest($1::int8[]) AS u (lane) \
+const LOOK: &str = "SELECT u.lane, s.owner, s.claimed FROM (SELECT unnest($1::int8[]) AS lane) u \
      CROSS JOIN LATERAL (SELECT owner, claimed FROM states \
      WHERE lane = u.lane AND completed_at IS NULL ORDER BY number DESC LIMIT 1) s";
 const INSERT_STATES: &str = "INSERT INTO states (id, lane, owner, claimed, status, urgent) \
-     SELECT id, lane, owner, claimed, status, urgent \
-     FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::bool[], $5::int2[], $6::bool[]) \
-     WITH ORDINALITY AS u (id, lane, owner, claimed, status, urgent, place) ORDER BY place \
+     SELECT id, lane, owner, claimed, status, urgent FROM (SELECT unnest($1::uuid[]) AS id, \
+     unnest($2::int8[]) AS lane, unnest($3::int8[]) AS owner, unnest($4::bool[]) AS claimed, \
+     unnest($5::int2[]) AS status, unnest($6::bool[]) AS urgent, \
+     generate_series(1, cardinality($1::uuid[])) AS place) u ORDER BY place \
      ON CONFLICT DO NOTHING";
 const INSERT_CONTENTS: &str = "INSERT INTO messages (id, uri, account, send_at, attempts, \
      on_unknown, contents, body, trace, created_at, expires_at, priority) \
-     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int8[], $5::int4[], \
-     $6::int2[], $7::text[], $8::bytea[], $9::text[], $10::int8[], $11::int8[], \
-     $12::int2[]) \
+     SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::int8[]), \
+     unnest($5::int4[]), unnest($6::int2[]), unnest($7::text[]), unnest($8::bytea[]), \
+     unnest($9::text[]), unnest($10::int8[]), unnest($11::int8[]), unnest($12::int2[]) \
      ON CONFLICT DO NOTHING";
 
 async fn insert_states(
     connection: &Connection,
-    ids: &[Uuid],
-    messages: &[&Message],
-    places: &[LaneOwner],
+    states: &NewStates,
+    has_records: bool,
 ) -> Result<(), StoreError> {
+    if has_records {
+        return Ok(());
+    }
     let statement = connection.prepare(INSERT_STATES).await?;
-    let lanes: Vec<i64> = messages
-        .iter()
-        .map(|m| session::lane(&m.contents.uri))
-        .collect();
-    let owners: Vec<i64> = places.iter().map(|place| place.owner).collect();
-    let claimed: Vec<bool> = places.iter().map(|place| place.claimed).collect();
-    let statuses: Vec<i16> = messages
-        .iter()
-        .map(|m| codes::status_number(m.first_status()))
-        .collect();
-    let urgent = column(messages, |m| m.contents.class().is_urgent());
-    let columns: [Column<'_>; 6] = [&ids, &lanes, &owners, &claimed, &statuses, &urgent];
+    let columns: [Column<'_>; 6] = [
+        &states.ids,
+        &states.lanes,
+        &states.owners,
+        &states.claimed,
+        &states.statuses,
+        &states.urgent,
+    ];
     connection.client().execute(&statement, &columns).await?;
     Ok(())
 }

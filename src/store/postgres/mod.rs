@@ -17,6 +17,7 @@ mod address;
 mod agent_events;
 mod agent_leases;
 mod agents;
+mod append;
 mod claim;
 mod connection;
 mod error;

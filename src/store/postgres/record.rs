@@ -20,9 +20,10 @@ use bytes::Bytes;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use super::append::{Begins, EventColumns, Moves, NewStates, StateChange, moves};
 use super::connection::Connection;
 use super::session;
-use crate::message::{Event, MessageId, Timestamp};
+use crate::message::{Event, MessageId};
 use crate::store::session::SqlRow as _;
 use crate::store::{Logged, Record, Recorded, StoreError, codes};
 
@@ -33,6 +34,8 @@ pub(super) type KnownMessages = HashMap<MessageId, KnownMessage>;
 pub(super) struct KnownMessage {
     /// Whether records of it count.
     is_open: bool,
+    /// It is taken in by this very transaction, which writes its row in `states` once.
+    pub(super) is_new: bool,
     /// Its newest event.
     newest: Option<i64>,
     /// The account of that event; looked for only where a record names none.
@@ -40,10 +43,11 @@ pub(super) struct KnownMessage {
 }
 
 impl KnownMessage {
-    /// A message that nothing was recorded of.
+    /// A message that is taken in by this transaction.
     pub(super) fn new(is_open: bool) -> Self {
         Self {
             is_open,
+            is_new: true,
             newest: None,
             account: None,
         }
@@ -57,7 +61,7 @@ pub(super) struct Appending<'r> {
     kept: Vec<&'r Record>,
     /// The account of each; of an event without one, the account of the message's event before.
     accounts: Vec<Option<Arc<str>>>,
-    moves: StateChanges,
+    moves: Vec<StateChange>,
     /// Of each event, the one of the same message before it, when that is in the log.
     previous: Vec<Option<i64>>,
     /// The same, when it is in this batch: counted from 1.
@@ -73,24 +77,10 @@ pub(super) struct Appended {
     members: Vec<Bytes>,
 }
 
-/// Another transaction moved one of the messages between the look and the update, or reported a
-/// receipt for it.
+/// Another transaction moved one of the messages between the look and the update, took it in, or
+/// reported a receipt for it.
 #[derive(Debug)]
 pub(super) struct Raced;
-
-/// Where messages stand after this batch, a column each.
-#[derive(Default)]
-struct StateChanges {
-    ids: Vec<Uuid>,
-    /// Its newest event before this batch.
-    newest: Vec<Option<i64>>,
-    statuses: Vec<i16>,
-    attempts: Vec<i32>,
-    /// Of its newest event, counted from 1 within the batch.
-    places: Vec<i64>,
-    not_before: Vec<Option<i64>>,
-    completed_at: Vec<Option<i64>>,
-}
 
 /// Looks at the messages of these records.
 pub(super) async fn look(
@@ -120,6 +110,7 @@ pub(super) async fn look(
     let known = |row: &tokio_postgres::Row| {
         let message = KnownMessage {
             is_open: row.try_get(1)?,
+            is_new: false,
             newest: row.try_get(2)?,
             account: row.optional_shared(3)?,
         };
@@ -157,7 +148,7 @@ impl<'r> Appending<'r> {
             });
             this.accounts.push(account);
         }
-        this.moves = moves(&this.kept, &this.previous);
+        this.moves = moves(&this.kept, &this.previous, known);
         this
     }
 
@@ -172,55 +163,56 @@ impl<'r> Appending<'r> {
         self.kept.is_empty()
     }
 
-    /// Takes as many numbers as there are events, appends them, and moves their messages on; the
-    /// number before the first. [`Raced`] when not every message is where it was a moment ago:
-    /// then what was written must not stay.
+    /// Takes as many numbers as there are events, appends them, and writes where their messages
+    /// stand, with the rows of those that are new. [`Raced`] when not every message is where it was
+    /// a moment ago: then what was written must not stay.
     pub(super) async fn insert(
         &self,
         connection: &Connection,
         me: i64,
+        new: &NewStates,
     ) -> Result<Result<Appended, Raced>, StoreError> {
         if self.kept.is_empty() {
             return Ok(Ok(Appended::default()));
         }
         let statement = connection.prepare(APPEND).await?;
-        let events = || self.kept.iter().map(|record| &record.event);
-        let members: Vec<Bytes> = events().map(members).collect();
-        let moves = &self.moves;
-        let columns: [&(dyn ToSql + Sync); 17] = [
-            &session::limit(self.kept.len()),
-            &me,
-            &moves.ids,
-            &moves.statuses,
-            &moves.attempts,
-            &moves.places,
-            &moves.not_before,
-            &moves.completed_at,
-            &self.previous,
-            &self.previous_places,
-            &events()
-                .map(|e| codes::kind_number(e.kind()))
-                .collect::<Vec<_>>(),
-            &events()
-                .map(|e| session::uuid(e.message_id))
-                .collect::<Vec<_>>(),
-            &events().map(|e| &*e.uri).collect::<Vec<_>>(),
-            &self
-                .accounts
-                .iter()
-                .map(Option::as_deref)
-                .collect::<Vec<_>>(),
-            &events().map(|e| e.webhook.as_deref()).collect::<Vec<_>>(),
-            &members.iter().map(|bytes| &**bytes).collect::<Vec<_>>(),
-            &moves.newest,
-        ];
+        let members: Vec<Bytes> = self.kept.iter().map(|one| members(&one.event)).collect();
+        let (mut begun, moved): (Vec<_>, Vec<_>) = self.moves.iter().partition(|one| one.is_new);
+        let begun_count = begun.len();
+        let mut begun: HashMap<Uuid, &StateChange> =
+            begun.drain(..).map(|one| (one.id, one)).collect();
+        // A message that is handed over twice has its events in the first row, which is kept.
+        let begun: Vec<_> = new.ids.iter().map(|id| begun.remove(id)).collect();
+        let (events, moves) = (self.columns(&members), Moves::of(&moved));
+        let begins = Begins::of(new, &begun);
+        let count = session::limit(self.kept.len());
+        let columns = [&count as &(dyn ToSql + Sync), &me]
+            .into_iter()
+            .chain(moves.columns())
+            .chain(events.columns())
+            .chain(begins.columns(new))
+            .collect::<Vec<_>>();
         let row = connection.client().query_one(&statement, &columns).await?;
-        let (base, moved) = (row.number(0)?, row.integer(1)?);
-        Ok(if moved == session::limit(moves.ids.len()) {
+        let (base, written) = (row.number(0)?, row.integer(1)?);
+        Ok(if written == session::limit(moved.len() + begun_count) {
             Ok(Appended { base, members })
         } else {
             Err(Raced)
         })
+    }
+
+    fn columns<'c>(&'c self, members: &'c [Bytes]) -> EventColumns<'c> {
+        let events = || self.kept.iter().map(|record| &record.event);
+        EventColumns {
+            previous: &self.previous,
+            previous_places: &self.previous_places,
+            kinds: events().map(|e| codes::kind_number(e.kind())).collect(),
+            ids: events().map(|e| session::uuid(e.message_id)).collect(),
+            uris: events().map(|e| &*e.uri).collect(),
+            accounts: self.accounts.iter().map(Option::as_deref).collect(),
+            webhooks: events().map(|e| e.webhook.as_deref()).collect(),
+            members: members.iter().map(|bytes| &**bytes).collect(),
+        }
     }
 
     /// What became of each record, and what the log shows when they are durable.
@@ -266,48 +258,17 @@ fn members(event: &Event) -> Bytes {
     json.into()
 }
 
-/// Where each message stands after its last record.
-fn moves(kept: &[&Record], previous: &[Option<i64>]) -> StateChanges {
-    let mut moves = StateChanges::default();
-    let mut known: HashMap<MessageId, usize> = HashMap::with_capacity(kept.len());
-    for ((place, record), previous) in (1_i64..).zip(kept).zip(previous) {
-        let event = &record.event;
-        let attempt = i32::try_from(event.attempt).unwrap_or(i32::MAX);
-        let not_before = record.not_before.map(Timestamp::as_millis);
-        let completed_at = record.status.is_final().then(|| event.time.as_millis());
-        let status = codes::status_number(record.status);
-        match known.get(&event.message_id) {
-            Some(&at) => {
-                moves.statuses[at] = status;
-                moves.attempts[at] = moves.attempts[at].max(attempt);
-                moves.places[at] = place;
-                moves.not_before[at] = not_before;
-                moves.completed_at[at] = completed_at;
-            }
-            None => {
-                known.insert(event.message_id, moves.ids.len());
-                moves.ids.push(session::uuid(event.message_id));
-                moves.newest.push(*previous);
-                moves.statuses.push(status);
-                moves.attempts.push(attempt);
-                moves.places.push(place);
-                moves.not_before.push(not_before);
-                moves.completed_at.push(completed_at);
-            }
-        }
-    }
-    moves
-}
-
 /// Statements that are sent together with others, and so are prepared before.
 pub(super) const STATEMENTS: [&str; 2] = [LOOK, APPEND];
 
+// Arrays are unnested in the select list: in FROM each is written to a buffer of its own first.
 const LOOK: &str = "SELECT s.id, s.completed_at IS NULL AND s.owner = $2 AND s.claimed, s.last_event, \
      CASE WHEN s.id = ANY($3::uuid[]) THEN (SELECT account FROM events WHERE seq = s.last_event) \
      END \
-     FROM unnest($1::uuid[]) AS u (id) JOIN states s ON s.id = u.id";
+     FROM (SELECT unnest($1::uuid[]) AS id) u JOIN states s ON s.id = u.id";
 
-/// Everything about the log in one statement, so that its row is held for as short as can be.
+/// Everything about the log in one statement, so that its row is held for as short as can be. A
+/// message that is taken in has its row written once, with what has become of it.
 ///
 /// What has not ended is known by its status, and not by `completed_at`, which an index of all that
 /// is open is made for: it is read to its end for every message, where it looks small to the
@@ -316,8 +277,9 @@ const APPEND: &str = "WITH taken AS (UPDATE log SET last = last + $1 RETURNING l
      moved AS (UPDATE states s SET status = u.status, attempt = greatest(s.attempt, u.attempt), \
      last_event = taken.base + u.place, not_before = u.not_before, \
      completed_at = u.completed_at, failed = (u.status = 4) \
-     FROM taken, unnest($3::uuid[], $4::int2[], $5::int4[], $6::int8[], $7::int8[], $8::int8[], \
-     $17::int8[]) AS u (id, status, attempt, place, not_before, completed_at, newest) \
+     FROM taken, (SELECT unnest($3::uuid[]) AS id, unnest($4::int2[]) AS status, \
+     unnest($5::int4[]) AS attempt, unnest($6::int8[]) AS place, unnest($7::int8[]) AS not_before, \
+     unnest($8::int8[]) AS completed_at, unnest($9::int8[]) AS newest) u \
      WHERE s.id = u.id AND s.status < 3 AND s.owner = $2 AND s.claimed \
      AND s.last_event IS NOT DISTINCT FROM u.newest \
      RETURNING s.id), \
@@ -325,7 +287,17 @@ const APPEND: &str = "WITH taken AS (UPDATE log SET last = last + $1 RETURNING l
      (seq, previous, kind, message_id, uri, account, webhook, members) \
      SELECT taken.base + u.place, coalesce(u.previous, taken.base + u.before), u.kind, \
      u.message_id, u.uri, u.account, u.webhook, u.members \
-     FROM taken, unnest($9::int8[], $10::int8[], $11::int2[], $12::uuid[], $13::text[], \
-     $14::text[], $15::text[], $16::bytea[]) WITH ORDINALITY \
-     AS u (previous, before, kind, message_id, uri, account, webhook, members, place)) \
-     SELECT base, (SELECT count(*) FROM moved) FROM taken";
+     FROM taken, (SELECT unnest($10::int8[]) AS previous, unnest($11::int8[]) AS before, \
+     unnest($12::int2[]) AS kind, unnest($13::uuid[]) AS message_id, unnest($14::text[]) AS uri, \
+     unnest($15::text[]) AS account, unnest($16::text[]) AS webhook, \
+     unnest($17::bytea[]) AS members, generate_series(1::int8, $1) AS place) u), \
+     begun AS (INSERT INTO states (id, lane, owner, claimed, urgent, status, attempt, last_event, \
+     not_before, completed_at, failed) SELECT u.id, u.lane, u.owner, u.claimed, u.urgent, u.status, \
+     u.attempt, taken.base + u.event, u.not_before, u.completed_at, u.status = 4 \
+     FROM taken, (SELECT unnest($18::uuid[]) AS id, unnest($19::int8[]) AS lane, \
+     unnest($20::int8[]) AS owner, unnest($21::bool[]) AS claimed, unnest($22::bool[]) AS urgent, \
+     unnest($23::int2[]) AS status, unnest($24::int4[]) AS attempt, unnest($25::int8[]) AS event, \
+     unnest($26::int8[]) AS not_before, unnest($27::int8[]) AS completed_at, \
+     generate_series(1, cardinality($18::uuid[])) AS place) u ORDER BY u.place \
+     ON CONFLICT DO NOTHING RETURNING last_event) \
+     SELECT base, (SELECT count(*) FROM moved) + (SELECT count(last_event) FROM begun) FROM taken";

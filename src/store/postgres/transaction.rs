@@ -229,12 +229,14 @@ impl GroupWriter {
         let reporting = Reporting::new(part.receipts, looked.reported);
         let has_arrivals = !receiving.is_empty() || !reporting.is_empty();
         let mut told: Vec<_> = accepted.to_wake.iter().map(|to| (CLAIMS, *to)).collect();
-        if has_arrivals || !appending.is_empty() {
+        let has_records = !appending.is_empty();
+        if has_arrivals || has_records {
             told.push((EVENTS, me));
         }
+        let states = accepted.states();
         let (inserted, appended, locked, (received, reported), told) = futures_util::future::join5(
-            accepted.insert(connection),
-            appending.insert(connection, me),
+            accepted.insert(connection, &states, has_records),
+            appending.insert(connection, me, &states),
             lock_log(connection, has_arrivals),
             futures_util::future::join(receiving.insert(connection), reporting.insert(connection)),
             notify(connection, &told),
