@@ -28,6 +28,9 @@ CREATE TABLE replicas (
     lease_until timestamptz NOT NULL,
     -- Others have begun to take over what it held; it must not go on under this number.
     fenced      boolean     NOT NULL DEFAULT false,
+    -- It knows of every replica up to this number, and sends nothing before it is durable: those may
+    -- begin.
+    knows       bigint      NOT NULL DEFAULT 0,
     -- Whether it takes its share of the agents.
     runs_agents boolean     NOT NULL DEFAULT false
 );

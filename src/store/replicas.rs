@@ -34,6 +34,20 @@ pub trait ReplicaStore: LogStore {
         true
     }
 
+    /// Whether no other replica may be sending to the targets of messages that this one takes in.
+    /// Then a request may be sent before its record is durable.
+    fn is_alone(&self) -> bool {
+        true
+    }
+
+    /// The same; and when it is, no other replica begins until [`settled`](Self::settled).
+    fn send_early(&self) -> bool {
+        true
+    }
+
+    /// All that was sent early is durable, or was refused and is no longer in flight.
+    fn settled(&self) {}
+
     /// Which replica has each of these messages to send. Left out are messages that this replica
     /// knows, and those that do not wait.
     fn holders(&self, _ids: Vec<MessageId>) -> Reply<ByMessage<Holder>> {

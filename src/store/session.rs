@@ -65,6 +65,8 @@ pub(in crate::store) enum Lock {
     Deliveries = 5,
     /// Endpoints are changed.
     Endpoints = 6,
+    /// A replica gets its number.
+    Entering = 7,
 }
 
 impl dyn Session + '_ {

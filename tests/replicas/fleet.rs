@@ -1,6 +1,7 @@
 //! Replicas that are started, killed and stopped one by one.
 
 use futures_util::future::join_all;
+use rustix::process::Signal;
 
 use crate::harness::Client;
 use crate::harness::Exit;
@@ -51,6 +52,11 @@ impl Fleet {
     /// Kills one on the spot, as a power failure would.
     pub(crate) async fn kill(&mut self, at: usize) {
         self.running[at].take().unwrap().kill().await;
+    }
+
+    /// Sends a signal to one that runs.
+    pub(crate) fn signal(&self, at: usize, signal: Signal) {
+        self.running[at].as_ref().unwrap().signal(signal);
     }
 
     /// Asks one to stop, and waits until it has.

@@ -64,7 +64,7 @@ impl Dispatcher {
                 status: Status::Sending,
                 not_before: None,
             };
-            if start.may_precede_record && self.journal.may_be_preceded(uri) {
+            if start.may_precede_record && self.journal.send_early(key, uri) {
                 let given = clock::now();
                 self.observer.begun(&record.event, start.since, given);
                 self.board.sending(key, given);
@@ -97,6 +97,9 @@ impl Dispatcher {
                 if record.status.is_final() {
                     self.observer.finished(&record.event, took);
                 }
+            }
+            if let After::Begun(key) = after {
+                self.journal.settle_early(key, answer);
             }
             match (after, answer) {
                 (After::Nothing, _) => {}
@@ -168,6 +171,8 @@ impl Dispatcher {
             self.frames.ended(ended.message);
             let took = self.observe_attempt(&ended, sent_by, code);
             self.journal.attempt_ended(key, took);
+        } else {
+            self.journal.attempt_ended(key, None);
         }
     }
 

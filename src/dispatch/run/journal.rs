@@ -14,6 +14,7 @@ use super::super::admission::AcceptRequest;
 use super::super::board::AttemptKey;
 use super::super::handle::CancelError;
 use super::commit_delay::CommitDelay;
+use super::early::EarlyRequests;
 use crate::agent::{AgentIndex, Job};
 use crate::clock;
 use crate::message::retry::Backoff;
@@ -28,8 +29,6 @@ pub(super) const STORE_BACKOFF: Backoff = Backoff {
 
 pub(super) struct Journal {
     store: Arc<dyn Store>,
-    /// No other replica may be sending to the same targets.
-    is_alone: bool,
     /// The last commit went through.
     is_well: bool,
     /// For the next commit.
@@ -43,6 +42,9 @@ pub(super) struct Journal {
     ends_gathered: HashSet<Arc<str>>,
     ends_committing: HashSet<Arc<str>>,
     delay: CommitDelay,
+    early: EarlyRequests,
+    /// The store was told that something was sent early, and not yet that all of it is settled.
+    is_unsettled: bool,
     /// Commits begun, and who waits for the end of which.
     begun: u64,
     flushes: Vec<(u64, oneshot::Sender<()>)>,
@@ -88,7 +90,6 @@ struct Failing {
 impl Journal {
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
         Self {
-            is_alone: store.agreeing().is_none(),
             store,
             is_well: false,
             gathered: Vec::new(),
@@ -97,6 +98,8 @@ impl Journal {
             ends_gathered: HashSet::new(),
             ends_committing: HashSet::new(),
             delay: CommitDelay::default(),
+            early: EarlyRequests::default(),
+            is_unsettled: false,
             begun: 0,
             flushes: Vec::new(),
         }
@@ -119,13 +122,35 @@ impl Journal {
 
     /// Whether requests may be written before their records are durable.
     pub(super) fn may_send_early(&self) -> bool {
-        self.is_well && self.is_alone
+        self.is_well && self.store.is_alone()
     }
 
-    /// Whether a request to this target may be written before its record is durable.
-    pub(super) fn may_be_preceded(&self, uri: &str) -> bool {
+    /// Whether the request of this attempt to this target is sent before its record is durable.
+    /// Then no other replica begins until that is settled.
+    pub(super) fn send_early(&mut self, key: AttemptKey, uri: &str) -> bool {
         let mut ends = [&self.ends_gathered, &self.ends_committing].into_iter();
-        self.may_send_early() && !ends.any(|ends| ends.contains(uri))
+        let may = self.is_well && !ends.any(|ends| ends.contains(uri)) && self.store.send_early();
+        if may {
+            self.early.sent(key);
+            self.is_unsettled = true;
+        }
+        may
+    }
+
+    /// What became of the record of a request that was sent early.
+    pub(super) fn settle_early(&mut self, key: AttemptKey, recorded: Recorded) {
+        match recorded {
+            Recorded::Appended(_) => self.early.durable(key),
+            Recorded::Ended | Recorded::Rejected => self.early.refused(key),
+        }
+        self.tell_settled();
+    }
+
+    fn tell_settled(&mut self) {
+        if self.is_unsettled && self.early.are_settled() {
+            self.is_unsettled = false;
+            self.store.settled();
+        }
     }
 
     /// Adds a record to the next commit.
@@ -142,6 +167,8 @@ impl Journal {
     /// An attempt has ended, so long after it was handed to its agent.
     pub(super) fn attempt_ended(&mut self, key: AttemptKey, took: Option<Duration>) {
         self.delay.ended(key, took);
+        self.early.ended(key);
+        self.tell_settled();
     }
 
     /// Begins or ends the delay of the next commit, as [`CommitDelay`] says; whether the commit
@@ -242,7 +269,7 @@ impl Journal {
             return Vec::new();
         }
         let gathered = std::mem::take(&mut self.gathered);
-        let (gathered, unbegun) = without(gathered, withdrawn);
+        let (gathered, unbegun) = self.without(gathered, withdrawn);
         self.gathered = gathered;
         unbegun
     }
@@ -268,7 +295,7 @@ impl Journal {
         // As a rule all of it is tried again, and shared rather than copied.
         if !withdrawn.is_empty() {
             let gathered = batch.records.iter().cloned().zip(batch.after);
-            let (left, keys) = without(gathered, withdrawn);
+            let (left, keys) = self.without(gathered, withdrawn);
             (batch, unbegun) = (RecordBatch::of(left), keys);
         }
         if batch.is_empty() {
@@ -294,6 +321,29 @@ impl Journal {
         });
         unbegun
     }
+
+    /// The records of other messages than those withdrawn, and the attempts of the withdrawn ones
+    /// that have not begun.
+    fn without(
+        &mut self,
+        gathered: impl IntoIterator<Item = (Record, After)>,
+        withdrawn: &HashSet<MessageId>,
+    ) -> (Vec<(Record, After)>, Vec<AttemptKey>) {
+        let (mut left, mut unbegun) = (Vec::new(), Vec::new());
+        for (record, after) in gathered {
+            if !withdrawn.contains(&record.event.message_id) {
+                left.push((record, after));
+                continue;
+            }
+            match after {
+                After::Transmit { job, .. } => unbegun.push(job.key),
+                After::Begun(key) => self.early.refused(key),
+                After::Nothing | After::Canceled(_) => {}
+            }
+        }
+        self.tell_settled();
+        (left, unbegun)
+    }
 }
 
 impl RecordBatch {
@@ -308,23 +358,6 @@ impl RecordBatch {
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
-}
-
-/// The records of other messages than those withdrawn, and the attempts of the withdrawn ones that
-/// have not begun.
-fn without(
-    gathered: impl IntoIterator<Item = (Record, After)>,
-    withdrawn: &HashSet<MessageId>,
-) -> (Vec<(Record, After)>, Vec<AttemptKey>) {
-    let (mut left, mut unbegun) = (Vec::new(), Vec::new());
-    for (record, after) in gathered {
-        if !withdrawn.contains(&record.event.message_id) {
-            left.push((record, after));
-        } else if let After::Transmit { job, .. } = after {
-            unbegun.push(job.key);
-        }
-    }
-    (left, unbegun)
 }
 
 /// Clones what the store is to keep; the request is needed for its answer.

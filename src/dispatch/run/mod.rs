@@ -9,6 +9,7 @@
 mod attempts;
 mod bare_targets;
 mod commit_delay;
+mod early;
 mod frames;
 mod intake;
 mod journal;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::agent_leases::AgentHolders;
-use super::connection::Connection;
+use super::connection::{Connection, fence_lock};
 use super::lease::Lease;
 use super::session;
 use crate::message::{Message, MessageId};
@@ -110,17 +110,21 @@ async fn take_over(
 }
 
 /// The replicas whose messages may be taken over. Those that have not renewed their lease are
-/// fenced: they cannot go on under their number.
+/// fenced: they cannot go on under their number. One that is writing at this very moment is fenced
+/// the next time.
 async fn fence(connection: &Connection, lease: &Lease, me: i64) -> Result<Vec<i64>, StoreError> {
     let client = connection.client();
     if lease.is_steady() {
         let statement = connection
             .prepare(
                 "UPDATE replicas SET fenced = true WHERE number <> $1 AND NOT fenced \
-                 AND lease_until < clock_timestamp() RETURNING name",
+                 AND CASE WHEN lease_until < clock_timestamp() THEN \
+                 pg_try_advisory_xact_lock($2, (number % 2147483647)::int4) ELSE false END \
+                 RETURNING name",
             )
             .await?;
-        for row in client.query(&statement, &[&me]).await? {
+        let (class, _) = fence_lock(me);
+        for row in client.query(&statement, &[&me, &class]).await? {
             let name: &str = row.try_get(0)?;
             tracing::warn!(replica = name, "has not renewed its lease; taking over");
         }

@@ -27,6 +27,17 @@ pub(super) struct Connector {
 /// Advisory locks of ours: the first of their two keys. "SIPp".
 const LOCKS: i32 = 0x5349_5070;
 
+/// And of those that hold a replica's number. "SIPq".
+const FENCE_LOCKS: i32 = 0x5349_5071;
+
+/// The lock that a replica shares with itself while it writes, and that the one that fences it
+/// takes alone.
+pub(super) fn fence_lock(number: i64) -> (i32, i32) {
+    // Two numbers that share one by chance wait for each other, no more.
+    let key = number.rem_euclid(i64::from(i32::MAX));
+    (FENCE_LOCKS, i32::try_from(key).unwrap_or_default())
+}
+
 /// How long a server may take to answer a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -82,6 +82,16 @@ impl Erasures {
     }
 }
 
+/// What there may be to do.
+enum Woken {
+    /// Something to claim.
+    Claims,
+    /// The lease is to be renewed: a replica has come.
+    Replicas,
+    /// Events to read.
+    Log,
+}
+
 /// What the follower works with.
 pub(super) struct LogFollower {
     pub(super) connector: Connector,
@@ -116,7 +126,7 @@ impl LogFollower {
         let connection = self.connector.connect(Some(notify)).await?;
         connection
             .client()
-            .batch_execute("LISTEN sipost_events; LISTEN sipost_claims")
+            .batch_execute("LISTEN sipost_events; LISTEN sipost_claims; LISTEN sipost_replicas")
             .await?;
         let length = self.lease.length();
         let poll = POLL.min(length / 6);
@@ -140,37 +150,43 @@ impl LogFollower {
                     self.published.tail.clear();
                 }
                 self.lead(self.lease.leads(&connection).await?);
+                self.lease.look_around(&connection).await?;
                 if claim::is_claimable(&connection, &self.lease).await? {
                     self.claimable.send_modify(|count| *count += 1);
                 }
             }
-            if self.woken(&mut notified, poll).await? {
-                look_at = clock::now();
+            match self.woken(&mut notified, poll).await? {
+                Woken::Claims => look_at = clock::now(),
+                Woken::Replicas => renew_at = clock::now(),
+                Woken::Log => {}
             }
         }
     }
 
-    /// Waits until there may be something to read, at most `poll`; whether there is something to
-    /// claim, as others say.
+    /// Waits until there may be something to do, at most `poll`.
     async fn woken(
         &self,
         notified: &mut mpsc::Receiver<Notified>,
         poll: Duration,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Woken, StoreError> {
         let timer = tokio::time::sleep(poll);
         tokio::pin!(timer);
         let me = self.lease.number().to_string();
         loop {
             tokio::select! {
                 told = notified.recv() => match told {
-                    Some(told) if told.channel == "sipost_claims" => return Ok(true),
+                    Some(told) if told.channel == "sipost_claims" => return Ok(Woken::Claims),
+                    Some(told) if told.channel == "sipost_replicas" => {
+                        return Ok(Woken::Replicas);
+                    }
                     // What this replica appended is published already.
                     Some(told) if told.payload == me => {}
-                    Some(_) => return Ok(false),
+                    Some(_) => return Ok(Woken::Log),
                     None => return Err(StoreError::Away("the session has ended".to_owned())),
                 },
-                () = self.published.behind.notified() => return Ok(false),
-                () = &mut timer => return Ok(false),
+                () = self.published.behind.notified() => return Ok(Woken::Log),
+                () = self.lease.has_news() => return Ok(Woken::Replicas),
+                () = &mut timer => return Ok(Woken::Log),
             }
         }
     }

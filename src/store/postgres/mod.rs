@@ -5,6 +5,7 @@
 //! | `writer`      | one session: takes messages in, appends to the log, in groups     |
 //! | `transaction` | what a group is to the database: three trips                      |
 //! | `lease`       | this replica's right to what it holds                             |
+//! | `membership`  | what it may do beside others, or alone                            |
 //! | `claim`       | picks up what others left here, takes over from dead replicas     |
 //! | `follow`      | publishes the newest part of the log, also of other replicas      |
 //! | `session`     | runs the verbs that both backends share                           |
@@ -24,6 +25,7 @@ mod error;
 mod follow;
 mod group;
 mod lease;
+mod membership;
 mod pool;
 mod receive;
 mod record;
@@ -135,7 +137,8 @@ impl Postgres {
         schema::migrate(&connection, now).await?;
         let epoch = schema::fact(&connection, "epoch").await?;
         let bounds = bounds(&connection).await?;
-        let lease = Lease::join(&connection, options.replica, options.lease).await?;
+        let lease = Lease::enter(&connection, options.replica, options.lease).await?;
+        lease.join(&connection, None).await?;
         let lease = Arc::new(lease);
         let published = Arc::new(PublishedLog::new(Arc::new(Tail::new(
             epoch,

@@ -30,6 +30,18 @@ impl ReplicaStore for Postgres {
         self.lease.is_valid()
     }
 
+    fn is_alone(&self) -> bool {
+        self.lease.is_alone()
+    }
+
+    fn send_early(&self) -> bool {
+        self.lease.send_early()
+    }
+
+    fn settled(&self) {
+        self.lease.settled();
+    }
+
     fn holders(&self, ids: Vec<MessageId>) -> Reply<ByMessage<Holder>> {
         let me = self.lease.number();
         self.read(move |session| lease::holders(session, me, &ids))

@@ -487,13 +487,15 @@ async fn replicas_that_start_together_make_the_tables_once() {
     let starting: Vec<_> = (0..4)
         .map(|number| {
             let database = database.clone();
-            std::thread::spawn(move || database.replica(&format!("r{number}"), LEASE).epoch())
+            std::thread::spawn(move || database.replica(&format!("r{number}"), LEASE))
         })
         .collect();
-    let mut epochs: Vec<_> = starting
+    // None is gone before all are there: they would wait for the end of its lease.
+    let replicas: Vec<_> = starting
         .into_iter()
         .map(|one| one.join().unwrap())
         .collect();
+    let mut epochs: Vec<_> = replicas.iter().map(|one| one.epoch()).collect();
     epochs.dedup();
     assert_eq!(epochs.len(), 1);
 }

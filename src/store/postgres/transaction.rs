@@ -8,9 +8,11 @@
 
 use std::sync::Arc;
 
+use tokio_postgres::types::ToSql;
+
 use super::accept::OpenLanes;
 use super::agent_leases::AgentHolders;
-use super::connection::Connection;
+use super::connection::{self, Connection};
 use super::group::{Group, GroupResult};
 use super::lease::Lease;
 use super::receive::Receiving;
@@ -21,7 +23,10 @@ use crate::message::{Receipt, Received};
 use crate::store::received::SentBy;
 use crate::store::{Arrived, Record, Recorded, Reported, StoreError, Submission, Verdict};
 
-const NAME: &str = "SELECT pg_current_xact_id()::text";
+/// The lock keeps others from fencing this replica while the transaction runs.
+const NAME: &str = "SELECT pg_current_xact_id()::text, pg_advisory_xact_lock_shared($1, $2)";
+/// A statement of its own behind the lock: it sees what those we waited for have committed.
+const FENCED: &str = "SELECT fenced FROM replicas WHERE number = $1";
 const NOTIFY: &str = "SELECT pg_notify(u.channel, u.number) \
      FROM unnest($1::text[], $2::text[]) AS u (channel, number)";
 const LOCK_LOG: &str = "SELECT last FROM log FOR UPDATE";
@@ -42,6 +47,8 @@ pub(super) enum WriteFailure {
     Refused(StoreError),
     /// Another transaction moved one of its messages; nothing of it was written.
     Raced,
+    /// Others have begun to take over what this replica held; nothing of it was written.
+    Fenced,
     /// The connection broke while this transaction was committed.
     InDoubt(String, Box<GroupResult>, StoreError),
 }
@@ -137,9 +144,11 @@ impl GroupWriter {
             received: &group.received(),
             receipts: &group.receipts(),
         };
+        let me = self.lease.number();
+        let begun = begin(connection, me);
         let (transaction, looked) =
-            futures_util::future::join(begin(connection), self.look(connection, whole)).await;
-        let transaction = transaction?;
+            futures_util::future::join(begun, self.look(connection, whole)).await;
+        let transaction = transaction?.ok_or(WriteFailure::Fenced)?;
         let mut done = GroupResult::default();
         self.apply(connection, whole, looked?, &mut done).await?;
         if let Some(work) = &mut group.alone {
@@ -161,7 +170,8 @@ impl GroupWriter {
             received: &group.received(),
             receipts: &group.receipts(),
         };
-        let transaction = begin(connection).await?;
+        let transaction = begin(connection, self.lease.number()).await?;
+        let transaction = transaction.ok_or(WriteFailure::Fenced)?;
         // Every lane is locked at once, in their order, and stays so for the transaction.
         self.look(connection, whole).await?;
         let mut done = GroupResult::default();
@@ -230,7 +240,7 @@ impl GroupWriter {
         let has_arrivals = !receiving.is_empty() || !reporting.is_empty();
         let mut told: Vec<_> = accepted.to_wake.iter().map(|to| (CLAIMS, *to)).collect();
         let has_records = !appending.is_empty();
-        if has_arrivals || has_records {
+        if (has_arrivals || has_records) && self.lease.has_others() {
             told.push((EVENTS, me));
         }
         let states = accepted.states();
@@ -288,7 +298,7 @@ async fn commit(
 /// Prepares the statements that are sent together: preparing takes a trip of its own, in which the
 /// others would overtake.
 async fn prepare(connection: &Connection) -> Result<(), StoreError> {
-    let own = [NAME, NOTIFY, LOCK_LOG];
+    let own = [NAME, FENCED, NOTIFY, LOCK_LOG];
     for sql in own
         .iter()
         .chain(&accept::STATEMENTS)
@@ -301,17 +311,27 @@ async fn prepare(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Begins a transaction; its name, for asking what became of it.
-async fn begin(connection: &Connection) -> Result<String, StoreError> {
+/// Begins a transaction of this replica; its name, for asking what became of it. `None` when the
+/// replica is fenced. Until the transaction has ended nobody fences it.
+async fn begin(connection: &Connection, me: i64) -> Result<Option<String>, StoreError> {
     let client = connection.client();
-    let number = connection.prepare(NAME).await?;
-    let (begun, number) = futures_util::future::join(
+    let (name, fenced) = (
+        connection.prepare(NAME).await?,
+        connection.prepare(FENCED).await?,
+    );
+    let (class, key) = connection::fence_lock(me);
+    let name_params: [&(dyn ToSql + Sync); 2] = [&class, &key];
+    let fenced_params: [&(dyn ToSql + Sync); 1] = [&me];
+    let (begun, name, fenced) = futures_util::future::join3(
         client.batch_execute("BEGIN"),
-        client.query_one(&number, &[]),
+        client.query_one(&name, &name_params),
+        client.query_opt(&fenced, &fenced_params),
     )
     .await;
     begun?;
-    Ok(number?.try_get(0)?)
+    let name = name?.try_get(0)?;
+    let is_fenced = fenced?.map_or(Ok(true), |row| row.try_get(0))?;
+    Ok((!is_fenced).then_some(name))
 }
 
 /// Notifies the replicas that listen, once this transaction is durable.

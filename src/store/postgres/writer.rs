@@ -23,6 +23,8 @@ use crate::store::{Reply, StoreError};
 const PAUSE: Duration = Duration::from_millis(250);
 /// How often a group is tried when other transactions are in its way.
 const TRIES: u32 = 5;
+/// How long a replica that has lost its lease waits until the others know of it again.
+const JOINING: Duration = Duration::from_secs(5);
 /// How long a commit of unknown fate is asked about.
 const IN_DOUBT: Duration = Duration::from_secs(600);
 
@@ -206,9 +208,11 @@ impl WriterTask {
         let mut is_apart = false;
         for _ in 0..TRIES {
             let connection = self.connected().await?;
-            if !self.group_writer.lease.is_valid() {
-                self.group_writer.lease.renew(&connection).await?;
+            let lease = &self.group_writer.lease;
+            if !lease.is_valid() {
+                lease.renew(&connection).await?;
             }
+            lease.join(&connection, Some(JOINING)).await?;
             let written = if is_apart {
                 self.group_writer.write_apart(&connection, group).await
             } else {
@@ -221,6 +225,12 @@ impl WriterTask {
                 }
                 Err(WriteFailure::Raced | WriteFailure::Refused(StoreError::Locked(_))) => {
                     connection.client().batch_execute("ROLLBACK").await?;
+                    self.connection = Some(connection);
+                }
+                // Others have taken over what this replica held: it goes on under another number.
+                Err(WriteFailure::Fenced) => {
+                    connection.client().batch_execute("ROLLBACK").await?;
+                    self.group_writer.lease.renew(&connection).await?;
                     self.connection = Some(connection);
                 }
                 // Part by part: then it harms only what brought it.

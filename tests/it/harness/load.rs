@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use super::Answer;
 use super::Client;
 use super::Event;
 use super::Peer;
@@ -197,9 +198,40 @@ impl Scene {
             let may_resend = rng.random_bool(0.6);
             let kind = if may_resend { KINDS[0] } else { KINDS[1] };
             let user = format!("{kind}{writer}-{}", rng.random_range(0..TARGETS));
-            self.post(user, number.to_string(), may_resend, &mut rng)
-                .await;
+            if may_resend && rng.random_bool(0.5) {
+                self.post_once(user, number.to_string(), &mut rng).await;
+            } else {
+                self.post(user, number.to_string(), may_resend, &mut rng)
+                    .await;
+            }
         }
+    }
+
+    /// Posts without a key, so that the message may be sent at once, and so only once: whether one
+    /// was taken in that was not answered is not known.
+    async fn post_once(&self, user: String, body: String, rng: &mut SmallRng) {
+        let message = json!({"target": user, "body": body, "attempts": 10});
+        let http = self.gateway(rng);
+        let request = http.request(Method::POST, "/messages").json(&message);
+        match http.try_send(request).await {
+            Ok(answer) if answer.status == 202 => self.taken_in(&answer, user, body, true),
+            Ok(answer) if answer.status == 503 => {
+                assert!(answer.header("Retry-After").is_some(), "{answer:?}");
+                self.refused.send_modify(|count| *count += 1);
+            }
+            Ok(answer) => panic!("{answer:?}"),
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+
+    fn taken_in(&self, answer: &Answer, user: String, body: String, may_resend: bool) {
+        self.accepted.lock().unwrap().push(Accepted {
+            id: super::id_of(&answer.body),
+            user,
+            body,
+            may_resend,
+        });
+        self.count.send_modify(|count| *count += 1);
     }
 
     /// Posts until the message has its 202, with one key, through however many ends of a gateway.
@@ -215,14 +247,7 @@ impl Scene {
                 let request = request.header("Idempotency-Key", format!("{user} {body}"));
                 match http.try_send(request).await {
                     Ok(answer) if answer.status == 202 => {
-                        let id = super::id_of(&answer.body);
-                        self.accepted.lock().unwrap().push(Accepted {
-                            id,
-                            user,
-                            body,
-                            may_resend,
-                        });
-                        return self.count.send_modify(|count| *count += 1);
+                        return self.taken_in(&answer, user, body, may_resend);
                     }
                     Ok(answer) if answer.status == 503 => {
                         assert!(answer.header("Retry-After").is_some(), "{answer:?}");
