@@ -85,6 +85,19 @@ export const post = (path, value, { headers, ...options } = {}) =>
     body: JSON.stringify(value),
   });
 
+// A page of the log that leads back: events before this one, newest first, and where older ones
+// begin, null when there are none. Pages without an event that the query asks for are passed over,
+// and no more than `pages` are read.
+export const eventsBefore = async (before, query, pages) => {
+  for (let read = 1; ; read += 1) {
+    const page = await get(`/events?${query}&before=${before}`);
+    // The number of the cursor is 0 when there is nothing older.
+    const older = /-0+$/.test(page.nextCursor) ? null : page.nextCursor;
+    if (page.data.length || older === null || read === pages) return { events: page.data, older };
+    before = older;
+  }
+};
+
 // Tries a token and keeps it; an empty one is forgotten. What the gateway has against it.
 export const useToken = async (text) => {
   if (text) sessionStorage.setItem(KEY, text);

@@ -1,10 +1,15 @@
 // The log: its last fifty events, those that come, and the way back.
-import { ask, blocks, get, pause } from "./api.js";
+import { ask, blocks, eventsBefore, pause } from "./api.js";
+import * as changes from "./changes.js";
 import { $, badge, code, make, row } from "./dom.js";
 import { KIND, PRIORITY, clock, describe, number } from "./words.js";
 
-const PAGE = 50;
+const QUERY = "limit=50";
 const ROWS = 500;
+// Pages of the log that are looked through at once: a token may be for few of its events.
+const PAGES = 100;
+// Every type: events of agents come to readers that name them.
+const TYPES = "sending,deferred,succeeded,failed,received,delivered,displayed,undelivered,agentUp,agentDown";
 
 // What else wants to know of an event that came.
 const listeners = [];
@@ -56,13 +61,9 @@ const add = (event) => {
 };
 
 const back = async (before) => {
-  for (;;) {
-    const page = await get(`/events?limit=${PAGE}&before=${before}`);
-    // The number of the cursor is 0 when there is nothing older.
-    older = /-0+$/.test(page.nextCursor) ? null : page.nextCursor;
-    if (page.data.length || older === null) return page.data;
-    before = older;
-  }
+  const page = await eventsBefore(before, QUERY, PAGES);
+  older = page.older;
+  return page.events;
 };
 
 export const showOlder = async () => {
@@ -78,6 +79,7 @@ const begin = async () => {
   seen = 0;
   $("events").replaceChildren(...events.map((event) => show(event)));
   count();
+  await changes.begin();
 };
 
 let stream = new AbortController();
@@ -97,14 +99,15 @@ export const follow = async (say) => {
       hasBegun = true;
       stream = new AbortController();
       const headers = { Accept: "text/event-stream", "Last-Event-ID": last };
-      const response = await ask("/events", { headers, signal: stream.signal });
+      const response = await ask(`/events?type=${TYPES}`, { headers, signal: stream.signal });
       say("live", "live");
       for await (const block of blocks(response)) {
         if (block.id) last = block.id;
         if (block.retry) wait = Number(block.retry);
         if (!block.event || block.event === "gap" || !block.data) continue;
         const event = JSON.parse(block.data);
-        add(event);
+        if (event.type.startsWith("agent")) changes.add(event);
+        else add(event);
         for (const listener of listeners) listener(event);
       }
       say("away", "not connected");

@@ -1,6 +1,7 @@
 // What the tabs beside the events show: messages, what came in, webhooks. Each list is asked for
 // when its tab is chosen, and while it is looked at.
 import { Refusal, get } from "./api.js";
+import { ofWebhook } from "./actions.js";
 import * as agents from "./agents.js";
 import { $, badge, code, make, note, replace, row } from "./dom.js";
 import { STATUS, clock, firstLine, senderOf, since, standing, textOf } from "./words.js";
@@ -78,7 +79,13 @@ export const webhookState = (webhook) => {
   if (webhook.failingSince) {
     return [badge("failing", "bad"), make("small", {}, `for ${since(webhook.failingSince)}`)];
   }
+  if (webhook.recovery) return [badge("enabled", "good"), make("small", {}, "sends again what it missed")];
   return [badge("enabled", "good")];
+};
+
+const sayOfWebhook = (kind, text) => {
+  replace($("webhooks-said"), ...(text ? [note(text, kind)] : []));
+  webhooks.renew();
 };
 
 const showWebhook = (webhook) =>
@@ -87,7 +94,15 @@ const showWebhook = (webhook) =>
     ["State", make("div", {}, ...webhookState(webhook))],
     ["Types", webhook.types.join(", ")],
     ["Accounts", webhook.from.join(", ") || "all"],
-    ["Webhook", make("a", { href: `#/webhooks/${webhook.id}` }, "deliveries")],
+    [
+      "Webhook",
+      make(
+        "div",
+        { class: "actions" },
+        make("a", { href: `#/webhooks/${webhook.id}` }, "deliveries"),
+        ...ofWebhook(webhook, "row", sayOfWebhook),
+      ),
+    ],
   ]);
 
 const search = { target: "", status: "" };

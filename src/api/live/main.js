@@ -1,6 +1,7 @@
 // The page at `/`: what stands is asked for every two seconds, what happens comes as it does.
 import { NoAnswer, get, pause, signals, state, token, useToken } from "./api.js";
 import * as agents from "./agents.js";
+import * as changes from "./changes.js";
 import { $, tabs } from "./dom.js";
 import * as events from "./events.js";
 import * as figures from "./figures.js";
@@ -72,6 +73,7 @@ const { bar, choose } = tabs("What happened", [
 ]);
 $("lists-bar").prepend(bar);
 $("events-older").addEventListener("click", () => events.showOlder().catch(() => {}));
+$("changes-older").addEventListener("click", () => changes.showOlder().catch(() => {}));
 $("find").addEventListener("submit", (submit) => {
   submit.preventDefault();
   const text = $("find-text").value.trim();

@@ -40,7 +40,9 @@ files! {
     "dom.js": "text/javascript",
     "words.js": "text/javascript",
     "figures.js": "text/javascript",
+    "actions.js": "text/javascript",
     "agents.js": "text/javascript",
+    "changes.js": "text/javascript",
     "events.js": "text/javascript",
     "lists.js": "text/javascript",
     "panel.js": "text/javascript",
@@ -85,6 +87,7 @@ pub(super) async fn icon() -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::EventKind;
 
     #[test]
     fn nothing_comes_from_elsewhere_and_nothing_is_made_of_text() {
@@ -104,6 +107,14 @@ mod tests {
                 assert!(!text.contains(word), "{name}: {word}");
             }
         }
+    }
+
+    #[test]
+    fn the_page_follows_events_of_every_type() {
+        let names = EventKind::ALL.map(EventKind::as_str).join(",");
+        let events = FILES.iter().find(|file| file.name == "events.js");
+        let types = format!("const TYPES = \"{names}\";");
+        assert!(events.unwrap().text.contains(&types), "{types}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
 // One message, received message or webhook, opened beside the lists: `#/messages/{id}`.
+import { cancel, ofWebhook, recovery, retry } from "./actions.js";
 import { Refusal, get, state } from "./api.js";
 import * as agents from "./agents.js";
 import { $, badge, code, list, make, note, replace, row, table, tabs } from "./dom.js";
@@ -108,6 +109,9 @@ const facts = (message) =>
     ["Metadata", Object.entries(message.metadata).map(([name, value]) => `${name}: ${value}`).join(", ")],
   ]);
 
+// With these statuses the API takes a cancellation, unless the message begins meanwhile.
+const CANCELABLE = ["scheduled", "queued"];
+
 const openMessage = async (id) => {
   const path = `/messages/${id}`;
   const [message, events, frames] = await Promise.all([get(path), get(`${path}/events`), framesOf(path)]);
@@ -120,6 +124,7 @@ const openMessage = async (id) => {
   return {
     title: `Message to ${message.target}`,
     state: [badge(message.status, STATUS[message.status]), make("span", {}, standing(message, agents.known))],
+    actions: CANCELABLE.includes(message.status) ? [cancel(message, say)] : [],
     panes,
     isOver: Boolean(message.result),
   };
@@ -163,37 +168,45 @@ const openReceived = async (id) => {
 // --- A webhook -----------------------------------------------------------------------------
 const DELIVERY = { delivered: "good", failed: "bad", pending: "warn" };
 
-const showDelivery = (delivery) => {
+const linkOf = ({ type, messageId }) => {
+  if (type.startsWith("agent")) return "–";
+  const kind = type === "received" ? "received" : "messages";
+  return make("a", { href: `#/${kind}/${messageId}`, title: messageId }, code(messageId.slice(-12)));
+};
+
+const showDelivery = (webhook, delivery) => {
   const last = delivery.attempts.at(-1);
   const said = last && [last.status, last.error, last.answer].filter(Boolean).join(" · ");
   const waits = delivery.status === "pending" && "waits for the one before it";
   const next = delivery.nextAttemptAt ? `next at ${clock(delivery.nextAttemptAt)}` : waits;
-  const kind = delivery.type === "received" ? "received" : "messages";
   return row([
     ["Time", clock(delivery.createdAt)],
     ["Event", badge(delivery.type, KIND[delivery.type])],
     ["Delivery", badge(delivery.status, DELIVERY[delivery.status])],
     ["Last answer", [said, next].filter(Boolean).join(" · ") || "–"],
-    ["Message", make("a", { href: `#/${kind}/${delivery.messageId}` }, code(delivery.messageId.slice(-12)))],
+    ["Message", linkOf(delivery)],
+    ["Again", retry(webhook, delivery, say)],
   ]);
 };
 
 const openWebhook = async (id) => {
   const path = `/webhooks/${id}`;
   const [webhook, deliveries] = await Promise.all([get(path), get(`${path}/deliveries?limit=50`)]);
-  const rows = deliveries.data.map(showDelivery);
-  const columns = ["Time", "Event", "Delivery", "Last answer", "Message"];
+  const rows = deliveries.data.map((delivery) => showDelivery(webhook, delivery));
+  const columns = ["Time", "Event", "Delivery", "Last answer", "Message", "Again"];
   const facts = list([
     ["Description", webhook.description],
     ["Types", webhook.types.join(", ")],
     ["Accounts", webhook.from.join(", ") || "all"],
     ["Since", clock(webhook.createdAt)],
+    ["Sent again", webhook.recovery && `what it missed from ${clock(webhook.recovery.since)} to ${clock(webhook.recovery.until)}`],
     ["Id", code(webhook.id)],
   ]);
   const shown = rows.length ? table("Deliveries", columns, rows) : note("Nothing was posted to it yet.");
   return {
     title: webhook.url,
     state: webhookState(webhook),
+    actions: [...ofWebhook(webhook, "panel", say), recovery(webhook, say)],
     panes: [
       { name: "Deliveries", panel: section("deliveries", shown) },
       { name: "Webhook", panel: section("webhook", facts) },
@@ -212,8 +225,18 @@ const place = () => {
   return KINDS[kind] && id ? { kind, id } : undefined;
 };
 
-const fill = ({ title, state: stands, panes, isOver }, at) => {
+// What came of a button of the panel.
+const say = (kind, text) => {
+  replace($("panel-said"), ...(text ? [make("span", { class: kind }, text)] : []));
+  show().then(() => {
+    // A button that is no longer needed takes the focus with it.
+    if (dialog.open && !dialog.contains(document.activeElement)) $("panel-said").focus();
+  });
+};
+
+const fill = ({ title, state: stands, actions = [], panes, isOver }, at) => {
   const tab = shown.at === at ? shown.tab : 0;
+  if (shown.at !== at) $("panel-said").replaceChildren();
   shown = { at, tab, isOver };
   panes.forEach((pane, index) => {
     pane.shown = () => {
@@ -225,6 +248,7 @@ const fill = ({ title, state: stands, panes, isOver }, at) => {
   choose(chosen);
   $("panel-title").textContent = title;
   replace($("panel-state"), ...stands);
+  replace($("panel-actions"), ...actions);
   replace($("panel-body"), bar, ...panes.map((pane) => pane.panel));
 };
 

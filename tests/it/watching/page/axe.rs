@@ -3,9 +3,10 @@
 
 use std::fs;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::super::{Watched, in_an_hour};
+use super::super::{Watched, in_an_hour, soon};
 use super::browser::Browser;
 use super::{TRY, keep, ready};
 
@@ -103,6 +104,34 @@ async fn axe_finds_nothing_serious_in_what_is_opened() {
         .await;
     browser.until_says("#said", id).await;
     check_in_every_form(&mut browser, "reply").await;
+    browser.close().await;
+    watched.stop().await;
+}
+
+#[tokio::test]
+async fn axe_finds_nothing_serious_in_webhooks_and_what_can_be_done_to_them() {
+    let watched = Watched::open("webhooks.allowed_networks = ['127.0.0.0/8']").await;
+    let webhook = json!({"url": "http://127.0.0.1:1/hook", "description": "billing"});
+    let create = watched.request(Method::POST, "/webhooks").json(&webhook);
+    let created: Value = soon(soon(create.send()).await.unwrap().json())
+        .await
+        .unwrap();
+    let id = created["id"].as_str().unwrap();
+    watched.send("busy").await;
+    let mut browser = Browser::open(&watched.url).await;
+    ready(&mut browser).await;
+    browser.choose("Webhooks").await;
+    browser.click(&format!("#row-test-{id}")).await;
+    browser.until_says("#webhooks-said", "not answered").await;
+    browser.until_says("#webhooks", "failing").await;
+    check_in_every_form(&mut browser, "webhooks-one").await;
+    browser
+        .evaluate(&format!("location.hash = '#/webhooks/{id}'"))
+        .await;
+    browser.until_says("#deliveries", "pending").await;
+    browser.click(&format!("#panel-test-{id}")).await;
+    browser.until_says("#panel-said", "not answered").await;
+    check_in_every_form(&mut browser, "webhook").await;
     browser.close().await;
     watched.stop().await;
 }

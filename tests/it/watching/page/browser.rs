@@ -154,6 +154,35 @@ impl Browser {
         self.evaluate(&format!("{tab}.click()")).await;
     }
 
+    /// Presses and releases a key, as the keyboard does.
+    pub(super) async fn press(&mut self, key: &str) {
+        let (code, text) = match key {
+            "Tab" => (9, ""),
+            "Enter" => (13, "\r"),
+            other => panic!("the test has no {other}"),
+        };
+        for kind in ["keyDown", "keyUp"] {
+            let mut event = json!({"type": kind, "key": key, "windowsVirtualKeyCode": code});
+            if kind == "keyDown" && !text.is_empty() {
+                event["text"] = json!(text);
+            }
+            self.call("Input.dispatchKeyEvent", event).await;
+        }
+    }
+
+    /// Goes on with the tabulator until the element of this id has the focus.
+    pub(super) async fn tab_to(&mut self, id: &str) {
+        // More than a page has.
+        for _ in 0..100 {
+            let focused = self.evaluate("document.activeElement.id").await;
+            if focused == id {
+                return;
+            }
+            self.press("Tab").await;
+        }
+        panic!("the tabulator does not reach {id}");
+    }
+
     /// Writes this into a field.
     pub(super) async fn write(&mut self, selector: &str, text: &str) {
         let (selector, text) = (json!(selector), json!(text));

@@ -38,6 +38,51 @@ async fn the_list_begins_with_the_last_fifty_events_and_goes_back_to_the_first()
 }
 
 #[tokio::test]
+async fn agents_that_come_and_go_are_shown_with_the_reason_and_not_among_the_messages() {
+    let watched = Watched::open("").await;
+    let mut browser = Browser::open(&watched.url).await;
+    ready(&mut browser).await;
+    browser.until_says("#changes", "sipost-1").await;
+    let call = |path: &str| watched.request(Method::POST, path).send();
+    let drained = soon(call("/agents/sipost-1/drain")).await.unwrap();
+    assert!(drained.status().is_success());
+    browser
+        .until_says("#changes li:first-child", "agentDown")
+        .await;
+    let page = watched.get("/events?type=agentDown").await;
+    let down = &page["data"][0];
+    let first = browser.text("#changes li:first-child").await;
+    for member in ["agent", "account", "reason"] {
+        let word = down[member].as_str().unwrap();
+        assert!(first.contains(word), "{word}: {first}");
+    }
+    let resumed = soon(call("/agents/sipost-1/resume")).await.unwrap();
+    assert!(resumed.status().is_success());
+    browser
+        .until_says("#changes li:first-child", "agentUp")
+        .await;
+    keep(&mut browser, "page-changes").await;
+    let count = "document.querySelectorAll('#changes li').length";
+    assert_eq!(browser.evaluate(count).await, 4);
+    assert_eq!(browser.evaluate(IDS).await, json!([]));
+
+    // They are in the log, so a page that is opened later shows them, too.
+    browser.close().await;
+    let mut browser = Browser::open(&watched.url).await;
+    browser.until(&format!("{count} === 4")).await;
+    let shown = "[...document.querySelectorAll('#changes li')].map((row) => row.dataset.id)";
+    let page = watched
+        .get("/events?type=agentUp,agentDown&before=latest")
+        .await;
+    let events = page["data"].as_array().unwrap().iter();
+    let ids: Vec<_> = events.map(|event| event["id"].clone()).collect();
+    assert_eq!(browser.evaluate(shown).await, json!(ids));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    browser.close().await;
+    watched.stop().await;
+}
+
+#[tokio::test]
 async fn a_message_is_found_by_its_id_and_messages_by_their_target() {
     let watched = Watched::open("").await;
     let busy = watched.send("busy").await;

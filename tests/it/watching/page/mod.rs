@@ -1,5 +1,6 @@
 //! The page at `/` in a real browser: Debian's Chromium, without a window.
 
+mod actions;
 mod away;
 mod axe;
 mod browser;
