@@ -30,12 +30,12 @@ fn url(gateway: &Open) -> String {
 }
 
 /// Runs a command against this gateway to its end.
-async fn ask(gateway: &Open, arguments: &[&str]) -> Ended {
+pub(super) async fn ask(gateway: &Open, arguments: &[&str]) -> Ended {
     run(sipost(arguments).env("SIPOST_URL", url(gateway))).await
 }
 
 /// Runs one that must succeed; what it printed.
-async fn answered(gateway: &Open, arguments: &[&str]) -> String {
+pub(super) async fn answered(gateway: &Open, arguments: &[&str]) -> String {
     let ended = ask(gateway, arguments).await;
     assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
     ended.stdout

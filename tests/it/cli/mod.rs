@@ -7,6 +7,7 @@ mod scripted;
 mod sending;
 mod storing;
 mod tailing;
+mod webhooks;
 
 use std::process::Output;
 use std::process::Stdio;
