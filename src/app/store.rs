@@ -7,7 +7,7 @@ use rustls::ClientConfig;
 use super::AppError;
 use crate::agent;
 use crate::clock::Clock;
-use crate::config::{Backend, Config};
+use crate::config::{Backend, Config, StoreSettings};
 use crate::store::postgres::Address;
 use crate::store::{Store, postgres, sqlite};
 use crate::telemetry::Metrics;
@@ -33,7 +33,7 @@ pub(super) async fn open_store(
         Backend::Postgres(address) => {
             let options = postgres::Options {
                 address: Address::clone(address),
-                tls: tls(config, address)?,
+                tls: tls(settings, address)?,
                 replica: replica(config),
                 lease: settings.lease,
                 connections: settings.connections,
@@ -58,20 +58,20 @@ pub(super) fn place(config: &Config) -> String {
 }
 
 /// How TLS is spoken with PostgreSQL; `None` for not at all.
-fn tls(config: &Config, address: &Address) -> Result<Option<Arc<ClientConfig>>, AppError> {
+fn tls(settings: &StoreSettings, address: &Address) -> Result<Option<Arc<ClientConfig>>, AppError> {
     if !address.wants_tls() {
         return Ok(None);
     }
-    Ok(Some(agent::client_config(&config.store.authorities, None)?))
+    Ok(Some(agent::client_config(&settings.authorities, None)?))
 }
 
 /// Begins a new epoch in a database that was put back from a dump; gives its number.
 pub async fn begin_epoch(
-    config: &Config,
+    settings: &StoreSettings,
     address: &Address,
     clock: &Clock,
 ) -> Result<u64, AppError> {
-    let tls = tls(config, address)?;
+    let tls = tls(settings, address)?;
     let begun = postgres::begin_epoch(address.clone(), tls, clock.now()).await;
     begun.map_err(|error| AppError::Store(address.to_string(), error))
 }

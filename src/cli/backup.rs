@@ -25,8 +25,8 @@ pub(super) struct Backup {
 }
 
 pub(super) fn backup(arguments: &Backup) -> Result<ExitCode, CommandError> {
-    let loaded = config::load(&arguments.config.sources())?;
-    let Backend::Sqlite(store) = &loaded.config.store.backend else {
+    let settings = config::load_store(&arguments.config.sources())?;
+    let Backend::Sqlite(store) = &settings.backend else {
         return Err(CommandError::Trouble(
             "the store is in PostgreSQL: copy it with `pg_dump --format=custom`".to_owned(),
         ));
@@ -55,12 +55,12 @@ pub(super) struct Restore {
 }
 
 pub(super) fn restore(arguments: &Restore) -> Result<ExitCode, CommandError> {
-    let config = config::load(&arguments.config.sources())?.config;
+    let settings = config::load_store(&arguments.config.sources())?;
     let clock = Clock::system();
-    let restored = match (&config.store.backend, &arguments.file) {
+    let restored = match (&settings.backend, &arguments.file) {
         (Backend::Sqlite(store), Some(file)) => of_copy(store, file, &clock),
         (Backend::Postgres(address), None) => super::on_one_thread(async {
-            Ok(app::begin_epoch(&config, address, &clock)
+            Ok(app::begin_epoch(&settings, address, &clock)
                 .await
                 .map(|epoch| format!("the database has begun epoch {epoch}"))
                 .map_err(|error| error.to_string()))

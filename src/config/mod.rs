@@ -113,6 +113,25 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
     })
 }
 
+/// Reads `[store]` alone. The other sections may name files that are not there while the gateway is
+/// stopped, such as the credentials that systemd passes to it.
+pub fn load_store(sources: &Sources) -> Result<StoreSettings, Mistakes> {
+    let mut merged = sources.merge(&known_settings());
+    let findings = Findings {
+        places: merged.places,
+        ..Findings::default()
+    };
+    findings.mistakes.borrow_mut().extend(merged.mistakes);
+    let section = Section::new("store", merged.tables.remove("store"), &findings);
+    let store = StoreSettings::read(section, &findings);
+    let mistakes = findings.mistakes.into_inner();
+    if mistakes.is_empty() {
+        Ok(store)
+    } else {
+        Err(Mistakes(mistakes))
+    }
+}
+
 fn read(mut tables: ::config::Map<String, ::config::Value>, findings: &Findings) -> Config {
     let accounts = tables.remove("account");
     let addresses = account::addresses(accounts.as_ref());

@@ -24,7 +24,7 @@ pub enum StoreError {
     /// A newer program wrote the store.
     #[error(
         "the store is of version {found}, and this program knows {known} at most: a newer sipost \
-         wrote it"
+         wrote it; start that one, or restore a copy from before it"
     )]
     Newer {
         /// Of the store.
