@@ -8,6 +8,7 @@ mod secrets;
 mod slow_clients;
 mod stopping;
 mod tls;
+mod upgrading;
 
 use std::fs;
 use std::path::PathBuf;
