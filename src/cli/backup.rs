@@ -72,7 +72,7 @@ pub(super) fn restore(arguments: &Restore) -> Result<ExitCode, CommandError> {
         }
         (Backend::Postgres(_), Some(_)) => {
             return Err(CommandError::Trouble(
-                "the store is in PostgreSQL: put it back with `pg_restore --clean`, and then run \
+                "the store is in PostgreSQL: put it back with `pg_restore`, and then run \
                  `sipost restore` without a file, so that it begins a new epoch"
                     .to_owned(),
             ));

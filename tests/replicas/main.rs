@@ -26,4 +26,5 @@ mod receiver;
 mod restoring;
 mod rolling;
 mod sharing;
+mod upgrading;
 mod waiting;
