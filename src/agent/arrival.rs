@@ -18,6 +18,7 @@
 
 use tokio::sync::mpsc;
 
+use super::command_queue::WeakCommandSender;
 use super::handle::AgentCommand;
 use crate::message::{Receipt, Received};
 
@@ -71,7 +72,7 @@ pub struct Arrival {
 #[derive(Debug)]
 pub struct ArrivalReply {
     id: ArrivalId,
-    commands: mpsc::WeakUnboundedSender<AgentCommand>,
+    commands: WeakCommandSender,
 }
 
 impl Arrival {
@@ -90,6 +91,7 @@ impl ArrivalReply {
     /// See [`Arrival::answer`].
     pub fn answer(self, answer: InboundAnswer) {
         if let Some(commands) = self.commands.upgrade() {
+            // False: the agent has ended.
             let _ = commands.send(AgentCommand::Answer(self.id, answer));
         }
     }
@@ -101,14 +103,11 @@ impl ArrivalReply {
 pub struct Arrivals {
     queue: mpsc::Sender<Arrival>,
     /// Weak: an agent ends when nothing can send it commands any more.
-    commands: mpsc::WeakUnboundedSender<AgentCommand>,
+    commands: WeakCommandSender,
 }
 
 impl Arrivals {
-    pub(super) fn new(
-        queue: mpsc::Sender<Arrival>,
-        commands: mpsc::WeakUnboundedSender<AgentCommand>,
-    ) -> Self {
+    pub(super) fn new(queue: mpsc::Sender<Arrival>, commands: WeakCommandSender) -> Self {
         Self { queue, commands }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::arrival::{Arrival, ArrivalId, Arrivals, InboundAnswer};
+use super::command_queue::{CommandReceiver, CommandSender, command_queue};
 use super::identity::Identity;
 use super::translate;
 use super::translate::BodyForm;
@@ -80,7 +81,7 @@ pub struct AgentHandle {
     pub identity: Arc<Identity>,
     /// Requests it may have open.
     pub capacity: u32,
-    commands: mpsc::UnboundedSender<AgentCommand>,
+    commands: CommandSender,
 }
 
 impl AgentHandle {
@@ -90,8 +91,8 @@ impl AgentHandle {
         index: AgentIndex,
         identity: Arc<Identity>,
         capacity: u32,
-    ) -> (Self, mpsc::UnboundedReceiver<AgentCommand>) {
-        let (commands, inbox) = mpsc::unbounded_channel();
+    ) -> (Self, CommandReceiver) {
+        let (commands, inbox) = command_queue();
         (
             Self {
                 index,
@@ -133,6 +134,6 @@ impl AgentHandle {
     /// Sends the agent a command; false when it has ended. All jobs sent before that are reported
     /// before [`Report::Gone`].
     pub fn tell(&self, command: AgentCommand) -> bool {
-        self.commands.send(command).is_ok()
+        self.commands.send(command)
     }
 }

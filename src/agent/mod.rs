@@ -5,6 +5,7 @@
 mod addressing;
 mod arrival;
 mod changes;
+mod command_queue;
 mod driver;
 mod handle;
 mod identity;
@@ -22,6 +23,7 @@ mod websocket;
 pub use addressing::{Accounts, SenderAccount};
 pub use arrival::{Arrival, ArrivalId, ArrivalReply, Arrivals, Inbound, InboundAnswer};
 pub use changes::RegistrationChanges;
+pub use command_queue::CommandReceiver;
 pub use driver::{AgentParts, Keepalive, Probe, run};
 pub use handle::{AgentCommand, AgentHandle, AgentIndex, Job, Report, TracedFrames};
 pub use identity::{Identity, instance_id};

@@ -33,7 +33,7 @@ struct Bench {
     dispatch: Handle,
     store: Arc<dyn Store>,
     commits: Arc<Mutex<Vec<usize>>>,
-    commands: mpsc::UnboundedReceiver<agent::AgentCommand>,
+    commands: agent::CommandReceiver,
     reports: mpsc::UnboundedSender<Report>,
     drain: CancellationToken,
     running: JoinHandle<()>,
@@ -704,8 +704,7 @@ async fn of_what_was_on_its_way_in_a_commit_that_failed_nothing_is_told_and_noth
 #[tokio::test]
 async fn a_job_for_an_agent_that_ended_meanwhile_goes_to_the_next() {
     let mut bench = Bench::new(1);
-    let (_, ended) = mpsc::unbounded_channel();
-    drop(std::mem::replace(&mut bench.commands, ended));
+    bench.commands.close();
     let first = bench
         .dispatch
         .accept(vec![message(1, "bob")], None, Vec::new())

@@ -31,10 +31,11 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::UnboundedSender;
 use uuid::ContextV7;
 
 use super::arrival::Arrivals;
+use super::command_queue::CommandReceiver;
 use super::handle::{AgentCommand, AgentIndex, Report};
 use super::observer::AgentObserver;
 use super::reconnect::{Pace, ReconnectPolicy, Servers};
@@ -64,7 +65,7 @@ pub struct AgentParts {
     /// What all agents share, so that they do not come as one.
     pub pace: Arc<Pace>,
     /// What it is to do.
-    pub commands: UnboundedReceiver<AgentCommand>,
+    pub commands: CommandReceiver,
     /// Where it reports to the dispatcher.
     pub reports: UnboundedSender<Report>,
     /// Where it hands over what comes in.
@@ -128,7 +129,7 @@ struct Agent {
     keepalive: Keepalive,
     recovery: ReconnectPolicy,
     pace: Arc<Pace>,
-    commands: UnboundedReceiver<AgentCommand>,
+    commands: CommandReceiver,
     reports: UnboundedSender<Report>,
     arrivals: Arrivals,
     /// How it answers what comes in.

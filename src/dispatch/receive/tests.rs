@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::agent::{AgentCommand, AgentHandle, AgentIndex, Arrivals, Identity};
+use crate::agent::{AgentCommand, AgentHandle, AgentIndex, Arrivals, CommandReceiver, Identity};
 use crate::dispatch::Command;
 use crate::message::{EventKind, Timestamp};
 use crate::store::suite::samples::{at, id, incoming, message, receipt, submission};
@@ -19,7 +19,7 @@ const BOB: &str = "sip:bob@example.com";
 struct Fixture {
     store: Arc<dyn Store>,
     arrivals: Arrivals,
-    answers: mpsc::UnboundedReceiver<AgentCommand>,
+    answers: CommandReceiver,
     commands: mpsc::Receiver<Command>,
     counts: Arc<Counts>,
     running: JoinHandle<()>,
