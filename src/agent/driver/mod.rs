@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng as _;
-use rand::rngs::StdRng;
+use rand::rngs::{StdRng, Xoshiro256PlusPlus};
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::ContextV7;
 
@@ -139,7 +139,9 @@ struct Agent {
     observer: Arc<dyn AgentObserver>,
     frames: AgentFrames,
     clock: Clock,
-    rng: StdRng,
+    /// For waits and the choice of a server, which no peer gains from guessing: a tenth of the size
+    /// of the user agent's generator.
+    rng: Xoshiro256PlusPlus,
     failures: u32,
     /// When the next try follows, as it is shown.
     retry_at: Option<Instant>,
@@ -155,8 +157,9 @@ type Opening = Pin<Box<dyn Future<Output = Result<Socket, DialError>> + Send>>;
 impl Agent {
     fn new(parts: AgentParts) -> Self {
         let mut rng = StdRng::from_seed(parts.seed);
+        let own = Xoshiro256PlusPlus::from_rng(&mut rng);
         let receive = parts.settings.receive.clone().unwrap_or_default();
-        let machine = UserAgent::new(parts.settings, StdRng::from_rng(&mut rng));
+        let machine = UserAgent::new(parts.settings, rng);
         let hidden = parts.dialing.headers.iter();
         let hidden = hidden.map(|(name, _)| name.as_str().into()).collect();
         let agent = &parts.shown.identity().id;
@@ -181,7 +184,7 @@ impl Agent {
             observer: parts.observer,
             frames,
             clock: parts.clock,
-            rng,
+            rng: own,
             failures: 0,
             retry_at: None,
             is_up: false,
