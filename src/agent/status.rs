@@ -96,7 +96,7 @@ impl StatusCell {
         }
     }
 
-    pub(super) fn identity(&self) -> &Identity {
+    pub fn identity(&self) -> &Identity {
         &self.identity
     }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
-use serde::Serialize;
 
 use super::access::Caller;
 use super::error::ApiError;
@@ -12,18 +11,16 @@ use super::params::{Id, Nothing, Query};
 use super::{Api, json};
 use crate::message::{AgentError, AgentStatus};
 
-#[derive(Serialize)]
-struct AgentsView {
-    data: Vec<AgentStatus>,
-}
-
 const NO_AGENT: ApiError = ApiError::NotFound("no agent has this id");
 
 /// `GET /agents`.
 pub(super) async fn list(State(api): State<Api>, caller: Caller, _: Query<Nothing>) -> Response {
-    let mut data = api.agents.list_all();
-    data.retain(|agent| caller.sees(Some(&agent.account)));
-    json::ok(&AgentsView { data })
+    let room = api.empty_answer_room(&caller);
+    let agents = api.agents.list_all();
+    json::ok_all(
+        agents.filter(move |agent| caller.sees(Some(&agent.account))),
+        room,
+    )
 }
 
 /// `GET /agents/{id}`.

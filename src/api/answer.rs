@@ -21,12 +21,17 @@ impl Api {
     /// Room for an answer of about so many bytes to a request that is about to change something:
     /// afterwards it is too late to refuse it.
     pub(super) fn answer_room(&self, caller: &Caller, size: usize) -> Result<ByteRoom, ApiError> {
-        let mut room = self.0.answers.room(caller.key().clone());
+        let mut room = self.empty_answer_room(caller);
         if room.grow(size) {
             Ok(room)
         } else {
             Err(ApiError::TooManyAnswers)
         }
+    }
+
+    /// Room for an answer that has no bytes yet.
+    pub(super) fn empty_answer_room(&self, caller: &Caller) -> ByteRoom {
+        self.0.answers.room(caller.key().clone())
     }
 }
 
@@ -47,13 +52,13 @@ pub(super) fn counted(
     mut response: Response,
 ) -> Response {
     let prepared = response.extensions_mut().remove::<Prepared>();
-    // A stream has no size, and holds a chunk.
+    // A stream has no size. It counts what it holds itself, where that is more than is free.
     let size = response.body().size_hint().exact();
     let Some(size) = size.and_then(|size| usize::try_from(size).ok()) else {
         return response;
     };
     let room = prepared.and_then(|Prepared(room)| Arc::into_inner(room));
-    let mut room = room.unwrap_or_else(|| api.0.answers.room(caller.key().clone()));
+    let mut room = room.unwrap_or_else(|| api.empty_answer_room(caller));
     if only_looks && !room.grow(size) {
         return ApiError::TooManyAnswers.into_response();
     }

@@ -134,8 +134,7 @@ pub(super) async fn of_agent(
 ) -> Result<Response, ApiError> {
     negotiate::only_stream(&headers)?;
     let agent = agents::find(&api, &caller, &id)?;
-    let mut here = api.agents.list().into_iter();
-    if !here.any(|other| other.id == agent.id) {
+    if !api.agents.list().any(|other| other.id == agent.id) {
         return Err(ApiError::OtherReplica);
     }
     let permit = api.stream_permit(&caller)?;

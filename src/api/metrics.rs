@@ -16,7 +16,7 @@ pub(super) async fn metrics(
     headers: HeaderMap,
     _: Query<Nothing>,
 ) -> Response {
-    let agents = api.agents.list().into_iter().map(|agent| agent.state);
+    let agents = api.agents.list().map(|agent| agent.state);
     let readings = Readings {
         counts: api.dispatch.counts().await,
         agents: agents.collect(),

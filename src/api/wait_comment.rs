@@ -90,7 +90,7 @@ impl WaitComment {
             }
             WaitingFor::Agent(account) => {
                 let agents = self.api.agents.list_all();
-                no_agent(account.as_deref(), &agents)
+                no_agent(account.as_deref(), agents)
             }
             WaitingFor::Slot => {
                 "waiting for slot: every agent has all the requests it may".to_owned()
@@ -108,15 +108,14 @@ impl WaitComment {
 }
 
 /// `waiting for agent: no agent of sip:a@b is registered; a-1: backoff, 403 Forbidden`.
-fn no_agent(account: Option<&str>, agents: &[AgentStatus]) -> String {
+fn no_agent(account: Option<&str>, agents: impl Iterator<Item = AgentStatus>) -> String {
     let mut words = String::from("waiting for agent: no agent");
     if let Some(account) = account {
         _ = write!(words, " of {account}");
     }
     words.push_str(" is registered");
-    let of_account =
-        |agent: &&AgentStatus| account.is_none_or(|account| *agent.account == *account);
-    for agent in agents.iter().filter(of_account).take(AGENTS) {
+    let of_account = |agent: &AgentStatus| account.is_none_or(|account| *agent.account == *account);
+    for agent in agents.filter(of_account).take(AGENTS) {
         _ = write!(words, "; {}: {}", agent.id, agent.state.as_str());
         if let Some(error) = &agent.last_error {
             _ = write!(words, ", {error}");
@@ -156,15 +155,18 @@ mod tests {
 
     #[test]
     fn a_message_without_an_agent_says_why() {
-        let agents = [
-            agent("alice-1", "sip:alice@a", Some("403 Forbidden")),
-            agent("bob-1", "sip:bob@a", Some("404")),
-        ];
+        let agents = || {
+            [
+                agent("alice-1", "sip:alice@a", Some("403 Forbidden")),
+                agent("bob-1", "sip:bob@a", Some("404")),
+            ]
+            .into_iter()
+        };
         assert_eq!(
-            no_agent(Some("sip:alice@a"), &agents),
+            no_agent(Some("sip:alice@a"), agents()),
             "waiting for agent: no agent of sip:alice@a is registered; alice-1: backoff, 403 Forbidden"
         );
-        assert!(no_agent(None, &agents).ends_with("bob-1: backoff, 404"));
+        assert!(no_agent(None, agents()).ends_with("bob-1: backoff, 404"));
     }
 
     #[test]

@@ -263,7 +263,7 @@ impl Gateway {
     pub async fn stop(mut self) {
         let grace = self.live.config.delivery.shutdown_grace;
         let agents = self.live.supervisor.directory().list();
-        let open: u32 = agents.iter().map(|agent| agent.in_flight).sum();
+        let open: u32 = agents.map(|agent| agent.in_flight).sum();
         tracing::info!(
             "waiting for {open} open SIP requests, for {} s at most; then agents unregister and \
              streams close, in {} s at most",

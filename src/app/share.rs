@@ -97,7 +97,11 @@ impl Sharing {
     async fn publish(&self, supervisor: &Supervisor) {
         let directory = supervisor.directory();
         let orders = directory.outgoing();
-        match self.store.share_agents(directory.list(), orders).await {
+        match self
+            .store
+            .share_agents(directory.list().collect(), orders)
+            .await
+        {
             Ok(shared) => {
                 directory.show_elsewhere(shared.agents);
                 for (agent, order) in shared.orders {

@@ -172,13 +172,17 @@ pub enum AgentError {
     Overloaded,
 }
 
+/// Agents one after the other, each as it is when its turn comes: thousands of them are never all
+/// in memory at once.
+pub type AgentList = Box<dyn Iterator<Item = AgentStatus> + Send>;
+
 /// The agents, for the API.
 pub trait Agents: Send + Sync {
     /// Every agent of this replica, in the order of the configuration.
-    fn list(&self) -> Vec<AgentStatus>;
+    fn list(&self) -> AgentList;
 
-    /// Every agent of every replica, those of this one first.
-    fn list_all(&self) -> Vec<AgentStatus> {
+    /// Every agent of every replica, in the same order.
+    fn list_all(&self) -> AgentList {
         self.list()
     }
 

@@ -33,7 +33,7 @@ mod view;
 mod violations;
 pub mod webhook;
 
-pub use agent::{AgentChange, AgentError, AgentOrder, AgentState, AgentStatus, Agents};
+pub use agent::{AgentChange, AgentError, AgentList, AgentOrder, AgentState, AgentStatus, Agents};
 pub use cause::{Cause, Originator};
 pub use contents::{BodyEncoding, Contents, InReplyTo, Message, Metadata, OnUnknown};
 pub use event::{Event, What};

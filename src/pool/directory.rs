@@ -1,10 +1,10 @@
 //! The agents as the outside sees and operates them.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use super::roll::{Roll, status_at};
 use crate::agent::{AgentCommand, AgentHandle, AgentIndex, StatusCell};
-use crate::message::{AgentError, AgentOrder, AgentStatus, Agents};
+use crate::message::{AgentError, AgentList, AgentOrder, AgentStatus, Agents};
 
 /// Every agent of this process, and what other replicas show of theirs. Agents come and go.
 #[derive(Debug, Default)]
@@ -13,13 +13,15 @@ pub struct Directory {
     /// The accounts, in the order of the configuration.
     accounts: RwLock<Vec<Arc<str>>>,
     elsewhere: Mutex<Elsewhere>,
+    /// As they are listed; `None` when that has changed.
+    roll: Mutex<Option<Roll>>,
     replica: Option<Arc<str>>,
 }
 
 /// The agents of other replicas.
 #[derive(Debug, Default)]
 struct Elsewhere {
-    agents: Vec<AgentStatus>,
+    agents: Vec<Arc<AgentStatus>>,
     /// Orders for them that were not passed on yet.
     orders: Vec<(Arc<str>, AgentOrder)>,
 }
@@ -44,6 +46,7 @@ impl Directory {
             .accounts
             .write()
             .unwrap_or_else(PoisonError::into_inner) = accounts;
+        self.forget_roll();
     }
 
     pub fn add(&self, handle: AgentHandle, shown: Arc<StatusCell>) {
@@ -66,7 +69,8 @@ impl Directory {
 
     /// Shows the agents of other replicas.
     pub fn show_elsewhere(&self, agents: Vec<AgentStatus>) {
-        self.elsewhere().agents = agents;
+        self.elsewhere().agents = agents.into_iter().map(Arc::new).collect();
+        self.forget_roll();
     }
 
     /// Takes the orders for agents of other replicas, to be passed on.
@@ -98,26 +102,27 @@ impl Directory {
     }
 
     fn status(&self, (_, shown): &Entry) -> AgentStatus {
-        AgentStatus {
-            replica: self.replica.clone(),
-            ..shown.status()
-        }
+        status_at(shown, self.replica.clone())
     }
 
-    /// Brings agents into the order in which they are listed. It does not depend on when each was
-    /// started: a reload keeps it.
-    fn sort(&self, agents: &mut [AgentStatus]) {
-        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
-        let ranks: HashMap<&str, usize> = accounts
-            .iter()
-            .enumerate()
-            .map(|(rank, account)| (&**account, rank))
-            .collect();
-        // An id ends with the number of the agent: the shorter one has the smaller number.
-        agents.sort_by_cached_key(|agent| {
-            let rank = ranks.get(&*agent.account).copied().unwrap_or(usize::MAX);
-            (rank, agent.id.len(), agent.id.clone())
+    /// The agents as they are listed now.
+    fn roll(&self) -> Roll {
+        let mut roll = self.roll.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = roll.get_or_insert_with(|| {
+            let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
+            let elsewhere = self.elsewhere();
+            self.read(|agents| {
+                let here = agents.iter().map(|(_, shown)| shown);
+                Roll::new(here, &elsewhere.agents, &accounts)
+            })
         });
+        made.clone()
+    }
+
+    /// What the roll was made of has changed. None of its locks is held here: a roll is made while
+    /// its own is.
+    fn forget_roll(&self) {
+        *self.roll.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn elsewhere(&self) -> MutexGuard<'_, Elsewhere> {
@@ -149,6 +154,7 @@ impl Directory {
 
     fn change(&self, change: impl FnOnce(&mut Vec<Entry>)) {
         change(&mut self.agents.write().unwrap_or_else(PoisonError::into_inner));
+        self.forget_roll();
     }
 }
 
@@ -157,31 +163,20 @@ fn find<'a>(agents: &'a [Entry], id: &str) -> Option<&'a Entry> {
 }
 
 impl Agents for Directory {
-    fn list(&self) -> Vec<AgentStatus> {
-        let mut agents: Vec<_> =
-            self.read(|agents| agents.iter().map(|agent| self.status(agent)).collect());
-        self.sort(&mut agents);
-        agents
+    fn list(&self) -> AgentList {
+        self.roll().here(self.replica.clone())
     }
 
-    fn list_all(&self) -> Vec<AgentStatus> {
-        let mut all = self.list();
-        let elsewhere = self.elsewhere();
-        let others = elsewhere.agents.iter().cloned();
-        // One that moves is listed by both replicas for a moment.
-        let others: Vec<_> = others
-            .filter(|other| !all.iter().any(|agent| agent.id == other.id))
-            .collect();
-        all.extend(others);
-        self.sort(&mut all);
-        all
+    fn list_all(&self) -> AgentList {
+        self.roll().all(self.replica.clone())
     }
 
     fn get(&self, id: &str) -> Option<AgentStatus> {
         let here = self.read(|agents| find(agents, id).map(|agent| self.status(agent)));
         here.or_else(|| {
             let elsewhere = self.elsewhere();
-            elsewhere.agents.iter().find(|a| *a.id == *id).cloned()
+            let found = elsewhere.agents.iter().find(|a| *a.id == *id);
+            found.map(|agent| AgentStatus::clone(agent))
         })
     }
 

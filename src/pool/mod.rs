@@ -8,6 +8,7 @@ mod candidates;
 mod directory;
 mod load;
 mod probation;
+mod roll;
 
 use std::collections::HashMap;
 use std::sync::Arc;

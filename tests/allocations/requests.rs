@@ -26,6 +26,7 @@ use sipost::dispatch::Command;
 use sipost::dispatch::SipTraces;
 use sipost::events::Feed;
 use sipost::message::AgentError;
+use sipost::message::AgentList;
 use sipost::message::AgentStatus;
 use sipost::message::Agents;
 use sipost::sip::uri::Uri;
@@ -407,8 +408,8 @@ fn webhooks(store: &Arc<dyn store::Store>, clock: &Clock) -> webhook::Webhooks {
 struct NoAgents;
 
 impl Agents for NoAgents {
-    fn list(&self) -> Vec<AgentStatus> {
-        Vec::new()
+    fn list(&self) -> AgentList {
+        Box::new(std::iter::empty())
     }
 
     fn get(&self, _: &str) -> Option<AgentStatus> {

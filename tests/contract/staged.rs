@@ -37,6 +37,7 @@ use sipost::dispatch::QueueCounts;
 use sipost::dispatch::SipTraces;
 use sipost::events::Feed;
 use sipost::message::AgentError;
+use sipost::message::AgentList;
 use sipost::message::AgentState;
 use sipost::message::AgentStatus;
 use sipost::message::Agents;
@@ -246,8 +247,8 @@ const LONG: usize = 20_000;
 struct Gone(Clock);
 
 impl Agents for Gone {
-    fn list(&self) -> Vec<AgentStatus> {
-        self.get("gone-1").into_iter().collect()
+    fn list(&self) -> AgentList {
+        Box::new(self.get("gone-1").into_iter())
     }
 
     fn get(&self, id: &str) -> Option<AgentStatus> {

@@ -26,6 +26,7 @@ use sipost::dispatch::QueueCounts;
 use sipost::dispatch::SipTraces;
 use sipost::events::Feed;
 use sipost::message::AgentError;
+use sipost::message::AgentList;
 use sipost::message::AgentStatus;
 use sipost::message::Agents;
 use sipost::message::ByMessage;
@@ -315,8 +316,8 @@ fn dispatcher(store: Arc<dyn Store>) -> dispatch::Handle {
 struct Nobody;
 
 impl Agents for Nobody {
-    fn list(&self) -> Vec<AgentStatus> {
-        Vec::new()
+    fn list(&self) -> AgentList {
+        Box::new(std::iter::empty())
     }
 
     fn get(&self, _: &str) -> Option<AgentStatus> {
