@@ -30,7 +30,8 @@ pub(super) struct Supervisor {
 
 /// An agent with the task that runs it.
 struct Supervised {
-    account: Account,
+    /// As it was when the agent was started; its agents share it.
+    account: Arc<Account>,
     number: u32,
     handle: AgentHandle,
     /// Canceled when it is stopped: then it leaves the directory when it ends.
@@ -84,10 +85,12 @@ impl Supervisor {
         self.directory.arrange(accounts.collect());
         let leaving = self.stop_unwanted(config);
         for account in &config.accounts {
+            let mut shared = None;
             for number in 1..=account.connections {
                 if self.has(account, number) || !self.is_granted(account, number) {
                     continue;
                 }
+                let account = shared.get_or_insert_with(|| Arc::new(account.clone()));
                 let id = self.start(config, account, number);
                 if leaving.contains(&id) {
                     changes.replaced.push(id);
@@ -164,7 +167,7 @@ impl Supervisor {
     }
 
     /// Starts an agent, after its predecessors of the same name have ended; returns the name.
-    fn start(&mut self, config: &Config, account: &Account, number: u32) -> Arc<str> {
+    fn start(&mut self, config: &Config, account: &Arc<Account>, number: u32) -> Arc<str> {
         let index = AgentIndex(self.next);
         self.next = self.next.wrapping_add(1);
         let (handle, parts) = self.factory.agent(config, account, number, index);
@@ -184,6 +187,7 @@ impl Supervisor {
         let (retired, ended) = (agent.retired.clone(), agent.ended.clone());
         let (reports, directory) = (self.factory.reports(), self.directory.clone());
         let shown = parts.shown.clone();
+        let running = agent::run(parts);
         if before.is_empty() {
             directory.add(handle.clone(), shown.clone());
         }
@@ -196,7 +200,7 @@ impl Supervisor {
             }
             // Before anything else that the agent reports. The dispatcher ends with the gateway.
             let _ = reports.send(Report::Here(handle));
-            agent::run(parts).await;
+            running.await;
             if retired.is_cancelled() {
                 directory.remove(index);
             }

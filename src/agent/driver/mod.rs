@@ -83,21 +83,26 @@ pub struct AgentParts {
 }
 
 /// Runs an agent until [`AgentCommand::Stop`].
-pub async fn run(parts: AgentParts) {
+///
+/// It is made before its future is, and boxed once: a future has room for its arguments and for
+/// what is made of them, and a future that awaits another one has room for that one twice.
+pub fn run(parts: AgentParts) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     let mut agent = Agent::new(parts);
-    let mut phase = AgentPhase::Connecting;
-    loop {
-        phase = match phase {
-            AgentPhase::Connecting => agent.connect().await,
-            AgentPhase::Online(socket, server) => agent.online(socket, server).await,
-            AgentPhase::Away(at_least) => agent.stay_away(at_least).await,
-            AgentPhase::Parked => agent.park().await,
-            AgentPhase::Ended => break,
-        };
-    }
-    agent.shown.enter(AgentState::Stopped, agent.clock.now());
-    agent.give_back();
-    agent.tell(Report::Gone(agent.index));
+    Box::pin(async move {
+        let mut phase = AgentPhase::Connecting;
+        loop {
+            phase = match phase {
+                AgentPhase::Connecting => agent.connect().await,
+                AgentPhase::Online(socket, server) => agent.online(socket, server).await,
+                AgentPhase::Away(at_least) => agent.stay_away(at_least).await,
+                AgentPhase::Parked => agent.park().await,
+                AgentPhase::Ended => break,
+            };
+        }
+        agent.shown.enter(AgentState::Stopped, agent.clock.now());
+        agent.give_back();
+        agent.tell(Report::Gone(agent.index));
+    })
 }
 
 enum AgentPhase {
