@@ -21,3 +21,12 @@ pub async fn get(address: SocketAddr, path: &str) -> Result<String> {
         .with_context(|| format!("no answer at {path}"))?;
     Ok(body.to_owned())
 }
+
+/// What the metrics of a gateway say under this name, with its labels.
+pub async fn metric(address: SocketAddr, name: &str) -> Result<u64> {
+    let metrics = get(address, "/metrics").await?;
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(line.map_or(Ok(0), str::parse)?)
+}

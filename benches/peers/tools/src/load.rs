@@ -22,7 +22,11 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio::time::timeout;
 
+use crate::http;
 use crate::usage::Usage;
+
+/// How long a gateway may take for what is under way.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// What clients say to a gateway, and how they know that it worked.
 pub struct Conversation {
@@ -32,6 +36,9 @@ pub struct Conversation {
     pub requests: Vec<Vec<u8>>,
     /// What stands in the answer when the message succeeded.
     pub success: &'static str,
+    /// Whether a message may be open when its answer is there. Then the measurement goes on until
+    /// none is: what was left to do counts.
+    pub leaves_open: bool,
 }
 
 /// What was measured in one window of time.
@@ -127,8 +134,8 @@ pub async fn measure(
     window.measuring.set(true);
     sleep(Duration::from_secs_f64(seconds)).await;
     window.measuring.set(false);
-    let elapsed = start.elapsed();
-    let (cpu_then, database_cpu_then) = costs.cpu()?;
+    let mut elapsed = start.elapsed();
+    let (mut cpu_then, mut database_cpu_then) = costs.cpu()?;
     let memory = costs.gateway.memory()?;
 
     window.over.set(true);
@@ -138,9 +145,14 @@ pub async fn measure(
         }
         Ok::<(), anyhow::Error>(())
     };
-    timeout(Duration::from_secs(40), all)
+    timeout(PATIENCE, all)
         .await
         .context("the gateway left a client without an answer")??;
+    if conversation.leaves_open {
+        all_ended(&conversation.addresses).await?;
+        elapsed = start.elapsed();
+        (cpu_then, database_cpu_then) = costs.cpu()?;
+    }
 
     let mut latencies = window.latencies.take();
     latencies.sort_unstable();
@@ -155,6 +167,22 @@ pub async fn measure(
             .map(|(then, before)| then.saturating_sub(before)),
         memory,
     })
+}
+
+/// Waits until no message is open.
+async fn all_ended(addresses: &[SocketAddr]) -> Result<()> {
+    let begun = Instant::now();
+    for address in addresses {
+        for open in ["sipost_messages_queued", "sipost_messages_sending"] {
+            while http::metric(*address, open).await? > 0 {
+                if begun.elapsed() > PATIENCE {
+                    bail!("messages are open after {PATIENCE:?}");
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn client(

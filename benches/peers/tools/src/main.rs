@@ -14,6 +14,7 @@
 )]
 
 mod agents;
+mod floor;
 mod http;
 mod load;
 mod peers;
@@ -36,6 +37,7 @@ use anyhow::bail;
 use serde_json::json;
 use tokio::task::LocalSet;
 
+use crate::floor::Floors;
 use crate::load::Costs;
 use crate::peers::Places;
 use crate::report::Report;
@@ -51,6 +53,8 @@ struct Options {
     /// Another build of sipost, to be measured as `before`.
     before: Option<PathBuf>,
     json: PathBuf,
+    /// The file of the ratios that this run must not fall below.
+    check: Option<PathBuf>,
 }
 
 impl Options {
@@ -66,6 +70,7 @@ impl Options {
             gateways: Vec::new(),
             before: None,
             json: PathBuf::from(json),
+            check: None,
         };
         while let Some(name) = arguments.next() {
             let value = arguments
@@ -80,9 +85,10 @@ impl Options {
                 }
                 "--gateways" => options.gateways = value.split(',').map(str::to_owned).collect(),
                 "--before" => options.before = Some(PathBuf::from(value)),
+                "--check" => options.check = Some(PathBuf::from(value)),
                 "--json" => options.json = PathBuf::from(value),
                 _ => bail!(
-                    "{name} is none of --rounds, --seconds, --clients, --gateways, --before, --json"
+                    "{name} is none of --rounds, --seconds, --clients, --gateways, --before, --check, --json"
                 ),
             }
         }
@@ -157,12 +163,13 @@ async fn main() -> Result<()> {
 }
 
 async fn compare(options: &Options, places: Places) -> Result<()> {
+    let floors = options.check.as_deref().map(Floors::read).transpose()?;
     let servers = peers::servers(&places).await?;
     let mut gateways = Vec::new();
     for server in &servers {
         gateways.extend(peers::gateways(&places, server, &options.gateways).await?);
         if let Some(program) = &options.before {
-            gateways.push(peers::before(&places, server, program).await?);
+            gateways.extend(peers::before(&places, server, program).await?);
         }
     }
 
@@ -191,13 +198,22 @@ async fn compare(options: &Options, places: Places) -> Result<()> {
     }
 
     let rows = report.rows();
-    println!("{}\n{}", report::table(&rows), report::ratios(&rows));
+    let ratios = report::ratios_of(&rows);
+    println!("{}\n{}", report::table(&rows), report::ratios(&ratios));
     if options.before.is_some() {
         println!("{}", report::ratios_to_before(&rows));
     }
     let machine = machine(&[("node", "--version"), ("kamailio", "-v")]);
     println!("{machine}");
-    keep(options, &machine, &rows)
+    keep(options, &machine, &rows)?;
+    let falls = floors.map_or_else(Vec::new, |floors| floors.falls(&ratios));
+    for fall in &falls {
+        println!("{fall}");
+    }
+    if !falls.is_empty() {
+        bail!("{} ratios are beyond their floors", falls.len());
+    }
+    Ok(())
 }
 
 /// Writes the rows as JSON; an error when one of them is of nothing.

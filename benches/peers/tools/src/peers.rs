@@ -168,7 +168,8 @@ pub async fn gateways(places: &Places, server: &Server, wanted: &[String]) -> Re
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|w| name.starts_with(w));
     let mut gateways = Vec::new();
     if is_wanted("sipost") {
-        gateways.push(sipost(places, server).await?);
+        let program = places.programs.join("sipost");
+        gateways.extend(sipost(places, server, ["sipost", "sipost, 202"], &program).await?);
     }
     for (name, agents) in [("jssip, 1 agent", 1), ("jssip, 8 agents", 8)] {
         if is_wanted(name) {
@@ -181,46 +182,69 @@ pub async fn gateways(places: &Places, server: &Server, wanted: &[String]) -> Re
     Ok(gateways)
 }
 
-/// sipost with its defaults: SQLite, every commit on the disk before it counts.
-async fn sipost(places: &Places, server: &Server) -> Result<Gateway> {
-    sipost_of(places, server, "sipost", &places.programs.join("sipost")).await
-}
-
 /// Another build of sipost, with the same configuration.
-pub async fn before(places: &Places, server: &Server, program: &Path) -> Result<Gateway> {
-    sipost_of(places, server, "before", program).await
+pub async fn before(places: &Places, server: &Server, program: &Path) -> Result<[Gateway; 2]> {
+    sipost(places, server, ["before", "before, 202"], program).await
 }
 
-async fn sipost_of(
+/// sipost with its defaults: SQLite, every commit on the disk before it counts. Once for clients
+/// that wait for the end of a message, and once for clients that take the 202.
+async fn sipost(
     places: &Places,
     server: &Server,
-    name: &'static str,
+    [waiting, accepted]: [&'static str; 2],
     program: &Path,
-) -> Result<Gateway> {
-    let folder = format!("{name}-{}", server.name);
-    let peer = start_program(program, places, &server.peer.url(), &folder, 8, "").await?;
-    Ok(Gateway {
-        name,
-        server: server.name,
-        conversation: with_sipost(std::slice::from_ref(&peer)),
-        peer,
+) -> Result<[Gateway; 2]> {
+    let start = async |name: &str| {
+        let folder = format!("{}-{}", name.replace(", ", "-"), server.name);
+        start_program(program, places, &server.peer.url(), &folder, 8, "").await
+    };
+    let (one, other) = (start(waiting).await?, start(accepted).await?);
+    Ok([
+        Gateway {
+            name: waiting,
+            server: server.name,
+            conversation: with_sipost(std::slice::from_ref(&one)),
+            peer: one,
+        },
+        Gateway {
+            name: accepted,
+            server: server.name,
+            conversation: with_sipost_that_accepts(&other),
+            peer: other,
+        },
+    ])
+}
+
+/// What clients say to a sipost that they do not wait for.
+fn with_sipost_that_accepts(peer: &Peer) -> Rc<Conversation> {
+    Rc::new(Conversation {
+        addresses: vec![peer.address()],
+        requests: messages_to_sipost(peer, ""),
+        success: "HTTP/1.1 202 ",
+        leaves_open: true,
     })
+}
+
+fn messages_to_sipost(peer: &Peer, headers: &str) -> Vec<Vec<u8>> {
+    requests(
+        peer,
+        "/messages",
+        headers,
+        |user| json!({ "target": format!("sip:{user}@example.test"), "body": BODY }),
+    )
 }
 
 /// What clients say to a sipost, or to its replicas.
 pub fn with_sipost(replicas: &[Peer]) -> Rc<Conversation> {
-    let requests = replicas.first().map(|peer| {
-        requests(
-            peer,
-            "/messages",
-            "Prefer: wait=30\r\n",
-            |user| json!({ "target": format!("sip:{user}@example.test"), "body": BODY }),
-        )
-    });
+    let requests = replicas
+        .first()
+        .map(|peer| messages_to_sipost(peer, "Prefer: wait=30\r\n"));
     Rc::new(Conversation {
         addresses: replicas.iter().map(Peer::address).collect(),
         requests: requests.unwrap_or_default(),
         success: r#""status":"succeeded""#,
+        leaves_open: false,
     })
 }
 
@@ -352,6 +376,7 @@ fn conversation(peer: &Peer, requests: Vec<Vec<u8>>, success: &'static str) -> R
         addresses: vec![peer.address()],
         requests,
         success,
+        leaves_open: false,
     })
 }
 

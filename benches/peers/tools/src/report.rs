@@ -114,32 +114,59 @@ pub fn table(rows: &[Row]) -> String {
     text
 }
 
-/// How sipost stands beside the better of the two JsSIP gateways and beside Kamailio, in Markdown.
-pub fn ratios(rows: &[Row]) -> String {
-    let mut text = String::from(
-        "| server | clients | messages/s: sipost ÷ JsSIP | CPU: sipost ÷ JsSIP | p50 ÷ | p99 ÷ | messages/s: sipost ÷ Kamailio JSON-RPC |\n\
-         |---|--:|--:|--:|--:|--:|--:|\n",
-    );
-    for ours in rows.iter().filter(|row| row.gateway == "sipost") {
+/// How sipost stands beside the better of the two JsSIP gateways and beside Kamailio.
+#[derive(Clone, Debug)]
+pub struct Ratios {
+    pub server: &'static str,
+    pub clients: usize,
+    pub rate_to_jssip: f64,
+    pub cpu_to_jssip: f64,
+    pub p50_to_jssip: f64,
+    pub p99_to_jssip: f64,
+    pub rate_to_kamailio: f64,
+}
+
+/// The ratios of every row of sipost that has the others beside it.
+pub fn ratios_of(rows: &[Row]) -> Vec<Ratios> {
+    let ours = rows.iter().filter(|row| row.gateway == "sipost");
+    let ratios = ours.filter_map(|ours| {
         let beside = |name: &str| {
             rows.iter()
                 .filter(|row| row.server == ours.server && row.clients == ours.clients)
                 .filter(|row| row.gateway.starts_with(name))
                 .max_by(|a, b| a.messages_per_second.total_cmp(&b.messages_per_second))
         };
-        let (Some(jssip), Some(kamailio)) = (beside("jssip"), beside("kamailio")) else {
-            continue;
-        };
+        let (jssip, kamailio) = (beside("jssip")?, beside("kamailio")?);
+        Some(Ratios {
+            server: ours.server,
+            clients: ours.clients,
+            rate_to_jssip: ours.messages_per_second / jssip.messages_per_second,
+            cpu_to_jssip: ours.cpu_ms_per_1000 / jssip.cpu_ms_per_1000,
+            p50_to_jssip: ours.p50_ms / jssip.p50_ms,
+            p99_to_jssip: ours.p99_ms / jssip.p99_ms,
+            rate_to_kamailio: ours.messages_per_second / kamailio.messages_per_second,
+        })
+    });
+    ratios.collect()
+}
+
+/// Ratios in Markdown.
+pub fn ratios(ratios: &[Ratios]) -> String {
+    let mut text = String::from(
+        "| server | clients | messages/s: sipost ÷ JsSIP | CPU: sipost ÷ JsSIP | p50 ÷ | p99 ÷ | messages/s: sipost ÷ Kamailio JSON-RPC |\n\
+         |---|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for row in ratios {
         writeln!(
             text,
             "| {} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |",
-            ours.server,
-            ours.clients,
-            ours.messages_per_second / jssip.messages_per_second,
-            ours.cpu_ms_per_1000 / jssip.cpu_ms_per_1000,
-            ours.p50_ms / jssip.p50_ms,
-            ours.p99_ms / jssip.p99_ms,
-            ours.messages_per_second / kamailio.messages_per_second,
+            row.server,
+            row.clients,
+            row.rate_to_jssip,
+            row.cpu_to_jssip,
+            row.p50_to_jssip,
+            row.p99_to_jssip,
+            row.rate_to_kamailio,
         )
         .expect("writing to a String does not fail");
     }
@@ -149,19 +176,21 @@ pub fn ratios(rows: &[Row]) -> String {
 /// sipost beside the build that was named with `--before`, in Markdown.
 pub fn ratios_to_before(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| server | clients | messages/s: sipost ÷ before | CPU ÷ | p50 ÷ | p99 ÷ |\n\
-         |---|--:|--:|--:|--:|--:|\n",
+        "| server | clients | gateway | messages/s: sipost ÷ before | CPU ÷ | p50 ÷ | p99 ÷ |\n\
+         |---|--:|---|--:|--:|--:|--:|\n",
     );
-    for after in rows.iter().filter(|row| row.gateway == "sipost") {
+    for after in rows.iter().filter(|row| row.gateway.starts_with("sipost")) {
+        let same = after.gateway.replace("sipost", "before");
         let before = rows.iter().find(|row| {
-            row.gateway == "before" && row.server == after.server && row.clients == after.clients
+            row.gateway == same && row.server == after.server && row.clients == after.clients
         });
         let Some(before) = before else { continue };
         writeln!(
             text,
-            "| {} | {} | {:.2} | {:.2} | {:.2} | {:.2} |",
+            "| {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.2} |",
             after.server,
             after.clients,
+            after.gateway,
             after.messages_per_second / before.messages_per_second,
             after.cpu_ms_per_1000 / before.cpu_ms_per_1000,
             after.p50_ms / before.p50_ms,
