@@ -12,22 +12,18 @@
     reason = "a benchmark measures the time that passes"
 )]
 
+#[path = "samples/gateway.rs"]
+mod gateway;
 mod samples;
 
 use std::fs;
-use std::io::Read as _;
-use std::io::Write as _;
-use std::net::SocketAddr;
-use std::net::TcpStream;
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
 use sipost::app::Gateway;
 use sipost::clock::Clock;
-use sipost::config;
 use sipost::message::Status;
 use sipost::message::Timestamp;
 use sipost::store::EventFilter;
@@ -38,6 +34,8 @@ use sipost::store::sqlite;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::gateway::configuration;
+use crate::gateway::post;
 use crate::samples::accept;
 use crate::samples::begun;
 use crate::samples::finish;
@@ -259,18 +257,27 @@ fn claiming(bed: &Bed) -> Duration {
     took / u32::try_from(claimed.max(1)).expect("few enough")
 }
 
+/// One agent, which finds no server: nothing is sent, everything waits.
+const ACCOUNT: &str = r#"
+    uri = "sip:alice@example.com"
+    servers = ["ws://127.0.0.1:9"]
+"#;
+const MESSAGE: &str = r#"{"target":"bob","body":"Hello"}"#;
+
 /// Starts a gateway on a store, and prints how long it takes until it takes messages in, and what
 /// it holds in memory for those that wait.
 fn start(bed: Bed, measures: bool) {
     let runtime = bed.runtime.clone();
     let folder = bed.close();
-    let config = configuration(folder.path());
+    let config = configuration(folder.path(), ACCOUNT);
     let before = resident();
     let began = Instant::now();
     let gateway = runtime.block_on(Gateway::start(&config, Clock::system()));
     let gateway = gateway.expect("the gateway starts");
-    let status = post(gateway.address());
+    let answer = post(gateway.address(), "/messages", MESSAGE);
     let took = began.elapsed();
+    let status = answer.lines().next().unwrap_or_default();
+    let status = status.trim_start_matches("HTTP/1.1 ");
     let grown = resident().saturating_sub(before) / 1024;
     println!(
         "\nA gateway on it answers the first message with {status} after {took:.2?}, and holds {grown} KiB more."
@@ -279,50 +286,6 @@ fn start(bed: Bed, measures: bool) {
         assert!(status.starts_with("202"), "{status}");
     }
     runtime.block_on(gateway.stop());
-}
-
-/// One agent, which finds no server: nothing is sent, everything waits.
-fn configuration(folder: &Path) -> Arc<config::Config> {
-    let text = format!(
-        r#"
-        [http]
-        listen = "127.0.0.1:0"
-        [store]
-        url = "sqlite://{}"
-        [delivery]
-        max_queued = 1000000
-        [[account]]
-        uri = "sip:alice@example.com"
-        servers = ["ws://127.0.0.1:9"]
-        "#,
-        folder.join("sipost.db").display()
-    );
-    let file: PathBuf = folder.join("sipost.toml");
-    fs::write(&file, text).expect("a file is written");
-    let sources = config::Sources {
-        file: Some(file),
-        usual_places: Vec::new(),
-        text: None,
-        variables: Vec::new(),
-        checks_store: false,
-    };
-    config::load(&sources).expect("a configuration").config
-}
-
-/// Posts a message; the status it is answered with.
-fn post(address: SocketAddr) -> String {
-    let body = r#"{"target":"bob","body":"Hello"}"#;
-    let request = format!(
-        "POST /messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
-         Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream = TcpStream::connect(address).expect("the gateway listens");
-    stream.write_all(request.as_bytes()).expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
-    let status = answer.lines().next().unwrap_or_default();
-    status.trim_start_matches("HTTP/1.1 ").to_owned()
 }
 
 /// Bytes of memory that this process has.

@@ -10,26 +10,24 @@
     reason = "a benchmark measures the time that passes"
 )]
 
+#[path = "samples/gateway.rs"]
+mod gateway;
+
 use std::fmt::Write as _;
-use std::fs;
-use std::io::Read as _;
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::net::TcpStream;
-use std::path::Path;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
 use sipost::app::Gateway;
 use sipost::clock::Clock;
-use sipost::config;
 use sipost::sandbox::Options;
 use sipost::sandbox::ReceivedRequest;
 use sipost::sandbox::Sandbox;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+
+use crate::gateway::configuration;
+use crate::gateway::post;
 
 /// Messages in one batch.
 const BATCH: usize = 1_000;
@@ -46,16 +44,16 @@ fn main() {
     let runtime = Runtime::new().expect("a runtime");
     let folder = tempfile::tempdir().expect("a folder");
     let (url, mut requests) = runtime.block_on(server());
-    let config = configuration(folder.path(), &url);
+    let config = configuration(folder.path(), &account(&url));
     let gateway = runtime.block_on(Gateway::start(&config, Clock::system()));
     let gateway = gateway.expect("the gateway starts");
     let address = gateway.address();
 
     // The first request shows that the agent is registered.
-    post(address, "/messages", r#"{"target":"ok","body":"x"}"#);
+    accepted(address, "/messages", r#"{"target":"ok","body":"x"}"#);
     arrival(&runtime, &mut requests, "sip:ok@");
     for batch in 0..batches {
-        post(address, "/messages/batch", &campaign(batch));
+        accepted(address, "/messages/batch", &campaign(batch));
     }
     let mut times: Vec<_> = (0..rounds)
         .map(|round| {
@@ -63,7 +61,7 @@ fn main() {
             let begun = Instant::now();
             let message =
                 format!(r#"{{"target":"alarm{round}","body":"x","priority":"emergency"}}"#);
-            let posting = std::thread::spawn(move || post(address, "/messages", &message));
+            let posting = std::thread::spawn(move || accepted(address, "/messages", &message));
             arrival(&runtime, &mut requests, &format!("sip:alarm{round}@"));
             let took = begun.elapsed();
             posting.join().expect("the message is posted");
@@ -121,44 +119,15 @@ fn campaign(batch: usize) -> String {
 }
 
 /// Posts something that must be accepted.
-fn post(address: SocketAddr, path: &str, body: &str) {
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-         Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream = TcpStream::connect(address).expect("the gateway listens");
-    stream.write_all(request.as_bytes()).expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
+fn accepted(address: SocketAddr, path: &str, body: &str) {
+    let answer = post(address, path, body);
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
 }
 
-fn configuration(folder: &Path, server: &str) -> Arc<config::Config> {
-    let text = format!(
-        r#"
-        [http]
-        listen = "127.0.0.1:0"
-        [store]
-        url = "sqlite://{}"
-        [delivery]
-        max_queued = 1000000
-        [[account]]
-        uri = "sip:alice@sandbox.invalid"
-        password = "alice"
-        servers = ["{server}"]
-        rate = 50
-        "#,
-        folder.join("sipost.db").display()
-    );
-    let file: PathBuf = folder.join("sipost.toml");
-    fs::write(&file, text).expect("a file is written");
-    let sources = config::Sources {
-        file: Some(file),
-        usual_places: Vec::new(),
-        text: None,
-        variables: Vec::new(),
-        checks_store: false,
-    };
-    config::load(&sources).expect("a configuration").config
+/// An account whose rate a campaign waits for.
+fn account(server: &str) -> String {
+    format!(
+        "uri = \"sip:alice@sandbox.invalid\"\npassword = \"alice\"\n\
+         servers = [\"{server}\"]\nrate = 50"
+    )
 }
