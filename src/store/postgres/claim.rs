@@ -64,7 +64,8 @@ async fn pick_up(
     rows.iter().map(|row| claimed(row)).collect()
 }
 
-/// Makes lanes of replicas that are gone ours; how many messages that brought.
+/// Makes lanes of replicas that are gone ours, those with urgent messages first; how many messages
+/// that brought.
 async fn take_over(
     connection: &Connection,
     lease: &Lease,
@@ -79,20 +80,11 @@ async fn take_over(
     if !connection.try_lock(Lock::TakingOver).await? {
         return Ok(0);
     }
-    let find = connection
-        .prepare(
-            "SELECT lane FROM (SELECT DISTINCT lane FROM (SELECT s.lane FROM \
-             unnest($1::int8[]) AS d (owner) CROSS JOIN LATERAL (SELECT lane FROM states \
-             WHERE owner = d.owner AND completed_at IS NULL LIMIT $2) s LIMIT $2) l) l \
-             ORDER BY lane",
-        )
-        .await?;
-    let limit = session::limit(limit.min(LANES));
-    let lanes = client.query(&find, &[&dead, &limit]).await?;
-    let lanes = lanes
-        .iter()
-        .map(|row| row.try_get(0))
-        .collect::<Result<Vec<i64>, _>>()?;
+    let limit = limit.min(LANES);
+    let mut lanes = lanes_of(connection, &dead, limit, "AND urgent").await?;
+    if lanes.is_empty() {
+        lanes = lanes_of(connection, &dead, limit, "").await?;
+    }
     if lanes.is_empty() {
         return Ok(0);
     }
@@ -107,6 +99,30 @@ async fn take_over(
         )
         .await?;
     Ok(client.execute(&take, &[&lanes, &dead, &me]).await?)
+}
+
+/// Lanes in which these replicas have open messages, such ones.
+async fn lanes_of(
+    connection: &Connection,
+    dead: &[i64],
+    limit: usize,
+    such: &'static str,
+) -> Result<Vec<i64>, StoreError> {
+    let statement = connection
+        .prepare(&format!(
+            "SELECT lane FROM (SELECT DISTINCT lane FROM (SELECT s.lane FROM \
+             unnest($1::int8[]) AS d (owner) CROSS JOIN LATERAL (SELECT lane FROM states \
+             WHERE owner = d.owner AND completed_at IS NULL {such} LIMIT $2) s LIMIT $2) l) l \
+             ORDER BY lane"
+        ))
+        .await?;
+    let limit = session::limit(limit);
+    let rows = connection
+        .client()
+        .query(&statement, &[&dead, &limit])
+        .await?;
+    let lanes = rows.iter().map(|row| row.try_get(0));
+    Ok(lanes.collect::<Result<_, _>>()?)
 }
 
 /// The replicas whose messages may be taken over. Those that have not renewed their lease are
