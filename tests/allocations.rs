@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "allocations/agents.rs"]
+mod agents;
 #[path = "allocations/clients.rs"]
 mod clients;
 #[path = "allocations/requests.rs"]

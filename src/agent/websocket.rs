@@ -89,8 +89,9 @@ impl DialError {
     }
 }
 
-/// What one idle connection costs is mostly this buffer, which is allocated in full.
-const READ_BUFFER: usize = 4 * 1024;
+/// This buffer is allocated in full for each connection, and grows for a frame that is longer. A
+/// few answers fit.
+const READ_BUFFER: usize = 1024;
 /// Frames that are fed are gathered up to here before they are written without a flush.
 const WRITE_BUFFER: usize = 16 * 1024;
 /// A peer that reads nothing makes writes wait at this point.
