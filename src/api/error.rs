@@ -92,19 +92,19 @@ pub enum ApiError {
     #[error("this Idempotency-Key was used with another body")]
     KeyReused,
     /// As many messages wait as may.
-    #[error("as many messages wait as may")]
+    #[error("too many messages are waiting (delivery.max_queued)")]
     Overloaded(Duration),
     /// As many bytes of bodies are in memory as may.
-    #[error("as many bytes of requests are under way as may")]
+    #[error("too many bytes of requests are in memory (http.max_bodies)")]
     TooManyBytes,
     /// As many bytes of answers are in memory as may.
     #[error(
-        "as many bytes of answers are under way as may: take those that you asked for, or ask for \
-         fewer rows"
+        "too many bytes of answers are in memory (http.max_bodies): read the answers that you asked \
+         for, or ask for fewer rows"
     )]
     TooManyAnswers,
     /// As many streams are open as may.
-    #[error("as many event streams are open as may")]
+    #[error("too many event streams are open (http.max_streams)")]
     TooManyStreams,
     /// There are as many webhooks as may be.
     #[error("{0}")]

@@ -2,8 +2,8 @@
 //!
 //! Everything that reads a request's body does it here. The document is looked through once, so
 //! that it is JSON as a whole; from then on values are pieces of its text, and only values that are
-//! asked for are copied. Objects and lists are handed on item by item, so that a reader stops at its
-//! own bound. Mistakes do not end the reading: they are collected, with their places.
+//! asked for are copied. Objects and lists are handed on item by item, so that a reader stops at
+//! its own bound. Mistakes do not end the reading: they are collected, with their places.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -11,14 +11,14 @@ use crate::config;
 use crate::config::Backend;
 use crate::store::sqlite;
 
-/// Copies the store to a new file, which its owner alone can read; a gateway may be at work.
+/// Copies the store to a new file that only its owner can read. The gateway may run meanwhile.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Exit codes: 0 copied, 1 it could not be, 2 the store is in PostgreSQL, which has \
                   pg_dump for this, 78 the configuration is wrong."
 )]
 pub(super) struct Backup {
-    /// The file to make. One that is there already is not touched.
+    /// The file to create. An existing file is not replaced.
     file: PathBuf,
     #[command(flatten)]
     config: ConfigFile,
@@ -38,10 +38,10 @@ pub(super) fn backup(arguments: &Backup) -> Result<ExitCode, CommandError> {
     print(copied)
 }
 
-/// Makes the store of a copy, which begins a new epoch: no id of an event is given twice. The store
-/// that is there is kept under another name. Refuses while a gateway is at work.
+/// Replaces the store with a copy. It begins a new epoch, so that no id of an event is used twice.
+/// The old store is kept under another name. Refuses while a gateway runs.
 ///
-/// With PostgreSQL: pg_restore first; then this, without a file, begins the new epoch.
+/// With PostgreSQL: run pg_restore first, and then this command without a file.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Exit codes: 0 restored, 1 it could not be, 2 FILE is missing, or given with \

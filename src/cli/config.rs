@@ -7,7 +7,7 @@ use super::{CommandError, ConfigFile};
 use crate::config;
 use crate::config::{Loaded, Origin, Setting, Sources};
 
-/// Prints the configuration that holds and where each value came from, secrets masked.
+/// Prints the effective configuration and the origin of each value, secrets masked.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 the configuration is right, 78 it is not.")]
 pub(super) struct ConfigCommand {
@@ -62,7 +62,7 @@ fn write(settings: &[Setting]) -> String {
     text
 }
 
-/// Reads the configuration and tells every mistake at once.
+/// Checks the configuration and lists every mistake in it.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 the configuration is right, 78 it is not.")]
 pub(super) struct CheckCommand {

@@ -20,9 +20,11 @@ use super::{CommandError, ConfigFile, client, output};
 use crate::config;
 use crate::config::HttpSettings;
 
-/// Asks the gateway of this configuration, on this machine, whether it takes messages.
+/// Checks that the gateway on this machine is ready to take messages.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 it does, 1 it does not, 78 the configuration is wrong.")]
+#[command(
+    after_help = "Exit codes: 0 ready, 1 not ready or not reached, 78 the configuration is wrong."
+)]
 pub(super) struct Health {
     #[command(flatten)]
     pub(super) config: ConfigFile,

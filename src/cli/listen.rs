@@ -24,8 +24,8 @@ Examples:
   sipost listen --forward-to http://127.0.0.1:3000/hook
   sipost listen --forward-to localhost:3000/hook --type received --secret whsec_…
 
-Each post has the headers and the body of a webhook's (docs/webhooks.md). One post is under way at a time, and
-none is repeated: what the program answers is printed. Ctrl-C ends it.")]
+Each post has the headers and the body of a webhook's post (docs/webhooks.md). Posts are made one
+after the other and not repeated. The answer of the program is printed. Ctrl-C ends the command.")]
 pub(super) struct Listen {
     /// Where the events are posted to.
     #[arg(long, value_name = "URL", value_parser = parse_url)]

@@ -18,7 +18,7 @@ use super::waiting::WaitingLine;
 use super::{CommandError, output};
 use crate::clock::Clock;
 
-/// Shows a message: where it stands, what it waits for, and its events.
+/// Shows a message: its status, what it waits for, and its events.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 shown, 2 there is no such message, or no gateway.")]
 pub(super) struct Get {
@@ -40,7 +40,7 @@ Examples:
   sipost list --status queued
   sipost list --target bob --limit 1000 --json | jq -r .id")]
 pub(super) struct List {
-    /// Only messages that stand there.
+    /// Only messages of this status.
     #[arg(long, value_parser = ["scheduled", "queued", "sending", "succeeded", "failed"])]
     status: Option<String>,
 

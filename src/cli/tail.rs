@@ -22,7 +22,7 @@ Examples:
   sipost tail --type failed --since 10m
   sipost tail --json | jq 'select(.response.statusCode == 503)'
 
-Ctrl-C ends it. A connection that is lost is taken up again without a gap.";
+Ctrl-C ends it. A lost connection is resumed without a gap.";
 
 /// Follows the events of all messages.
 #[derive(Clone, Debug, clap::Args)]

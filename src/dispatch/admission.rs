@@ -24,7 +24,7 @@ pub enum Admission {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AcceptError {
     /// As many messages wait as may.
-    #[error("as many messages wait as may")]
+    #[error("too many messages are waiting")]
     Overloaded {
         /// When to try again.
         retry_after: Duration,

@@ -41,10 +41,10 @@ once: 480, 486 and 404 mean what they say.";
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Send {
-    /// Whom to send to: a user name, or a sip:, sips: or tel: URI.
+    /// The recipient: a user name, or a sip:, sips: or tel: URI.
     target: String,
 
-    /// What to send; - reads it from standard input.
+    /// The text; - reads it from standard input.
     #[arg(allow_hyphen_values = true)]
     body: String,
 

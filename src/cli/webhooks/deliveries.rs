@@ -19,7 +19,7 @@ pub(super) struct Deliveries {
     /// The id of the webhook.
     id: String,
 
-    /// Only deliveries that stand there.
+    /// Only deliveries of this status.
     #[arg(long, value_parser = ["pending", "delivered", "failed"])]
     status: Option<String>,
 

@@ -10,7 +10,7 @@ use hmac::KeyInit as _;
 use hmac::Mac as _;
 use sha2::Sha256;
 
-/// Whether this was posted by who knows the secret, within the last five minutes.
+/// Whether the signature is right, and at most five minutes old.
 pub fn verify(secret: &str, headers: &http::HeaderMap, body: &[u8]) -> Option<()> {
     let header = |name: &str| headers.get(name)?.to_str().ok();
     let (id, timestamp) = (header("webhook-id")?, header("webhook-timestamp")?);
