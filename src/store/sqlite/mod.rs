@@ -6,6 +6,7 @@
 mod accept;
 mod agent_events;
 mod backup;
+mod checkpoints;
 mod claim;
 mod error;
 mod lock;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Error, OpenFlags};
 
+use super::checkpoints::WAL_PAGES;
 use super::{Options, Synchronous};
 use crate::message::Timestamp;
 use crate::store::StoreError;
@@ -27,10 +28,6 @@ const APPLICATION: i64 = 0x5349_5070;
 
 /// How long a connection waits for another one. Only another program can be in the way.
 pub(super) const BUSY: Duration = Duration::from_secs(2);
-
-/// Pages written to the log before they are moved to the database. Every commit waits meanwhile:
-/// 4000 pages took 26 ms where 1000 take 7, and a message was no cheaper for it.
-const CHECKPOINT_PAGES: u32 = 1_000;
 
 /// The size to which the WAL's file is cut after a burst, in bytes.
 const LOG_LIMIT: u32 = 64 * 1024 * 1024;
@@ -66,7 +63,7 @@ pub(super) fn writer(options: &Options, now: Timestamp) -> Result<Connection, St
     };
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", synchronous)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", LOG_LIMIT)?;
     connection.pragma_update(None, "cache_size", WRITER_CACHE)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;

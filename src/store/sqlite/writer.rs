@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::Observer;
+use super::checkpoints::Checkpoints;
 use super::lock::ProcessLock;
 use super::transaction::{Positions, WriteTransaction};
 use crate::clock;
@@ -91,8 +92,10 @@ impl SqliteWriter {
     ) -> Result<Self, StoreError> {
         let (orders, inbox) = mpsc::channel();
         let backlog = Arc::new(Backlog::default());
+        let checkpoints = Checkpoints::start(&connection)?;
         let thread = Thread {
             connection,
+            checkpoints,
             lock,
             inbox,
             backlog: backlog.clone(),
@@ -162,6 +165,7 @@ fn reply<T: Send + 'static>(answer: oneshot::Receiver<Result<T, StoreError>>) ->
 
 struct Thread {
     connection: Connection,
+    checkpoints: Checkpoints,
     lock: ProcessLock,
     inbox: mpsc::Receiver<WriterOrder>,
     backlog: Arc<Backlog>,
@@ -212,6 +216,7 @@ impl Thread {
                 return self.close(waiting);
             }
         }
+        self.checkpoints.close();
     }
 
     /// Takes the orders that wait, up to a bound.
@@ -263,6 +268,7 @@ impl Thread {
                 let took = clock::now().saturating_duration_since(began);
                 self.observer.committed(took, rows);
                 group.into_iter().for_each(GroupedVerb::answer);
+                self.checkpoints.after_commit(&self.connection);
             }
             // One of them may be to blame: alone, it does not take the others with it.
             Err(StoreError::Damaged(_)) if group.len() > 1 => {
@@ -329,6 +335,7 @@ impl Thread {
     }
 
     fn close(self, waiting: oneshot::Sender<Result<(), StoreError>>) {
+        self.checkpoints.close();
         // Moves the WAL into the database. When that fails the WAL is still there, and read when
         // the store is opened again.
         let _ = self

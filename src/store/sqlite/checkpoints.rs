@@ -1,0 +1,237 @@
+//! Moves the WAL into the database beside the writer, on a thread and a connection of its own: a
+//! thousand pages take milliseconds, for which every commit would wait.
+//!
+//! | when                                      | which                         | is moved by                     |
+//! |-------------------------------------------|-------------------------------|---------------------------------|
+//! | so many pages are in the WAL alone        | those that are there          | the thread                      |
+//! | at the first commit after that            | the few that came meanwhile   | the writer, which can then begin the WAL anew |
+//! | the WAL has [`WAL_PAGES`] all the same    | all                           | the writer, which waits for the thread |
+//!
+//! A reader that holds an old view keeps pages in the WAL for as long as it does.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, Error, OpenFlags};
+
+use super::schema::BUSY;
+use crate::store::StoreError;
+
+/// Pages in the WAL alone for which the thread is woken.
+const PAGES: i64 = 1_000;
+
+/// Pages of the WAL from which on the writer waits for the thread, and moves them itself
+/// (`wal_autocheckpoint`) when that has failed.
+pub(super) const WAL_PAGES: i64 = 4_000;
+
+/// The writer's side of the thread.
+pub(super) struct Checkpoints {
+    orders: mpsc::Sender<()>,
+    done: mpsc::Receiver<()>,
+    is_running: bool,
+    thread: JoinHandle<()>,
+}
+
+impl Checkpoints {
+    /// Starts the thread, for the database that this connection writes to.
+    pub(super) fn start(writer: &Connection) -> Result<Self, StoreError> {
+        let synchronous: i64 = writer.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+        let path = writer.path().unwrap_or_default();
+        let connection = open(Path::new(path), synchronous)?;
+        let (orders, inbox) = mpsc::channel();
+        let (outbox, done) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("store-checkpoint".to_owned())
+            .spawn(move || {
+                while inbox.recv().is_ok() {
+                    // A failure shows at the writer, which has to move the pages then.
+                    let _ = move_pages(&connection);
+                    if outbox.send(()).is_err() {
+                        return;
+                    }
+                }
+            })
+            .map_err(|error| StoreError::Away(error.to_string()))?;
+        Ok(Self {
+            orders,
+            done,
+            is_running: false,
+            thread,
+        })
+    }
+
+    /// To be called by the writer after each commit, when its callers have their answers.
+    pub(super) fn after_commit(&mut self, writer: &Connection) {
+        let Ok(wal) = WalPages::of(writer) else {
+            return;
+        };
+        if !self.is_running {
+            let is_due = wal.written - wal.moved >= PAGES;
+            self.is_running = is_due && self.orders.send(()).is_ok();
+            return;
+        }
+        let is_done = if wal.written >= WAL_PAGES {
+            self.done.recv().is_ok()
+        } else {
+            self.done.try_recv().is_ok()
+        };
+        if is_done {
+            self.is_running = false;
+            let _ = move_pages(writer);
+        }
+    }
+
+    /// Ends the thread, and closes its connection.
+    pub(super) fn close(self) {
+        drop(self.orders);
+        // It has told before that it panicked.
+        let _ = self.thread.join();
+    }
+}
+
+fn open(path: &Path, synchronous: i64) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    Ok(connection)
+}
+
+/// Moves what no reader needs, without waiting for any.
+fn move_pages(connection: &Connection) -> Result<(), Error> {
+    let mut moving = connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?;
+    moving.query_row([], |_| Ok(()))
+}
+
+/// Pages of the WAL, and how many of them are in the database too.
+struct WalPages {
+    written: i64,
+    moved: i64,
+}
+
+impl WalPages {
+    fn of(connection: &Connection) -> Result<Self, Error> {
+        let mut asking = connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
+        asking.query_row([], |row| {
+            Ok(Self {
+                written: row.get(1)?,
+                moved: row.get(2)?,
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const PAGE: u64 = 4_096;
+
+    struct Bench {
+        folder: TempDir,
+        writer: Connection,
+        checkpoints: Checkpoints,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let writer = Connection::open(folder.path().join("test.db")).unwrap();
+            writer.pragma_update(None, "journal_mode", "WAL").unwrap();
+            writer
+                .pragma_update(None, "wal_autocheckpoint", WAL_PAGES)
+                .unwrap();
+            writer.execute_batch("CREATE TABLE t (x BLOB)").unwrap();
+            let checkpoints = Checkpoints::start(&writer).unwrap();
+            Self {
+                folder,
+                writer,
+                checkpoints,
+            }
+        }
+
+        /// Commits a hundred pages.
+        fn commit(&mut self) {
+            let insert = "INSERT INTO t VALUES (zeroblob(400000))";
+            self.writer.execute(insert, []).unwrap();
+            self.checkpoints.after_commit(&self.writer);
+        }
+
+        fn unmoved(&self) -> i64 {
+            let wal = WalPages::of(&self.writer).unwrap();
+            wal.written - wal.moved
+        }
+
+        fn wal(&self) -> u64 {
+            let file = self.folder.path().join("test.db-wal");
+            file.metadata().unwrap().len() / PAGE
+        }
+
+        /// Commits until the thread has moved pages; how many commits there were.
+        fn commit_until_moved(&mut self) -> u32 {
+            let mut count = 0;
+            while !self.checkpoints.is_running {
+                self.commit();
+                count += 1;
+            }
+            self.checkpoints.done.recv().unwrap();
+            self.checkpoints.is_running = false;
+            count
+        }
+    }
+
+    #[test]
+    fn the_thread_moves_what_is_in_the_wal_alone() {
+        let mut bench = Bench::new();
+        let commits = bench.commit_until_moved();
+        assert!((9..12).contains(&commits), "{commits}");
+        assert_eq!(bench.unmoved(), 0);
+    }
+
+    #[test]
+    fn the_wal_begins_anew_however_much_is_written() {
+        let mut bench = Bench::new();
+        for _ in 0..200 {
+            bench.commit();
+        }
+        // Twenty thousand pages were written, by commits of a hundred.
+        assert!(
+            bench.wal() < u64::try_from(WAL_PAGES).unwrap() + 200,
+            "{}",
+            bench.wal()
+        );
+    }
+
+    #[test]
+    fn a_reader_keeps_pages_in_the_wal_no_longer_than_it_needs_them() {
+        let mut bench = Bench::new();
+        let path = bench.writer.path().unwrap().to_owned();
+        let reader = Connection::open(path).unwrap();
+        let count = "SELECT count(*) FROM t";
+        let view = reader.unchecked_transaction().unwrap();
+        let seen: i64 = view.query_row(count, [], |row| row.get(0)).unwrap();
+        for _ in 0..2 {
+            bench.commit_until_moved();
+        }
+        let kept: i64 = view.query_row(count, [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, seen);
+        assert!(bench.unmoved() >= PAGES);
+        drop(view);
+        bench.commit_until_moved();
+        assert_eq!(bench.unmoved(), 0);
+    }
+
+    #[test]
+    fn closing_ends_the_thread_with_its_connection() {
+        let mut bench = Bench::new();
+        bench.commit_until_moved();
+        bench.checkpoints.close();
+        let path = bench.writer.path().unwrap().to_owned();
+        drop(bench.writer);
+        // The last connection to a database removes its WAL.
+        assert!(!Path::new(&format!("{path}-wal")).exists());
+    }
+}
