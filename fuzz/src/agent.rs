@@ -28,7 +28,9 @@ pub fn user_agent(steps: &[u8]) {
             b'c' => fixture.agent.handle_connected(fixture.now, Transport::Wss),
             b'u' => fixture.agent.unregister(fixture.now),
             b'r' => fixture.agent.reregister(fixture.now),
-            _ => fixture.agent.handle_frame(fixture.now, step),
+            _ => {
+                fixture.agent.handle_frame(fixture.now, step);
+            }
         }
         fixture.drain();
     }
