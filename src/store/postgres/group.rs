@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
-use crate::message::{Receipt, Received};
+use crate::message::{Event, Receipt, Received};
 use crate::store::backlog::Weight;
 use crate::store::{
     Arrived, Logged, Record, Recorded, Reported, StoreError, Submission, Verdict, engine,
@@ -112,6 +112,27 @@ pub(super) struct GroupResult {
     pub(super) reported: VecDeque<Reported>,
     /// To be published.
     pub(super) events: Vec<Logged>,
+}
+
+impl GroupResult {
+    /// Gives its events their numbers, which were counted from 1.
+    pub(super) fn place(&mut self, epoch: u64, base: u64) {
+        for recorded in &mut self.recorded {
+            if let Recorded::Appended(seq) = recorded {
+                *seq += base;
+            }
+        }
+        for event in &mut self.events {
+            let mut json = Vec::with_capacity(event.json.len());
+            Event::write_id(epoch, event.seq, &mut json);
+            let members = event.json.get(json.len()..).unwrap_or_default().to_vec();
+            event.seq += base;
+            json.clear();
+            Event::write_id(epoch, event.seq, &mut json);
+            json.extend_from_slice(&members);
+            event.json = json.into();
+        }
+    }
 }
 
 /// The largest group, so that no caller waits for long behind a full queue.

@@ -3,7 +3,7 @@
 //! | part          | does                                                              |
 //! |---------------|-------------------------------------------------------------------|
 //! | `writer`      | one session: takes messages in, appends to the log, in groups     |
-//! | `transaction` | what a group is to the database: three trips                      |
+//! | `transaction` | what a group is to the database: two trips                        |
 //! | `lease`       | this replica's right to what it holds                             |
 //! | `membership`  | what it may do beside others, or alone                            |
 //! | `claim`       | picks up what others left here, takes over from dead replicas     |
@@ -40,6 +40,7 @@ mod testing;
 mod tests;
 mod transaction;
 mod writer;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -178,7 +179,8 @@ impl<'r> Appending<'r> {
         let statement = connection.prepare(APPEND).await?;
         let members: Vec<Bytes> = self.kept.iter().map(|one| members(&one.event)).collect();
         let (mut begun, moved): (Vec<_>, Vec<_>) = self.moves.iter().partition(|one| one.is_new);
-        let begun_count = begun.len();
+        // Unless so many rows are where they were a moment ago the statement fails.
+        let expected = session::limit(begun.len() + moved.len());
         let mut begun: HashMap<Uuid, &StateChange> =
             begun.drain(..).map(|one| (one.id, one)).collect();
         // A message that is handed over twice has its events in the first row, which is kept.
@@ -191,14 +193,24 @@ impl<'r> Appending<'r> {
             .chain(moves.columns())
             .chain(events.columns())
             .chain(begins.columns(new))
+            .chain([&expected as &(dyn ToSql + Sync)])
             .collect::<Vec<_>>();
-        let row = connection.client().query_one(&statement, &columns).await?;
-        let (base, written) = (row.number(0)?, row.integer(1)?);
-        Ok(if written == session::limit(moved.len() + begun_count) {
-            Ok(Appended { base, members })
-        } else {
-            Err(Raced)
-        })
+        match connection.client().query_one(&statement, &columns).await {
+            Ok(row) => Ok(Ok(Appended {
+                base: row.number(0)?,
+                members,
+            })),
+            Err(error) if error.code() == Some(&SqlState::DIVISION_BY_ZERO) => Ok(Err(Raced)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The events as if they were the first of the log: where they are is not known.
+    pub(super) fn unplaced(&self) -> Appended {
+        Appended {
+            base: 0,
+            members: self.kept.iter().map(|one| members(&one.event)).collect(),
+        }
     }
 
     fn columns<'c>(&'c self, members: &'c [Bytes]) -> EventColumns<'c> {
@@ -268,7 +280,8 @@ const LOOK: &str = "SELECT s.id, s.completed_at IS NULL AND s.owner = $2 AND s.c
      FROM (SELECT unnest($1::uuid[]) AS id) u JOIN states s ON s.id = u.id";
 
 /// Everything about the log in one statement, so that its row is held for as short as can be. A
-/// message that is taken in has its row written once, with what has become of it.
+/// message that is taken in has its row written once, with what has become of it. When another
+/// transaction was in the way it divides by zero: the commit is on its way already.
 ///
 /// What has not ended is known by its status, and not by `completed_at`, which an index of all that
 /// is open is made for: it is read to its end for every message, where it looks small to the
@@ -300,4 +313,5 @@ const APPEND: &str = "WITH taken AS (UPDATE log SET last = last + $1 RETURNING l
      unnest($26::int8[]) AS not_before, unnest($27::int8[]) AS completed_at, \
      generate_series(1, cardinality($18::uuid[])) AS place) u ORDER BY u.place \
      ON CONFLICT DO NOTHING RETURNING last_event) \
-     SELECT base, (SELECT count(*) FROM moved) + (SELECT count(last_event) FROM begun) FROM taken";
+     SELECT base, 1 / (CASE WHEN (SELECT count(*) FROM moved) \
+     + (SELECT count(last_event) FROM begun) = $28 THEN 1 ELSE 0 END) FROM taken";

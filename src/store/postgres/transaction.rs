@@ -1,7 +1,10 @@
 //! A group of orders in one transaction.
 //!
-//! It takes three trips to the database as a rule: a look, which writes nothing; everything that is
-//! written; and the commit. What travels together is sent in the order in which it is named here.
+//! It takes two trips to the database as a rule: a look, which writes nothing; and everything that
+//! is written, with the commit. What travels together is sent in the order in which it is named
+//! here. The commit goes along because nothing has to be decided before it: when a message was
+//! moved meanwhile, the statement that appends fails by itself. Messages that came in and receipts
+//! are counted before they are committed, so theirs is a trip of its own.
 //!
 //! A group that the database rejects is applied part by part: a part in a savepoint of its own,
 //! halved as long as it is rejected, until the rejected value is found.
@@ -18,7 +21,8 @@ use super::lease::Lease;
 use super::receive::Receiving;
 use super::record::{Appending, KnownMessages};
 use super::report::{ReportedMessages, Reporting};
-use super::{accept, receive, record, report};
+use super::writes::{InDoubt, Writes, is_in_doubt};
+use super::{accept, receive, record, report, writes};
 use crate::message::{Receipt, Received};
 use crate::store::received::SentBy;
 use crate::store::{Arrived, Record, Recorded, Reported, StoreError, Submission, Verdict};
@@ -27,9 +31,6 @@ use crate::store::{Arrived, Record, Recorded, Reported, StoreError, Submission, 
 const NAME: &str = "SELECT pg_current_xact_id()::text, pg_advisory_xact_lock_shared($1, $2)";
 /// A statement of its own behind the lock: it sees what those we waited for have committed.
 const FENCED: &str = "SELECT fenced FROM replicas WHERE number = $1";
-const NOTIFY: &str = "SELECT pg_notify(u.channel, u.number) \
-     FROM unnest($1::text[], $2::text[]) AS u (channel, number)";
-const LOCK_LOG: &str = "SELECT last FROM log FOR UPDATE";
 /// What others listen to: that something is to be picked up by this replica, that it appended.
 const CLAIMS: &str = "sipost_claims";
 const EVENTS: &str = "sipost_events";
@@ -50,7 +51,7 @@ pub(super) enum WriteFailure {
     /// Others have begun to take over what this replica held; nothing of it was written.
     Fenced,
     /// The connection broke while this transaction was committed.
-    InDoubt(String, Box<GroupResult>, StoreError),
+    InDoubt(Box<InDoubt>),
 }
 
 impl From<StoreError> for WriteFailure {
@@ -74,7 +75,7 @@ struct Part<'g> {
     receipts: &'g [&'g Receipt],
 }
 
-/// What a look finds before a part is written.
+/// What is known before anything of a part is written.
 struct Looked {
     lanes: OpenLanes,
     messages: KnownMessages,
@@ -83,6 +84,10 @@ struct Looked {
 }
 
 impl Part<'_> {
+    fn has_arrivals(self) -> bool {
+        !self.received.is_empty() || !self.receipts.is_empty()
+    }
+
     fn len(self) -> usize {
         self.submissions.len() + self.records.len() + self.received.len() + self.receipts.len()
     }
@@ -150,7 +155,13 @@ impl GroupWriter {
             futures_util::future::join(begun, self.look(connection, whole)).await;
         let transaction = transaction?.ok_or(WriteFailure::Fenced)?;
         let mut done = GroupResult::default();
-        self.apply(connection, whole, looked?, &mut done).await?;
+        let may_commit = group.alone.is_none() && !whole.has_arrivals();
+        let along = may_commit.then_some(&*transaction);
+        self.apply(connection, whole, looked?, along, &mut done)
+            .await?;
+        if may_commit {
+            return Ok(done);
+        }
         if let Some(work) = &mut group.alone {
             work.apply(connection).await?;
         }
@@ -180,7 +191,7 @@ impl GroupWriter {
             client.batch_execute("SAVEPOINT part").await?;
             let applied = async {
                 let looked = self.look(connection, part).await?;
-                self.apply(connection, part, looked, &mut done).await
+                self.apply(connection, part, looked, None, &mut done).await
             };
             match applied.await {
                 Ok(()) => client.batch_execute("RELEASE part").await?,
@@ -217,12 +228,14 @@ impl GroupWriter {
         })
     }
 
-    /// Takes in and appends a part. What was done is only told when all of it was.
+    /// Takes in and appends a part, and commits the transaction of this name `along`, if there is
+    /// one. What was done is only told when all of it was.
     async fn apply(
         &self,
         connection: &Connection,
         part: Part<'_>,
         mut looked: Looked,
+        along: Option<&str>,
         done: &mut GroupResult,
     ) -> Result<(), WriteFailure> {
         let me = self.lease.number();
@@ -234,51 +247,31 @@ impl GroupWriter {
         )
         .await?;
         accepted.make_known(&mut looked.messages);
-        let appending = Appending::new(part.records, &looked.messages);
-        let receiving = Receiving::new(part.received, &looked.sent_by);
-        let reporting = Reporting::new(part.receipts, looked.reported);
-        let has_arrivals = !receiving.is_empty() || !reporting.is_empty();
         let mut told: Vec<_> = accepted.to_wake.iter().map(|to| (CLAIMS, *to)).collect();
-        let has_records = !appending.is_empty();
-        if (has_arrivals || has_records) && self.lease.has_others() {
+        let mut writes = Writes {
+            accepted,
+            appending: Appending::new(part.records, &looked.messages),
+            receiving: Receiving::new(part.received, &looked.sent_by),
+            reporting: Reporting::new(part.receipts, looked.reported),
+            told: Vec::new(),
+        };
+        if (writes.has_arrivals() || writes.has_records()) && self.lease.has_others() {
             told.push((EVENTS, me));
         }
-        let states = accepted.states();
-        let (inserted, appended, locked, (received, reported), told) = futures_util::future::join5(
-            accepted.insert(connection, &states, has_records),
-            appending.insert(connection, me, &states),
-            lock_log(connection, has_arrivals),
-            futures_util::future::join(receiving.insert(connection), reporting.insert(connection)),
-            notify(connection, &told),
-        )
-        .await;
-        inserted?;
-        let appended = appended?.map_err(|_raced| WriteFailure::Raced)?;
-        locked?;
-        let (received, reported) = (received?, reported?);
-        told?;
-        done.verdicts.extend(accepted.verdicts);
-        let (answers, events) = appending.finish(self.epoch, &appended);
-        done.recorded.extend(answers);
-        done.events.extend(events);
-        let (answers, events) = receiving.finish(self.epoch, &received);
-        done.arrived.extend(answers);
-        done.events.extend(events);
-        let (answers, events) = reporting.finish(self.epoch, &reported);
-        done.reported.extend(answers);
-        done.events.extend(events);
-        Ok(())
+        writes.told = told;
+        let (written, committed) = writes.send(connection, me, along.is_some()).await;
+        match (along, committed) {
+            (Some(transaction), Err(error)) if is_in_doubt(&error) => {
+                Err(writes.in_doubt(self.epoch, transaction, error))
+            }
+            (_, committed) => {
+                let written = written?;
+                committed?;
+                writes.finish(self.epoch, &written, done);
+                Ok(())
+            }
+        }
     }
-}
-
-/// Holds the row of the log until the transaction ends, so that what comes after it sees all that
-/// others have written who held it.
-async fn lock_log(connection: &Connection, is_wanted: bool) -> Result<(), StoreError> {
-    if is_wanted {
-        let statement = connection.prepare(LOCK_LOG).await?;
-        connection.client().execute(&statement, &[]).await?;
-    }
-    Ok(())
 }
 
 async fn commit(
@@ -288,9 +281,12 @@ async fn commit(
 ) -> Result<GroupResult, WriteFailure> {
     match connection.client().batch_execute("COMMIT").await {
         Ok(()) => Ok(done),
-        Err(error) if error.is_closed() || error.as_db_error().is_none() => Err(
-            WriteFailure::InDoubt(transaction, Box::new(done), error.into()),
-        ),
+        Err(error) if is_in_doubt(&error) => Err(WriteFailure::InDoubt(Box::new(InDoubt {
+            transaction,
+            error: error.into(),
+            is_unplaced: false,
+            done,
+        }))),
         Err(error) => Err(error.into()),
     }
 }
@@ -298,9 +294,10 @@ async fn commit(
 /// Prepares the statements that are sent together: preparing takes a trip of its own, in which the
 /// others would overtake.
 async fn prepare(connection: &Connection) -> Result<(), StoreError> {
-    let own = [NAME, FENCED, NOTIFY, LOCK_LOG];
+    let own = [NAME, FENCED];
     for sql in own
         .iter()
+        .chain(&writes::STATEMENTS)
         .chain(&accept::STATEMENTS)
         .chain(&record::STATEMENTS)
         .chain(&receive::STATEMENTS)
@@ -332,21 +329,4 @@ async fn begin(connection: &Connection, me: i64) -> Result<Option<String>, Store
     let name = name?.try_get(0)?;
     let is_fenced = fenced?.map_or(Ok(true), |row| row.try_get(0))?;
     Ok((!is_fenced).then_some(name))
-}
-
-/// Notifies the replicas that listen, once this transaction is durable.
-async fn notify(connection: &Connection, told: &[(&str, i64)]) -> Result<(), StoreError> {
-    if told.is_empty() {
-        return Ok(());
-    }
-    let statement = connection.prepare(NOTIFY).await?;
-    let (channels, numbers): (Vec<_>, Vec<_>) = told
-        .iter()
-        .map(|(channel, number)| (*channel, number.to_string()))
-        .unzip();
-    connection
-        .client()
-        .execute(&statement, &[&channels, &numbers])
-        .await?;
-    Ok(())
 }

@@ -14,7 +14,8 @@ use super::connection::{Connection, Connector};
 use super::follow::PublishedLog;
 use super::group::{Answer, Group, GroupResult, Order};
 use super::transaction::{GroupWriter, WriteFailure};
-use super::{Observer, error};
+use super::writes::InDoubt;
+use super::{Observer, error, session};
 use crate::clock;
 use crate::store::backlog::{Backlog, Urgency, Weight};
 use crate::store::{Reply, StoreError};
@@ -111,6 +112,10 @@ impl PostgresWriter {
         reply
     }
 }
+
+/// What became of a transaction, and the number before its first event in the log.
+const FATE: &str = "SELECT pg_xact_status($1::text::xid8), (SELECT min(seq) - 1 FROM events \
+     WHERE seq > $2 AND xmin = ($1::text::xid8)::xid)";
 
 struct WriterTask {
     connector: Connector,
@@ -213,6 +218,8 @@ impl WriterTask {
                 lease.renew(&connection).await?;
             }
             lease.join(&connection, Some(JOINING)).await?;
+            // Whatever this transaction appends comes after it.
+            let after = self.published.tail.bounds().last;
             let written = if is_apart {
                 self.group_writer.write_apart(&connection, group).await
             } else {
@@ -248,12 +255,7 @@ impl WriterTask {
                     }
                     return Err(error);
                 }
-                Err(WriteFailure::InDoubt(transaction, done, error)) => {
-                    return match self.has_committed(&transaction).await {
-                        Some(true) => Ok(*done),
-                        Some(false) | None => Err(error),
-                    };
-                }
+                Err(WriteFailure::InDoubt(doubt)) => return self.settle(doubt, after).await,
             }
         }
         Err(StoreError::Away(
@@ -279,20 +281,40 @@ impl WriterTask {
         connected.map(Arc::new)
     }
 
-    /// Whether a transaction of unknown fate was committed; `None` when the database could not be
-    /// asked for too long, or not once while the store is being closed. Verbs that arrive meanwhile
-    /// fail: the database is away.
-    async fn has_committed(&mut self, transaction: &str) -> Option<bool> {
+    /// What a transaction of unknown fate has done, which appended `after` this event.
+    async fn settle(&mut self, doubt: Box<InDoubt>, after: u64) -> Result<GroupResult, StoreError> {
+        let InDoubt {
+            transaction,
+            error,
+            is_unplaced,
+            mut done,
+        } = *doubt;
+        let events = if is_unplaced { done.events.len() } else { 0 };
+        let base = self.fate(&transaction, after, events > 0).await;
+        let base = base.ok_or(error)?;
+        if events > 0 {
+            done.place(self.group_writer.epoch, base);
+        }
+        Ok(done)
+    }
+
+    /// Asks for the fate of a transaction: the number before that of its first event, if it was
+    /// committed; 0 for one that appended nothing. `None` also when the database could not be asked
+    /// for too long, or not once while the store is being closed. Verbs that arrive meanwhile fail:
+    /// the database is away.
+    async fn fate(&mut self, transaction: &str, after: u64, has_events: bool) -> Option<u64> {
         let give_up = clock::now() + IN_DOUBT;
+        let after = session::from_seq(after);
         while clock::now() < give_up {
             let asked = async {
                 let connection = self.connector.connect(None).await?;
                 let row = connection
                     .client()
-                    .query_one("SELECT pg_xact_status($1::text::xid8)", &[&transaction])
+                    .query_one(FATE, &[&transaction, &after])
                     .await?;
                 let status: Option<String> = row.try_get(0)?;
-                Ok::<_, StoreError>((connection, status))
+                let base: Option<i64> = row.try_get(1)?;
+                Ok::<_, StoreError>((connection, status, base))
             };
             let pause = tokio::time::sleep(PAUSE);
             tokio::pin!(asked);
@@ -308,13 +330,15 @@ impl WriterTask {
             if asked.is_err() && self.closing.is_some() {
                 return None;
             }
-            if let Ok((connection, status)) = asked {
+            if let Ok((connection, status, base)) = asked {
                 self.connection = Some(Arc::new(connection));
-                match status.as_deref() {
-                    Some("committed") => return Some(true),
-                    // Its session may not have noticed yet that it is alone.
-                    Some("in progress") => {}
-                    Some(_) | None => return Some(false),
+                match (status.as_deref(), base) {
+                    (Some("committed"), None) if !has_events => return Some(0),
+                    (Some("committed"), Some(base)) => return u64::try_from(base).ok(),
+                    // It was committed between the two looks, or its session has not noticed yet
+                    // that it is alone.
+                    (Some("committed" | "in progress"), _) => {}
+                    (Some(_) | None, _) => return None,
                 }
             }
             pause.await;
