@@ -36,7 +36,7 @@ use crate::config::{Config, Loaded, Sources};
 use crate::dispatch;
 use crate::dispatch::SipTraces;
 use crate::events::Feed;
-use crate::message::Agents as _;
+use crate::message::{Agents as _, without_os_error};
 use crate::retention;
 use crate::shutdown::{Reloads, Shutdown};
 use crate::store::{Store, StoreError};
@@ -56,11 +56,18 @@ use supervisor::Supervisor;
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The store cannot be opened.
-    #[error("the store {0} cannot be opened: {1}")]
+    #[error("failed to open the store {0}: {1}")]
     Store(String, StoreError),
     /// The port is taken, or not permitted.
-    #[error("{0} cannot be listened on: {1}")]
-    Listen(SocketAddr, std::io::Error),
+    #[error("failed to listen on {address} ({setting}): {}", listen_failure(.error))]
+    Listen {
+        /// Where it should listen.
+        address: SocketAddr,
+        /// The setting that says so.
+        setting: &'static str,
+        /// What the operating system says.
+        error: std::io::Error,
+    },
     /// TLS for connections to servers cannot be set up.
     #[error(transparent)]
     Tls(#[from] agent::TlsError),
@@ -90,8 +97,17 @@ impl AppError {
             // The encryption key is missing, or another one.
             Self::WebhookEndpoints(EndpointCacheError::Secret(..)) => true,
             Self::WebhookEndpoints(EndpointCacheError::Store(_)) => false,
-            Self::Store(..) | Self::Listen(..) => false,
+            Self::Store(..) | Self::Listen { .. } => false,
         }
+    }
+}
+
+fn listen_failure(error: &std::io::Error) -> String {
+    let reason = without_os_error(error);
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        format!("{reason}; stop the program that listens there, or choose another port")
+    } else {
+        reason
     }
 }
 
@@ -322,7 +338,11 @@ async fn ends_within(limit: Duration, task: &mut JoinHandle<()>) -> bool {
 }
 
 async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
-    let failed = |error| AppError::Listen(at, error);
+    let failed = |error| AppError::Listen {
+        address: at,
+        setting: "http.listen",
+        error,
+    };
     let listener = TcpListener::bind(at).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))

@@ -28,7 +28,11 @@ pub(super) async fn sandboxed(
     };
     let sandbox = Sandbox::bind(listen, options)
         .await
-        .map_err(|error| AppError::Listen(listen, error))?;
+        .map_err(|error| AppError::Listen {
+            address: listen,
+            setting: "sandbox.listen",
+            error,
+        })?;
     tracing::warn!(
         server = %sandbox.url(),
         "no account is configured: this is a sandbox, with the users {}",

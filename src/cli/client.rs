@@ -11,6 +11,7 @@ use url::Url;
 
 use super::lines::printable;
 use crate::config;
+use crate::message::without_os_error;
 
 /// The address of the gateway, and the token.
 #[derive(Clone, Debug, clap::Args)]
@@ -338,6 +339,8 @@ pub(super) fn sentence(problem: &ProblemBody, status: StatusCode) -> String {
     };
     let text = match (violations.is_empty(), &problem.detail) {
         (false, _) => format!("{title}: {}", violations.join("; ")),
+        // A title that says it all is not repeated.
+        (true, Some(detail)) if detail.eq_ignore_ascii_case(&title) => title,
         (true, Some(detail)) => format!("{title}: {detail}"),
         (true, None) => title,
     };
@@ -349,17 +352,16 @@ pub(super) fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it takes too long".to_owned();
     }
-    let reason = innermost(error);
-    printable(reason.split(" (os error").next().unwrap_or_default())
+    printable(&without_os_error(innermost(error)))
 }
 
 /// The innermost source of an error, which a person can act on.
-pub(super) fn innermost(error: &reqwest::Error) -> String {
+fn innermost(error: &reqwest::Error) -> &dyn std::error::Error {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    innermost
 }
 
 /// `http://host:port`; without a scheme, plain HTTP is meant.
@@ -399,6 +401,20 @@ mod tests {
         for text in ["", "ftp://a", "http://", "http://a/?b", "http://a/#b"] {
             assert!(url(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_detail_that_repeats_the_title_is_left_out() {
+        let said = |detail: &str| {
+            let problem = ProblemBody {
+                title: "The gateway is stopping".to_owned(),
+                detail: Some(detail.to_owned()),
+                ..ProblemBody::default()
+            };
+            sentence(&problem, StatusCode::SERVICE_UNAVAILABLE)
+        };
+        assert_eq!(said("the gateway is stopping"), "The gateway is stopping");
+        assert_eq!(said("soon"), "The gateway is stopping: soon");
     }
 
     #[test]

@@ -66,7 +66,7 @@ async fn ask(http: &HttpSettings, path: &str) -> Result<String, String> {
         .map_err(|error| error.to_string())?;
     let response = client.get(&url).send().await;
     let response = response
-        .map_err(|error| format!("nothing answers at {url}: {}", client::innermost(&error)))?;
+        .map_err(|error| format!("nothing answers at {url}: {}", client::reason(&error)))?;
     let status = response.status();
     if status.is_success() {
         let word = if path == "/livez" { "alive" } else { "ready" };

@@ -11,6 +11,7 @@ use url::Url;
 use super::client::Trouble;
 use crate::agent;
 use crate::config::is_this_machine;
+use crate::message::without_os_error;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,7 +49,7 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Trouble> {
     let unusable = |error: String| Trouble::lasting(format!("{}: {error}", file.display()));
     let read = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| unusable(error.to_string()))?;
+        .map_err(|error| unusable(without_os_error(error)))?;
     if read.is_empty() {
         return Err(unusable("there is no certificate in it".to_owned()));
     }

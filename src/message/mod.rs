@@ -20,6 +20,7 @@ mod id;
 mod json;
 mod limits;
 mod media_type;
+mod os_error;
 mod outcome;
 mod priority;
 mod received;
@@ -46,6 +47,7 @@ pub use id::{ByMessage, EndpointId, IdError, MessageId};
 pub use json::weight as json_weight;
 pub use limits::{Limits, MAX_METADATA, check_metadata};
 pub use media_type::is_media_type;
+pub use os_error::without_os_error;
 pub use outcome::{Answer, Outcome, Unknown};
 pub use priority::Priority;
 pub use received::{

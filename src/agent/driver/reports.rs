@@ -9,7 +9,7 @@ use super::{Agent, Mode};
 use crate::agent::handle::Report;
 use crate::agent::{translate, websocket};
 use crate::clock;
-use crate::message::{AgentState, Outcome};
+use crate::message::{AgentState, Outcome, without_os_error};
 use crate::sip::{Event, Output, Response, StatusCode};
 
 impl Agent {
@@ -155,8 +155,9 @@ impl Agent {
 
     /// Warns once for each cause, not once for each retry.
     pub(super) fn fail(&self, error: &str) {
+        let error = without_os_error(error);
         let status = self.shown.status();
-        if status.last_error.as_deref() == Some(error) {
+        if status.last_error.as_deref() == Some(&error) {
             tracing::debug!(agent.id = %status.id, error, "still failing");
         } else {
             tracing::warn!(agent.id = %status.id, server = %status.server, error, "not registered; trying again");

@@ -26,7 +26,7 @@ use url::Url;
 use super::guard::{AddressGuard, AddressRefused};
 use super::secrets::{SigningSecret, seconds};
 use crate::clock;
-use crate::message::{MessageId, Timestamp, Trace};
+use crate::message::{MessageId, Timestamp, Trace, without_os_error};
 use crate::store::WebhookHealth;
 use keep_alive::{GiveUp, IDLE, KeepAlive, POST};
 
@@ -305,7 +305,7 @@ fn reason(error: &reqwest::Error) -> String {
         }
         match cause.source() {
             Some(source) => cause = source,
-            None => return cause.to_string(),
+            None => return without_os_error(cause),
         }
     }
 }

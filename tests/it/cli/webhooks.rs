@@ -92,7 +92,7 @@ async fn a_test_says_what_came_back_and_ends_with_1_when_it_was_not_taken() {
     assert_eq!(receiver.event().await["type"], "test");
     for (id, words) in [
         (busy, ["503 in ", "no room"]),
-        (away, ["no answer", "refused"]),
+        (away, ["no answer", ": Connection refused\n"]),
     ] {
         let said = ask(&gateway, &["webhooks", "test", &id]).await;
         assert_eq!(said.code, Some(1), "{}", said.stderr);

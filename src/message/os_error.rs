@@ -1,0 +1,44 @@
+//! Texts of errors, without the error numbers of the operating system.
+
+use std::fmt::Display;
+
+const NUMBER: &str = " (os error ";
+
+/// The text of an error without error numbers: `Connection refused (os error 111)` becomes
+/// `Connection refused`.
+pub fn without_os_error(error: impl Display) -> String {
+    let text = error.to_string();
+    let mut parts = text.split(NUMBER);
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.parse::<i32>().is_ok() => plain.push_str(rest),
+            Some(_) | None => {
+                plain.push_str(NUMBER);
+                plain.push_str(part);
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_is_removed_and_nothing_else() {
+        for (text, plain) in [
+            ("Connection refused (os error 111)", "Connection refused"),
+            (
+                "a.db: No such file or directory (os error 2); accepted: a path (os error -1)!",
+                "a.db: No such file or directory; accepted: a path!",
+            ),
+            ("the server closed (os error", "the server closed (os error"),
+            ("it is (os error x) odd", "it is (os error x) odd"),
+            ("", ""),
+        ] {
+            assert_eq!(without_os_error(text), plain);
+        }
+    }
+}
