@@ -189,7 +189,7 @@ fn credentials(section: &mut Section<'_>, uri: Option<&Uri>) -> Option<Credentia
         (None, None, None) => None,
     };
     if has_realm && credentials.is_some() && !realms.is_empty() {
-        section.wrong("realms", "realm is set, and is the only one", REALMS);
+        section.wrong("realms", "realm is set as well", REALMS);
     }
     credentials
 }

@@ -10,6 +10,7 @@ use rustls::sign::CertifiedKey;
 
 use super::file;
 use super::section::Section;
+use crate::message::without_os_error;
 
 /// Certificates that are trusted in addition to those of the system.
 pub type Authorities = Arc<[CertificateDer<'static>]>;
@@ -55,7 +56,7 @@ impl Section<'_> {
         let provider = rustls::crypto::ring::default_provider();
         let (chain, own) = (certificates.1.clone(), private.1.clone_key());
         if let Err(error) = CertifiedKey::from_der(chain, own, &provider) {
-            let problem = format!("does not go with the certificate: {error}");
+            let problem = format!("does not belong to the certificate: {error}");
             self.wrong(key, &problem, "the private key of the first certificate");
         }
         Some((certificates, private))
@@ -87,7 +88,10 @@ impl Section<'_> {
     ) -> Option<(PathBuf, T)> {
         let path = self.text(key, FILE, |text| Some(PathBuf::from(text)))?;
         let problem = match file::read_regular(&path) {
-            Err(error) => format!("the file {path:?} cannot be read: {error}"),
+            Err(error) => format!(
+                "the file {path:?} cannot be read: {}",
+                without_os_error(error)
+            ),
             Ok(text) => match read(&text) {
                 Ok(Some(found)) => return Some((path, found)),
                 Ok(None) => format!("the file {path:?} has no {what} in it"),

@@ -10,6 +10,7 @@ use super::mistake::{Mistake, Origin};
 use super::toml_file::Places;
 use super::variable::KnownVariables;
 use super::{toml_file, variable};
+use crate::message::without_os_error;
 
 /// Every key with its default and its comment.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -101,7 +102,10 @@ impl Sources {
         match file::read(path).and_then(file::text) {
             Ok(text) => Some((name, text)),
             Err(error) => {
-                mistakes.push(Mistake::whole(&name, format!("cannot be read: {error}")));
+                mistakes.push(Mistake::whole(
+                    &name,
+                    format!("cannot be read: {}", without_os_error(error)),
+                ));
                 None
             }
         }

@@ -8,8 +8,10 @@ use super::file;
 use super::mistake::{Origin, join};
 use super::section::Section;
 use super::value;
+use crate::message::without_os_error;
 
-const WRONG: &str = "does not hold what it should";
+/// The value is left out: it may be a secret, or a URL with a password.
+const WRONG: &str = "invalid value (not shown: it may be a secret)";
 
 /// The stronger of a key and its `{key}_file`.
 struct SecretValue {
@@ -154,7 +156,10 @@ impl Section<'_> {
                     }
                     format!("the file {file:?} is empty")
                 }
-                Err(error) => format!("the file {file:?} cannot be read: {error}"),
+                Err(error) => format!(
+                    "the file {file:?} cannot be read: {}",
+                    without_os_error(error)
+                ),
             },
         };
         self.note(path, &problem, "the path of a file", Some(origin.clone()));

@@ -133,12 +133,15 @@ impl<'a> Section<'a> {
         unknown.sort_by_key(|(key, _)| key.as_str());
         for (key, value) in unknown {
             let path = join(&self.name, key);
-            let problem = match findings::nearest(key, &known) {
-                Some(near) => format!("there is no such key, perhaps {near} was meant"),
-                None => "there is no such key".to_owned(),
+            let (problem, accepted) = match findings::nearest(key, &known) {
+                Some(near) => (
+                    format!("unknown setting; did you mean {near}?"),
+                    String::new(),
+                ),
+                None => ("unknown setting".to_owned(), known.join(", ")),
             };
             let origin = Some(self.findings.origin(&path, value));
-            self.note(&path, &problem, &known.join(", "), origin);
+            self.note(&path, &problem, &accepted, origin);
         }
     }
 
@@ -314,7 +317,7 @@ impl<'a> Section<'a> {
             if secrets.is_empty() {
                 self.refuse(&path, &value, accepted);
             } else {
-                self.note(&path, "is no list", accepted, from);
+                self.note(&path, "is not a list", accepted, from);
             }
             return None;
         };
@@ -343,7 +346,7 @@ impl<'a> Section<'a> {
     }
 
     fn refuse(&self, path: &str, value: &Value, accepted: &str) {
-        let problem = format!("{} is not taken", value::refused(value));
+        let problem = format!("invalid value {}", value::refused(value));
         self.note(path, &problem, accepted, Some(value::origin_of(value)));
     }
 

@@ -249,7 +249,8 @@ impl SandboxSettings {
             agents: section.integer("agents", 1..=1000),
         };
         if !sandbox.listen.ip().is_loopback() {
-            let problem = "the sandbox knows no secrets and is for this machine only";
+            let problem =
+                "the passwords of the sandbox are public, so it may listen on this machine only";
             let accepted = "a loopback address such as \"127.0.0.1:0\"";
             section.wrong("listen", problem, accepted);
         }

@@ -87,8 +87,7 @@ fn client_certificate(section: &mut Section<'_>) -> Option<Arc<Identification>> 
     pair.map(|((_, chain), (_, key))| Arc::new((chain, key)))
 }
 
-const HEADER: &str =
-    "\"Name: value\" with the name and value of an HTTP header that the handshake does not own";
+const HEADER: &str = "\"Name: value\" with the name and value of an HTTP header that the handshake does not set itself";
 
 /// What the handshake itself says (RFC 6455 §4.1), and what would break it.
 const HANDSHAKE: [&str; 9] = [

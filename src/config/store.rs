@@ -11,6 +11,7 @@ use super::account::password;
 use super::certificates::Authorities;
 use super::findings::{Findings, Setting};
 use super::section::Section;
+use crate::message::without_os_error;
 use crate::store::TailSize;
 use crate::store::postgres::Address;
 use crate::store::sqlite::Synchronous;
@@ -63,8 +64,8 @@ impl StoreSettings {
             None => Some(Backend::Sqlite(PathBuf::new())),
         };
         if backend.is_none() {
-            let accepted = "the parameters that its documentation lists";
-            findings.wrong(url_key(findings), "is not taken by PostgreSQL", accepted);
+            let accepted = "the parameters that the documentation of PostgreSQL lists";
+            findings.wrong(url_key(findings), "invalid URL of PostgreSQL", accepted);
         }
         let store = Self {
             backend: backend.unwrap_or_else(|| Backend::Sqlite(PathBuf::new())),
@@ -97,14 +98,23 @@ impl StoreSettings {
         };
         let all = Access::READ_OK | Access::WRITE_OK;
         match directory.metadata() {
-            Err(error) => wrong(directory, &format!("cannot be used: {error}")),
+            Err(error) => wrong(
+                directory,
+                &format!("cannot be used: {}", without_os_error(error)),
+            ),
             Ok(found) if !found.is_dir() => wrong(directory, "is not a directory"),
             Ok(_) => match rustix::fs::access(directory, all | Access::EXEC_OK) {
-                Err(error) => wrong(directory, &format!("cannot be written to: {error}")),
+                Err(error) => wrong(
+                    directory,
+                    &format!("cannot be written to: {}", without_os_error(error)),
+                ),
                 Ok(()) if path.is_dir() => wrong(path, "is a directory"),
                 Ok(()) if path.exists() => {
                     if let Err(error) = rustix::fs::access(path, all) {
-                        wrong(path, &format!("cannot be written to: {error}"));
+                        wrong(
+                            path,
+                            &format!("cannot be written to: {}", without_os_error(error)),
+                        );
                     }
                 }
                 Ok(()) => {}

@@ -127,7 +127,7 @@ fn uri_is_a_sip_uri_with_a_user() {
     assert_eq!(account.registrar.as_str(), "sip:example.com");
     is_one(
         account_of("sips:gw@example.com"),
-        "account[0].uri: \"sips:gw@example.com\" is not taken",
+        "account[0].uri: invalid value \"sips:gw@example.com\"",
     );
     is_one(account_of("example.com"), "account[0].uri:");
     is_one(account_of(""), "account[0].uri: is missing");
@@ -147,7 +147,7 @@ fn servers_are_websocket_urls_with_weights() {
     is_one(account_of("\"\""), "account[0].servers: is missing");
     is_one(
         account_of("\"wss://a\""),
-        "account[0].servers: \"wss://a\" is not taken",
+        "account[0].servers: invalid value \"wss://a\"",
     );
     for url in [
         "http://a",
@@ -189,7 +189,7 @@ fn authorization_user_may_differ_from_the_user() {
     );
     is_one(
         with("authorization_user = 7"),
-        "account[0].authorization_user: 7 is not taken",
+        "account[0].authorization_user: invalid value 7",
     );
 }
 
@@ -212,7 +212,7 @@ fn password_is_a_secret_or_a_file() {
     assert_eq!(credentials("password = \"\""), None);
     is_one(
         with("password = 7"),
-        "account[0].password: does not hold what it should",
+        "account[0].password: invalid value (not shown",
     );
     is_one(with("password = \"a\\nb\""), "account[0].password: ");
 
@@ -251,7 +251,7 @@ fn ha1_needs_the_realm_it_was_made_for() {
     );
     is_one(
         with("ha1 = \"secret\"\n"),
-        "account[0].ha1: does not hold what it should",
+        "account[0].ha1: invalid value (not shown",
     );
     assert_eq!(with("ha1 = \"\"").unwrap().credentials, None);
     let both = format!("{ha1}\nrealm = \"a\"\npassword = \"x\"");
@@ -364,7 +364,7 @@ fn extra_headers_are_headers_that_we_do_not_own() {
     );
     is_one(
         with("extra_headers = [7]"),
-        "account[0].extra_headers[0]: 7 is not taken",
+        "account[0].extra_headers[0]: invalid value 7",
     );
     is_one(
         with("extra_headers = \"X-A: b\""),
@@ -439,7 +439,7 @@ fn what_only_sessions_need_is_no_key_of_ours() {
         "contact_uri",
         "use_preloaded_route",
     ] {
-        let path = format!("account[0].{key}: there is no such key");
+        let path = format!("account[0].{key}: unknown setting");
         is_one(with(&format!("{key} = 60")), &path);
     }
 }
@@ -575,7 +575,7 @@ fn certificates_and_keys_are_what_they_are_given_as_and_go_together() {
             (
                 &first,
                 &second,
-                of_key("does not go with the certificate".to_owned()),
+                of_key("does not belong to the certificate".to_owned()),
                 3,
             ),
             (
@@ -688,22 +688,22 @@ fn without_a_token_only_loopback_is_listened_on() {
     let both = mistakes(&format!("{open}auth = \"none\"\n{token}"));
     is_one(Err::<(), _>(both), "http.auth: \"none\" would not ask");
     let short = mistakes("[http]\ntokens = [{ name = \"a\", sha256 = \"abc\" }]");
-    is_one(Err::<(), _>(short), "http.tokens[0].sha256: does not hold");
+    is_one(Err::<(), _>(short), "http.tokens[0].sha256: invalid value");
 }
 
 #[test]
 fn a_key_that_was_mistyped_is_told_the_one_that_was_meant() {
     is_one(
         sip("timerf = 3"),
-        "sip.timerf: there is no such key, perhaps timer_f was meant; accepted: ca_file,",
+        "sip.timerf: unknown setting; did you mean timer_f? (in ",
     );
     is_one(
         Err::<(), _>(mistakes("[webhook]\n")),
-        "webhook: there is no such key, perhaps webhooks was meant; accepted: account,",
+        "webhook: unknown setting; did you mean webhooks? (in ",
     );
     is_one(
         sip("colour = 3"),
-        "sip.colour: there is no such key; accepted: ca_file,",
+        "sip.colour: unknown setting; accepted: ca_file,",
     );
 }
 
@@ -746,7 +746,7 @@ fn every_mistake_is_told_at_once_with_its_place() {
     assert!(!found.concat().contains("top-secret"));
     assert_eq!(
         found[5],
-        "sip.keepalive: \"shout\" is not taken; accepted: \"ping\", \"crlf\", \"none\" (in sipost.toml:8)"
+        "sip.keepalive: invalid value \"shout\"; accepted: \"ping\", \"crlf\", \"none\" (in sipost.toml:8)"
     );
 }
 
@@ -852,24 +852,24 @@ fn a_mistake_says_in_which_line_or_variable_it_is() {
     sources.text = Some(text.to_owned());
     let found = lines_of(&load(&sources).unwrap_err());
     for (start, end) in [
-        ("typo: there is no such key", "(in sipost.toml:1)"),
+        ("typo: unknown setting", "(in sipost.toml:1)"),
         (
-            "webhook: there is no such key, perhaps webhooks",
+            "webhook: unknown setting; did you mean webhooks?",
             "(in sipost.toml:2)",
         ),
         (
-            "http.tsl: there is no such key, perhaps tls",
+            "http.tsl: unknown setting; did you mean tls?",
             "(in sipost.toml:4)",
         ),
         (
-            "htp: there is no such key, perhaps http",
+            "htp: unknown setting; did you mean http?",
             "(in sipost.toml:5)",
         ),
         (
-            "spi: there is no such key, perhaps sip",
+            "spi: unknown setting; did you mean sip?",
             "(in $SIPOST__SPI__TIMER_F)",
         ),
-        ("sip.extra: there is no such key", "(in sipost.toml:8)"),
+        ("sip.extra: unknown setting", "(in sipost.toml:8)"),
         (
             "account[0].servers[1].url: is missing",
             "(in sipost.toml:13)",
@@ -933,7 +933,7 @@ fn a_variable_with_the_wrong_underscores_is_told_the_one_that_was_meant() {
         ("SIPOST_ACCOUNT_12_URI", "SIPOST__ACCOUNT__12__URI"),
     ] {
         let found = load(&variables(&[(name, "top-secret")])).unwrap_err();
-        let expected = format!("{name}: there is no such variable, {meant} was meant");
+        let expected = format!("{name}: unknown variable; did you mean {meant}?");
         assert_eq!(lines_of(&found), [expected]);
         assert!(load(&variables(&[(name, "")])).is_ok());
     }
@@ -996,7 +996,7 @@ fn a_file_may_begin_with_a_byte_order_mark_and_end_its_lines_as_windows_does() {
 #[test]
 fn a_variable_that_names_no_setting_is_a_mistake() {
     for (name, start) in [
-        ("SIPOST__HTTP__PORT", "http.port: there is no such key"),
+        ("SIPOST__HTTP__PORT", "http.port: unknown setting"),
         ("SIPOST__HTTP", "http: is not a table"),
         ("SIPOST__0__A", "SIPOST__0__A: names no setting"),
         ("SIPOST__HTTP____A", "SIPOST__HTTP____A: names no setting"),
@@ -1004,7 +1004,7 @@ fn a_variable_that_names_no_setting_is_a_mistake() {
             "SIPOST__ACCOUNT__99999__URI",
             "SIPOST__ACCOUNT__99999__URI: names no setting",
         ),
-        ("SIPOST__PORT", "port: there is no such key"),
+        ("SIPOST__PORT", "port: unknown setting"),
     ] {
         let found = load(&variables(&[(name, "1")])).unwrap_err();
         is_one(Err::<(), _>(lines_of(&found)), start);
@@ -1100,7 +1100,7 @@ fn the_sandbox_is_for_this_machine_only() {
     let found = mistakes("[sandbox]\nlisten = \"0.0.0.0:5060\"");
     is_one(
         Err::<(), _>(found),
-        "sandbox.listen: the sandbox knows no secrets",
+        "sandbox.listen: the passwords of the sandbox are public",
     );
 }
 

@@ -44,7 +44,7 @@ fn read_one(section: Section<'_>, accounts: &[Uri]) -> Option<(Token, Vec<Signin
     let mut section = section.with_defaults([("access", "full".into())]);
     let accepted = "a text of one line, of at most 64 characters";
     let name = section.required_text("name", accepted, name);
-    let accepted = "the SHA-256 of the token, 64 hexadecimal digits";
+    let accepted = "the SHA-256 of the token, 64 hexadecimal digits: printf %s TOKEN | sha256sum";
     section.require_secret("sha256", accepted);
     let sha256 = section.secret("sha256", accepted, sha256);
     let accounts = own_accounts(&mut section, accounts);
@@ -53,7 +53,7 @@ fn read_one(section: Section<'_>, accounts: &[Uri]) -> Option<(Token, Vec<Signin
     let share = section.positive("share");
     if share.is_some_and(|share| share > 1.0) {
         let accepted = "a number above 0 and at most 1";
-        section.wrong("share", "is more than all", accepted);
+        section.wrong("share", "is above 1", accepted);
     }
     let accepted = "\"whsec_\" and 24 to 64 bytes in base64, or two of them with a blank between";
     let secrets = section.secret("webhook_secret", accepted, signing_secrets);

@@ -96,7 +96,7 @@ pub(super) fn literal(value: &Value, secrets: &[&str]) -> String {
     write(value, secrets, masked)
 }
 
-/// A value that is not taken, as TOML writes it. It may be a URL that was mistyped.
+/// A value that is not accepted, as TOML writes it. It may be a URL that was mistyped.
 pub(super) fn refused(value: &Value) -> String {
     write(value, &[], masked_strictly)
 }

@@ -76,7 +76,7 @@ pub(super) fn read(
             continue;
         };
         if let Some(meant) = known.meant_by(name) {
-            let problem = format!("there is no such variable, {meant} was meant");
+            let problem = format!("unknown variable; did you mean {meant}?");
             mistakes.push(Mistake::whole(name, problem));
             continue;
         }

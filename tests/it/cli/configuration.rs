@@ -35,12 +35,12 @@ async fn check_tells_every_mistake_and_ends_with_78() {
     let file = file.display();
     for line in [
         format!(
-            "account[0].uri: \"alice\" is not taken; accepted: a SIP URI with a user, such as \"sip:alice@example.com\" (in {file}:6)"
+            "account[0].uri: invalid value \"alice\"; accepted: a SIP URI with a user, such as \"sip:alice@example.com\" (in {file}:6)"
         ),
         format!(
             "account[0].servers: names no server; accepted: at least one server, such as [{{ url = \"wss://example.com/ws\", weight = 10 }}] (in {file}:8)"
         ),
-        "sip.timer_f: \"soon\" is not taken; accepted: a duration".to_owned(),
+        "sip.timer_f: invalid value \"soon\"; accepted: a duration".to_owned(),
         "(in $SIPOST__SIP__TIMER_F)".to_owned(),
         "http.listen: without http.tokens".to_owned(),
     ] {
@@ -67,10 +67,30 @@ async fn a_file_that_was_named_must_exist() {
     let ended = run(&mut sipost(&["check", "--config", "/nowhere/sipost.toml"])).await;
     assert_eq!(ended.code, Some(78));
     assert!(
-        ended.stderr.contains("cannot be read: No such file"),
+        ended
+            .stderr
+            .ends_with("cannot be read: No such file or directory\n"),
         "{}",
         ended.stderr
     );
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_with_the_setting_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = sipost(&["serve"]);
+    command
+        .current_dir(folder.path())
+        .env("SIPOST__HTTP__LISTEN", &address);
+    let ended = run(&mut command).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let told = format!(
+        "\"failed to listen on {address} (http.listen): Address already in use; stop the program \
+         that listens there, or choose another port\""
+    );
+    assert!(ended.stderr.contains(&told), "{}", ended.stderr);
 }
 
 #[tokio::test]

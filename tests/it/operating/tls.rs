@@ -111,7 +111,7 @@ async fn a_certificate_that_does_not_fit_its_key_changes_nothing() {
     gateway.signal(Signal::HUP);
     let line = gateway.line("mistake in the configuration").await;
     assert!(
-        line.contains("http.tls.key_file: does not go with"),
+        line.contains("http.tls.key_file: does not belong to"),
         "{line}"
     );
     gateway.line("failed to reload the configuration").await;
