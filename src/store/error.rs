@@ -12,7 +12,7 @@ pub enum StoreError {
     #[error("the store cannot be written: {0}")]
     ReadOnly(String),
     /// Another process holds the store.
-    #[error("the store is locked by another process: {0}")]
+    #[error("the store is locked: {0}")]
     Locked(String),
     /// The database does not take a value of what was brought: it is too large, or no text, or
     /// breaks a rule of the schema. Trying again does not help.
@@ -33,7 +33,7 @@ pub enum StoreError {
         known: usize,
     },
     /// The store does not answer.
-    #[error("the store is away: {0}")]
+    #[error("the store cannot be reached: {0}")]
     Away(String),
     /// More is waiting for the disk than may.
     #[error("the store is overloaded")]

@@ -162,7 +162,7 @@ async fn a_second_gateway_on_the_same_store_does_not_start() {
     let exit = house.refused().await;
     assert_eq!(exit.code, Some(1));
     assert!(
-        exit.said.contains("is open in another sipost"),
+        exit.said.contains("another sipost has it open"),
         "{}",
         exit.said
     );

@@ -52,6 +52,8 @@ impl Address {
     }
 }
 
+const DEFAULT_PORT: u16 = 5432;
+
 /// Without the password.
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,11 +64,18 @@ impl fmt::Debug for Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("postgres://")?;
+        let ports = self.config.get_ports();
         for (at, host) in self.config.get_hosts().iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };
             match host {
                 Host::Tcp(name) => write!(f, "{comma}{name}")?,
                 Host::Unix(path) => write!(f, "{comma}{}", path.display())?,
+            }
+            // One port counts for all hosts.
+            if let Some(port) = ports.get(at).or_else(|| ports.first())
+                && *port != DEFAULT_PORT
+            {
+                write!(f, ":{port}")?;
             }
         }
         write!(f, "/{}", self.config.get_dbname().unwrap_or_default())
@@ -127,7 +136,7 @@ mod tests {
     #[test]
     fn the_password_of_the_url_goes_before_the_other_and_neither_is_shown() {
         let both = address("postgres://u:in-url@db.example.com:5433/d");
-        assert_eq!(both.to_string(), "postgres://db.example.com/d");
+        assert_eq!(both.to_string(), "postgres://db.example.com:5433/d");
         assert_eq!(both.into_config().get_password(), Some(&b"in-url"[..]));
         let other = address("postgres://u@db.example.com/d").into_config();
         assert_eq!(other.get_password(), Some(&b"from a file"[..]));

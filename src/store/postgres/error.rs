@@ -3,6 +3,7 @@
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
+use crate::message::without_os_error;
 use crate::store::StoreError;
 
 impl From<Error> for StoreError {
@@ -59,5 +60,5 @@ fn chain(error: &dyn std::error::Error) -> String {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    text
+    without_os_error(text)
 }

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::lock::ProcessLock;
 use super::schema;
-use crate::message::Timestamp;
+use crate::message::{Timestamp, without_os_error};
 use crate::store::StoreError;
 
 /// Why a copy was not made, or not put back. What was there before still is.
@@ -34,7 +34,7 @@ pub enum BackupError {
     #[error("{0} is damaged: {1}")]
     Damaged(PathBuf, String),
     /// A file cannot be made, moved or removed.
-    #[error("{0}: {1}")]
+    #[error("{0}: {error}", error = without_os_error(.1))]
     File(PathBuf, io::Error),
     /// A database cannot be read or written, or is none of ours.
     #[error("{0}: {1}")]

@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 
+use crate::message::without_os_error;
 use crate::store::StoreError;
 
 /// Keeps every other process from opening the same database, until it is dropped or its process
@@ -32,10 +33,9 @@ impl ProcessLock {
         make_private(&file);
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Locked(format!(
-                "{} is open in another sipost",
-                database.display()
-            ))),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Locked(
+                "another sipost has it open; stop that one first".to_owned(),
+            )),
             Err(TryLockError::Error(error)) => Err(store_error(&error, database)),
         }
     }
@@ -57,7 +57,7 @@ fn make_private(file: &File) {
 }
 
 fn store_error(error: &io::Error, database: &Path) -> StoreError {
-    let text = format!("{}: {error}", database.display());
+    let text = format!("{}: {}", database.display(), without_os_error(error));
     match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
             StoreError::ReadOnly(text)

@@ -41,7 +41,6 @@ const READER_CACHE: i32 = -4 * 1024;
 pub(super) fn writer(options: &Options, now: Timestamp) -> Result<Connection, StoreError> {
     // When it cannot be made, SQLite says why.
     let _ = make_private(&options.path);
-    warn_of_readers(&options.path);
     let mut connection = Connection::open_with_flags(
         &options.path,
         OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -71,6 +70,8 @@ pub(super) fn writer(options: &Options, now: Timestamp) -> Result<Connection, St
     connection.pragma_update(None, "foreign_keys", false)?;
     migrate(&mut connection, now)?;
     check_writable(&connection)?;
+    // Not before it is known to be a store: the warning has a command that changes the file.
+    warn_of_readers(&options.path);
     Ok(connection)
 }
 

@@ -137,7 +137,7 @@ async fn a_second_process_is_told_who_has_the_store() {
     let store = folder.open();
     let refusal = folder.refusal();
     assert!(matches!(refusal, StoreError::Locked(_)), "{refusal}");
-    assert!(refusal.to_string().contains("is open in another sipost"));
+    assert!(refusal.to_string().contains("another sipost has it open"));
     store.close().await.unwrap();
     folder.open().close().await.unwrap();
 }
