@@ -108,7 +108,7 @@ struct Told<'a> {
     trace: Option<Trace>,
 }
 
-/// One line for each request. A request that was not granted for a reason of ours is always told:
+/// One line for each request. A request that failed for a reason of ours (5xx) is always told:
 /// at `warn` while such are few, and faults always, else at `info`. A request that was refused for
 /// a reason of the client's is logged at `info` while such are few, else at `debug`. Never a body,
 /// a query or a header but the request's id.
@@ -131,12 +131,12 @@ fn log(api: &Api, told: &Told<'_>, response: &Response) {
     }
     let is_one_of_few = |lines: &Meter| lines.take(Instant::now()).is_ok();
     if status == StatusCode::INTERNAL_SERVER_ERROR {
-        line!(warn, "not granted");
+        line!(warn, "request failed");
     } else if status.is_server_error() {
         if is_one_of_few(&api.0.unavailable_lines) {
-            line!(warn, "not granted");
+            line!(warn, "request failed");
         } else {
-            line!(info, "not granted");
+            line!(info, "request failed");
         }
     } else if cause.is_some() {
         if is_one_of_few(&api.0.refused_lines) {

@@ -66,6 +66,10 @@ impl<'a> Value<'a> {
             ApiError::Malformed(format!("the body is not JSON: {error}"))
         };
         let text = std::str::from_utf8(bytes).map_err(|error| malformed(&error))?;
+        if text.trim_ascii().is_empty() {
+            let empty = "the body is empty; a JSON document is expected";
+            return Err(ApiError::Malformed(empty.to_owned()));
+        }
         if is_too_deep(text) {
             return Err(malformed(&format_args!("deeper than {MAX_DEPTH} levels")));
         }

@@ -85,8 +85,11 @@ impl WaitComment {
         };
         match waiting {
             WaitingFor::Schedule(until) => format!("waiting for schedule: sent at {until}"),
+            WaitingFor::Lane { before: 1 } => {
+                "waiting for lane: an earlier message to the same target".to_owned()
+            }
             WaitingFor::Lane { before } => {
-                format!("waiting for lane: {before} messages to the same target go first")
+                format!("waiting for lane: {before} earlier messages to the same target")
             }
             WaitingFor::Agent(account) => {
                 let agents = self.api.agents.list_all();
@@ -99,7 +102,10 @@ impl WaitComment {
                 format!("waiting for rate: the account has sent its share until {until}")
             }
             WaitingFor::Priority(class) => {
-                format!("waiting for priority: {} messages go first", class.as_str())
+                format!(
+                    "waiting for priority: messages with priority {} go first",
+                    class.as_str()
+                )
             }
             WaitingFor::Retry(at) => format!("waiting for retry: the next attempt is at {at}"),
             WaitingFor::Store => "waiting for store: it is written to the disk".to_owned(),

@@ -24,7 +24,8 @@ impl WaitingLine {
         let time = |time: Option<Timestamp>| time.map(local_time).unwrap_or_default();
         match self.kind.as_str() {
             "schedule" => format!("its time, {}", time(self.until)),
-            "lane" => format!("{} messages to the same target before it", self.before),
+            "lane" if self.before == 1 => "an earlier message to the same target".to_owned(),
+            "lane" => format!("{} earlier messages to the same target", self.before),
             "agent" => match &self.account {
                 Some(account) => format!("a registered agent of {account}"),
                 None => "a registered agent".to_owned(),
@@ -32,7 +33,7 @@ impl WaitingLine {
             "slot" => "an agent with room for one more request".to_owned(),
             "rate" => format!("the rate of its account, until {}", time(self.until)),
             "retry" => format!("its next attempt, at {}", time(self.at)),
-            "priority" => format!("{} messages, which go first", self.class),
+            "priority" => format!("messages with priority {}, which go first", self.class),
             "store" => "the store".to_owned(),
             "replica" => format!("replica {}, until {}", self.replica, time(self.until)),
             other => other.to_owned(),
@@ -83,7 +84,9 @@ mod tests {
             "a registered agent of sip:alice@example.com"
         );
         let lane = json!({"kind": "lane", "before": 3});
-        assert_eq!(words(lane), "3 messages to the same target before it");
+        assert_eq!(words(lane), "3 earlier messages to the same target");
+        let next = json!({"kind": "lane", "before": 1});
+        assert_eq!(words(next), "an earlier message to the same target");
         assert_eq!(words(json!({"kind": "moon"})), "moon");
         for kind in [
             "schedule", "slot", "rate", "retry", "store", "replica", "priority",

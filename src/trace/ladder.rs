@@ -25,7 +25,8 @@ const MARGIN: usize = 16;
 const LABEL: usize = WIDTH - 8;
 
 /// What a trace without frames looks like.
-const EMPTY: &str = "no frames were kept\n";
+const EMPTY: &str =
+    "no SIP messages were kept; trace.keep and trace.retention say which are, and how long\n";
 
 /// Draws the frames.
 pub fn draw(frames: &[Frame]) -> String {
@@ -147,6 +148,6 @@ mod tests {
 
     #[test]
     fn a_trace_without_frames_says_so() {
-        assert_eq!(draw(&[]), "no frames were kept\n");
+        assert_eq!(draw(&[]), EMPTY);
     }
 }

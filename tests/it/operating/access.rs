@@ -574,7 +574,7 @@ async fn every_answer_of_5xx_has_a_line_with_the_id_of_its_request() {
     let output = gateway.output();
     let lines: Vec<_> = output
         .lines()
-        .filter(|line| line.contains("not granted"))
+        .filter(|line| line.contains("request failed"))
         .collect();
     assert_eq!(lines.len(), REQUESTS);
     for (number, line) in lines.iter().enumerate() {
