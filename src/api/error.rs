@@ -16,7 +16,7 @@ use crate::dispatch::{AcceptError, CancelError};
 use crate::message::{Violation, Violations};
 use crate::store::StoreError;
 
-/// Why a request was not granted.
+/// Why a request was refused, or failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ApiError {
     /// JSON that says something we do not accept; the violations are listed.

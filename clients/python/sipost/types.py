@@ -68,7 +68,7 @@ class WaitingFor3(TypedDict):
 
 class WaitingFor4(TypedDict):
     """
-    Room. Every agent has as many open requests as it may.
+    A free slot. Every agent has as many open requests as `in_flight` allows.
     """
 
     kind: Literal['slot']
@@ -164,7 +164,7 @@ The id of the agent that made the attempt; null when none was begun.
 
 Originator: TypeAlias = Literal['local', 'remote', 'system']
 """
-Who brought it about: `remote`, a SIP peer with a response; `system`, time or a connection;
+What caused it: `remote`, a SIP peer with a response; `system`, time or a connection;
 `local`, the client, or sipost on its behalf.
 
 """
@@ -193,8 +193,7 @@ Why, in the words of JsSIP. By SIP status: 300, 301, 302, 305 and 380 `Redirecte
 and 600 `Busy`; 488 and 606 `Incompatible SDP`; every other one `SIP Failure Code`.
 Without a response: `Request Timeout` when none came in time, `Connection Error` when a
 connection was lost or no agent was registered, `Expires` when the time to live was over,
-`Canceled` when a client canceled it, `Internal Error` when something of sipost's own
-went wrong.
+`Canceled` when a client canceled it, `Internal Error` when sipost itself failed.
 
 """
 
@@ -249,7 +248,7 @@ class SipFrames(TypedDict):
 
 class Gap(TypedDict):
     """
-    The log could not go on where it was asked to. What lies between is lost to the reader.
+    The log does not have the requested id. Events between it and `resumedFrom` are lost to the reader.
     """
 
     requested: str
@@ -295,7 +294,7 @@ a token with accounts of its own these, when it names none.
 
 WebhookDescription: TypeAlias = str | None
 """
-Words of yours, of at most 512 bytes.
+Any text of at most 512 bytes.
 """
 
 
@@ -343,7 +342,7 @@ class WebhookRecovery(TypedDict):
 
 class Recover(TypedDict):
     """
-    Which time.
+    The time whose events are sent again.
     """
 
     since: str
@@ -441,7 +440,7 @@ class Violation(TypedDict):
     """
     detail: str
     """
-    What is wrong and what is taken.
+    What is wrong
     """
 
 
@@ -551,7 +550,7 @@ class WaitingFor1(TypedDict):
 
 class WaitingFor5(TypedDict):
     """
-    The rate of its account.
+    The `rate` of its account is used up.
     """
 
     kind: Literal['rate']
@@ -683,7 +682,8 @@ class ReceiptEvent(TypedDict):
 
 class UndeliveredEvent(TypedDict):
     """
-    The message did not arrive, says the recipient's side. It comes at most once for a recipient,
+    The recipient's side reports that the message was not delivered. It comes at most once for a
+    recipient,
     and does not change the message's status.
 
     """
@@ -975,7 +975,7 @@ class DeliveryPage(TypedDict):
 
 class Problem(TypedDict):
     """
-    Why a request was not granted (RFC 9457).
+    Why a request was refused, or failed (RFC 9457).
     """
 
     type: ProblemUri
@@ -1051,9 +1051,9 @@ class DeferredEvent(TypedDict):
 
 class SucceededEvent(TypedDict):
     """
-    A final 2xx came. 200 says that a device of the recipient has it, 202 that somebody took it to
-    pass it on. Or a receipt came while it was unknown what had become of the request: then there is
-    no response. Nothing but receipts follows.
+    A final 2xx came. 200 says that a device of the recipient has it, 202 that a server accepted
+    it for delivery. If the outcome of the request was unknown and a receipt came, there is no
+    response. Nothing but receipts follows.
 
     """
 

@@ -84,16 +84,16 @@ pub struct NewMessage {
     pub attempts: Option<u64>,
     /// What to do when the request left and no final response came: `resend` it with the same Call-
     /// ID (at least once), or `fail` (at most once; the event says `ambiguous`). Left out,
-    /// `delivery.on_unknown` (`resend`). What may be resent goes out while it is made durable, so
-    /// when the answer to its request is an error of the store, or none, its target may have it all
-    /// the same; `fail` or an `Idempotency-Key` rules that out.
+    /// `delivery.on_unknown` (`resend`). A message with `resend` is sent while its commit runs. So
+    /// it may have been sent although the answer is an error of the store, or there is none; `fail`
+    /// or an `Idempotency-Key` rules that out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_unknown: Option<OnUnknown>,
     /// An http or https URL that the events of this message are posted to, signed with
     /// `webhooks.secret`, which must be configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
-    /// Pairs of yours, which come back in the message and in each of its events.
+    /// Any pairs of strings; they are returned in the message and in each of its events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
     /// How urgent it is (RFC 3261 §20.26): a higher class begins before those that wait. Where it
@@ -168,9 +168,9 @@ pub type HeaderValue = String;
 #[non_exhaustive]
 #[serde(untagged)]
 pub enum MessageResult {
-    /// A final 2xx came. 200 says that a device of the recipient has it, 202 that somebody took it
-    /// to pass it on. Or a receipt came while it was unknown what had become of the request: then
-    /// there is no response. Nothing but receipts follows.
+    /// A final 2xx came. 200 says that a device of the recipient has it, 202 that a server accepted
+    /// it for delivery. If the outcome of the request was unknown and a receipt came, there is no
+    /// response. Nothing but receipts follows.
     Succeeded(Box<SucceededEvent>),
     /// It will not be sent any more. Nothing but receipts follows.
     Failed(Box<FailedEvent>),
@@ -225,7 +225,7 @@ pub struct Message {
     pub attempt: u64,
     /// RFC 3339, in UTC, with milliseconds.
     pub created_at: Timestamp,
-    /// It is not tried any more after this.
+    /// After this time it is not tried again.
     pub expires_at: Timestamp,
     /// When it ended.
     pub completed_at: Option<Timestamp>,
@@ -235,7 +235,7 @@ pub struct Message {
     /// of each in a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<WaitingFor>,
-    /// The event that ended it.
+    /// The event that ended it; null until then.
     pub result: Option<MessageResult>,
 }
 
@@ -318,7 +318,7 @@ pub enum WaitingForSlotKind {
     Slot,
 }
 
-/// Room. Every agent has as many open requests as it may.
+/// A free slot. Every agent has as many open requests as `in_flight` allows.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "camelCase")]
@@ -335,7 +335,7 @@ pub enum WaitingForRateKind {
     Rate,
 }
 
-/// The rate of its account.
+/// The `rate` of its account is used up.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "camelCase")]
@@ -436,9 +436,9 @@ pub enum WaitingFor {
     Lane(WaitingForLane),
     /// An agent that may send it. None is registered.
     Agent(WaitingForAgent),
-    /// Room. Every agent has as many open requests as it may.
+    /// A free slot. Every agent has as many open requests as `in_flight` allows.
     Slot(WaitingForSlot),
-    /// The rate of its account.
+    /// The `rate` of its account is used up.
     Rate(WaitingForRate),
     /// Messages of a higher class, which go before it.
     Priority(WaitingForPriority),
@@ -545,9 +545,9 @@ pub enum Event {
     Sending(Box<SendingEvent>),
     /// An attempt ended with a transient or unknown outcome, and another will follow.
     Deferred(Box<DeferredEvent>),
-    /// A final 2xx came. 200 says that a device of the recipient has it, 202 that somebody took it
-    /// to pass it on. Or a receipt came while it was unknown what had become of the request: then
-    /// there is no response. Nothing but receipts follows.
+    /// A final 2xx came. 200 says that a device of the recipient has it, 202 that a server accepted
+    /// it for delivery. If the outcome of the request was unknown and a receipt came, there is no
+    /// response. Nothing but receipts follows.
     Succeeded(Box<SucceededEvent>),
     /// It will not be sent any more. Nothing but receipts follows.
     Failed(Box<FailedEvent>),
@@ -558,7 +558,7 @@ pub enum Event {
     /// A device of the recipient has the message (`delivered`), or has shown it (`displayed`). Each
     /// comes at most once for a recipient. It can come before `succeeded`, and after it.
     Receipt(Box<ReceiptEvent>),
-    /// The message did not arrive, says the recipient's side. It comes at most once for a
+    /// The recipient's side reports that the message was not delivered. It comes at most once for a
     /// recipient, and does not change the message's status.
     Undelivered(Box<UndeliveredEvent>),
     /// An agent is registered. Events of agents are in the same log, and reach only streams, pages
@@ -644,7 +644,7 @@ pub struct DeferredEvent {
     pub attempt: u64,
     /// The id of the agent that made the attempt; null when none was begun.
     pub agent: EventAgent,
-    /// Who brought it about: `remote`, a SIP peer with a response; `system`, time or a connection;
+    /// What caused it: `remote`, a SIP peer with a response; `system`, time or a connection;
     /// `local`, the client, or sipost on its behalf.
     pub originator: Originator,
     /// Why, in the words of JsSIP. By SIP status: 300, 301, 302, 305 and 380 `Redirected`; 401 and
@@ -653,7 +653,7 @@ pub struct DeferredEvent {
     /// `Busy`; 488 and 606 `Incompatible SDP`; every other one `SIP Failure Code`. Without a
     /// response: `Request Timeout` when none came in time, `Connection Error` when a connection was
     /// lost or no agent was registered, `Expires` when the time to live was over, `Canceled` when a
-    /// client canceled it, `Internal Error` when something of sipost's own went wrong.
+    /// client canceled it, `Internal Error` when sipost itself failed.
     pub cause: Cause,
     /// The response that ended the attempt; null when none did.
     pub response: SipResponseOrNull,
@@ -682,9 +682,9 @@ pub enum SucceededEventOriginator {
     Remote,
 }
 
-/// A final 2xx came. 200 says that a device of the recipient has it, 202 that somebody took it to
-/// pass it on. Or a receipt came while it was unknown what had become of the request: then there is
-/// no response. Nothing but receipts follows.
+/// A final 2xx came. 200 says that a device of the recipient has it, 202 that a server accepted it
+/// for delivery. If the outcome of the request was unknown and a receipt came, there is no
+/// response. Nothing but receipts follows.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "camelCase")]
@@ -744,7 +744,7 @@ pub struct FailedEvent {
     pub attempt: u64,
     /// The id of the agent that made the attempt; null when none was begun.
     pub agent: EventAgent,
-    /// Who brought it about: `remote`, a SIP peer with a response; `system`, time or a connection;
+    /// What caused it: `remote`, a SIP peer with a response; `system`, time or a connection;
     /// `local`, the client, or sipost on its behalf.
     pub originator: Originator,
     /// Why, in the words of JsSIP. By SIP status: 300, 301, 302, 305 and 380 `Redirected`; 401 and
@@ -753,7 +753,7 @@ pub struct FailedEvent {
     /// `Busy`; 488 and 606 `Incompatible SDP`; every other one `SIP Failure Code`. Without a
     /// response: `Request Timeout` when none came in time, `Connection Error` when a connection was
     /// lost or no agent was registered, `Expires` when the time to live was over, `Canceled` when a
-    /// client canceled it, `Internal Error` when something of sipost's own went wrong.
+    /// client canceled it, `Internal Error` when sipost itself failed.
     pub cause: Cause,
     /// The response that ended the attempt; null when none did.
     pub response: SipResponseOrNull,
@@ -978,8 +978,8 @@ pub enum UndeliveredEventStatus {
     Unknown,
 }
 
-/// The message did not arrive, says the recipient's side. It comes at most once for a recipient,
-/// and does not change the message's status.
+/// The recipient's side reports that the message was not delivered. It comes at most once for a
+/// recipient, and does not change the message's status.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "camelCase")]
@@ -1086,8 +1086,8 @@ pub type EventId = String;
 /// The id of the agent that made the attempt; null when none was begun.
 pub type EventAgent = Option<String>;
 
-/// Who brought it about: `remote`, a SIP peer with a response; `system`, time or a connection;
-/// `local`, the client, or sipost on its behalf.
+/// What caused it: `remote`, a SIP peer with a response; `system`, time or a connection; `local`,
+/// the client, or sipost on its behalf.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Originator {
@@ -1111,7 +1111,7 @@ pub enum Originator {
 /// 606 `Incompatible SDP`; every other one `SIP Failure Code`. Without a response: `Request
 /// Timeout` when none came in time, `Connection Error` when a connection was lost or no agent was
 /// registered, `Expires` when the time to live was over, `Canceled` when a client canceled it,
-/// `Internal Error` when something of sipost's own went wrong.
+/// `Internal Error` when sipost itself failed.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Cause {
@@ -1288,12 +1288,14 @@ pub struct EventPage {
     /// `after` of the page after; ask again with it to go on. With `before`, the `before` of the
     /// page with older events; its number is 0 when there are none.
     pub next_cursor: EventId,
-    /// The log could not go on where it was asked to. What lies between is lost to the reader.
+    /// The log does not have the requested id. Events between it and `resumedFrom` are lost to the
+    /// reader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<Gap>,
 }
 
-/// The log could not go on where it was asked to. What lies between is lost to the reader.
+/// The log does not have the requested id. Events between it and `resumedFrom` are lost to the
+/// reader.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "camelCase")]
@@ -1380,7 +1382,7 @@ pub struct AgentList {
     pub data: Vec<Agent>,
 }
 
-/// Where to, and what of. Only `url` is required.
+/// The URL, and which events. Only `url` is required.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewWebhook {
@@ -1396,7 +1398,7 @@ pub struct NewWebhook {
     /// none. For a token with accounts of its own these, when it names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<WebhookFrom>,
-    /// Words of yours, of at most 512 bytes.
+    /// Any text of at most 512 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<WebhookDescription>,
     /// Whether events are posted to it. Left out, yes.
@@ -1404,7 +1406,7 @@ pub struct NewWebhook {
     pub enabled: Option<bool>,
 }
 
-/// What is to be different. `null` takes a filter or the description away.
+/// The members to change. `null` removes a filter or the description.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WebhookChange {
@@ -1421,7 +1423,7 @@ pub struct WebhookChange {
     /// none. For a token with accounts of its own these, when it names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<WebhookFrom>,
-    /// Words of yours, of at most 512 bytes.
+    /// Any text of at most 512 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<WebhookDescription>,
     /// Whether events are posted to it.
@@ -1442,7 +1444,7 @@ pub type WebhookTypes = Option<Vec<EventType>>;
 /// none. For a token with accounts of its own these, when it names none.
 pub type WebhookFrom = Option<Vec<String>>;
 
-/// Words of yours, of at most 512 bytes.
+/// Any text of at most 512 bytes.
 pub type WebhookDescription = Option<String>;
 
 /// The type of an event.
@@ -1501,7 +1503,7 @@ pub struct Webhook {
     pub description: Option<String>,
     /// Whether events are posted to it.
     pub enabled: bool,
-    /// Why not, and since when.
+    /// Why it is disabled, and since when; null while it is enabled.
     pub disabled: Option<WebhookDisabled>,
     /// Since when every attempt failed; null while the last one succeeded. After
     /// `webhooks.disable_after` of that (5 days) the webhook is disabled.
@@ -1512,7 +1514,7 @@ pub struct Webhook {
     pub created_at: Timestamp,
     /// RFC 3339, in UTC, with milliseconds.
     pub updated_at: Timestamp,
-    /// Until when the secret before signs besides.
+    /// Until when posts are signed with the old secret, too.
     pub previous_secret_until: Option<Timestamp>,
 }
 
@@ -1533,7 +1535,7 @@ pub struct WebhookWithSecret {
     pub description: Option<String>,
     /// Whether events are posted to it.
     pub enabled: bool,
-    /// Why not, and since when.
+    /// Why it is disabled, and since when; null while it is enabled.
     pub disabled: Option<WebhookDisabled>,
     /// Since when every attempt failed; null while the last one succeeded. After
     /// `webhooks.disable_after` of that (5 days) the webhook is disabled.
@@ -1544,9 +1546,9 @@ pub struct WebhookWithSecret {
     pub created_at: Timestamp,
     /// RFC 3339, in UTC, with milliseconds.
     pub updated_at: Timestamp,
-    /// Until when the secret before signs besides.
+    /// Until when posts are signed with the old secret, too.
     pub previous_secret_until: Option<Timestamp>,
-    /// What signs. It is shown now and never again.
+    /// The secret that signs posts. It is shown only once.
     pub secret: String,
 }
 
@@ -1605,7 +1607,7 @@ pub struct WebhookList {
     pub next_cursor: Option<String>,
 }
 
-/// Which time.
+/// The time whose events are sent again.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Recover {
@@ -1732,7 +1734,7 @@ pub struct DeliveryPage {
     pub next_cursor: Option<String>,
 }
 
-/// Why a request was not granted (RFC 9457).
+/// Why a request was refused, or failed (RFC 9457).
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "camelCase")]
@@ -1758,7 +1760,7 @@ pub struct Problem {
 pub struct Violation {
     /// Where in the request, a JSON pointer (RFC 6901).
     pub pointer: String,
-    /// What is wrong and what is taken.
+    /// What is wrong
     pub detail: String,
 }
 

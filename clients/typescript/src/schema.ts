@@ -90,7 +90,7 @@ export interface paths {
          *
          *     * **202** with the message, at once.
          *     * With `Prefer: wait=N`: **200** with the finished message when it ends within N seconds,
-         *       else 202. A message that failed is a 200 too: the call worked.
+         *       else 202. A message that failed is a 200, too: the call succeeded, and `status` is `failed`.
          *     * With `Accept: text/event-stream`: **200** with the events of this message, until the one
          *       that ends it, or until a receipt with `?until=`.
          *
@@ -176,8 +176,8 @@ export interface paths {
         /**
          * Follow a message
          * @description With `Accept: text/event-stream`, the events of one message as they come, and the end of
-         *     the stream after the one that ends it; otherwise those there are. Whoever comes back to the
-         *     stream having seen the end gets 204, which tells an `EventSource` to stop. Receipts can
+         *     the stream after the one that ends it; otherwise those there are. A reader that reconnects
+         *     with the id of the last event gets 204, which tells an `EventSource` to stop. Receipts can
          *     follow the end; `?until=` keeps the stream open for them.
          *
          *     All events of a message are on one page, as a rule. A page stays below 4 MiB: where it is
@@ -210,8 +210,8 @@ export interface paths {
          * @description The SIP messages of its attempts: as JSON, as a capture that Wireshark opens
          *     (`Accept: application/vnd.tcpdump.pcap`), or as a diagram (`Accept: text/plain`).
          *     `trace.keep` says of which messages they are kept (by default of those that failed),
-         *     `trace.retention` for how long. None are there of any other message, and of one that has not
-         *     ended. Credentials are masked; so are bodies, unless `trace.bodies` is set.
+         *     `trace.retention` for how long. Any other message, and one that has not ended, has an empty
+         *     list. Credentials are masked; so are bodies, unless `trace.bodies` is set.
          */
         get: operations["getMessageSip"];
         put?: never;
@@ -266,9 +266,9 @@ export interface paths {
         post?: never;
         /**
          * Erase a received message
-         * @description Erases what it says: body, headers, and who sent it. Its event stays in the log, in streams,
-         *     pages and what is yet to be posted to webhooks, with `erased` and without all that. It cannot
-         *     be looked at or answered any more. A repetition of the same request stays a repetition.
+         * @description Erases its body, its headers and its sender. Its event stays in the log with `erased: true`
+         *     and without these; streams, pages and pending webhook posts show that. Afterwards `GET` is
+         *     404, and a reply is 422. A retransmission of the same SIP request is still recognized.
          */
         delete: operations["eraseReceived"];
         options?: never;
@@ -292,8 +292,8 @@ export interface paths {
         /**
          * See the SIP of a received message
          * @description The request and its response, in the forms of [getMessageSip](#operation-getMessageSip).
-         *     With `trace.keep = "failed"` they are kept where the message is there and its sender was not
-         *     told so.
+         *     With `trace.keep = "failed"` they are kept if the message was stored and the response to its
+         *     sender failed.
          */
         get: operations["getReceivedSip"];
         put?: never;
@@ -431,8 +431,8 @@ export interface paths {
         put?: never;
         /**
          * Take an agent out of the pool
-         * @description It is given no new messages; what it has in flight ends as it would have. Then it removes
-         *     its registration and is `stopped`.
+         * @description It gets no new messages, and its open requests end. Then it unregisters and is `stopped`.
+         *     The answer does not wait for that.
          */
         post: operations["drainAgent"];
         delete?: never;
@@ -509,7 +509,7 @@ export interface paths {
         put?: never;
         /**
          * Create a webhook
-         * @description It sees events from now on. The secret is in this answer, and in no other.
+         * @description It gets the events that happen from now on. Only this answer has the secret.
          */
         post: operations["createWebhook"];
         delete?: never;
@@ -533,14 +533,14 @@ export interface paths {
         };
         /**
          * Look at a webhook
-         * @description How it stands: whether it is enabled, why not, and since when it fails.
+         * @description Its status: whether it is enabled, why not, and since when it fails.
          */
         get: operations["getWebhook"];
         put?: never;
         post?: never;
         /**
          * Delete a webhook
-         * @description What was to be posted to it goes with it.
+         * @description Its pending deliveries are deleted, too.
          */
         delete: operations["deleteWebhook"];
         options?: never;
@@ -570,8 +570,8 @@ export interface paths {
         put?: never;
         /**
          * Test a webhook
-         * @description Posts an event of the type `test` now, also to a webhook that is disabled, and tells what came
-         *     back. It is tried once, and stands in no list.
+         * @description Posts an event of the type `test` now, also to a webhook that is disabled, and returns the
+         *     result. It is tried once and not listed among the deliveries.
          */
         post: operations["testWebhook"];
         delete?: never;
@@ -598,7 +598,7 @@ export interface paths {
         /**
          * Send again what failed or was missed
          * @description Every event of that time that the webhook asks for and has not taken: what failed for good, and
-         *     what was never meant for it because it was disabled, or not there yet. It goes on in the
+         *     what happened while it was disabled or did not exist yet. It goes on in the
          *     background, also over a restart; `recovery` of the webhook says so. A second call is merged into
          *     the first.
          */
@@ -626,8 +626,8 @@ export interface paths {
         put?: never;
         /**
          * Give a webhook another secret
-         * @description The new secret is in this answer, and in no other. For 24 hours the one before signs besides, so
-         *     that `webhook-signature` has two signatures.
+         * @description Only this answer has the new secret. For 24 hours posts are signed with the old one, too:
+         *     `webhook-signature` then has two signatures.
          */
         post: operations["rotateWebhookSecret"];
         delete?: never;
@@ -685,7 +685,8 @@ export interface paths {
         put?: never;
         /**
          * Send an event again
-         * @description Whatever became of it, now, and with the whole schedule before it. It waits for an earlier event
+         * @description Delivered or not, it is posted now; if that fails, the whole schedule of retries follows. It
+         *     waits for an earlier event
          *     of its message that is under way, and for its webhook to be enabled.
          */
         post: operations["retryDelivery"];
@@ -704,7 +705,7 @@ export interface paths {
         };
         /**
          * Whether the process answers
-         * @description When it does not, restart it.
+         * @description If it does not respond, restart it.
          */
         get: operations["live"];
         put?: never;
@@ -940,9 +941,9 @@ export interface components {
             /**
              * @description What to do when the request left and no final response came: `resend` it with the same
              *     Call-ID (at least once), or `fail` (at most once; the event says `ambiguous`). Left out,
-             *     `delivery.on_unknown` (`resend`). What may be resent goes out while it is made durable,
-             *     so when the answer to its request is an error of the store, or none, its target may have
-             *     it all the same; `fail` or an `Idempotency-Key` rules that out.
+             *     `delivery.on_unknown` (`resend`). A message with `resend` is sent while its commit runs.
+             *     So it may have been sent although the answer is an error of the store, or there is none;
+             *     `fail` or an `Idempotency-Key` rules that out.
              */
             onUnknown?: components["schemas"]["OnUnknown"] | null;
             /**
@@ -951,7 +952,7 @@ export interface components {
              *     `webhooks.secret`, which must be configured.
              */
             webhook?: string | null;
-            /** @description Pairs of yours, which come back in the message and in each of its events. */
+            /** @description Any pairs of strings; they are returned in the message and in each of its events. */
             metadata?: {
                 [key: string]: string;
             } | null;
@@ -1034,7 +1035,7 @@ export interface components {
             /** @description How many attempts were begun. */
             attempt: number;
             createdAt: components["schemas"]["Timestamp"];
-            /** @description It is not tried any more after this. */
+            /** @description After this time it is not tried again. */
             expiresAt: components["schemas"]["Timestamp"];
             /** @description When it ended. */
             completedAt: components["schemas"]["Timestamp"] | null;
@@ -1045,7 +1046,7 @@ export interface components {
              *     and of each in a list.
              */
             waitingFor?: components["schemas"]["WaitingFor"] | null;
-            /** @description The event that ended it. */
+            /** @description The event that ended it; null until then. */
             result: components["schemas"]["SucceededEvent"] | components["schemas"]["FailedEvent"] | null;
         };
         /** @description When the first receipt of each kind came, whichever recipient it is from. */
@@ -1180,9 +1181,9 @@ export interface components {
             metadata: components["schemas"]["Metadata"];
         };
         /**
-         * @description A final 2xx came. 200 says that a device of the recipient has it, 202 that somebody took it to
-         *     pass it on. Or a receipt came while it was unknown what had become of the request: then there is
-         *     no response. Nothing but receipts follows.
+         * @description A final 2xx came. 200 says that a device of the recipient has it, 202 that a server accepted
+         *     it for delivery. If the outcome of the request was unknown and a receipt came, there is no
+         *     response. Nothing but receipts follows.
          */
         SucceededEvent: {
             id: components["schemas"]["EventId"];
@@ -1327,7 +1328,8 @@ export interface components {
             metadata: components["schemas"]["Metadata"];
         };
         /**
-         * @description The message did not arrive, says the recipient's side. It comes at most once for a recipient,
+         * @description The recipient's side reports that the message was not delivered. It comes at most once for a
+         *     recipient,
          *     and does not change the message's status.
          */
         UndeliveredEvent: {
@@ -1397,7 +1399,7 @@ export interface components {
         /** @description The id of the agent that made the attempt; null when none was begun. */
         EventAgent: string | null;
         /**
-         * @description Who brought it about: `remote`, a SIP peer with a response; `system`, time or a connection;
+         * @description What caused it: `remote`, a SIP peer with a response; `system`, time or a connection;
          *     `local`, the client, or sipost on its behalf.
          * @enum {string}
          */
@@ -1409,8 +1411,7 @@ export interface components {
          *     and 600 `Busy`; 488 and 606 `Incompatible SDP`; every other one `SIP Failure Code`.
          *     Without a response: `Request Timeout` when none came in time, `Connection Error` when a
          *     connection was lost or no agent was registered, `Expires` when the time to live was over,
-         *     `Canceled` when a client canceled it, `Internal Error` when something of sipost's own
-         *     went wrong.
+         *     `Canceled` when a client canceled it, `Internal Error` when sipost itself failed.
          * @enum {string}
          */
         Cause: "Address Incomplete" | "Authentication Error" | "Busy" | "Canceled" | "Connection Error" | "Expires" | "Incompatible SDP" | "Internal Error" | "Not Found" | "Redirected" | "Rejected" | "Request Timeout" | "SIP Failure Code" | "Unavailable";
@@ -1490,7 +1491,7 @@ export interface components {
             nextCursor: components["schemas"]["EventId"];
             gap?: components["schemas"]["Gap"];
         };
-        /** @description The log could not go on where it was asked to. What lies between is lost to the reader. */
+        /** @description The log does not have the requested id. Events between it and `resumedFrom` are lost to the reader. */
         Gap: {
             /** @description What was asked for, its first 64 characters. */
             requested: string;
@@ -1540,7 +1541,7 @@ export interface components {
         AgentList: {
             data: components["schemas"]["Agent"][];
         };
-        /** @description Where to, and what of. Only `url` is required. */
+        /** @description The URL, and which events. Only `url` is required. */
         NewWebhook: {
             url: components["schemas"]["WebhookUrl"];
             types?: components["schemas"]["WebhookTypes"];
@@ -1549,7 +1550,7 @@ export interface components {
             /** @description Whether events are posted to it. Left out, yes. */
             enabled?: boolean | null;
         };
-        /** @description What is to be different. `null` takes a filter or the description away. */
+        /** @description The members to change. `null` removes a filter or the description. */
         WebhookChange: {
             url?: components["schemas"]["WebhookUrl"];
             types?: components["schemas"]["WebhookTypes"];
@@ -1575,7 +1576,7 @@ export interface components {
          *     a token with accounts of its own these, when it names none.
          */
         WebhookFrom: string[] | null;
-        /** @description Words of yours, of at most 512 bytes. */
+        /** @description Any text of at most 512 bytes. */
         WebhookDescription: string | null;
         /**
          * @description The type of an event.
@@ -1598,7 +1599,7 @@ export interface components {
             description: string | null;
             /** @description Whether events are posted to it. */
             enabled: boolean;
-            /** @description Why not, and since when. */
+            /** @description Why it is disabled, and since when; null while it is enabled. */
             disabled: components["schemas"]["WebhookDisabled"] | null;
             /**
              * @description Since when every attempt failed; null while the last one succeeded. After
@@ -1609,7 +1610,7 @@ export interface components {
             recovery: components["schemas"]["WebhookRecovery"] | null;
             createdAt: components["schemas"]["Timestamp"];
             updatedAt: components["schemas"]["Timestamp"];
-            /** @description Until when the secret before signs besides. */
+            /** @description Until when posts are signed with the old secret, too. */
             previousSecretUntil: components["schemas"]["Timestamp"] | null;
         };
         /** @description A webhook whose secret is new. */
@@ -1628,7 +1629,7 @@ export interface components {
             description: string | null;
             /** @description Whether events are posted to it. */
             enabled: boolean;
-            /** @description Why not, and since when. */
+            /** @description Why it is disabled, and since when; null while it is enabled. */
             disabled: components["schemas"]["WebhookDisabled"] | null;
             /**
              * @description Since when every attempt failed; null while the last one succeeded. After
@@ -1639,9 +1640,9 @@ export interface components {
             recovery: components["schemas"]["WebhookRecovery"] | null;
             createdAt: components["schemas"]["Timestamp"];
             updatedAt: components["schemas"]["Timestamp"];
-            /** @description Until when the secret before signs besides. */
+            /** @description Until when posts are signed with the old secret, too. */
             previousSecretUntil: components["schemas"]["Timestamp"] | null;
-            /** @description What signs. It is shown now and never again. */
+            /** @description The secret that signs posts. It is shown only once. */
             secret: string;
         };
         /**
@@ -1670,7 +1671,7 @@ export interface components {
             /** @description Where the next page begins; null when there is none. */
             nextCursor: string | null;
         };
-        /** @description Which time. */
+        /** @description The time whose events are sent again. */
         Recover: {
             /**
              * Format: date-time
@@ -1749,7 +1750,7 @@ export interface components {
             /** @description Where the next page begins; null when there is none. */
             nextCursor: string | null;
         };
-        /** @description Why a request was not granted (RFC 9457). */
+        /** @description Why a request was refused, or failed (RFC 9457). */
         Problem: {
             type: components["schemas"]["ProblemUri"];
             /** @description The kind, in a sentence. */
@@ -1764,7 +1765,7 @@ export interface components {
         Violation: {
             /** @description Where in the request, a JSON pointer (RFC 6901). */
             pointer: string;
-            /** @description What is wrong and what is taken. */
+            /** @description What is wrong */
             detail: string;
         };
         /**
@@ -1800,7 +1801,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description The agent was told, and does it in its own time. */
+        /** @description The agent was told. The answer shows it as it is now; `GET /agents/{id}` shows when it is done. */
         AgentTold: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1866,7 +1867,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description There is no such thing, or it is not kept any more. */
+        /** @description Not found, or not kept any more. */
         NotFound: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1914,7 +1915,7 @@ export interface components {
                 "application/json": components["schemas"]["SipFrames"];
             };
         };
-        /** @description The client accepts nothing of what there is. */
+        /** @description No media type in `Accept` is available; `detail` lists those that are. */
         NotAcceptable: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1955,7 +1956,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description There are as many webhooks as may be. */
+        /** @description The maximum number of webhooks exists. */
         TooManyWebhooks: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2005,7 +2006,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The request says something that is not accepted. */
+        /** @description The request is invalid; `errors` lists every mistake. */
         InvalidWebhook: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2031,7 +2032,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Something of sipost's own went wrong. */
+        /** @description An internal error. */
         Internal: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2041,7 +2042,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Nothing can be taken in now. */
+        /** @description Messages cannot be accepted now; `type` says why. */
         NotTaken: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -2052,7 +2053,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Nothing can be taken in now. */
+        /** @description Messages cannot be accepted now; `type` says why. */
         BatchNotTaken: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -2161,15 +2162,15 @@ export interface components {
          */
         Cursor: components["schemas"]["MessageId"];
         /**
-         * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-         *     the log; without one, or with another, sipost makes one up.
+         * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+         *     it is missing or malformed, sipost makes one up.
          * @example order-42
          */
         RequestId: string;
         /**
          * @description The trace that the request is part of (W3C Trace Context). It is kept with the message and goes
          *     on in the `traceparent` of posts to webhooks. With `telemetry.otlp_endpoint`, what the gateway
-         *     does with the message is told as spans of it. One that is not well-formed, and two, are ignored.
+         *     does with the message is told as spans of it. A malformed or repeated one is ignored.
          * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
          */
         TraceParent: string;
@@ -2195,9 +2196,9 @@ export interface components {
          */
         MessageId: components["schemas"]["MessageId"];
         /**
-         * @description Of an event stream alone: it ends at this receipt, also where that precedes `succeeded`, at
-         *     `undelivered`, at `failed`, or when the message has ended and its time is over. What was
-         *     displayed was delivered.
+         * @description For event streams only. The stream ends at this receipt (also if it comes before
+         *     `succeeded`), at `undelivered`, at `failed`, or when the message has ended and its `ttl` is
+         *     over. `displayed` counts as `delivered`.
          * @example displayed
          */
         Until: "delivered" | "displayed";
@@ -2320,12 +2321,12 @@ export interface components {
          */
         WebhookLocation: string;
         /**
-         * @description How long was waited at most, when `Prefer` asked for it (RFC 7240).
+         * @description The longest wait, if `Prefer` asked for one (RFC 7240).
          * @example wait=10
          */
         "Preference-Applied": string;
         /**
-         * @description The request was known, and this is the first answer again.
+         * @description The request is a repetition; this is the answer to the first one.
          * @example true
          */
         "Idempotent-Replayed": "true";
@@ -2365,8 +2366,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -2395,8 +2396,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -2432,8 +2433,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -2491,8 +2492,8 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -2525,9 +2526,9 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Of an event stream alone: it ends at this receipt, also where that precedes `succeeded`, at
-                 *     `undelivered`, at `failed`, or when the message has ended and its time is over. What was
-                 *     displayed was delivered.
+                 * @description For event streams only. The stream ends at this receipt (also if it comes before
+                 *     `succeeded`), at `undelivered`, at `failed`, or when the message has ended and its `ttl` is
+                 *     over. `displayed` counts as `delivered`.
                  * @example displayed
                  */
                 until?: components["parameters"]["Until"];
@@ -2550,15 +2551,15 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
                 /**
                  * @description The trace that the request is part of (W3C Trace Context). It is kept with the message and goes
                  *     on in the `traceparent` of posts to webhooks. With `telemetry.otlp_endpoint`, what the gateway
-                 *     does with the message is told as spans of it. One that is not well-formed, and two, are ignored.
+                 *     does with the message is told as spans of it. A malformed or repeated one is ignored.
                  * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
                  */
                 traceparent?: components["parameters"]["TraceParent"];
@@ -2632,15 +2633,15 @@ export interface operations {
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
                 /**
                  * @description The trace that the request is part of (W3C Trace Context). It is kept with the message and goes
                  *     on in the `traceparent` of posts to webhooks. With `telemetry.otlp_endpoint`, what the gateway
-                 *     does with the message is told as spans of it. One that is not well-formed, and two, are ignored.
+                 *     does with the message is told as spans of it. A malformed or repeated one is ignored.
                  * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
                  */
                 traceparent?: components["parameters"]["TraceParent"];
@@ -2684,8 +2685,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -2725,8 +2726,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -2767,9 +2768,9 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Of an event stream alone: it ends at this receipt, also where that precedes `succeeded`, at
-                 *     `undelivered`, at `failed`, or when the message has ended and its time is over. What was
-                 *     displayed was delivered.
+                 * @description For event streams only. The stream ends at this receipt (also if it comes before
+                 *     `succeeded`), at `undelivered`, at `failed`, or when the message has ended and its `ttl` is
+                 *     over. `displayed` counts as `delivered`.
                  * @example displayed
                  */
                 until?: components["parameters"]["Until"];
@@ -2796,8 +2797,8 @@ export interface operations {
                  */
                 "Last-Event-ID"?: components["parameters"]["LastEventId"];
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -2823,7 +2824,7 @@ export interface operations {
                     "application/json": components["schemas"]["MessageEvents"];
                 };
             };
-            /** @description The end was seen already. There is nothing to come back for. */
+            /** @description The reader has seen the last event. */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2846,8 +2847,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -2900,8 +2901,8 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -2935,8 +2936,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -2976,8 +2977,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3016,8 +3017,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3104,8 +3105,8 @@ export interface operations {
                  */
                 "Last-Event-ID"?: components["parameters"]["LastEventId"];
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3140,8 +3141,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3174,8 +3175,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3214,8 +3215,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3257,8 +3258,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3290,8 +3291,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3323,8 +3324,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3367,8 +3368,8 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3401,8 +3402,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3446,8 +3447,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3487,8 +3488,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3527,8 +3528,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3577,8 +3578,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3619,8 +3620,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3669,8 +3670,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3727,8 +3728,8 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3768,8 +3769,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];
@@ -3861,8 +3862,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is given back and stands in
-                 *     the log; without one, or with another, sipost makes one up.
+                 * @description A name for the request, of 1 to 128 visible ASCII characters. It is returned and logged. If
+                 *     it is missing or malformed, sipost makes one up.
                  * @example order-42
                  */
                 "X-Request-Id"?: components["parameters"]["RequestId"];

@@ -32,7 +32,7 @@ async fn a_message_has_its_attempts_headers_and_receipts() {
         "receipts": ["delivered", "displayed"],
     });
     let read = watched.post(asked).await;
-    let no = json!({"title": "There is no such thing", "status": 404});
+    let no = json!({"title": "Not found", "status": 404});
     let mut browser = Browser::open_with(&watched.url, &frames(404, &no)).await;
     ready(&mut browser).await;
 
