@@ -56,6 +56,10 @@ async fn the_examples_of_the_document_take_what_is_posted_and_nothing_else() {
     let mut late = posts[0].clone();
     let long_ago = "1600000000".parse().unwrap();
     late.headers.insert("webhook-timestamp", long_ago);
+    let mut bare = posts[0].clone();
+    bare.headers.clear();
+    let mut unsigned = posts[0].clone();
+    unsigned.headers.remove("webhook-signature");
     let cases = [
         (&posts[0], old, true),
         (&posts[0], new, false),
@@ -64,6 +68,8 @@ async fn the_examples_of_the_document_take_what_is_posted_and_nothing_else() {
         (&posts[1], OWN_SECRET, false),
         (&forged, old, false),
         (&late, old, false),
+        (&bare, old, false),
+        (&unsigned, old, false),
     ];
     let given = cases.map(|(post, secret, _)| as_json(post, secret));
     let python = example("python").to_owned() + PYTHON_CALL;
@@ -114,6 +120,8 @@ async fn the_receivers_of_the_document_run_as_they_stand() {
         let unsigned = unsigned.header("webhook-timestamp", "1600000000");
         let unsigned = unsigned.header("webhook-signature", "v1,x");
         assert_eq!(unsigned.send().await.unwrap().status(), 403);
+        let bare = reqwest::Client::new().post(&url).body("{}");
+        assert_eq!(bare.send().await.unwrap().status(), 403);
 
         let id = finish(&gateway, &message("busy")).await;
         assert_eq!(line().await.trim(), format!("sending {id}"));
