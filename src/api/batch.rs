@@ -133,7 +133,10 @@ fn messages(
             },
         );
         if is_list && !(1..=MAX_BATCH).contains(&count) {
-            violations.add(list.place(), format_args!("1 to {MAX_BATCH} messages"));
+            violations.add(
+                list.place(),
+                format_args!("expected 1 to {MAX_BATCH} messages"),
+            );
         }
     });
     match refusal {

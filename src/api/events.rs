@@ -65,7 +65,7 @@ pub(super) async fn log(
     let start = seen.map(|seen| FeedStart::resume(&seen)).or(after);
     if let Some(before) = query.before {
         if form == Form::Stream || start.is_some() {
-            let words = "before: of a page, and without after or lastEventId";
+            let words = "before: cannot be combined with a stream, after or lastEventId";
             return Err(ApiError::Query(words.to_owned()));
         }
         return page_before(&api, &before, filter, limit).await;
@@ -128,7 +128,7 @@ fn kinds(list: Option<&str>) -> Result<EventKinds, ApiError> {
     });
     let kinds: Option<EventKinds> = kinds.collect();
     let words = EventKind::WORDS;
-    kinds.ok_or_else(|| ApiError::Query(format!("type: {words}, several with commas")))
+    kinds.ok_or_else(|| ApiError::Query(format!("type: expected {words}; several with commas")))
 }
 
 /// What `GET /messages/{id}/events` can be asked.

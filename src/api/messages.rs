@@ -105,7 +105,7 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Response, ApiError> {
     let status = query.status.as_deref().map(|word| {
-        let words = "status: scheduled, queued, sending, succeeded or failed";
+        let words = "status: expected scheduled, queued, sending, succeeded or failed";
         Status::from_word(word).ok_or_else(|| ApiError::Query(words.to_owned()))
     });
     let filter = MessageFilter {

@@ -129,7 +129,7 @@ fn check_together(contents: &Contents, place: Place<'_>, violations: &mut Violat
     }
     let mut headers = contents.extra_headers.iter();
     if contents.priority.is_some() && headers.any(Priority::is_said_by) {
-        let detail = "no Priority beside the member `priority`, which writes it";
+        let detail = "remove Priority: the member `priority` writes it";
         violations.add(place.member("extraHeaders"), detail);
     }
 }
@@ -144,7 +144,7 @@ fn priority(value: Value<'_>, violations: &mut Violations) -> Option<Priority> {
 fn receipts(value: Value<'_>, violations: &mut Violations) -> Vec<ReceiptRequest> {
     let mut receipts = Vec::new();
     value.items("an array of strings", violations, |_, value, violations| {
-        let words = "\"delivered\" or \"displayed\"";
+        let words = "expected \"delivered\" or \"displayed\"";
         let read = value.text_as(violations, |text| {
             ReceiptRequest::from_word(text).ok_or(words)
         });
@@ -161,21 +161,21 @@ fn replace<T>(default: &mut T, read: Option<T>) {
 }
 
 fn encoding(value: Value<'_>, violations: &mut Violations) -> Option<BodyEncoding> {
-    let words = "\"utf-8\" or \"base64\"";
+    let words = "expected \"utf-8\" or \"base64\"";
     value.text_as(violations, |text| {
         BodyEncoding::from_word(text).ok_or(words)
     })
 }
 
 fn on_unknown(value: Value<'_>, violations: &mut Violations) -> Option<OnUnknown> {
-    let words = "\"resend\" or \"fail\"";
+    let words = "expected \"resend\" or \"fail\"";
     value.text_as(violations, |text| OnUnknown::from_word(text).ok_or(words))
 }
 
 fn content_type(value: Value<'_>, violations: &mut Violations) -> Option<Cow<'static, str>> {
     let text = value.string(violations)?;
     if !is_media_type(&text) {
-        let detail = "a media type such as text/plain;charset=utf-8 (RFC 3261 §20.15)";
+        let detail = "expected a media type such as text/plain;charset=utf-8 (RFC 3261 §20.15)";
         violations.add(value.place(), detail);
     }
     Some(text.into())

@@ -65,7 +65,7 @@ fn sentence(whole: &str) -> String {
     match unknown {
         Some((name, Some(known))) => {
             let known = known.trim_start_matches("one of ").replace('`', "");
-            format!("{name}: there is no such parameter here, but {known}")
+            format!("{name}: unknown parameter; expected one of {known}")
         }
         Some((name, None)) => format!("{name}: there are no parameters here"),
         None => match words.split_once("duplicate field `") {
@@ -109,14 +109,14 @@ pub(super) fn limit_or(given: Option<&str>, default: usize) -> Result<usize, Api
     match given.parse() {
         Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
         _ => Err(ApiError::Query(format!(
-            "limit: a number from 1 to {MAX_LIMIT}"
+            "limit: expected a number from 1 to {MAX_LIMIT}"
         ))),
     }
 }
 
 /// `cursor=`, an id.
 pub(super) fn cursor<T: FromStr>(given: Option<&str>) -> Result<Option<T>, ApiError> {
-    let words = "cursor: what `nextCursor` of another page said";
+    let words = "cursor: expected the `nextCursor` of another page";
     let parse = |text: &str| text.parse().map_err(|_| ApiError::Query(words.to_owned()));
     given.map(parse).transpose()
 }
@@ -124,7 +124,7 @@ pub(super) fn cursor<T: FromStr>(given: Option<&str>) -> Result<Option<T>, ApiEr
 /// `after=`.
 pub(super) fn after(given: Option<&str>) -> Result<Option<FeedStart>, ApiError> {
     let start = given.map(|given| {
-        let words = "after: the id of an event, or \"earliest\"";
+        let words = "after: expected the id of an event, or \"earliest\"";
         FeedStart::parse(given).map_err(|_| ApiError::Query(words.to_owned()))
     });
     start.transpose()
@@ -132,7 +132,7 @@ pub(super) fn after(given: Option<&str>) -> Result<Option<FeedStart>, ApiError> 
 
 /// `before=`, where it is not `latest`.
 pub(super) fn before(given: &str) -> Result<EventId, ApiError> {
-    let words = "before: the id of an event, or \"latest\"";
+    let words = "before: expected the id of an event, or \"latest\"";
     given.parse().map_err(|_| ApiError::Query(words.to_owned()))
 }
 
@@ -189,10 +189,7 @@ mod tests {
         assert_eq!(asked.target.as_deref(), Some("+49 30+1"));
         assert_eq!(asked.from.as_deref(), Some("sip:+49@a.example"));
         let mistake = ask("a+b=1").unwrap_err();
-        assert!(
-            mistake.starts_with("a+b: there is no such parameter"),
-            "{mistake}"
-        );
+        assert!(mistake.starts_with("a+b: unknown parameter"), "{mistake}");
     }
 
     #[test]

@@ -43,7 +43,9 @@ pub(super) async fn list(
 /// A sender as events have it. It need not be one that a message can be sent to.
 fn sender(api: &Api, from: String) -> Result<std::sync::Arc<str>, ApiError> {
     if from.is_empty() {
-        return Err(ApiError::Query("from: the URI of a sender".to_owned()));
+        return Err(ApiError::Query(
+            "from: expected the URI of a sender".to_owned(),
+        ));
     }
     let resolved = api.accounts.resolve(&from, None);
     Ok(resolved.map_or_else(|_| from.into(), |recipient| recipient.uri))

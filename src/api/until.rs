@@ -36,7 +36,7 @@ impl Until {
             Some("delivered") => Self::Delivered,
             Some("displayed") => Self::Displayed,
             Some(_) => {
-                let words = "until: delivered or displayed";
+                let words = "until: expected delivered or displayed";
                 return Err(ApiError::Query(words.to_owned()));
             }
         };

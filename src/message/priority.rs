@@ -22,7 +22,7 @@ impl Priority {
     pub const ALL: [Self; 4] = [Self::NonUrgent, Self::Normal, Self::Urgent, Self::Emergency];
 
     /// Every class, as errors name them.
-    pub const WORDS: &str = "\"non-urgent\", \"normal\", \"urgent\" or \"emergency\"";
+    pub const WORDS: &str = "expected \"non-urgent\", \"normal\", \"urgent\" or \"emergency\"";
 
     /// The header that says it to the recipient.
     pub const HEADER: &str = "Priority";

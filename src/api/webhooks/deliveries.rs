@@ -29,11 +29,11 @@ pub(in crate::api) async fn list(
 ) -> Result<Response, ApiError> {
     let endpoint = find(&api, &id).await?;
     let state = query.status.as_deref().map(|word| {
-        let words = "status: pending, delivered or failed";
+        let words = "status: expected pending, delivered or failed";
         DeliveryState::from_word(word).ok_or_else(|| ApiError::Query(words.to_owned()))
     });
     let cursor = query.cursor.as_deref().map(|cursor| {
-        let words = "cursor: what `nextCursor` of another page said";
+        let words = "cursor: expected the `nextCursor` of another page";
         seq_of(&api, cursor).ok_or_else(|| ApiError::Query(words.to_owned()))
     });
     let filter = DeliveryFilter {

@@ -90,7 +90,7 @@ pub(super) fn recovery(bytes: &[u8], now: Timestamp) -> Result<(Timestamp, Times
     if let (Some(since), Some(until)) = (since, until)
         && since >= until
     {
-        let detail = "a time before `until`, in the past";
+        let detail = "expected a time in the past, before `until`";
         violations.add(document.place().member("since"), detail);
     }
     match (since, until) {
@@ -164,7 +164,7 @@ fn kinds(value: Value<'_>, violations: &mut Violations) -> Vec<EventKind> {
         |word, value, violations| match EventKind::from_word(word) {
             Some(kind) if !kinds.contains(&kind) => kinds.push(kind),
             Some(_) => {}
-            None => violations.add(value.place(), EventKind::WORDS),
+            None => violations.add(value.place(), format_args!("expected {}", EventKind::WORDS)),
         },
     );
     if kinds.is_empty() {

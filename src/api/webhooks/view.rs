@@ -78,7 +78,9 @@ impl From<Disabled> for DisabledView {
         let detail = match disabled.because {
             DisabledBecause::Request => "a client asked for it",
             DisabledBecause::Gone => "it answered 410 Gone",
-            DisabledBecause::Failing => "every attempt failed for longer than may be",
+            DisabledBecause::Failing => {
+                "every attempt failed for longer than webhooks.disable_after"
+            }
         };
         Self {
             reason: disabled.because.as_str(),

@@ -35,19 +35,19 @@ pub struct AddressRefused {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum UrlRefused {
     /// It is no URL, or too long, or of another scheme.
-    #[error("an http or https URL of at most {MAX_URL} bytes")]
+    #[error("expected an http or https URL of at most {MAX_URL} bytes")]
     Form,
     /// User name and password would end up in logs.
-    #[error("a URL without user name and password")]
+    #[error("expected a URL without user name and password")]
     UserInfo,
     /// A fragment is never sent.
-    #[error("a URL without a fragment")]
+    #[error("expected a URL without a fragment")]
     Fragment,
     /// It has no address, and never will have.
-    #[error("a URL whose host is an address or a name of DNS (RFC 1035 §2.3.4)")]
+    #[error("expected a URL whose host is an address or a name of DNS (RFC 1035 §2.3.4)")]
     Host,
     /// Port 0 cannot be connected to.
-    #[error("a port from 1 to 65535")]
+    #[error("expected a port from 1 to 65535")]
     Port,
     /// Its host is an address that is not posted to.
     #[error(transparent)]
