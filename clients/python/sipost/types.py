@@ -440,7 +440,7 @@ class Violation(TypedDict):
     """
     detail: str
     """
-    What is wrong
+    What is wrong, and what is accepted.
     """
 
 

@@ -1760,7 +1760,7 @@ pub struct Problem {
 pub struct Violation {
     /// Where in the request, a JSON pointer (RFC 6901).
     pub pointer: String,
-    /// What is wrong
+    /// What is wrong, and what is accepted.
     pub detail: String,
 }
 

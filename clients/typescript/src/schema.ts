@@ -1765,7 +1765,7 @@ export interface components {
         Violation: {
             /** @description Where in the request, a JSON pointer (RFC 6901). */
             pointer: string;
-            /** @description What is wrong */
+            /** @description What is wrong, and what is accepted. */
             detail: string;
         };
         /**
