@@ -14,7 +14,7 @@ use super::section::Section;
 use crate::message::without_os_error;
 use crate::store::TailSize;
 use crate::store::postgres::Address;
-use crate::store::sqlite::Synchronous;
+use crate::store::sqlite::{self, Synchronous};
 
 /// Where messages and events are kept, and how.
 #[derive(Clone, Debug)]
@@ -115,6 +115,8 @@ impl StoreSettings {
                             path,
                             &format!("cannot be written to: {}", without_os_error(error)),
                         );
+                    } else if let Err(error) = sqlite::check_file(path) {
+                        wrong(path, &format!("cannot be used: {error}"));
                     }
                 }
                 Ok(()) => {}
