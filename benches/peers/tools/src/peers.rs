@@ -272,11 +272,19 @@ async fn start_program(
     let folder = places.scratch.path().join(name);
     fs::create_dir(&folder)?;
     let config = folder.join("sipost.toml");
-    let http = if more.contains("[http]") { "" } else { "[http]\nlisten = \"127.0.0.1:0\"" };
-    let store = if more.contains("[store]") { String::new() } else { format!(
+    let http = if more.contains("[http]") {
+        ""
+    } else {
+        "[http]\nlisten = \"127.0.0.1:0\""
+    };
+    let store = if more.contains("[store]") {
+        String::new()
+    } else {
+        format!(
             "[store]\nurl = \"sqlite://{}\"",
             folder.join("sipost.db").display()
-        ) };
+        )
+    };
     let text = format!(
         r#"
         {http}
