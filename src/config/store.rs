@@ -14,7 +14,7 @@ use super::section::Section;
 use crate::message::without_os_error;
 use crate::store::TailSize;
 use crate::store::postgres::Address;
-use crate::store::sqlite::{self, Synchronous};
+use crate::store::sqlite::Synchronous;
 
 /// Where messages and events are kept, and how.
 #[derive(Clone, Debug)]
@@ -115,8 +115,6 @@ impl StoreSettings {
                             path,
                             &format!("cannot be written to: {}", without_os_error(error)),
                         );
-                    } else if let Err(error) = sqlite::check_file(path) {
-                        wrong(path, &format!("cannot be used: {error}"));
                     }
                 }
                 Ok(()) => {}

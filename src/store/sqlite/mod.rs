@@ -39,7 +39,6 @@ pub use backup::restore;
 pub use backup::{BackupError, Restored};
 use lock::ProcessLock;
 use readers::Readers;
-pub use schema::check_file;
 use session::SqliteSession;
 use transaction::Positions;
 use writer::{SqliteWriter, Urgency, Weight};

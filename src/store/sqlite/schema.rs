@@ -134,23 +134,6 @@ fn check_owner(connection: &Connection) -> Result<(), StoreError> {
     ))
 }
 
-/// Refuses a file that could not be opened as a store, without changing anything. No lock is taken,
-/// and pages that are in the WAL alone are not seen.
-pub fn check_file(path: &Path) -> Result<(), StoreError> {
-    if path.metadata().is_ok_and(|found| found.len() == 0) {
-        return Ok(());
-    }
-    let name = path.to_string_lossy();
-    let name = name
-        .replace('%', "%25")
-        .replace('?', "%3f")
-        .replace('#', "%23");
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
-    check_owner(&connection)?;
-    version(&connection).map(|_| ())
-}
-
 /// Refuses a file that is no store, and a store that a newer program wrote.
 pub(super) fn check_known(connection: &Connection) -> Result<(), StoreError> {
     check_owner(connection)?;
