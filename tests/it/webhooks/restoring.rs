@@ -109,7 +109,7 @@ async fn a_reader_and_a_receiver_that_ignore_repeated_ids_miss_nothing_after_a_r
             assert_eq!(code, Some(1), "{text}");
             let (code, text) = sipost(&store, "restore", &file).await;
             assert_eq!(code, Some(1), "{text}");
-            assert!(text.contains("open in another sipost"), "{text}");
+            assert!(text.contains("another sipost has it open"), "{text}");
         }
         let event = stream.next().await;
         told.take(&event.data);
