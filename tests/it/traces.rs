@@ -123,7 +123,9 @@ async fn what_is_not_kept_is_an_empty_list_and_what_is_kept_outlives_a_restart()
         "text/plain",
     )
     .await;
-    assert!(ladder.starts_with(b"no SIP messages were kept; trace.keep "));
+    let empty =
+        b"no SIP messages were kept; trace.keep and trace.retention say which are, and how long\n";
+    assert_eq!(ladder, empty);
     let kept = sip(&gateway.http, &format!("/messages/{failed}")).await;
     gateway.stop().await;
 
