@@ -21,6 +21,9 @@ pub enum StoreError {
     /// The store holds values that no sipost writes, or its pages are damaged.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// The file or the database is of another program, or has nothing in it.
+    #[error("it is no store of sipost: {0}")]
+    Foreign(String),
     /// A newer program wrote the store.
     #[error(
         "the store is of version {found}, and this program knows {known} at most: a newer sipost \
@@ -53,6 +56,7 @@ impl StoreError {
             | Self::ReadOnly(_)
             | Self::Rejected(_)
             | Self::Damaged(_)
+            | Self::Foreign(_)
             | Self::Newer { .. } => Duration::from_secs(30),
         }
     }

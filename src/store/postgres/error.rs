@@ -45,6 +45,7 @@ pub(super) fn is_of_an_order(error: &StoreError) -> bool {
         | StoreError::ReadOnly(_)
         | StoreError::Locked(_)
         | StoreError::Rejected(_)
+        | StoreError::Foreign(_)
         | StoreError::Newer { .. }
         | StoreError::Away(_)
         | StoreError::Overloaded

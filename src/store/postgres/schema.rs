@@ -109,7 +109,9 @@ pub async fn begin_epoch(
         .await?
         .try_get(0)?
     {
-        return Err(StoreError::Damaged("there is no store in it".to_owned()));
+        return Err(StoreError::Foreign(
+            "the database has none of its tables".to_owned(),
+        ));
     }
     migrate(&connection, now).await?;
     // However large it is.

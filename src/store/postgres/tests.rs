@@ -598,7 +598,7 @@ async fn what_is_no_store_of_ours_begins_no_epoch() {
     let address = Address::parse(&database.0, None).unwrap();
     let refused = begin_epoch(address, None, at(0)).await;
     assert!(
-        matches!(refused, Err(StoreError::Damaged(_))),
+        matches!(refused, Err(StoreError::Foreign(_))),
         "{refused:?}"
     );
 }

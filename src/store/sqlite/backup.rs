@@ -4,7 +4,6 @@
 //! begins a new epoch: ids of events that were given since the copy was made are not given again to
 //! other events. What was open when the copy was made may have been sent since; see [`anew`].
 
-use std::ffi::OsString;
 use std::fs;
 use std::fs::File;
 use std::io;
@@ -13,8 +12,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::params;
 use rusqlite::{Connection, OpenFlags};
 
+use super::header::begins_otherwise;
 use super::lock::ProcessLock;
-use super::schema;
+use super::{beside, schema};
 use crate::message::{Timestamp, without_os_error};
 use crate::store::StoreError;
 
@@ -30,6 +30,9 @@ pub enum BackupError {
     /// The copy is the store itself.
     #[error("{0} is the store itself")]
     Same(PathBuf),
+    /// The copy is none.
+    #[error("{0} is no backup of sipost: {1}")]
+    NoBackup(PathBuf, String),
     /// The copy is not whole.
     #[error("{0} is damaged: {1}")]
     Damaged(PathBuf, String),
@@ -57,8 +60,8 @@ pub fn backup(store: &Path, file: &Path) -> Result<(), BackupError> {
         return Err(BackupError::Exists(file.to_owned()));
     }
     let source = open(store, false).map_err(of(store))?;
-    let new = NewFile::make(beside(file, ".partial"))?;
-    copy(&source, &new.path).map_err(of(&new.path))?;
+    let new = NewFile::make(beside(file, ".partial"), file)?;
+    copy(&source, &new.path).map_err(of(file))?;
     new.sync()?;
     new.appear_at(file)
 }
@@ -70,13 +73,13 @@ pub fn restore(store: &Path, file: &Path, now: Timestamp) -> Result<Restored, Ba
         return Err(BackupError::Same(file.to_owned()));
     }
     let _lock = ProcessLock::take(store).map_err(of(store))?;
-    let source = open(file, true).map_err(of(file))?;
+    let source = open_backup(file)?;
     if let Some(damage) = damage(&source).map_err(of(file))? {
         return Err(BackupError::Damaged(file.to_owned(), damage));
     }
-    let new = NewFile::make(beside(store, ".restoring"))?;
-    copy(&source, &new.path).map_err(of(&new.path))?;
-    let epoch = renew(&new.path, previous_epoch(store), now).map_err(of(&new.path))?;
+    let new = NewFile::make(beside(store, ".restoring"), store)?;
+    copy(&source, &new.path).map_err(of(store))?;
+    let epoch = renew(&new.path, previous_epoch(store), now).map_err(of(store))?;
     new.give_to_owner_of(store)?;
     new.sync()?;
     // A log without its database is of a store that an earlier try did not quite set aside; beside
@@ -105,6 +108,19 @@ fn open(path: &Path, is_only_read: bool) -> Result<Connection, StoreError> {
     connection.busy_timeout(schema::BUSY)?;
     schema::check_known(&connection)?;
     Ok(connection)
+}
+
+/// Opens what is to be put back.
+fn open_backup(file: &Path) -> Result<Connection, BackupError> {
+    if begins_otherwise(file) {
+        let reason = "the file is no SQLite database".to_owned();
+        return Err(BackupError::NoBackup(file.to_owned(), reason));
+    }
+    open(file, true).map_err(|error| match error {
+        StoreError::Foreign(reason) => BackupError::NoBackup(file.to_owned(), reason),
+        StoreError::Damaged(reason) => BackupError::Damaged(file.to_owned(), reason),
+        other => of(file)(other),
+    })
 }
 
 /// The first fault of a database; `None` when it is whole.
@@ -218,30 +234,27 @@ fn folder_of(path: &Path) -> &Path {
     folder.unwrap_or_else(|| Path::new("."))
 }
 
-fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(end);
-    name.into()
-}
-
 /// A file on its way to its name; removed unless it gets there.
 struct NewFile {
     path: PathBuf,
+    /// The name that it is to get, which errors say: its user knows no other.
+    name: PathBuf,
 }
 
 impl NewFile {
     /// Makes it, empty, for its owner alone. What an earlier try has left is removed.
-    fn make(path: PathBuf) -> Result<Self, BackupError> {
+    fn make(path: PathBuf, name: &Path) -> Result<Self, BackupError> {
         remove(&path)?;
         let made = schema::make_private(&path);
-        made.map_err(|error| BackupError::File(path.clone(), error))?;
-        Ok(Self { path })
+        made.map_err(|error| BackupError::File(name.to_owned(), error))?;
+        let name = name.to_owned();
+        Ok(Self { path, name })
     }
 
     fn sync(&self) -> Result<(), BackupError> {
         File::open(&self.path)
             .and_then(|file| file.sync_all())
-            .map_err(|error| BackupError::File(self.path.clone(), error))
+            .map_err(|error| BackupError::File(self.name.clone(), error))
     }
 
     /// The gateway must be able to open a store that another user has put back.
@@ -253,7 +266,7 @@ impl NewFile {
                 .or_else(|_| fs::metadata(folder_of(store)))
                 .map_err(|error| BackupError::File(store.to_owned(), error))?;
             for path in [&self.path, &beside(store, ".lock")] {
-                let file_error = |error| BackupError::File(path.clone(), error);
+                let file_error = |error| BackupError::File(self.name.clone(), error);
                 let own = fs::metadata(path).map_err(file_error)?;
                 if (own.uid(), own.gid()) != (owner.uid(), owner.gid()) {
                     std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))
@@ -425,6 +438,7 @@ mod tests {
         newer[60..64].copy_from_slice(&99_u32.to_be_bytes());
         let mut foreign = whole.clone();
         foreign[68..72].copy_from_slice(&7_u32.to_be_bytes());
+        let other_program = foreign.clone();
         let half = whole[..whole.len() / 2].to_vec();
         let before = (fs::read(&path).unwrap(), folder.names().len());
         for wrong in [damaged, newer, foreign, half, Vec::new(), b"text".to_vec()] {
@@ -432,12 +446,33 @@ mod tests {
             let refusal = restore(&path, &copy, at(0)).unwrap_err();
             assert!(refusal.to_string().contains("copy.db"), "{refusal}");
         }
+        let copies: [(&[u8], _); 4] = [
+            (
+                b"",
+                "copy.db is no backup of sipost: the file has none of its tables",
+            ),
+            (
+                b"text",
+                "copy.db is no backup of sipost: the file is no SQLite database",
+            ),
+            (
+                &other_program,
+                "copy.db is no backup of sipost: the file is a database of another",
+            ),
+            (&whole[..whole.len() / 2], "copy.db is damaged: "),
+        ];
+        for (content, words) in copies {
+            fs::write(&copy, content).unwrap();
+            let refusal = restore(&path, &copy, at(0)).unwrap_err().to_string();
+            assert!(refusal.contains(words), "{refusal}");
+        }
         assert!(matches!(
             restore(&path, &path, at(0)),
             Err(BackupError::Same(_))
         ));
-        for (from, to) in [("no.db", "x"), ("a.db", "no/folder.db")] {
-            assert!(backup(&folder.path(from), &folder.path(to)).is_err());
+        for (from, to, named) in [("no.db", "x", "no.db"), ("a.db", "no/b.db", "no/b.db: ")] {
+            let refusal = backup(&folder.path(from), &folder.path(to)).unwrap_err();
+            assert!(refusal.to_string().contains(named), "{refusal}");
         }
         assert!(matches!(
             restore(&path, &folder.path("no.db"), at(0)),

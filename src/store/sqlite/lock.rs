@@ -21,8 +21,7 @@ pub(super) struct ProcessLock {
 
 impl ProcessLock {
     pub(super) fn take(database: &Path) -> Result<Self, StoreError> {
-        let mut path = database.as_os_str().to_owned();
-        path.push(".lock");
+        let path = super::beside(database, ".lock");
         let mut options = File::options();
         options.create(true).write(true).truncate(false);
         #[cfg(unix)]
@@ -37,6 +36,14 @@ impl ProcessLock {
                 "another sipost has it open; stop that one first".to_owned(),
             )),
             Err(TryLockError::Error(error)) => Err(store_error(&error, database)),
+        }
+    }
+
+    /// Whether no process has the lock. The file of the lock is not made.
+    pub(super) fn is_free(database: &Path) -> bool {
+        match File::open(super::beside(database, ".lock")) {
+            Ok(file) => file.try_lock().is_ok(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
     }
 }

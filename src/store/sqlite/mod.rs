@@ -9,6 +9,7 @@ mod backup;
 mod checkpoints;
 mod claim;
 mod error;
+mod header;
 mod lock;
 mod log;
 mod readers;
@@ -22,7 +23,7 @@ mod tests;
 mod transaction;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use super::Observer;
@@ -37,6 +38,7 @@ use crate::message::{Event, Message, MessageId, Receipt, Received, Timestamp};
 pub use backup::backup;
 pub use backup::restore;
 pub use backup::{BackupError, Restored};
+pub use header::is_other_file;
 use lock::ProcessLock;
 use readers::Readers;
 use session::SqliteSession;
@@ -269,4 +271,11 @@ impl Store for Sqlite {
         self.scans.close();
         self.writer.close()
     }
+}
+
+/// The path of a file beside this one, whose name goes on with `end`.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
 }

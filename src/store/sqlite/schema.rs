@@ -129,7 +129,7 @@ fn check_owner(connection: &Connection) -> Result<(), StoreError> {
     if application == APPLICATION || (application == 0 && tables == 0) {
         return Ok(());
     }
-    Err(StoreError::Damaged(
+    Err(StoreError::Foreign(
         "the file is a database of another program".to_owned(),
     ))
 }
@@ -138,7 +138,9 @@ fn check_owner(connection: &Connection) -> Result<(), StoreError> {
 pub(super) fn check_known(connection: &Connection) -> Result<(), StoreError> {
     check_owner(connection)?;
     match version(connection)? {
-        0 => Err(StoreError::Damaged("the file is no store".to_owned())),
+        0 => Err(StoreError::Foreign(
+            "the file has none of its tables".to_owned(),
+        )),
         _ => Ok(()),
     }
 }

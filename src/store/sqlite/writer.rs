@@ -306,6 +306,7 @@ impl Thread {
             StoreError::ReadOnly(_)
             | StoreError::Locked(_)
             | StoreError::Rejected(_)
+            | StoreError::Foreign(_)
             | StoreError::Newer { .. }
             | StoreError::Away(_)
             | StoreError::Overloaded
