@@ -34,6 +34,7 @@ pub(crate) fn configuration(folder: &Path, account: &str) -> Arc<config::Config>
         text: None,
         variables: Vec::new(),
         checks_store: false,
+        checks_database: false,
     };
     config::load(&sources).expect("a configuration").config
 }

@@ -1,5 +1,6 @@
 //! `sipost config` and `sipost check`: the effective configuration, and whether it is right.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use super::output::Printer;
@@ -32,21 +33,24 @@ pub(super) fn print(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where the values of lines without a comment come from.
+const HEAD: &str =
+    "# A line without a comment has its default: sipost config --defaults says what it means.";
+
 /// TOML, with the origins as comments.
 fn write(settings: &[Setting]) -> String {
     let dim = anstyle::Style::new().dimmed();
     let bold = anstyle::Style::new().bold();
-    let mut text = String::new();
+    let mut text = format!("{dim}{HEAD}{dim:#}\n");
     let mut section = "";
     for setting in settings {
         if setting.section != section {
             section = &setting.section;
-            let break_before = if text.is_empty() { "" } else { "\n" };
             let title = match section.split_once('[') {
                 Some((list, _)) => format!("[[{list}]]"),
                 None => format!("[{section}]"),
             };
-            text.push_str(&format!("{break_before}{bold}{title}{bold:#}\n"));
+            text.push_str(&format!("\n{bold}{title}{bold:#}\n"));
         }
         let key = &setting.key;
         let line = match (&setting.value, &setting.origin) {
@@ -71,14 +75,53 @@ pub(super) struct CheckCommand {
 }
 
 pub(super) fn check(sources: &Sources) -> Result<ExitCode, CommandError> {
-    let loaded = super::load_to_start(sources)?;
+    let sources = Sources {
+        checks_database: true,
+        ..sources.clone()
+    };
+    let loaded = super::load_to_start(&sources)?;
     Printer::new().line(&summary(&loaded))?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// How many variables are named one by one.
+const NAMED_VARIABLES: usize = 3;
+
+/// The file and the variables that values came from.
+fn sources_read(loaded: &Loaded) -> String {
+    let variables: BTreeSet<&str> = loaded
+        .settings
+        .iter()
+        .filter_map(|setting| match &setting.origin {
+            Origin::Variable(name) => Some(name.as_str()),
+            Origin::Default | Origin::File(_) => None,
+        })
+        .collect();
+    let mut read = Vec::new();
+    read.extend(loaded.file.as_ref().map(|file| file.display().to_string()));
+    read.extend(
+        variables
+            .iter()
+            .take(NAMED_VARIABLES)
+            .map(|name| format!("${name}")),
+    );
+    match (
+        read.is_empty(),
+        variables.len().saturating_sub(NAMED_VARIABLES),
+    ) {
+        (true, _) => return "no file, the defaults hold".to_owned(),
+        (false, 0) => {}
+        (false, 1) => read.push("1 more variable".to_owned()),
+        (false, more) => read.push(format!("{more} more variables")),
+    }
+    if loaded.file.is_none() {
+        read.insert(0, "no file".to_owned());
+    }
+    read.join(", ")
+}
+
 fn summary(loaded: &Loaded) -> String {
-    let file = loaded.file.as_ref().map(|file| file.display().to_string());
-    let read = file.unwrap_or_else(|| "no file, the defaults hold".to_owned());
+    let read = sources_read(loaded);
     let config = &loaded.config;
     let agents: u32 = config
         .accounts

@@ -1,6 +1,7 @@
 //! The layers of a configuration: the defaults, a file, the environment.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use config::{ConfigError, Map, Source, Value};
@@ -30,6 +31,8 @@ pub struct Sources {
     pub variables: Vec<(OsString, OsString)>,
     /// Whether a store in a file must have its directory, as it must when the gateway starts.
     pub checks_store: bool,
+    /// Whether that file must begin as a database does, unless a gateway has it open.
+    pub checks_database: bool,
 }
 
 /// The layers, laid over each other.
@@ -52,6 +55,7 @@ impl Sources {
             text: None,
             variables: std::env::vars_os().collect(),
             checks_store: false,
+            checks_database: false,
         }
     }
 
@@ -102,14 +106,24 @@ impl Sources {
         match file::read(path).and_then(file::text) {
             Ok(text) => Some((name, text)),
             Err(error) => {
-                mistakes.push(Mistake::whole(
-                    &name,
-                    format!("cannot be read: {}", without_os_error(error)),
-                ));
+                let mut problem = format!("cannot be read: {}", without_os_error(&error));
+                if error.kind() == io::ErrorKind::NotFound {
+                    problem.push_str(&elsewhere());
+                }
+                mistakes.push(Mistake::whole(&name, problem));
                 None
             }
         }
     }
+}
+
+/// What to do when the file that was named is not there.
+fn elsewhere() -> String {
+    format!(
+        "; name another one with --config or SIPOST_CONFIG, or none: then {} is read, if there is \
+         one. `sipost config --defaults` prints a file to begin with",
+        USUAL_PLACES.join(" or ")
+    )
 }
 
 /// Values with their origins.

@@ -101,6 +101,9 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
     if sources.checks_store {
         config.store.check(&findings);
     }
+    if sources.checks_database {
+        config.store.check_database(&findings);
+    }
 
     let mistakes = findings.mistakes.into_inner();
     if !mistakes.is_empty() {

@@ -14,7 +14,7 @@ use super::section::Section;
 use crate::message::without_os_error;
 use crate::store::TailSize;
 use crate::store::postgres::Address;
-use crate::store::sqlite::Synchronous;
+use crate::store::sqlite::{self, Synchronous};
 
 /// Where messages and events are kept, and how.
 #[derive(Clone, Debug)]
@@ -119,6 +119,18 @@ impl StoreSettings {
                 }
                 Ok(()) => {}
             },
+        }
+    }
+
+    /// Notes a file that is no database. Its first bytes are read, and nothing is opened or locked
+    /// that a gateway would have to wait for.
+    pub(super) fn check_database(&self, findings: &Findings) {
+        if let Backend::Sqlite(path) = &self.backend
+            && sqlite::is_other_file(path)
+        {
+            let problem = format!("{} is no SQLite database", path.display());
+            let accepted = "a store that sipost made, or a path at which there is no file yet";
+            findings.wrong(url_key(findings), &problem, accepted);
         }
     }
 }

@@ -101,7 +101,9 @@ async fn killed_while_the_disk_takes_nothing_it_knows_what_it_knew() {
     gateway.may_write(false);
     peer.release("bob");
     gateway.says("failed to write events").await;
+    assert_eq!(house.check().await.code, Some(0), "while it runs");
     gateway.kill().await;
+    assert_eq!(house.check().await.code, Some(0), "after it was killed");
 
     let gateway = house.launch().await;
     assert_eq!(gateway.http.finished(&open).await["status"], "succeeded");
@@ -347,6 +349,8 @@ async fn killed_while_the_disk_is_full_it_has_what_it_accepted() {
     house.disk().fill();
     let (accepted, _) = fill_the_store(&gateway).await;
     gateway.kill().await;
+    let checked = house.check().await;
+    assert_eq!(checked.code, Some(0), "{}", checked.said);
 
     house.disk().make_room();
     peer.answer_registers(200);

@@ -66,13 +66,69 @@ async fn check_says_what_a_right_configuration_leads_to() {
 async fn a_file_that_was_named_must_exist() {
     let ended = run(&mut sipost(&["check", "--config", "/nowhere/sipost.toml"])).await;
     assert_eq!(ended.code, Some(78));
-    assert!(
-        ended
-            .stderr
-            .ends_with("cannot be read: No such file or directory\n"),
-        "{}",
-        ended.stderr
+    let told = "error: there is a mistake in the configuration:\n  /nowhere/sipost.toml: cannot be \
+                read: No such file or directory; name another one with --config or SIPOST_CONFIG, \
+                or none: then /etc/sipost/sipost.toml or config/sipost.toml is read, if there is \
+                one. `sipost config --defaults` prints a file to begin with\n";
+    assert_eq!(ended.stderr, told);
+}
+
+#[tokio::test]
+async fn check_names_the_file_and_the_variables_that_were_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sipost.toml");
+    fs::write(&file, "[sip]\ntimer_f = '10s'\n").unwrap();
+    let file = file.display().to_string();
+    let variables = [
+        ("SIPOST__SIP__TIMER_F", "20s"),
+        ("SIPOST__SIP__PING_INTERVAL", "20s"),
+        ("SIPOST__DELIVERY__ATTEMPTS", "2"),
+        ("SIPOST__HTTP__LISTEN", "127.0.0.1:0"),
+    ];
+    for (arguments, count, words) in [
+        (&["check"][..], 0, "(no file, the defaults hold)".to_owned()),
+        (&["check"], 1, "(no file, $SIPOST__SIP__TIMER_F)".to_owned()),
+        (
+            &["check"],
+            4,
+            "(no file, $SIPOST__DELIVERY__ATTEMPTS, $SIPOST__HTTP__LISTEN, \
+             $SIPOST__SIP__PING_INTERVAL, 1 more variable)"
+                .to_owned(),
+        ),
+        (&["check", "--config", &file], 0, format!("({file})")),
+        (
+            &["check", "--config", &file],
+            1,
+            format!("({file}, $SIPOST__SIP__TIMER_F)"),
+        ),
+    ] {
+        let variables = variables.iter().take(count).copied();
+        let mut command = sipost(arguments);
+        let ended = run(command.current_dir(folder.path()).envs(variables)).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(ended.stdout.contains(&words), "{words}: {}", ended.stdout);
+    }
+}
+
+/// The start refuses it, too, with what SQLite says.
+#[tokio::test]
+async fn check_refuses_a_store_that_is_no_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text.db");
+    fs::write(&text, "root:x:0:0:root:/root:/bin/sh\n").unwrap();
+    let url = format!("sqlite://{}", text.display());
+    let ended = run(sipost(&["check"]).env("SIPOST__STORE__URL", &url)).await;
+    assert_eq!(ended.code, Some(78), "{}", ended.stdout);
+    let told = format!(
+        "store.url: {} is no SQLite database; accepted: ",
+        text.display()
     );
+    assert!(ended.stderr.contains(&told), "{}", ended.stderr);
+    let served = run(sipost(&["serve"]).env("SIPOST__STORE__URL", &url)).await;
+    assert_eq!(served.code, Some(1), "{}", served.stderr);
+    fs::write(&text, "").unwrap();
+    let ended = run(sipost(&["check"]).env("SIPOST__STORE__URL", &url)).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }
 
 #[tokio::test]
@@ -110,6 +166,9 @@ async fn config_masks_secrets_and_names_origins() {
         .unwrap();
     assert!(line.starts_with("password = \"***\" "), "{line}");
     assert!(line.ends_with("# SIPOST__ACCOUNT__0__PASSWORD"), "{line}");
+    let head =
+        "# A line without a comment has its default: sipost config --defaults says what it means.";
+    assert_eq!(ended.stdout.lines().next(), Some(head));
     assert!(!ended.stdout.contains("sesame"));
 }
 

@@ -131,6 +131,15 @@ impl House {
         }
     }
 
+    /// What `sipost check` says of it.
+    #[allow(
+        dead_code,
+        reason = "not every test binary that shares this file needs it"
+    )]
+    pub(crate) async fn check(&self) -> Exit {
+        Program::check(&self.file(), self.disk.as_ref()).await
+    }
+
     /// Writes its configuration, as it is now, where a gateway that was launched reads it again.
     #[allow(
         dead_code,

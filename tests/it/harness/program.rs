@@ -91,6 +91,17 @@ impl Program {
         }
     }
 
+    /// What `sipost check` says of the configuration of one.
+    pub(super) async fn check(config: &Path, disk: Option<&SmallDisk>) -> Exit {
+        let mut checks = command(disk);
+        let checks = checks.args(["check", "--config"]).arg(config).env_clear();
+        let ended = soon("the check ends", checks.output()).await.unwrap();
+        Exit {
+            code: ended.status.code(),
+            said: String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap(),
+        }
+    }
+
     /// Kills it on the spot, as a power failure would.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
