@@ -214,29 +214,19 @@ impl GatewayClient {
         }
     }
 
-    /// A resource as this media type; `None` when it is not there.
-    pub(super) async fn text(
-        &self,
-        path: &[&str],
-        accept: &str,
-    ) -> Result<Option<String>, Trouble> {
+    /// A resource as this media type.
+    pub(super) async fn text(&self, path: &[&str], accept: &str) -> Result<String, Trouble> {
         let mut url = self.base.clone();
         // It has a host, so it has a path.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
         let request = self.http.get(url).header(header::ACCEPT, accept);
-        let response = self.send(request).await?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        let response = self.granted(response).await?;
+        let response = self.ask(request).await?;
         let bytes = read(response)
             .await
             .map_err(|reason| self.foreign(&reason))?;
-        let text = String::from_utf8(bytes);
-        text.map(Some)
-            .map_err(|error| self.foreign(&error.to_string()))
+        String::from_utf8(bytes).map_err(|error| self.foreign(&error.to_string()))
     }
 
     /// The address of a resource.
@@ -276,11 +266,20 @@ impl GatewayClient {
     }
 
     async fn refusal(&self, status: StatusCode, response: Response) -> Trouble {
+        let again = response.headers().get(header::RETRY_AFTER);
+        let again = again.and_then(|after| after.to_str().ok()?.parse::<u64>().ok());
         let bytes = read(response).await.unwrap_or_default();
         let Ok(problem) = serde_json::from_slice::<ProblemBody>(&bytes) else {
             return self.foreign(&format!("it answers {status}"));
         };
         let mut sentence = sentence(&problem, status);
+        if let Some(seconds) = again {
+            sentence.push_str(&format!(" (Retry-After: {seconds} s)"));
+        }
+        let below = self.base.path();
+        if status == StatusCode::NOT_FOUND && below != "/" {
+            sentence.push_str(&format!(" (the URL of the gateway has the path {below})"));
+        }
         if status == StatusCode::UNAUTHORIZED {
             sentence.push_str(match self.token {
                 Some(_) => "; the token is that of --token or SIPOST_TOKEN",

@@ -48,6 +48,9 @@ pub(super) async fn run(arguments: &ReceivedCommand) -> Result<ExitCode, Command
     );
     let mut lines = EventLines::new(zone, now, output::width()).with_ids();
     let mut output = Printer::new();
+    if found.is_empty() {
+        output::print_note("no message has come in");
+    }
     for received in found {
         if let Ok(event) = serde_json::from_value(received) {
             output.line(&lines.event(&event))?;

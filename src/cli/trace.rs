@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use reqwest::StatusCode;
+
 use super::CommandError;
-use super::client::{ConnectionArguments, GatewayClient};
+use super::client::{ConnectionArguments, GatewayClient, Trouble};
 use super::output::Printer;
 
 /// Shows the SIP messages that were exchanged for a message, or for one that came in.
@@ -26,11 +28,16 @@ pub(super) async fn run(command: &TraceCommand) -> Result<ExitCode, CommandError
     } else {
         "text/plain"
     };
-    for list in ["messages", "received"] {
-        if let Some(text) = client.text(&[list, &command.id, "sip"], accept).await? {
-            Printer::new().line(text.trim_end_matches('\n'))?;
-            return Ok(ExitCode::SUCCESS);
-        }
-    }
-    Err(CommandError::Trouble("no message has this id".to_owned()))
+    let is_missing = |trouble: &Trouble| trouble.status == Some(StatusCode::NOT_FOUND);
+    let ask = async |list| client.text(&[list, &command.id, "sip"], accept).await;
+    let text = match ask("messages").await {
+        // One that came in has a trace, too.
+        Err(missing) if is_missing(&missing) => match ask("received").await {
+            Err(other) if is_missing(&other) => Err(missing),
+            received => received,
+        },
+        text => text,
+    }?;
+    Printer::new().line(text.trim_end_matches('\n'))?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! `sipost send`: one message, followed to its end.
 
+use std::cell::Cell;
 use std::io::Read as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::client::{ConnectionArguments, GatewayClient};
 use super::follow::{EventFollower, NextEvent};
 use super::lines::{EventLine, EventLines, printable};
 use super::output::Printer;
+use super::table::local_time;
 use super::{CommandError, output};
 use crate::clock::Clock;
 use crate::message::Priority;
@@ -146,14 +148,11 @@ pub(super) async fn run(send: &Send) -> Result<ExitCode, CommandError> {
     if send.no_wait {
         return end_at_once(send, &accepted, &id);
     }
+    let is_sent = Cell::new(false);
     tokio::select! {
-        ended = follow(send, client, &accepted, &id) => ended,
+        ended = follow(send, client, &accepted, &id, &is_sent) => ended,
         _ = tokio::signal::ctrl_c() => {
-            let id = printable(&id);
-            output::print_note(&format!(
-                "no longer followed; the message goes on: `sipost get {id}` shows it, `sipost \
-                 cancel {id}` cancels it while it waits"
-            ));
+            output::print_note(&send.left_behind(&printable(&id), is_sent.get()));
             Ok(ExitCode::from(130))
         }
     }
@@ -164,11 +163,13 @@ async fn follow(
     client: GatewayClient,
     accepted: &Value,
     id: &str,
+    is_sent: &Cell<bool>,
 ) -> Result<ExitCode, CommandError> {
     let mut output = Printer::new();
     let mut lines = lines();
     if !send.json {
-        output.line(&lines.accepted(created_at(accepted), &send.target, id))?;
+        let time = time_of(accepted, "createdAt");
+        output.line(&lines.accepted(time, &send.target, id))?;
     }
     let mut last_comment = String::new();
     // From the first event: some may have come before the stream is open.
@@ -190,11 +191,7 @@ async fn follow(
                 super::wait(time, &reason).await;
                 continue;
             }
-            NextEvent::Over if send.until.is_some() => {
-                output::print_note("the time of the message is over, and no receipt came");
-                return Ok(ExitCode::FAILURE);
-            }
-            NextEvent::Over => return Err(CommandError::Trouble("its events are gone".to_owned())),
+            NextEvent::Over => return send.over(is_sent.get()),
         };
         let Ok(seen) = serde_json::from_str::<EventLine>(&event.data) else {
             continue;
@@ -213,7 +210,22 @@ async fn follow(
             Some(false) => return Ok(ExitCode::FAILURE),
             None => {}
         }
+        // Only a receipt is waited for after that.
+        if let (Some(receipt), Some(true)) = (&send.until, seen.end()) {
+            is_sent.set(true);
+            output::print_note(&waits_for(receipt, time_of(accepted, "expiresAt")));
+        }
     }
+}
+
+/// What a message that was sent is still followed for.
+fn waits_for(receipt: &str, until: Option<Timestamp>) -> String {
+    let until = until.map(local_time);
+    let until = until.map(|time| format!(" until {time}"));
+    format!(
+        "the message is sent; waiting for the receipt `{receipt}`{}",
+        until.unwrap_or_default()
+    )
 }
 
 /// Prints the message as it was accepted.
@@ -221,7 +233,7 @@ fn end_at_once(send: &Send, accepted: &Value, id: &str) -> Result<ExitCode, Comm
     let line = if send.json {
         accepted.to_string()
     } else {
-        lines().accepted(created_at(accepted), &send.target, id)
+        lines().accepted(time_of(accepted, "createdAt"), &send.target, id)
     };
     Printer::new().line(&line)?;
     Ok(ExitCode::SUCCESS)
@@ -232,11 +244,41 @@ fn lines() -> EventLines {
     EventLines::new(TimeZone::system(), now, output::width())
 }
 
-fn created_at(accepted: &Value) -> Option<Timestamp> {
-    accepted["createdAt"].as_str()?.parse().ok()
+fn time_of(accepted: &Value, member: &str) -> Option<Timestamp> {
+    accepted[member].as_str()?.parse().ok()
 }
 
 impl Send {
+    /// What becomes of a message that is no longer followed.
+    fn left_behind(&self, id: &str, is_sent: bool) -> String {
+        match &self.until {
+            Some(receipt) if is_sent => format!(
+                "no longer followed; the message is sent, and `sipost get {id}` shows its receipt \
+                 `{receipt}` when it has come"
+            ),
+            Some(_) | None => format!(
+                "no longer followed; the message goes on: `sipost get {id}` shows it, `sipost \
+                 cancel {id}` cancels it while it waits"
+            ),
+        }
+    }
+
+    /// The stream has ended, and what was waited for was not in it.
+    fn over(&self, is_sent: bool) -> Result<ExitCode, CommandError> {
+        let Some(receipt) = &self.until else {
+            return Err(CommandError::Trouble("its events are gone".to_owned()));
+        };
+        let sent = if is_sent {
+            "the message is sent, but "
+        } else {
+            ""
+        };
+        output::print_note(&format!(
+            "{sent}its time is over, and the receipt `{receipt}` has not come"
+        ));
+        Ok(ExitCode::FAILURE)
+    }
+
     fn message(&self, body: &[u8]) -> Value {
         let mut message = Map::new();
         message.insert("target".to_owned(), json!(self.target));

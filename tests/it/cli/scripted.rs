@@ -35,6 +35,8 @@ pub(super) struct Answer {
     body: String,
     /// Whether the connection stays open after the body, as an event stream's does.
     open: bool,
+    /// `Retry-After`.
+    after: Option<u32>,
 }
 
 impl Answer {
@@ -49,6 +51,7 @@ impl Answer {
             kind,
             body,
             open: false,
+            after: None,
         }
     }
 
@@ -60,6 +63,7 @@ impl Answer {
             kind,
             body,
             open: false,
+            after: None,
         }
     }
 
@@ -71,6 +75,12 @@ impl Answer {
         }
     }
 
+    /// With `Retry-After`, in seconds.
+    pub(super) fn after(self, seconds: u32) -> Self {
+        let after = Some(seconds);
+        Self { after, ..self }
+    }
+
     pub(super) fn html(status: u16) -> Self {
         let (kind, body) = ("text/html", "<h1>hello</h1>".to_owned());
         Self {
@@ -78,6 +88,7 @@ impl Answer {
             kind,
             body,
             open: false,
+            after: None,
         }
     }
 }
@@ -122,9 +133,11 @@ async fn answer(State((script, notes)): State<(Script, Notes)>, request: Request
             Body::from_stream(said.chain(futures_util::stream::pending()))
         }
     };
-    Response::builder()
+    let mut response = Response::builder()
         .status(answer.status)
-        .header("Content-Type", answer.kind)
-        .body(body)
-        .unwrap()
+        .header("Content-Type", answer.kind);
+    if let Some(seconds) = answer.after {
+        response = response.header("Retry-After", seconds);
+    }
+    response.body(body).unwrap()
 }

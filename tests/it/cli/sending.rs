@@ -337,3 +337,84 @@ async fn what_a_message_waits_for_is_told_once_and_ctrl_c_says_what_goes_on() {
         assert!(leaves.contains(words), "{leaves}");
     }
 }
+
+/// Runs a `send --until displayed` to its end; interrupts it after the line with these words, if
+/// there are any.
+async fn until_displayed(stream: Answer, interrupt_after: Option<&str>) -> super::Ended {
+    let accepted = json!({
+        "id": "m1", "status": "queued", "createdAt": "2026-11-22T05:00:00.120Z",
+        "expiresAt": "2026-11-22T06:00:00.120Z",
+    });
+    let gone = Answer::json(204, Value::Null);
+    let gateway = Scripted::start([Answer::json(202, accepted), stream, gone]).await;
+    let arguments = [
+        "send",
+        "bob",
+        "x",
+        "--until",
+        "displayed",
+        "--url",
+        &gateway.url,
+    ];
+    let mut child = sipost(&arguments).spawn().unwrap();
+    let mut told = Vec::new();
+    if let Some(words) = interrupt_after {
+        let mut lines = BufReader::new(child.stderr.as_mut().unwrap()).lines();
+        while !told
+            .last()
+            .is_some_and(|line: &String| line.contains(words))
+        {
+            told.push(lines.next_line().await.unwrap().unwrap());
+        }
+        let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::INT).unwrap();
+    }
+    let mut ended = finish(child).await;
+    told.push(ended.stderr);
+    ended.stderr = told.join("\n");
+    ended
+}
+
+const WAITS: &str =
+    "the message is sent; waiting for the receipt `displayed` until 2026-11-22 06:00:00";
+
+#[tokio::test]
+async fn what_was_sent_is_told_to_wait_for_its_receipt_and_is_not_offered_to_be_canceled() {
+    let stream = format!("{SENDING}{SUCCEEDED}");
+    let ended = until_displayed(Answer::open_stream(&stream), Some(WAITS)).await;
+    assert_eq!(ended.code, Some(130));
+    let told: Vec<&str> = ended.stderr.lines().collect();
+    assert_eq!(
+        told,
+        [
+            WAITS,
+            "no longer followed; the message is sent, and `sipost get m1` shows its receipt \
+             `displayed` when it has come"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_receipt_that_does_not_come_in_time_is_told_so() {
+    let stream = format!("{SENDING}{SUCCEEDED}");
+    let ended = until_displayed(Answer::stream(&stream), None).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let (first, last) = (ended.stderr.lines().next(), ended.stderr.lines().last());
+    assert_eq!(first, Some(WAITS));
+    let over =
+        "the message is sent, but its time is over, and the receipt `displayed` has not come";
+    assert_eq!(last, Some(over));
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_says_when_to_try_again() {
+    let problem = json!({"title": "The gateway is stopping", "detail": "repeat the request"});
+    let refusal = Answer::json(503, problem).after(5);
+    let gateway = Scripted::start([refusal]).await;
+    let ended = run(&mut sipost(&["send", "bob", "x", "--url", &gateway.url])).await;
+    assert_eq!(ended.code, Some(2));
+    assert_eq!(
+        ended.stderr,
+        "error: The gateway is stopping: repeat the request (Retry-After: 5 s)\n"
+    );
+}
