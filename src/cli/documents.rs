@@ -39,7 +39,14 @@ pub(super) struct Man {
 }
 
 pub(super) fn version(command: Command) -> Result<ExitCode, CommandError> {
-    Printer::new().line(command.render_version().trim_end())?;
+    let features = if cfg!(feature = "otlp") {
+        "otlp"
+    } else {
+        "none; otlp, for traces to an OpenTelemetry collector, is not in this build"
+    };
+    let mut output = Printer::new();
+    output.line(command.render_version().trim_end())?;
+    output.line(&format!("features: {features}"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,8 +2,10 @@
 //!
 //! It asks on this machine, where the configuration says that the gateway listens, and accepts only
 //! the certificate that is configured; so it needs no token, no `curl` and no root certificates.
+//! With `--url` it asks a gateway anywhere, as the other commands do, and reads no configuration.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use url::Url;
 
 use super::client::ProblemBody;
 use super::output::Printer;
@@ -22,23 +25,39 @@ use crate::config::HttpSettings;
 
 /// Checks that the gateway on this machine is ready to take messages.
 #[derive(Clone, Debug, clap::Args)]
-#[command(
-    after_help = "Exit codes: 0 ready, 1 not ready or not reached, 78 the configuration is wrong."
-)]
+#[command(after_help = "\
+Examples:
+  sipost health                                 where the configuration says that it listens
+  sipost health --url https://sipost.example.com
+
+SIPOST_URL is not read: a health check in a container asks the gateway of that container.
+Exit codes: 0 ready, 1 not ready or not reached, 78 the configuration is wrong.")]
 pub(super) struct Health {
     #[command(flatten)]
     pub(super) config: ConfigFile,
     /// Asks only whether it is alive: also while it stops, or while its store takes nothing.
     #[arg(long)]
     live: bool,
+    /// Asks the gateway at this URL. Without it, the one of the configuration.
+    #[arg(long, value_name = "URL", value_parser = client::parse_url)]
+    url: Option<Url>,
+    /// Certificates (PEM) to trust for https in addition to those of the system, with --url.
+    #[arg(long, env = "SIPOST_CACERT", value_name = "FILE")]
+    cacert: Option<PathBuf>,
 }
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(health: &Health) -> Result<ExitCode, CommandError> {
-    let loaded = config::load(&health.config.sources())?;
     let path = if health.live { "/livez" } else { "/readyz" };
-    match ask(&loaded.config.http, path).await {
+    let asked = match &health.url {
+        Some(url) => ask_at(url, health.cacert.as_deref(), path).await,
+        None => {
+            let loaded = config::load(&health.config.sources())?;
+            ask_here(&loaded.config.http, path).await
+        }
+    };
+    match asked {
         Ok(found) => {
             Printer::new().line(&found)?;
             Ok(ExitCode::SUCCESS)
@@ -50,26 +69,44 @@ pub(super) async fn run(health: &Health) -> Result<ExitCode, CommandError> {
     }
 }
 
-async fn ask(http: &HttpSettings, path: &str) -> Result<String, String> {
-    let port = http.listen.port();
+/// Asks the gateway at a URL.
+async fn ask_at(url: &Url, cacert: Option<&Path>, path: &str) -> Result<String, String> {
+    let builder = super::http::client(url, cacert).map_err(|trouble| trouble.to_string())?;
+    let mut url = url.clone();
+    let below = format!("{}{path}", url.path().trim_end_matches('/'));
+    url.set_path(&below);
+    ask(builder, url, "").await
+}
+
+/// Asks the gateway of a configuration, on this machine.
+async fn ask_here(http: &HttpSettings, path: &str) -> Result<String, String> {
     let scheme = http.tls.as_ref().map_or("http", |_| "https");
-    let url = match reached_at(http.listen.ip()) {
-        IpAddr::V4(address) => format!("{scheme}://{address}:{port}{path}"),
-        IpAddr::V6(address) => format!("{scheme}://[{address}]:{port}{path}"),
-    };
-    let client = reqwest::Client::builder()
+    let address = SocketAddr::new(reached_at(http.listen.ip()), http.listen.port());
+    let url = Url::parse(&format!("{scheme}://{address}{path}"));
+    let url = url.map_err(|error| error.to_string())?;
+    let builder = reqwest::Client::builder()
         .no_proxy()
-        .timeout(TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
-        .tls_backend_preconfigured(tls(http)?)
+        .tls_backend_preconfigured(tls(http)?);
+    let hint = "; is `sipost serve` running? (the address is `http.listen` of the configuration; \
+                --url asks elsewhere)";
+    ask(builder, url, hint).await
+}
+
+/// What is found. `hint` is for one who finds nothing.
+async fn ask(builder: reqwest::ClientBuilder, url: Url, hint: &str) -> Result<String, String> {
+    let client = builder
+        .timeout(TIMEOUT)
         .build()
         .map_err(|error| error.to_string())?;
-    let response = client.get(&url).send().await;
+    let is_live = url.path().ends_with("/livez");
+    let response = client.get(url.clone()).send().await;
+    let url = client::shown(&url);
     let response = response
-        .map_err(|error| format!("nothing answers at {url}: {}", client::reason(&error)))?;
+        .map_err(|error| format!("nothing answers at {url}: {}{hint}", client::reason(&error)))?;
     let status = response.status();
     if status.is_success() {
-        let word = if path == "/livez" { "alive" } else { "ready" };
+        let word = if is_live { "alive" } else { "ready" };
         return Ok(format!("{word}: {url} answers {status}"));
     }
     let body = client::read(response).await.unwrap_or_default();

@@ -228,6 +228,18 @@ impl EventLines {
         format!("{day}{}", self.line(time, &shown))
     }
 
+    /// The id of the message whose target the line of this event would lack.
+    pub(super) fn lacks_target<'e>(&self, event: &'e EventLine) -> Option<&'e str> {
+        let is_known = event.peer().is_some() || self.begun.peek(&event.message_id).is_some();
+        let has_target = matches!(event.kind.as_str(), "deferred" | "succeeded" | "failed");
+        (has_target && !is_known).then_some(&event.message_id)
+    }
+
+    /// The target of a message whose attempt was not seen to begin.
+    pub(super) fn set_target(&mut self, id: &str, target: &str) {
+        self.remember(id, target, 0, None);
+    }
+
     /// The line of an event, after a line with the date when it differs from the one before.
     pub(super) fn event(&mut self, event: &EventLine) -> String {
         if let (Some(request), None) = (&event.request, &event.from) {

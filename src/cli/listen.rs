@@ -12,7 +12,7 @@ use super::follow::{EventFollower, NextEvent};
 use super::lines::{EventLine, EventLines, GapBody};
 use super::output::Printer;
 use super::sse::ServerSentEvent;
-use super::{CommandError, output};
+use super::{CommandError, output, targets};
 use crate::clock::Clock;
 use crate::message::EventKind;
 use crate::webhook::SigningSecret;
@@ -87,9 +87,10 @@ async fn forward(listen: &Listen) -> Result<ExitCode, CommandError> {
         query.push(("type", listen.types.join(",")));
     }
     query.extend(listen.from.clone().map(|from| ("from", from)));
-    let mut follower = EventFollower::new(client, "/events".to_owned(), query, None);
+    let path = "/events".to_owned();
+    let mut follower = EventFollower::new(client.clone(), path, query, None);
     follower.begin().await?;
-    let mut forwarder = Forwarder::new(listen)?;
+    let mut forwarder = Forwarder::new(listen, client)?;
     let (from, to) = (shown(&listen.connection.url), shown(&listen.forward_to));
     output::print_note(&format!(
         "following {from}, posting to {to}; Ctrl-C ends it"
@@ -108,6 +109,8 @@ async fn forward(listen: &Listen) -> Result<ExitCode, CommandError> {
 }
 
 struct Forwarder {
+    /// Where the events come from.
+    gateway: GatewayClient,
     http: reqwest::Client,
     to: Url,
     secret: SigningSecret,
@@ -117,7 +120,7 @@ struct Forwarder {
 }
 
 impl Forwarder {
-    fn new(listen: &Listen) -> Result<Self, CommandError> {
+    fn new(listen: &Listen, gateway: GatewayClient) -> Result<Self, CommandError> {
         let clock = Clock::system();
         let now = super::wall_time(&clock);
         let http = super::http::client(&listen.forward_to, listen.connection.cacert.as_deref())?
@@ -126,6 +129,7 @@ impl Forwarder {
             .map_err(|error| CommandError::Trouble(error.to_string()))?;
         let secret = listen.secret.clone().map(|secret| secret.0);
         Ok(Self {
+            gateway,
             http,
             to: listen.forward_to.clone(),
             secret: secret.unwrap_or_else(SigningSecret::random),
@@ -144,6 +148,7 @@ impl Forwarder {
         let Ok(seen) = serde_json::from_str::<EventLine>(&event.data) else {
             return Ok(());
         };
+        targets::look_up(&self.gateway, &mut self.lines, &seen).await;
         self.output.line(&self.lines.event(&seen))?;
         let begun = Instant::now();
         let answered = self.post(seen.id(), &event.data).await;

@@ -121,6 +121,8 @@ pub(super) async fn get(arguments: &Get) -> Result<ExitCode, CommandError> {
     let events = client.get(&format!("{path}/events"), &[]).await?;
     let now = super::wall_time(&Clock::system());
     let mut lines = EventLines::new(TimeZone::system(), now, output::width());
+    // An event of a message that no attempt was made at has no target.
+    lines.set_target(&message.id, &message.target);
     for event in events["data"].as_array().into_iter().flatten() {
         if let Ok(event) = serde_json::from_value(event.clone()) {
             output.line(&lines.event(&event))?;

@@ -24,6 +24,7 @@ mod since;
 mod sse;
 mod table;
 mod tail;
+mod targets;
 mod trace;
 mod waiting;
 mod webhooks;
@@ -85,7 +86,7 @@ enum Subcommand {
     Listen(listen::Listen),
     Backup(backup::Backup),
     Restore(backup::Restore),
-    /// Prints the version.
+    /// Prints the version, and the features of this build.
     Version,
     Completions(documents::Completions),
     Man(documents::Man),

@@ -12,7 +12,7 @@ use super::lines::{EventLine, EventLines, GapBody};
 use super::output::Printer;
 use super::since::Since;
 use super::sse::ServerSentEvent;
-use super::{CommandError, client, output, since};
+use super::{CommandError, client, output, since, targets};
 use crate::clock::Clock;
 use crate::message::EventKind;
 
@@ -75,7 +75,7 @@ async fn follow(tail: &TailCommand) -> Result<ExitCode, CommandError> {
         None => None,
     };
     let path = "/events".to_owned();
-    let mut follower = EventFollower::new(client, path, tail.query(), since);
+    let mut follower = EventFollower::new(client.clone(), path, tail.query(), since);
     follower.begin().await?;
     if !tail.json {
         let url = client::shown(&tail.connection.url);
@@ -89,7 +89,7 @@ async fn follow(tail: &TailCommand) -> Result<ExitCode, CommandError> {
                 let shown = if tail.json {
                     object(&event)
                 } else {
-                    line(&event, &mut lines)
+                    line(&event, &mut lines, &client).await
                 };
                 if let Some(shown) = shown {
                     output.line(&shown)?;
@@ -154,12 +154,17 @@ fn object(event: &ServerSentEvent) -> Option<String> {
 }
 
 /// The event as a line for people.
-fn line(event: &ServerSentEvent, lines: &mut EventLines) -> Option<String> {
+async fn line(
+    event: &ServerSentEvent,
+    lines: &mut EventLines,
+    client: &GatewayClient,
+) -> Option<String> {
     if event.name == "gap" {
         let gap: GapBody = serde_json::from_str(&event.data).ok()?;
         return Some(EventLines::gap(&gap));
     }
     let seen: EventLine = serde_json::from_str(&event.data).ok()?;
+    targets::look_up(client, lines, &seen).await;
     Some(lines.event(&seen))
 }
 
@@ -190,10 +195,17 @@ mod tests {
         );
     }
 
-    #[test]
-    fn what_is_no_event_is_left_out() {
+    #[tokio::test]
+    async fn what_is_no_event_is_left_out() {
+        let connection = ConnectionArguments {
+            url: client::parse_url("127.0.0.1:1").unwrap(),
+            token: None,
+            cacert: None,
+        };
+        let client = GatewayClient::new(&connection).unwrap();
         let mut lines = EventLines::new(TimeZone::UTC, jiff::Timestamp::UNIX_EPOCH, None);
-        assert_eq!(object(&event("message", "hello")), None);
-        assert_eq!(line(&event("message", "hello"), &mut lines), None);
+        let hello = event("message", "hello");
+        assert_eq!(object(&hello), None);
+        assert_eq!(line(&hello, &mut lines, &client).await, None);
     }
 }

@@ -413,3 +413,86 @@ async fn lines_fit_the_terminal_and_a_pipe_gets_all_of_them() {
     assert_eq!(piped.lines().count(), 2);
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_not_there_is_told_in_the_words_of_the_gateway() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    let id = "0193a1b2-0000-7000-8000-000000000000";
+    for arguments in [
+        &["trace", id][..],
+        &["get", id],
+        &["tail", "--message-id", id],
+    ] {
+        let ended = ask(&gateway, arguments).await;
+        let told = "error: Not found: no message has this id\n";
+        assert_eq!(
+            (ended.code, &*ended.stderr),
+            (Some(2), told),
+            "{arguments:?}"
+        );
+        let below = format!("{}/nope", url(&gateway));
+        let ended = run(sipost(arguments).env("SIPOST_URL", &below)).await;
+        let told = "error: Not found: there is nothing at this path (the URL of the gateway has \
+                    the path /nope)\n";
+        assert_eq!(
+            (ended.code, &*ended.stderr),
+            (Some(2), told),
+            "{arguments:?}"
+        );
+    }
+    let none = ask(&gateway, &["received"]).await;
+    assert_eq!((none.code, &*none.stdout), (Some(0), ""));
+    assert_eq!(none.stderr, "no message has come in\n");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn health_asks_where_it_is_told_to_or_says_where_it_looked() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    let here = url(&gateway);
+    for (path, found) in [("/readyz", "ready"), ("/livez", "alive")] {
+        let mut arguments = vec!["health", "--url", &here];
+        arguments.extend((found == "alive").then_some("--live"));
+        let ended = run(&mut sipost(&arguments)).await;
+        let told = format!("{found}: {here}{path} answers 200 OK\n");
+        assert_eq!(
+            (ended.code, ended.stdout),
+            (Some(0), told),
+            "{}",
+            ended.stderr
+        );
+    }
+    gateway.stop().await;
+
+    let ended = run(&mut sipost(&["health", "--url", &here])).await;
+    let told = format!("error: nothing answers at {here}/readyz: Connection refused\n");
+    assert_eq!((ended.code, ended.stderr), (Some(1), told));
+    let listen = here.trim_start_matches("http://");
+    let ended = run(sipost(&["health"]).env("SIPOST__HTTP__LISTEN", listen)).await;
+    let told = format!(
+        "error: nothing answers at {here}/readyz: Connection refused; is `sipost serve` running? \
+         (the address is `http.listen` of the configuration; --url asks elsewhere)\n"
+    );
+    assert_eq!((ended.code, ended.stderr), (Some(1), told));
+}
+
+/// One that was canceled has no attempt, so none of its events has a target.
+#[tokio::test]
+async fn the_target_of_what_was_never_sent_is_shown_all_the_same() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    let arguments = ["send", "bob", "x", "--send-at", "1h", "--no-wait", "--json"];
+    let accepted = answered(&gateway, &arguments).await;
+    let accepted: Value = serde_json::from_str(&accepted).unwrap();
+    let id = accepted["id"].as_str().unwrap();
+    answered(&gateway, &["cancel", id]).await;
+    let shown = answered(&gateway, &["get", id]).await;
+    let last = shown.lines().last().unwrap();
+    assert!(last.contains("Canceled") && last.contains(" bob"), "{last}");
+    gateway.stop().await;
+}

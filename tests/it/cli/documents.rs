@@ -29,11 +29,14 @@ async fn version_is_a_command_too() {
     let option = run(&mut sipost(&["--version"])).await;
     let command = run(&mut sipost(&["version"])).await;
     assert_eq!((option.code, command.code), (Some(0), Some(0)));
-    assert_eq!(option.stdout, command.stdout);
-    assert_eq!(
-        option.stdout,
-        format!("sipost {}\n", env!("CARGO_PKG_VERSION"))
-    );
+    let version = format!("sipost {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(option.stdout, version);
+    let features = if cfg!(feature = "otlp") {
+        "otlp"
+    } else {
+        "none; otlp, for traces to an OpenTelemetry collector, is not in this build"
+    };
+    assert_eq!(command.stdout, format!("{version}features: {features}\n"));
 }
 
 #[tokio::test]

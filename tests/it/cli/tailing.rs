@@ -23,7 +23,8 @@ const GAP: &str = concat!(
 
 #[tokio::test]
 async fn it_follows_over_a_lost_connection_until_it_is_interrupted() {
-    let gateway = Scripted::start([Answer::stream(EVENT), Answer::open_stream(GAP)]).await;
+    let message = Answer::json(200, serde_json::json!({"id": "m1", "target": "bob"}));
+    let gateway = Scripted::start([Answer::stream(EVENT), message, Answer::open_stream(GAP)]).await;
     let arguments = [
         "tail",
         "--since",
@@ -60,7 +61,43 @@ async fn it_follows_over_a_lost_connection_until_it_is_interrupted() {
     let asked = gateway.asked();
     assert_eq!(asked[0].line, "GET /events?type=failed");
     assert_eq!(asked[0].headers["Last-Event-ID"], "earliest");
-    assert_eq!(asked[1].headers["Last-Event-ID"], "1-7");
+    assert_eq!(asked[2].headers["Last-Event-ID"], "1-7");
+}
+
+/// The events of a message but `sending` have no target.
+#[tokio::test]
+async fn a_target_that_was_not_seen_is_looked_up_once() {
+    let deferred = EVENT.replace("failed", "deferred").replace("1-7", "1-6");
+    let other = EVENT.replace("m1", "m2").replace("1-7", "1-8");
+    let stream = format!("{deferred}{EVENT}{other}");
+    let message = Answer::json(200, serde_json::json!({"id": "m1", "target": "bob"}));
+    let removed = Answer::json(404, serde_json::json!({"title": "Not found"}));
+    let gateway = Scripted::start([Answer::open_stream(&stream), message, removed]).await;
+    let mut child = sipost(&["tail", "--url", &gateway.url]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        let line = lines.next_line().await.unwrap().unwrap();
+        told.extend((!line.starts_with('─')).then_some(line));
+    }
+    child.start_kill().unwrap();
+    finish(child).await;
+    for (line, target, id) in [
+        (&told[0], " bob ", " m1"),
+        (&told[1], " bob ", " m1"),
+        (&told[2], " (target not known) ", " m2"),
+    ] {
+        assert!(line.contains(target) && line.ends_with(id), "{line}");
+    }
+    let asked: Vec<_> = gateway
+        .asked()
+        .into_iter()
+        .map(|asked| asked.line)
+        .collect();
+    assert_eq!(
+        asked,
+        ["GET /events", "GET /messages/m1", "GET /messages/m2"]
+    );
 }
 
 #[tokio::test]
