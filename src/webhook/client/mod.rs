@@ -310,6 +310,26 @@ fn reason(error: &reqwest::Error) -> String {
     }
 }
 
+/// A host that has no address, as far as the resolver says.
+#[derive(Debug, thiserror::Error)]
+#[error("the name {name} is not found: {reason}")]
+struct NameNotFound {
+    name: String,
+    reason: String,
+}
+
+impl NameNotFound {
+    fn new(name: &Name, error: &io::Error) -> Self {
+        let text = without_os_error(error);
+        // What the standard library puts before the words of the system.
+        let reason = text.strip_prefix("failed to lookup address information: ");
+        Self {
+            name: name.as_str().to_owned(),
+            reason: reason.unwrap_or(&text).to_owned(),
+        }
+    }
+}
+
 /// A resolver that refuses addresses that may not be posted to.
 struct Guarded<R> {
     guard: Arc<AddressGuard>,
@@ -321,7 +341,9 @@ impl<R: Resolver> Resolve for Guarded<R> {
         let guard = self.guard.clone();
         let found = self.resolver.resolve(name.as_str().to_owned());
         Box::pin(async move {
-            let addresses = found.await?;
+            let addresses = found
+                .await
+                .map_err(|error| NameNotFound::new(&name, &error))?;
             for address in &addresses {
                 guard.check_address(*address)?;
             }

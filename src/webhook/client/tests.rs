@@ -18,6 +18,8 @@ struct Told(Arc<Mutex<Script>>);
 struct Script {
     answers: VecDeque<Vec<IpAddr>>,
     asked: Vec<String>,
+    /// What it says of a name that it does not know.
+    refusal: Option<&'static str>,
 }
 
 impl Told {
@@ -25,7 +27,12 @@ impl Told {
         let answer = |texts: &&[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
         let answers = answers.iter().map(answer).collect();
         let asked = Vec::new();
-        Self(Arc::new(Mutex::new(Script { answers, asked })))
+        let refusal = None;
+        Self(Arc::new(Mutex::new(Script {
+            answers,
+            asked,
+            refusal,
+        })))
     }
 
     fn asked(&self) -> Vec<String> {
@@ -38,7 +45,9 @@ impl Resolver for Told {
         let mut script = self.0.lock().unwrap();
         script.asked.push(name);
         let answer = match script.answers.len() {
-            0 => Err(io::Error::other("there is no such name")),
+            0 => Err(io::Error::other(
+                script.refusal.unwrap_or("there is no such name"),
+            )),
             1 => Ok(script.answers[0].clone()),
             _ => Ok(script.answers.pop_front().unwrap()),
         };
@@ -186,6 +195,22 @@ async fn a_name_that_leads_to_what_is_not_public_is_not_connected_to() {
         assert_eq!(resolver.asked().len(), 1, "{addresses:?}");
     }
     assert!(receiver.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_is_named_and_the_reason_is_told_once() {
+    let text = "failed to lookup address information: Name or service not known";
+    for (said, told) in [
+        (text, "Name or service not known"),
+        ("there is no such name", "there is no such name"),
+    ] {
+        let resolver = Told::default();
+        resolver.0.lock().unwrap().refusal = Some(said);
+        let client = client(resolver, &[]);
+        let answer = post(&client, "http://no-such-host.invalid/hook?token=secret").await;
+        let told = format!("the name no-such-host.invalid is not found: {told}");
+        assert_eq!(answer, PostResult::Silent(told));
+    }
 }
 
 #[tokio::test]
