@@ -9,7 +9,7 @@ use super::access::Caller;
 use super::error::ApiError;
 use super::params::{Id, Nothing, Query};
 use super::{Api, json};
-use crate::message::{AgentError, AgentStatus};
+use crate::message::{AgentError, AgentOrder, AgentStatus};
 
 const NO_AGENT: ApiError = ApiError::NotFound("no agent has this id");
 
@@ -49,7 +49,7 @@ pub(super) async fn drain(
     Id(id): Id,
     _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
-    told(&api, &id, api.agents.drain(&id))
+    told(&api, &id, AgentOrder::Drain)
 }
 
 /// `POST /agents/{id}/resume`.
@@ -58,7 +58,7 @@ pub(super) async fn resume(
     Id(id): Id,
     _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
-    told(&api, &id, api.agents.resume(&id))
+    told(&api, &id, AgentOrder::Resume)
 }
 
 /// `POST /agents/{id}/reregister`.
@@ -67,16 +67,19 @@ pub(super) async fn reregister(
     Id(id): Id,
     _: Query<Nothing>,
 ) -> Result<Response, ApiError> {
-    told(&api, &id, api.agents.reregister(&id))
+    told(&api, &id, AgentOrder::Reregister)
 }
 
-/// 202: the agent was told, and does it in its own time.
-fn told(api: &Api, id: &str, result: Result<(), AgentError>) -> Result<Response, ApiError> {
-    match result {
-        Ok(()) => {
-            let agent = api.agents.get(id).ok_or(NO_AGENT)?;
-            Ok(json::accepted(&agent))
-        }
+/// 202: the agent is told, and does it in its own time. The answer has the state that follows.
+fn told(api: &Api, id: &str, order: AgentOrder) -> Result<Response, ApiError> {
+    let before = api.agents.get(id).ok_or(NO_AGENT)?;
+    let told = match order {
+        AgentOrder::Drain => api.agents.drain(id),
+        AgentOrder::Resume => api.agents.resume(id),
+        AgentOrder::Reregister => api.agents.reregister(id),
+    };
+    match told {
+        Ok(()) => Ok(json::accepted(&before.after(order, api.clock.now()))),
         Err(AgentError::NotFound) => Err(NO_AGENT),
         Err(AgentError::Stopped) => Err(ApiError::Stopping),
         // They are passed on twice a second.

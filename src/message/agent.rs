@@ -114,6 +114,34 @@ impl AgentOrder {
     }
 }
 
+impl AgentOrder {
+    /// The state that the order leads to at once. The agent follows in its own time.
+    fn next(self, status: &AgentStatus) -> AgentState {
+        use AgentState::{Connecting, Draining, Registered, Registering, Stopped};
+        match (self, status.state) {
+            (Self::Drain, state) if state != Stopped => Draining,
+            (Self::Resume, Stopped) => Connecting,
+            // It has not left yet, and stays.
+            (Self::Resume, Draining) if status.registered_until.is_some() => Registered,
+            (Self::Resume, Draining) => Registering,
+            (Self::Drain | Self::Resume | Self::Reregister, state) => state,
+        }
+    }
+}
+
+impl AgentStatus {
+    /// What it is when the agent has taken the order.
+    pub fn after(mut self, order: AgentOrder, now: Timestamp) -> Self {
+        let state = order.next(&self);
+        if self.state != state {
+            self.state = state;
+            self.since = now;
+            self.next_attempt_at = None;
+        }
+        self
+    }
+}
+
 /// What an agent is doing.
 #[derive(
     Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize,
@@ -197,4 +225,61 @@ pub trait Agents: Send + Sync {
 
     /// Makes the agent register anew at once.
     fn reregister(&self, id: &str) -> Result<(), AgentError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(state: AgentState) -> AgentStatus {
+        AgentStatus {
+            id: "alice-1".into(),
+            account: "sip:alice@example.com".into(),
+            server: "wss://sip.example.com".into(),
+            state,
+            since: Timestamp::EPOCH,
+            registered_until: None,
+            next_attempt_at: Some(Timestamp::EPOCH),
+            in_flight: 0,
+            sent: 0,
+            succeeded: 0,
+            failed: 0,
+            last_error: None,
+            replica: None,
+        }
+    }
+
+    #[test]
+    fn an_order_leads_to_a_state_at_once() {
+        use AgentOrder::{Drain, Reregister, Resume};
+        use AgentState::{Backoff, Connecting, Draining, Registered, Registering, Stopped};
+        let now = Timestamp::from_millis(1);
+        for (order, before, after) in [
+            (Drain, Connecting, Draining),
+            (Drain, Registering, Draining),
+            (Drain, Registered, Draining),
+            (Drain, Backoff, Draining),
+            (Drain, Draining, Draining),
+            (Drain, Stopped, Stopped),
+            (Resume, Stopped, Connecting),
+            (Resume, Draining, Registering),
+            (Resume, Backoff, Backoff),
+            (Resume, Registered, Registered),
+            (Reregister, Registered, Registered),
+            (Reregister, Stopped, Stopped),
+        ] {
+            let agent = agent(before).after(order, now);
+            assert_eq!(agent.state, after, "{order:?} of {before:?}");
+            let since = if before == after {
+                Timestamp::EPOCH
+            } else {
+                now
+            };
+            assert_eq!(agent.since, since, "{order:?} of {before:?}");
+            assert_eq!(agent.next_attempt_at.is_some(), before == after);
+        }
+        let mut stays = agent(Draining);
+        stays.registered_until = Some(now);
+        assert_eq!(stays.after(Resume, now).state, Registered);
+    }
 }

@@ -25,6 +25,7 @@ async fn a_drained_agent_unregisters_and_comes_back_when_resumed() {
 
     let (status, told) = json_of(gateway.post("/agents/alice-1/drain")).await;
     assert_eq!((status, &told["id"]), (202, &"alice-1".into()));
+    assert_eq!(told["state"], "draining");
     gateway.agents(state_is("alice-1", "stopped")).await;
     let mut leaving = 0;
     while let Ok(request) = received.try_recv() {
@@ -40,8 +41,10 @@ async fn a_drained_agent_unregisters_and_comes_back_when_resumed() {
     assert_eq!(ended["status"], "succeeded", "{ended}");
     assert_eq!(ended["result"]["agent"], "alice-2", "{ended}");
 
-    let (status, _) = json_of(gateway.post("/agents/alice-1/resume")).await;
-    assert_eq!(status, 202);
+    let (_, again) = json_of(gateway.post("/agents/alice-1/drain")).await;
+    assert_eq!(again["state"], "stopped");
+    let (status, told) = json_of(gateway.post("/agents/alice-1/resume")).await;
+    assert_eq!((status, &told["state"]), (202, &"connecting".into()));
     gateway.agents(registered(&["alice-1", "alice-2"])).await;
 }
 
