@@ -110,7 +110,7 @@ pub enum ApiError {
     #[error("{0}")]
     TooManyWebhooks(String),
     /// The gateway is stopping.
-    #[error("the gateway is stopping")]
+    #[error("nothing was taken in; repeat the request after Retry-After, or at another replica")]
     Stopping,
     /// Ours to mend; the client learns when to try again, and the log learns why.
     #[error(transparent)]

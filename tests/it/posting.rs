@@ -138,11 +138,35 @@ async fn who_has_waited_long_enough_gets_202_and_the_message_goes_on() {
     let request = request.json(&json!({"target": "bob", "body": "Hello"}));
     let answer = gateway.http.send(request.header("Prefer", "wait=0")).await;
     assert_eq!(answer.status, 202);
+    assert_eq!(answer.header("Preference-Applied"), Some("wait=0"));
 
     peer.wait_for("bob", 1).await;
     peer.release("bob");
     let finished = gateway.http.finished(&id_of(&answer.body)).await;
     assert_eq!(finished["status"], "succeeded");
+    gateway.stop().await;
+}
+
+/// RFC 7240 §2: a preference that is not understood is ignored, and the answer says so.
+#[tokio::test]
+async fn a_preference_that_is_not_understood_is_ignored_and_not_said_to_be_applied() {
+    let peer = Peer::start().await;
+    peer.script("bob", [Reply::Held(200)]);
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    for preference in ["wait=abc", "wait", "wait=-1", "return=minimal"] {
+        let request = gateway.http.request(Method::POST, "/messages");
+        let request = request.json(&json!({"target": "bob", "body": "Hello"}));
+        let answer = gateway
+            .http
+            .send(request.header("Prefer", preference))
+            .await;
+        assert_eq!(
+            (answer.status, answer.header("Preference-Applied")),
+            (202, None),
+            "{preference}"
+        );
+    }
     gateway.stop().await;
 }
 

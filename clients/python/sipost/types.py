@@ -779,7 +779,9 @@ class SipRequest(TypedDict):
     """
     cseq: int
     """
-    The CSeq number the attempt begins with.
+    The CSeq number that the attempt begins with. After a challenge (401, 407) the request comes again with
+    credentials and the next number, so the response can have a higher one.
+
     """
     headers: SipHeaders
 

@@ -102,7 +102,8 @@ pub struct NewMessage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
     /// The id of a received message that this one answers; the SIP request names its Call-ID in
-    /// `In-Reply-To`. `target` may be left out then: it is the sender. `from` is the account that
+    /// `In-Reply-To`. `target` may be left out then: it is the sender. Another one may be named,
+    /// for a sender whose `From` is no address that can be reached. `from` is the account that
     /// received it, and may be no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_reply_to: Option<String>,
@@ -1181,7 +1182,8 @@ pub struct SipRequest {
     pub uri: String,
     /// The same in every attempt of a message.
     pub call_id: String,
-    /// The CSeq number the attempt begins with.
+    /// The CSeq number that the attempt begins with. After a challenge (401, 407) the request comes
+    /// again with credentials and the next number, so the response can have a higher one.
     pub cseq: u64,
     /// Names, each with every value, in the order of the wire.
     pub headers: SipHeaders,

@@ -965,8 +965,9 @@ export interface components {
             /**
              * Format: uuid
              * @description The id of a received message that this one answers; the SIP request names its Call-ID in
-             *     `In-Reply-To`. `target` may be left out then: it is the sender. `from` is the account
-             *     that received it, and may be no other.
+             *     `In-Reply-To`. `target` may be left out then: it is the sender. Another one may be named,
+             *     for a sender whose `From` is no address that can be reached. `from` is the account that
+             *     received it, and may be no other.
              */
             inReplyTo?: string | null;
             /**
@@ -1423,7 +1424,10 @@ export interface components {
             uri: string;
             /** @description The same in every attempt of a message. */
             callId: string;
-            /** @description The CSeq number the attempt begins with. */
+            /**
+             * @description The CSeq number that the attempt begins with. After a challenge (401, 407) the request comes again with
+             *     credentials and the next number, so the response can have a higher one.
+             */
             cseq: number;
             headers: components["schemas"]["SipHeaders"];
         };
@@ -1801,7 +1805,10 @@ export interface components {
         };
     };
     responses: {
-        /** @description The agent was told. The answer shows it as it is now; `GET /agents/{id}` shows when it is done. */
+        /**
+         * @description The agent was told. `state` is what follows at once: `draining` after `drain` (or `stopped`, when it was
+         *     already), and `connecting` after `resume`. `GET /agents/{id}` shows what the agent has done since.
+         */
         AgentTold: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2186,7 +2193,8 @@ export interface components {
         IdempotencyKey: string;
         /**
          * @description `wait=N` (RFC 7240): how many seconds to wait for the end of the message, at most 30. Other
-         *     preferences are ignored.
+         *     preferences are ignored, and so is a `wait` that is no whole number of seconds (`wait=soon`): the
+         *     answer has no `Preference-Applied` then.
          * @example wait=10
          */
         Prefer: string;
@@ -2321,7 +2329,7 @@ export interface components {
          */
         WebhookLocation: string;
         /**
-         * @description The longest wait, if `Prefer` asked for one (RFC 7240).
+         * @description The longest wait, if `Prefer` asked for one that is understood (RFC 7240).
          * @example wait=10
          */
         "Preference-Applied": string;
@@ -2546,7 +2554,8 @@ export interface operations {
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /**
                  * @description `wait=N` (RFC 7240): how many seconds to wait for the end of the message, at most 30. Other
-                 *     preferences are ignored.
+                 *     preferences are ignored, and so is a `wait` that is no whole number of seconds (`wait=soon`): the
+                 *     answer has no `Preference-Applied` then.
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
