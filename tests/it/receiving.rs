@@ -133,6 +133,7 @@ async fn the_program_of_the_document_answers_everybody_once() {
     let webhook = json!({ "url": url, "types": ["received"] });
     let (status, webhook) = json_of(gateway.post("/webhooks").json(&webhook)).await;
     assert_eq!(status, 201, "{webhook}");
+    is_refused_without_a_secret("python3", "-c", program).await;
     let mut python = Command::new("python3")
         .args(["-c", program])
         .env("SIPOST", gateway.url())
@@ -278,6 +279,27 @@ async fn call_ids(http: &Client) -> Vec<String> {
     let received = page["data"].as_array().unwrap().iter();
     let call_id = |one: &Value| one["request"]["callId"].as_str().unwrap().to_owned();
     received.map(call_id).collect()
+}
+
+/// A program that is started with no secret, or a mistyped one, says so in a sentence and ends.
+pub(crate) async fn is_refused_without_a_secret(program: &str, flag: &str, text: &str) {
+    for secret in [
+        None,
+        Some(""),
+        Some("whsec_"),
+        Some("whsec_ab?d"),
+        Some("whsec_…"),
+    ] {
+        let mut command = Command::new(program);
+        command.args([flag, text]).env_remove("SECRET");
+        let ended = command
+            .envs(secret.map(|secret| ("SECRET", secret)))
+            .output();
+        let ended = soon("the program ends", ended).await.unwrap();
+        let told = "SECRET must be the secret of the webhook, whole: whsec_…\n";
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), told, "{secret:?}");
+        assert_eq!(ended.status.code(), Some(1), "{secret:?}");
+    }
 }
 
 /// The Python of a document.

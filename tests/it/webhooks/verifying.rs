@@ -11,6 +11,7 @@ use tokio::process::Command;
 
 use super::*;
 use crate::receiving::free_port;
+use crate::receiving::is_refused_without_a_secret;
 use receiver::Posted;
 
 const DOCUMENT: &str = include_str!("../../../docs/webhooks.md");
@@ -98,6 +99,7 @@ async fn the_receivers_of_the_document_run_as_they_stand() {
             _ => &verify[verify.find("/** Whether").unwrap()..],
         };
         assert!(text.contains(verify), "{program} verifies in another way");
+        is_refused_without_a_secret(program, flag, text).await;
         let port = free_port();
         let url = format!("http://127.0.0.1:{port}/");
         let webhook = create(&gateway, json!({"url": url})).await;
