@@ -116,7 +116,7 @@ CREATE TABLE events (
     message_id uuid     NOT NULL,
     uri        text     NOT NULL,
     account    text,
-    -- The JSON object after its id.
+    -- The JSON object after its id, as src/store/packed.rs writes it.
     members    bytea    NOT NULL
 );
 

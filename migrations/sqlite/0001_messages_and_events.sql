@@ -61,7 +61,7 @@ CREATE TABLE events (
     message_id BLOB    NOT NULL,
     uri        TEXT    NOT NULL,
     account    TEXT,
-    -- The JSON object after its id.
+    -- The JSON object after its id, as src/store/packed.rs writes it.
     members    BLOB    NOT NULL
 ) STRICT;
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
+use super::packed::{self, Columns};
 use super::page::Filling;
 use super::session::{Session, SqlRow, SqlValue, strange, values};
 use super::{EventFilter, Events, Logged, PageSize, StoreError, codes};
@@ -207,16 +208,25 @@ fn read(
 /// Reads the columns of [`LOGGED`], from column `from` on.
 pub(super) fn logged(row: &dyn SqlRow, from: usize, epoch: u64) -> Result<Logged, StoreError> {
     let seq = row.number(from)?;
+    let message_id = row.message_id(from + 2)?;
+    let uri = row.shared(from + 3)?;
+    let account = row.optional_shared(from + 4)?;
+    let columns = Columns {
+        message_id,
+        uri: &uri,
+        account: account.as_deref(),
+    };
     let members = row.blob(from + 5)?;
-    let mut json = Vec::with_capacity(48 + members.len());
+    let mut json = Vec::with_capacity(48 + 4 * members.len());
     Event::write_id(epoch, seq, &mut json);
-    json.extend_from_slice(members);
+    packed::unpack(members, columns, &mut json);
+    json.shrink_to_fit();
     Ok(Logged {
         seq,
-        message_id: row.message_id(from + 2)?,
+        message_id,
         kind: codes::kind(row.integer(from + 1)?).ok_or_else(|| strange("kind"))?,
-        uri: row.shared(from + 3)?,
-        account: row.optional_shared(from + 4)?,
+        uri,
+        account,
         webhook: row.optional_shared(from + 6)?,
         json: json.into(),
     })

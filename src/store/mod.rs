@@ -26,6 +26,7 @@ mod filter;
 mod frames;
 mod logged;
 mod messages;
+mod packed;
 mod page;
 mod receipts;
 mod received;

@@ -25,6 +25,7 @@ use super::append::{Begins, EventColumns, Moves, NewStates, StateChange, moves};
 use super::connection::Connection;
 use super::session;
 use crate::message::{Event, MessageId};
+use crate::store::packed::{self, Columns};
 use crate::store::session::SqlRow as _;
 use crate::store::{Logged, Record, Recorded, StoreError, codes};
 
@@ -185,7 +186,8 @@ impl<'r> Appending<'r> {
             begun.drain(..).map(|one| (one.id, one)).collect();
         // A message that is handed over twice has its events in the first row, which is kept.
         let begun: Vec<_> = new.ids.iter().map(|id| begun.remove(id)).collect();
-        let (events, moves) = (self.columns(&members), Moves::of(&moved));
+        let packed = self.packed(&members);
+        let (events, moves) = (self.columns(&packed), Moves::of(&moved));
         let begins = Begins::of(new, &begun);
         let count = session::limit(self.kept.len());
         let columns = [&count as &(dyn ToSql + Sync), &me]
@@ -213,7 +215,21 @@ impl<'r> Appending<'r> {
         }
     }
 
-    fn columns<'c>(&'c self, members: &'c [Bytes]) -> EventColumns<'c> {
+    /// The JSON of each event as the database keeps it.
+    fn packed(&self, members: &[Bytes]) -> Vec<Vec<u8>> {
+        let rows = self.kept.iter().zip(&self.accounts).zip(members);
+        let packed = rows.map(|((record, account), members)| {
+            let columns = Columns {
+                message_id: record.event.message_id,
+                uri: &record.event.uri,
+                account: account.as_deref(),
+            };
+            packed::packed(members, columns)
+        });
+        packed.collect()
+    }
+
+    fn columns<'c>(&'c self, packed: &'c [Vec<u8>]) -> EventColumns<'c> {
         let events = || self.kept.iter().map(|record| &record.event);
         EventColumns {
             previous: &self.previous,
@@ -223,7 +239,7 @@ impl<'r> Appending<'r> {
             uris: events().map(|e| &*e.uri).collect(),
             accounts: self.accounts.iter().map(Option::as_deref).collect(),
             webhooks: events().map(|e| e.webhook.as_deref()).collect(),
-            members: members.iter().map(|bytes| &**bytes).collect(),
+            members: packed.iter().map(|bytes| &**bytes).collect(),
         }
     }
 

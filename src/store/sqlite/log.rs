@@ -7,6 +7,7 @@ use rusqlite::{CachedStatement, params};
 
 use super::transaction::WriteTransaction;
 use crate::message::{Event, EventKind, MessageId};
+use crate::store::packed::{self, Columns};
 use crate::store::{Logged, StoreError, codes};
 
 /// The statement that [`WriteTransaction::append`] takes.
@@ -38,6 +39,14 @@ impl WriteTransaction<'_> {
         Event::write_id(self.epoch, seq, json);
         let members = json.len();
         write(json);
+        let columns = Columns {
+            message_id: entry.message_id,
+            uri: &entry.uri,
+            account: entry.account.as_deref(),
+        };
+        self.packed.clear();
+        let members = self.scratch.get(members..).unwrap_or_default();
+        packed::pack(members, columns, &mut self.packed);
         insert.execute(params![
             seq,
             entry.previous,
@@ -45,7 +54,7 @@ impl WriteTransaction<'_> {
             entry.message_id.as_bytes(),
             &*entry.uri,
             entry.account.as_deref(),
-            self.scratch.get(members..).unwrap_or_default(),
+            &*self.packed,
             entry.webhook.as_deref(),
         ])?;
         self.positions.last_event = seq;

@@ -23,6 +23,8 @@ pub(super) struct WriteTransaction<'c> {
     pub(super) is_apart: bool,
     /// Where JSON is written, so that it is not allocated piece by piece.
     pub(super) scratch: Vec<u8>,
+    /// The same as the database keeps it.
+    pub(super) packed: Vec<u8>,
 }
 
 /// A message whose row in `states` is not written yet.
@@ -83,6 +85,7 @@ impl<'c> WriteTransaction<'c> {
             fresh: ByMessage::default(),
             is_apart,
             scratch: Vec::new(),
+            packed: Vec::new(),
         }
     }
 

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
 
 use super::Bed;
 use super::samples::{
-    ALICE, PAGE, accept, at, deferred, failed, finish, id, large_failure, log, numbers, reopen,
-    sending,
+    ALICE, BOB, PAGE, accept, at, deferred, failed, finish, id, incoming, large_failure, log,
+    numbers, receipt, reopen, request, response, sending, succeeded,
 };
-use crate::message::{EndpointId, EventKind};
+use crate::message::{EndpointId, EventKind, HeaderMap, RequestView, ResponseView, What};
 use crate::store::{
-    Bounds, DeliveryFilter, EventFilter, Logged, MessageFilter, PageSize, Recorded, Store,
+    Bounds, DeliveryFilter, EventFilter, Logged, MessageFilter, PageSize, Record, Recorded, Store,
 };
 
 pub(crate) async fn the_log_reads_the_same_from_memory_and_from_the_disk(bed: &dyn Bed) {
@@ -32,6 +34,89 @@ pub(crate) async fn the_log_reads_the_same_from_memory_and_from_the_disk(bed: &d
         last: 12,
     };
     assert_eq!(store.bounds().await.unwrap(), bounds);
+    store.close().await.unwrap();
+}
+
+/// Of all kinds, with what is usual in them and with what never should be.
+fn odd_records(rng: &mut StdRng, number: u64) -> Vec<Record> {
+    const TEXTS: [&str; 12] = [
+        "",
+        BOB,
+        ALICE,
+        "<sip:bob@example.com>",
+        "01930000-0000-7000-8000-000000000001",
+        r#"","messageId":""#,
+        r#""]}},"metadata":{"#,
+        "\u{80}\u{e9}\u{1f600}",
+        "\"\\",
+        "MESSAGE, OPTIONS",
+        "\u{0}\u{1}\u{4}\u{1f}\u{7f}",
+        "0",
+    ];
+    const NUL: usize = 10;
+    let mut text = || TEXTS[rng.random_range(0..TEXTS.len())];
+    let mut headers = HeaderMap::default();
+    for name in ["Max-Forwards", "To", "From", "Call-ID", "Date", text()] {
+        headers.add(name, text());
+    }
+    let request = RequestView {
+        uri: text().into(),
+        headers: headers.clone(),
+        ..request(number, 1)
+    };
+    let answered = |status_code| ResponseView {
+        reason_phrase: text().to_owned(),
+        headers,
+        ..response(status_code)
+    };
+    let mut records = [
+        sending(number, 1, 1),
+        deferred(number, 1, 2, at(3)),
+        succeeded(number, 2, 4),
+    ];
+    records[0].event.what = What::Sending { request };
+    records[2].event.what = What::Succeeded {
+        response: Some(answered(200)),
+        receipt: None,
+    };
+    for record in &mut records {
+        // Columns of their own, in which no text has a NUL.
+        let mut column = || TEXTS[rng.random_range(0..NUL)];
+        record.event.uri = column().into();
+        record.event.account = Some(column().into()).filter(|_| !number.is_multiple_of(3));
+        let mut text = || TEXTS[rng.random_range(0..TEXTS.len())];
+        record.event.agent = Some(text().into());
+        record.event.metadata = [(text().to_owned(), text().to_owned())].into();
+    }
+    records.into()
+}
+
+pub(crate) async fn whatever_an_event_says_it_reads_the_same_after_a_restart(bed: &dyn Bed) {
+    const MESSAGES: u64 = 60;
+    let store = bed.open();
+    accept(&store, 1..=MESSAGES).await;
+    let mut rng = StdRng::seed_from_u64(8);
+    for number in 1..=MESSAGES {
+        let records = odd_records(&mut rng, number);
+        store.record(records.into()).await.unwrap();
+    }
+    store
+        .receive((1..=9).map(incoming).collect())
+        .await
+        .unwrap();
+    let receipts = (1..=MESSAGES).map(|number| receipt(number, "sip:\u{1}\"@example.com", 5));
+    store.report(receipts.collect()).await.unwrap();
+
+    let told = log(&store, 0, &EventFilter::default()).await;
+    let store = reopen(bed, store).await;
+    assert_eq!(log(&store, 0, &EventFilter::default()).await, told);
+    for number in 1..=MESSAGES {
+        let chain = store.events_of(id(number), 0, 100.into()).await.unwrap();
+        let mut of_message = told.clone();
+        of_message.retain(|event| event.message_id == id(number));
+        assert!(of_message.len() >= 3, "{number}");
+        assert_eq!(chain.events, of_message);
+    }
     store.close().await.unwrap();
 }
 

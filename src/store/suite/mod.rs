@@ -62,6 +62,7 @@ macro_rules! store_suite {
             }
             log {
                 the_log_reads_the_same_from_memory_and_from_the_disk
+                whatever_an_event_says_it_reads_the_same_after_a_restart
                 the_log_is_read_in_pages
                 the_log_is_read_back_from_its_end_and_from_anywhere
                 what_a_filter_holds_back_is_passed_over_on_the_way_back

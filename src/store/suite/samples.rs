@@ -89,15 +89,20 @@ pub(crate) fn event(number: u64, attempt: u32, time: i64, what: What) -> Event {
     }
 }
 
-pub(crate) fn sending(number: u64, attempt: u32, time: i64) -> Record {
-    let request = RequestView {
+/// The request of an attempt at the message of this number.
+pub(crate) fn request(number: u64, attempt: u32) -> RequestView {
+    RequestView {
         method: "MESSAGE",
         uri: BOB.into(),
         call_id: format!("call-{number}"),
         cseq: attempt,
         headers: HeaderMap::default(),
         truncated: false,
-    };
+    }
+}
+
+pub(crate) fn sending(number: u64, attempt: u32, time: i64) -> Record {
+    let request = request(number, attempt);
     Record {
         event: event(number, attempt, time, What::Sending { request }),
         status: Status::Sending,
