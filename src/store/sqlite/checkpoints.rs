@@ -16,10 +16,18 @@ use std::thread::JoinHandle;
 use rusqlite::{Connection, Error, OpenFlags};
 
 use super::schema::BUSY;
+use super::writer::Weight;
 use crate::store::StoreError;
 
 /// Pages in the WAL alone for which the thread is woken.
 const PAGES: i64 = 1_000;
+
+/// What is committed between two looks at the WAL, in rows and in pages of bytes. A look costs as
+/// much as a small commit, and a commit of one row writes a handful of pages.
+const UNSEEN: usize = 16;
+
+/// Bytes of a page.
+const PAGE_BYTES: usize = 4_096;
 
 /// Pages of the WAL from which on the writer waits for the thread, and moves them itself
 /// (`wal_autocheckpoint`) when that has failed.
@@ -30,6 +38,8 @@ pub(super) struct Checkpoints {
     orders: mpsc::Sender<()>,
     done: mpsc::Receiver<()>,
     is_running: bool,
+    /// Rows and pages of bytes that were committed since the WAL was looked at last.
+    unseen: usize,
     thread: JoinHandle<()>,
 }
 
@@ -57,12 +67,18 @@ impl Checkpoints {
             orders,
             done,
             is_running: false,
+            unseen: 0,
             thread,
         })
     }
 
     /// To be called by the writer after each commit, when its callers have their answers.
-    pub(super) fn after_commit(&mut self, writer: &Connection) {
+    pub(super) fn after_commit(&mut self, writer: &Connection, committed: Weight) {
+        self.unseen += committed.rows + committed.bytes / PAGE_BYTES;
+        if self.unseen < UNSEEN {
+            return;
+        }
+        self.unseen = 0;
         let Ok(wal) = WalPages::of(writer) else {
             return;
         };
@@ -128,8 +144,6 @@ mod tests {
 
     use super::*;
 
-    const PAGE: u64 = 4_096;
-
     struct Bench {
         folder: TempDir,
         writer: Connection,
@@ -157,7 +171,11 @@ mod tests {
         fn commit(&mut self) {
             let insert = "INSERT INTO t VALUES (zeroblob(400000))";
             self.writer.execute(insert, []).unwrap();
-            self.checkpoints.after_commit(&self.writer);
+            let committed = Weight {
+                rows: 1,
+                bytes: 400_000,
+            };
+            self.checkpoints.after_commit(&self.writer, committed);
         }
 
         fn unmoved(&self) -> i64 {
@@ -167,7 +185,7 @@ mod tests {
 
         fn wal(&self) -> u64 {
             let file = self.folder.path().join("test.db-wal");
-            file.metadata().unwrap().len() / PAGE
+            file.metadata().unwrap().len() / PAGE_BYTES as u64
         }
 
         /// Commits until the thread has moved pages; how many commits there were.

@@ -210,7 +210,7 @@ impl Thread {
         while let Ok(first) = self.inbox.recv() {
             let (group, weight, closing) = self.gather(first);
             if !group.is_empty() {
-                self.commit(group, weight.rows);
+                self.commit(group, weight);
             }
             if let Some(waiting) = closing {
                 return self.close(waiting);
@@ -256,7 +256,7 @@ impl Thread {
         (group, total, None)
     }
 
-    fn commit(&mut self, mut group: Group, rows: usize) {
+    fn commit(&mut self, mut group: Group, weight: Weight) {
         let began = clock::now();
         let mut committed = self.attempt(&mut group, false);
         // Part by part: then it harms only what brought it.
@@ -266,9 +266,9 @@ impl Thread {
         match committed {
             Ok(()) => {
                 let took = clock::now().saturating_duration_since(began);
-                self.observer.committed(took, rows);
+                self.observer.committed(took, weight.rows);
                 group.into_iter().for_each(GroupedVerb::answer);
-                self.checkpoints.after_commit(&self.connection);
+                self.checkpoints.after_commit(&self.connection, weight);
             }
             // One of them may be to blame: alone, it does not take the others with it.
             Err(StoreError::Damaged(_)) if group.len() > 1 => {
@@ -277,7 +277,7 @@ impl Thread {
                         ends_order: true,
                         ..step
                     };
-                    self.commit(vec![alone], 1);
+                    self.commit(vec![alone], Weight { rows: 1, bytes: 0 });
                 }
             }
             Err(error) => {
