@@ -1,13 +1,17 @@
 //! The way to a HEP server: a UDP socket, or a connection over TCP or TLS. It is opened when it is
 //! needed.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use rustix::net::{MMsgHdr, SendFlags};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+#[cfg(target_os = "linux")]
+use tokio::io::Interest;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
@@ -60,9 +64,9 @@ impl Link {
         };
         match &mut open {
             Open::Datagrams(socket) => {
-                for packet in packets.iter() {
-                    socket.send(packet).await?;
-                    self.sent += 1;
+                let packets: Vec<_> = packets.iter().map(IoSlice::new).collect();
+                while let Some(waiting) = packets.get(self.sent..).filter(|some| !some.is_empty()) {
+                    self.sent += send_datagrams(socket, waiting).await?;
                 }
             }
             Open::Stream(stream) => {
@@ -107,6 +111,30 @@ impl Link {
             }
         }
     }
+}
+
+/// Sends datagrams, as many as the system takes at once; how many those were, which is at least one.
+#[cfg(target_os = "linux")]
+async fn send_datagrams(socket: &UdpSocket, datagrams: &[IoSlice<'_>]) -> io::Result<usize> {
+    let send = || {
+        let mut buffers: Vec<_> = datagrams.iter().map(|_| Default::default()).collect();
+        let headers = datagrams.chunks(1).zip(&mut buffers);
+        let mut headers: Vec<_> = headers
+            .map(|(datagram, none)| MMsgHdr::new(datagram, none))
+            .collect();
+        let sent = rustix::net::sendmmsg(socket, &mut headers, SendFlags::empty());
+        sent.map_err(io::Error::from)
+    };
+    socket.async_io(Interest::WRITABLE, send).await
+}
+
+/// The same where the system has no such call.
+#[cfg(not(target_os = "linux"))]
+async fn send_datagrams(socket: &UdpSocket, datagrams: &[IoSlice<'_>]) -> io::Result<usize> {
+    if let Some(datagram) = datagrams.first() {
+        socket.send(datagram).await?;
+    }
+    Ok(1)
 }
 
 async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
