@@ -10,6 +10,9 @@ use crate::store::{EventFilter, Logged, Store};
 /// Events taken from the log at once.
 const PAGE: usize = 256;
 
+/// How long the log is left alone after each look: with many commits, one look is for several.
+const REST: Duration = Duration::from_millis(5);
+
 /// How long the log is left alone when it could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -42,6 +45,7 @@ pub async fn follow_receipts(store: Arc<dyn Store>, dispatch: Handle) {
                 continue;
             }
         }
+        tokio::time::sleep(REST).await;
         if cursor >= *committed.borrow_and_update() && committed.changed().await.is_err() {
             return;
         }
