@@ -13,6 +13,9 @@ use super::lines::printable;
 use crate::config;
 use crate::message::without_os_error;
 
+/// Where a gateway listens by default. An empty variable counts as not set.
+const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+
 /// The address of the gateway, and the token.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ConnectionArguments {
@@ -21,9 +24,9 @@ pub(super) struct ConnectionArguments {
         long,
         global = true,
         env = "SIPOST_URL",
-        default_value = "http://127.0.0.1:8080",
+        default_value = DEFAULT_URL,
         value_name = "URL",
-        value_parser = parse_url
+        value_parser = |text: &str| parse_url(if text.is_empty() { DEFAULT_URL } else { text })
     )]
     pub(super) url: Url,
 
@@ -39,7 +42,13 @@ pub(super) struct ConnectionArguments {
     pub(super) token: Option<String>,
 
     /// Certificates (PEM) to trust for https in addition to those of the system.
-    #[arg(long, global = true, env = "SIPOST_CACERT", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "SIPOST_CACERT",
+        value_name = "FILE",
+        value_parser = super::path_or_none()
+    )]
     pub(super) cacert: Option<PathBuf>,
 }
 
@@ -107,7 +116,8 @@ impl GatewayClient {
         Ok(Self {
             http,
             base,
-            token: connection.token.clone(),
+            // An empty variable counts as not set, as everywhere.
+            token: connection.token.clone().filter(|token| !token.is_empty()),
         })
     }
 
@@ -338,9 +348,11 @@ pub(super) fn sentence(problem: &ProblemBody, status: StatusCode) -> String {
     };
     let text = match (violations.is_empty(), &problem.detail) {
         (false, _) => format!("{title}: {}", violations.join("; ")),
-        // A title that says it all is not repeated.
-        (true, Some(detail)) if detail.eq_ignore_ascii_case(&title) => title,
-        (true, Some(detail)) => format!("{title}: {detail}"),
+        // A title that the detail begins with is not repeated.
+        (true, Some(detail)) => match detail.split_at_checked(title.len()) {
+            Some((first, rest)) if first.eq_ignore_ascii_case(&title) => format!("{title}{rest}"),
+            _ => format!("{title}: {detail}"),
+        },
         (true, None) => title,
     };
     printable(&text)
@@ -414,6 +426,8 @@ mod tests {
         };
         assert_eq!(said("the gateway is stopping"), "The gateway is stopping");
         assert_eq!(said("soon"), "The gateway is stopping: soon");
+        let more = "the gateway is stopping: later";
+        assert_eq!(said(more), "The gateway is stopping: later");
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) struct Health {
     #[arg(long, value_name = "URL", value_parser = client::parse_url)]
     url: Option<Url>,
     /// Certificates (PEM) to trust for https in addition to those of the system, with --url.
-    #[arg(long, env = "SIPOST_CACERT", value_name = "FILE")]
+    #[arg(long, env = "SIPOST_CACERT", value_name = "FILE", value_parser = super::path_or_none())]
     cacert: Option<PathBuf>,
 }
 

@@ -40,7 +40,9 @@ pub(super) fn tls(base: &Url, cacert: Option<&Path>) -> Result<rustls::ClientCon
         let none = rustls::RootCertStore::empty();
         return Ok(config.with_root_certificates(none).with_no_client_auth());
     }
-    let authorities = cacert.map(certificates).transpose()?.unwrap_or_default();
+    // An empty variable counts as not set, as everywhere.
+    let named = cacert.filter(|file| !file.as_os_str().is_empty());
+    let authorities = named.map(certificates).transpose()?.unwrap_or_default();
     let config = agent::client_config(&authorities, None).map_err(Trouble::lasting)?;
     Ok(config.as_ref().clone())
 }

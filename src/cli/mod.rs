@@ -34,6 +34,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{CommandFactory as _, Parser};
 
 use self::client::Trouble;
@@ -97,7 +98,7 @@ enum Subcommand {
 struct ConfigFile {
     /// The configuration file. Without it: /etc/sipost/sipost.toml or ./config/sipost.toml, if
     /// there is one.
-    #[arg(long, env = "SIPOST_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "SIPOST_CONFIG", value_name = "FILE", value_parser = path_or_none())]
     config: Option<PathBuf>,
 }
 
@@ -212,6 +213,11 @@ fn segment(id: &str) -> String {
     id.chars()
         .map(|c| if is_plain(c) { c } else { '_' })
         .collect()
+}
+
+/// The path of a file; it may be empty, because an empty variable counts as not set.
+fn path_or_none() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// A duration as the configuration writes it.

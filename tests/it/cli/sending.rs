@@ -289,13 +289,16 @@ async fn a_gateway_that_wants_a_token_is_told_how_it_is_given() {
             json!({"title": "Unauthorized", "detail": "a token is missing"}),
         )
     };
-    let gateway = Scripted::start([refusal(), refusal()]).await;
+    let gateway = Scripted::start([refusal(), refusal(), refusal()]).await;
     let arguments = ["send", "bob", "x", "--url", &gateway.url];
     let ended = run(&mut sipost(&arguments)).await;
     assert_eq!(ended.code, Some(2));
     let told =
         "error: Unauthorized: a token is missing; give it one with --token or SIPOST_TOKEN\n";
     assert_eq!(ended.stderr, told);
+    let mut empty = sipost(&arguments);
+    empty.env("SIPOST_TOKEN", "").env("SIPOST_CACERT", "");
+    assert_eq!(run(&mut empty).await.stderr, told);
     let ended = run(sipost(&arguments).env("SIPOST_TOKEN", "t0p")).await;
     assert!(
         ended

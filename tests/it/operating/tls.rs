@@ -191,7 +191,12 @@ async fn the_commands_trust_a_certificate_that_is_named_to_them() {
     let ended = run(&["--cacert", &authority]).await;
     let told = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(0), "{told}");
-    assert_eq!(run(&[]).await.status.code(), Some(2));
+    for nothing in [&[][..], &["--cacert", ""]] {
+        let ended = run(nothing).await;
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(2), "{told}");
+        assert!(told.contains("nothing answers at"), "{told}");
+    }
     let ended = run(&["--cacert", "/nowhere.pem"]).await;
     assert_eq!(ended.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&ended.stderr).contains("/nowhere.pem"));
