@@ -9,6 +9,7 @@ use clap_complete::Shell;
 
 use super::CommandError;
 use super::output::Printer;
+use crate::message::without_os_error;
 
 /// Prints a script that completes the command line in a shell.
 #[derive(Clone, Debug, clap::Args)]
@@ -88,6 +89,7 @@ fn write(folder: &Path, pages: &[(String, Vec<u8>)]) -> Result<ExitCode, Command
     for (name, page) in pages {
         let file = folder.join(name);
         fs::write(&file, page).map_err(|error| {
+            let error = without_os_error(error);
             CommandError::Trouble(format!("{} cannot be written: {error}", file.display()))
         })?;
     }

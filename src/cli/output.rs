@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::CommandError;
+use crate::message::without_os_error;
 
 /// Standard output; colours are removed where they are not wanted.
 pub(super) struct Printer(anstream::Stdout);
@@ -64,7 +65,10 @@ impl CommandError {
     fn of_output(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::OutputClosed,
-            _ => Self::Trouble(format!("standard output cannot be written: {error}")),
+            _ => {
+                let error = without_os_error(error);
+                Self::Trouble(format!("standard output cannot be written: {error}"))
+            }
         }
     }
 }

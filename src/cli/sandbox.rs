@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::CommandError;
 use super::output::Printer;
+use crate::message::without_os_error;
 use crate::sandbox::{DOMAIN, Options};
 use crate::shutdown::Shutdown;
 
@@ -19,8 +20,18 @@ use crate::shutdown::Shutdown;
 )]
 pub(super) struct SandboxCommand {
     /// Where it listens: a loopback address. Port 0 is any.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5080")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:5080",
+        value_parser = parse_address
+    )]
     listen: SocketAddr,
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "an IP address and a port, such as 127.0.0.1:5080".to_owned())
 }
 
 pub(super) async fn run(arguments: &SandboxCommand) -> Result<ExitCode, CommandError> {
@@ -30,7 +41,10 @@ pub(super) async fn run(arguments: &SandboxCommand) -> Result<ExitCode, CommandE
     }
     let sandbox = crate::sandbox::Sandbox::bind(arguments.listen, Options::default())
         .await
-        .map_err(|error| CommandError::Trouble(format!("{}: {error}", arguments.listen)))?;
+        .map_err(|error| {
+            let (listen, error) = (arguments.listen, without_os_error(error));
+            CommandError::Trouble(format!("failed to listen on {listen} (--listen): {error}"))
+        })?;
     Printer::new().line(&format!("a sandbox for {DOMAIN} at {}", sandbox.url()))?;
     let shutdown = Shutdown::new();
     tokio::spawn(shutdown.clone().run());

@@ -19,7 +19,7 @@ use super::output::Printer;
 use super::table::local_time;
 use super::{CommandError, output};
 use crate::clock::Clock;
-use crate::message::Priority;
+use crate::message::{Priority, without_os_error};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -331,6 +331,7 @@ fn read_body(body: &str) -> Result<Vec<u8>, CommandError> {
         .take(MAX_INPUT)
         .read_to_end(&mut bytes)
         .map_err(|error| {
+            let error = without_os_error(error);
             CommandError::Trouble(format!("standard input cannot be read: {error}"))
         })?;
     Ok(bytes)

@@ -151,6 +151,27 @@ async fn a_port_that_is_taken_is_told_with_the_setting_that_names_it() {
 }
 
 #[tokio::test]
+async fn a_sandbox_that_cannot_listen_says_where_and_why() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (listen, told) in [
+        (
+            &*address,
+            format!("error: failed to listen on {address} (--listen): Address already in use\n"),
+        ),
+        (
+            "localhost",
+            "error: invalid value 'localhost' for '--listen <ADDRESS>': an IP address and a port, \
+             such as 127.0.0.1:5080\n\nFor more information, try '--help'.\n"
+                .to_owned(),
+        ),
+    ] {
+        let ended = run(&mut sipost(&["sandbox", "--listen", listen])).await;
+        assert_eq!((ended.code, ended.stderr), (Some(2), told));
+    }
+}
+
+#[tokio::test]
 async fn config_masks_secrets_and_names_origins() {
     let mut command = sipost(&["config"]);
     command

@@ -68,6 +68,10 @@ async fn manual_pages_are_printed_or_written() {
     assert_eq!(written, page.stdout);
     assert!(folder.path().join("sipost.1").exists());
 
+    let ended = run(&mut sipost(&["man", "--into", "/nowhere"])).await;
+    let told = "error: /nowhere/sipost.1 cannot be written: No such file or directory\n";
+    assert_eq!((ended.code, &*ended.stderr), (Some(2), told));
+
     let ended = run(&mut sipost(&["man", "dance"])).await;
     assert_eq!(ended.code, Some(2));
     assert!(ended.stderr.contains("send"), "{}", ended.stderr);
