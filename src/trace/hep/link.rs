@@ -113,7 +113,7 @@ impl Link {
     }
 }
 
-/// Sends datagrams, as many as the system takes at once; how many those were, which is at least one.
+/// Sends datagrams, as many as the system takes at once; returns how many, which is at least one.
 #[cfg(target_os = "linux")]
 async fn send_datagrams(socket: &UdpSocket, datagrams: &[IoSlice<'_>]) -> io::Result<usize> {
     let send = || {
