@@ -54,7 +54,7 @@ pub(super) async fn create(
         &caller,
         &headers,
         body,
-        api.settings.max_batch_request,
+        extract::Limit::of_batch(&api),
     )
     .await?;
     let messages = read(&api, &caller, &bytes, trace).await?;
@@ -108,6 +108,10 @@ fn messages(
     let mut messages = Vec::new();
     let mut refusal = None;
     let document = Value::document(bytes)?;
+    if document.is_list() {
+        let words = "a batch is an object: {\"messages\": [ … ]}";
+        return Err(ApiError::invalid("", words));
+    }
     document.object(&BATCH, &mut violations, |_, list, violations| {
         let mut count = 0;
         let is_list = list.items(

@@ -47,7 +47,7 @@ pub enum ApiError {
     #[error("a token is needed: Authorization: Bearer …")]
     NoToken,
     /// The client shows an unknown token.
-    #[error("the token is not known")]
+    #[error("a token is needed, and this one is not known")]
     UnknownToken,
     /// The client shows more than one.
     #[error("Authorization: once")]
@@ -375,19 +375,17 @@ fn sentence(violations: &Violations) -> String {
         [one] if one.pointer.is_empty() => one.detail.clone(),
         [one] => format!("{}: {}", one.pointer, one.detail),
         many if violations.has_more() => format!(
-            "more than {count} members are not accepted; `errors` lists the first {count}",
+            "more than {count} mistakes; `errors` lists the first {count}",
             count = many.len()
         ),
-        many => format!(
-            "{} members are not accepted; `errors` lists them",
-            many.len()
-        ),
+        many => format!("{} mistakes; `errors` lists them", many.len()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Place;
 
     #[test]
     fn what_the_database_rejects_is_not_worth_another_try() {
@@ -398,5 +396,19 @@ mod tests {
         let away = told(StoreError::Away("gone".to_owned()));
         assert_eq!(away.status(), 503);
         assert!(away.headers().contains_key(header::RETRY_AFTER));
+    }
+
+    #[test]
+    fn a_detail_counts_mistakes_and_not_members() {
+        let of = |details: &[&str]| {
+            let mut violations = Violations::default();
+            for detail in details {
+                violations.add(Place::Document.member("webhook"), detail);
+            }
+            sentence(&violations)
+        };
+        assert_eq!(of(&["required"]), "/webhook: required");
+        let two = of(&["not a URL", "nothing is posted unsigned"]);
+        assert_eq!(two, "2 mistakes; `errors` lists them");
     }
 }

@@ -24,33 +24,59 @@ impl std::ops::Deref for RequestBody {
     }
 }
 
-/// Reads a body of at most `limit` bytes that says it is JSON, while there is room for what
+/// How large a request may be, and the setting that says so.
+#[derive(Clone, Copy)]
+pub(super) struct Limit {
+    setting: &'static str,
+    bytes: usize,
+}
+
+impl Limit {
+    pub(super) fn of_request(api: &Api) -> Self {
+        Self {
+            setting: "http.max_request",
+            bytes: api.settings.max_request,
+        }
+    }
+
+    pub(super) fn of_batch(api: &Api) -> Self {
+        Self {
+            setting: "http.max_batch_request",
+            bytes: api.settings.max_batch_request,
+        }
+    }
+
+    fn exceeded(self) -> ApiError {
+        let Self { setting, bytes } = self;
+        ApiError::TooLarge(format!(
+            "a request has at most {bytes} bytes here ({setting})"
+        ))
+    }
+}
+
+/// Reads a body within `limit` that says it is JSON, while there is room for what
 /// arrives. [`super::value`] checks that it is JSON.
 pub(super) async fn body(
     api: &Api,
     caller: &Caller,
     headers: &HeaderMap,
     body: Body,
-    limit: usize,
+    limit: Limit,
 ) -> Result<RequestBody, ApiError> {
     check_type(headers)?;
     let stated = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse::<usize>().ok());
-    if stated.is_some_and(|stated| stated > limit) {
-        return Err(too_large(limit));
+    if stated.is_some_and(|stated| stated > limit.bytes) {
+        return Err(limit.exceeded());
     }
     let read = read(body, limit, api.0.bodies.room(caller.key().clone()));
     let arrived = tokio::time::timeout(api.settings.request_timeout, read).await;
     arrived.map_err(|_| ApiError::Timeout)?
 }
 
-fn too_large(limit: usize) -> ApiError {
-    ApiError::TooLarge(format!("a request has at most {limit} bytes here"))
-}
-
-async fn read(mut body: Body, limit: usize, mut room: ByteRoom) -> Result<RequestBody, ApiError> {
+async fn read(mut body: Body, limit: Limit, mut room: ByteRoom) -> Result<RequestBody, ApiError> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame
@@ -59,8 +85,8 @@ async fn read(mut body: Body, limit: usize, mut room: ByteRoom) -> Result<Reques
             continue;
         };
         let size = whole.len().saturating_add(chunk.len());
-        if size > limit {
-            return Err(too_large(limit));
+        if size > limit.bytes {
+            return Err(limit.exceeded());
         }
         if !room.grow(size) {
             return Err(ApiError::TooManyBytes);
@@ -145,6 +171,13 @@ mod tests {
         Body::from_stream(futures_util::stream::iter(chunks))
     }
 
+    fn limit(bytes: usize) -> Limit {
+        Limit {
+            setting: "http.max_request",
+            bytes,
+        }
+    }
+
     fn room(budget: &Arc<ByteBudget>, name: &str) -> ByteRoom {
         budget.room(ClientKey::Token(name.into()))
     }
@@ -153,7 +186,12 @@ mod tests {
     async fn what_is_in_memory_of_all_bodies_is_bounded_and_given_back() {
         let budget = ByteBudget::new(2 * FREE);
         let read = async |name, chunks, bytes| {
-            read(of_chunks(chunks, bytes), 64 * FREE, room(&budget, name)).await
+            read(
+                of_chunks(chunks, bytes),
+                limit(64 * FREE),
+                room(&budget, name),
+            )
+            .await
         };
         let one = read("a", 2, FREE).await.unwrap();
         assert_eq!((one.len(), budget.used()), (2 * FREE, FREE));
@@ -174,7 +212,7 @@ mod tests {
     async fn a_body_is_left_at_its_limit() {
         let budget = ByteBudget::new(usize::MAX);
         let endless = of_chunks(usize::MAX, 1_000);
-        let refused = read(endless, 100_000, room(&budget, "a")).await;
+        let refused = read(endless, limit(100_000), room(&budget, "a")).await;
         assert!(matches!(refused, Err(ApiError::TooLarge(_))));
         assert_eq!(budget.used(), 0);
     }

@@ -70,7 +70,14 @@ pub(super) async fn create(State(api): State<Api>, request: Request) -> Result<R
     let (form, wait) = (negotiate::form(&headers)?, negotiate::wait(&headers));
     let until = Until::read(query.until.as_deref(), form)?;
     let key = negotiate::idempotency_key(&headers)?;
-    let bytes = extract::body(&api, &caller, &headers, body, api.settings.max_request).await?;
+    let bytes = extract::body(
+        &api,
+        &caller,
+        &headers,
+        body,
+        extract::Limit::of_request(&api),
+    )
+    .await?;
     let document = Value::document(&bytes)?;
     if document.is_list() {
         let words = "a message is an object; POST /messages/batch takes several";

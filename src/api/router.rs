@@ -118,7 +118,7 @@ fn in_words(methods: &[&str]) -> String {
 
 /// 404, which names the path that was meant when only a slash at the end is too many.
 fn nothing_at(path: &str) -> ApiError {
-    let nothing = ApiError::NotFound("there is nothing at this path");
+    let nothing = ApiError::NotFound("there is nothing at this path; /docs lists the paths");
     let Some(short) = path.strip_suffix('/').filter(|short| *short != "/") else {
         return nothing;
     };

@@ -1,5 +1,6 @@
 //! `POST /messages/batch`: all of it, in order, or nothing.
 
+use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;
 
@@ -58,6 +59,20 @@ async fn one_invalid_message_refuses_the_batch_and_is_pointed_at() {
         .collect();
     assert_eq!(pointers, ["/messages/1/target", "/messages/3/ttl"]);
     assert_eq!(gateway.http.get("/messages").await.body["data"], json!([]));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_alone_is_no_batch_and_the_answer_shows_one() {
+    let peer = Peer::start().await;
+    let gateway = House::at(&peer).open().await;
+    let request = gateway.http.request(Method::POST, "/messages/batch");
+    let answer = gateway.http.send(request.json(&numbered(2))).await;
+    assert_eq!(answer.status, 422, "{answer:?}");
+    assert_eq!(
+        answer.body["detail"],
+        "a batch is an object: {\"messages\": [ … ]}"
+    );
     gateway.stop().await;
 }
 

@@ -141,6 +141,8 @@ async fn requests_have_a_size() {
     let huge = json!({"target": "bob", "body": "x".repeat(2 << 20)});
     let refused = gateway.http.post(&huge).await;
     assert_eq!((refused.status, refused.problem()), (413, "too-large"));
+    let detail = "a request has at most 1048576 bytes here (http.max_request)";
+    assert_eq!(refused.body["detail"], detail);
     gateway.stop().await;
 }
 

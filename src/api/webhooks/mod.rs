@@ -166,7 +166,7 @@ async fn read(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<extract::RequestBody, ApiError> {
-    extract::body(api, caller, headers, body, api.settings.max_request).await
+    extract::body(api, caller, headers, body, extract::Limit::of_request(api)).await
 }
 
 /// The webhook of this id. Webhooks concern the whole gateway: a caller that may see one may see

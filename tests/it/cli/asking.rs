@@ -434,8 +434,8 @@ async fn what_is_not_there_is_told_in_the_words_of_the_gateway() {
         );
         let below = format!("{}/nope", url(&gateway));
         let ended = run(sipost(arguments).env("SIPOST_URL", &below)).await;
-        let told = "error: Not found: there is nothing at this path (the URL of the gateway has \
-                    the path /nope)\n";
+        let told = "error: Not found: there is nothing at this path; /docs lists the paths (the URL \
+                    of the gateway has the path /nope)\n";
         assert_eq!(
             (ended.code, &*ended.stderr),
             (Some(2), told),
