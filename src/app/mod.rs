@@ -104,10 +104,14 @@ impl AppError {
 
 fn listen_failure(error: &std::io::Error) -> String {
     let reason = without_os_error(error);
-    if error.kind() == std::io::ErrorKind::AddrInUse {
-        format!("{reason}; stop the program that listens there, or choose another port")
-    } else {
-        reason
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            format!("{reason}; stop the program that listens there, or choose another port")
+        }
+        std::io::ErrorKind::AddrNotAvailable => {
+            format!("{reason}; choose an address of this machine, or 0.0.0.0 for all of them")
+        }
+        _ => reason,
     }
 }
 
@@ -280,11 +284,14 @@ impl Gateway {
         let grace = self.live.config.delivery.shutdown_grace;
         let agents = self.live.supervisor.directory().list();
         let open: u32 = agents.map(|agent| agent.in_flight).sum();
+        let (seconds, after) = (grace.as_secs(), AFTER_GRACE.as_secs());
+        let requests = match open {
+            0 => "no SIP request is open".to_owned(),
+            1 => format!("waiting for 1 open SIP request, for {seconds} s at most"),
+            _ => format!("waiting for {open} open SIP requests, for {seconds} s at most"),
+        };
         tracing::info!(
-            "waiting for {open} open SIP requests, for {} s at most; then agents unregister and \
-             streams close, in {} s at most",
-            grace.as_secs(),
-            AFTER_GRACE.as_secs()
+            "{requests}; then agents unregister and streams close, in {after} s at most"
         );
         let grace_over = Instant::now() + grace;
         let end = grace_over + AFTER_GRACE;

@@ -134,6 +134,7 @@ fn summary(loaded: &Loaded) -> String {
         count => format!("{count} accounts with {agents} agents"),
     };
     let callers = match &config.http.access.tokens {
+        Some(tokens) if tokens.len() == 1 => "to 1 token".to_owned(),
         Some(tokens) => format!("to {} tokens", tokens.len()),
         None if config.http.is_open => "to anyone who reaches it".to_owned(),
         None => "to this machine only".to_owned(),
@@ -178,6 +179,22 @@ mod tests {
             text.contains("\nservers = [{ url = \"wss://a.example\", weight = 3 }] # "),
             "{text}"
         );
+    }
+
+    #[test]
+    fn one_token_is_one_token() {
+        let token =
+            |name: &str| format!("{{ name = \"{name}\", sha256 = \"{}\" }}", name.repeat(64));
+        let summary = |tokens: &[String]| {
+            let text = format!("[http]\ntokens = [{}]", tokens.join(", "));
+            let sources = Sources {
+                text: Some(text),
+                ..Sources::default()
+            };
+            super::summary(&config::load(&sources).unwrap())
+        };
+        assert!(summary(&[token("a")]).ends_with(" is open to 1 token."));
+        assert!(summary(&[token("a"), token("b")]).ends_with(" is open to 2 tokens."));
     }
 
     #[test]

@@ -212,7 +212,12 @@ fn servers(account: &mut Section<'_>) -> Arc<[WeightedServer]> {
     if !account.has("servers") {
         account.miss("servers", accepted);
     }
-    let tables = account.tables("servers", Some("url"), &[]);
+    let tables = account.tables(
+        "servers",
+        Some("url"),
+        &[],
+        "{ url = \"wss://example.com/ws\" }",
+    );
     if tables.as_ref().is_some_and(Vec::is_empty) {
         account.wrong("servers", "names no server", accepted);
     }

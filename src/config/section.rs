@@ -46,6 +46,16 @@ pub(super) struct Section<'a> {
 impl<'a> Section<'a> {
     /// Begins to read the table of this name.
     pub(super) fn new(name: &str, value: Option<Value>, findings: &'a Findings) -> Self {
+        Self::written_as("keys and values", name, value, findings)
+    }
+
+    /// The same of a table that is `accepted` in this form.
+    fn written_as(
+        accepted: &str,
+        name: &str,
+        value: Option<Value>,
+        findings: &'a Findings,
+    ) -> Self {
         let mut section = Self {
             name: name.to_owned(),
             values: Map::new(),
@@ -67,7 +77,7 @@ impl<'a> Section<'a> {
             }
             Some(_) => {
                 section.broken = true;
-                section.note(name, "is not a table", "keys and values", origin);
+                section.note(name, "is not a table", accepted, origin);
             }
         }
         section
@@ -91,9 +101,13 @@ impl<'a> Section<'a> {
                 };
                 items.iter().enumerate().map(section).collect()
             }
-            Some(_) => {
-                let accepted = format!("[[{name}]] above each");
-                let origin = value.as_ref().map(value::origin_of);
+            Some(kind) => {
+                let mut accepted = format!("[[{name}]] above each");
+                if let ValueKind::Table(_) = kind {
+                    let variable = name.to_uppercase();
+                    accepted += &format!("; variables count from 0: SIPOST__{variable}__0__…");
+                }
+                let origin = value.as_ref().map(|value| findings.origin(name, value));
                 findings.note(name, "is not a list of tables", &accepted, origin);
                 Vec::new()
             }
@@ -227,12 +241,13 @@ impl<'a> Section<'a> {
     /// A list of tables, each of which may be written as a text for its key `short`.
     ///
     /// `None` when the key is not set or holds no list. The keys `secrets` of each table are masked
-    /// where the list is shown.
+    /// where the list is shown. `sample` is a table for the message about what is none.
     pub(super) fn tables(
         &mut self,
         key: &str,
         short: Option<&str>,
         secrets: &[&str],
+        sample: &str,
     ) -> Option<Vec<Self>> {
         let (findings, path) = (self.findings, join(&self.name, key));
         let items = self.items(key, secrets)?;
@@ -245,7 +260,12 @@ impl<'a> Section<'a> {
                 }
                 _ => item,
             };
-            let mut section = Section::new(&format!("{path}[{index}]"), Some(item), findings);
+            let mut section = Section::written_as(
+                &format!("a table such as {sample}"),
+                &format!("{path}[{index}]"),
+                Some(item),
+                findings,
+            );
             section.listed = false;
             section
         };

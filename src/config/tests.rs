@@ -689,6 +689,11 @@ fn without_a_token_only_loopback_is_listened_on() {
     is_one(Err::<(), _>(both), "http.auth: \"none\" would not ask");
     let short = mistakes("[http]\ntokens = [{ name = \"a\", sha256 = \"abc\" }]");
     is_one(Err::<(), _>(short), "http.tokens[0].sha256: invalid value");
+    let text = mistakes("[http]\ntokens = [\"abc\"]");
+    is_one(
+        Err::<(), _>(text),
+        "http.tokens[0]: is not a table; accepted: a table such as { name = \"backend\", sha256 =",
+    );
 }
 
 #[test]
@@ -821,6 +826,12 @@ fn accounts_can_be_written_as_one_variable() {
     assert_eq!(
         found.0[0].to_string(),
         "account: is not a list of tables; accepted: [[account]] above each (in $SIPOST__ACCOUNT)"
+    );
+    let found = load(&variables(&[("SIPOST__ACCOUNT__URI", "sip:a@b.c")])).unwrap_err();
+    assert_eq!(
+        found.0[0].to_string(),
+        "account: is not a list of tables; accepted: [[account]] above each; variables count from \
+         0: SIPOST__ACCOUNT__0__… (in $SIPOST__ACCOUNT__URI)"
     );
 }
 

@@ -18,7 +18,12 @@ pub(super) fn read(
     section: &mut Section<'_>,
     accounts: &[Uri],
 ) -> Vec<(Token, Vec<SigningSecret>)> {
-    let tables = section.tables("tokens", None, &["sha256", "webhook_secret"]);
+    let tables = section.tables(
+        "tokens",
+        None,
+        &["sha256", "webhook_secret"],
+        "{ name = \"backend\", sha256 = \"…\" }",
+    );
     let mut tokens: Vec<(Token, _)> = Vec::new();
     for table in tables.unwrap_or_default() {
         let Some((token, secrets)) = read_one(table, accounts) else {

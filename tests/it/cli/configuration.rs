@@ -148,6 +148,15 @@ async fn a_port_that_is_taken_is_told_with_the_setting_that_names_it() {
          that listens there, or choose another port\""
     );
     assert!(ended.stderr.contains(&told), "{}", ended.stderr);
+    // An address for documentation (RFC 5737), which no machine has.
+    command
+        .env("SIPOST__HTTP__LISTEN", "192.0.2.1:8080")
+        .env("SIPOST__HTTP__AUTH", "none");
+    let ended = run(&mut command).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let told = "Cannot assign requested address; choose an address of this machine, or 0.0.0.0 for \
+                all of them";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
 }
 
 #[tokio::test]

@@ -325,7 +325,7 @@ async fn the_first_screen_says_version_store_page_and_users() {
     }
     gateway.signal(Signal::INT);
     gateway
-        .line("waiting for 0 open SIP requests, for 25 s at most")
+        .line("no SIP request is open; then agents unregister and streams close, in 10 s at most")
         .await;
     assert_eq!(gateway.ended().await, Some(0));
 }
