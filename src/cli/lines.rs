@@ -48,6 +48,7 @@ pub(super) struct EventLine {
     content_type: Option<String>,
     body: Option<String>,
     body_encoding: Option<String>,
+    erased: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -105,6 +106,9 @@ impl EventLine {
 
     /// `200 OK`, `Busy: 486 Busy Here`, `Connection Error`.
     pub(super) fn outcome(&self) -> String {
+        if self.erased {
+            return "erased".to_owned();
+        }
         if let Some(body) = self.body_line() {
             return body;
         }
@@ -554,6 +558,12 @@ mod tests {
         let shown = plain(&lines.event(&seen(event)));
         assert!(shown.contains("  image/png  "), "{shown:?}");
         assert!(lines.begun.is_empty());
+        let tombstone = json!({
+            "type": "received", "time": "2026-11-22T05:00:00.130Z", "messageId": "m2",
+            "account": "sip:alice@example.com", "erased": true,
+        });
+        let shown = plain(&lines.event(&seen(tombstone)));
+        assert!(shown.contains("  received          erased"), "{shown:?}");
     }
 
     #[test]

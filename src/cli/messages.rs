@@ -227,7 +227,7 @@ impl MessageLine {
         add("created", time(self.created_at));
         add("expires", time(self.expires_at));
         add("completed", time(self.completed_at));
-        add("attempt", format!("{} of {}", self.attempt, self.attempts));
+        add("attempt", self.attempt());
         add("next attempt", time(self.next_attempt_at));
         if let Some(waiting) = &self.waiting_for {
             add("waiting for", waiting.words());
@@ -239,12 +239,22 @@ impl MessageLine {
         text
     }
 
+    /// The end of the gateway uses up no attempt, so there can be more than were asked for.
+    fn attempt(&self) -> String {
+        let (attempt, attempts) = (self.attempt, self.attempts);
+        let more = if attempt > attempts {
+            ", because one that the gateway's end interrupts is made again"
+        } else {
+            ""
+        };
+        format!("{attempt} of {attempts}{more}")
+    }
+
     fn body(&self) -> String {
-        let size = format!(
-            "({}, {} characters)",
-            self.content_type,
-            self.body.chars().count()
-        );
+        let size = match self.body.chars().count() {
+            1 => format!("({}, 1 character)", self.content_type),
+            count => format!("({}, {count} characters)", self.content_type),
+        };
         if self.body_encoding == "base64" {
             return size;
         }
@@ -262,5 +272,33 @@ mod tests {
     fn an_id_never_reaches_another_path() {
         assert_eq!(path_of("0193-a"), "/messages/0193-a");
         assert_eq!(path_of("../agents?x#y"), "/messages/___agents_x_y");
+    }
+
+    #[test]
+    fn more_attempts_than_were_asked_for_are_explained() {
+        let attempt = |attempt| {
+            let message = MessageLine {
+                attempt,
+                attempts: 3,
+                ..MessageLine::default()
+            };
+            message.attempt()
+        };
+        assert_eq!(attempt(3), "3 of 3");
+        assert!(attempt(4).starts_with("4 of 3, because "));
+    }
+
+    #[test]
+    fn one_character_is_one_character() {
+        let body = |body: &str| {
+            let message = MessageLine {
+                body: body.to_owned(),
+                content_type: "text/plain".to_owned(),
+                ..MessageLine::default()
+            };
+            message.body()
+        };
+        assert_eq!(body("x"), "“x” (text/plain, 1 character)");
+        assert_eq!(body("xy"), "“xy” (text/plain, 2 characters)");
     }
 }

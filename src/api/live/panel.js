@@ -24,7 +24,9 @@ const timeline = (message, events) => {
   const accepted = message.sendAt ? `to be sent at ${clock(message.sendAt)}` : "";
   const items = [entry(message.createdAt, "accepted", "", accepted)];
   for (const event of events) {
-    const attempt = event.attempt && !event.recipient ? `attempt ${event.attempt} of ${message.attempts}` : "";
+    // An attempt that the end of the gateway interrupts is made again, so there can be more than were asked for.
+    const limit = event.attempt > message.attempts ? "" : ` of ${message.attempts}`;
+    const attempt = event.attempt && !event.recipient ? `attempt ${event.attempt}${limit}` : "";
     const more = [attempt, event.agent].filter(Boolean).join(" · ");
     items.push(entry(event.time, event.type, KIND[event.type], describe(event), more));
   }

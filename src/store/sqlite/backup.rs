@@ -112,6 +112,10 @@ fn open(path: &Path, is_only_read: bool) -> Result<Connection, StoreError> {
 
 /// Opens what is to be put back.
 fn open_backup(file: &Path) -> Result<Connection, BackupError> {
+    if file.is_dir() {
+        let reason = "it is a directory".to_owned();
+        return Err(BackupError::NoBackup(file.to_owned(), reason));
+    }
     if begins_otherwise(file) {
         let reason = "the file is no SQLite database".to_owned();
         return Err(BackupError::NoBackup(file.to_owned(), reason));
@@ -470,6 +474,11 @@ mod tests {
             restore(&path, &path, at(0)),
             Err(BackupError::Same(_))
         ));
+        let refusal = restore(&path, &folder.path(""), at(0)).unwrap_err();
+        assert!(
+            refusal.to_string().ends_with(" it is a directory"),
+            "{refusal}"
+        );
         for (from, to, named) in [("no.db", "x", "no.db"), ("a.db", "no/b.db", "no/b.db: ")] {
             let refusal = backup(&folder.path(from), &folder.path(to)).unwrap_err();
             assert!(refusal.to_string().contains(named), "{refusal}");
