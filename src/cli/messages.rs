@@ -158,6 +158,9 @@ pub(super) async fn list(arguments: &List) -> Result<ExitCode, CommandError> {
         output::width(),
     );
     output.line(&table.head())?;
+    if found.is_empty() {
+        output::print_note("no message is listed");
+    }
     for message in found {
         let message: MessageLine = serde_json::from_value(message).unwrap_or_default();
         output.line(&table.line(&message.cells()))?;

@@ -68,6 +68,9 @@ pub(super) async fn print(
     );
     let mut output = Printer::new();
     output.line(&table.head())?;
+    if found.is_empty() {
+        output::print_note("no delivery is listed");
+    }
     for delivery in found {
         let delivery: DeliveryLine = serde_json::from_value(delivery).unwrap_or_default();
         output.line(&table.line(&delivery.cells()))?;

@@ -61,6 +61,9 @@ pub(super) async fn print(webhooks: &Webhooks) -> Result<ExitCode, CommandError>
     );
     let mut output = Printer::new();
     output.line(&table.head())?;
+    if found.is_empty() {
+        output::print_note("there is no webhook");
+    }
     for webhook in found {
         let webhook: WebhookLine = serde_json::from_value(webhook).unwrap_or_default();
         let (state, style) = webhook.state();

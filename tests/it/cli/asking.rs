@@ -445,6 +445,13 @@ async fn what_is_not_there_is_told_in_the_words_of_the_gateway() {
     let none = ask(&gateway, &["received"]).await;
     assert_eq!((none.code, &*none.stdout), (Some(0), ""));
     assert_eq!(none.stderr, "no message has come in\n");
+    for (arguments, told) in [
+        (&["list"][..], "no message is listed\n"),
+        (&["webhooks"], "there is no webhook\n"),
+    ] {
+        let none = ask(&gateway, arguments).await;
+        assert_eq!((none.code, &*none.stderr), (Some(0), told));
+    }
     gateway.stop().await;
 }
 
