@@ -64,10 +64,7 @@ impl Link {
         };
         match &mut open {
             Open::Datagrams(socket) => {
-                let packets: Vec<_> = packets.iter().map(IoSlice::new).collect();
-                while let Some(waiting) = packets.get(self.sent..).filter(|some| !some.is_empty()) {
-                    self.sent += send_datagrams(socket, waiting).await?;
-                }
+                send_packets(socket, packets, &mut self.sent).await?;
             }
             Open::Stream(stream) => {
                 within(async {
@@ -113,6 +110,20 @@ impl Link {
     }
 }
 
+/// Sends each packet as a datagram, and counts them.
+///
+/// The first one goes alone: when it is refused, the next call says so. `sendmmsg` does not tell of
+/// an error behind a datagram that it has sent.
+async fn send_packets(socket: &UdpSocket, packets: &Packets, sent: &mut usize) -> io::Result<()> {
+    let packets: Vec<_> = packets.iter().map(IoSlice::new).collect();
+    while let Some(waiting) = packets.get(*sent..).filter(|some| !some.is_empty()) {
+        let some = if *sent == 0 { 1 } else { waiting.len() };
+        let waiting = waiting.get(..some).unwrap_or(waiting);
+        *sent += send_datagrams(socket, waiting).await?;
+    }
+    Ok(())
+}
+
 /// Sends datagrams, as many as the system takes at once; returns how many, which is at least one.
 #[cfg(target_os = "linux")]
 async fn send_datagrams(socket: &UdpSocket, datagrams: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -144,5 +155,37 @@ async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
             io::ErrorKind::TimedOut,
             "the server does not answer",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packets(count: usize) -> Packets {
+        let bytes = vec![b'x'; count];
+        let ends = (1..=count).collect();
+        Packets { bytes, ends }
+    }
+
+    /// A datagram for a port at which nothing listens is refused on loopback before the next one
+    /// is sent, as a rule.
+    #[tokio::test]
+    async fn a_server_that_is_away_shows_within_a_batch() {
+        let free = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let mut seen = Vec::new();
+        for _ in 0..100 {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            socket.connect(("127.0.0.1", port)).await.unwrap();
+            let mut sent = 0;
+            let failed = send_packets(&socket, &packets(20), &mut sent).await;
+            if failed.is_err() && sent == 1 {
+                return;
+            }
+            seen.push((failed, sent));
+        }
+        panic!("{seen:?}");
     }
 }
