@@ -179,6 +179,7 @@ type Group = Vec<GroupedVerb>;
 
 /// A verb of a group.
 struct GroupedVerb {
+    weight: Weight,
     work: Box<dyn VerbWork>,
     /// What follows was ordered apart from it.
     ends_order: bool,
@@ -240,6 +241,7 @@ impl Thread {
                         total.rows += weight.rows;
                         total.bytes += weight.bytes;
                         group.push(GroupedVerb {
+                            weight,
                             work,
                             ends_order: false,
                             rejection: None,
@@ -277,7 +279,8 @@ impl Thread {
                         ends_order: true,
                         ..step
                     };
-                    self.commit(vec![alone], Weight { rows: 1, bytes: 0 });
+                    let weight = alone.weight;
+                    self.commit(vec![alone], weight);
                 }
             }
             Err(error) => {
