@@ -9,6 +9,7 @@
 mod agents;
 mod batch;
 mod cancel;
+mod certificates;
 mod cli;
 mod crash;
 mod disk;

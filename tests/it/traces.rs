@@ -1,14 +1,9 @@
 //! The SIP messages of messages and agents: as JSON, for Wireshark, as a diagram, and to a Homer.
 
 use std::io::Read as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use rustls::ServerConfig;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 use serde_json::json;
 use tokio::io::AsyncRead;
@@ -16,8 +11,9 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::net::UdpSocket;
 use tokio::process::Command;
-use tokio_rustls::TlsAcceptor;
 
+use crate::certificates::acceptor;
+use crate::certificates::fixture;
 use crate::harness::Client;
 use crate::harness::House;
 use crate::harness::Incoming;
@@ -367,24 +363,6 @@ async fn homer_is_told_over_tcp_of_every_frame() {
     homer_is_told(house, &peer, packets).await;
 }
 
-fn certificate(name: &str) -> String {
-    format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"))
-}
-
-/// What shows the certificate of `localhost`.
-fn acceptor() -> TlsAcceptor {
-    let chain = CertificateDer::from_pem_file(certificate("first.pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_file(certificate("first.key")).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![chain], key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
-}
-
 #[tokio::test]
 async fn homer_is_told_over_tls_of_every_frame() {
     let peer = Peer::start().await;
@@ -392,7 +370,7 @@ async fn homer_is_told_over_tls_of_every_frame() {
     let port = homer.local_addr().unwrap().port();
     let house = House::at(&peer)
         .with(&format!("hep.server = 'tls://localhost:{port}'"))
-        .with(&format!("hep.ca_file = '{}'", certificate("authority.pem")));
+        .with(&format!("hep.ca_file = '{}'", fixture("authority.pem")));
     let acceptor = acceptor();
     let mut connection = None;
     let packets = async || {

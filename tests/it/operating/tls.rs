@@ -19,12 +19,9 @@ use tokio_rustls::client::TlsStream;
 
 use super::PATIENCE;
 use super::Running;
+use crate::certificates::fixture;
 
 const FILES: &str = "[http.tls]\ncertificate_file = \"http.pem\"\nkey_file = \"http.key\"\n";
-
-fn fixture(name: &str) -> String {
-    format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"))
-}
 
 fn certificate(name: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(fixture(name)).unwrap()

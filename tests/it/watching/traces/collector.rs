@@ -17,16 +17,14 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
-use rustls::ServerConfig;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject as _;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::certificates::acceptor;
+use crate::certificates::fixture;
 use crate::harness::PATIENCE;
 
 /// Cheap to clone.
@@ -96,16 +94,7 @@ impl Collector {
     pub(super) async fn start_tls() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let chain = CertificateDer::pem_file_iter(fixture("first.pem")).unwrap();
-        let key = PrivateKeyDer::from_pem_file(fixture("first.key")).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain.map(Result::unwrap).collect(), key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = acceptor();
         Self::serve("https", port, Tls { listener, acceptor })
     }
 
@@ -177,10 +166,6 @@ impl Seen {
 /// The file of who signed what [`Collector::start_tls`] shows.
 pub(super) fn authority() -> String {
     fixture("authority.pem")
-}
-
-fn fixture(name: &str) -> String {
-    format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Connections that were agreed on with TLS; of the others nothing is heard.
