@@ -70,6 +70,15 @@ fn impatient(house: House) -> House {
     house.with("sip.timer_f = '400ms'")
 }
 
+/// The same under load, which it has taken a hundred messages of. Its peer does as the seed says.
+async fn first_under_load(database: &str, peer: &Peer, seed: &Seed) -> (Fleet, Load) {
+    let fleet = first_of_two(database, peer, impatient).await;
+    script(peer, &mut SmallRng::seed_from_u64(seed.0));
+    let load = Load::begin(fleet.gateways(), seed.0);
+    load.accepted(100).await;
+    (fleet, load)
+}
+
 /// Waits until the first replica sends requests whose records are not durable.
 async fn is_alone(database: &str, peer: &Peer, fleet: &Fleet) {
     let http = fleet.gateway(0);
@@ -168,10 +177,7 @@ async fn it_is_killed_under_load_and_another_one_goes_on() {
     let seed = Seed::take("alone_killed::");
     let peer = Peer::start().await;
     let database = postgres::database();
-    let mut fleet = first_of_two(&database, &peer, impatient).await;
-    script(&peer, &mut SmallRng::seed_from_u64(seed.0));
-    let load = Load::begin(fleet.gateways(), seed.0);
-    load.accepted(100).await;
+    let (mut fleet, load) = first_under_load(&database, &peer, &seed).await;
     fleet.kill(0).await;
     fleet.launch(1).await;
     load.go_to(fleet.gateways());
@@ -186,10 +192,7 @@ async fn it_stands_still_under_load_while_another_one_joins_and_goes_on_beside_i
     let seed = Seed::take("alone_still::");
     let peer = Peer::start().await;
     let database = postgres::database();
-    let mut fleet = first_of_two(&database, &peer, impatient).await;
-    script(&peer, &mut SmallRng::seed_from_u64(seed.0));
-    let load = Load::begin(fleet.gateways(), seed.0);
-    load.accepted(100).await;
+    let (mut fleet, load) = first_under_load(&database, &peer, &seed).await;
     fleet.signal(0, Signal::STOP);
     fleet.launch(1).await;
     let second = fleet.gateway(1).clone();
