@@ -139,23 +139,14 @@ fn one_line(words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{AgentState, Timestamp};
+    use crate::message::AgentState;
 
     fn agent(id: &str, account: &str, error: Option<&str>) -> AgentStatus {
         AgentStatus {
             id: id.into(),
             account: account.into(),
-            server: "wss://a.example".into(),
-            state: AgentState::Backoff,
-            since: Timestamp::EPOCH,
-            registered_until: None,
-            next_attempt_at: None,
-            in_flight: 0,
-            sent: 0,
-            succeeded: 0,
-            failed: 0,
             last_error: error.map(str::to_owned),
-            replica: None,
+            ..AgentStatus::sample(AgentState::Backoff)
         }
     }
 

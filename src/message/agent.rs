@@ -228,24 +228,35 @@ pub trait Agents: Send + Sync {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn agent(state: AgentState) -> AgentStatus {
-        AgentStatus {
+impl AgentStatus {
+    /// An agent that has done nothing yet. A test changes what it is about.
+    pub(crate) fn sample(state: AgentState) -> Self {
+        Self {
             id: "alice-1".into(),
             account: "sip:alice@example.com".into(),
             server: "wss://sip.example.com".into(),
             state,
             since: Timestamp::EPOCH,
             registered_until: None,
-            next_attempt_at: Some(Timestamp::EPOCH),
+            next_attempt_at: None,
             in_flight: 0,
             sent: 0,
             succeeded: 0,
             failed: 0,
             last_error: None,
             replica: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(state: AgentState) -> AgentStatus {
+        AgentStatus {
+            next_attempt_at: Some(Timestamp::EPOCH),
+            ..AgentStatus::sample(state)
         }
     }
 

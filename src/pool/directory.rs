@@ -196,23 +196,13 @@ impl Agents for Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{AgentState, Timestamp};
+    use crate::message::AgentState;
 
     fn elsewhere() -> AgentStatus {
         AgentStatus {
             id: "alice-2".into(),
-            account: "sip:alice@example.com".into(),
-            server: "wss://sip.example.com".into(),
-            state: AgentState::Registered,
-            since: Timestamp::EPOCH,
-            registered_until: None,
-            next_attempt_at: None,
-            in_flight: 0,
-            sent: 0,
-            succeeded: 0,
-            failed: 0,
-            last_error: None,
             replica: Some("east-2".into()),
+            ..AgentStatus::sample(AgentState::Registered)
         }
     }
 

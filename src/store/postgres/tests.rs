@@ -706,18 +706,15 @@ async fn replicas_tell_each_other_of_their_agents_and_pass_on_what_those_are_ask
     );
     let agent = |id: &str, replica: Option<&str>| AgentStatus {
         id: id.into(),
-        account: "sip:alice@example.com".into(),
-        server: "wss://edge.example.com/".into(),
-        state: AgentState::Registered,
         since: at(1),
         registered_until: Some(at(2)),
-        next_attempt_at: None,
         in_flight: 3,
         sent: 4,
         succeeded: 5,
         failed: 6,
         last_error: Some("a \"quoted\" one".to_owned()),
         replica: replica.map(Into::into),
+        ..AgentStatus::sample(AgentState::Registered)
     };
     let own = vec![agent("alice-1", None)];
     let shared = one.share_agents(own, Vec::new()).await.unwrap();
