@@ -84,10 +84,16 @@ impl Supervisor {
         let accounts = accounts.map(|account| account.uri.as_str().into());
         self.directory.arrange(accounts.collect());
         let leaving = self.stop_unwanted(config);
+        let running = self.running.iter();
+        let mut running: HashSet<AgentLease> = running
+            .map(|one| agent_lease(&one.account, one.number))
+            .collect();
         for account in &config.accounts {
             let mut shared = None;
             for number in 1..=account.connections {
-                if self.has(account, number) || !self.is_granted(account, number) {
+                if !self.is_granted(account, number)
+                    || !running.insert(agent_lease(account, number))
+                {
                     continue;
                 }
                 let account = shared.get_or_insert_with(|| Arc::new(account.clone()));
@@ -159,11 +165,6 @@ impl Supervisor {
         let names = names.collect();
         self.leaving.extend(leave);
         names
-    }
-
-    fn has(&self, account: &Account, number: u32) -> bool {
-        let mut running = self.running.iter();
-        running.any(|agent| agent.number == number && agent.account.uri == account.uri)
     }
 
     /// Starts an agent, after its predecessors of the same name have ended; returns the name.
