@@ -1,13 +1,11 @@
 //! What an append binds: events, and where their messages stand, a column each.
 
-use std::collections::HashMap;
-
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::record::KnownMessages;
 use super::session;
-use crate::message::{MessageId, Timestamp};
+use crate::message::{ByMessage, Timestamp};
 use crate::store::{Record, codes};
 
 /// Where a message stands after this batch.
@@ -42,7 +40,8 @@ pub(super) fn moves(
     known: &KnownMessages,
 ) -> Vec<StateChange> {
     let mut moves: Vec<StateChange> = Vec::with_capacity(kept.len());
-    let mut places: HashMap<MessageId, usize> = HashMap::with_capacity(kept.len());
+    let mut places = ByMessage::<usize>::default();
+    places.reserve(kept.len());
     for ((place, record), previous) in (1_i64..).zip(kept).zip(previous) {
         let event = &record.event;
         let at = *places.entry(event.message_id).or_insert(moves.len());

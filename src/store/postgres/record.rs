@@ -24,13 +24,13 @@ use uuid::Uuid;
 use super::append::{Begins, EventColumns, Moves, NewStates, StateChange, moves};
 use super::connection::Connection;
 use super::session;
-use crate::message::{Event, MessageId};
+use crate::message::{ByMessage, Event};
 use crate::store::packed::{self, Columns};
 use crate::store::session::SqlRow as _;
 use crate::store::{Logged, Record, Recorded, StoreError, codes};
 
 /// Messages that are there.
-pub(super) type KnownMessages = HashMap<MessageId, KnownMessage>;
+pub(super) type KnownMessages = ByMessage<KnownMessage>;
 
 /// A message that is there.
 pub(super) struct KnownMessage {
@@ -91,7 +91,7 @@ pub(super) async fn look(
     records: &[&Record],
 ) -> Result<KnownMessages, StoreError> {
     if records.is_empty() {
-        return Ok(KnownMessages::new());
+        return Ok(KnownMessages::default());
     }
     let mut ids: Vec<Uuid> = records
         .iter()
@@ -125,8 +125,9 @@ impl<'r> Appending<'r> {
     /// Of these records, those whose messages have not ended and are not another replica's.
     pub(super) fn new(records: &[&'r Record], known: &KnownMessages) -> Self {
         let mut this = Self::default();
-        let mut over: HashMap<MessageId, bool> = HashMap::with_capacity(records.len());
-        let mut newest: HashMap<MessageId, i64> = HashMap::with_capacity(records.len());
+        let (mut over, mut newest) = (ByMessage::<bool>::default(), ByMessage::<i64>::default());
+        over.reserve(records.len());
+        newest.reserve(records.len());
         for &record in records {
             let id = record.event.message_id;
             let known = known.get(&id);
