@@ -126,7 +126,10 @@ async fn a_message_that_waits_is_handed_in_and_canceled() {
 async fn who_waits_is_told_why_and_agents_says_it_too() {
     let peer = Peer::start().await;
     peer.answer_registers(403);
-    let house = House::at(&peer);
+    // The agent stays in `backoff`, whenever it is asked about.
+    let house = House::at(&peer)
+        .with("sip.recovery_min = '10m'")
+        .with("sip.recovery_max = '10m'");
     let gateway = house.open().await;
     let mut child = sipost(&["send", "bob", "Hello"]);
     let mut child = child.env("SIPOST_URL", url(&gateway)).spawn().unwrap();
