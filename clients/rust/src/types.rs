@@ -79,7 +79,8 @@ pub struct NewMessage {
     /// Tries while the outcome is transient: a response 429, 500, 502, 503 or 504, or a connection
     /// that was lost before the request was written. Every other code from 300 on fails at once,
     /// 480 among them. Left out, `delivery.attempts` (3); at most `delivery.max_attempts` (10).
-    /// With 1 the first outcome is the last.
+    /// With 1 the first outcome is the last. An attempt that a stop of the gateway cut off does not
+    /// count: `attempt` can become greater than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u64>,
     /// What to do when the request left and no final response came: `resend` it with the same Call-

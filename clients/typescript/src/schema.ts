@@ -936,6 +936,7 @@ export interface components {
              * @description Tries while the outcome is transient: a response 429, 500, 502, 503 or 504, or a connection that was
              *     lost before the request was written. Every other code from 300 on fails at once, 480 among them. Left
              *     out, `delivery.attempts` (3); at most `delivery.max_attempts` (10). With 1 the first outcome is the last.
+             *     An attempt that a stop of the gateway cut off does not count: `attempt` can become greater than this.
              */
             attempts?: number | null;
             /**
