@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::client::{ConnectionArguments, GatewayClient};
 use super::columns::{Cell, Column};
-use super::lines::DIM;
 use super::output::Printer;
+use super::style::DIM;
 use super::table::Table;
 use super::{CommandError, output};
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::lines::printable;
+use super::style::printable;
 use crate::config;
 use crate::message::without_os_error;
 

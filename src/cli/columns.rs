@@ -5,7 +5,7 @@
 
 use anstyle::Style;
 
-use super::lines::printable;
+use super::style::printable;
 
 /// A column: how wide it is at least, and how wide it may become where there is room.
 #[derive(Clone, Copy, Debug)]

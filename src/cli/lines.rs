@@ -7,13 +7,11 @@
 //!
 //! How they fit the terminal is in [`super::columns`].
 //!
-//! Colours are always written; the stream takes them out again where they are not wanted
-//! (`anstream`: no terminal, `NO_COLOR`, `CLICOLOR_FORCE`). Control characters of peers and clients
-//! never reach the terminal.
+//! Control characters of peers and clients never reach the terminal.
 
 use std::fmt::Write as _;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use hashlink::LruCache;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -21,6 +19,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::columns::{Cell, Column, Columns};
+use super::style::{DIM, YELLOW, printable, style_of};
 
 /// The members of an event that lines show. Any may be missing, so that a newer gateway can be
 /// followed.
@@ -144,12 +143,6 @@ impl EventLine {
         body.lines().next().map(|line| format!("“{line}”"))
     }
 }
-
-pub(super) const DIM: Style = Style::new().dimmed();
-const GREEN: Style = AnsiColor::Green.on_default();
-const RED: Style = AnsiColor::Red.on_default();
-const YELLOW: Style = AnsiColor::Yellow.on_default();
-const CYAN: Style = AnsiColor::Cyan.on_default();
 
 const COLUMNS: [Column; 8] = [
     // The time here, the type and the number of the attempt.
@@ -371,27 +364,6 @@ impl ResponseLine {
             Some(cause) => format!("{cause}: {code} {phrase}"),
         }
     }
-}
-
-pub(super) fn style_of(kind: &str) -> Style {
-    match kind {
-        "succeeded" | "delivered" | "displayed" => GREEN,
-        "failed" | "undelivered" => RED,
-        "deferred" => YELLOW,
-        _ => CYAN,
-    }
-}
-
-/// Without what would move the cursor, change colours or end the line.
-pub(super) fn printable(text: &str) -> String {
-    let visible = |c: char| {
-        if c.is_control() {
-            char::REPLACEMENT_CHARACTER
-        } else {
-            c
-        }
-    };
-    text.chars().map(visible).collect()
 }
 
 fn milliseconds(millis: i128) -> String {

@@ -11,8 +11,9 @@ use serde::Deserialize;
 
 use super::client::{ConnectionArguments, GatewayClient};
 use super::columns::{Cell, Column};
-use super::lines::{DIM, EventLine, EventLines, printable, style_of};
+use super::lines::{EventLine, EventLines};
 use super::output::Printer;
+use super::style::{DIM, printable, style_of};
 use super::table::{Table, local_time};
 use super::waiting::WaitingLine;
 use super::{CommandError, output};

@@ -22,6 +22,7 @@ mod send;
 mod serve;
 mod since;
 mod sse;
+mod style;
 mod table;
 mod tail;
 mod targets;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::columns::{Cell, Column, Columns};
-use super::lines::DIM;
+use super::style::DIM;
 
 /// The names of the columns, and how they fit the terminal.
 #[derive(Debug)]

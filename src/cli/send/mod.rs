@@ -14,8 +14,9 @@ use serde_json::{Map, Value};
 
 use super::client::{ConnectionArguments, GatewayClient};
 use super::follow::{EventFollower, NextEvent};
-use super::lines::{EventLine, EventLines, printable};
+use super::lines::{EventLine, EventLines};
 use super::output::Printer;
+use super::style::printable;
 use super::table::local_time;
 use super::{CommandError, output};
 use crate::clock::Clock;

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::Webhooks;
 use crate::cli::columns::{Cell, Column};
-use crate::cli::lines::DIM;
 use crate::cli::output::Printer;
+use crate::cli::style::DIM;
 use crate::cli::table::{Table, local_time};
 use crate::cli::{CommandError, output};
 

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::CommandError;
 use super::client::{ConnectionArguments, GatewayClient};
-use super::lines::printable;
 use super::output::Printer;
+use super::style::printable;
 use super::table::local_time;
 use crate::clock::Clock;
 use crate::message::EventKind;
