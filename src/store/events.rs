@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
-use super::packed::{self, Columns};
+use super::packed::{self, EventRow};
 use super::page::Filling;
 use super::session::{Session, SqlRow, SqlValue, strange, values};
 use super::{EventFilter, Events, Logged, PageSize, StoreError, codes};
@@ -211,7 +211,7 @@ pub(super) fn logged(row: &dyn SqlRow, from: usize, epoch: u64) -> Result<Logged
     let message_id = row.message_id(from + 2)?;
     let uri = row.shared(from + 3)?;
     let account = row.optional_shared(from + 4)?;
-    let columns = Columns {
+    let event_row = EventRow {
         message_id,
         uri: &uri,
         account: account.as_deref(),
@@ -219,7 +219,7 @@ pub(super) fn logged(row: &dyn SqlRow, from: usize, epoch: u64) -> Result<Logged
     let members = row.blob(from + 5)?;
     let mut json = Vec::with_capacity(48 + 4 * members.len());
     Event::write_id(epoch, seq, &mut json);
-    packed::unpack(members, columns, &mut json);
+    packed::unpack(members, event_row, &mut json);
     json.shrink_to_fit();
     Ok(Logged {
         seq,

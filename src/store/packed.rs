@@ -23,7 +23,7 @@ use crate::message::MessageId;
 
 /// What the row of an event has in other columns already. It must be the same when the row is read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Columns<'a> {
+pub(super) struct EventRow<'a> {
     pub(super) message_id: MessageId,
     pub(super) uri: &'a str,
     pub(super) account: Option<&'a str>,
@@ -96,17 +96,17 @@ fn bucket(json: &[u8]) -> Option<usize> {
 }
 
 /// Appends the JSON of an event, or a part of it, as the database keeps it.
-pub(super) fn pack(json: &[u8], columns: Columns<'_>, out: &mut Vec<u8>) {
+pub(super) fn pack(json: &[u8], row: EventRow<'_>, out: &mut Vec<u8>) {
     if json.iter().any(|byte| *byte < FIRST_OF_JSON) {
         out.push(AS_IT_WAS);
         out.extend_from_slice(json);
         return;
     }
-    let id = columns.message_id.to_string();
+    let id = row.message_id.to_string();
     let values = [
         (MESSAGE_ID, id.as_bytes()),
-        (URI, columns.uri.as_bytes()),
-        (ACCOUNT, columns.account.unwrap_or_default().as_bytes()),
+        (URI, row.uri.as_bytes()),
+        (ACCOUNT, row.account.unwrap_or_default().as_bytes()),
     ];
     let by_beginning = &*BY_BEGINNING;
     let mut copied = 0;
@@ -134,19 +134,19 @@ pub(super) fn pack(json: &[u8], columns: Columns<'_>, out: &mut Vec<u8>) {
 }
 
 /// The same in bytes of its own.
-pub(super) fn packed(json: &[u8], columns: Columns<'_>) -> Vec<u8> {
+pub(super) fn packed(json: &[u8], row: EventRow<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len() / 2);
-    pack(json, columns, &mut out);
+    pack(json, row, &mut out);
     out
 }
 
 /// Appends what was packed, as it was. A byte that stands for nothing is left out.
-pub(super) fn unpack(packed: &[u8], columns: Columns<'_>, out: &mut Vec<u8>) {
+pub(super) fn unpack(packed: &[u8], row: EventRow<'_>, out: &mut Vec<u8>) {
     if let Some((&AS_IT_WAS, json)) = packed.split_first() {
         out.extend_from_slice(json);
         return;
     }
-    let id = columns.message_id.to_string();
+    let id = row.message_id.to_string();
     let mut rest = packed;
     while let Some(at) = rest.iter().position(|byte| *byte < FIRST_OF_JSON) {
         let (plain, behind) = rest.split_at(at);
@@ -156,8 +156,8 @@ pub(super) fn unpack(packed: &[u8], columns: Columns<'_>, out: &mut Vec<u8>) {
         };
         out.extend_from_slice(match byte {
             MESSAGE_ID => id.as_bytes(),
-            URI => columns.uri.as_bytes(),
-            ACCOUNT => columns.account.unwrap_or_default().as_bytes(),
+            URI => row.uri.as_bytes(),
+            ACCOUNT => row.account.unwrap_or_default().as_bytes(),
             byte => {
                 let place = byte.wrapping_sub(FIRST_TEXT);
                 TEXTS
@@ -179,57 +179,57 @@ mod tests {
     const SENDING: &str = r#","type":"sending","time":"2026-11-29T20:16:43.220Z","messageId":"01930000-0000-7000-8000-000000000001","attempt":1,"agent":"alice-1","originator":"local","request":{"method":"MESSAGE","uri":"sip:bob@example.com","callId":"01930000-0000-7000-8000-000000000001","cseq":1,"headers":{"Max-Forwards":["70"],"To":["<sip:bob@example.com>"],"From":["<sip:alice@example.com>;tag=8000000000000001"],"Call-ID":["01930000-0000-7000-8000-000000000001"],"Date":["Sun, 29 Nov 2026 20:16:43 GMT"],"Expires":["3600"],"Allow":["MESSAGE, OPTIONS"],"Supported":["outbound, path"],"User-Agent":["sipost/0.1.0"],"Content-Type":["text/plain"],"CSeq":["1 MESSAGE"],"Content-Length":["5"]}},"metadata":{}}"#;
     const SUCCEEDED: &str = r#","type":"succeeded","time":"2026-11-29T20:16:43.229Z","messageId":"01930000-0000-7000-8000-000000000001","attempt":1,"agent":"alice-1","originator":"remote","response":{"statusCode":200,"reasonPhrase":"OK","headers":{"Via":["SIP/2.0/WS 787aee8c5b24.invalid;branch=z9hG4bK9f9adc42cca34d95;received=127.0.0.1"],"From":["<sip:alice@example.com>;tag=8000000000000001"],"To":["<sip:bob@example.com>;tag=868363254818db9c"],"Call-ID":["01930000-0000-7000-8000-000000000001"],"CSeq":["1 MESSAGE"],"Server":["kamailio (5.6.3 (x86_64/linux))"],"Content-Length":["0"]}},"metadata":{}}"#;
 
-    fn columns() -> Columns<'static> {
-        Columns {
+    fn row() -> EventRow<'static> {
+        EventRow {
             message_id: "01930000-0000-7000-8000-000000000001".parse().unwrap(),
             uri: "sip:bob@example.com",
             account: Some("sip:alice@example.com"),
         }
     }
 
-    fn unpacked(packed: &[u8], columns: Columns<'_>) -> Vec<u8> {
+    fn unpacked(packed: &[u8], row: EventRow<'_>) -> Vec<u8> {
         let mut out = Vec::new();
-        unpack(packed, columns, &mut out);
+        unpack(packed, row, &mut out);
         out
     }
 
     #[test]
     fn usual_events_take_little_more_than_a_third_of_their_json() {
         for json in [SENDING, SUCCEEDED] {
-            let packed = packed(json.as_bytes(), columns());
+            let packed = packed(json.as_bytes(), row());
             assert!(
                 packed.len() * 100 < json.len() * 35,
                 "{} of {}",
                 packed.len(),
                 json.len()
             );
-            assert_eq!(unpacked(&packed, columns()), json.as_bytes());
+            assert_eq!(unpacked(&packed, row()), json.as_bytes());
         }
     }
 
     #[test]
     fn each_text_takes_one_byte() {
         for (byte, text) in (FIRST_TEXT..FIRST_OF_JSON).zip(TEXTS) {
-            assert_eq!(packed(text.as_bytes(), columns()), [byte], "{text}");
+            assert_eq!(packed(text.as_bytes(), row()), [byte], "{text}");
         }
         assert!(TEXTS.len() <= usize::from(FIRST_OF_JSON - FIRST_TEXT));
     }
 
     #[test]
     fn json_of_before_is_read_as_it_is() {
-        assert_eq!(unpacked(SENDING.as_bytes(), columns()), SENDING.as_bytes());
+        assert_eq!(unpacked(SENDING.as_bytes(), row()), SENDING.as_bytes());
     }
 
     #[test]
     fn values_that_are_empty_stand_for_nothing() {
-        let columns = Columns {
+        let row = EventRow {
             uri: "",
             account: None,
-            ..columns()
+            ..row()
         };
-        let packed = packed(SENDING.as_bytes(), columns);
+        let packed = packed(SENDING.as_bytes(), row);
         assert!(!packed.contains(&URI) && !packed.contains(&ACCOUNT));
-        assert_eq!(unpacked(&packed, columns), SENDING.as_bytes());
+        assert_eq!(unpacked(&packed, row), SENDING.as_bytes());
     }
 
     /// What is in events, in any order, among anything.
@@ -253,20 +253,20 @@ mod tests {
         #[test]
         fn what_was_packed_is_unpacked_as_it_was(parts in proptest::collection::vec(part(), 0..40)) {
             let json = parts.concat();
-            let packed = packed(&json, columns());
+            let packed = packed(&json, row());
             prop_assert!(packed.len() <= json.len());
-            prop_assert_eq!(unpacked(&packed, columns()), json);
+            prop_assert_eq!(unpacked(&packed, row()), json);
         }
 
         #[test]
         fn bytes_that_json_has_not_are_kept_too(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            prop_assert_eq!(unpacked(&packed(&bytes, columns()), columns()), bytes);
+            prop_assert_eq!(unpacked(&packed(&bytes, row()), row()), bytes);
         }
 
         #[test]
         fn any_bytes_of_a_damaged_row_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
             let longest = TEXTS.iter().map(|text| text.len()).max().unwrap();
-            prop_assert!(unpacked(&bytes, columns()).len() <= bytes.len() * longest);
+            prop_assert!(unpacked(&bytes, row()).len() <= bytes.len() * longest);
         }
     }
 }

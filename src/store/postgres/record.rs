@@ -25,7 +25,7 @@ use super::append::{Begins, EventColumns, Moves, NewStates, StateChange, moves};
 use super::connection::Connection;
 use super::session;
 use crate::message::{ByMessage, Event};
-use crate::store::packed::{self, Columns};
+use crate::store::packed::{self, EventRow};
 use crate::store::session::SqlRow as _;
 use crate::store::{Logged, Record, Recorded, StoreError, codes};
 
@@ -220,12 +220,12 @@ impl<'r> Appending<'r> {
     fn packed(&self, members: &[Bytes]) -> Vec<Vec<u8>> {
         let rows = self.kept.iter().zip(&self.accounts).zip(members);
         let packed = rows.map(|((record, account), members)| {
-            let columns = Columns {
+            let event_row = EventRow {
                 message_id: record.event.message_id,
                 uri: &record.event.uri,
                 account: account.as_deref(),
             };
-            packed::packed(members, columns)
+            packed::packed(members, event_row)
         });
         packed.collect()
     }

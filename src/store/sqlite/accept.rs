@@ -13,7 +13,7 @@ pub(super) fn accept(
     transaction: &mut WriteTransaction<'_>,
     submissions: &[Submission],
 ) -> Result<Vec<Verdict>, StoreError> {
-    let mut insert = Insert::prepare(transaction)?;
+    let mut insert = InsertMessage::prepare(transaction)?;
     let mut verdicts = Vec::with_capacity(submissions.len());
     for submission in submissions {
         let taken =
@@ -25,7 +25,7 @@ pub(super) fn accept(
 
 fn take_in(
     transaction: &mut WriteTransaction<'_>,
-    insert: &mut Insert<'_>,
+    insert: &mut InsertMessage<'_>,
     submission: &Submission,
 ) -> Result<Verdict, StoreError> {
     if let Some(key) = &submission.key {
@@ -111,12 +111,12 @@ fn take_number(
     Ok(Some(number))
 }
 
-struct Insert<'c> {
+struct InsertMessage<'c> {
     states: StateStatements<'c>,
     message: CachedStatement<'c>,
 }
 
-impl<'c> Insert<'c> {
+impl<'c> InsertMessage<'c> {
     fn prepare(transaction: &WriteTransaction<'c>) -> Result<Self, StoreError> {
         Ok(Self {
             states: StateStatements::prepare(transaction)?,

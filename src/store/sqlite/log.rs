@@ -7,7 +7,7 @@ use rusqlite::{CachedStatement, params};
 
 use super::transaction::WriteTransaction;
 use crate::message::{Event, EventKind, MessageId};
-use crate::store::packed::{self, Columns};
+use crate::store::packed::{self, EventRow};
 use crate::store::{Logged, StoreError, codes};
 
 /// The statement that [`WriteTransaction::append`] takes.
@@ -39,14 +39,14 @@ impl WriteTransaction<'_> {
         Event::write_id(self.epoch, seq, json);
         let members = json.len();
         write(json);
-        let columns = Columns {
+        let event_row = EventRow {
             message_id: entry.message_id,
             uri: &entry.uri,
             account: entry.account.as_deref(),
         };
         self.packed.clear();
         let members = self.scratch.get(members..).unwrap_or_default();
-        packed::pack(members, columns, &mut self.packed);
+        packed::pack(members, event_row, &mut self.packed);
         insert.execute(params![
             seq,
             entry.previous,

@@ -15,7 +15,7 @@ pub(super) fn receive(
     received: &[Received],
 ) -> Result<Vec<Arrived>, StoreError> {
     let sent_by = sent_by(transaction, &answers(received))?;
-    let mut insert = Insert::prepare(transaction)?;
+    let mut insert = InsertReceived::prepare(transaction)?;
     let mut arrived = Vec::with_capacity(received.len());
     for one in received {
         let taken =
@@ -30,7 +30,7 @@ pub(super) fn receive(
 
 fn take_in(
     transaction: &mut WriteTransaction<'_>,
-    insert: &mut Insert<'_>,
+    insert: &mut InsertReceived<'_>,
     received: &Received,
     sent_by: &SentBy,
 ) -> Result<Arrived, StoreError> {
@@ -55,13 +55,13 @@ fn take_in(
     Ok(Arrived::Appended(seq))
 }
 
-struct Insert<'c> {
+struct InsertReceived<'c> {
     key: CachedStatement<'c>,
     event: CachedStatement<'c>,
     received: CachedStatement<'c>,
 }
 
-impl<'c> Insert<'c> {
+impl<'c> InsertReceived<'c> {
     fn prepare(transaction: &WriteTransaction<'c>) -> Result<Self, StoreError> {
         Ok(Self {
             key: transaction.prepare(

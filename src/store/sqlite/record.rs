@@ -32,7 +32,7 @@ fn append_all(
     transaction: &mut WriteTransaction<'_>,
     records: &[Record],
 ) -> Result<Vec<Recorded>, StoreError> {
-    let mut statements = Statements::prepare(transaction)?;
+    let mut statements = RecordStatements::prepare(transaction)?;
     let mut states = StateStatements::prepare(transaction)?;
     let mut answers = Vec::with_capacity(records.len());
     let mut moved = ByMessage::default();
@@ -88,7 +88,7 @@ struct Moved {
 
 fn append(
     transaction: &mut WriteTransaction<'_>,
-    statements: &mut Statements<'_>,
+    statements: &mut RecordStatements<'_>,
     record: &Record,
     previous: Option<u64>,
 ) -> Result<u64, StoreError> {
@@ -110,13 +110,13 @@ fn append(
     })
 }
 
-struct Statements<'c> {
+struct RecordStatements<'c> {
     previous: CachedStatement<'c>,
     event: CachedStatement<'c>,
     account: CachedStatement<'c>,
 }
 
-impl<'c> Statements<'c> {
+impl<'c> RecordStatements<'c> {
     fn prepare(transaction: &WriteTransaction<'c>) -> Result<Self, StoreError> {
         Ok(Self {
             previous: transaction

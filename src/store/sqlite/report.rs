@@ -13,7 +13,7 @@ pub(super) fn report(
     transaction: &mut WriteTransaction<'_>,
     receipts: &[Receipt],
 ) -> Result<Vec<Reported>, StoreError> {
-    let mut statements = Statements::prepare(transaction)?;
+    let mut statements = ReportStatements::prepare(transaction)?;
     let mut reported = Vec::with_capacity(receipts.len());
     for receipt in receipts {
         let appended =
@@ -28,7 +28,7 @@ pub(super) fn report(
 
 fn append(
     transaction: &mut WriteTransaction<'_>,
-    statements: &mut Statements<'_>,
+    statements: &mut ReportStatements<'_>,
     receipt: &Receipt,
 ) -> Result<Reported, StoreError> {
     let id = receipt.message_id;
@@ -61,7 +61,7 @@ fn append(
     Ok(Reported::Appended(seq))
 }
 
-struct Statements<'c> {
+struct ReportStatements<'c> {
     message: CachedStatement<'c>,
     known: CachedStatement<'c>,
     event: CachedStatement<'c>,
@@ -69,7 +69,7 @@ struct Statements<'c> {
     moved: CachedStatement<'c>,
 }
 
-impl<'c> Statements<'c> {
+impl<'c> ReportStatements<'c> {
     fn prepare(transaction: &WriteTransaction<'c>) -> Result<Self, StoreError> {
         Ok(Self {
             message: transaction.prepare(
