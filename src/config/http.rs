@@ -63,7 +63,8 @@ impl HttpSettings {
         });
         let is_open = section.word("auth", &[("token", false), ("none", true)]);
         let tokens = super::tokens::read(&mut section, accounts);
-        check_callers(&section, listen, is_open, !tokens.is_empty());
+        check_callers(&section, listen, is_open, tokens.are_written);
+        let tokens = tokens.valid;
         let token_secrets = tokens
             .iter()
             .filter(|(_, secrets)| !secrets.is_empty())

@@ -1149,6 +1149,20 @@ fn a_token_may_be_limited_to_accounts_that_there_are() {
 }
 
 #[test]
+fn a_token_with_a_mistake_is_the_only_mistake_of_an_address_that_others_reach() {
+    let listen = "[http]\nlisten = \"0.0.0.0:80\"\n";
+    let token = "tokens = [{ name = \"backend\", sha256 = \"…\" }]";
+    is_one(
+        Err::<(), _>(mistakes(&format!("{listen}{token}"))),
+        "http.tokens[0].sha256:",
+    );
+    is_one(
+        Err::<(), _>(mistakes(listen)),
+        "http.listen: without http.tokens, others could send messages through this address",
+    );
+}
+
+#[test]
 fn two_tokens_share_neither_name_nor_hash() {
     let token = |name: &str, byte: &str| {
         format!("{{ name = \"{name}\", sha256 = \"{}\" }}", byte.repeat(32))

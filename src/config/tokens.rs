@@ -13,19 +13,25 @@ const MAX_TOKENS: usize = 1_000;
 /// Characters of a name, which stands in the log lines about its caller.
 const MAX_NAME: usize = 64;
 
-/// Each token, with the secrets that sign in place of `webhooks.secret`.
-pub(super) fn read(
-    section: &mut Section<'_>,
-    accounts: &[Uri],
-) -> Vec<(Token, Vec<SigningSecret>)> {
+/// What `http.tokens` says.
+pub(super) struct Tokens {
+    /// Each token without a mistake, with the secrets that sign in place of `webhooks.secret`.
+    pub(super) valid: Vec<(Token, Vec<SigningSecret>)>,
+    /// Whether there are any, also with mistakes.
+    pub(super) are_written: bool,
+}
+
+pub(super) fn read(section: &mut Section<'_>, accounts: &[Uri]) -> Tokens {
     let tables = section.tables(
         "tokens",
         None,
         &["sha256", "webhook_secret"],
         "{ name = \"backend\", sha256 = \"…\" }",
     );
+    let tables = tables.unwrap_or_default();
+    let are_written = !tables.is_empty();
     let mut tokens: Vec<(Token, _)> = Vec::new();
-    for table in tables.unwrap_or_default() {
+    for table in tables {
         let Some((token, secrets)) = read_one(table, accounts) else {
             continue;
         };
@@ -42,7 +48,10 @@ pub(super) fn read(
         let accepted = format!("at most {MAX_TOKENS} tokens");
         section.wrong("tokens", "has too many", &accepted);
     }
-    tokens
+    Tokens {
+        valid: tokens,
+        are_written,
+    }
 }
 
 fn read_one(section: Section<'_>, accounts: &[Uri]) -> Option<(Token, Vec<SigningSecret>)> {
