@@ -75,7 +75,8 @@ async fn ask_at(url: &Url, cacert: Option<&Path>, path: &str) -> Result<String, 
     let mut url = url.clone();
     let below = format!("{}{path}", url.path().trim_end_matches('/'));
     url.set_path(&below);
-    ask(builder, url, "").await
+    let hint = "; does a gateway run there?";
+    ask(builder, url, hint).await
 }
 
 /// Asks the gateway of a configuration, on this machine.

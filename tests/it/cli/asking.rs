@@ -479,7 +479,9 @@ async fn health_asks_where_it_is_told_to_or_says_where_it_looked() {
     gateway.stop().await;
 
     let ended = run(&mut sipost(&["health", "--url", &here])).await;
-    let told = format!("error: nothing answers at {here}/readyz: Connection refused\n");
+    let told = format!(
+        "error: nothing answers at {here}/readyz: Connection refused; does a gateway run there?\n"
+    );
     assert_eq!((ended.code, ended.stderr), (Some(1), told));
     let listen = here.trim_start_matches("http://");
     let ended = run(sipost(&["health"]).env("SIPOST__HTTP__LISTEN", listen)).await;
