@@ -44,8 +44,8 @@ pub(super) struct TailCommand {
     #[arg(long, value_name = "URI")]
     from: Option<String>,
 
-    /// Begins as long ago as this (a number alone is seconds), with the earliest event that is kept,
-    /// or after the event of this id. Without it, with what comes next.
+    /// Begins as long ago as this (a number alone is seconds), with the earliest event that is
+    /// kept, or after the event of this id. Without it, with what comes next.
     #[arg(long, value_name = "10m|earliest|ID", value_parser = since::parse)]
     since: Option<Since>,
 
