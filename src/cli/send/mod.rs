@@ -47,7 +47,8 @@ pub(super) struct Send {
     /// The recipient: a user name, or a sip:, sips: or tel: URI.
     target: String,
 
-    /// The text; - reads it from standard input. One that begins with a hyphen stands behind --.
+    /// The text; - reads it from standard input.
+    #[arg(allow_hyphen_values = true)]
     body: String,
 
     /// A header of the SIP request; may be repeated.

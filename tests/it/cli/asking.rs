@@ -508,25 +508,3 @@ async fn the_target_of_what_was_never_sent_is_shown_all_the_same() {
     assert!(last.contains("Canceled") && last.contains(" bob"), "{last}");
     gateway.stop().await;
 }
-
-#[tokio::test]
-async fn an_option_that_does_not_exist_is_never_sent_as_the_text() {
-    let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
-    for arguments in [
-        &["send", "bob", "--typo"] as &[&str],
-        &["send", "bob", "--file", "a"],
-    ] {
-        let ended = ask(&gateway, arguments).await;
-        let option = arguments[2];
-        let told = format!("unexpected argument '{option}'");
-        assert_eq!(ended.code, Some(2));
-        assert!(ended.stderr.contains(&told), "{}", ended.stderr);
-    }
-    answered(&gateway, &["send", "bob", "--", "--typo"]).await;
-    let received = peer.got("bob");
-    assert_eq!(received.len(), 1);
-    assert_eq!(received[0].body, "--typo");
-    gateway.stop().await;
-}
