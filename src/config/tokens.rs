@@ -21,6 +21,7 @@ pub(super) struct Tokens {
     pub(super) are_written: bool,
 }
 
+/// Reads `http.tokens`. `accounts` are the addresses that tokens may be limited to.
 pub(super) fn read(section: &mut Section<'_>, accounts: &[Uri]) -> Tokens {
     let tables = section.tables(
         "tokens",
