@@ -44,7 +44,10 @@ pub enum AgentCommand {
     Resume,
     /// Register anew at once.
     Reregister,
+    /// End once the requests in flight have ended.
     Stop,
+    /// End now. What is in flight has an unknown outcome.
+    Leave,
 }
 
 /// A report of an agent to the dispatcher.

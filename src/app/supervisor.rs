@@ -15,6 +15,9 @@ use crate::config::{Account, Config};
 use crate::pool::Directory;
 use crate::store::AgentLease;
 
+/// How many agents a log line names.
+const SHOWN_AGENTS: usize = 10;
+
 /// Every agent, and what new ones are made with.
 pub(super) struct Supervisor {
     factory: AgentFactory,
@@ -110,13 +113,32 @@ impl Supervisor {
         changes
     }
 
-    /// Unregisters and ends every agent, within this time.
+    /// Unregisters and ends every agent, within this time. A request that is still open then has
+    /// had its grace: its outcome is unknown.
     pub(super) async fn leave(mut self, grace: Duration) {
-        self.directory.stop();
+        self.directory.leave();
         let leaving = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, leaving).await.is_err() {
-            tracing::warn!("agents did not unregister in time");
+            let agents = self.not_ended();
+            tracing::warn!(
+                agents,
+                "agents did not unregister in time; the server sends to them until their \
+                 registrations expire"
+            );
             self.tasks.shutdown().await;
+        }
+    }
+
+    /// The names of the agents that have not ended, for a log line: the first few.
+    fn not_ended(&self) -> String {
+        let all = self.running.iter().chain(&self.leaving);
+        let mut ids = all
+            .filter(|agent| !agent.ended.is_cancelled())
+            .map(|agent| &*agent.handle.identity.id);
+        let shown: Vec<&str> = ids.by_ref().take(SHOWN_AGENTS).collect();
+        match ids.count() {
+            0 => shown.join(", "),
+            more => format!("{} and {more} more", shown.join(", ")),
         }
     }
 

@@ -58,11 +58,11 @@ impl Directory {
         self.change(|agents| agents.retain(|(handle, _)| handle.index != index));
     }
 
-    /// Makes every agent unregister and end.
-    pub fn stop(&self) {
+    /// Makes every agent unregister and end, without waiting for its open requests.
+    pub fn leave(&self) {
         self.read(|agents| {
             for (handle, _) in agents {
-                handle.tell(AgentCommand::Stop);
+                handle.tell(AgentCommand::Leave);
             }
         });
     }

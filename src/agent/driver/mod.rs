@@ -82,7 +82,7 @@ pub struct AgentParts {
     pub seed: [u8; 32],
 }
 
-/// Runs an agent until [`AgentCommand::Stop`].
+/// Runs an agent until [`AgentCommand::Stop`] or [`AgentCommand::Leave`].
 ///
 /// It is made before its future is, and boxed once: a future has room for its arguments and for
 /// what is made of them, and a future that awaits another one has room for that one twice.
@@ -115,12 +115,15 @@ enum AgentPhase {
     Ended,
 }
 
-/// What the agent is to do, as the last command says. Nothing follows [`Mode::Stopping`].
+/// What the agent is to do, as the last command says. Only [`Mode::Leaving`] follows
+/// [`Mode::Stopping`], and nothing follows that.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Mode {
     Working,
     Draining,
     Stopping,
+    /// As [`Mode::Stopping`], without waiting for what is in flight.
+    Leaving,
 }
 
 struct Agent {
@@ -201,6 +204,10 @@ impl Agent {
     /// Follows a command that says what the agent is to do; returns any other.
     fn obey(&mut self, command: AgentCommand) -> Option<AgentCommand> {
         self.mode = match (self.mode, command) {
+            (_, AgentCommand::Leave)
+            | (Mode::Leaving, AgentCommand::Drain | AgentCommand::Resume | AgentCommand::Stop) => {
+                Mode::Leaving
+            }
             (Mode::Stopping, AgentCommand::Drain | AgentCommand::Resume)
             | (_, AgentCommand::Stop) => Mode::Stopping,
             (Mode::Working | Mode::Draining, AgentCommand::Drain) => Mode::Draining,
@@ -215,12 +222,17 @@ impl Agent {
         None
     }
 
+    /// Follows the end of the commands: no one is left to send any.
+    fn stop(&mut self) {
+        self.obey(AgentCommand::Stop);
+    }
+
     /// The phase of an agent that is not to work.
     fn resting_phase(&self) -> Option<AgentPhase> {
         match self.mode {
             Mode::Working => None,
             Mode::Draining => Some(AgentPhase::Parked),
-            Mode::Stopping => Some(AgentPhase::Ended),
+            Mode::Stopping | Mode::Leaving => Some(AgentPhase::Ended),
         }
     }
 

@@ -107,7 +107,8 @@ impl Agent {
                 AgentCommand::Drain
                 | AgentCommand::Resume
                 | AgentCommand::Reregister
-                | AgentCommand::Stop,
+                | AgentCommand::Stop
+                | AgentCommand::Leave,
             )
             | None => {}
         }

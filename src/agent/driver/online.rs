@@ -113,7 +113,7 @@ impl Agent {
                 }
                 count = self.commands.recv_many(&mut commands, COMMAND_BATCH) => {
                     if count == 0 {
-                        self.mode = Mode::Stopping;
+                        self.stop();
                     }
                     for command in commands.drain(..) {
                         self.take_online(line, command);
@@ -172,13 +172,13 @@ impl Agent {
         }
     }
 
-    /// Whether the registrar is to be left now: nothing is in flight, and the agent is to end, to
-    /// pause, or to move to a heavier server.
+    /// Whether the registrar is to be left now: the agent is to end, to pause, or to move to a
+    /// heavier server, and nothing is in flight or it is not waited for.
     fn wants_to_leave(&self, line: &ServerLine) -> bool {
+        let is_idle = || self.machine.in_flight() == 0 && self.isolation.is_empty();
         line.departure == Departure::None
             && !self.takes_jobs(line)
-            && self.machine.in_flight() == 0
-            && self.isolation.is_empty()
+            && (self.mode == Mode::Leaving || is_idle())
     }
 
     fn leave(&mut self, line: &mut ServerLine) {
@@ -194,7 +194,7 @@ impl Agent {
                 Ok(command) => self.take_online(line, command),
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
-                    self.mode = Mode::Stopping;
+                    self.stop();
                     return;
                 }
             }
@@ -203,7 +203,8 @@ impl Agent {
 
     /// Sends jobs that waited to be alone, or for one that was.
     fn send_isolated(&mut self) {
-        while self.isolation.is_closed()
+        while self.mode != Mode::Leaving
+            && self.isolation.is_closed()
             && let Some(job) = self.isolation.pop(self.machine.in_flight())
         {
             self.send(job);
@@ -232,7 +233,13 @@ impl Agent {
             }
             Some(AgentCommand::Answer(id, answer)) => self.answer(id, answer),
             Some(AgentCommand::Reregister) => self.machine.reregister(now),
-            Some(AgentCommand::Drain | AgentCommand::Resume | AgentCommand::Stop) | None => {
+            Some(
+                AgentCommand::Drain
+                | AgentCommand::Resume
+                | AgentCommand::Stop
+                | AgentCommand::Leave,
+            )
+            | None => {
                 self.set_up(self.machine.is_registered() && self.takes_jobs(line));
             }
         }

@@ -95,3 +95,31 @@ async fn an_agent_stops_whatever_the_server_does() {
     unregistered.tell(AgentCommand::Stop);
     unregistered.gone().await;
 }
+
+/// The grace of a shutdown is over: a peer that does not answer keeps no agent registered.
+#[tokio::test]
+async fn an_agent_that_leaves_unregisters_while_a_request_is_open() {
+    let house = House::open().await;
+    let mut stage = Setup::at(&house).start();
+    let mut peer = house.registered().await;
+    stage.up().await;
+    stage.send_all([1]);
+    peer.request_of("MESSAGE").await;
+    stage.tell(AgentCommand::Stop);
+    stage.down().await;
+
+    stage.tell(AgentCommand::Leave);
+    // Nothing brings it back.
+    stage.tell(AgentCommand::Resume);
+    let farewell = peer.request_of("REGISTER").await;
+    assert_eq!(value(&farewell, "Expires"), "0");
+    peer.answer(&farewell, "200 OK", "").await;
+    let (key, outcome) = stage.outcome().await;
+    assert!(
+        key == 1 && matches!(outcome, Outcome::Unknown(_)),
+        "{outcome:?}"
+    );
+    assert!(peer.closed().await.is_some());
+    stage.gone().await;
+    assert_eq!(stage.status().state, AgentState::Stopped);
+}

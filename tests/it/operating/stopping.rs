@@ -38,6 +38,12 @@ async fn asked_for_health(gateway: &Running, arguments: &[&str]) -> std::process
     ended.await.unwrap()
 }
 
+/// Whether a REGISTER keeps no binding.
+fn lets_go(register: &[u8]) -> bool {
+    let register = String::from_utf8_lossy(register);
+    register.contains("Expires: 0\r\n") || register.contains(";expires=0")
+}
+
 /// Clients that post as fast as they are answered.
 const CLIENTS: usize = 8;
 /// Messages accepted before the end is asked for.
@@ -85,10 +91,8 @@ async fn under_load_nothing_is_lost_and_every_agent_unregisters() {
 
     let mut leaving = 0;
     while let Ok(request) = received.try_recv() {
-        let frame = String::from_utf8(request.frame).unwrap();
-        let lets_go = frame.contains("Expires: 0\r\n") || frame.contains(";expires=0");
         match request.method.as_str() {
-            "REGISTER" if lets_go => leaving += 1,
+            "REGISTER" if lets_go(&request.frame) => leaving += 1,
             "MESSAGE" => assert_eq!(leaving, 0, "sent after an agent began to leave"),
             _ => {}
         }
@@ -173,7 +177,7 @@ async fn a_gateway_that_stops_takes_nothing_more_and_a_second_signal_ends_it_at_
 
 #[tokio::test]
 async fn what_does_not_end_within_the_grace_is_left_for_the_next_start() {
-    let (server, _received) = sip_server(&[]).await;
+    let (server, mut received) = sip_server(&[]).await;
     let text = format!(
         "[delivery]\nshutdown_grace = \"1s\"\n{}",
         account("alice", &server, "")
@@ -186,6 +190,13 @@ async fn what_does_not_end_within_the_grace_is_left_for_the_next_start() {
     gateway.signal(Signal::TERM);
     gateway.line("requests are still open").await;
     assert_eq!(gateway.ended().await, Some(0));
+    let output = gateway.output();
+    assert!(!output.contains("did not unregister"), "{output}");
+    let mut leaving = 0;
+    while let Ok(request) = received.try_recv() {
+        leaving += usize::from(request.method == "REGISTER" && lets_go(&request.frame));
+    }
+    assert!(leaving > 0, "the agent did not unregister:\n{output}");
 
     let gateway = Running::start_in(gateway.folder, &text).await;
     gateway.agents(|agents| agents[0]["inFlight"] == 1).await;
