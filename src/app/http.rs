@@ -1,5 +1,6 @@
 //! What the API is made of, and how its connections are treated.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -17,6 +18,16 @@ use crate::events::Feed;
 use crate::store::Store;
 use crate::telemetry::Watch;
 use crate::webhook::Webhooks;
+
+/// The address by which this machine reaches a listener.
+pub fn reached_at(listen: SocketAddr) -> SocketAddr {
+    let address = match listen.ip() {
+        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    };
+    SocketAddr::new(address, listen.port())
+}
 
 pub(super) fn api(
     live: &Live,
@@ -83,4 +94,17 @@ fn server(live: &Live) -> api::Server {
     server.tls = live.tls.as_ref().map(|side| side.shown.subscribe());
     server.places.total = descriptors::max_connections(&live.config);
     server
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_listens_everywhere_is_reached_on_loopback() {
+        let at = |text: &str| reached_at(text.parse().unwrap()).to_string();
+        assert_eq!(at("0.0.0.0:8080"), "127.0.0.1:8080");
+        assert_eq!(at("[::]:8080"), "[::1]:8080");
+        assert_eq!(at("192.0.2.1:80"), "192.0.2.1:80");
+    }
 }

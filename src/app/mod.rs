@@ -44,6 +44,7 @@ use crate::telemetry::{Metrics, TracesError, Watch};
 use crate::webhook::{ClientError, EndpointCacheError, KeyError};
 use agents::{AgentChannels, AgentFactory};
 use frames::{FrameTasks, Frames};
+pub use http::reached_at;
 use inbound::{Listeners, receive};
 use reload::{ConfigReader, Live};
 use sandboxed::sandboxed;
@@ -174,7 +175,8 @@ pub async fn run(
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         store = store::place(&gateway.live.config),
-        page = format!("{url}/"),
+        // A browser does not open an address that stands for all of them.
+        page = format!("{scheme}://{}/", reached_at(gateway.address)),
         "sipost is ready"
     );
     tracing::info!("taking messages at {url}");

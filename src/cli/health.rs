@@ -4,7 +4,6 @@
 //! the certificate that is configured; so it needs no token, no `curl` and no root certificates.
 //! With `--url` it asks a gateway anywhere, as the other commands do, and reads no configuration.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use url::Url;
 use super::client::ProblemBody;
 use super::output::Printer;
 use super::{CommandError, ConfigFile, client, output};
+use crate::app;
 use crate::config;
 use crate::config::HttpSettings;
 
@@ -82,7 +82,7 @@ async fn ask_at(url: &Url, cacert: Option<&Path>, path: &str) -> Result<String, 
 /// Asks the gateway of a configuration, on this machine.
 async fn ask_here(http: &HttpSettings, path: &str) -> Result<String, String> {
     let scheme = http.tls.as_ref().map_or("http", |_| "https");
-    let address = SocketAddr::new(reached_at(http.listen.ip()), http.listen.port());
+    let address = app::reached_at(http.listen);
     let url = Url::parse(&format!("{scheme}://{address}{path}"));
     let url = url.map_err(|error| error.to_string())?;
     let builder = reqwest::Client::builder()
@@ -114,15 +114,6 @@ async fn ask(builder: reqwest::ClientBuilder, url: Url, hint: &str) -> Result<St
     let problem: ProblemBody = serde_json::from_slice(&body).unwrap_or_default();
     let reason = client::sentence(&problem, status);
     Err(format!("{url} answers {status}: {reason}"))
-}
-
-/// The address by which this machine reaches a listener.
-fn reached_at(listen: IpAddr) -> IpAddr {
-    match listen {
-        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        address => address,
-    }
 }
 
 /// Accepts the certificate that is configured and no other.
@@ -196,18 +187,5 @@ impl ServerCertVerifier for OnlyThis {
         self.provider
             .signature_verification_algorithms
             .supported_schemes()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_listens_everywhere_is_asked_on_loopback() {
-        let at = |text: &str| reached_at(text.parse().unwrap()).to_string();
-        assert_eq!(at("0.0.0.0"), "127.0.0.1");
-        assert_eq!(at("::"), "::1");
-        assert_eq!(at("192.0.2.1"), "192.0.2.1");
     }
 }
