@@ -10,7 +10,6 @@ use rustls::sign::CertifiedKey;
 
 use super::file;
 use super::section::Section;
-use crate::message::without_os_error;
 
 /// Certificates that are trusted in addition to those of the system.
 pub type Authorities = Arc<[CertificateDer<'static>]>;
@@ -88,10 +87,7 @@ impl Section<'_> {
     ) -> Option<(PathBuf, T)> {
         let path = self.text(key, FILE, |text| Some(PathBuf::from(text)))?;
         let problem = match file::read_regular(&path) {
-            Err(error) => format!(
-                "the file {path:?} cannot be read: {}",
-                without_os_error(error)
-            ),
+            Err(error) => file::unreadable(&path, error),
             Ok(text) => match read(&text) {
                 Ok(Some(found)) => return Some((path, found)),
                 Ok(None) => format!("the file {path:?} has no {what} in it"),

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use crate::message::without_os_error;
+
 /// More than any configuration, certificate or secret has.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
@@ -30,4 +32,22 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// The text of bytes that were read.
 pub(super) fn text(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
+}
+
+/// That the file of a setting cannot be read, and why.
+pub(super) fn unreadable(path: &Path, error: io::Error) -> String {
+    format!("the file {path:?} cannot be read: {}", reason(path, error))
+}
+
+/// Why a file cannot be read. A relative path counts from the working directory, and a service has
+/// another one than a shell.
+pub(super) fn reason(path: &Path, error: io::Error) -> String {
+    let error = without_os_error(error);
+    if path.is_absolute() {
+        return error;
+    }
+    match std::env::current_dir() {
+        Ok(folder) => format!("{error} (a relative path counts from {})", folder.display()),
+        Err(_) => format!("{error} (a relative path counts from the working directory)"),
+    }
 }

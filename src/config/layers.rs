@@ -11,7 +11,6 @@ use super::mistake::{Mistake, Origin};
 use super::toml_file::Places;
 use super::variable::KnownVariables;
 use super::{toml_file, variable};
-use crate::message::without_os_error;
 
 /// Every key with its default and its comment.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -106,8 +105,9 @@ impl Sources {
         match file::read(path).and_then(file::text) {
             Ok(text) => Some((name, text)),
             Err(error) => {
-                let mut problem = format!("cannot be read: {}", without_os_error(&error));
-                if error.kind() == io::ErrorKind::NotFound {
+                let is_missing = error.kind() == io::ErrorKind::NotFound;
+                let mut problem = format!("cannot be read: {}", file::reason(path, error));
+                if is_missing {
                     problem.push_str(&elsewhere());
                 }
                 mistakes.push(Mistake::whole(&name, problem));

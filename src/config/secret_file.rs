@@ -8,7 +8,6 @@ use super::file;
 use super::mistake::{Origin, join};
 use super::section::Section;
 use super::value;
-use crate::message::without_os_error;
 
 /// The value is left out: it may be a secret, or a URL with a password.
 const WRONG: &str = "invalid value (not shown: it may be a secret)";
@@ -156,10 +155,7 @@ impl Section<'_> {
                     }
                     format!("the file {file:?} is empty")
                 }
-                Err(error) => format!(
-                    "the file {file:?} cannot be read: {}",
-                    without_os_error(error)
-                ),
+                Err(error) => file::unreadable(Path::new(file), error),
             },
         };
         self.note(path, &problem, "the path of a file", Some(origin.clone()));

@@ -639,6 +639,22 @@ fn a_file_of_authorities_has_at_least_one_and_each_can_be_trusted() {
 }
 
 #[test]
+fn a_file_with_a_relative_path_says_where_it_was_looked_for() {
+    let folder = std::env::current_dir().unwrap();
+    let told = format!("(a relative path counts from {})", folder.display());
+    let account = "[[account]]\nuri = 'sip:alice@example.com'\nservers = ['wss://a.example']\n";
+    for text in [
+        format!("{account}password_file = 'nowhere.secret'"),
+        "[sip]\nca_file = 'nowhere.pem'".to_owned(),
+    ] {
+        let found = mistakes(&text);
+        assert!(found[0].contains(&told), "{found:?}");
+        let absolute = mistakes(&text.replace("nowhere.", "/nowhere."));
+        assert!(!absolute[0].contains("relative"), "{absolute:?}");
+    }
+}
+
+#[test]
 fn a_store_in_a_file_has_a_directory_that_can_be_written_to() {
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("plain");
