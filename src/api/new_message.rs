@@ -74,7 +74,7 @@ pub(super) fn read(
         "extraHeaders" => contents.extra_headers = headers(value, violations),
         "from" => from = value.name(violations),
         "ttl" => {
-            let read = value.number_as(violations, |seconds| limits.ttl(seconds));
+            let read = value.seconds_as(violations, |seconds| limits.ttl(seconds));
             replace(&mut contents.ttl, read);
         }
         "sendAt" => {
@@ -599,6 +599,11 @@ mod tests {
         let past = accepted(r#""sendAt": "2020-01-01T00:00:00Z""#);
         assert_eq!(past.expires_at, now().plus(past.contents.ttl));
         assert_eq!(pointers(r#""sendAt": "2027-01-24T00:00:00Z""#), ["/sendAt"]);
+        for ttl in [r#""1h""#, "1.5"] {
+            let text = format!(r#"{{"target": "a", "ttl": {ttl}}}"#);
+            let told = &read_document(&text, &limits()).1[0];
+            assert!(told.detail.starts_with("a whole number of seconds"));
+        }
         accepted(r#""ttl": 86400"#);
         for ttl in [0, 86_401, u64::MAX] {
             assert_eq!(pointers(&format!(r#""ttl": {ttl}"#)), ["/ttl"], "{ttl}");

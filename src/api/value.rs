@@ -121,10 +121,10 @@ impl<'a> Value<'a> {
     }
 
     /// A whole number from 0. One with a fraction of nothing, as some languages write it, is one.
-    pub(super) fn whole_number(self, violations: &mut Violations) -> Option<u64> {
+    fn whole_number(self, expected: &str, violations: &mut Violations) -> Option<u64> {
         let text = self.json.get();
         if self.kind() != Type::Number {
-            return self.mistake("a whole number", violations);
+            return self.mistake(expected, violations);
         }
         let number = text.parse().ok().or_else(|| {
             let number: f64 = text.parse().ok()?;
@@ -133,9 +133,20 @@ impl<'a> Value<'a> {
             is_whole.then_some(number as u64)
         });
         if number.is_none() {
-            violations.add(self.place, "a whole number from 0 is expected");
+            let detail = format_args!("{expected} from 0 is expected");
+            violations.add(self.place, detail);
         }
         number
+    }
+
+    /// A duration: whole seconds that `check` takes.
+    pub(super) fn seconds_as<T, E: fmt::Display>(
+        self,
+        violations: &mut Violations,
+        check: impl FnOnce(u64) -> Result<T, E>,
+    ) -> Option<T> {
+        let seconds = self.whole_number("a whole number of seconds", violations)?;
+        self.checked(check(seconds), violations)
     }
 
     /// A string that `parse` takes.
@@ -154,7 +165,7 @@ impl<'a> Value<'a> {
         violations: &mut Violations,
         check: impl FnOnce(u64) -> Result<T, E>,
     ) -> Option<T> {
-        let number = self.whole_number(violations)?;
+        let number = self.whole_number("a whole number", violations)?;
         self.checked(check(number), violations)
     }
 
@@ -405,7 +416,9 @@ mod tests {
         document.object(&SHAPE, &mut violations, |name, value, violations| {
             let read = match name {
                 "name" => value.name(violations),
-                "size" => value.whole_number(violations).map(|size| size.to_string()),
+                "size" => value
+                    .whole_number("a whole number", violations)
+                    .map(|size| size.to_string()),
                 "isRound" => value.boolean(violations).map(|round| round.to_string()),
                 _ => {
                     value.items("an array of strings", violations, |_, value, violations| {
