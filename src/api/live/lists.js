@@ -60,7 +60,7 @@ const showMessage = (message) =>
     ["Status", badge(message.status, STATUS[message.status])],
     ["To", message.target],
     ["Why", standing(message, agents.known) || "–"],
-    ["Text", firstLine(message.body) || "–"],
+    ["Text", firstLine(textOf(message)) || "–"],
     ["Message", idLink("messages", message.id)],
   ]);
 

@@ -104,7 +104,7 @@ const facts = (message) =>
     ["Id", code(message.id)],
     ["To", message.target],
     ["From", message.from || "any account"],
-    ["Text", make("pre", { class: "text" }, message.bodyEncoding === "base64" ? `${message.contentType}, not shown` : message.body)],
+    ["Text", make("pre", { class: "text" }, textOf(message))],
     ["Expires", clock(message.expiresAt)],
     ["Answers", message.inReplyTo && make("a", { href: `#/received/${message.inReplyTo}` }, code(message.inReplyTo))],
     ["Webhook", message.webhook],

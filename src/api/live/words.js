@@ -34,16 +34,23 @@ export const rate = (value) => (value >= 100 ? number(Math.round(value)) : Strin
 const joined = (parts) => parts.filter(Boolean).join(" · ");
 export const firstLine = (text) => text.split("\n", 1)[0].slice(0, LINE);
 
-// The text of a received message, or its type where it is none.
-export const textOf = (received) =>
-  received.bodyEncoding === "utf-8" ? received.body : `${received.contentType}, not shown`;
+// How many bytes base64 stands for.
+const bytesOf = (base64) => (base64.length / 4) * 3 - (base64.match(/=*$/)[0].length);
+
+// The text of a message, sent or received, or what it is where it is none.
+export const textOf = (message) => {
+  if (message.bodyEncoding !== "base64") return message.body;
+  const bytes = bytesOf(message.body);
+  return `${message.contentType}, ${number(bytes)} ${bytes === 1 ? "byte" : "bytes"} that are no text; the API has them in base64`;
+};
 
 export const senderOf = (received) => received.from.displayName || received.from.uri;
 
 // How an attempt or a message ended: the cause, and the status that the peer gave.
 export const reason = (event) => {
   const said = event.response && `${event.response.statusCode} ${event.response.reasonPhrase}`.trim();
-  return joined([said, event.cause !== said && event.cause, event.ambiguous && "may have arrived"]);
+  const cause = event.cause === "Expires" ? "Expires: its time (ttl) was over" : event.cause;
+  return joined([said, cause !== said && cause, event.ambiguous && "may have arrived"]);
 };
 
 export const describe = (event) => {
