@@ -18,6 +18,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
+use super::body::Body;
 use super::columns::{Cell, Column, Columns};
 use super::style::{DIM, YELLOW, printable, style_of};
 
@@ -79,6 +80,9 @@ pub(super) struct GapBody {
     reason: String,
 }
 
+/// The cause of a message whose time to live was over before it was answered.
+const EXPIRES: &str = "Expires";
+
 impl EventLine {
     /// The id of the event.
     pub(super) fn id(&self) -> &str {
@@ -115,6 +119,9 @@ impl EventLine {
         let mut text = match (&self.response, &self.request) {
             (Some(response), _) => response.after(self.cause.as_deref()),
             (None, Some(request)) => request.method.clone(),
+            (None, None) if self.cause.as_deref() == Some(EXPIRES) => {
+                format!("{EXPIRES}: its ttl is over")
+            }
             (None, None) => self
                 .cause
                 .as_ref()
@@ -134,13 +141,18 @@ impl EventLine {
         sender.or(self.recipient.as_deref())
     }
 
-    /// The first line of a body that is text, else its type.
+    /// The first line of a body that is text, else its type and size.
     fn body_line(&self) -> Option<String> {
-        let body = self.body.as_ref()?;
-        if self.body_encoding.as_deref() == Some("base64") {
-            return self.content_type.clone();
-        }
-        body.lines().next().map(|line| format!("“{line}”"))
+        self.body()?.first_line()
+    }
+
+    /// The body of a message that came in.
+    fn body(&self) -> Option<Body<'_>> {
+        Some(Body {
+            text: self.body.as_ref()?,
+            encoding: self.body_encoding.as_deref().unwrap_or_default(),
+            content_type: self.content_type.as_deref().unwrap_or_default(),
+        })
     }
 }
 
@@ -566,6 +578,15 @@ mod tests {
             plain(&lines().event(&event)),
             "06:00:00.131  failed            Connection Error, ambiguous"
         );
+    }
+
+    #[test]
+    fn a_message_that_expired_says_what_is_over() {
+        let event = seen(json!({
+            "type": "failed", "time": "2026-11-22T05:00:00.131Z", "messageId": "m1", "attempt": 0,
+            "originator": "system", "cause": "Expires", "response": null,
+        }));
+        assert_eq!(event.outcome(), "Expires: its ttl is over");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `sipost listen`: events posted to a program on this machine, signed as a webhook would be.
+//! `sipost listen`: events posted from this machine to any URL, signed as a webhook would be.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::message::EventKind;
 use crate::webhook::SigningSecret;
 
-/// Follows the events and posts each to a URL of this machine: webhooks on a laptop.
+/// Follows the events and posts each to a URL, such as one of this machine: webhooks on a laptop.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,7 +25,9 @@ Examples:
   sipost listen --forward-to localhost:3000/hook --type received --secret whsec_…
 
 Each post has the headers and the body of a webhook's post (docs/webhooks.md). Posts are made one
-after the other and not repeated. The answer of the program is printed. Ctrl-C ends the command.")]
+after the other and not repeated. The answer of the program is printed. The command posts by itself,
+so the URL may be any that this machine reaches: webhooks.allowed_networks of the gateway does not
+count. Ctrl-C ends the command, with exit code 0.")]
 pub(super) struct Listen {
     /// Where the events are posted to.
     #[arg(long, value_name = "URL", value_parser = parse_url)]

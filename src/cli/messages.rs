@@ -1,6 +1,5 @@
 //! `sipost get`, `list` and `cancel`: messages as the API shows them, for people.
 
-use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anstyle::Style;
@@ -9,21 +8,23 @@ use jiff::tz::TimeZone;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
+use super::body::{Body, members};
 use super::client::{ConnectionArguments, GatewayClient};
 use super::columns::{Cell, Column};
+use super::found::Found;
 use super::lines::{EventLine, EventLines};
 use super::output::Printer;
 use super::style::{DIM, printable, style_of};
-use super::table::{Table, local_time};
+use super::table::{TIME_WIDTH, Table, local_time};
 use super::waiting::WaitingLine;
-use super::{CommandError, output};
+use super::{CommandError, found, output, received};
 use crate::clock::Clock;
 
-/// Shows a message: its status, what it waits for, and its events.
+/// Shows a message: its status, what it waits for, and its events. Shows one that came in, too.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 shown, 2 there is no such message, or no gateway.")]
 pub(super) struct Get {
-    /// The id of the message.
+    /// The id of the message, or of one that came in.
     id: String,
 
     /// Prints the message as the gateway answers it, in JSON.
@@ -54,7 +55,12 @@ pub(super) struct List {
     from: Option<String>,
 
     /// How many at most.
-    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 50,
+        value_parser = super::parse_limit
+    )]
     limit: usize,
 
     /// Prints each message as a JSON object on a line of its own.
@@ -106,13 +112,20 @@ struct MessageLine {
 
 pub(super) async fn get(arguments: &Get) -> Result<ExitCode, CommandError> {
     let client = GatewayClient::new(&arguments.connection)?;
-    let path = path_of(&arguments.id);
-    let found = client.get(&path, &[]).await?;
+    let found = found::find(&client, &arguments.id).await?;
     let mut output = Printer::new();
-    if arguments.json {
-        output.line(&found.to_string())?;
-        return Ok(ExitCode::SUCCESS);
-    }
+    let found = match found {
+        Found::Sent(found) | Found::Received(found) if arguments.json => {
+            output.line(&found.to_string())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Found::Received(received) => {
+            output.line(received::details(&received).trim_end_matches('\n'))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Found::Sent(found) => found,
+    };
+    let path = path_of(&arguments.id);
     let message: MessageLine = serde_json::from_value(found).unwrap_or_default();
     let reason = match &message.waiting_for {
         Some(waiting) => waiting.reason(&client).await,
@@ -149,7 +162,7 @@ pub(super) async fn list(arguments: &List) -> Result<ExitCode, CommandError> {
     let mut output = Printer::new();
     let table = Table::new(
         &[
-            ("CREATED", Column::fixed(19)),
+            ("CREATED", Column::fixed(TIME_WIDTH)),
             ("STATUS", Column::fixed(9)),
             ("OUTCOME", Column::flexible(28, 40)),
             ("TARGET", Column::flexible(24, 40)),
@@ -216,12 +229,8 @@ impl MessageLine {
 
     /// Its members, one on each line.
     fn details(&self, reason: Option<&str>) -> String {
-        let mut text = String::new();
-        let mut add = |name: &str, value: String| {
-            if !value.is_empty() {
-                _ = writeln!(text, "{DIM}{name:<13}{DIM:#}{}", printable(&value));
-            }
-        };
+        let mut rows = Vec::new();
+        let mut add = |name: &'static str, value: String| rows.push((name, value));
         let time = |time: Option<Timestamp>| time.map(local_time).unwrap_or_default();
         add("id", self.id.clone());
         add("status", self.status.clone());
@@ -240,7 +249,7 @@ impl MessageLine {
         if let Some(result) = &self.result {
             add("outcome", result.outcome());
         }
-        text
+        members(&rows)
     }
 
     /// The end of the gateway uses up no attempt, so there can be more than were asked for.
@@ -255,16 +264,12 @@ impl MessageLine {
     }
 
     fn body(&self) -> String {
-        let size = match self.body.chars().count() {
-            1 => format!("({}, 1 character)", self.content_type),
-            count => format!("({}, {count} characters)", self.content_type),
+        let body = Body {
+            text: &self.body,
+            encoding: &self.body_encoding,
+            content_type: &self.content_type,
         };
-        if self.body_encoding == "base64" {
-            return size;
-        }
-        let first = self.body.lines().next().unwrap_or_default();
-        let first: String = first.chars().take(60).collect();
-        format!("“{first}” {size}")
+        body.described()
     }
 }
 

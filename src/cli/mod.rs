@@ -5,11 +5,13 @@
 
 mod agents;
 mod backup;
+mod body;
 mod client;
 mod columns;
 mod config;
 mod documents;
 mod follow;
+mod found;
 mod health;
 mod http;
 mod lines;
@@ -31,6 +33,7 @@ mod waiting;
 mod webhooks;
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -49,6 +52,8 @@ Examples:
   sipost send ok 'Hello!'                       sends one message and follows it to its end
   sipost tail                                   follows what becomes of all messages
   sipost agents                                 which agents are registered, and why others are not
+
+Times are those of this machine's zone (TZ); with --json they are UTC.
 
 Every setting, its default and what it means: sipost config --defaults";
 
@@ -225,6 +230,13 @@ fn path_or_none() -> impl TypedValueParser<Value = PathBuf> {
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let accepted = "a duration such as \"30s\", \"10m\", \"1h\"; a bare number is seconds";
     settings::duration(text).ok_or_else(|| accepted.to_owned())
+}
+
+/// How many entries of a list are asked for. None at all is a mistake, as it is for the API.
+fn parse_limit(text: &str) -> Result<usize, String> {
+    let accepted = || "a number from 1 on".to_owned();
+    let limit: NonZeroUsize = text.parse().map_err(|_| accepted())?;
+    Ok(limit.get())
 }
 
 /// Waits before a broken stream is resumed, and says so.

@@ -2,15 +2,21 @@
 
 use std::process::ExitCode;
 
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::body::{Body, members};
 use super::client::{ConnectionArguments, GatewayClient};
 use super::lines::EventLines;
 use super::output::Printer;
+use super::table::local_time;
 use super::{CommandError, output};
 use crate::clock::Clock;
 
 /// Lists the messages that came in, newest first.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "The ids are those that `sipost send --in-reply-to` takes.")]
+#[command(after_help = "The ids are those that `sipost get` and `sipost send --in-reply-to` take.")]
 pub(super) struct ReceivedCommand {
     /// Only messages to this account.
     #[arg(long, value_name = "URI")]
@@ -21,7 +27,12 @@ pub(super) struct ReceivedCommand {
     from: Option<String>,
 
     /// How many at most.
-    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 50,
+        value_parser = super::parse_limit
+    )]
     limit: usize,
 
     /// Prints each message as a JSON object on a line of its own.
@@ -57,4 +68,59 @@ pub(super) async fn run(arguments: &ReceivedCommand) -> Result<ExitCode, Command
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The members of a message that came in. Any may be missing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ReceivedMessage {
+    message_id: String,
+    account: String,
+    agent: String,
+    time: Option<Timestamp>,
+    from: Sender,
+    to: String,
+    content_type: String,
+    body: String,
+    body_encoding: String,
+    in_reply_to: Option<String>,
+    expired: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Sender {
+    uri: String,
+    display_name: Option<String>,
+}
+
+/// The members of a message that came in, one on each line.
+pub(super) fn details(received: &Value) -> String {
+    let found = ReceivedMessage::deserialize(received).unwrap_or_default();
+    let body = Body {
+        text: &found.body,
+        encoding: &found.body_encoding,
+        content_type: &found.content_type,
+    };
+    let from = match &found.from.display_name {
+        Some(name) => format!("{name} <{}>", found.from.uri),
+        None => found.from.uri.clone(),
+    };
+    let expired = if found.expired {
+        "yes: a server kept it on its way"
+    } else {
+        ""
+    };
+    members(&[
+        ("id", found.message_id),
+        ("status", "received".to_owned()),
+        ("from", from),
+        ("to", found.to),
+        ("account", found.account),
+        ("body", body.described()),
+        ("received", found.time.map(local_time).unwrap_or_default()),
+        ("agent", found.agent),
+        ("in reply to", found.in_reply_to.unwrap_or_default()),
+        ("expired", expired.to_owned()),
+    ])
 }

@@ -40,8 +40,11 @@ impl Table {
     }
 }
 
-/// Day and time here, to the second.
+/// The width of a time in a column.
+pub(super) const TIME_WIDTH: usize = 25;
+
+/// Day and time here, to the second, and how far from UTC: RFC 3339 with a blank for its `T`.
 pub(super) fn local_time(time: Timestamp) -> String {
-    let local = TimeZone::system().to_datetime(time);
-    local.strftime("%Y-%m-%d %H:%M:%S").to_string()
+    let local = time.to_zoned_datetime(TimeZone::system());
+    local.strftime("%Y-%m-%d %H:%M:%S%:z").to_string()
 }

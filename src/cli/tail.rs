@@ -3,16 +3,15 @@
 use std::process::ExitCode;
 
 use jiff::tz::TimeZone;
-use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::client::{ConnectionArguments, GatewayClient, Trouble};
+use super::client::{ConnectionArguments, GatewayClient};
 use super::follow::{EventFollower, NextEvent};
 use super::lines::{EventLine, EventLines, GapBody};
 use super::output::Printer;
 use super::since::Since;
 use super::sse::ServerSentEvent;
-use super::{CommandError, client, output, since, targets};
+use super::{CommandError, client, found, output, since, targets};
 use crate::clock::Clock;
 use crate::message::EventKind;
 
@@ -22,7 +21,7 @@ Examples:
   sipost tail --type failed --since 10m
   sipost tail --json | jq 'select(.response.statusCode == 503)'
 
-Ctrl-C ends it. A lost connection is resumed without a gap.";
+Ctrl-C ends it, with exit code 0. A lost connection is resumed without a gap.";
 
 /// Follows the events of all messages.
 #[derive(Clone, Debug, clap::Args)]
@@ -67,7 +66,8 @@ pub(super) async fn run(tail: &TailCommand) -> Result<ExitCode, CommandError> {
 async fn follow(tail: &TailCommand) -> Result<ExitCode, CommandError> {
     let client = GatewayClient::new(&tail.connection)?;
     if let Some(id) = &tail.message_id {
-        find(&client, id).await?;
+        // Nothing would ever come of a message that does not exist.
+        found::find(&client, id).await?;
     }
     let now = super::wall_time(&Clock::system());
     let since = match &tail.since {
@@ -99,24 +99,6 @@ async fn follow(tail: &TailCommand) -> Result<ExitCode, CommandError> {
             NextEvent::Waiting(time, reason) => super::wait(time, &reason).await,
             NextEvent::Over => return Ok(ExitCode::SUCCESS),
         }
-    }
-}
-
-/// Nothing would ever come of a message that does not exist.
-async fn find(client: &GatewayClient, id: &str) -> Result<(), Trouble> {
-    let id = super::segment(id);
-    let sent = client.get(&format!("/messages/{id}"), &[]).await;
-    let is_missing = |trouble: &Trouble| trouble.status == Some(StatusCode::NOT_FOUND);
-    match sent {
-        Err(trouble) if is_missing(&trouble) => {
-            // One that came in has events, too.
-            let received = client.get(&format!("/received/{id}"), &[]).await;
-            match received {
-                Err(other) if is_missing(&other) => Err(trouble),
-                received => received.map(drop),
-            }
-        }
-        sent => sent.map(drop),
     }
 }
 

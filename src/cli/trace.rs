@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use reqwest::StatusCode;
-
 use super::CommandError;
-use super::client::{ConnectionArguments, GatewayClient, Trouble};
+use super::client::{ConnectionArguments, GatewayClient};
+use super::found::is_missing;
 use super::output::Printer;
 
 /// Shows the SIP messages that were exchanged for a message, or for one that came in.
@@ -28,7 +27,6 @@ pub(super) async fn run(command: &TraceCommand) -> Result<ExitCode, CommandError
     } else {
         "text/plain"
     };
-    let is_missing = |trouble: &Trouble| trouble.status == Some(StatusCode::NOT_FOUND);
     let ask = async |list| client.text(&[list, &command.id, "sip"], accept).await;
     let text = match ask("messages").await {
         // One that came in has a trace, too.

@@ -19,6 +19,8 @@ pub(super) struct WaitingLine {
     class: String,
 }
 
+const SLOT: &str = "an agent with room for one more request";
+
 impl WaitingLine {
     pub(super) fn words(&self) -> String {
         let time = |time: Option<Timestamp>| time.map(local_time).unwrap_or_default();
@@ -30,7 +32,7 @@ impl WaitingLine {
                 Some(account) => format!("a registered agent of {account}"),
                 None => "a registered agent".to_owned(),
             },
-            "slot" => "an agent with room for one more request".to_owned(),
+            "slot" => SLOT.to_owned(),
             "rate" => format!("the rate of its account, until {}", time(self.until)),
             "retry" => format!("its next attempt, at {}", time(self.at)),
             "priority" => format!("messages with priority {}, which go first", self.class),
@@ -64,6 +66,18 @@ impl WaitingLine {
     }
 }
 
+/// The comment of a stream that says what its message waits for, as [`WaitingLine::words`] would:
+/// `waiting for lane: an earlier message to the same target` has the kind for programs.
+pub(super) fn comment_words(comment: &str) -> Option<String> {
+    let waiting = comment.strip_prefix("waiting for ")?;
+    Some(match waiting.split_once(": ") {
+        Some(("lane", reason)) => format!("waiting for {reason}"),
+        Some(("slot", _)) => format!("waiting for {SLOT}"),
+        Some(("schedule", reason)) => format!("waiting for its time: {reason}"),
+        _ => comment.to_owned(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -93,5 +107,26 @@ mod tests {
         ] {
             assert_ne!(words(json!({ "kind": kind })), kind);
         }
+    }
+
+    #[test]
+    fn a_comment_of_a_stream_has_the_words_of_the_list() {
+        for (comment, words) in [
+            (
+                "waiting for lane: 3 earlier messages to the same target",
+                "waiting for 3 earlier messages to the same target",
+            ),
+            (
+                "waiting for slot: every agent has all the requests it may",
+                "waiting for an agent with room for one more request",
+            ),
+            (
+                "waiting for agent: no agent is registered; alice-1: backoff",
+                "waiting for agent: no agent is registered; alice-1: backoff",
+            ),
+        ] {
+            assert_eq!(comment_words(comment).as_deref(), Some(words));
+        }
+        assert_eq!(comment_words("accepted m1"), None);
     }
 }

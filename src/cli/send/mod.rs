@@ -18,6 +18,7 @@ use super::lines::{EventLine, EventLines};
 use super::output::Printer;
 use super::style::printable;
 use super::table::local_time;
+use super::waiting::comment_words;
 use super::{CommandError, output};
 use crate::clock::Clock;
 use crate::message::{Priority, without_os_error};
@@ -31,9 +32,12 @@ Examples:
   sipost send bob 'Good morning' --send-at 2026-12-24T07:00:00Z --no-wait
   echo '{\"ring\":true}' | sipost send bob - --content-type application/json --json
 
-Exit codes: 0 the message succeeded, 1 it failed, 2 it could not be handed in or followed. \
+Exit codes: 0 the message succeeded, 1 it failed, 2 it could not be handed in or followed, \
+130 Ctrl-C ended the command, and the message goes on. \
 With --until, 0 means that the receipt came, and 1 that the message failed, was not delivered, or \
 that its time is over. With --no-wait, 0 means that the message is on disk.
+
+A message that ends with the cause `Expires` was not answered within its --ttl.
 
 Which answers of a SIP server are tried again, up to --attempts, on another agent where there is \
 one: 429, 500, 502, 503 and 504. So is a connection that was lost before the request was written; \
@@ -141,6 +145,9 @@ const MAX_INPUT: u64 = 64 << 20;
 
 pub(super) async fn run(send: &Send) -> Result<ExitCode, CommandError> {
     let message = send.message(&read_body(&send.body)?);
+    if let Some(note) = send.at_once(super::wall_time(&Clock::system())) {
+        output::print_note(&note);
+    }
     let client = GatewayClient::new(&send.connection)?;
     let accepted = client
         .post(&message, send.idempotency_key.as_deref())
@@ -182,8 +189,8 @@ async fn follow(
             NextEvent::Event(event) => event,
             NextEvent::Comment(comment) => {
                 // A heartbeat says again what has not changed.
-                if comment.starts_with("waiting ") && comment != last_comment {
-                    output::print_note(&printable(&comment));
+                if comment != last_comment {
+                    say_waiting(&comment);
                     last_comment = comment;
                 }
                 continue;
@@ -219,6 +226,13 @@ async fn follow(
     }
 }
 
+/// Prints what a message waits for, where the comment says that.
+fn say_waiting(comment: &str) {
+    if let Some(words) = comment_words(comment) {
+        output::print_note(&printable(&words));
+    }
+}
+
 /// What a message that was sent is still followed for.
 fn waits_for(receipt: &str, until: Option<Timestamp>) -> String {
     let until = until.map(local_time);
@@ -250,6 +264,13 @@ fn time_of(accepted: &Value, member: &str) -> Option<Timestamp> {
 }
 
 impl Send {
+    /// What is said of a time that is over: the gateway sends such a message at once.
+    fn at_once(&self, now: Timestamp) -> Option<String> {
+        let at = self.send_at.filter(|at| *at < now)?;
+        let at = local_time(at);
+        Some(format!("{at} is in the past: the message is sent at once"))
+    }
+
     /// What becomes of a message that is no longer followed.
     fn left_behind(&self, id: &str, is_sent: bool) -> String {
         match &self.until {

@@ -11,7 +11,7 @@ use super::Webhooks;
 use crate::cli::columns::{Cell, Column};
 use crate::cli::output::Printer;
 use crate::cli::style::{DIM, printable};
-use crate::cli::table::{Table, local_time};
+use crate::cli::table::{TIME_WIDTH, Table, local_time};
 use crate::cli::{CommandError, output};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -24,7 +24,12 @@ pub(super) struct Deliveries {
     status: Option<String>,
 
     /// How many at most.
-    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 50,
+        value_parser = crate::cli::parse_limit
+    )]
     limit: usize,
 }
 
@@ -55,13 +60,13 @@ pub(super) async fn print(
     }
     let table = Table::new(
         &[
-            ("CREATED", Column::fixed(19)),
+            ("CREATED", Column::fixed(TIME_WIDTH)),
             ("STATUS", Column::fixed(9)),
             ("TYPE", Column::fixed(11)),
             ("LAST ANSWER", Column::flexible(28, 60)),
             ("EVENT", Column::fixed(27)),
             ("MESSAGE", Column::fixed(36)),
-            ("NEXT ATTEMPT", Column::fixed(19)),
+            ("NEXT ATTEMPT", Column::fixed(TIME_WIDTH)),
         ],
         3,
         output::width(),

@@ -61,7 +61,11 @@ enum Action {
         /// The id of the event, as `deliveries` shows it.
         event: String,
     },
-    /// Sends again what failed or was missed in some time.
+    /// Posts what failed or was missed in some time.
+    ///
+    /// That is each event of the webhook's types and accounts in this time that was not delivered:
+    /// those that failed for good, those that happened while it was disabled, and those from before
+    /// the webhook was there. While it is disabled nothing is posted: enable it, before or after.
     Recover {
         /// The id of the webhook.
         id: String,
@@ -79,6 +83,7 @@ enum Action {
 #[derive(Clone, Debug, clap::Args)]
 struct NewWebhook {
     /// Where events are posted to.
+    #[arg(value_name = "WEBHOOK_URL")]
     to: String,
     /// Only events of this type; may be repeated.
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = EventKind::ALL.map(EventKind::as_str))]
@@ -197,7 +202,17 @@ impl Webhooks {
         let webhook = self.post(&path(id, "/recover"), Some(&time)).await?;
         let until = until.map_or_else(|| "now".to_owned(), local_time);
         let since = local_time(since);
-        let line = format!("what failed or was missed from {since} until {until} is sent again");
+        let mut line = format!(
+            "what failed or was missed from {since} until {until} is sent again, and so is what \
+             happened before the webhook was there"
+        );
+        if webhook["enabled"] == false {
+            line.push_str(&format!(
+                "; the webhook is disabled, and nothing is posted before `sipost webhooks enable \
+                 {}`",
+                printable(id)
+            ));
+        }
         self.say(&webhook, &line)
     }
 

@@ -214,9 +214,81 @@ async fn what_came_in_is_listed_with_its_id() {
     let listed = answered(&gateway, &["received"]).await;
     let json = answered(&gateway, &["received", "--json"]).await;
     let received: Value = serde_json::from_str(json.trim()).unwrap();
-    for words in ["“Yes, at noon.”", received["messageId"].as_str().unwrap()] {
+    let id = received["messageId"].as_str().unwrap();
+    for words in ["“Yes, at noon.”", id] {
         assert!(listed.contains(words), "no {words}: {listed}");
     }
+    let shown = answered(&gateway, &["get", id]).await;
+    let sender = received["from"]["uri"].as_str().unwrap();
+    for words in ["received", "“Yes, at noon.”", id, sender, "+00:00"] {
+        assert!(shown.contains(words), "no {words}: {shown}");
+    }
+    let shown = answered(&gateway, &["get", id, "--json"]).await;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown, received);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_of_nothing_is_a_mistake_as_it_is_for_the_api() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    let id = "0193a1b2-0000-7000-8000-000000000000";
+    for (arguments, path) in [
+        (&["list"][..], "/messages"),
+        (&["received"], "/received"),
+        (&["webhooks", "deliveries", id], "/webhooks"),
+    ] {
+        let arguments = [arguments, &["--limit", "0"]].concat();
+        let ended = ask(&gateway, &arguments).await;
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.stdout);
+        let told = "a number from 1 on";
+        assert!(ended.stderr.contains(told), "{}", ended.stderr);
+        let asked = format!("{}{path}?limit=0", url(&gateway));
+        assert_eq!(reqwest::get(asked).await.unwrap().status(), 400, "{path}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_time_that_is_over_is_told_and_the_message_is_sent_at_once() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    peer.registered(1).await;
+    let at = "2020-01-01T00:00:00Z";
+    let sent = ask(&gateway, &["send", "bob", "Late", "--send-at", at]).await;
+    assert_eq!(sent.code, Some(0), "{}", sent.stderr);
+    assert_eq!(
+        sent.stderr,
+        "2020-01-01 00:00:00+00:00 is in the past: the message is sent at once\n"
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_text_is_told_to_be_so_with_its_bytes() {
+    let peer = Peer::start().await;
+    let house = House::at(&peer);
+    let gateway = house.open().await;
+    let arguments = [
+        "send",
+        "bob",
+        "AP8A",
+        "--body-encoding",
+        "base64",
+        "--send-at",
+        "1h",
+        "--no-wait",
+        "--json",
+    ];
+    let accepted = answered(&gateway, &arguments).await;
+    let accepted: Value = serde_json::from_str(&accepted).unwrap();
+    let id = accepted["id"].as_str().unwrap();
+    let shown = answered(&gateway, &["get", id]).await;
+    let words = "3 bytes that are no text; --json has them in base64";
+    assert!(shown.contains(words), "{shown}");
     gateway.stop().await;
 }
 

@@ -379,7 +379,7 @@ async fn until_displayed(stream: Answer, interrupt_after: Option<&str>) -> super
 }
 
 const WAITS: &str =
-    "the message is sent; waiting for the receipt `displayed` until 2026-11-22 06:00:00";
+    "the message is sent; waiting for the receipt `displayed` until 2026-11-22 06:00:00+00:00";
 
 #[tokio::test]
 async fn what_was_sent_is_told_to_wait_for_its_receipt_and_is_not_offered_to_be_canceled() {

@@ -121,11 +121,16 @@ async fn what_was_missed_is_sent_again_and_so_is_one_event_alone() {
     let failed = ask(&gateway, &["send", "bob", "Hello", "--json"]).await;
     assert_eq!(failed.code, Some(1), "{}", failed.stderr);
     let event: Value = serde_json::from_str(failed.stdout.lines().last().unwrap()).unwrap();
+    // In this order, too.
+    let said = answered(&gateway, &["webhooks", "recover", &id, "--since", "1h"]).await;
+    let words = format!("nothing is posted before `sipost webhooks enable {id}`");
+    assert!(said.contains(&words), "{said}");
     let enabled = answered(&gateway, &["webhooks", "enable", &id]).await;
     assert_eq!(enabled, format!("enabled {id}\n"));
 
     let said = answered(&gateway, &["webhooks", "recover", &id, "--since", "1h"]).await;
     assert!(said.contains("is sent again"), "{said}");
+    assert!(!said.contains("nothing is posted"), "{said}");
     assert_eq!(receiver.event().await["id"], event["id"]);
     let shown = deliveries(&gateway, &id, &["--status", "delivered"], "200 in ").await;
     let event_id = event["id"].as_str().unwrap();
