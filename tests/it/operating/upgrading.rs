@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
@@ -23,7 +24,12 @@ const VERSION: i64 = 7;
 const BACK: &str = "DROP TABLE agent_events; DELETE FROM events WHERE kind IN (8, 9);";
 
 /// The folders of the steps, below the folder of the test.
-const FOLDERS: [&str; 3] = ["/usr/local/bin", "/etc/sipost", "/var/lib/sipost"];
+const FOLDERS: [&str; 4] = [
+    "/usr/local/bin",
+    "/etc/sipost",
+    "/var/lib/sipost",
+    "/etc/systemd/system",
+];
 
 const SYSTEMD: &str = r#"
 serve() { "$1" serve --config "$ROOT/etc/sipost/sipost.toml" 2>>"$ROOT/log" & gateway=$!; }
@@ -32,12 +38,15 @@ begin() {
   serve "$1"
   until is_ready "$1"; do kill -0 "$gateway" 2>/dev/null || { wait "$gateway"; return; }; done
 }
+is_up() { [ -n "${gateway:-}" ] && kill -0 "$gateway" 2>/dev/null; }
 end() { if [ -n "${gateway:-}" ]; then kill "$gateway" && wait "$gateway"; gateway=; fi; }
 trap end EXIT
 systemctl() {
   case "$*" in
-    "start sipost") begin "$ROOT/usr/local/bin/sipost" ;;
+    "start sipost" | "enable --now sipost") is_up || begin "$ROOT/usr/local/bin/sipost" ;;
     "stop sipost") end ;;
+    "status sipost") is_up ;;
+    "daemon-reload") test -e "$ROOT/etc/systemd/system/sipost.service" ;;
     *) echo "no systemctl $*" >&2; return 2 ;;
   esac
 }
@@ -58,6 +67,26 @@ docker() {
     "compose exec gateway sipost "*) inside "${@:5}" ;;
     "compose run --rm --no-deps gateway "*) inside "${@:6}" ;;
     *) echo "no docker $*" >&2; return 2 ;;
+  esac
+}
+"#;
+
+/// A package has the new binary. `apt` unpacks it, and starts the gateway as the package's script
+/// does, which does not mind when that fails.
+const DEBIAN: &str = r#"
+dpkg() {
+  case "$*" in
+    "--extract sipost_NEW_amd64.deb unpacked")
+      mkdir -p unpacked/usr/bin && cp "$ROOT/new" unpacked/usr/bin/sipost ;;
+    *) echo "no dpkg $*" >&2; return 2 ;;
+  esac
+}
+apt() {
+  case "$*" in
+    "install ./sipost_NEW_amd64.deb" | "install --allow-downgrades ./sipost_OLD_amd64.deb")
+      cp --remove-destination "$ROOT/new" "$ROOT/usr/local/bin/sipost"
+      systemctl start sipost || true ;;
+    *) echo "no apt $*" >&2; return 2 ;;
   esac
 }
 "#;
@@ -92,7 +121,21 @@ struct Ran {
 }
 
 impl Machine {
+    /// With the gateway installed and configured.
     fn new() -> Self {
+        let machine = Self::empty();
+        let build = env!("CARGO_BIN_EXE_sipost");
+        fs::copy(build, machine.path("/usr/local/bin/sipost")).unwrap();
+        let config = format!(
+            "http.listen = '{}'\nstore.url = 'sqlite://{}'\n",
+            machine.url.trim_start_matches("http://"),
+            machine.store().display()
+        );
+        fs::write(machine.path("/etc/sipost/sipost.toml"), config).unwrap();
+        machine
+    }
+
+    fn empty() -> Self {
         let root = tempfile::tempdir().unwrap();
         let machine = Self {
             url: format!("http://{}:8080", own_address()),
@@ -103,15 +146,9 @@ impl Machine {
         }
         fs::create_dir(machine.path("/images")).unwrap();
         let build = env!("CARGO_BIN_EXE_sipost");
-        for place in ["/usr/local/bin/sipost", "/images/sipost-local", "/new"] {
+        for place in ["/images/sipost-local", "/new"] {
             fs::copy(build, machine.path(place)).unwrap();
         }
-        let config = format!(
-            "http.listen = '{}'\nstore.url = 'sqlite://{}'\n",
-            machine.url.trim_start_matches("http://"),
-            machine.store().display()
-        );
-        fs::write(machine.path("/etc/sipost/sipost.toml"), config).unwrap();
         machine
     }
 
@@ -136,7 +173,8 @@ impl Machine {
         let later = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
         let output = Command::new("bash")
             .args(["-euxo", "pipefail", "-c"])
-            .arg(format!("{SYSTEMD}{DOCKER}{steps}"))
+            .arg(format!("{SYSTEMD}{DOCKER}{DEBIAN}{steps}"))
+            .current_dir(self.root.path())
             .env_clear()
             .envs([("PATH", path), ("SIPOST_URL", self.url.clone())])
             .env("LATER", later.to_string())
@@ -181,16 +219,26 @@ fn own_address() -> Ipv4Addr {
     Ipv4Addr::new(127, 100 + number, middle ^ high, low.max(1))
 }
 
-/// The blocks of commands below a heading of the document.
-fn steps(heading: &str) -> Vec<String> {
+/// What stands below a heading of the document.
+fn section(heading: &str) -> String {
     let text = fs::read_to_string(DOCUMENT).unwrap();
-    let (_, below) = text.split_once(&format!("\n### {heading}\n")).unwrap();
+    let (_, below) = text.split_once(&format!("\n{heading}\n")).unwrap();
     let section = below.split("\n## ").next().unwrap();
-    let section = section.split("\n### ").next().unwrap();
-    let blocks = section.split("```sh\n").skip(1);
+    section.split("\n### ").next().unwrap().to_owned()
+}
+
+/// The blocks of a language.
+fn blocks(section: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    let blocks = section.split(&fence).skip(1);
     blocks
         .map(|block| block.split("```").next().unwrap().to_owned())
         .collect()
+}
+
+/// The blocks of commands below a heading of the third level.
+fn steps(heading: &str) -> Vec<String> {
+    blocks(&section(&format!("### {heading}")), "sh")
 }
 
 /// Runs an upgrade, the way back on a store that was not migrated, and on one that was.
@@ -229,6 +277,51 @@ fn goes_and_comes_back(heading: &str, start: &str) {
 #[test]
 fn a_gateway_on_sqlite_is_upgraded_and_taken_back_by_the_steps_of_the_document() {
     goes_and_comes_back("One gateway on SQLite", "systemctl start sipost");
+}
+
+#[test]
+fn the_debian_package_is_upgraded_and_taken_back_by_the_steps_of_the_document() {
+    goes_and_comes_back("With the Debian package", "systemctl start sipost");
+}
+
+/// The password is typed by a person, and the configuration is written with an editor.
+#[test]
+fn the_service_is_installed_by_the_steps_of_the_document() {
+    let section = section("## With systemd");
+    let steps = blocks(&section, "sh");
+    let [install, start] = steps.as_slice() else {
+        panic!("other steps than this test knows: {steps:?}");
+    };
+    let machine = Machine::empty();
+    fs::create_dir_all(machine.path("/target/dist")).unwrap();
+    fs::rename(machine.path("/new"), machine.path("/target/dist/sipost")).unwrap();
+    fs::create_dir_all(machine.path("/config/systemd")).unwrap();
+    let unit = "config/systemd/sipost.service";
+    fs::copy(unit, machine.path(unit)).unwrap();
+    machine.succeeds(install);
+    let secret = machine.path("/etc/sipost/secrets/alice");
+    assert_eq!(
+        fs::metadata(&secret).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    fs::write(&secret, "wonderland\n").unwrap();
+    let unit = fs::read_to_string(machine.path("/etc/systemd/system/sipost.service")).unwrap();
+    assert!(unit.contains("\nLoadCredential=alice:/etc/sipost/secrets/alice\n"));
+
+    // What systemd does: the service sees the secret under another name.
+    let config = &blocks(&section, "toml")[0];
+    let credential = "/run/credentials/sipost.service/alice";
+    assert!(config.contains(credential), "{config}");
+    let config = config
+        .replace(credential, &secret.display().to_string())
+        .replace("/var/lib", &machine.path("/var/lib").display().to_string())
+        .replace("wss://sip.example.com/ws", "ws://127.0.0.1:9");
+    let listen = machine.url.trim_start_matches("http://");
+    let config = format!("[http]\nlisten = '{listen}'\n{config}");
+    fs::write(machine.path("/etc/sipost/sipost.toml"), config).unwrap();
+    machine.succeeds(&format!(
+        "{start}\nsipost health --config /etc/sipost/sipost.toml"
+    ));
 }
 
 #[test]
