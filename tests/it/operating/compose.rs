@@ -129,11 +129,12 @@ fn secrets_of_ones_own_are_made_by_the_steps_of_the_document() {
     let steps = text.split("```sh\n").nth(1).unwrap();
     let steps = steps.split("```").next().unwrap();
     let (steps, last) = steps.trim_end().rsplit_once('\n').unwrap();
-    assert_eq!(last, "SIPOST_SECRETS=$DIR docker compose up --wait");
+    assert_eq!(last, "docker compose up --wait");
     let folder = tempfile::tempdir().unwrap();
     let made = Command::new("bash")
         .args(["-euc", steps])
         .env("HOME", folder.path())
+        .current_dir(folder.path())
         .output();
     let made = made.unwrap();
     assert!(
@@ -142,7 +143,17 @@ fn secrets_of_ones_own_are_made_by_the_steps_of_the_document() {
         String::from_utf8_lossy(&made.stderr)
     );
 
+    // Not for one command alone: a later one, of an upgrade for example, would make the gateway
+    // anew with the secrets that everybody knows.
     let secrets = folder.path().join("sipost-secrets");
+    let kept = fs::read_to_string(folder.path().join(".env")).unwrap();
+    assert_eq!(kept, format!("SIPOST_SECRETS={}\n", secrets.display()));
+    let ignored = fs::read_to_string(".gitignore").unwrap();
+    assert!(ignored.lines().any(|line| line == "/.env"), "{ignored}");
+    let sent = fs::read_to_string(".dockerignore").unwrap();
+    let mut sent = sent.lines().filter(|line| !line.starts_with('#'));
+    assert_eq!(sent.next(), Some("*"));
+    assert!(!sent.any(|line| line.contains(".env")));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&secrets), 0o700);
     let read = |name: &str| fs::read_to_string(secrets.join(name)).unwrap();
