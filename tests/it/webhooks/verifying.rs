@@ -125,6 +125,9 @@ async fn the_receivers_of_the_document_run_as_they_stand() {
         let bare = reqwest::Client::new().post(&url).body("{}");
         assert_eq!(bare.send().await.unwrap().status(), 403);
 
+        let test = format!("{}/test", path_of(&webhook));
+        let (status, _) = json_of(gateway.post(&test)).await;
+        assert_eq!((status, line().await.trim()), (200, "test"));
         let id = finish(&gateway, &message("busy")).await;
         assert_eq!(line().await.trim(), format!("sending {id}"));
         assert_eq!(line().await, format!("failed {id} Busy"));
