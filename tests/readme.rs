@@ -244,6 +244,13 @@ fn the_first_screen_is_the_first_thing_that_is_said() {
     }
 }
 
+#[test]
+fn the_readme_names_the_oldest_rust_that_builds_it() {
+    let text = fs::read_to_string("README.md").unwrap();
+    let words = format!("With Rust {} or newer", env!("CARGO_PKG_RUST_VERSION"));
+    assert!(text.contains(&words), "no `{words}`");
+}
+
 /// `docker run` of the README: what the image and the command set make a configuration that is
 /// taken, and the gateway listens where the port is published.
 #[test]
