@@ -1,22 +1,18 @@
 //! Taking messages in, and knowing a repeated request when it comes.
 //!
-//! The lanes of new messages are locked for the transaction, lowest first, so that a replica that
-//! takes in a message to the same target waits, and then sees this one. A lane that
-//! has open messages stays with the replica that has them; an empty one begins here.
-//!
-//! It takes two trips to the database, and one more when there are keys: [`look`], which writes
-//! nothing and so can be asked together with the transaction's beginning, and [`Accepted::insert`],
-//! together with what follows it.
+//! A lane that has open messages stays with the replica that has them; an empty one begins here.
+//! [`Accepted::insert`] goes together with what follows it; keys are a trip of their own.
 
 use std::collections::{BTreeSet, HashMap};
 
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::agent_leases::AgentHolders;
 use super::append::NewStates;
 use super::connection::Connection;
+use super::lanes::{LaneOwner, OpenLanes};
+use super::memory::OwnMessages;
 use super::record::{KnownMessage, KnownMessages};
 use super::session;
 use crate::message::{Message, MessageId, Timestamp};
@@ -32,16 +28,6 @@ pub(super) struct Accepted<'s> {
     /// New messages, and where each goes.
     messages: Vec<&'s Message>,
     places: Vec<LaneOwner>,
-}
-
-/// Lanes that have open messages, each with where the newest of them is.
-pub(super) type OpenLanes = HashMap<i64, LaneOwner>;
-
-/// Where a new message goes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LaneOwner {
-    owner: i64,
-    claimed: bool,
 }
 
 /// Decides about submissions whose lanes were looked at.
@@ -209,36 +195,6 @@ async fn recall(
     Ok(known)
 }
 
-/// Locks the lanes of these submissions, and says which of them have open messages.
-pub(super) async fn look(
-    connection: &Connection,
-    me: i64,
-    submissions: &[&Submission],
-) -> Result<OpenLanes, StoreError> {
-    let messages = submissions.iter().flat_map(|one| &one.messages);
-    let mut lanes: Vec<i64> = messages.map(|m| session::lane(&m.contents.uri)).collect();
-    if lanes.is_empty() {
-        return Ok(OpenLanes::new());
-    }
-    lanes.sort_unstable();
-    lanes.dedup();
-    let lock = connection.prepare(LOCK).await?;
-    let look = connection.prepare(LOOK).await?;
-    let params: [Column<'_>; 1] = [&lanes];
-    let (locked, found) = futures_util::future::join(
-        connection.client().execute(&lock, &params),
-        connection.client().query(&look, &params),
-    )
-    .await;
-    locked?;
-    let place = |row: &Row| {
-        let (owner, claimed): (i64, bool) = (row.try_get(1)?, row.try_get(2)?);
-        let claimed = claimed && owner == me;
-        Ok((row.try_get(0)?, LaneOwner { owner, claimed }))
-    };
-    found?.iter().map(place).collect()
-}
-
 /// Where each message goes: to the replica that has its lane, or to one that has an agent for it.
 fn places(
     agent_holders: &AgentHolders,
@@ -268,6 +224,15 @@ impl Accepted<'_> {
             known
                 .entry(message.id)
                 .or_insert_with(|| KnownMessage::new(place.claimed));
+        }
+    }
+
+    /// The new messages that this replica is to send, none of which has an event.
+    pub(super) fn teach(&self, own: &mut OwnMessages) {
+        for (message, place) in self.messages.iter().zip(&self.places) {
+            if place.claimed {
+                own.is_open(message.id, KnownMessage::without_event());
+            }
         }
     }
 
@@ -305,13 +270,8 @@ impl Accepted<'_> {
 }
 
 /// Statements that are sent together with others, and so are prepared before.
-pub(super) const STATEMENTS: [&str; 4] = [LOCK, LOOK, INSERT_STATES, INSERT_CONTENTS];
+pub(super) const STATEMENTS: [&str; 2] = [INSERT_STATES, INSERT_CONTENTS];
 
-const LOCK: &str = "SELECT pg_advisory_xact_lock(lane) FROM unnest($1::int8[]) AS lane";
-/// A statement of its own after the lock: it sees what those we waited for have committed.
-const LOOK: &str = "SELECT u.lane, s.owner, s.claimed FROM (SELECT unnest($1::int8[]) AS lane) u \
-     CROSS JOIN LATERAL (SELECT owner, claimed FROM states \
-     WHERE lane = u.lane AND completed_at IS NULL ORDER BY number DESC LIMIT 1) s";
 const INSERT_STATES: &str = "INSERT INTO states (id, lane, owner, claimed, status, urgent) \
      SELECT id, lane, owner, claimed, status, urgent FROM (SELECT unnest($1::uuid[]) AS id, \
      unnest($2::int8[]) AS lane, unnest($3::int8[]) AS owner, unnest($4::bool[]) AS claimed, \

@@ -5,12 +5,12 @@ use uuid::Uuid;
 
 use super::record::KnownMessages;
 use super::session;
-use crate::message::{ByMessage, Timestamp};
+use crate::message::{ByMessage, MessageId, Timestamp};
 use crate::store::{Record, codes};
 
 /// Where a message stands after this batch.
 pub(super) struct StateChange {
-    pub(super) id: Uuid,
+    pub(super) message_id: MessageId,
     pub(super) is_new: bool,
     /// Its newest event before this batch.
     pub(super) newest: Option<i64>,
@@ -48,7 +48,7 @@ pub(super) fn moves(
         let attempt = i32::try_from(event.attempt).unwrap_or(i32::MAX);
         let before = moves.get(at);
         let change = StateChange {
-            id: session::uuid(event.message_id),
+            message_id: event.message_id,
             is_new: known.get(&event.message_id).is_some_and(|one| one.is_new),
             newest: before.map_or(*previous, |before| before.newest),
             status: codes::status_number(record.status),
@@ -81,7 +81,10 @@ pub(super) struct Moves {
 impl Moves {
     pub(super) fn of(moved: &[&StateChange]) -> Self {
         Self {
-            ids: moved.iter().map(|one| one.id).collect(),
+            ids: moved
+                .iter()
+                .map(|one| session::uuid(one.message_id))
+                .collect(),
             statuses: moved.iter().map(|one| one.status).collect(),
             attempts: moved.iter().map(|one| one.attempt).collect(),
             places: moved.iter().map(|one| one.place).collect(),

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::agent_leases::AgentHolders;
 use super::connection::{Connection, fence_lock};
 use super::lease::Lease;
-use super::session;
+use super::{lanes, session};
 use crate::message::{Message, MessageId};
 use crate::store::messages::{MESSAGE, claimed, message};
 use crate::store::session::Lock;
@@ -88,10 +88,7 @@ async fn take_over(
     if lanes.is_empty() {
         return Ok(0);
     }
-    let lock = connection
-        .prepare("SELECT pg_advisory_xact_lock(lane) FROM unnest($1::int8[]) AS lane")
-        .await?;
-    client.execute(&lock, &[&lanes]).await?;
+    lanes::lock(connection, &lanes).await?;
     let take = connection
         .prepare(
             "UPDATE states s SET owner = $3, claimed = false FROM unnest($1::int8[]) AS u (lane) \
@@ -180,10 +177,7 @@ pub(super) async fn hand_over(
     let lanes: Vec<i64> = given.iter().map(|(lane, ..)| *lane).collect();
     let owners: Vec<i64> = given.iter().map(|(_, owner, _)| *owner).collect();
     let client = connection.client();
-    let lock = connection
-        .prepare("SELECT pg_advisory_xact_lock(lane) FROM unnest($1::int8[]) AS lane")
-        .await?;
-    client.execute(&lock, &[&lanes]).await?;
+    lanes::lock(connection, &lanes).await?;
     let give = connection
         .prepare(
             "UPDATE states s SET owner = u.owner, claimed = false \

@@ -122,6 +122,12 @@ impl Lease {
         self.lock().is_alone(clock::now())
     }
 
+    /// While this replica is alone, the highest number that it knows of: it is alone as long as no
+    /// replica with a higher one is there.
+    pub(super) fn alone_up_to(&self) -> Option<i64> {
+        self.lock().alone_up_to(clock::now())
+    }
+
     /// The same; when it can, no other replica begins until [`Self::settled`].
     pub(super) fn send_early(&self) -> bool {
         self.lock().send_early(clock::now())
@@ -305,8 +311,9 @@ async fn enter(connection: &Connection, name: &str, length: Duration) -> Result<
     client.batch_execute("BEGIN").await?;
     let entered = async {
         connection.lock(Lock::Entering).await?;
-        let sql = "INSERT INTO replicas (name, lease_until) VALUES ($1, clock_timestamp() \
-             + $2 * interval '1 second') RETURNING number";
+        let sql = "WITH entered AS (INSERT INTO replicas (name, lease_until) \
+             VALUES ($1, clock_timestamp() + $2 * interval '1 second') RETURNING number) \
+             INSERT INTO turns (replica, taken) SELECT number, 0 FROM entered RETURNING replica";
         let seconds = length.as_secs_f64();
         let row = client.query_one(sql, &[&name, &seconds]).await?;
         let number: i64 = row.try_get(0)?;

@@ -3,9 +3,12 @@
 //! | part          | does                                                              |
 //! |---------------|-------------------------------------------------------------------|
 //! | `writer`      | one session: takes messages in, appends to the log, in groups     |
-//! | `transaction` | what a group is to the database: two trips                        |
+//! | `transaction` | what a group is to the database: a trip while alone, else two     |
+//! | `turn`        | how it begins, and what became of it when its answer was lost     |
+//! | `memory`      | what need not be looked for while alone                           |
 //! | `lease`       | this replica's right to what it holds                             |
 //! | `membership`  | what it may do beside others, or alone                            |
+//! | `lanes`       | locks the targets of new messages, and says whose they are        |
 //! | `claim`       | picks up what others left here, takes over from dead replicas     |
 //! | `follow`      | publishes the newest part of the log, also of other replicas      |
 //! | `session`     | runs the verbs that both backends share                           |
@@ -24,8 +27,10 @@ mod connection;
 mod error;
 mod follow;
 mod group;
+mod lanes;
 mod lease;
 mod membership;
+mod memory;
 mod pool;
 mod receive;
 mod record;
@@ -39,6 +44,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod turn;
 mod writer;
 mod writes;
 
@@ -63,6 +69,7 @@ use connection::Connector;
 use follow::{LogFollower, PublishedLog};
 use group::Order;
 use lease::Lease;
+use memory::OwnMessages;
 use pool::SessionPool;
 pub use schema::begin_epoch;
 use transaction::GroupWriter;
@@ -165,6 +172,8 @@ impl Postgres {
                 lease: lease.clone(),
                 agent_holders: agent_holders.clone(),
                 epoch,
+                turn: None,
+                own: OwnMessages::default(),
             },
             published: published.clone(),
             observer: options.observer,

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use super::append::{Begins, EventColumns, Moves, NewStates, StateChange, moves};
 use super::connection::Connection;
+use super::memory::OwnMessages;
 use super::session;
 use crate::message::{ByMessage, Event};
 use crate::store::packed::{self, EventRow};
@@ -33,6 +34,7 @@ use crate::store::{Logged, Record, Recorded, StoreError, codes};
 pub(super) type KnownMessages = ByMessage<KnownMessage>;
 
 /// A message that is there.
+#[derive(Clone)]
 pub(super) struct KnownMessage {
     /// Whether records of it count.
     is_open: bool,
@@ -45,6 +47,16 @@ pub(super) struct KnownMessage {
 }
 
 impl KnownMessage {
+    /// A message that is open, and was taken in by a transaction before.
+    pub(super) fn without_event() -> Self {
+        Self {
+            is_open: true,
+            is_new: false,
+            newest: None,
+            account: None,
+        }
+    }
+
     /// A message that is taken in by this transaction.
     pub(super) fn new(is_open: bool) -> Self {
         Self {
@@ -183,8 +195,10 @@ impl<'r> Appending<'r> {
         let (mut begun, moved): (Vec<_>, Vec<_>) = self.moves.iter().partition(|one| one.is_new);
         // Unless so many rows are where they were a moment ago the statement fails.
         let expected = session::limit(begun.len() + moved.len());
-        let mut begun: HashMap<Uuid, &StateChange> =
-            begun.drain(..).map(|one| (one.id, one)).collect();
+        let mut begun: HashMap<Uuid, &StateChange> = begun
+            .drain(..)
+            .map(|one| (session::uuid(one.message_id), one))
+            .collect();
         // A message that is handed over twice has its events in the first row, which is kept.
         let begun: Vec<_> = new.ids.iter().map(|id| begun.remove(id)).collect();
         let packed = self.packed(&members);
@@ -205,6 +219,24 @@ impl<'r> Appending<'r> {
             })),
             Err(error) if error.code() == Some(&SqlState::DIVISION_BY_ZERO) => Ok(Err(Raced)),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Where the messages of these records are, now that they were written.
+    pub(super) fn teach(&self, appended: &Appended, own: &mut OwnMessages) {
+        for moved in &self.moves {
+            let id = moved.message_id;
+            if moved.completed_at.is_some() {
+                own.forget(id);
+                continue;
+            }
+            let known = KnownMessage {
+                is_open: true,
+                is_new: false,
+                newest: Some(session::from_seq(appended.base) + moved.place),
+                account: self.account_at(moved.place),
+            };
+            own.is_open(id, known);
         }
     }
 

@@ -12,6 +12,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::connection::Connection;
+use super::memory::OwnMessages;
 use super::session;
 use crate::message::{Contents, Event, MessageId, Receipt};
 use crate::store::receipts::{KnownReceipts, Reportable};
@@ -116,6 +117,13 @@ pub(super) struct Reporting<'r> {
 }
 
 impl<'r> Reporting<'r> {
+    /// The messages have newer events now.
+    pub(super) fn teach(&self, own: &mut OwnMessages) {
+        for (receipt, _) in &self.kept {
+            own.forget(receipt.message_id);
+        }
+    }
+
     pub(super) fn new(receipts: &[&'r Receipt], looked: ReportedMessages) -> Self {
         let ReportedMessages {
             messages,

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0005_frames.sql"),
     include_str!("../../../migrations/postgres/0006_priority.sql"),
     include_str!("../../../migrations/postgres/0007_agent_events.sql"),
+    include_str!("../../../migrations/postgres/0008_turns.sql"),
 ];
 
 /// Applies the missing migrations in one transaction. `now` names the epoch of a new database.

@@ -1,36 +1,36 @@
 //! A group of orders in one transaction.
 //!
-//! It takes two trips to the database as a rule: a look, which writes nothing; and everything that
-//! is written, with the commit. What travels together is sent in the order in which it is named
-//! here. The commit goes along because nothing has to be decided before it: when a message was
-//! moved meanwhile, the statement that appends fails by itself. Messages that came in and receipts
-//! are counted before they are committed, so theirs is a trip of its own.
+//! While this replica is alone it takes one trip to the database: its beginning, everything that
+//! is written, and the commit. That needs no answer in between, because the transaction fails by
+//! itself when something is not as this replica believes: when it is not alone any more, its turn
+//! ([`super::turn`]); when a message was moved meanwhile, the statement that appends.
+//!
+//! Beside other replicas, and with a message that this one has not written of, it takes two: the
+//! first one begins and looks, the second one writes and commits. An idempotency key is a trip of
+//! its own. Messages that came in and receipts are counted before they are committed, so their
+//! commit is one too. What travels together is sent in the order in which it is named here.
 //!
 //! A group that the database rejects is applied part by part: a part in a savepoint of its own,
 //! halved as long as it is rejected, until the rejected value is found.
 
 use std::sync::Arc;
 
-use tokio_postgres::types::ToSql;
-
-use super::accept::OpenLanes;
 use super::agent_leases::AgentHolders;
-use super::connection::{self, Connection};
+use super::connection::Connection;
 use super::group::{Group, GroupResult};
+use super::lanes::OpenLanes;
 use super::lease::Lease;
+use super::memory::OwnMessages;
 use super::receive::Receiving;
 use super::record::{Appending, KnownMessages};
 use super::report::{ReportedMessages, Reporting};
+use super::turn::{self, Turn};
 use super::writes::{InDoubt, Writes, is_in_doubt};
-use super::{accept, receive, record, report, writes};
+use super::{accept, lanes, receive, record, report, writes};
 use crate::message::{Receipt, Received};
 use crate::store::received::SentBy;
 use crate::store::{Arrived, Record, Recorded, Reported, StoreError, Submission, Verdict};
 
-/// The lock keeps others from fencing this replica while the transaction runs.
-const NAME: &str = "SELECT pg_current_xact_id()::text, pg_advisory_xact_lock_shared($1, $2)";
-/// A statement of its own behind the lock: it sees what those we waited for have committed.
-const FENCED: &str = "SELECT fenced FROM replicas WHERE number = $1";
 /// What others listen to: that something is to be picked up by this replica, that it appended.
 const CLAIMS: &str = "sipost_claims";
 const EVENTS: &str = "sipost_events";
@@ -40,6 +40,9 @@ pub(super) struct GroupWriter {
     pub(super) lease: Arc<Lease>,
     pub(super) agent_holders: Arc<AgentHolders>,
     pub(super) epoch: u64,
+    /// The next turn, where it is known.
+    pub(super) turn: Option<Turn>,
+    pub(super) own: OwnMessages,
 }
 
 /// Why a group was not written.
@@ -48,8 +51,9 @@ pub(super) enum WriteFailure {
     Refused(StoreError),
     /// Another transaction moved one of its messages; nothing of it was written.
     Raced,
-    /// Others have begun to take over what this replica held; nothing of it was written.
-    Fenced,
+    /// Others have begun to take over what this replica held, or it is not alone any more; nothing
+    /// of it was written.
+    Outdated,
     /// The connection broke while this transaction was committed.
     InDoubt(Box<InDoubt>),
 }
@@ -76,6 +80,7 @@ struct Part<'g> {
 }
 
 /// What is known before anything of a part is written.
+#[derive(Default)]
 struct Looked {
     lanes: OpenLanes,
     messages: KnownMessages,
@@ -86,6 +91,11 @@ struct Looked {
 impl Part<'_> {
     fn has_arrivals(self) -> bool {
         !self.received.is_empty() || !self.receipts.is_empty()
+    }
+
+    /// Whether what is written depends on an answer of the database even when nobody else is there.
+    fn has_questions(self) -> bool {
+        self.has_arrivals() || self.submissions.iter().any(|one| one.key.is_some())
     }
 
     fn len(self) -> usize {
@@ -138,41 +148,109 @@ fn split<T>(things: &[T], all: usize) -> (&[T], &[T]) {
 impl GroupWriter {
     /// Writes a group, and commits it.
     pub(super) async fn write(
-        &self,
+        &mut self,
         connection: &Arc<Connection>,
         group: &mut Group,
     ) -> Result<GroupResult, WriteFailure> {
+        let turn = self.begin(connection).await?;
+        let written = self.write_whole(connection, group, turn).await;
+        self.ended(turn, written)
+    }
+
+    /// Writes a group that the database rejects when it is written at once.
+    pub(super) async fn write_apart(
+        &mut self,
+        connection: &Connection,
+        group: &mut Group,
+    ) -> Result<GroupResult, WriteFailure> {
+        let turn = self.begin(connection).await?;
+        let written = self.write_parts(connection, group, turn).await;
+        self.ended(turn, written)
+    }
+
+    /// The turn of the next transaction.
+    async fn begin(&self, connection: &Connection) -> Result<Turn, StoreError> {
         prepare(connection).await?;
+        let me = self.lease.number();
+        match self.turn.filter(|turn| turn.replica() == me) {
+            Some(turn) => Ok(turn),
+            None => Turn::next(connection, me).await,
+        }
+    }
+
+    /// Whatever failed, what is believed of the messages may be to blame.
+    fn ended(
+        &mut self,
+        turn: Turn,
+        written: Result<GroupResult, WriteFailure>,
+    ) -> Result<GroupResult, WriteFailure> {
+        self.turn = match &written {
+            Ok(_) => Some(turn.following()),
+            Err(WriteFailure::Outdated | WriteFailure::InDoubt(_)) => None,
+            Err(WriteFailure::Refused(_) | WriteFailure::Raced) => Some(turn),
+        };
+        if written.is_err() || !self.lease.is_alone() {
+            self.own.forget_all();
+        }
+        written
+    }
+
+    async fn write_whole(
+        &mut self,
+        connection: &Arc<Connection>,
+        group: &mut Group,
+        turn: Turn,
+    ) -> Result<GroupResult, WriteFailure> {
+        let (submissions, records) = (group.submissions(), group.records());
         let whole = Part {
-            submissions: &group.submissions(),
-            records: &group.records(),
+            submissions: &submissions,
+            records: &records,
             received: &group.received(),
             receipts: &group.receipts(),
         };
-        let me = self.lease.number();
-        let begun = begin(connection, me);
-        let (transaction, looked) =
-            futures_util::future::join(begun, self.look(connection, whole)).await;
-        let transaction = transaction?.ok_or(WriteFailure::Fenced)?;
+        let lanes = lanes::of(whole.submissions);
         let mut done = GroupResult::default();
-        let may_commit = group.alone.is_none() && !whole.has_arrivals();
-        let along = may_commit.then_some(&*transaction);
-        self.apply(connection, whole, looked?, along, &mut done)
+        let is_alone = group.alone.is_none() && !whole.has_questions();
+        let alone_up_to = self.lease.alone_up_to().filter(|_| is_alone);
+        if let Some(newest) = alone_up_to
+            && let Some(messages) = self.own.of(whole.records, whole.submissions)
+        {
+            let looked = Looked {
+                lanes: lanes::own(turn.replica(), &lanes),
+                messages,
+                ..Looked::default()
+            };
+            let begun = turn.begin(connection, &lanes, newest);
+            let applied = self.apply(connection, whole, looked, turn, true, &mut done);
+            return match futures_util::future::join(begun, applied).await {
+                // The commit may have gone through all the same.
+                (_, Err(doubt @ WriteFailure::InDoubt(_))) => Err(doubt),
+                (begun, applied) => begun.and(applied).map(|()| done),
+            };
+        }
+        let (begun, looked) = futures_util::future::join(
+            turn.begin(connection, &lanes, i64::MAX),
+            self.look(connection, whole, &lanes),
+        )
+        .await;
+        begun?;
+        let commits = group.alone.is_none() && !whole.has_arrivals();
+        self.apply(connection, whole, looked?, turn, commits, &mut done)
             .await?;
-        if may_commit {
+        if commits {
             return Ok(done);
         }
         if let Some(work) = &mut group.alone {
             work.apply(connection).await?;
         }
-        commit(connection, transaction, done).await
+        commit(connection, turn, done).await
     }
 
-    /// Writes a group that the database rejects when it is written at once.
-    pub(super) async fn write_apart(
-        &self,
+    async fn write_parts(
+        &mut self,
         connection: &Connection,
         group: &mut Group,
+        turn: Turn,
     ) -> Result<GroupResult, WriteFailure> {
         let client = connection.client();
         let whole = Part {
@@ -181,17 +259,18 @@ impl GroupWriter {
             received: &group.received(),
             receipts: &group.receipts(),
         };
-        let transaction = begin(connection, self.lease.number()).await?;
-        let transaction = transaction.ok_or(WriteFailure::Fenced)?;
         // Every lane is locked at once, in their order, and stays so for the transaction.
-        self.look(connection, whole).await?;
+        let lanes = lanes::of(whole.submissions);
+        turn.begin(connection, &lanes, i64::MAX).await?;
         let mut done = GroupResult::default();
         let mut parts = vec![whole];
         while let Some(part) = parts.pop() {
             client.batch_execute("SAVEPOINT part").await?;
             let applied = async {
-                let looked = self.look(connection, part).await?;
-                self.apply(connection, part, looked, None, &mut done).await
+                let lanes = lanes::of(part.submissions);
+                let looked = self.look(connection, part, &lanes).await?;
+                self.apply(connection, part, looked, turn, false, &mut done)
+                    .await
             };
             match applied.await {
                 Ok(()) => client.batch_execute("RELEASE part").await?,
@@ -207,14 +286,19 @@ impl GroupWriter {
                 Err(failure) => return Err(failure),
             }
         }
-        commit(connection, transaction, done).await
+        commit(connection, turn, done).await
     }
 
-    /// Locks the lanes of a part, and looks at the messages that it is about.
-    async fn look(&self, connection: &Connection, part: Part<'_>) -> Result<Looked, StoreError> {
+    /// Looks at the lanes of a part, which are locked, and at the messages that it is about.
+    async fn look(
+        &self,
+        connection: &Connection,
+        part: Part<'_>,
+        lanes: &[i64],
+    ) -> Result<Looked, StoreError> {
         let me = self.lease.number();
         let (lanes, messages, sent_by, reported) = futures_util::future::join4(
-            accept::look(connection, me, part.submissions),
+            lanes::look(connection, me, lanes),
             record::look(connection, me, part.records),
             receive::look(connection, part.received),
             report::look(connection, part.receipts),
@@ -228,14 +312,15 @@ impl GroupWriter {
         })
     }
 
-    /// Takes in and appends a part, and commits the transaction of this name `along`, if there is
-    /// one. What was done is only told when all of it was.
+    /// Takes in and appends a part, and commits along with that where it `commits`. What was done
+    /// is only told when all of it was.
     async fn apply(
-        &self,
+        &mut self,
         connection: &Connection,
         part: Part<'_>,
         mut looked: Looked,
-        along: Option<&str>,
+        turn: Turn,
+        commits: bool,
         done: &mut GroupResult,
     ) -> Result<(), WriteFailure> {
         let me = self.lease.number();
@@ -259,14 +344,13 @@ impl GroupWriter {
             told.push((EVENTS, me));
         }
         writes.told = told;
-        let (written, committed) = writes.send(connection, me, along.is_some()).await;
-        match (along, committed) {
-            (Some(transaction), Err(error)) if is_in_doubt(&error) => {
-                Err(writes.in_doubt(self.epoch, transaction, error))
-            }
-            (_, committed) => {
+        let (written, committed) = writes.send(connection, me, commits).await;
+        match committed {
+            Err(error) if is_in_doubt(&error) => Err(writes.in_doubt(self.epoch, turn, error)),
+            committed => {
                 let written = written?;
                 committed?;
+                writes.teach(&written, &mut self.own);
                 writes.finish(self.epoch, &written, done);
                 Ok(())
             }
@@ -276,13 +360,13 @@ impl GroupWriter {
 
 async fn commit(
     connection: &Connection,
-    transaction: String,
+    turn: Turn,
     done: GroupResult,
 ) -> Result<GroupResult, WriteFailure> {
     match connection.client().batch_execute("COMMIT").await {
         Ok(()) => Ok(done),
         Err(error) if is_in_doubt(&error) => Err(WriteFailure::InDoubt(Box::new(InDoubt {
-            transaction,
+            turn,
             error: error.into(),
             is_unplaced: false,
             done,
@@ -294,10 +378,10 @@ async fn commit(
 /// Prepares the statements that are sent together: preparing takes a trip of its own, in which the
 /// others would overtake.
 async fn prepare(connection: &Connection) -> Result<(), StoreError> {
-    let own = [NAME, FENCED];
-    for sql in own
+    for sql in turn::STATEMENTS
         .iter()
         .chain(&writes::STATEMENTS)
+        .chain(&lanes::STATEMENTS)
         .chain(&accept::STATEMENTS)
         .chain(&record::STATEMENTS)
         .chain(&receive::STATEMENTS)
@@ -306,27 +390,4 @@ async fn prepare(connection: &Connection) -> Result<(), StoreError> {
         connection.prepare(sql).await?;
     }
     Ok(())
-}
-
-/// Begins a transaction of this replica; its name, for asking what became of it. `None` when the
-/// replica is fenced. Until the transaction has ended nobody fences it.
-async fn begin(connection: &Connection, me: i64) -> Result<Option<String>, StoreError> {
-    let client = connection.client();
-    let (name, fenced) = (
-        connection.prepare(NAME).await?,
-        connection.prepare(FENCED).await?,
-    );
-    let (class, key) = connection::fence_lock(me);
-    let name_params: [&(dyn ToSql + Sync); 2] = [&class, &key];
-    let fenced_params: [&(dyn ToSql + Sync); 1] = [&me];
-    let (begun, name, fenced) = futures_util::future::join3(
-        client.batch_execute("BEGIN"),
-        client.query_one(&name, &name_params),
-        client.query_opt(&fenced, &fenced_params),
-    )
-    .await;
-    begun?;
-    let name = name?.try_get(0)?;
-    let is_fenced = fenced?.map_or(Ok(true), |row| row.try_get(0))?;
-    Ok((!is_fenced).then_some(name))
 }

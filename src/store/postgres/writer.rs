@@ -14,8 +14,9 @@ use super::connection::{Connection, Connector};
 use super::follow::PublishedLog;
 use super::group::{Answer, Group, GroupResult, Order};
 use super::transaction::{GroupWriter, WriteFailure};
+use super::turn::{Fate, Turn};
 use super::writes::InDoubt;
-use super::{Observer, error, session};
+use super::{Observer, error};
 use crate::clock;
 use crate::store::backlog::{Backlog, Urgency, Weight};
 use crate::store::{Reply, StoreError};
@@ -112,10 +113,6 @@ impl PostgresWriter {
         reply
     }
 }
-
-/// What became of a transaction, and the number before its first event in the log.
-const FATE: &str = "SELECT pg_xact_status($1::text::xid8), (SELECT min(seq) - 1 FROM events \
-     WHERE seq > $2 AND xmin = ($1::text::xid8)::xid)";
 
 struct WriterTask {
     connector: Connector,
@@ -234,8 +231,9 @@ impl WriterTask {
                     connection.client().batch_execute("ROLLBACK").await?;
                     self.connection = Some(connection);
                 }
-                // Others have taken over what this replica held: it goes on under another number.
-                Err(WriteFailure::Fenced) => {
+                // The renewal tells which others there are, and when they have taken over what this
+                // replica held it goes on under another number.
+                Err(WriteFailure::Outdated) => {
                     connection.client().batch_execute("ROLLBACK").await?;
                     self.group_writer.lease.renew(&connection).await?;
                     self.connection = Some(connection);
@@ -284,37 +282,32 @@ impl WriterTask {
     /// What a transaction of unknown fate has done, which appended `after` this event.
     async fn settle(&mut self, doubt: Box<InDoubt>, after: u64) -> Result<GroupResult, StoreError> {
         let InDoubt {
-            transaction,
+            turn,
             error,
             is_unplaced,
             mut done,
         } = *doubt;
         let events = if is_unplaced { done.events.len() } else { 0 };
-        let base = self.fate(&transaction, after, events > 0).await;
-        let base = base.ok_or(error)?;
-        if events > 0 {
-            done.place(self.group_writer.epoch, base);
+        match self.fate(turn, after).await {
+            Some(Fate::Committed(_)) if events == 0 => Ok(done),
+            Some(Fate::Committed(Some(base))) => {
+                done.place(self.group_writer.epoch, base);
+                Ok(done)
+            }
+            Some(Fate::Committed(None) | Fate::NotCommitted) | None => Err(error),
         }
-        Ok(done)
     }
 
-    /// Asks for the fate of a transaction: the number before that of its first event, if it was
-    /// committed; 0 for one that appended nothing. `None` also when the database could not be asked
-    /// for too long, or not once while the store is being closed. Verbs that arrive meanwhile fail:
-    /// the database is away.
-    async fn fate(&mut self, transaction: &str, after: u64, has_events: bool) -> Option<u64> {
+    /// Asks for the fate of a transaction. `None` when the database could not be asked for too
+    /// long, or not once while the store is being closed. Verbs that arrive meanwhile fail: the
+    /// database is away.
+    async fn fate(&mut self, turn: Turn, after: u64) -> Option<Fate> {
         let give_up = clock::now() + IN_DOUBT;
-        let after = session::from_seq(after);
         while clock::now() < give_up {
             let asked = async {
                 let connection = self.connector.connect(None).await?;
-                let row = connection
-                    .client()
-                    .query_one(FATE, &[&transaction, &after])
-                    .await?;
-                let status: Option<String> = row.try_get(0)?;
-                let base: Option<i64> = row.try_get(1)?;
-                Ok::<_, StoreError>((connection, status, base))
+                let fate = turn.fate(&connection, after).await?;
+                Ok::<_, StoreError>((connection, fate))
             };
             let pause = tokio::time::sleep(PAUSE);
             tokio::pin!(asked);
@@ -327,21 +320,14 @@ impl WriterTask {
                     }
                 }
             };
-            if asked.is_err() && self.closing.is_some() {
-                return None;
-            }
-            if let Ok((connection, status, base)) = asked {
-                self.connection = Some(Arc::new(connection));
-                match (status.as_deref(), base) {
-                    (Some("committed"), None) if !has_events => return Some(0),
-                    (Some("committed"), Some(base)) => return u64::try_from(base).ok(),
-                    // It was committed between the two looks, or its session has not noticed yet
-                    // that it is alone.
-                    (Some("committed" | "in progress"), _) => {}
-                    (Some(_) | None, _) => return None,
+            match asked {
+                Ok((connection, fate)) => {
+                    self.connection = Some(Arc::new(connection));
+                    return Some(fate);
                 }
+                Err(_) if self.closing.is_some() => return None,
+                Err(_) => pause.await,
             }
-            pause.await;
         }
         None
     }

@@ -5,10 +5,12 @@ use tokio_postgres::Error;
 use super::accept::Accepted;
 use super::connection::Connection;
 use super::group::GroupResult;
+use super::memory::OwnMessages;
 use super::receive::Receiving;
 use super::record::{Appended, Appending};
 use super::report::Reporting;
 use super::transaction::WriteFailure;
+use super::turn::Turn;
 use crate::store::StoreError;
 
 /// Statements that are sent together with others, and so are prepared before.
@@ -20,8 +22,7 @@ const LOCK_LOG: &str = "SELECT last FROM log FOR UPDATE";
 
 /// A transaction that may have been committed.
 pub(super) struct InDoubt {
-    /// Its name, for asking what became of it.
-    pub(super) transaction: String,
+    pub(super) turn: Turn,
     pub(super) error: StoreError,
     /// The numbers of its events are not known, and counted from 1 in what was done.
     pub(super) is_unplaced: bool,
@@ -91,6 +92,13 @@ impl Writes<'_> {
         (all(), committed)
     }
 
+    /// Where the messages of this replica are, now that this was written.
+    pub(super) fn teach(&self, written: &Written, own: &mut OwnMessages) {
+        self.accepted.teach(own);
+        self.appending.teach(&written.appended, own);
+        self.reporting.teach(own);
+    }
+
     pub(super) fn finish(self, epoch: u64, written: &Written, done: &mut GroupResult) {
         done.verdicts.extend(self.accepted.verdicts);
         let (answers, events) = self.appending.finish(epoch, &written.appended);
@@ -105,7 +113,7 @@ impl Writes<'_> {
     }
 
     /// The connection broke before it was known whether this was committed, and where.
-    pub(super) fn in_doubt(self, epoch: u64, transaction: &str, error: Error) -> WriteFailure {
+    pub(super) fn in_doubt(self, epoch: u64, turn: Turn, error: Error) -> WriteFailure {
         let is_unplaced = self.has_records();
         let written = Written {
             appended: self.appending.unplaced(),
@@ -115,7 +123,7 @@ impl Writes<'_> {
         let mut done = GroupResult::default();
         self.finish(epoch, &written, &mut done);
         WriteFailure::InDoubt(Box::new(InDoubt {
-            transaction: transaction.to_owned(),
+            turn,
             error: error.into(),
             is_unplaced,
             done,

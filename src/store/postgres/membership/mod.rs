@@ -202,6 +202,11 @@ impl Membership {
         self.phase == Phase::Alone && self.is_valid(now)
     }
 
+    /// While it is alone, the highest number that it knows of; every other one up to it is fenced.
+    pub(super) fn alone_up_to(&self, now: Instant) -> Option<i64> {
+        self.is_alone(now).then_some(self.newest)
+    }
+
     /// The same; when it can, no other replica begins until [`Self::settled`].
     pub(super) fn send_early(&mut self, now: Instant) -> bool {
         let may = self.is_alone(now);

@@ -1,10 +1,9 @@
 //! What only PostgreSQL has: replicas, leases, and a database that can go away.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+mod turns;
+
 use std::sync::{OnceLock, mpsc};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 
 use super::*;
@@ -890,84 +889,4 @@ async fn what_is_erased_at_one_replica_is_gone_from_the_memory_of_the_others() {
     assert_eq!(here.events, left);
     one.close().await.unwrap();
     other.close().await.unwrap();
-}
-
-/// A way to the database on which the answers to a commit, and to what was sent along with it, are
-/// lost when `loses` says so, and the connection with them. Its folder, and the URL.
-fn lossy(database: &Database, loses: Arc<AtomicBool>) -> (tempfile::TempDir, Database) {
-    let (user, rest) = database.0.split_once('@').unwrap();
-    let (host, name) = rest.split_once('/').unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let socket = |folder: &std::path::Path| folder.join(".s.PGSQL.5432");
-    let real = socket(std::path::Path::new(&host.replace("%2F", "/")));
-    let lossy = socket(folder.path());
-    elsewhere(async move {
-        let listener = UnixListener::bind(lossy).unwrap();
-        tokio::spawn(async move {
-            loop {
-                let (client, _) = listener.accept().await.unwrap();
-                let server = UnixStream::connect(&real).await.unwrap();
-                tokio::spawn(pass_on(client, server, loses.clone()));
-            }
-        });
-    });
-    let host = folder.path().to_str().unwrap().replace('/', "%2F");
-    let url = format!("{user}@{host}/{name}");
-    (folder, Database(url))
-}
-
-async fn pass_on(mut client: UnixStream, mut server: UnixStream, loses: Arc<AtomicBool>) {
-    let commits = |bytes: &[u8]| bytes.windows(7).any(|seven| seven == b"COMMIT\0");
-    let (mut asked, mut answered) = (vec![0; 65_536], vec![0; 65_536]);
-    let mut is_lost = false;
-    loop {
-        tokio::select! {
-            count = client.read(&mut asked) => {
-                let Ok(count @ 1..) = count else { return };
-                is_lost |= commits(&asked[..count]) && loses.swap(false, Ordering::SeqCst);
-                server.write_all(&asked[..count]).await.unwrap();
-            }
-            count = server.read(&mut answered) => {
-                let Ok(count @ 1..) = count else { return };
-                if is_lost && commits(&answered[..count]) {
-                    return;
-                }
-                if !is_lost && client.write_all(&answered[..count]).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_was_committed_although_its_answer_was_lost_is_known_with_its_numbers() {
-    let database = Database::new();
-    let loses = Arc::new(AtomicBool::new(false));
-    let (_folder, way) = lossy(&database, loses.clone());
-    let replica = way.replica("only", LEASE);
-    let store: Arc<dyn Store> = replica.clone();
-    accept(&store, [1]).await;
-    let first = store.record(vec![sending(1, 1, 1)].into()).await.unwrap();
-    assert_eq!(first, [Recorded::Appended(1)]);
-    // What it appends is known from nobody else.
-    replica.follower.abort();
-
-    loses.store(true, Ordering::SeqCst);
-    let new = vec![submission(vec![alone(2)])];
-    let records = vec![sending(2, 1, 2), succeeded(1, 1, 3), succeeded(1, 1, 4)];
-    let (accepted, recorded) = store.accept_and_record(new, records.into());
-    assert_eq!(accepted.await.unwrap(), [Verdict::Accepted]);
-    let answers = [
-        Recorded::Appended(2),
-        Recorded::Appended(3),
-        Recorded::Ended,
-    ];
-    assert_eq!(recorded.await.unwrap(), answers);
-    assert!(!loses.load(Ordering::SeqCst));
-    let shown = store.events(0, EventFilter::default(), 9.into()).await;
-    store.close().await.unwrap();
-    let other = database.replica("other", LEASE);
-    let read = other.events(0, EventFilter::default(), 9.into()).await;
-    assert_eq!(shown.unwrap().events, read.unwrap().events);
 }
