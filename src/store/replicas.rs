@@ -48,6 +48,12 @@ pub trait ReplicaStore: LogStore {
     /// All that was sent early is durable, or was refused and is no longer in flight.
     fn settled(&self) {}
 
+    /// Whether a commit costs much beside what it writes, because the store is another process.
+    /// Then fewer and fuller ones are worth a moment.
+    fn commits_are_dear(&self) -> bool {
+        false
+    }
+
     /// Which replica has each of these messages to send. Left out are messages that this replica
     /// knows, and those that do not wait.
     fn holders(&self, _ids: Vec<MessageId>) -> Reply<ByMessage<Holder>> {

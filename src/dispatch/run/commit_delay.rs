@@ -2,15 +2,17 @@
 //!
 //! A near peer answers in about the time that a commit takes. When the commit waits for its answer,
 //! the whole life of a message is one commit in place of two, and several clients that each wait
-//! for the end of a message share it. When much is under way commits fill by themselves and do not
-//! wait.
+//! for the end of a message share it. When much is under way commits fill by themselves: then only
+//! a store whose commits are dear lets them wait, and not for long.
 //!
 //! | the next commit                                    | is handed to the store              |
 //! |----------------------------------------------------|--------------------------------------|
 //! | holds a message that begins when it is durable     | at once                              |
 //! | holds no message that is on its way                | at once                              |
-//! | any, when many are on their way                    | at once                              |
 //! | any, when peers take longer than two commits       | at once                              |
+//! | any, when many are on their way                    | at once; where commits are dear when |
+//! |                                                    | all of them have ended, or as long   |
+//! |                                                    | after as half a commit takes         |
 //! | any other                                          | when all that is on its way has      |
 //! |                                                    | ended, or as long after as two       |
 //! |                                                    | commits take                         |
@@ -24,10 +26,14 @@ use super::super::board::AttemptKey;
 const FEW: usize = 16;
 /// How many commits a wait may take. More than one, because what it gains is shared by all.
 const WORTH: u32 = 2;
+/// What part of a commit a wait may take that holds up many.
+const WORTH_OF_MANY: u32 = 2;
 
 /// The attempts that the next commit waits for, and how long attempts and commits take.
 #[derive(Debug, Default)]
 pub(super) struct CommitDelay {
+    /// Whether commits cost much beside what they write.
+    are_dear: bool,
     /// Handed to their agents since the last commit, and not ended.
     awaited: HashSet<AttemptKey>,
     /// When the wait that has begun is over at the latest.
@@ -50,6 +56,14 @@ impl Average {
 }
 
 impl CommitDelay {
+    /// For a store whose commits cost much beside what they write, or do not.
+    pub(super) fn new(are_dear: bool) -> Self {
+        Self {
+            are_dear,
+            ..Self::default()
+        }
+    }
+
     /// An attempt was handed to its agent, and its record will be in the next commit.
     pub(super) fn begun(&mut self, key: AttemptKey) {
         self.awaited.insert(key);
@@ -67,12 +81,20 @@ impl CommitDelay {
     /// Begins the wait when so many attempts in flight make one worth while, and ends it when they
     /// do not. `has_jobs`: attempts begin when the commit is durable.
     pub(super) fn update(&mut self, in_flight: usize, has_jobs: bool, now: Instant) {
-        let is_of_use = !self.awaited.is_empty() && !has_jobs && in_flight <= FEW;
+        let are_few = in_flight <= FEW;
+        let is_of_use = !self.awaited.is_empty() && !has_jobs && (are_few || self.are_dear);
+        let longest = |commit| {
+            if are_few {
+                commit * WORTH
+            } else {
+                commit / WORTH_OF_MANY
+            }
+        };
         self.until = match (self.until, self.answers.0, self.commits.0) {
             _ if !is_of_use => None,
             (Some(until), _, _) => Some(until),
             (None, Some(answer), Some(commit)) if answer < commit * WORTH => {
-                Some(now + commit * WORTH)
+                Some(now + longest(commit))
             }
             (None, _, _) => None,
         };
@@ -111,7 +133,7 @@ mod tests {
 
     /// After a few messages whose peers took so long to answer.
     fn after(answer: Duration, now: Instant) -> CommitDelay {
-        let mut delay = CommitDelay::default();
+        let mut delay = CommitDelay::new(false);
         for key in 0..8 {
             delay.committing(now);
             delay.committed(now + COMMIT);
@@ -198,6 +220,22 @@ mod tests {
         delay.begun(8);
         assert!(!waits(&mut delay, FEW + 1, false, now()));
         assert!(waits(&mut delay, FEW, false, now()));
+    }
+
+    #[test]
+    fn a_dear_commit_waits_for_many_no_longer_than_half_of_one() {
+        let mut delay = after(QUICK, now());
+        delay.are_dear = true;
+        let now = now();
+        delay.begun(8);
+        assert!(waits(&mut delay, FEW + 1, false, now));
+        assert_eq!(delay.until(), Some(now + COMMIT / WORTH_OF_MANY));
+        // Nor does it begin anew when few are left.
+        assert!(waits(&mut delay, 1, false, now + QUICK));
+        assert_eq!(delay.until(), Some(now + COMMIT / WORTH_OF_MANY));
+        assert!(!waits(&mut delay, FEW + 1, true, now + QUICK));
+        delay.ended(8, Some(QUICK));
+        assert!(!waits(&mut delay, FEW, false, now + QUICK));
     }
 
     #[test]

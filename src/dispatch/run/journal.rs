@@ -90,6 +90,7 @@ struct Failing {
 impl Journal {
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
         Self {
+            delay: CommitDelay::new(store.commits_are_dear()),
             store,
             is_well: false,
             gathered: Vec::new(),
@@ -97,7 +98,6 @@ impl Journal {
             failing: None,
             ends_gathered: HashSet::new(),
             ends_committing: HashSet::new(),
-            delay: CommitDelay::default(),
             early: EarlyRequests::default(),
             is_unsettled: false,
             begun: 0,

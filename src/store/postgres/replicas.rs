@@ -42,6 +42,10 @@ impl ReplicaStore for Postgres {
         self.lease.settled();
     }
 
+    fn commits_are_dear(&self) -> bool {
+        true
+    }
+
     fn holders(&self, ids: Vec<MessageId>) -> Reply<ByMessage<Holder>> {
         let me = self.lease.number();
         self.read(move |session| lease::holders(session, me, &ids))
