@@ -256,7 +256,7 @@ fn goes_and_comes_back(heading: &str, start: &str) {
     let said = machine.succeeds(&format!("{upgrade}\n{AFTER}"));
     assert!(said.contains("ready: http://"), "{said}");
     assert_eq!(machine.version("/var/lib/sipost/sipost.db"), VERSION);
-    let copy = "/var/lib/sipost/before-upgrade.db";
+    let copy = "/var/lib/sipost/before-NEW.db";
     assert_eq!(machine.version(copy), VERSION - 1);
 
     machine.succeeds(&format!("{back}\n{AFTER}"));
