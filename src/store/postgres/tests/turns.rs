@@ -154,6 +154,15 @@ async fn alone_on(database: &Database) -> Arc<Postgres> {
     replica
 }
 
+/// What a replica showed of its events is what another one reads after it.
+async fn has_told_what_is_there(replica: &Arc<Postgres>, database: &Database) {
+    let shown = replica.events(0, EventFilter::default(), 9.into()).await;
+    replica.close().await.unwrap();
+    let other = database.replica("other", LEASE);
+    let read = other.events(0, EventFilter::default(), 9.into()).await;
+    assert_eq!(shown.unwrap().events, read.unwrap().events);
+}
+
 #[tokio::test]
 async fn what_a_replica_writes_that_is_alone_takes_one_trip() {
     let database = Database::new();
@@ -177,11 +186,7 @@ async fn what_a_replica_writes_that_is_alone_takes_one_trip() {
     let answered = tokio::time::timeout(Duration::from_secs(20), answered).await;
     answered.expect("no answer is needed before the commit");
     assert!(matches!(*way.fault.lock().unwrap(), Fault::None));
-    let shown = replica.events(0, EventFilter::default(), 9.into()).await;
-    replica.close().await.unwrap();
-    let other = database.replica("other", LEASE);
-    let read = other.events(0, EventFilter::default(), 9.into()).await;
-    assert_eq!(shown.unwrap().events, read.unwrap().events);
+    has_told_what_is_there(&replica, &database).await;
 }
 
 #[tokio::test]
@@ -206,11 +211,7 @@ async fn what_was_committed_although_its_answer_was_lost_is_known_with_its_numbe
         ];
         assert_eq!(recorded.await.unwrap(), answers);
         assert!(matches!(*way.fault.lock().unwrap(), Fault::None));
-        let shown = replica.events(0, EventFilter::default(), 9.into()).await;
-        replica.close().await.unwrap();
-        let later = database.replica("later", LEASE);
-        let read = later.events(0, EventFilter::default(), 9.into()).await;
-        assert_eq!(shown.unwrap().events, read.unwrap().events);
+        has_told_what_is_there(&replica, &database).await;
     }
 }
 
