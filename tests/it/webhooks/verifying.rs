@@ -124,6 +124,9 @@ async fn the_receivers_of_the_document_run_as_they_stand() {
         assert_eq!(unsigned.send().await.unwrap().status(), 403);
         let bare = reqwest::Client::new().post(&url).body("{}");
         assert_eq!(bare.send().await.unwrap().status(), 403);
+        for _ in 0..2 {
+            assert_eq!(line().await, "refused: not signed with SECRET");
+        }
 
         let test = format!("{}/test", path_of(&webhook));
         let (status, _) = json_of(gateway.post(&test)).await;
