@@ -230,7 +230,7 @@ impl GroupWriter {
         }
         let (begun, looked) = futures_util::future::join(
             turn.begin(connection, &lanes, i64::MAX),
-            self.look(connection, whole, &lanes),
+            look(connection, turn.replica(), whole, &lanes),
         )
         .await;
         begun?;
@@ -268,7 +268,7 @@ impl GroupWriter {
             client.batch_execute("SAVEPOINT part").await?;
             let applied = async {
                 let lanes = lanes::of(part.submissions);
-                let looked = self.look(connection, part, &lanes).await?;
+                let looked = look(connection, turn.replica(), part, &lanes).await?;
                 self.apply(connection, part, looked, turn, false, &mut done)
                     .await
             };
@@ -289,29 +289,6 @@ impl GroupWriter {
         commit(connection, turn, done).await
     }
 
-    /// Looks at the lanes of a part, which are locked, and at the messages that it is about.
-    async fn look(
-        &self,
-        connection: &Connection,
-        part: Part<'_>,
-        lanes: &[i64],
-    ) -> Result<Looked, StoreError> {
-        let me = self.lease.number();
-        let (lanes, messages, sent_by, reported) = futures_util::future::join4(
-            lanes::look(connection, me, lanes),
-            record::look(connection, me, part.records),
-            receive::look(connection, part.received),
-            report::look(connection, part.receipts),
-        )
-        .await;
-        Ok(Looked {
-            lanes: lanes?,
-            messages: messages?,
-            sent_by: sent_by?,
-            reported: reported?,
-        })
-    }
-
     /// Takes in and appends a part, and commits along with that where it `commits`. What was done
     /// is only told when all of it was.
     async fn apply(
@@ -323,7 +300,7 @@ impl GroupWriter {
         commits: bool,
         done: &mut GroupResult,
     ) -> Result<(), WriteFailure> {
-        let me = self.lease.number();
+        let me = turn.replica();
         let accepted = accept::decide(
             connection,
             &self.agent_holders,
@@ -356,6 +333,28 @@ impl GroupWriter {
             }
         }
     }
+}
+
+/// Looks at the lanes of a part, which are locked, and at the messages that it is about.
+async fn look(
+    connection: &Connection,
+    me: i64,
+    part: Part<'_>,
+    lanes: &[i64],
+) -> Result<Looked, StoreError> {
+    let (lanes, messages, sent_by, reported) = futures_util::future::join4(
+        lanes::look(connection, me, lanes),
+        record::look(connection, me, part.records),
+        receive::look(connection, part.received),
+        report::look(connection, part.receipts),
+    )
+    .await;
+    Ok(Looked {
+        lanes: lanes?,
+        messages: messages?,
+        sent_by: sent_by?,
+        reported: reported?,
+    })
 }
 
 async fn commit(
