@@ -327,7 +327,10 @@ impl GroupWriter {
             committed => {
                 let written = written?;
                 committed?;
-                writes.teach(&written, &mut self.own);
+                // Beside other replicas everything is looked at, whatever is known.
+                if self.lease.is_alone() {
+                    writes.teach(&written, &mut self.own);
+                }
                 writes.finish(self.epoch, &written, done);
                 Ok(())
             }
