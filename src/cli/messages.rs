@@ -12,6 +12,7 @@ use super::body::{Body, members};
 use super::client::{ConnectionArguments, GatewayClient};
 use super::columns::{Cell, Column};
 use super::found::Found;
+use super::limit::ListLimit;
 use super::lines::{EventLine, EventLines};
 use super::output::Printer;
 use super::style::{DIM, printable, style_of};
@@ -54,14 +55,8 @@ pub(super) struct List {
     #[arg(long, value_name = "URI")]
     from: Option<String>,
 
-    /// How many at most.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = 50,
-        value_parser = super::parse_limit
-    )]
-    limit: usize,
+    #[command(flatten)]
+    limit: ListLimit,
 
     /// Prints each message as a JSON object on a line of its own.
     #[arg(long)]
@@ -155,7 +150,9 @@ pub(super) async fn list(arguments: &List) -> Result<ExitCode, CommandError> {
     ] {
         query.extend(value.clone().map(|value| (name, value)));
     }
-    let found = client.list("/messages", &query, arguments.limit).await?;
+    let found = client
+        .list("/messages", &query, arguments.limit.get())
+        .await?;
     if arguments.json {
         return output::print_objects(&found);
     }

@@ -14,6 +14,7 @@ mod follow;
 mod found;
 mod health;
 mod http;
+mod limit;
 mod lines;
 mod listen;
 mod messages;
@@ -33,7 +34,6 @@ mod waiting;
 mod webhooks;
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -230,13 +230,6 @@ fn path_or_none() -> impl TypedValueParser<Value = PathBuf> {
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let accepted = "a duration such as \"30s\", \"10m\", \"1h\"; a bare number is seconds";
     settings::duration(text).ok_or_else(|| accepted.to_owned())
-}
-
-/// How many entries of a list are asked for. None at all is a mistake, as it is for the API.
-fn parse_limit(text: &str) -> Result<usize, String> {
-    let accepted = || "a number from 1 on".to_owned();
-    let limit: NonZeroUsize = text.parse().map_err(|_| accepted())?;
-    Ok(limit.get())
 }
 
 /// Waits before a broken stream is resumed, and says so.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::body::{Body, members};
 use super::client::{ConnectionArguments, GatewayClient};
+use super::limit::ListLimit;
 use super::lines::EventLines;
 use super::output::Printer;
 use super::table::local_time;
@@ -26,14 +27,8 @@ pub(super) struct ReceivedCommand {
     #[arg(long, value_name = "URI")]
     from: Option<String>,
 
-    /// How many at most.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = 50,
-        value_parser = super::parse_limit
-    )]
-    limit: usize,
+    #[command(flatten)]
+    limit: ListLimit,
 
     /// Prints each message as a JSON object on a line of its own.
     #[arg(long)]
@@ -49,7 +44,9 @@ pub(super) async fn run(arguments: &ReceivedCommand) -> Result<ExitCode, Command
     for (name, value) in [("account", &arguments.account), ("from", &arguments.from)] {
         query.extend(value.clone().map(|value| (name, value)));
     }
-    let found = client.list("/received", &query, arguments.limit).await?;
+    let found = client
+        .list("/received", &query, arguments.limit.get())
+        .await?;
     if arguments.json {
         return output::print_objects(&found);
     }

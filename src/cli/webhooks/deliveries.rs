@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Webhooks;
 use crate::cli::columns::{Cell, Column};
+use crate::cli::limit::ListLimit;
 use crate::cli::output::Printer;
 use crate::cli::style::{DIM, printable};
 use crate::cli::table::{TIME_WIDTH, Table, local_time};
@@ -23,14 +24,8 @@ pub(super) struct Deliveries {
     #[arg(long, value_parser = ["pending", "delivered", "failed"])]
     status: Option<String>,
 
-    /// How many at most.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = 50,
-        value_parser = crate::cli::parse_limit
-    )]
-    limit: usize,
+    #[command(flatten)]
+    limit: ListLimit,
 }
 
 /// The members of a delivery that are shown. Any may be missing.
@@ -54,7 +49,10 @@ pub(super) async fn print(
     let status = asked.status.clone().map(|status| ("status", status));
     let query: Vec<_> = status.into_iter().collect();
     let path = super::path(&asked.id, "/deliveries");
-    let found = webhooks.client.list(&path, &query, asked.limit).await?;
+    let found = webhooks
+        .client
+        .list(&path, &query, asked.limit.get())
+        .await?;
     if webhooks.is_json {
         return output::print_objects(&found);
     }
