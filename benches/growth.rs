@@ -47,7 +47,7 @@ const ROUNDS: usize = 15;
 /// Messages handed over at once while a store is filled.
 const FILL: u64 = 2_000;
 
-struct Bed {
+struct FilledStore {
     runtime: Arc<Runtime>,
     folder: TempDir,
     store: Arc<dyn Store>,
@@ -58,7 +58,7 @@ struct Bed {
 }
 
 /// The work done to a store; how long it took for each message or page.
-type Act = fn(&mut Bed) -> Duration;
+type Act = fn(&mut FilledStore) -> Duration;
 
 const ACTS: [(&str, Act); 7] = [
     ("accept a message", accepting),
@@ -79,8 +79,8 @@ fn main() {
     };
     let runtime = Runtime::new().expect("a runtime starts");
     let runtime = Arc::new(runtime);
-    let mut small = Bed::new(&runtime, ended / 100, queued / 100);
-    let mut large = Bed::new(&runtime, ended, queued);
+    let mut small = FilledStore::new(&runtime, ended / 100, queued / 100);
+    let mut large = FilledStore::new(&runtime, ended, queued);
     let few = format!("{} and {}", ended / 100, queued / 100);
     println!("| | {few} | {ended} ended and {queued} queued | ratio |");
     println!("|---|--:|--:|--:|");
@@ -108,29 +108,29 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-impl Bed {
+impl FilledStore {
     /// A store with so many messages that have ended, and so many that wait.
     fn new(runtime: &Arc<Runtime>, ended: u64, queued: u64) -> Self {
         // Beside the build and not in /tmp, which may be memory: the store must meet a disk.
         let folder = tempfile::tempdir_in("target").expect("a folder is made");
         let store = open(folder.path());
-        let mut bed = Self {
+        let mut filled = Self {
             runtime: runtime.clone(),
             folder,
             store,
             next: 0,
             events: ended * 2,
         };
-        while bed.next < ended {
-            let numbers = bed.take(FILL.min(ended - bed.next));
-            bed.block_on(finish(&bed.store, numbers));
+        while filled.next < ended {
+            let numbers = filled.take(FILL.min(ended - filled.next));
+            filled.block_on(finish(&filled.store, numbers));
         }
         let all = ended + queued;
-        while bed.next < all {
-            let numbers = bed.take(FILL.min(all - bed.next));
-            bed.block_on(accept(&bed.store, numbers));
+        while filled.next < all {
+            let numbers = filled.take(FILL.min(all - filled.next));
+            filled.block_on(accept(&filled.store, numbers));
         }
-        bed
+        filled
     }
 
     fn take(&mut self, count: u64) -> std::ops::Range<u64> {
@@ -167,59 +167,63 @@ fn timed(act: impl FnOnce()) -> Duration {
     began.elapsed()
 }
 
-fn accepting(bed: &mut Bed) -> Duration {
-    let numbers = bed.take(STEP);
-    let took = timed(|| bed.block_on(accept(&bed.store, numbers)));
+fn accepting(filled: &mut FilledStore) -> Duration {
+    let numbers = filled.take(STEP);
+    let took = timed(|| filled.block_on(accept(&filled.store, numbers)));
     took / STEP as u32
 }
 
-fn living(bed: &mut Bed) -> Duration {
-    let numbers = bed.take(STEP);
-    let took = timed(|| bed.block_on(finish(&bed.store, numbers)));
+fn living(filled: &mut FilledStore) -> Duration {
+    let numbers = filled.take(STEP);
+    let took = timed(|| filled.block_on(finish(&filled.store, numbers)));
     took / STEP as u32
 }
 
-fn listing(bed: &mut Bed) -> Duration {
-    list(bed, MessageFilter::default())
+fn listing(filled: &mut FilledStore) -> Duration {
+    list(filled, MessageFilter::default())
 }
 
-fn listing_queued(bed: &mut Bed) -> Duration {
+fn listing_queued(filled: &mut FilledStore) -> Duration {
     let filter = MessageFilter {
         status: Some(Status::Queued),
         ..MessageFilter::default()
     };
-    list(bed, filter)
+    list(filled, filter)
 }
 
-fn list(bed: &Bed, filter: MessageFilter) -> Duration {
+fn list(filled: &FilledStore, filter: MessageFilter) -> Duration {
     timed(|| {
-        let page = bed.block_on(bed.store.messages(filter, None, 20));
+        let page = filled.block_on(filled.store.messages(filter, None, 20));
         assert_eq!(page.expect("the store reads").messages.len(), 20);
     })
 }
 
-fn looking(bed: &mut Bed) -> Duration {
+fn looking(filled: &mut FilledStore) -> Duration {
     timed(|| {
-        let found = bed.block_on(bed.store.message(samples::id(7_000 % bed.next)));
+        let found = filled.block_on(filled.store.message(samples::id(7_000 % filled.next)));
         assert!(found.expect("the store reads").is_some());
     })
 }
 
 /// From a place that is not in memory any more.
-fn resuming(bed: &mut Bed) -> Duration {
-    let after = bed.events / 4;
+fn resuming(filled: &mut FilledStore) -> Duration {
+    let after = filled.events / 4;
     timed(|| {
-        let page = bed.block_on(bed.store.events(after, EventFilter::default(), 100.into()));
+        let page = filled.block_on(
+            filled
+                .store
+                .events(after, EventFilter::default(), 100.into()),
+        );
         assert_eq!(page.expect("the store reads").events.len(), 100);
     })
 }
 
 /// Of messages whose time is over, and that no webhook is to be told of any more.
-fn purging(bed: &mut Bed) -> Duration {
-    bed.block_on(plan_nothing(&*bed.store));
+fn purging(filled: &mut FilledStore) -> Duration {
+    filled.block_on(plan_nothing(&*filled.store));
     let before: Timestamp = begun().plus(Duration::from_secs(1));
     let took = timed(|| {
-        let step = bed.block_on(bed.store.purge(before, STEP as usize));
+        let step = filled.block_on(filled.store.purge(before, STEP as usize));
         let removed = step.expect("the store removes").messages;
         assert_eq!(removed as u64, STEP);
     });
@@ -241,12 +245,12 @@ async fn plan_nothing(store: &dyn Store) {
 }
 
 /// All that was left by who had the store before.
-fn claiming(bed: &Bed) -> Duration {
+fn claiming(filled: &FilledStore) -> Duration {
     let mut claimed = 0;
     let took = timed(|| {
         loop {
-            let some = bed
-                .block_on(bed.store.claim(2_000))
+            let some = filled
+                .block_on(filled.store.claim(2_000))
                 .expect("the store reads");
             if some.is_empty() {
                 break;
@@ -266,9 +270,9 @@ const MESSAGE: &str = r#"{"target":"bob","body":"Hello"}"#;
 
 /// Starts a gateway on a store, and prints how long it takes until it takes messages in, and what
 /// it holds in memory for those that wait.
-fn start(bed: Bed, measures: bool) {
-    let runtime = bed.runtime.clone();
-    let folder = bed.close();
+fn start(filled: FilledStore, measures: bool) {
+    let runtime = filled.runtime.clone();
+    let folder = filled.close();
     let config = configuration(folder.path(), ACCOUNT);
     let before = resident();
     let began = Instant::now();

@@ -38,14 +38,14 @@ criterion_group!(benches, lives, received, beside_many_others, reads, events);
 criterion_main!(benches);
 
 /// A store in a folder of its own, and what makes messages for it.
-struct Bench {
+struct StoreFixture {
     runtime: Runtime,
     store: Arc<dyn Store>,
     next: Arc<AtomicU64>,
     _folder: tempfile::TempDir,
 }
 
-impl Bench {
+impl StoreFixture {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -133,9 +133,9 @@ fn lives(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("store/lives");
     group.throughput(Throughput::Elements(1)).sample_size(10);
     for clients in [1, 16, 64, 256] {
-        let bench = Bench::new();
+        let fixture = StoreFixture::new();
         group.bench_function(BenchmarkId::from_parameter(clients), |bencher| {
-            bencher.iter_custom(|messages| bench.lives(messages, clients));
+            bencher.iter_custom(|messages| fixture.lives(messages, clients));
         });
     }
     group.finish();
@@ -146,9 +146,9 @@ fn received(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("store/received");
     group.throughput(Throughput::Elements(1)).sample_size(10);
     for batch in [1, 16, 256] {
-        let bench = Bench::new();
+        let fixture = StoreFixture::new();
         group.bench_function(BenchmarkId::from_parameter(batch), |bencher| {
-            bencher.iter_custom(|messages| bench.received(messages, batch));
+            bencher.iter_custom(|messages| fixture.received(messages, batch));
         });
     }
     group.finish();
@@ -164,11 +164,11 @@ fn beside_many_others(criterion: &mut Criterion) {
     };
     let mut group = criterion.benchmark_group("store/beside_1000000_ended_and_100000_waiting");
     group.sample_size(10);
-    let bench = Bench::new();
-    bench.fill(size, size / 10);
+    let fixture = StoreFixture::new();
+    fixture.fill(size, size / 10);
     group.throughput(Throughput::Elements(1));
     group.bench_function("lives/256", |bencher| {
-        bencher.iter_custom(|messages| bench.lives(messages, 256));
+        bencher.iter_custom(|messages| fixture.lives(messages, 256));
     });
     let queued = MessageFilter {
         status: Some(Status::Queued),
@@ -177,8 +177,8 @@ fn beside_many_others(criterion: &mut Criterion) {
     for (name, filter) in [("list", MessageFilter::default()), ("list/queued", queued)] {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let page = bench.store.messages(filter.clone(), None, 20);
-                bench.runtime.block_on(page).expect("the store reads")
+                let page = fixture.store.messages(filter.clone(), None, 20);
+                fixture.runtime.block_on(page).expect("the store reads")
             });
         });
     }
@@ -188,25 +188,25 @@ fn beside_many_others(criterion: &mut Criterion) {
 fn reads(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("store/reads");
     group.sample_size(10);
-    let bench = Bench::new();
-    bench.fill(20_000, 0);
+    let fixture = StoreFixture::new();
+    fixture.fill(20_000, 0);
     let cases = [("events/memory", 40_000 - 100), ("events/disk", 1_000)];
     for (name, after) in cases {
         group.throughput(Throughput::Elements(100));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let page = bench
+                let page = fixture
                     .store
                     .events(after, EventFilter::default(), 100.into());
-                bench.runtime.block_on(page).expect("the store reads")
+                fixture.runtime.block_on(page).expect("the store reads")
             });
         });
     }
     group.throughput(Throughput::Elements(1));
     group.bench_function("message", |bencher| {
         bencher.iter(|| {
-            let found = bench.store.message(id(7));
-            bench.runtime.block_on(found).expect("the store reads")
+            let found = fixture.store.message(id(7));
+            fixture.runtime.block_on(found).expect("the store reads")
         });
     });
     group.finish();

@@ -1,4 +1,4 @@
-//! Keeps the rooms of the house apart, and their files small enough to read. `ARCHITECTURE.md`
+//! Keeps the rooms of the code apart, and their files small enough to read. `ARCHITECTURE.md`
 //! draws what these tables say; this holds both to the code.
 
 #![expect(

@@ -10,7 +10,7 @@ use crate::sip::uri::Uri;
 /// The accounts a message can be sent as. They may change; each question is answered from one list.
 #[derive(Debug)]
 pub struct Accounts {
-    known: RwLock<Arc<[Known]>>,
+    known: RwLock<Arc<[NamedSender]>>,
 }
 
 /// An account a message can be sent as.
@@ -28,7 +28,7 @@ pub struct SenderAccount {
     pub from_len: usize,
 }
 
-type Known = (Arc<str>, SenderAccount);
+type NamedSender = (Arc<str>, SenderAccount);
 
 impl Accounts {
     /// These accounts, in the order of the configuration; the first lends its domain to targets
@@ -100,7 +100,7 @@ impl Accounts {
         find(&self.known(), from).map(|(name, _)| name.clone())
     }
 
-    fn known(&self) -> Arc<[Known]> {
+    fn known(&self) -> Arc<[NamedSender]> {
         self.known
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -115,12 +115,12 @@ impl SenderAccount {
     }
 }
 
-fn named(senders: impl IntoIterator<Item = SenderAccount>) -> Arc<[Known]> {
+fn named(senders: impl IntoIterator<Item = SenderAccount>) -> Arc<[NamedSender]> {
     let named = |sender: SenderAccount| (Arc::from(sender.uri.as_str()), sender);
     senders.into_iter().map(named).collect()
 }
 
-fn find<'a>(known: &'a [Known], from: &str) -> Option<&'a Known> {
+fn find<'a>(known: &'a [NamedSender], from: &str) -> Option<&'a NamedSender> {
     let wanted = Uri::parse(from.trim()).ok()?.address_of_record();
     known
         .iter()

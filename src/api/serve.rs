@@ -56,14 +56,14 @@ pub async fn serve(
     grace: CancellationToken,
 ) {
     let places = Places::new(server.places.clone());
-    let mut door = Door {
+    let mut listener = Listener {
         listener,
         last_told: None,
     };
     let graceful = GracefulShutdown::new();
     loop {
         let next = async {
-            let (stream, peer) = door.accept(&places).await;
+            let (stream, peer) = listener.accept(&places).await;
             let permit = places.enter(peer.0.ip()).await;
             (permit, stream, peer)
         };
@@ -95,7 +95,7 @@ pub async fn serve(
             drop(permit);
         });
     }
-    drop(door);
+    drop(listener);
     tokio::select! {
         () = graceful.shutdown() => {}
         () = grace.cancelled() => {}
@@ -134,13 +134,13 @@ async fn serve_one(
 }
 
 /// Where connections come in.
-struct Door {
+struct Listener {
     listener: TcpListener,
     /// When the log was last told that none can be accepted.
     last_told: Option<Instant>,
 }
 
-impl Door {
+impl Listener {
     async fn accept(&mut self, places: &Places) -> (TcpStream, Peer) {
         let mut pause = PAUSE_MIN;
         loop {

@@ -153,7 +153,7 @@ mod tests {
         rates.into_iter().map(|(_, rate)| rate).collect()
     }
 
-    fn seat(account: &str, number: u32) -> AgentLease {
+    fn lease(account: &str, number: u32) -> AgentLease {
         AgentLease {
             account: account.into(),
             number,
@@ -167,16 +167,16 @@ mod tests {
 
     #[test]
     fn a_replica_sends_at_the_share_of_its_agents_and_at_the_least_share_without_any() {
-        let seats: Vec<_> = (1..=4)
-            .map(|number| seat("sip:alice@example.com", number))
+        let leases: Vec<_> = (1..=4)
+            .map(|number| lease("sip:alice@example.com", number))
             .collect();
         for (count, rate) in [(0, 5.0), (1, 5.0), (3, 15.0), (4, 20.0)] {
-            assert_eq!(shares(Some(&seats[..count])), [Some(rate), None]);
+            assert_eq!(shares(Some(&leases[..count])), [Some(rate), None]);
         }
         // Another account's agents, and more than the configuration wants, give no share.
-        let other = [seat("sip:carol@example.com", 1)];
+        let other = [lease("sip:carol@example.com", 1)];
         assert_eq!(shares(Some(&other)), [Some(5.0), None]);
-        let more = [&seats[..], &[seat("sip:alice@example.com", 5)]].concat();
+        let more = [&leases[..], &[lease("sip:alice@example.com", 5)]].concat();
         assert_eq!(shares(Some(&more)), [Some(20.0), None]);
     }
 }

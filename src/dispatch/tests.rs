@@ -29,7 +29,7 @@ const NOW: Timestamp = Timestamp::EPOCH;
 const AGENT: AgentIndex = AgentIndex(0);
 
 /// A dispatcher on a real store, with one agent that is played by the test.
-struct Bench {
+struct TestDispatcher {
     dispatch: Handle,
     store: Arc<dyn Store>,
     commits: Arc<Mutex<Vec<usize>>>,
@@ -50,7 +50,7 @@ impl sqlite::Observer for Rows {
     }
 }
 
-impl Bench {
+impl TestDispatcher {
     /// With an agent that may have this many requests open, registered.
     fn new(capacity: u32) -> Self {
         Self::with(capacity, Duration::from_secs(20))
@@ -233,27 +233,32 @@ fn careful(number: u64, user: &str) -> Message {
 
 #[tokio::test]
 async fn a_message_whose_lane_is_free_is_taken_in_and_begun_by_one_commit() {
-    let mut bench = Bench::new(8);
-    let accepted = bench
+    let mut dispatcher = TestDispatcher::new(8);
+    let accepted = dispatcher
         .dispatch
         .accept(vec![careful(1, "bob")], None, Vec::new())
         .await;
     let Ok(Admission::Accepted(messages)) = accepted else {
         panic!("{accepted:?}");
     };
-    let jobs = bench.jobs().await;
+    let jobs = dispatcher.jobs().await;
     let call_id = messages[0].id.to_string();
     assert_eq!(jobs[0].request.call_id, call_id);
     // Durable before it is written: whatever happens now, it is known as being sent.
-    let stored = bench.store.message(messages[0].id).await.unwrap().unwrap();
+    let stored = dispatcher
+        .store
+        .message(messages[0].id)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((stored.status, stored.attempt), (Status::Sending, 1));
-    bench.answer(jobs);
-    let (store, commits) = (bench.store.clone(), bench.commits.clone());
+    dispatcher.answer(jobs);
+    let (store, commits) = (dispatcher.store.clone(), dispatcher.commits.clone());
     let mut committed = store.committed();
     while *committed.borrow_and_update() < 2 {
         committed.changed().await.unwrap();
     }
-    assert_eq!(bench.end().await, 0);
+    assert_eq!(dispatcher.end().await, 0);
     // Reading what was there before, then the message with its `sending`, then its end.
     assert_eq!(*commits.lock().unwrap(), [1, 2, 1]);
 }
@@ -274,17 +279,20 @@ fn answered(status_code: u16) -> Outcome {
 
 /// What is told of a message whose attempts end like this, in order; and the last of it as JSON.
 async fn told_of(message: Message, outcomes: Vec<Outcome>) -> (Vec<EventKind>, serde_json::Value) {
-    let mut bench = Bench::with(8, Duration::from_millis(1));
+    let mut dispatcher = TestDispatcher::with(8, Duration::from_millis(1));
     let id = message.id;
-    let accepted = bench.dispatch.accept(vec![message], None, Vec::new()).await;
+    let accepted = dispatcher
+        .dispatch
+        .accept(vec![message], None, Vec::new())
+        .await;
     assert!(accepted.is_ok(), "{accepted:?}");
     for outcome in outcomes {
-        let jobs = bench.jobs().await;
+        let jobs = dispatcher.jobs().await;
         assert_eq!(jobs[0].request.call_id, id.to_string());
         let ended = vec![(jobs[0].key, outcome)];
-        let _ = bench.reports.send(Report::Ended(AGENT, ended));
+        let _ = dispatcher.reports.send(Report::Ended(AGENT, ended));
     }
-    let store = bench.store.clone();
+    let store = dispatcher.store.clone();
     let mut committed = store.committed();
     let events = loop {
         committed.borrow_and_update();
@@ -296,7 +304,7 @@ async fn told_of(message: Message, outcomes: Vec<Outcome>) -> (Vec<EventKind>, s
         committed.changed().await.unwrap();
     };
     let last = serde_json::from_slice(&events.last().unwrap().json).unwrap();
-    assert_eq!(bench.end().await, 0);
+    assert_eq!(dispatcher.end().await, 0);
     (events.iter().map(|event| event.kind).collect(), last)
 }
 
@@ -341,37 +349,37 @@ async fn e1_and_e6_each_attempt_is_told_and_the_end_is_told_once_and_last() {
 
 #[tokio::test]
 async fn messages_to_one_target_follow_each_other_however_they_came() {
-    let mut bench = Bench::new(8);
+    let mut dispatcher = TestDispatcher::new(8);
     let (first, second) = tokio::join!(
-        bench
+        dispatcher
             .dispatch
             .accept(vec![message(1, "bob")], key(), Vec::new()),
-        bench
+        dispatcher
             .dispatch
             .accept(vec![message(2, "bob"), message(3, "bob")], None, Vec::new()),
     );
     assert!(first.is_ok() && second.is_ok());
     for number in 1..=3 {
-        let jobs = bench.jobs().await;
+        let jobs = dispatcher.jobs().await;
         let calls: Vec<_> = jobs.iter().map(|job| job.request.call_id.clone()).collect();
         assert_eq!(calls, [message(number, "bob").id.to_string()]);
-        bench.answer(jobs);
+        dispatcher.answer(jobs);
     }
-    assert_eq!(bench.end().await, 0);
+    assert_eq!(dispatcher.end().await, 0);
 }
 
 #[tokio::test]
 async fn a_repeated_request_is_not_sent_again_and_holds_nobody_up() {
-    let mut bench = Bench::new(1);
-    let first = bench
+    let mut dispatcher = TestDispatcher::new(1);
+    let first = dispatcher
         .dispatch
         .accept(vec![message(1, "bob")], key(), Vec::new())
         .await;
     assert!(matches!(first, Ok(Admission::Accepted(_))), "{first:?}");
-    let jobs = bench.jobs().await;
-    bench.answer(jobs);
+    let jobs = dispatcher.jobs().await;
+    dispatcher.answer(jobs);
 
-    let again = bench
+    let again = dispatcher
         .dispatch
         .accept(vec![message(2, "bob")], key(), Vec::new())
         .await;
@@ -380,32 +388,32 @@ async fn a_repeated_request_is_not_sent_again_and_holds_nobody_up() {
     };
     assert_eq!(ids, [message(1, "bob").id]);
     // To the same target, through the only slot of the only agent.
-    let other = bench
+    let other = dispatcher
         .dispatch
         .accept(vec![message(3, "bob")], None, Vec::new())
         .await;
     assert!(matches!(other, Ok(Admission::Accepted(_))), "{other:?}");
-    let jobs = bench.jobs().await;
+    let jobs = dispatcher.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(3, "bob").id.to_string());
-    bench.answer(jobs);
-    let store = bench.store.clone();
+    dispatcher.answer(jobs);
+    let store = dispatcher.store.clone();
     assert!(store.message(message(2, "bob").id).await.unwrap().is_none());
-    assert_eq!(bench.end().await, 0);
+    assert_eq!(dispatcher.end().await, 0);
 }
 
 #[tokio::test]
 async fn what_the_store_does_not_take_and_must_not_be_sent_twice_is_never_written_to_a_peer() {
-    let mut bench = Bench::new(1);
-    let first = bench
+    let mut dispatcher = TestDispatcher::new(1);
+    let first = dispatcher
         .dispatch
         .accept(vec![message(1, "bob")], None, Vec::new())
         .await;
     assert!(first.is_ok(), "{first:?}");
-    let jobs = bench.jobs().await;
-    bench.answer(jobs);
+    let jobs = dispatcher.jobs().await;
+    dispatcher.answer(jobs);
     // Another program holds the database, for longer than we wait for it.
-    let other = bench.hold_the_database();
-    let refused = bench
+    let other = dispatcher.hold_the_database();
+    let refused = dispatcher
         .dispatch
         .accept(vec![careful(2, "bob")], None, Vec::new())
         .await;
@@ -415,7 +423,7 @@ async fn what_the_store_does_not_take_and_must_not_be_sent_twice_is_never_writte
     );
     other.execute_batch("ROLLBACK").unwrap();
 
-    let accepted = bench
+    let accepted = dispatcher
         .dispatch
         .accept(vec![message(3, "bob")], None, Vec::new())
         .await;
@@ -423,16 +431,16 @@ async fn what_the_store_does_not_take_and_must_not_be_sent_twice_is_never_writte
         matches!(accepted, Ok(Admission::Accepted(_))),
         "{accepted:?}"
     );
-    let jobs = bench.jobs().await;
+    let jobs = dispatcher.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(3, "bob").id.to_string());
-    bench.answer(jobs);
-    assert_eq!(bench.end().await, 0);
+    dispatcher.answer(jobs);
+    assert_eq!(dispatcher.end().await, 0);
 }
 
 #[tokio::test]
 async fn what_the_store_rejects_is_refused_alone_and_the_next_is_sent_at_once() {
-    let mut bench = Bench::new(4);
-    let other = bench.hold_the_database();
+    let mut dispatcher = TestDispatcher::new(4);
+    let other = dispatcher.hold_the_database();
     other
         .execute_batch(
             "CREATE TRIGGER refuse BEFORE INSERT ON messages WHEN NEW.uri LIKE '%bad%' \
@@ -441,7 +449,7 @@ async fn what_the_store_rejects_is_refused_alone_and_the_next_is_sent_at_once() 
              NEW.uri = 'sip:lost@example.com' BEGIN SELECT RAISE(ABORT, 'refused'); END; COMMIT",
         )
         .unwrap();
-    let accept = |message| bench.dispatch.accept(vec![message], None, Vec::new());
+    let accept = |message| dispatcher.dispatch.accept(vec![message], None, Vec::new());
     let (good, bad, lost) = tokio::join!(
         accept(careful(1, "bob")),
         accept(careful(2, "bad")),
@@ -454,54 +462,58 @@ async fn what_the_store_rejects_is_refused_alone_and_the_next_is_sent_at_once() 
     );
     let mut count = 0;
     while count < 2 {
-        let jobs = bench.jobs().await;
+        let jobs = dispatcher.jobs().await;
         count += jobs.len();
-        bench.answer(jobs);
+        dispatcher.answer(jobs);
     }
     // The end of one cannot be recorded; it holds up nothing.
-    let next = bench
+    let next = dispatcher
         .dispatch
         .accept(vec![careful(4, "lost")], None, Vec::new())
         .await;
     assert!(next.is_ok(), "{next:?}");
-    let jobs = bench.jobs().await;
+    let jobs = dispatcher.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(4, "lost").id.to_string());
-    bench.answer(jobs);
+    dispatcher.answer(jobs);
     let ended = [EventKind::Sending, EventKind::Succeeded];
-    assert_eq!(bench.told(1, 2).await, ended);
-    assert_eq!(bench.told(3, 1).await, [EventKind::Sending]);
-    let rejected = bench.store.message(message(2, "bad").id).await.unwrap();
+    assert_eq!(dispatcher.told(1, 2).await, ended);
+    assert_eq!(dispatcher.told(3, 1).await, [EventKind::Sending]);
+    let rejected = dispatcher
+        .store
+        .message(message(2, "bad").id)
+        .await
+        .unwrap();
     assert!(rejected.is_none());
-    assert_eq!(bench.end().await, 0);
+    assert_eq!(dispatcher.end().await, 0);
 }
 
 #[tokio::test]
 async fn what_happens_while_the_store_fails_is_told_when_it_is_well_again() {
-    let mut bench = Bench::new(4);
-    let first = bench
+    let mut dispatcher = TestDispatcher::new(4);
+    let first = dispatcher
         .dispatch
         .accept(vec![message(1, "bob")], None, Vec::new())
         .await;
     assert!(first.is_ok());
-    let jobs = bench.jobs().await;
-    let other = bench.hold_the_database();
+    let jobs = dispatcher.jobs().await;
+    let other = dispatcher.hold_the_database();
     // Its end and a request that is refused share the commit that fails.
-    bench.answer(jobs);
-    let refused = bench
+    dispatcher.answer(jobs);
+    let refused = dispatcher
         .dispatch
         .accept(vec![careful(2, "carol")], None, Vec::new())
         .await;
     assert!(refused.is_err(), "{refused:?}");
     other.execute_batch("ROLLBACK").unwrap();
 
-    let third = bench
+    let third = dispatcher
         .dispatch
         .accept(vec![message(3, "bob")], None, Vec::new())
         .await;
     assert!(third.is_ok(), "{third:?}");
-    let jobs = bench.jobs().await;
+    let jobs = dispatcher.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(3, "bob").id.to_string());
-    let events = bench
+    let events = dispatcher
         .store
         .events_of(message(1, "bob").id, 0, 5_000.into())
         .await
@@ -509,50 +521,50 @@ async fn what_happens_while_the_store_fails_is_told_when_it_is_well_again() {
         .events;
     let kinds: Vec<_> = events.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, [EventKind::Sending, EventKind::Succeeded]);
-    bench.answer(jobs);
-    assert_eq!(bench.end().await, 0);
+    dispatcher.answer(jobs);
+    assert_eq!(dispatcher.end().await, 0);
 }
 
 /// A commit of nothing but a new message and its first event leaves nothing to try again, and once
 /// left the dispatcher waiting for that for ever.
 #[tokio::test]
 async fn after_a_commit_that_took_nothing_in_the_next_is_as_if_it_had_not_been() {
-    let mut bench = Bench::new(4);
-    let first = bench
+    let mut dispatcher = TestDispatcher::new(4);
+    let first = dispatcher
         .dispatch
         .accept(vec![message(1, "bob")], None, Vec::new())
         .await;
     assert!(first.is_ok());
-    let jobs = bench.jobs().await;
-    bench.answer(jobs);
-    bench.told(1, 2).await;
-    let other = bench.hold_the_database();
-    let refused = bench
+    let jobs = dispatcher.jobs().await;
+    dispatcher.answer(jobs);
+    dispatcher.told(1, 2).await;
+    let other = dispatcher.hold_the_database();
+    let refused = dispatcher
         .dispatch
         .accept(vec![message(2, "bob")], key(), Vec::new())
         .await;
     assert!(refused.is_err(), "{refused:?}");
     other.execute_batch("ROLLBACK").unwrap();
 
-    let third = bench
+    let third = dispatcher
         .dispatch
         .accept(vec![message(3, "bob")], key(), Vec::new())
         .await;
     assert!(matches!(third, Ok(Admission::Accepted(_))), "{third:?}");
-    let jobs = bench.jobs().await;
+    let jobs = dispatcher.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(3, "bob").id.to_string());
-    bench.answer(jobs);
-    assert_eq!(bench.end().await, 0);
+    dispatcher.answer(jobs);
+    assert_eq!(dispatcher.end().await, 0);
 }
 
 #[tokio::test]
 async fn what_may_be_sent_again_is_on_its_way_while_it_is_made_durable() {
-    let mut bench = Bench::new(8);
-    bench.warm_up().await;
-    let commits = bench.commits.lock().unwrap().len();
+    let mut dispatcher = TestDispatcher::new(8);
+    dispatcher.warm_up().await;
+    let commits = dispatcher.commits.lock().unwrap().len();
 
-    let other = bench.hold_the_database();
-    let dispatch = bench.dispatch.clone();
+    let other = dispatcher.hold_the_database();
+    let dispatch = dispatcher.dispatch.clone();
     let post = |number, user: &'static str, key| {
         let dispatch = dispatch.clone();
         tokio::spawn(async move {
@@ -562,17 +574,17 @@ async fn what_may_be_sent_again_is_on_its_way_while_it_is_made_durable() {
         })
     };
     let second = post(2, "bob", None);
-    let jobs = bench.jobs().await;
+    let jobs = dispatcher.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(2, "").id.to_string());
     // While the commit of the second is under way, the whole life of a third goes by.
     let third = post(3, "carol", None);
-    let jobs_of_third = bench.jobs().await;
-    bench.answer(jobs);
-    bench.answer(jobs_of_third);
+    let jobs_of_third = dispatcher.jobs().await;
+    dispatcher.answer(jobs);
+    dispatcher.answer(jobs_of_third);
     // What was asked for with a key may be known, and waits.
     let keyed = post(4, "dan", key());
     let fifth = post(5, "erin", None);
-    let jobs_of_fifth = bench.jobs().await;
+    let jobs_of_fifth = dispatcher.jobs().await;
     let calls: Vec<_> = jobs_of_fifth
         .iter()
         .map(|job| &job.request.call_id)
@@ -587,105 +599,110 @@ async fn what_may_be_sent_again_is_on_its_way_while_it_is_made_durable() {
             "{accepted:?}"
         );
     }
-    bench.answer(jobs_of_fifth);
-    let jobs = bench.jobs().await;
+    dispatcher.answer(jobs_of_fifth);
+    let jobs = dispatcher.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(4, "").id.to_string());
-    bench.answer(jobs);
+    dispatcher.answer(jobs);
     for number in 2..=5 {
         assert_eq!(
-            bench.told(number, 2).await,
+            dispatcher.told(number, 2).await,
             [EventKind::Sending, EventKind::Succeeded]
         );
     }
     // The second with its `sending`, and what came while it waited for its answer; then all that
     // gathered. Both together: the second and the third from their beginning to their end, and the
     // others with their `sending`.
-    let commits = bench.commits.lock().unwrap()[commits..].to_vec();
+    let commits = dispatcher.commits.lock().unwrap()[commits..].to_vec();
     let rows = 3 + 3 + 2 + 2;
     assert!(
         commits[0] == rows || commits[0] + commits[1] == rows,
         "{commits:?}"
     );
-    assert_eq!(bench.end().await, 0);
+    assert_eq!(dispatcher.end().await, 0);
 }
 
 #[tokio::test]
 async fn the_life_of_a_message_to_a_quick_peer_is_one_commit() {
-    let mut bench = Bench::new(8);
-    bench.warm_up().await;
-    let is_one_commit = |bench: &Bench| bench.commits.lock().unwrap().contains(&3);
-    assert!(!is_one_commit(&bench));
+    let mut dispatcher = TestDispatcher::new(8);
+    dispatcher.warm_up().await;
+    let is_one_commit =
+        |dispatcher: &TestDispatcher| dispatcher.commits.lock().unwrap().contains(&3);
+    assert!(!is_one_commit(&dispatcher));
     // How quick the peer is becomes known little by little.
     for number in 2..100 {
-        let dispatch = bench.dispatch.clone();
+        let dispatch = dispatcher.dispatch.clone();
         let posted = tokio::spawn(async move {
             dispatch
                 .accept(vec![message(number, "bob")], None, Vec::new())
                 .await
         });
-        let jobs = bench.jobs().await;
-        bench.answer(jobs);
+        let jobs = dispatcher.jobs().await;
+        dispatcher.answer(jobs);
         assert!(posted.await.unwrap().is_ok());
-        bench.told(number, 2).await;
-        if is_one_commit(&bench) {
+        dispatcher.told(number, 2).await;
+        if is_one_commit(&dispatcher) {
             break;
         }
     }
-    assert!(is_one_commit(&bench), "{:?}", bench.commits.lock().unwrap());
-    assert_eq!(bench.end().await, 0);
+    assert!(
+        is_one_commit(&dispatcher),
+        "{:?}",
+        dispatcher.commits.lock().unwrap()
+    );
+    assert_eq!(dispatcher.end().await, 0);
 }
 
 #[tokio::test]
 async fn of_what_was_on_its_way_in_a_commit_that_failed_nothing_is_told_and_nothing_more_is_sent() {
-    let mut bench = Bench::new(8);
-    bench.warm_up().await;
+    let mut dispatcher = TestDispatcher::new(8);
+    dispatcher.warm_up().await;
 
-    let other = bench.hold_the_database();
-    let refused = bench
+    let other = dispatcher.hold_the_database();
+    let refused = dispatcher
         .dispatch
         .accept(vec![message(2, "bob")], None, Vec::new())
         .await;
     assert!(refused.is_err(), "{refused:?}");
-    let jobs = bench.jobs().await;
+    let jobs = dispatcher.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(2, "").id.to_string());
     // From now on a message is durable before it is sent.
-    let refused = bench
+    let refused = dispatcher
         .dispatch
         .accept(vec![message(3, "carol")], None, Vec::new())
         .await;
     assert!(refused.is_err(), "{refused:?}");
     other.execute_batch("ROLLBACK").unwrap();
-    let fourth = bench
+    let fourth = dispatcher
         .dispatch
         .accept(vec![message(4, "dan")], None, Vec::new())
         .await;
     assert!(fourth.is_ok(), "{fourth:?}");
-    let jobs_of_fourth = bench.jobs().await;
+    let jobs_of_fourth = dispatcher.jobs().await;
     let fourth = message(4, "").id.to_string();
     assert_eq!(jobs_of_fourth[0].request.call_id, fourth);
 
     // Bob has one request at a time, also when it is one that nobody answers for.
-    let fifth = bench
+    let fifth = dispatcher
         .dispatch
         .accept(vec![message(5, "bob")], None, Vec::new())
         .await;
     assert!(fifth.is_ok(), "{fifth:?}");
     assert_eq!(
-        waiting_for(&bench, 5).await,
+        waiting_for(&dispatcher, 5).await,
         Some(WaitingFor::Lane { before: 1 })
     );
-    bench.answer(jobs);
-    let jobs = bench.jobs().await;
+    dispatcher.answer(jobs);
+    let jobs = dispatcher.jobs().await;
     assert_eq!(jobs[0].request.call_id, message(5, "").id.to_string());
-    bench.answer(jobs);
-    bench.answer(jobs_of_fourth);
+    dispatcher.answer(jobs);
+    dispatcher.answer(jobs_of_fourth);
     for number in [4, 5] {
         assert_eq!(
-            bench.told(number, 2).await,
+            dispatcher.told(number, 2).await,
             [EventKind::Sending, EventKind::Succeeded]
         );
     }
-    let store = bench.store.clone();
+    let store = dispatcher.store.clone();
     for number in [2, 3] {
         let id = message(number, "").id;
         assert!(store.message(id).await.unwrap().is_none());
@@ -698,20 +715,20 @@ async fn of_what_was_on_its_way_in_a_commit_that_failed_nothing_is_told_and_noth
                 .is_empty()
         );
     }
-    assert_eq!(bench.end().await, 0);
+    assert_eq!(dispatcher.end().await, 0);
 }
 
 #[tokio::test]
 async fn a_job_for_an_agent_that_ended_meanwhile_goes_to_the_next() {
-    let mut bench = Bench::new(1);
-    bench.commands.close();
-    let first = bench
+    let mut dispatcher = TestDispatcher::new(1);
+    dispatcher.commands.close();
+    let first = dispatcher
         .dispatch
         .accept(vec![message(1, "bob")], None, Vec::new())
         .await;
     assert!(first.is_ok());
     let events = async || {
-        bench
+        dispatcher
             .store
             .events_of(message(1, "bob").id, 0, 5_000.into())
             .await
@@ -723,18 +740,18 @@ async fn a_job_for_an_agent_that_ended_meanwhile_goes_to_the_next() {
     }
     let kinds: Vec<_> = events().await.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, [EventKind::Sending, EventKind::Deferred]);
-    assert_eq!(bench.end().await, 0);
+    assert_eq!(dispatcher.end().await, 0);
 }
 
 /// What a message of this number waits for, once the dispatcher has done what there was to do.
-async fn waiting_for(bench: &Bench, number: u64) -> Option<WaitingFor> {
+async fn waiting_for(dispatcher: &TestDispatcher, number: u64) -> Option<WaitingFor> {
     let id = message(number, "").id;
-    bench.dispatch.waiting_for(vec![id]).await.remove(&id)
+    dispatcher.dispatch.waiting_for(vec![id]).await.remove(&id)
 }
 
 #[tokio::test]
 async fn whoever_waits_is_told_what_for() {
-    let mut bench = Bench::new(1);
+    let mut dispatcher = TestDispatcher::new(1);
     let later = message(5, "erin");
     let later = later.with(|contents| contents.send_at = Some(NOW.plus(Duration::from_secs(60))));
     for message in [
@@ -744,22 +761,25 @@ async fn whoever_waits_is_told_what_for() {
         message(4, "carol"),
         later,
     ] {
-        let accepted = bench.dispatch.accept(vec![message], None, Vec::new()).await;
+        let accepted = dispatcher
+            .dispatch
+            .accept(vec![message], None, Vec::new())
+            .await;
         assert!(accepted.is_ok(), "{accepted:?}");
     }
-    let jobs = bench.jobs().await;
-    assert_eq!(waiting_for(&bench, 1).await, None);
+    let jobs = dispatcher.jobs().await;
+    assert_eq!(waiting_for(&dispatcher, 1).await, None);
     let lane = |before| Some(WaitingFor::Lane { before });
-    assert_eq!(waiting_for(&bench, 2).await, lane(1));
-    assert_eq!(waiting_for(&bench, 3).await, lane(2));
-    assert_eq!(waiting_for(&bench, 4).await, Some(WaitingFor::Slot));
+    assert_eq!(waiting_for(&dispatcher, 2).await, lane(1));
+    assert_eq!(waiting_for(&dispatcher, 3).await, lane(2));
+    assert_eq!(waiting_for(&dispatcher, 4).await, Some(WaitingFor::Slot));
     let time = NOW.plus(Duration::from_secs(60));
     assert_eq!(
-        waiting_for(&bench, 5).await,
+        waiting_for(&dispatcher, 5).await,
         Some(WaitingFor::Schedule(time))
     );
-    assert_eq!(waiting_for(&bench, 6).await, None);
-    let counts = bench.dispatch.counts().await.unwrap();
+    assert_eq!(waiting_for(&dispatcher, 6).await, None);
+    let counts = dispatcher.dispatch.counts().await.unwrap();
     let expected = QueueCounts {
         scheduled: 1,
         queued: 3,
@@ -770,11 +790,13 @@ async fn whoever_waits_is_told_what_for() {
     assert_eq!(counts, expected);
 
     // The agent goes, and gives back what it had.
-    let _ = bench.reports.send(Report::Down(AGENT));
+    let _ = dispatcher.reports.send(Report::Down(AGENT));
     let back = jobs.into_iter().map(|job| (job.key, Outcome::NotWritten));
-    let _ = bench.reports.send(Report::Ended(AGENT, back.collect()));
+    let _ = dispatcher
+        .reports
+        .send(Report::Ended(AGENT, back.collect()));
     let waiting = loop {
-        match waiting_for(&bench, 1).await {
+        match waiting_for(&dispatcher, 1).await {
             Some(waiting) => break waiting,
             None => tokio::task::yield_now().await,
         }
@@ -783,36 +805,42 @@ async fn whoever_waits_is_told_what_for() {
         matches!(waiting, WaitingFor::Retry(at) if at > NOW),
         "{waiting:?}"
     );
-    assert_eq!(waiting_for(&bench, 2).await, lane(1));
-    assert_eq!(waiting_for(&bench, 4).await, Some(WaitingFor::Agent(None)));
-    bench.end().await;
+    assert_eq!(waiting_for(&dispatcher, 2).await, lane(1));
+    assert_eq!(
+        waiting_for(&dispatcher, 4).await,
+        Some(WaitingFor::Agent(None))
+    );
+    dispatcher.end().await;
 }
 
 #[tokio::test]
 async fn a_message_that_its_account_may_not_send_yet_says_from_when_it_may() {
-    let mut bench = Bench::new(8);
+    let mut dispatcher = TestDispatcher::new(8);
     let account: Arc<str> = "sip:alice@example.com".into();
     let hour = Duration::from_secs(3_600);
     let rate = Some(1.0 / hour.as_secs_f64());
-    bench
+    dispatcher
         .dispatch
         .set_rates(vec![(account.clone(), rate)])
         .await;
-    let accepted = bench
+    let accepted = dispatcher
         .dispatch
         .accept(vec![message(1, "bob")], None, Vec::new())
         .await;
     assert!(accepted.is_ok(), "{accepted:?}");
-    let jobs = bench.jobs().await;
+    let jobs = dispatcher.jobs().await;
 
     // One from any account and one from this one wait for the same.
     let from_alice = message(3, "dave").with(|contents| contents.account = Some(account.clone()));
     for message in [message(2, "carol"), from_alice] {
-        let accepted = bench.dispatch.accept(vec![message], None, Vec::new()).await;
+        let accepted = dispatcher
+            .dispatch
+            .accept(vec![message], None, Vec::new())
+            .await;
         assert!(accepted.is_ok(), "{accepted:?}");
     }
     for number in [2, 3] {
-        let waiting = waiting_for(&bench, number).await;
+        let waiting = waiting_for(&dispatcher, number).await;
         // The first went when the test had begun, which is at most a few moments ago.
         let (least, most) = (NOW.plus(hour), NOW.plus(hour * 2));
         assert!(
@@ -822,76 +850,76 @@ async fn a_message_that_its_account_may_not_send_yet_says_from_when_it_may() {
     }
 
     // Without a rate both are sent.
-    bench.dispatch.set_rates(vec![(account, None)]).await;
-    bench.answer(jobs);
+    dispatcher.dispatch.set_rates(vec![(account, None)]).await;
+    dispatcher.answer(jobs);
     let mut handed = 0;
     while handed < 2 {
-        let jobs = bench.jobs().await;
+        let jobs = dispatcher.jobs().await;
         handed += jobs.len();
-        bench.answer(jobs);
+        dispatcher.answer(jobs);
     }
-    assert_eq!(bench.end().await, 0);
+    assert_eq!(dispatcher.end().await, 0);
 }
 
 /// The agents have room, and the messages have their turn: only what happened cannot be written
 /// down.
 #[tokio::test]
 async fn messages_that_the_store_holds_up_say_so() {
-    let mut bench = Bench::new(8);
+    let mut dispatcher = TestDispatcher::new(8);
     let targets = ["bob", "carol", "bob", "carol", "bob"];
     let mut jobs = Vec::new();
     for (number, target) in (1..).zip(targets) {
-        let accepted = bench
+        let accepted = dispatcher
             .dispatch
             .accept(vec![message(number, target)], None, Vec::new())
             .await;
         assert!(accepted.is_ok(), "{accepted:?}");
         if number <= 2 {
-            jobs.push(bench.jobs().await);
+            jobs.push(dispatcher.jobs().await);
         }
     }
-    let other = rusqlite::Connection::open(bench.folder.path().join("test.db")).unwrap();
+    let other = rusqlite::Connection::open(dispatcher.folder.path().join("test.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let becomes_store = async |number| {
-        while waiting_for(&bench, number).await != Some(WaitingFor::Store) {
+        while waiting_for(&dispatcher, number).await != Some(WaitingFor::Store) {
             tokio::task::yield_now().await;
         }
     };
     // The first ends, and the next to its target is begun by the commit that fails.
-    bench.answer(jobs.remove(0));
+    dispatcher.answer(jobs.remove(0));
     becomes_store(3).await;
     // While it fails the second ends: what comes after that is not begun at all.
-    bench.answer(jobs.remove(0));
+    dispatcher.answer(jobs.remove(0));
     becomes_store(4).await;
     let lane = Some(WaitingFor::Lane { before: 1 });
-    assert_eq!(waiting_for(&bench, 5).await, lane);
-    assert_eq!(waiting_for(&bench, 3).await, Some(WaitingFor::Store));
+    assert_eq!(waiting_for(&dispatcher, 5).await, lane);
+    assert_eq!(waiting_for(&dispatcher, 3).await, Some(WaitingFor::Store));
 
     other.execute_batch("ROLLBACK").unwrap();
     let mut handed = Vec::new();
     while handed.len() < 3 {
-        let jobs = bench.jobs().await;
+        let jobs = dispatcher.jobs().await;
         handed.extend(jobs.iter().map(|job| job.request.call_id.clone()));
-        bench.answer(jobs);
+        dispatcher.answer(jobs);
     }
     handed.sort();
     let rest = [3, 4, 5].map(|number| message(number, "").id.to_string());
     assert_eq!(handed, rest);
-    assert_eq!(bench.end().await, 0);
+    assert_eq!(dispatcher.end().await, 0);
 }
 
 #[tokio::test]
 async fn a_target_that_refused_an_envelope_is_sent_none_again() {
-    let mut bench = Bench::new(8);
+    let mut dispatcher = TestDispatcher::new(8);
     let asking = |number| {
         message(number, "bob").with(|contents| contents.receipts = vec![ReceiptRequest::Delivered])
     };
     for (number, has_envelope) in [(1, true), (2, false)] {
-        let accepted = bench
+        let accepted = dispatcher
             .dispatch
             .accept(vec![asking(number)], None, Vec::new());
         assert!(accepted.await.is_ok());
-        let jobs = bench.jobs().await;
+        let jobs = dispatcher.jobs().await;
         assert_eq!(jobs[0].request.fallback.is_some(), has_envelope);
         let Outcome::Answered(answer) = answered(200) else {
             unreachable!();
@@ -900,17 +928,17 @@ async fn a_target_that_refused_an_envelope_is_sent_none_again() {
             is_bare: true,
             ..answer
         });
-        let _ = bench
+        let _ = dispatcher
             .reports
             .send(Report::Ended(AGENT, vec![(jobs[0].key, outcome)]));
-        bench.told(number, 2).await;
+        dispatcher.told(number, 2).await;
     }
-    assert_eq!(bench.end().await, 0);
+    assert_eq!(dispatcher.end().await, 0);
 }
 
 /// A frame of an attempt at this message, as its agent hands it over.
-fn traced(bench: &Bench, message: MessageId, micros: i64) -> agent::TracedFrames {
-    let mut held = bench.recorder.hold();
+fn traced(dispatcher: &TestDispatcher, message: MessageId, micros: i64) -> agent::TracedFrames {
+    let mut held = dispatcher.recorder.hold();
     held.push(trace::RawFrame {
         micros,
         direction: crate::message::Direction::Sent,
@@ -929,36 +957,39 @@ fn traced(bench: &Bench, message: MessageId, micros: i64) -> agent::TracedFrames
 
 /// What is kept of a message whose attempts end like this, in order: when the frame of each passed.
 async fn kept_of(keep: Keep, outcomes: Vec<Outcome>) -> Vec<i64> {
-    let mut bench = Bench::keeping(8, Duration::from_millis(1), keep);
+    let mut dispatcher = TestDispatcher::keeping(8, Duration::from_millis(1), keep);
     let message = message(1, "bob");
     let id = message.id;
-    let accepted = bench.dispatch.accept(vec![message], None, Vec::new()).await;
+    let accepted = dispatcher
+        .dispatch
+        .accept(vec![message], None, Vec::new())
+        .await;
     assert!(accepted.is_ok(), "{accepted:?}");
     for (micros, outcome) in (1..).zip(outcomes) {
-        let jobs = bench.jobs().await;
-        let frames = vec![traced(&bench, id, micros)];
-        let _ = bench.reports.send(Report::Frames(frames));
+        let jobs = dispatcher.jobs().await;
+        let frames = vec![traced(&dispatcher, id, micros)];
+        let _ = dispatcher.reports.send(Report::Frames(frames));
         let ended = vec![(jobs[0].key, outcome)];
-        let _ = bench.reports.send(Report::Ended(AGENT, ended));
+        let _ = dispatcher.reports.send(Report::Ended(AGENT, ended));
     }
-    let mut committed = bench.store.committed();
-    while !is_over(&*bench.store, id).await {
+    let mut committed = dispatcher.store.committed();
+    while !is_over(&*dispatcher.store, id).await {
         committed.changed().await.unwrap();
     }
     // Nothing has written it yet: it is there with the event that it explains.
-    let waiting = bench.traces.of_message(id).await.unwrap();
+    let waiting = dispatcher.traces.of_message(id).await.unwrap();
     let stop = CancellationToken::new();
     stop.cancel();
-    bench
+    dispatcher
         .traces
         .clone()
         .write(Clock::starting_at(NOW), stop)
         .await;
-    let written = bench.store.frames(id).await.unwrap();
+    let written = dispatcher.store.frames(id).await.unwrap();
     let written = written.into_iter().flat_map(|record| record.frames);
     assert_eq!(written.collect::<Vec<_>>(), waiting);
-    assert_eq!(bench.traces.of_message(id).await.unwrap(), waiting);
-    assert_eq!(bench.end().await, 0);
+    assert_eq!(dispatcher.traces.of_message(id).await.unwrap(), waiting);
+    assert_eq!(dispatcher.end().await, 0);
     waiting.iter().map(|frame| frame.micros).collect()
 }
 
@@ -983,24 +1014,27 @@ async fn the_frames_of_every_attempt_are_kept_with_a_message_that_failed() {
 /// A message that fails while it is sent has frames when that attempt ends.
 #[tokio::test]
 async fn the_frames_of_an_attempt_that_its_message_did_not_outlive_are_kept() {
-    let mut bench = Bench::keeping(8, Duration::from_millis(1), Keep::Failed);
+    let mut dispatcher = TestDispatcher::keeping(8, Duration::from_millis(1), Keep::Failed);
     let mut message = careful(1, "bob");
     message.expires_at = NOW.plus(Duration::from_millis(50));
     let id = message.id;
-    let accepted = bench.dispatch.accept(vec![message], None, Vec::new()).await;
+    let accepted = dispatcher
+        .dispatch
+        .accept(vec![message], None, Vec::new())
+        .await;
     assert!(accepted.is_ok(), "{accepted:?}");
-    let jobs = bench.jobs().await;
-    let mut committed = bench.store.committed();
-    while !is_over(&*bench.store, id).await {
+    let jobs = dispatcher.jobs().await;
+    let mut committed = dispatcher.store.committed();
+    while !is_over(&*dispatcher.store, id).await {
         committed.changed().await.unwrap();
     }
-    assert!(bench.traces.of_message(id).await.unwrap().is_empty());
-    let frames = vec![traced(&bench, id, 1)];
-    let _ = bench.reports.send(Report::Frames(frames));
+    assert!(dispatcher.traces.of_message(id).await.unwrap().is_empty());
+    let frames = vec![traced(&dispatcher, id, 1)];
+    let _ = dispatcher.reports.send(Report::Frames(frames));
     let ended = vec![(jobs[0].key, answered(404))];
-    let _ = bench.reports.send(Report::Ended(AGENT, ended));
-    bench.drain.cancel();
-    (&mut bench.running).await.unwrap();
-    assert_eq!(bench.traces.of_message(id).await.unwrap().len(), 1);
-    bench.store.close().await.unwrap();
+    let _ = dispatcher.reports.send(Report::Ended(AGENT, ended));
+    dispatcher.drain.cancel();
+    (&mut dispatcher.running).await.unwrap();
+    assert_eq!(dispatcher.traces.of_message(id).await.unwrap().len(), 1);
+    dispatcher.store.close().await.unwrap();
 }

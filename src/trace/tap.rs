@@ -27,13 +27,13 @@ pub struct Taps {
 pub struct Tap {
     /// Readers. Looked at for each frame, so it is no lock.
     readers: AtomicUsize,
-    frames: Mutex<Option<broadcast::Sender<Shown>>>,
+    frames: Mutex<Option<broadcast::Sender<TappedFrame>>>,
     budget: Arc<FrameBudget>,
 }
 
 /// A frame on its way to readers.
 #[derive(Clone, Debug)]
-enum Shown {
+enum TappedFrame {
     Frame {
         frame: RawFrame,
         _share: Arc<FrameShare>,
@@ -45,7 +45,7 @@ enum Shown {
 /// A reader of the frames of an agent.
 #[derive(Debug)]
 pub struct TapReader {
-    frames: broadcast::Receiver<Shown>,
+    frames: broadcast::Receiver<TappedFrame>,
     shows_bodies: bool,
     tap: Arc<Tap>,
 }
@@ -98,11 +98,11 @@ impl Tap {
         let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(frames) = &*frames {
             let shown = match self.budget.share(&frame) {
-                Some(share) => Shown::Frame {
+                Some(share) => TappedFrame::Frame {
                     frame,
                     _share: Arc::new(share),
                 },
-                None => Shown::NoRoom,
+                None => TappedFrame::NoRoom,
             };
             // The error says that nothing reads.
             let _ = frames.send(shown);
@@ -127,8 +127,8 @@ impl TapReader {
     /// What passes next.
     pub async fn next(&mut self) -> Passed {
         match self.frames.recv().await {
-            Ok(Shown::Frame { frame, .. }) => Passed::Frame(frame.masked(self.shows_bodies)),
-            Ok(Shown::NoRoom) => Passed::Missed(1),
+            Ok(TappedFrame::Frame { frame, .. }) => Passed::Frame(frame.masked(self.shows_bodies)),
+            Ok(TappedFrame::NoRoom) => Passed::Missed(1),
             Err(RecvError::Lagged(missed)) => Passed::Missed(missed),
             // Not while there is a reader: the last one takes the sender away.
             Err(RecvError::Closed) => std::future::pending().await,

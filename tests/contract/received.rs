@@ -20,7 +20,7 @@ use sipost::store::Submission;
 
 use crate::answers::Seen;
 use crate::running;
-use crate::staged::Stage;
+use crate::staged::ApiFixture;
 
 const ALICE: &str = "sip:alice@example.com";
 const BOB: &str = "sip:bob@example.com";
@@ -58,7 +58,7 @@ fn received(call_id: &str) -> Received {
     }
 }
 
-impl Stage {
+impl ApiFixture {
     async fn take_in(&self, received: Received) -> String {
         let path = format!("/received/{}", received.id);
         let arrived = self.store.receive(vec![received]).await.unwrap();
@@ -106,8 +106,8 @@ impl Stage {
 }
 
 pub(crate) async fn answer_everything(seen: &mut Seen) {
-    let stage = Stage::new();
-    let plain = stage.take_in(received("1@example.com")).await;
+    let api = ApiFixture::new();
+    let plain = api.take_in(received("1@example.com")).await;
     let mut wrapped = received("2@example.com");
     wrapped.body = vec![0, 255];
     wrapped.envelope = Some(Envelope {
@@ -116,63 +116,63 @@ pub(crate) async fn answer_everything(seen: &mut Seen) {
         ..Envelope::default()
     });
     wrapped.expired = true;
-    let wrapped = stage.take_in(wrapped).await;
+    let wrapped = api.take_in(wrapped).await;
     for path in [&plain, &wrapped] {
-        seen.note("getReceived", 200, &stage.get(path).await);
+        seen.note("getReceived", 200, &api.get(path).await);
     }
     let nobody = "/received/01930000-0000-7000-8000-000000000001";
-    seen.note("getReceived", 404, &stage.get(nobody).await);
-    let answer = stage.get(&format!("{plain}?x=1")).await;
+    seen.note("getReceived", 404, &api.get(nobody).await);
+    let answer = api.get(&format!("{plain}?x=1")).await;
     seen.note("getReceived", 400, &answer);
-    sip(&stage, seen, &plain).await;
+    sip(&api, seen, &plain).await;
 
     let filter = format!("/received?account={ALICE}&from=bob@example.com&limit=1");
-    let page = stage.get(&filter).await;
+    let page = api.get(&filter).await;
     seen.note("listReceived", 200, &page);
     let cursor = page.json()["nextCursor"].as_str().unwrap().to_owned();
-    let rest = stage.get(&format!("/received?cursor={cursor}")).await;
+    let rest = api.get(&format!("/received?cursor={cursor}")).await;
     seen.note("listReceived", 200, &rest);
     assert_eq!(rest.json()["nextCursor"], Value::Null);
     for query in ["account=x", "cursor=x", "limit=0", "x=1"] {
-        let answer = stage.get(&format!("/received?{query}")).await;
+        let answer = api.get(&format!("/received?{query}")).await;
         seen.note("listReceived", 400, &answer);
     }
 
-    let message = stage.message_with_receipts().await;
-    let answer = stage.get(&format!("/messages/{message}")).await;
+    let message = api.message_with_receipts().await;
+    let answer = api.get(&format!("/messages/{message}")).await;
     seen.note("getMessage", 200, &answer);
     assert!(answer.json()["receipts"]["displayed"].is_string());
-    let answer = stage.get(&format!("/messages/{message}/events")).await;
+    let answer = api.get(&format!("/messages/{message}/events")).await;
     seen.note("listMessageEvents", 200, &answer);
-    erased(&stage, seen, &plain).await;
-    mistakes(&stage, seen, &plain, &wrapped).await;
+    erased(&api, seen, &plain).await;
+    mistakes(&api, seen, &plain, &wrapped).await;
 }
 
 /// What is answered about the SIP of a received message.
-async fn sip(stage: &Stage, seen: &mut Seen, path: &str) {
+async fn sip(api: &ApiFixture, seen: &mut Seen, path: &str) {
     let (path, call) = (format!("{path}/sip"), "getReceivedSip");
     for form in running::sip_forms() {
         let accept = [("accept", form)];
-        let answer = stage.call(Method::GET, &path, &accept, "").await;
+        let answer = api.call(Method::GET, &path, &accept, "").await;
         seen.note(call, 200, &answer);
     }
     let html = [("accept", "text/html")];
-    let answer = stage.call(Method::GET, &path, &html, "").await;
+    let answer = api.call(Method::GET, &path, &html, "").await;
     seen.note(call, 406, &answer);
-    let answer = stage.get(&format!("{path}?x=1")).await;
+    let answer = api.get(&format!("{path}?x=1")).await;
     seen.note(call, 400, &answer);
     let nobody = "/received/01930000-0000-7000-8000-000000000001/sip";
-    seen.note(call, 404, &stage.get(nobody).await);
+    seen.note(call, 404, &api.get(nobody).await);
 }
 
-async fn erased(stage: &Stage, seen: &mut Seen, path: &str) {
-    let erase = async |path: &str| stage.call(Method::DELETE, path, &[], "").await;
+async fn erased(api: &ApiFixture, seen: &mut Seen, path: &str) {
+    let erase = async |path: &str| api.call(Method::DELETE, path, &[], "").await;
     let answer = erase(&format!("{path}?x=1")).await;
     seen.note("eraseReceived", 400, &answer);
     seen.note("eraseReceived", 204, &erase(path).await);
     seen.note("eraseReceived", 404, &erase(path).await);
-    seen.note("getReceived", 404, &stage.get(path).await);
-    let events = stage.get("/events").await;
+    seen.note("getReceived", 404, &api.get(path).await);
+    let events = api.get("/events").await;
     seen.note("listEvents", 200, &events);
     let events = events.json();
     let events = events["data"].as_array().unwrap();
@@ -188,7 +188,7 @@ async fn erased(stage: &Stage, seen: &mut Seen, path: &str) {
     assert_eq!(events[0]["erased"], true);
 }
 
-async fn mistakes(stage: &Stage, seen: &mut Seen, erased: &str, other: &str) {
+async fn mistakes(api: &ApiFixture, seen: &mut Seen, erased: &str, other: &str) {
     let id = |path: &str| path.trim_start_matches("/received/").to_owned();
     let receipts = json!(["delivered"]);
     for (message, pointer) in [
@@ -208,16 +208,16 @@ async fn mistakes(stage: &Stage, seen: &mut Seen, erased: &str, other: &str) {
             "/receipts",
         ),
     ] {
-        let answer = stage.post("/messages", message.to_string()).await;
+        let answer = api.post("/messages", message.to_string()).await;
         seen.note("sendMessage", 422, &answer);
         assert_eq!(answer.json()["errors"][0]["pointer"], pointer, "{message}");
         let batch = json!({"messages": [{"target": "bob", "body": ""}, message]});
-        let answer = stage.post("/messages/batch", batch.to_string()).await;
+        let answer = api.post("/messages/batch", batch.to_string()).await;
         seen.note("sendBatch", 422, &answer);
         let pointer = format!("/messages/1{pointer}");
         assert_eq!(answer.json()["errors"][0]["pointer"], pointer, "{batch}");
     }
-    let answer = stage
+    let answer = api
         .post(
             "/messages?until=delivered",
             json!({"target": "bob", "body": ""}).to_string(),
@@ -226,6 +226,6 @@ async fn mistakes(stage: &Stage, seen: &mut Seen, erased: &str, other: &str) {
     seen.note("sendMessage", 400, &answer);
     let stream = [("accept", "text/event-stream")];
     let path = "/messages/01930000-0000-7000-8000-000000000001/events?until=read";
-    let answer = stage.call(Method::GET, path, &stream, "").await;
+    let answer = api.call(Method::GET, path, &stream, "").await;
     seen.note("listMessageEvents", 400, &answer);
 }

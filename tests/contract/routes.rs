@@ -11,7 +11,7 @@ use crate::answers::Seen;
 use crate::document::DOCUMENT;
 use crate::document::Operation;
 use crate::document::method_not_allowed;
-use crate::staged::Stage;
+use crate::staged::ApiFixture;
 
 const OTHER_HOST: [(&str, &str); 1] = [("host", "evil.example")];
 
@@ -28,9 +28,9 @@ fn the_paths_are_those_of_the_router() {
 
 #[tokio::test]
 async fn the_methods_of_each_path_are_those_that_options_tells() {
-    let stage = Stage::new();
+    let api = ApiFixture::new();
     for path in PATHS {
-        let answer = stage.call(Method::OPTIONS, &filled(path), &[], "").await;
+        let answer = api.call(Method::OPTIONS, &filled(path), &[], "").await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "{path}");
         let allow = answer.headers[header::ALLOW].to_str().unwrap();
         let mut known: BTreeSet<&str> = allow.split(',').map(str::trim).collect();
@@ -47,10 +47,10 @@ async fn the_methods_of_each_path_are_those_that_options_tells() {
 
 #[tokio::test]
 async fn any_other_method_is_answered_as_the_document_says() {
-    let stage = Stage::new();
+    let api = ApiFixture::new();
     for path in PATHS {
         for method in [Method::PUT, Method::TRACE] {
-            let answer = stage.call(method, &filled(path), &[], "").await;
+            let answer = api.call(method, &filled(path), &[], "").await;
             assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
             answer.must_be_as_told(method_not_allowed());
             let allow = answer.headers[header::ALLOW].to_str().unwrap();
@@ -64,18 +64,18 @@ async fn any_other_method_is_answered_as_the_document_says() {
 
 #[tokio::test]
 async fn every_path_refuses_pages_of_others_and_hosts_of_others() {
-    let stage = Stage::new();
+    let api = ApiFixture::new();
     for path in PATHS {
         let path = filled(path);
         let page = [("sec-fetch-site", "cross-site")];
         for method in [Method::POST, Method::PATCH, Method::DELETE, Method::PUT] {
-            let answer = stage.call(method, &path, &page, "").await;
+            let answer = api.call(method, &path, &page, "").await;
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
             answer.must_be_as_told(&DOCUMENT["components"]["responses"]["ChangeForbidden"]);
             assert_eq!(answer.json()["type"], "/problems/cross-origin");
         }
         for method in [Method::GET, Method::POST] {
-            let answer = stage.call(method, &path, &OTHER_HOST, "").await;
+            let answer = api.call(method, &path, &OTHER_HOST, "").await;
             assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST, "{path}");
             answer.must_be_as_told(&DOCUMENT["components"]["responses"]["Misdirected"]);
         }
@@ -84,20 +84,20 @@ async fn every_path_refuses_pages_of_others_and_hosts_of_others() {
 
 /// Every call, for a host that this gateway is not.
 pub(crate) async fn answer_other_hosts(seen: &mut Seen) {
-    let stage = Stage::new();
+    let api = ApiFixture::new();
     for call in Operation::all() {
         let method = Method::from_bytes(call.method.as_bytes()).unwrap();
         let path = filled(call.path);
-        let answer = stage.call(method, &path, &OTHER_HOST, "").await;
+        let answer = api.call(method, &path, &OTHER_HOST, "").await;
         seen.note(call.id(), 421, &answer);
     }
 }
 
 #[tokio::test]
 async fn what_is_at_no_path_is_not_found() {
-    let stage = Stage::new();
+    let api = ApiFixture::new();
     for path in ["/message", "/messages/", "/messages/x/y", "//messages"] {
-        let answer = stage.call(Method::GET, path, &[], "").await;
+        let answer = api.call(Method::GET, path, &[], "").await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
         answer.must_be_as_told(&DOCUMENT["components"]["responses"]["NotFound"]);
     }
@@ -105,11 +105,9 @@ async fn what_is_at_no_path_is_not_found() {
 
 #[tokio::test]
 async fn a_slash_too_many_is_told_with_the_path_that_was_meant() {
-    let stage = Stage::new();
+    let api = ApiFixture::new();
     for path in PATHS.iter().filter(|path| **path != "/") {
-        let answer = stage
-            .call(Method::GET, &(filled(path) + "/"), &[], "")
-            .await;
+        let answer = api.call(Method::GET, &(filled(path) + "/"), &[], "").await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
         answer.must_be_as_told(&DOCUMENT["components"]["responses"]["NotFound"]);
         let detail = format!("there is nothing at this path; {path} has no slash at its end");

@@ -18,18 +18,18 @@ use crate::webhooks;
 /// How long anything here may take; only what hangs takes this long.
 const LIMIT: Duration = Duration::from_secs(60);
 
-pub(crate) struct House {
+pub(crate) struct RunningGateway {
     http: reqwest::Client,
     base: String,
-    gateway: Gateway,
+    running: Gateway,
     _folder: tempfile::TempDir,
 }
 
-impl House {
+impl RunningGateway {
     async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = Config::from_toml(&settings(folder.path())).unwrap();
-        let gateway = Gateway::start(&config, Clock::system()).await.unwrap();
+        let running = Gateway::start(&config, Clock::system()).await.unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -44,8 +44,8 @@ impl House {
             .unwrap();
         Self {
             http,
-            base: format!("http://{}", gateway.address()),
-            gateway,
+            base: format!("http://{}", running.address()),
+            running,
             _folder: folder,
         }
     }
@@ -117,20 +117,20 @@ fn settings(folder: &Path) -> String {
 
 /// Gives every answer that a gateway in good health gives.
 pub(crate) async fn answer_everything(seen: &mut Seen) {
-    let house = House::open().await;
-    let id = messages_that_are_taken_in(&house, seen).await;
-    messages_that_are_not(&house, seen).await;
-    batches(&house, seen).await;
-    messages_that_are_looked_at(&house, seen, &id).await;
-    events(&house, seen, &id).await;
-    agents(&house, seen).await;
-    webhooks::answer_everything(&house, seen).await;
-    operation(&house, seen).await;
-    house.gateway.stop().await;
+    let gateway = RunningGateway::open().await;
+    let id = messages_that_are_taken_in(&gateway, seen).await;
+    messages_that_are_not(&gateway, seen).await;
+    batches(&gateway, seen).await;
+    messages_that_are_looked_at(&gateway, seen, &id).await;
+    events(&gateway, seen, &id).await;
+    agents(&gateway, seen).await;
+    webhooks::answer_everything(&gateway, seen).await;
+    operation(&gateway, seen).await;
+    gateway.running.stop().await;
 }
 
 /// The id of a message that succeeded.
-async fn messages_that_are_taken_in(house: &House, seen: &mut Seen) -> String {
+async fn messages_that_are_taken_in(gateway: &RunningGateway, seen: &mut Seen) -> String {
     let most = json!({
         "target": "ok",
         "body": "SGVsbG8=",
@@ -146,7 +146,7 @@ async fn messages_that_are_taken_in(house: &House, seen: &mut Seen) -> String {
         "metadata": {"order": "42"},
     });
     let wait = [("prefer", "wait=30")];
-    let answer = house.post("/messages", &wait, &most).await;
+    let answer = gateway.post("/messages", &wait, &most).await;
     seen.note("sendMessage", 200, &answer);
     let message = answer.json();
     assert_eq!(message["status"], "succeeded");
@@ -156,13 +156,13 @@ async fn messages_that_are_taken_in(house: &House, seen: &mut Seen) -> String {
         "accepted", "busy", "decline", "notfound", "offline", "moved",
     ] {
         let least = json!({"target": target, "body": ""});
-        let answer = house.post("/messages", &wait, &least).await;
+        let answer = gateway.post("/messages", &wait, &least).await;
         seen.note("sendMessage", 200, &answer);
     }
 
     let stream = [("accept", "text/event-stream")];
     let transient = json!({"target": "overload", "body": "Hello!"});
-    let answer = house.post("/messages", &stream, &transient).await;
+    let answer = gateway.post("/messages", &stream, &transient).await;
     seen.note("sendMessage", 200, &answer);
     assert!(
         answer.text().contains("event: deferred\n"),
@@ -172,50 +172,52 @@ async fn messages_that_are_taken_in(house: &House, seen: &mut Seen) -> String {
 
     let key = [("idempotency-key", "once"), ("x-request-id", "order-42")];
     let later = json!({"target": "ok", "body": "", "sendAt": "2030-01-01T00:00:00Z"});
-    let too_late = house.post("/messages", &key, &later).await;
+    let too_late = gateway.post("/messages", &key, &later).await;
     seen.note("sendMessage", 422, &too_late);
     let least = json!({"target": "ok", "body": ""});
     for replayed in [None, Some("true")] {
-        let answer = house.post("/messages", &key, &least).await;
+        let answer = gateway.post("/messages", &key, &least).await;
         seen.note("sendMessage", 202, &answer);
         let header = answer.headers.get("idempotent-replayed");
         assert_eq!(header.map(|value| value.to_str().unwrap()), replayed);
         assert_eq!(answer.headers["x-request-id"], "order-42");
     }
-    let answer = house.post("/messages", &key, &transient).await;
+    let answer = gateway.post("/messages", &key, &transient).await;
     seen.note("sendMessage", 422, &answer);
     assert_eq!(answer.json()["type"], "/problems/key-reused");
     message["id"].as_str().unwrap().to_owned()
 }
 
-async fn messages_that_are_not(house: &House, seen: &mut Seen) {
+async fn messages_that_are_not(gateway: &RunningGateway, seen: &mut Seen) {
     let least = json!({"target": "ok", "body": ""});
     let json = [("content-type", "application/json")];
-    let answer = house.call(Method::POST, "/messages", &json, "{").await;
+    let answer = gateway.call(Method::POST, "/messages", &json, "{").await;
     seen.note("sendMessage", 400, &answer);
     let key = [("idempotency-key", "")];
-    let answer = house.post("/messages", &key, &least).await;
+    let answer = gateway.post("/messages", &key, &least).await;
     seen.note("sendMessage", 400, &answer);
-    let answer = house.post("/messages?dry=1", &[], &least).await;
+    let answer = gateway.post("/messages?dry=1", &[], &least).await;
     seen.note("sendMessage", 400, &answer);
     let html = [("accept", "text/html")];
-    let answer = house.post("/messages", &html, &least).await;
+    let answer = gateway.post("/messages", &html, &least).await;
     seen.note("sendMessage", 406, &answer);
     let large = json!({"target": "ok", "body": "x".repeat(65_537)});
-    let answer = house.post("/messages", &[], &large).await;
+    let answer = gateway.post("/messages", &[], &large).await;
     seen.note("sendMessage", 413, &answer);
     let text = [("content-type", "text/plain")];
-    let answer = house.call(Method::POST, "/messages", &text, "Hello!").await;
+    let answer = gateway
+        .call(Method::POST, "/messages", &text, "Hello!")
+        .await;
     seen.note("sendMessage", 415, &answer);
-    let answer = house.call(Method::POST, "/messages", &[], "{}").await;
+    let answer = gateway.call(Method::POST, "/messages", &[], "{}").await;
     seen.note("sendMessage", 415, &answer);
     let wrong = json!({"target": "", "body": "", "metadata": {"a": 1}, "tll": 3});
-    let answer = house.post("/messages", &[], &wrong).await;
+    let answer = gateway.post("/messages", &[], &wrong).await;
     seen.note("sendMessage", 422, &answer);
     assert_eq!(answer.json()["type"], "/problems/invalid-message");
 }
 
-async fn batches(house: &House, seen: &mut Seen) {
+async fn batches(gateway: &RunningGateway, seen: &mut Seen) {
     let path = "/messages/batch";
     let two = json!({"messages": [
         {"target": "ok", "body": "1"},
@@ -223,12 +225,12 @@ async fn batches(house: &House, seen: &mut Seen) {
     ]});
     let key = [("idempotency-key", "batch")];
     for _ in 0..2 {
-        let answer = house.post(path, &key, &two).await;
+        let answer = gateway.post(path, &key, &two).await;
         seen.note("sendBatch", 202, &answer);
     }
     let none = json!({"messages": []});
-    seen.note("sendBatch", 422, &house.post(path, &[], &none).await);
-    let answer = house
+    seen.note("sendBatch", 422, &gateway.post(path, &[], &none).await);
+    let answer = gateway
         .post(
             path,
             &key,
@@ -237,29 +239,33 @@ async fn batches(house: &House, seen: &mut Seen) {
         .await;
     seen.note("sendBatch", 422, &answer);
     let json = [("content-type", "application/json")];
-    let answer = house.call(Method::POST, path, &json, "nonsense").await;
+    let answer = gateway.call(Method::POST, path, &json, "nonsense").await;
     seen.note("sendBatch", 400, &answer);
     let large = json!({"messages": [{"target": "ok", "body": "x".repeat(65_537)}]});
-    seen.note("sendBatch", 413, &house.post(path, &[], &large).await);
+    seen.note("sendBatch", 413, &gateway.post(path, &[], &large).await);
     let text = [("content-type", "text/plain")];
-    let answer = house.call(Method::POST, path, &text, "Hello!").await;
+    let answer = gateway.call(Method::POST, path, &text, "Hello!").await;
     seen.note("sendBatch", 415, &answer);
 }
 
-async fn messages_that_are_looked_at(house: &House, seen: &mut Seen, id: &str) {
+async fn messages_that_are_looked_at(gateway: &RunningGateway, seen: &mut Seen, id: &str) {
     let path = format!("/messages/{id}");
-    seen.note("getMessage", 200, &house.get(&path).await);
+    seen.note("getMessage", 200, &gateway.get(&path).await);
     let nobody = "/messages/01930000-0000-7000-8000-000000000001";
-    seen.note("getMessage", 404, &house.get(nobody).await);
-    seen.note("getMessage", 404, &house.get("/messages/%ff").await);
-    seen.note("getMessage", 400, &house.get(&format!("{path}?x=1")).await);
-    sip(house, seen, &path).await;
+    seen.note("getMessage", 404, &gateway.get(nobody).await);
+    seen.note("getMessage", 404, &gateway.get("/messages/%ff").await);
+    seen.note(
+        "getMessage",
+        400,
+        &gateway.get(&format!("{path}?x=1")).await,
+    );
+    sip(gateway, seen, &path).await;
 
     let filter = "?status=succeeded&target=ok&from=sip:sipost@sandbox.invalid&limit=1";
-    let answer = house.get(&format!("/messages{filter}")).await;
+    let answer = gateway.get(&format!("/messages{filter}")).await;
     seen.note("listMessages", 200, &answer);
     let cursor = answer.json()["data"][0]["id"].as_str().unwrap().to_owned();
-    let answer = house.get(&format!("/messages?cursor={cursor}")).await;
+    let answer = gateway.get(&format!("/messages?cursor={cursor}")).await;
     seen.note("listMessages", 200, &answer);
     for query in [
         "limit=0",
@@ -270,30 +276,30 @@ async fn messages_that_are_looked_at(house: &House, seen: &mut Seen, id: &str) {
         "x=1",
         "limit=1&limit=2",
     ] {
-        let answer = house.get(&format!("/messages?{query}")).await;
+        let answer = gateway.get(&format!("/messages?{query}")).await;
         seen.note("listMessages", 400, &answer);
     }
 
     let soon = json!({"target": "ok", "body": "", "sendAt": in_a_day()});
-    let answer = house.post("/messages", &[], &soon).await;
+    let answer = gateway.post("/messages", &[], &soon).await;
     seen.note("sendMessage", 202, &answer);
     assert_eq!(answer.json()["status"], "scheduled");
     let until = answer.json()["sendAt"].clone();
-    let list = house.get("/messages?status=scheduled").await;
+    let list = gateway.get("/messages?status=scheduled").await;
     seen.note("listMessages", 200, &list);
     let waiting = json!({"kind": "schedule", "until": until});
     assert_eq!(list.json()["data"][0]["waitingFor"], waiting);
     let path = answer.headers["location"].to_str().unwrap().to_owned();
     for status in [200, 409] {
-        let answer = house.call(Method::DELETE, &path, &[], "").await;
+        let answer = gateway.call(Method::DELETE, &path, &[], "").await;
         seen.note("cancelMessage", status, &answer);
         if status == 409 {
             assert_eq!(answer.json()["detail"], "the message was canceled already");
         }
     }
-    let answer = house.call(Method::DELETE, nobody, &[], "").await;
+    let answer = gateway.call(Method::DELETE, nobody, &[], "").await;
     seen.note("cancelMessage", 404, &answer);
-    let answer = house
+    let answer = gateway
         .call(Method::DELETE, &format!("{path}?x=1"), &[], "")
         .await;
     seen.note("cancelMessage", 400, &answer);
@@ -304,47 +310,47 @@ fn in_a_day() -> String {
     now.plus(Duration::from_secs(86_400)).to_string()
 }
 
-async fn events(house: &House, seen: &mut Seen, id: &str) {
+async fn events(gateway: &RunningGateway, seen: &mut Seen, id: &str) {
     let path = format!("/messages/{id}/events");
-    let answer = house.get(&path).await;
+    let answer = gateway.get(&path).await;
     seen.note("listMessageEvents", 200, &answer);
     let events = answer.json();
     let last = events["data"].as_array().unwrap().last().unwrap()["id"].clone();
     let stream = ("accept", "text/event-stream");
-    let answer = house.call(Method::GET, &path, &[stream], "").await;
+    let answer = gateway.call(Method::GET, &path, &[stream], "").await;
     seen.note("listMessageEvents", 200, &answer);
     let seen_all = [stream, ("last-event-id", last.as_str().unwrap())];
-    let answer = house.call(Method::GET, &path, &seen_all, "").await;
+    let answer = gateway.call(Method::GET, &path, &seen_all, "").await;
     seen.note("listMessageEvents", 204, &answer);
     let html = [("accept", "text/html")];
-    let answer = house.call(Method::GET, &path, &html, "").await;
+    let answer = gateway.call(Method::GET, &path, &html, "").await;
     seen.note("listMessageEvents", 406, &answer);
     let nobody = "/messages/01930000-0000-7000-8000-000000000001/events";
-    seen.note("listMessageEvents", 404, &house.get(nobody).await);
-    let answer = house.get(&format!("{path}?x=1")).await;
+    seen.note("listMessageEvents", 404, &gateway.get(nobody).await);
+    let answer = gateway.get(&format!("{path}?x=1")).await;
     seen.note("listMessageEvents", 400, &answer);
 
     let filter = format!("type=failed,succeeded&messageId={id}&target=ok&after=earliest&limit=500");
-    let answer = house.get(&format!("/events?{filter}")).await;
+    let answer = gateway.get(&format!("/events?{filter}")).await;
     seen.note("listEvents", 200, &answer);
     assert_eq!(answer.json()["data"].as_array().unwrap().len(), 1);
-    let answer = house.get("/events?after=1-0000000000000001").await;
+    let answer = gateway.get("/events?after=1-0000000000000001").await;
     seen.note("listEvents", 200, &answer);
     assert_eq!(answer.json()["gap"]["requested"], "1-0000000000000001");
-    let answer = house.get("/events?before=latest&limit=1").await;
+    let answer = gateway.get("/events?before=latest&limit=1").await;
     seen.note("listEvents", 200, &answer);
     let newest = answer.json();
     assert_eq!(newest["nextCursor"], newest["data"][0]["id"]);
-    let first = house.get("/events?before=1-0000000000000001").await;
+    let first = gateway.get("/events?before=1-0000000000000001").await;
     seen.note("listEvents", 200, &first);
     let cursor = first.json()["nextCursor"].as_str().unwrap().to_owned();
     assert!(cursor.ends_with("-0000000000000000"), "{cursor}");
     assert_eq!(first.json()["data"], json!([]));
     for headers in [&[stream][..], &[stream, ("last-event-id", "nonsense")]] {
-        let answer = house.stream("/events", headers).await;
+        let answer = gateway.stream("/events", headers).await;
         seen.note("listEvents", 200, &answer);
     }
-    let answer = house.call(Method::GET, "/events", &html, "").await;
+    let answer = gateway.call(Method::GET, "/events", &html, "").await;
     seen.note("listEvents", 406, &answer);
     let long = format!("type={}", ["failed"; 11].join(","));
     for query in [
@@ -358,28 +364,28 @@ async fn events(house: &House, seen: &mut Seen, id: &str) {
         "target=",
         "x=1",
     ] {
-        let answer = house.get(&format!("/events?{query}")).await;
+        let answer = gateway.get(&format!("/events?{query}")).await;
         seen.note("listEvents", 400, &answer);
     }
 }
 
 /// What `…/sip` of a message answers.
-async fn sip(house: &House, seen: &mut Seen, path: &str) {
+async fn sip(gateway: &RunningGateway, seen: &mut Seen, path: &str) {
     let path = format!("{path}/sip");
     let call = "getMessageSip";
     for form in sip_forms() {
         let accept = [("accept", form)];
-        let answer = house.call(Method::GET, &path, &accept, "").await;
+        let answer = gateway.call(Method::GET, &path, &accept, "").await;
         seen.note(call, 200, &answer);
         let given = answer.headers["content-type"].to_str().unwrap();
         assert!(given.starts_with(form), "{given}");
     }
     let html = [("accept", "text/html")];
-    let answer = house.call(Method::GET, &path, &html, "").await;
+    let answer = gateway.call(Method::GET, &path, &html, "").await;
     seen.note(call, 406, &answer);
-    seen.note(call, 400, &house.get(&format!("{path}?x=1")).await);
+    seen.note(call, 400, &gateway.get(&format!("{path}?x=1")).await);
     let nobody = "/messages/01930000-0000-7000-8000-000000000001/sip";
-    seen.note(call, 404, &house.get(nobody).await);
+    seen.note(call, 404, &gateway.get(nobody).await);
 }
 
 /// The media types that a trace is given as.
@@ -391,31 +397,31 @@ pub(crate) fn sip_forms() -> [&'static str; 3] {
     ]
 }
 
-async fn agents(house: &House, seen: &mut Seen) {
-    let answer = house.get("/agents").await;
+async fn agents(gateway: &RunningGateway, seen: &mut Seen) {
+    let answer = gateway.get("/agents").await;
     seen.note("listAgents", 200, &answer);
-    seen.note("listAgents", 400, &house.get("/agents?x=1").await);
+    seen.note("listAgents", 400, &gateway.get("/agents?x=1").await);
     let list = answer.json();
     let path = format!("/agents/{}", list["data"][0]["id"].as_str().unwrap());
-    seen.note("getAgent", 200, &house.get(&path).await);
-    seen.note("getAgent", 404, &house.get("/agents/nobody-1").await);
-    seen.note("getAgent", 400, &house.get(&format!("{path}?x=1")).await);
+    seen.note("getAgent", 200, &gateway.get(&path).await);
+    seen.note("getAgent", 404, &gateway.get("/agents/nobody-1").await);
+    seen.note("getAgent", 400, &gateway.get(&format!("{path}?x=1")).await);
     let sip = format!("{path}/sip");
     let stream = [("accept", "text/event-stream")];
-    let answer = house.beginning(&sip, &stream, 1).await;
+    let answer = gateway.beginning(&sip, &stream, 1).await;
     seen.note("followAgentSip", 200, &answer);
     let html = [("accept", "text/html")];
-    let answer = house.call(Method::GET, &sip, &html, "").await;
+    let answer = gateway.call(Method::GET, &sip, &html, "").await;
     seen.note("followAgentSip", 406, &answer);
     seen.note(
         "followAgentSip",
         404,
-        &house.get("/agents/nobody-1/sip").await,
+        &gateway.get("/agents/nobody-1/sip").await,
     );
     seen.note(
         "followAgentSip",
         400,
-        &house.get(&format!("{sip}?x=1")).await,
+        &gateway.get(&format!("{sip}?x=1")).await,
     );
     for (id, what) in [
         ("drainAgent", "drain"),
@@ -427,45 +433,49 @@ async fn agents(house: &House, seen: &mut Seen) {
             (404, format!("/agents/nobody-1/{what}")),
             (400, format!("{path}/{what}?x=1")),
         ] {
-            let answer = house.call(Method::POST, &path, &[], "").await;
+            let answer = gateway.call(Method::POST, &path, &[], "").await;
             seen.note(id, status, &answer);
         }
     }
 }
 
-async fn operation(house: &House, seen: &mut Seen) {
-    seen.note("live", 200, &house.get("/livez").await);
-    seen.note("ready", 200, &house.get("/readyz").await);
-    seen.note("getPage", 400, &house.get("/?x=1").await);
-    seen.note("getPage", 200, &house.get("/").await);
-    seen.note("getMetrics", 400, &house.get("/metrics?x=1").await);
-    seen.note("getMetrics", 200, &house.get("/metrics").await);
-    seen.note("getPageFile", 200, &house.get("/page/main.js").await);
-    seen.note("getPageFile", 200, &house.get("/page/style.css").await);
-    seen.note("getPageFile", 404, &house.get("/page/page.html").await);
-    seen.note("getIcon", 200, &house.get("/favicon.ico").await);
-    let page = house.get("/docs").await;
+async fn operation(gateway: &RunningGateway, seen: &mut Seen) {
+    seen.note("live", 200, &gateway.get("/livez").await);
+    seen.note("ready", 200, &gateway.get("/readyz").await);
+    seen.note("getPage", 400, &gateway.get("/?x=1").await);
+    seen.note("getPage", 200, &gateway.get("/").await);
+    seen.note("getMetrics", 400, &gateway.get("/metrics?x=1").await);
+    seen.note("getMetrics", 200, &gateway.get("/metrics").await);
+    seen.note("getPageFile", 200, &gateway.get("/page/main.js").await);
+    seen.note("getPageFile", 200, &gateway.get("/page/style.css").await);
+    seen.note("getPageFile", 404, &gateway.get("/page/page.html").await);
+    seen.note("getIcon", 200, &gateway.get("/favicon.ico").await);
+    let page = gateway.get("/docs").await;
     seen.note("getDocs", 200, &page);
     let policy = page.headers["content-security-policy"].to_str().unwrap();
     assert!(
         policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"),
         "{policy}"
     );
-    let file = house.get("/docs/start.js").await;
+    let file = gateway.get("/docs/start.js").await;
     seen.note("getDocsFile", 200, &file);
-    seen.note("getDocsFile", 200, &house.get("/docs/style.css").await);
-    seen.note("getDocsFile", 200, &house.get("/docs/swagger-ui.css").await);
-    seen.note("getDocsFile", 404, &house.get("/docs/index.html").await);
-    let yaml = house.get("/openapi.yaml").await;
+    seen.note("getDocsFile", 200, &gateway.get("/docs/style.css").await);
+    seen.note(
+        "getDocsFile",
+        200,
+        &gateway.get("/docs/swagger-ui.css").await,
+    );
+    seen.note("getDocsFile", 404, &gateway.get("/docs/index.html").await);
+    let yaml = gateway.get("/openapi.yaml").await;
     seen.note("getContractAsYaml", 200, &yaml);
-    let json = house.get("/openapi.json").await;
+    let json = gateway.get("/openapi.json").await;
     seen.note("getContractAsJson", 200, &json);
     let same: Value = serde_yaml_ng::from_str(&yaml.text()).unwrap();
     assert_eq!(json.json(), same);
     for kind in sipost::api::ProblemType::ALL {
-        let answer = house.get(&kind.uri()).await;
+        let answer = gateway.get(&kind.uri()).await;
         seen.note("getProblemType", 200, &answer);
     }
-    let answer = house.get("/problems/nonsense").await;
+    let answer = gateway.get("/problems/nonsense").await;
     seen.note("getProblemType", 404, &answer);
 }

@@ -64,7 +64,7 @@ const MESSAGE: &str = r#"{"target": "sip:bob@example.com", "body": ""}"#;
 const BATCH: &str = r#"{"messages": [{"target": "sip:bob@example.com", "body": ""}]}"#;
 
 /// The service, and what is behind it.
-pub(crate) struct Stage {
+pub(crate) struct ApiFixture {
     service: ApiService,
     pub(crate) store: Arc<dyn Store>,
     draining: CancellationToken,
@@ -100,7 +100,7 @@ fn webhooks(store: &Arc<dyn Store>, clock: &Clock) -> webhook::Webhooks {
 /// What the dispatcher says to whatever it is asked.
 type Says = fn() -> (Result<Admission, AcceptError>, Result<(), CancelError>);
 
-impl Stage {
+impl ApiFixture {
     /// With a dispatcher that is gone.
     pub(crate) fn new() -> Self {
         Self::with(dispatch::Handle::new(1).0)
@@ -140,7 +140,7 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::system();
         let options = store::sqlite::Options {
-            path: folder.path().join("stage.db"),
+            path: folder.path().join("api.db"),
             synchronous: store::sqlite::Synchronous::Normal,
             tail: store::TailSize {
                 events: 16,
@@ -295,30 +295,30 @@ pub(crate) async fn answer_everything(seen: &mut Seen) {
 }
 
 async fn while_stopping(seen: &mut Seen) {
-    let stage = Stage::new();
-    stage.draining.cancel();
-    seen.note("ready", 503, &stage.get("/readyz").await);
-    seen.note("sendMessage", 503, &stage.post("/messages", MESSAGE).await);
-    let answer = stage.post("/messages/batch", BATCH).await;
+    let api = ApiFixture::new();
+    api.draining.cancel();
+    seen.note("ready", 503, &api.get("/readyz").await);
+    seen.note("sendMessage", 503, &api.post("/messages", MESSAGE).await);
+    let answer = api.post("/messages/batch", BATCH).await;
     seen.note("sendBatch", 503, &answer);
-    let answer = stage.call(Method::DELETE, NOBODY, &[], "").await;
+    let answer = api.call(Method::DELETE, NOBODY, &[], "").await;
     seen.note("cancelMessage", 503, &answer);
     for (id, what) in [
         ("drainAgent", "drain"),
         ("resumeAgent", "resume"),
         ("reregisterAgent", "reregister"),
     ] {
-        let answer = stage.post(&format!("/agents/gone-1/{what}"), "").await;
+        let answer = api.post(&format!("/agents/gone-1/{what}"), "").await;
         seen.note(id, 503, &answer);
     }
 }
 
 async fn without_a_store(seen: &mut Seen) {
-    let stage = Stage::saying(|| {
+    let api = ApiFixture::saying(|| {
         let closed = || StoreError::Closed;
         (Err(closed().into()), Err(closed().into()))
     });
-    stage.store.close().await.unwrap();
+    api.store.close().await.unwrap();
     for (id, path) in [
         ("listMessages", "/messages"),
         ("getMessage", NOBODY),
@@ -329,45 +329,45 @@ async fn without_a_store(seen: &mut Seen) {
         ("getReceivedSip", &format!("{NOT_RECEIVED}/sip")),
         ("ready", "/readyz"),
     ] {
-        seen.note(id, 503, &stage.get(path).await);
+        seen.note(id, 503, &api.get(path).await);
     }
-    let answer = stage.call(Method::DELETE, NOT_RECEIVED, &[], "").await;
+    let answer = api.call(Method::DELETE, NOT_RECEIVED, &[], "").await;
     seen.note("eraseReceived", 503, &answer);
-    seen.note("sendMessage", 503, &stage.post("/messages", MESSAGE).await);
-    let answer = stage.post("/messages/batch", BATCH).await;
+    seen.note("sendMessage", 503, &api.post("/messages", MESSAGE).await);
+    let answer = api.post("/messages/batch", BATCH).await;
     seen.note("sendBatch", 503, &answer);
-    let answer = stage.call(Method::DELETE, NOBODY, &[], "").await;
+    let answer = api.call(Method::DELETE, NOBODY, &[], "").await;
     seen.note("cancelMessage", 503, &answer);
-    webhooks_without_a_store(&stage, seen).await;
+    webhooks_without_a_store(&api, seen).await;
 }
 
-async fn webhooks_without_a_store(stage: &Stage, seen: &mut Seen) {
+async fn webhooks_without_a_store(api: &ApiFixture, seen: &mut Seen) {
     let webhook = "/webhooks/01930000-0000-7000-8000-000000000001";
-    seen.note("listWebhooks", 503, &stage.get("/webhooks").await);
-    seen.note("getWebhook", 503, &stage.get(webhook).await);
-    let answer = stage.get(&format!("{webhook}/deliveries")).await;
+    seen.note("listWebhooks", 503, &api.get("/webhooks").await);
+    seen.note("getWebhook", 503, &api.get(webhook).await);
+    let answer = api.get(&format!("{webhook}/deliveries")).await;
     seen.note("listDeliveries", 503, &answer);
     for (id, method) in [
         ("changeWebhook", Method::PATCH),
         ("deleteWebhook", Method::DELETE),
     ] {
-        seen.note(id, 503, &stage.call(method, webhook, &[], "{}").await);
+        seen.note(id, 503, &api.call(method, webhook, &[], "{}").await);
     }
     let body = r#"{"url": "https://app.example/"}"#;
-    seen.note("createWebhook", 503, &stage.post("/webhooks", body).await);
+    seen.note("createWebhook", 503, &api.post("/webhooks", body).await);
     for (id, what) in [
         ("testWebhook", "test"),
         ("recoverWebhook", "recover"),
         ("rotateWebhookSecret", "rotate-secret"),
         ("retryDelivery", "deliveries/1-1/retry"),
     ] {
-        let answer = stage.post(&format!("{webhook}/{what}"), "").await;
+        let answer = api.post(&format!("{webhook}/{what}"), "").await;
         seen.note(id, 503, &answer);
     }
 }
 
 async fn with_a_dispatcher_that_refuses(seen: &mut Seen) {
-    let overloaded = Stage::saying(|| {
+    let overloaded = ApiFixture::saying(|| {
         let retry_after = Duration::from_secs(1);
         (Err(AcceptError::Overloaded { retry_after }), Ok(()))
     });
@@ -376,7 +376,7 @@ async fn with_a_dispatcher_that_refuses(seen: &mut Seen) {
     let answer = overloaded.post("/messages/batch", BATCH).await;
     seen.note("sendBatch", 503, &answer);
 
-    let busy = Stage::saying(|| (Err(AcceptError::KeyInProgress), Err(CancelError::TooLate)));
+    let busy = ApiFixture::saying(|| (Err(AcceptError::KeyInProgress), Err(CancelError::TooLate)));
     let key = [("idempotency-key", "k")];
     let answer = busy.call(Method::POST, "/messages", &key, MESSAGE).await;
     seen.note("sendMessage", 409, &answer);
@@ -386,7 +386,7 @@ async fn with_a_dispatcher_that_refuses(seen: &mut Seen) {
     seen.note("sendBatch", 409, &answer);
 
     // The message that the key named was removed meanwhile.
-    let forgotten = Stage::saying(|| {
+    let forgotten = ApiFixture::saying(|| {
         let id = "01930000-0000-7000-8000-000000000001".parse().unwrap();
         (Ok(Admission::Replayed(vec![id])), Ok(()))
     });
@@ -396,61 +396,59 @@ async fn with_a_dispatcher_that_refuses(seen: &mut Seen) {
     seen.note("sendMessage", 404, &answer);
 
     // Handlers that panic, with layers around them and without.
-    let stage = Stage::new();
+    let api = ApiFixture::new();
     let body = futures_util::stream::poll_fn(|_| -> Poll<Option<Result<Vec<u8>, String>>> {
         panic!("this body panics")
     });
-    let answer = stage.post("/messages", Body::from_stream(body)).await;
+    let answer = api.post("/messages", Body::from_stream(body)).await;
     seen.note("sendMessage", 500, &answer);
-    seen.note("getAgent", 500, &stage.get("/agents/panic-1").await);
+    seen.note("getAgent", 500, &api.get("/agents/panic-1").await);
 }
 
 async fn with_slow_clients(seen: &mut Seen) {
-    let stage = Stage::new();
+    let api = ApiFixture::new();
     let never = || Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, String>>());
-    seen.note("sendMessage", 408, &stage.post("/messages", never()).await);
-    let answer = stage.post("/messages/batch", never()).await;
+    seen.note("sendMessage", 408, &api.post("/messages", never()).await);
+    let answer = api.post("/messages/batch", never()).await;
     seen.note("sendBatch", 408, &answer);
-    let answer = stage.post("/webhooks", never()).await;
+    let answer = api.post("/webhooks", never()).await;
     seen.note("createWebhook", 408, &answer);
-    let webhook = stage.webhook().await;
-    let answer = stage.call(Method::PATCH, &webhook, &[], never()).await;
+    let webhook = api.webhook().await;
+    let answer = api.call(Method::PATCH, &webhook, &[], never()).await;
     seen.note("changeWebhook", 408, &answer);
-    let answer = stage.post(&format!("{webhook}/recover"), never()).await;
+    let answer = api.post(&format!("{webhook}/recover"), never()).await;
     seen.note("recoverWebhook", 408, &answer);
 }
 
 async fn with_too_many_streams(seen: &mut Seen) {
-    let stage = Stage::new();
+    let api = ApiFixture::new();
     let stream = [("accept", "text/event-stream")];
-    let answer = stage.call(Method::GET, "/events", &stream, "").await;
+    let answer = api.call(Method::GET, "/events", &stream, "").await;
     seen.note("listEvents", 503, &answer);
-    let answer = stage.get("/agents/gone-1/sip").await;
+    let answer = api.get("/agents/gone-1/sip").await;
     seen.note("followAgentSip", 503, &answer);
     // It is at another replica: it is shown, and is not here.
-    let answer = stage.get("/agents/far-1/sip").await;
+    let answer = api.get("/agents/far-1/sip").await;
     seen.note("followAgentSip", 421, &answer);
-    let answer = stage
-        .call(Method::POST, "/messages", &stream, MESSAGE)
-        .await;
+    let answer = api.call(Method::POST, "/messages", &stream, MESSAGE).await;
     seen.note("sendMessage", 503, &answer);
 }
 
 /// Answers are held, and not taken, until there is no room for another.
 async fn with_clients_that_take_nothing(seen: &mut Seen) {
-    let stage = Stage::new();
+    let api = ApiFixture::new();
     let mut held = Vec::new();
     for (id, path) in [("listAgents", "/agents"), ("getMetrics", "/metrics")] {
         loop {
             let request = Request::builder().uri(path).header("host", "localhost");
             let request = request.body(Body::empty()).unwrap();
-            let response = stage.service.clone().oneshot(request).await.unwrap();
+            let response = api.service.clone().oneshot(request).await.unwrap();
             if response.status() == 503 {
                 break;
             }
             held.push(response);
         }
-        seen.note(id, 503, &stage.get(path).await);
+        seen.note(id, 503, &api.get(path).await);
     }
 }
 
@@ -472,40 +470,40 @@ async fn with_tokens(seen: &mut Seen) {
     };
     let spent = token("spent", Rights::Full, Some(0.001));
     let tokens = vec![own, token("reader", Rights::Read, None), spent];
-    let stage = Stage::guarded(dispatch::Handle::new(1).0, Some(tokens));
+    let api = ApiFixture::guarded(dispatch::Handle::new(1).0, Some(tokens));
 
     // It may ask once.
     let spent = [("authorization", "Bearer spent")];
-    stage.call(Method::GET, "/agents", &spent, "").await;
+    api.call(Method::GET, "/agents", &spent, "").await;
     for call in Operation::all() {
         let method = Method::from_bytes(call.method.as_bytes()).unwrap();
         let path = routes::filled(call.path);
-        let answer = stage.call(method.clone(), &path, &[], "").await;
+        let answer = api.call(method.clone(), &path, &[], "").await;
         let is_open = call.value["security"] == serde_json::json!([]);
         assert_eq!(answer.status != 401, is_open, "{}", call.id());
         if is_open {
             continue;
         }
         seen.note(call.id(), 401, &answer);
-        let answer = stage.call(method.clone(), &path, &spent, "").await;
+        let answer = api.call(method.clone(), &path, &spent, "").await;
         seen.note(call.id(), 429, &answer);
         assert!(answer.headers.contains_key("ratelimit"));
         if method != Method::GET {
             let reader = [("authorization", "Bearer reader")];
-            let answer = stage.call(method, &path, &reader, "").await;
+            let answer = api.call(method, &path, &reader, "").await;
             seen.note(call.id(), 403, &answer);
         }
     }
     let own = [("authorization", "Bearer own")];
     // Figures are about every account.
-    let answer = stage.call(Method::GET, "/metrics", &own, "").await;
+    let answer = api.call(Method::GET, "/metrics", &own, "").await;
     seen.note("getMetrics", 403, &answer);
     for (id, path) in [("listMessages", "/messages"), ("listEvents", "/events")] {
         let path = format!("{path}?from=sip:bob@example.com");
-        let answer = stage.call(Method::GET, &path, &own, "").await;
+        let answer = api.call(Method::GET, &path, &own, "").await;
         seen.note(id, 403, &answer);
     }
     let path = "/received?account=sip:bob@example.com";
-    let answer = stage.call(Method::GET, path, &own, "").await;
+    let answer = api.call(Method::GET, path, &own, "").await;
     seen.note("listReceived", 403, &answer);
 }

@@ -3,9 +3,9 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::soon;
 use crate::operating::token;
 
@@ -13,8 +13,8 @@ use crate::operating::token;
 async fn agents_are_listed_with_what_they_did() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(486)]);
-    let house = House::at(&peer).with_agents(2);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with_agents(2);
+    let gateway = setup.open().await;
     peer.registered(2).await;
     for target in ["bob", "carol", "dave"] {
         gateway
@@ -61,8 +61,8 @@ async fn agents_are_listed_with_what_they_did() {
 async fn an_agent_that_is_refused_says_why_and_comes_back() {
     let peer = Peer::start().await;
     peer.answer_registers(503);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     soon("the agent tells of the refusal", async {
         loop {
             let agent = gateway.http.get("/agents/alice-1").await.body;
@@ -90,8 +90,8 @@ async fn an_agent_that_is_refused_says_why_and_comes_back() {
 #[tokio::test]
 async fn readers_that_name_them_are_told_when_agents_come_and_go() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let path = "/events?type=agentUp,agentDown&lastEventId=earliest";
     let mut told = gateway.http.stream(path).await;
     let up = told.next().await;
@@ -133,7 +133,7 @@ async fn readers_that_name_them_are_told_when_agents_come_and_go() {
     gateway.stop().await;
 
     // Those that left with the gateway were written down before it ended.
-    let gateway = house.open().await;
+    let gateway = setup.open().await;
     let mut told = gateway
         .http
         .stream_after("/events?type=agentDown", &down.id)
@@ -151,10 +151,10 @@ async fn a_token_with_accounts_is_told_of_their_agents_alone() {
     );
     let all = token("all", "a", "");
     let own = token("carol", "c", ", from = [\"sip:carol@example.com\"]");
-    let house = House::at(&peer)
+    let setup = TestGateway::at(&peer)
         .with(&format!("http.tokens = [{all}, {own}]"))
         .with_account(&more);
-    let gateway = house.open().await;
+    let gateway = setup.open().await;
     peer.registered(2).await;
     let path = "/events?type=agentUp,agentDown&lastEventId=earliest";
     let follow = async |secret: &str| {

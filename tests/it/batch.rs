@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::harness::House;
 use crate::harness::Peer;
+use crate::harness::TestGateway;
 use crate::harness::id_of;
 
 fn numbered(count: usize) -> Vec<Value> {
@@ -17,8 +17,8 @@ fn numbered(count: usize) -> Vec<Value> {
 #[tokio::test]
 async fn a_batch_is_accepted_and_sent_in_its_order() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let answer = gateway.http.post_batch(&numbered(200)).await;
 
     assert_eq!(answer.status, 202, "{answer:?}");
@@ -44,8 +44,8 @@ async fn a_batch_is_accepted_and_sent_in_its_order() {
 #[tokio::test]
 async fn one_invalid_message_refuses_the_batch_and_is_pointed_at() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let mut messages = numbered(5);
     messages[1]["target"] = json!("im:bob");
     messages[3]["ttl"] = json!("soon");
@@ -65,7 +65,7 @@ async fn one_invalid_message_refuses_the_batch_and_is_pointed_at() {
 #[tokio::test]
 async fn a_list_alone_is_no_batch_and_the_answer_shows_one() {
     let peer = Peer::start().await;
-    let gateway = House::at(&peer).open().await;
+    let gateway = TestGateway::at(&peer).open().await;
     let request = gateway.http.request(Method::POST, "/messages/batch");
     let answer = gateway.http.send(request.json(&numbered(2))).await;
     assert_eq!(answer.status, 422, "{answer:?}");
@@ -79,8 +79,8 @@ async fn a_list_alone_is_no_batch_and_the_answer_shows_one() {
 #[tokio::test]
 async fn a_batch_has_one_to_a_thousand_messages() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     for count in [0, 1_001] {
         let answer = gateway.http.post_batch(&numbered(count)).await;
         assert_eq!(answer.status, 422, "{answer:?}");
@@ -95,8 +95,8 @@ async fn a_batch_has_one_to_a_thousand_messages() {
 async fn a_batch_larger_than_the_room_left_is_refused_whole() {
     let peer = Peer::start().await;
     peer.answer_registers(503);
-    let house = House::at(&peer).with("delivery.max_queued = 10");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with("delivery.max_queued = 10");
+    let gateway = setup.open().await;
     assert_eq!(gateway.http.post_batch(&numbered(6)).await.status, 202);
     let refused = gateway.http.post_batch(&numbered(5)).await;
     assert_eq!((refused.status, refused.problem()), (503, "overloaded"));

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::types_of;
 use crate::schedule::in_millis;
 
@@ -12,8 +12,8 @@ use crate::schedule::in_millis;
 async fn a_message_that_waits_is_canceled_and_never_sent() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200), Reply::Status(200)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let first = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "1"}))
@@ -54,8 +54,8 @@ async fn a_message_that_waits_is_canceled_and_never_sent() {
 async fn what_is_being_sent_or_has_ended_cannot_be_canceled() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let id = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "1"}))
@@ -78,8 +78,8 @@ async fn what_is_being_sent_or_has_ended_cannot_be_canceled() {
 async fn a_message_deferred_or_scheduled_is_canceled_also_after_a_restart() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::With(503, "Retry-After: 600\r\n")]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let deferred = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "1"}))
@@ -94,7 +94,7 @@ async fn a_message_deferred_or_scheduled_is_canceled_also_after_a_restart() {
     let scheduled = gateway.http.accepted(&scheduled).await;
     gateway.stop().await;
 
-    let gateway = house.open().await;
+    let gateway = setup.open().await;
     for (id, types) in [
         (&deferred, vec!["sending", "deferred", "failed"]),
         (&scheduled, vec!["failed"]),
@@ -112,15 +112,15 @@ async fn a_message_deferred_or_scheduled_is_canceled_also_after_a_restart() {
 #[tokio::test]
 async fn a_message_that_is_gone_from_the_store_is_answered_as_unknown_when_it_is_canceled() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let later = in_millis(600_000);
     let scheduled = json!({"target": "carol", "body": "2", "sendAt": later});
     let id = gateway.http.accepted(&scheduled).await;
     gateway.stop().await;
 
-    let gateway = house.open().await;
-    let database = rusqlite::Connection::open(house.store()).unwrap();
+    let gateway = setup.open().await;
+    let database = rusqlite::Connection::open(setup.store()).unwrap();
     for table in ["states", "messages"] {
         let gone = database.execute(&format!("DELETE FROM {table}"), []);
         assert_eq!(gone, Ok(1), "{table}");
@@ -137,8 +137,8 @@ async fn a_message_that_is_gone_from_the_store_is_answered_as_unknown_when_it_is
 async fn of_many_who_cancel_at_once_one_is_told_that_it_did() {
     let peer = Peer::start().await;
     peer.answer_registers(503);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let id = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "1"}))

@@ -4,10 +4,10 @@ use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
-use crate::harness::House;
 use crate::harness::Load;
 use crate::harness::Peer;
 use crate::harness::Seed;
+use crate::harness::TestGateway;
 use crate::harness::script;
 
 /// How often the gateway is killed.
@@ -19,16 +19,16 @@ async fn killed_again_and_again_under_load_it_accounts_for_every_message_it_acce
     let mut rng = SmallRng::seed_from_u64(seed.0);
     let peer = Peer::start().await;
     script(&peer, &mut rng);
-    let house = House::at(&peer)
+    let setup = TestGateway::at(&peer)
         .with_agents(3)
         .with("sip.timer_f = '400ms'");
-    let mut gateway = house.launch().await;
+    let mut gateway = setup.launch().await;
     let load = Load::begin(vec![gateway.http.clone()], seed.0);
 
     for _ in 0..ROUNDS {
         load.accepted(rng.random_range(1..120)).await;
         gateway.kill().await;
-        gateway = house.launch().await;
+        gateway = setup.launch().await;
         load.go_to(vec![gateway.http.clone()]);
     }
     assert_eq!(load.refusals(), 0);

@@ -13,10 +13,10 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::harness::Got;
-use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Program;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::WHOLE_LOG;
 use crate::harness::id_of;
 use crate::harness::soon;
@@ -26,8 +26,8 @@ use crate::harness::types_of;
 async fn a_disk_that_takes_nothing_refuses_with_503_and_recovers_without_a_restart() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200), Reply::Status(200)]);
-    let house = House::at(&peer);
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.launch().await;
     let open = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "1"}))
@@ -91,8 +91,8 @@ async fn a_disk_that_takes_nothing_refuses_with_503_and_recovers_without_a_resta
 async fn killed_while_the_disk_takes_nothing_it_knows_what_it_knew() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200), Reply::Status(200)]);
-    let house = House::at(&peer);
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.launch().await;
     let open = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "1"}))
@@ -101,11 +101,11 @@ async fn killed_while_the_disk_takes_nothing_it_knows_what_it_knew() {
     gateway.may_write(false);
     peer.release("bob");
     gateway.says("failed to write events").await;
-    assert_eq!(house.check().await.code, Some(0), "while it runs");
+    assert_eq!(setup.check().await.code, Some(0), "while it runs");
     gateway.kill().await;
-    assert_eq!(house.check().await.code, Some(0), "after it was killed");
+    assert_eq!(setup.check().await.code, Some(0), "after it was killed");
 
-    let gateway = house.launch().await;
+    let gateway = setup.launch().await;
     assert_eq!(gateway.http.finished(&open).await["status"], "succeeded");
     let events = gateway.http.events_of(&open).await;
     assert_eq!(
@@ -120,13 +120,13 @@ async fn killed_while_the_disk_takes_nothing_it_knows_what_it_knew() {
 #[tokio::test]
 async fn a_database_that_another_program_holds_refuses_until_it_lets_go() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.launch().await;
     gateway
         .http
         .delivered(&json!({"target": "bob", "body": "1"}))
         .await;
-    let other = Connection::open(house.store()).unwrap();
+    let other = Connection::open(setup.store()).unwrap();
     other.busy_timeout(Duration::from_secs(30)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
 
@@ -159,9 +159,9 @@ async fn a_database_that_another_program_holds_refuses_until_it_lets_go() {
 #[tokio::test]
 async fn a_second_gateway_on_the_same_store_does_not_start() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.launch().await;
-    let exit = house.refused().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.launch().await;
+    let exit = setup.refused().await;
     assert_eq!(exit.code, Some(1));
     assert!(
         exit.said.contains("another sipost has it open"),
@@ -174,21 +174,21 @@ async fn a_second_gateway_on_the_same_store_does_not_start() {
         .await;
     // A lock goes with its process, in whatever way that ends.
     gateway.kill().await;
-    house.launch().await.stop().await;
+    setup.launch().await.stop().await;
 }
 
 #[tokio::test]
 async fn a_damaged_store_is_refused_and_left_as_it_is() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
+    let setup = TestGateway::at(&peer);
     let garbage = "no database at all; ".repeat(1_000);
-    fs::write(house.store(), &garbage).unwrap();
-    let exit = house.refused().await;
+    fs::write(setup.store(), &garbage).unwrap();
+    let exit = setup.refused().await;
     assert_eq!(exit.code, Some(1));
-    let path = house.store().display().to_string();
+    let path = setup.store().display().to_string();
     assert!(exit.said.contains("the store is damaged"), "{}", exit.said);
     assert!(exit.said.contains(&path), "{}", exit.said);
-    assert_eq!(fs::read_to_string(house.store()).unwrap(), garbage);
+    assert_eq!(fs::read_to_string(setup.store()).unwrap(), garbage);
     assert_eq!(peer.all().len(), 0);
 }
 
@@ -196,22 +196,22 @@ async fn a_damaged_store_is_refused_and_left_as_it_is() {
 async fn a_store_that_may_only_be_read_is_refused_until_it_may_be_written() {
     let peer = Peer::start().await;
     peer.answer_registers(503);
-    let house = House::at(&peer);
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.launch().await;
     let id = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "x"}))
         .await;
     gateway.stop().await;
-    fs::set_permissions(house.store(), Permissions::from_mode(0o444)).unwrap();
-    let exit = house.refused().await;
+    fs::set_permissions(setup.store(), Permissions::from_mode(0o444)).unwrap();
+    let exit = setup.refused().await;
     // To root, who may write everything, only the store says so.
     assert!(matches!(exit.code, Some(1 | 78)), "{:?}", exit.code);
     assert!(exit.said.contains("cannot be written"), "{}", exit.said);
 
-    fs::set_permissions(house.store(), Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(setup.store(), Permissions::from_mode(0o644)).unwrap();
     peer.answer_registers(200);
-    let gateway = house.launch().await;
+    let gateway = setup.launch().await;
     assert_eq!(gateway.http.finished(&id).await["status"], "succeeded");
     gateway.stop().await;
 }
@@ -220,8 +220,8 @@ async fn a_store_that_may_only_be_read_is_refused_until_it_may_be_written() {
 async fn a_disk_that_stays_full_is_told_of_once_in_the_log() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let house = House::at(&peer);
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.launch().await;
     let id = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "1"}))
@@ -251,8 +251,8 @@ async fn a_disk_that_stays_full_is_told_of_once_in_the_log() {
 }
 
 /// Takes messages as large as [`large`].
-fn roomy(house: House) -> House {
-    house.with("sip.max_message = 65536")
+fn roomy(setup: TestGateway) -> TestGateway {
+    setup.with("sip.max_message = 65536")
 }
 
 /// A message that takes sixteen pages of the store.
@@ -300,13 +300,15 @@ fn numbers_got(peer: &Peer) -> Vec<u32> {
 async fn a_disk_that_is_full_refuses_and_loses_nothing_and_recovers_when_there_is_room() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let house = roomy(House::at(&peer)).with_disk(8 * 1024 * 1024).await;
-    let gateway = house.launch().await;
+    let setup = roomy(TestGateway::at(&peer))
+        .with_disk(8 * 1024 * 1024)
+        .await;
+    let gateway = setup.launch().await;
     let bob = json!({"target": "bob", "body": "x"});
     let open = gateway.http.accepted(&bob).await;
     peer.wait_for("bob", 1).await;
 
-    house.disk().fill();
+    setup.disk().fill();
     let (accepted, last_refused) = fill_the_store(&gateway).await;
     assert!(
         gateway.said().contains("the store is full: "),
@@ -317,7 +319,7 @@ async fn a_disk_that_is_full_refuses_and_loses_nothing_and_recovers_when_there_i
     // What ends meanwhile may find no room for its end; it is told when there is.
     peer.release("bob");
 
-    house.disk().make_room();
+    setup.disk().make_room();
     assert_eq!(gateway.http.finished(&open).await["status"], "succeeded");
     for id in &accepted {
         assert_eq!(gateway.http.finished(id).await["status"], "succeeded");
@@ -344,17 +346,19 @@ async fn a_disk_that_is_full_refuses_and_loses_nothing_and_recovers_when_there_i
 async fn killed_while_the_disk_is_full_it_has_what_it_accepted() {
     let peer = Peer::start().await;
     peer.answer_registers(503);
-    let house = roomy(House::at(&peer)).with_disk(8 * 1024 * 1024).await;
-    let gateway = house.launch().await;
-    house.disk().fill();
+    let setup = roomy(TestGateway::at(&peer))
+        .with_disk(8 * 1024 * 1024)
+        .await;
+    let gateway = setup.launch().await;
+    setup.disk().fill();
     let (accepted, _) = fill_the_store(&gateway).await;
     gateway.kill().await;
-    let checked = house.check().await;
+    let checked = setup.check().await;
     assert_eq!(checked.code, Some(0), "{}", checked.said);
 
-    house.disk().make_room();
+    setup.disk().make_room();
     peer.answer_registers(200);
-    let gateway = house.launch().await;
+    let gateway = setup.launch().await;
     for id in &accepted {
         assert_eq!(gateway.http.finished(id).await["status"], "succeeded");
     }
@@ -377,20 +381,20 @@ fn checkpoint(database: &Path) {
 async fn pages_that_go_bad_while_it_runs_are_told_of_and_nothing_is_taken_in() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let house = House::at(&peer);
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.launch().await;
     let open = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "x"}))
         .await;
     peer.wait_for("bob", 1).await;
-    checkpoint(&house.store());
-    let well = fs::read(house.store()).unwrap();
+    checkpoint(&setup.store());
+    let well = fs::read(setup.store()).unwrap();
 
     // All but the first page, by which a program knows that it is a database at all.
     let mut bad = well.clone();
     bad[4_096..].fill(0xa5);
-    overwrite(&house.store(), &bad);
+    overwrite(&setup.store(), &bad);
     let message = json!({"target": "carol", "body": "x"});
     for _ in 0..3 {
         let refused = gateway.http.post_with_key(&message, "k").await;
@@ -408,7 +412,7 @@ async fn pages_that_go_bad_while_it_runs_are_told_of_and_nothing_is_taken_in() {
     );
 
     // As when its operator puts back what was there.
-    overwrite(&house.store(), &well);
+    overwrite(&setup.store(), &well);
     assert_eq!(gateway.http.finished(&open).await["status"], "succeeded");
     let taken = gateway.http.post_with_key(&message, "k").await;
     assert_eq!(

@@ -15,9 +15,9 @@ use tokio::task::JoinSet;
 
 use crate::harness::Client;
 use crate::harness::Event;
-use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::WHOLE_LOG;
 use crate::harness::id_of;
 use crate::harness::soon;
@@ -95,8 +95,8 @@ fn numbers(events: &[Event]) -> Vec<u64> {
 async fn readers_that_come_and_go_at_300_messages_a_second_see_every_event_once_in_order() {
     let peer = Peer::start().await;
     peer.script("user1", [Reply::Status(503), Reply::Status(200)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     // `sending` and `succeeded` of each, the other try of one, and that the agent is up.
     let count = RATE * SECONDS * 2 + 3;
     let readers: Vec<_> = (0..6)
@@ -124,8 +124,8 @@ async fn streams_and_pages_show_the_same_events() {
         "user0",
         [Reply::Status(503), Reply::Status(486), Reply::Status(200)],
     );
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     for _ in 0..5 {
         gateway
             .http
@@ -179,8 +179,8 @@ async fn streams_and_pages_show_the_same_events() {
 #[tokio::test]
 async fn a_stream_that_asks_for_nothing_begins_with_what_comes_next() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     gateway
         .http
         .delivered(&json!({"target": "bob", "body": "before"}))
@@ -207,8 +207,8 @@ async fn a_stream_that_asks_for_nothing_begins_with_what_comes_next() {
 async fn filters_hold_for_streams_and_pages_alike() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(486)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let bob = id_of(
         &gateway
             .http
@@ -278,8 +278,8 @@ async fn filters_hold_for_streams_and_pages_alike() {
 #[tokio::test]
 async fn who_asks_for_what_is_not_there_is_told_of_the_gap_and_goes_on() {
     let peer = Peer::start().await;
-    let house = House::at(&peer).with("retention.finished = '1h'");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with("retention.finished = '1h'");
+    let gateway = setup.open().await;
     gateway
         .http
         .delivered(&json!({"target": "bob", "body": "1"}))
@@ -314,7 +314,7 @@ async fn who_asks_for_what_is_not_there_is_told_of_the_gap_and_goes_on() {
     gateway.stop().await;
 
     // Two hours later the message and its events are gone.
-    let gateway = house.open_later(Duration::from_secs(7_200)).await;
+    let gateway = setup.open_later(Duration::from_secs(7_200)).await;
     // Of the agents' events only that of this start is left then.
     soon("what is old is removed", async {
         loop {
@@ -351,8 +351,8 @@ async fn who_asks_for_what_is_not_there_is_told_of_the_gap_and_goes_on() {
 #[tokio::test]
 async fn a_silent_stream_is_kept_alive_and_moved_on_over_what_a_filter_held_back() {
     let peer = Peer::start().await;
-    let house = House::at(&peer).with("http.heartbeat = '1s'");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with("http.heartbeat = '1s'");
+    let gateway = setup.open().await;
     let mut stream = gateway.http.stream("/events?type=failed").await;
     gateway
         .http
@@ -374,8 +374,8 @@ async fn a_silent_stream_is_kept_alive_and_moved_on_over_what_a_filter_held_back
 async fn the_stream_of_a_message_resumes_and_says_204_when_all_was_seen() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(503), Reply::Held(200)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let id = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "x"}))
@@ -425,8 +425,8 @@ async fn the_stream_of_a_message_resumes_and_says_204_when_all_was_seen() {
 #[tokio::test]
 async fn readers_that_take_nothing_hold_up_nobody() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let address = gateway.http.address();
     let mut idle = Vec::new();
     for _ in 0..10 {
@@ -464,8 +464,8 @@ async fn readers_that_take_nothing_hold_up_nobody() {
 #[tokio::test]
 async fn when_the_gateway_stops_streams_end_and_readers_come_back_spread_out() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let mut streams = Vec::new();
     for _ in 0..20 {
         streams.push(gateway.http.stream("/events").await);
@@ -493,7 +493,7 @@ async fn when_the_gateway_stops_streams_end_and_readers_come_back_spread_out() {
     assert!(waits.len() > 10, "{waits:?}");
 
     // And they find their place again, in the same log.
-    let gateway = house.open().await;
+    let gateway = setup.open().await;
     let last_id = last_ids.iter().next().unwrap();
     assert_eq!(last_ids.len(), 1);
     let mut stream = gateway.http.stream_after("/events", last_id).await;

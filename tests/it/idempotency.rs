@@ -14,18 +14,18 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::harness::Client;
-use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
 use crate::harness::Seed;
+use crate::harness::TestGateway;
 use crate::harness::id_of;
 use crate::harness::soon;
 
 #[tokio::test]
 async fn twenty_clients_with_one_key_make_one_message() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let message = json!({"target": "bob", "body": "once"});
     let clients = (0..20).map(|_| async {
         loop {
@@ -59,8 +59,8 @@ async fn twenty_clients_with_one_key_make_one_message() {
 #[tokio::test]
 async fn a_key_in_quotation_marks_is_the_same_and_the_same_body_is_the_same_bytes() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let message = json!({"target": "bob", "body": "once"});
     let bare = gateway.http.post_with_key(&message, "k1").await;
     let quoted = gateway.http.post_with_key(&message, r#""k1""#).await;
@@ -110,8 +110,8 @@ async fn twenty_clients_with_one_key_make_one_message_also_when_the_gateway_is_k
     let seed = Seed::take("idempotency::");
     let mut rng = SmallRng::seed_from_u64(seed.0);
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let mut gateway = house.launch().await;
+    let setup = TestGateway::at(&peer);
+    let mut gateway = setup.launch().await;
     let (current, running) = watch::channel(gateway.http.clone());
     let mut ids = HashSet::new();
     for round in 0..ROUNDS {
@@ -130,7 +130,7 @@ async fn twenty_clients_with_one_key_make_one_message_also_when_the_gateway_is_k
         let enough = answered.wait_for(|count| *count >= goal);
         soon("some are answered", enough).await.unwrap();
         gateway.kill().await;
-        gateway = house.launch().await;
+        gateway = setup.launch().await;
         current.send_replace(gateway.http.clone());
 
         let mut told = soon("all are answered", join_all(clients)).await;
@@ -156,8 +156,8 @@ async fn twenty_clients_with_one_key_make_one_message_also_when_the_gateway_is_k
 #[tokio::test]
 async fn a_key_used_with_another_body_is_refused_and_nothing_is_stored() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let first = json!({"target": "bob", "body": "1"});
     assert_eq!(gateway.http.post_with_key(&first, "k").await.status, 202);
     let refused = gateway
@@ -174,15 +174,15 @@ async fn a_key_used_with_another_body_is_refused_and_nothing_is_stored() {
 async fn the_first_answer_comes_again_in_every_form_also_after_a_restart() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(486)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let message = json!({"target": "bob", "body": "1"});
     let first = gateway.http.post_with_key(&message, "k").await;
     let id = id_of(&first.body);
     gateway.http.finished(&id).await;
     gateway.stop().await;
 
-    let gateway = house.open().await;
+    let gateway = setup.open().await;
     let again = gateway.http.post_with_key(&message, "k").await;
     assert_eq!((again.status, &again.body), (202, &first.body));
     assert_eq!(again.header("Idempotent-Replayed"), Some("true"));
@@ -215,8 +215,8 @@ async fn the_first_answer_comes_again_in_every_form_also_after_a_restart() {
 #[tokio::test]
 async fn a_batch_with_a_key_is_taken_once() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let batch = json!({"messages": [
         {"target": "bob", "body": "1"}, {"target": "carol", "body": "2"},
     ]});
@@ -243,18 +243,18 @@ async fn a_batch_with_a_key_is_taken_once() {
 #[tokio::test]
 async fn a_key_is_forgotten_after_its_time() {
     let peer = Peer::start().await;
-    let house = House::at(&peer).with("retention.idempotency = '1h'");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with("retention.idempotency = '1h'");
+    let gateway = setup.open().await;
     let message = json!({"target": "bob", "body": "1"});
     let first = gateway.http.post_with_key(&message, "k").await;
     gateway.stop().await;
 
-    let gateway = house.open_later(Duration::from_secs(3_500)).await;
+    let gateway = setup.open_later(Duration::from_secs(3_500)).await;
     let again = gateway.http.post_with_key(&message, "k").await;
     assert_eq!(id_of(&again.body), id_of(&first.body));
     gateway.stop().await;
 
-    let gateway = house.open_later(Duration::from_secs(3_700)).await;
+    let gateway = setup.open_later(Duration::from_secs(3_700)).await;
     // Retention goes its round when the gateway starts; until it came to the key, that is known.
     loop {
         let again = gateway.http.post_with_key(&message, "k").await;

@@ -2,17 +2,17 @@
 
 use serde_json::json;
 
-use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::id_of;
 
 #[tokio::test]
 async fn messages_to_one_target_go_out_one_by_one_in_the_order_of_acceptance() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let house = House::at(&peer).with_agents(3);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with_agents(3);
+    let gateway = setup.open().await;
     peer.registered(3).await;
     let mut ids = Vec::new();
     for number in 0..8 {
@@ -35,8 +35,8 @@ async fn messages_to_one_target_go_out_one_by_one_in_the_order_of_acceptance() {
 async fn a_target_that_does_not_answer_holds_up_no_other() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let held = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "x"}))
@@ -61,8 +61,8 @@ async fn a_deferred_message_keeps_its_place_before_those_behind_it() {
         "bob",
         [Reply::Status(503), Reply::Status(500), Reply::Status(200)],
     );
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let messages: Vec<_> = (0..3)
         .map(|number| json!({"target": "bob", "body": number.to_string()}))
         .collect();
@@ -79,8 +79,8 @@ async fn a_deferred_message_keeps_its_place_before_those_behind_it() {
 async fn spellings_of_one_address_are_one_target() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let house = House::at(&peer).with_agents(2);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with_agents(2);
+    let gateway = setup.open().await;
     peer.registered(2).await;
     let mut ids = Vec::new();
     for target in [
@@ -113,8 +113,8 @@ async fn under_load_no_target_ever_has_two_in_flight_and_none_is_overtaken() {
         ],
     );
     peer.script("user5", [Reply::Noise(200)]);
-    let house = House::at(&peer).with_agents(4);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with_agents(4);
+    let gateway = setup.open().await;
     let clients = (0..10).map(|client| {
         let http = gateway.http.clone();
         async move {
@@ -148,7 +148,7 @@ async fn under_load_no_target_ever_has_two_in_flight_and_none_is_overtaken() {
 async fn a_message_that_waits_for_the_dead_server_of_its_account_holds_up_no_other_account() {
     let peer = Peer::start().await;
     let dead = "[[account]]\nuri = 'sip:dead@example.com'\nservers = ['ws://127.0.0.1:1']";
-    let gateway = House::at(&peer).with_account(dead).open().await;
+    let gateway = TestGateway::at(&peer).with_account(dead).open().await;
     peer.registered(1).await;
     let from = |from: &str, body: &str| json!({"from": from, "target": "bob", "body": body});
     let waits = gateway
@@ -177,7 +177,7 @@ async fn a_message_that_waits_for_the_dead_server_of_its_account_holds_up_no_oth
 async fn a_message_ends_with_its_ttl_while_it_is_sent_and_the_next_waits_for_the_transaction() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let gateway = House::at(&peer).open().await;
+    let gateway = TestGateway::at(&peer).open().await;
     let short = json!({"target": "bob", "body": "short", "ttl": 1});
     let short = gateway.http.accepted(&short).await;
     let next = json!({"target": "bob", "body": "next"});

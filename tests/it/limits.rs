@@ -7,17 +7,17 @@ use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::harness::House;
-use crate::harness::Open;
+use crate::harness::OpenGateway;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 
 #[tokio::test]
 async fn a_full_queue_refuses_with_503_and_takes_again_when_there_is_room() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let house = House::at(&peer).with("delivery.max_queued = 3");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with("delivery.max_queued = 3");
+    let gateway = setup.open().await;
     let message = json!({"target": "bob", "body": "x"});
     let mut ids = Vec::new();
     for _ in 0..3 {
@@ -48,8 +48,8 @@ async fn a_full_queue_refuses_with_503_and_takes_again_when_there_is_room() {
 async fn a_refused_request_does_not_use_up_its_key() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200), Reply::Status(200)]);
-    let house = House::at(&peer).with("delivery.max_queued = 1");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with("delivery.max_queued = 1");
+    let gateway = setup.open().await;
     let message = json!({"target": "bob", "body": "x"});
     let first = gateway.http.accepted(&message).await;
     let refused = gateway.http.post_with_key(&message, "k").await;
@@ -68,22 +68,22 @@ async fn a_refused_request_does_not_use_up_its_key() {
 #[tokio::test]
 async fn bodies_and_requests_have_a_size() {
     let peer = Peer::start().await;
-    for (house, setting) in [
+    for (setup, setting) in [
         (
-            House::at(&peer).with("sip.max_message = 4000"),
+            TestGateway::at(&peer).with("sip.max_message = 4000"),
             "sip.max_message",
         ),
         (
-            House::at(&peer).with_account("max_message = 4000"),
+            TestGateway::at(&peer).with_account("max_message = 4000"),
             "max_message of the account",
         ),
     ] {
-        fit_and_exceed(&peer, &house.open().await, setting).await;
+        fit_and_exceed(&peer, &setup.open().await, setting).await;
     }
 }
 
 /// What one message more than fits is told is what fits, and no more goes over the wire.
-async fn fit_and_exceed(peer: &Peer, gateway: &Open, setting: &str) {
+async fn fit_and_exceed(peer: &Peer, gateway: &OpenGateway, setting: &str) {
     for (user, headers) in [
         ("bob", json!([])),
         ("carol", json!(["X-Long: ".to_owned() + &"h".repeat(900)])),
@@ -120,8 +120,8 @@ async fn a_message_that_the_routes_of_its_server_make_too_large_fails_and_is_not
         "p".repeat(1_500)
     );
     peer.grant_with(&route);
-    let house = House::at(&peer).with("sip.max_message = 4000");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with("sip.max_message = 4000");
+    let gateway = setup.open().await;
     let large = json!({"target": "bob", "body": "x".repeat(2_200)});
     let id = gateway.http.accepted(&large).await;
     let message = gateway.http.finished(&id).await;
@@ -137,7 +137,7 @@ async fn a_message_that_the_routes_of_its_server_make_too_large_fails_and_is_not
 #[tokio::test]
 async fn requests_have_a_size() {
     let peer = Peer::start().await;
-    let gateway = House::at(&peer).open().await;
+    let gateway = TestGateway::at(&peer).open().await;
     let huge = json!({"target": "bob", "body": "x".repeat(2 << 20)});
     let refused = gateway.http.post(&huge).await;
     assert_eq!((refused.status, refused.problem()), (413, "too-large"));
@@ -149,8 +149,8 @@ async fn requests_have_a_size() {
 #[tokio::test]
 async fn as_many_streams_as_may_are_open_and_no_more() {
     let peer = Peer::start().await;
-    let house = House::at(&peer).with("http.max_streams = 2");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with("http.max_streams = 2");
+    let gateway = setup.open().await;
     let first = gateway.http.stream("/events").await;
     let _second = gateway.http.stream("/events").await;
     let ask = || {
@@ -200,10 +200,10 @@ fn tokens(names: &[&str]) -> String {
 async fn one_token_takes_no_more_than_its_share_of_the_messages_that_may_wait() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200), Reply::Status(200)]);
-    let house = House::at(&peer)
+    let setup = TestGateway::at(&peer)
         .with("delivery.max_queued = 4")
         .with(&tokens(&["a", "b"]));
-    let gateway = house.open().await;
+    let gateway = setup.open().await;
     let post = |token: &'static str, path: &'static str, body: serde_json::Value| {
         let request = gateway.http.request(reqwest::Method::POST, path);
         gateway.http.send(request.bearer_auth(token).json(&body))
@@ -237,8 +237,10 @@ async fn the_only_token_may_have_all_and_a_share_that_is_set_holds() {
         (whole.clone(), [200, 200, 503]),
         (whole.replace(" }", ", share = 0.5 }"), [200, 429, 429]),
     ] {
-        let house = House::at(&peer).with("http.max_streams = 2").with(&tokens);
-        let gateway = house.open().await;
+        let setup = TestGateway::at(&peer)
+            .with("http.max_streams = 2")
+            .with(&tokens);
+        let gateway = setup.open().await;
         let mut open = Vec::new();
         for status in expected {
             let request = gateway.http.request(reqwest::Method::GET, "/events");
@@ -257,8 +259,8 @@ async fn the_only_token_may_have_all_and_a_share_that_is_set_holds() {
 #[tokio::test]
 async fn a_request_whose_body_trickles_in_keeps_nobody_from_a_stream() {
     let peer = Peer::start().await;
-    let house = House::at(&peer).with("http.max_streams = 1");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with("http.max_streams = 1");
+    let gateway = setup.open().await;
     let address = gateway.http.address();
     let mut slow = TcpStream::connect(&address).await.unwrap();
     let head = format!(
@@ -281,8 +283,8 @@ async fn a_request_whose_body_trickles_in_keeps_nobody_from_a_stream() {
 async fn a_gateway_that_stops_takes_nothing_in_and_says_so() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let http = gateway.http.clone();
     let id = http.accepted(&json!({"target": "bob", "body": "x"})).await;
     peer.wait_for("bob", 1).await;
@@ -299,7 +301,7 @@ async fn a_gateway_that_stops_takes_nothing_in_and_says_so() {
     // What is open ends as it would have.
     peer.release("bob");
     stopping.await.unwrap();
-    let gateway = house.open().await;
+    let gateway = setup.open().await;
     let shown = gateway.http.get(&format!("/messages/{id}")).await.body;
     assert_eq!(shown["status"], "succeeded");
     assert_eq!(peer.all().len(), 1);

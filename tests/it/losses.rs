@@ -3,15 +3,15 @@
 use serde_json::Value;
 use serde_json::json;
 
-use crate::harness::House;
-use crate::harness::Open;
+use crate::harness::OpenGateway;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::soon;
 
 const OTHERS: usize = 21;
 
-async fn deferrals(gateway: &Open, id: &str) -> usize {
+async fn deferrals(gateway: &OpenGateway, id: &str) -> usize {
     let events = gateway.http.get(&format!("/messages/{id}/events")).await;
     let events = events.body["data"].as_array().unwrap().clone();
     let is_deferred = |event: &&Value| event["type"] == "deferred";
@@ -21,8 +21,8 @@ async fn deferrals(gateway: &Open, id: &str) -> usize {
 #[tokio::test]
 async fn a_message_that_cuts_the_connection_is_sent_alone_and_the_others_arrive() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let mut others = Vec::new();
     for other in 0..OTHERS {
         let user = format!("other-{other}");

@@ -1,4 +1,4 @@
-//! The whole house, tried from outside: over HTTP, over WebSocket, and by its own commands.
+//! The whole gateway, tried from outside: over HTTP, over WebSocket, and by its own commands.
 
 #![expect(
     clippy::unwrap_used,

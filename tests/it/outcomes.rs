@@ -3,15 +3,15 @@
 use serde_json::Value;
 use serde_json::json;
 
-use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::id_of;
 use crate::harness::types_of;
 
 /// The finished message and its events.
-async fn outcome(peer: &Peer, house: House, members: Value) -> (Value, Vec<Value>) {
-    let gateway = house.open().await;
+async fn outcome(peer: &Peer, setup: TestGateway, members: Value) -> (Value, Vec<Value>) {
+    let gateway = setup.open().await;
     peer.registered(1).await;
     let mut message = json!({"target": "bob", "body": "Hello"});
     for (name, value) in members.as_object().unwrap() {
@@ -35,7 +35,7 @@ async fn any_2xx_is_success_and_its_status_is_told() {
     ] {
         let peer = Peer::start().await;
         peer.script("bob", [reply.clone()]);
-        let (finished, events) = outcome(&peer, House::at(&peer), json!({})).await;
+        let (finished, events) = outcome(&peer, TestGateway::at(&peer), json!({})).await;
         assert_eq!(finished["status"], "succeeded", "{reply:?}");
         assert_eq!(types_of(&events), ["sending", "succeeded"], "{reply:?}");
         assert_eq!(
@@ -66,7 +66,7 @@ async fn a_refusal_fails_at_once_with_its_cause() {
     ] {
         let peer = Peer::start().await;
         peer.script("bob", [Reply::Status(status)]);
-        let (finished, events) = outcome(&peer, House::at(&peer), json!({})).await;
+        let (finished, events) = outcome(&peer, TestGateway::at(&peer), json!({})).await;
         assert_eq!(types_of(&events), ["sending", "failed"], "{status}");
         let result = &finished["result"];
         assert_eq!(
@@ -90,7 +90,7 @@ async fn not_now_is_tried_again_with_one_call_id_and_rising_cseq() {
                 Reply::Status(200),
             ],
         );
-        let (finished, events) = outcome(&peer, House::at(&peer), json!({})).await;
+        let (finished, events) = outcome(&peer, TestGateway::at(&peer), json!({})).await;
         assert_eq!(
             (&finished["status"], &finished["attempt"]),
             (&json!("succeeded"), &json!(3))
@@ -122,7 +122,7 @@ async fn attempts_are_bounded_and_one_is_one() {
         let peer = Peer::start().await;
         peer.script("bob", [Reply::Status(503)]);
         let members = json!({"attempts": attempts});
-        let (finished, _) = outcome(&peer, House::at(&peer), members).await;
+        let (finished, _) = outcome(&peer, TestGateway::at(&peer), members).await;
         assert_eq!(
             (&finished["status"], &finished["attempt"]),
             (&json!("failed"), &json!(attempts))
@@ -141,7 +141,7 @@ async fn retry_after_is_waited_for() {
         "bob",
         [Reply::With(503, "Retry-After: 1\r\n"), Reply::Status(200)],
     );
-    let (_, events) = outcome(&peer, House::at(&peer), json!({})).await;
+    let (_, events) = outcome(&peer, TestGateway::at(&peer), json!({})).await;
     let time = |event: &Value, member: &str| -> sipost::message::Timestamp {
         event[member].as_str().unwrap().parse().unwrap()
     };
@@ -155,7 +155,7 @@ async fn retry_after_is_waited_for() {
 async fn a_retry_after_beyond_the_time_to_live_is_not_waited_for() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::With(503, "Retry-After: 600\r\n")]);
-    let (finished, events) = outcome(&peer, House::at(&peer), json!({"ttl": 60})).await;
+    let (finished, events) = outcome(&peer, TestGateway::at(&peer), json!({"ttl": 60})).await;
     assert_eq!(types_of(&events), ["sending", "failed"]);
     assert_eq!(finished["result"]["response"]["statusCode"], 503);
 }
@@ -164,8 +164,8 @@ async fn a_retry_after_beyond_the_time_to_live_is_not_waited_for() {
 async fn another_agent_tries_where_there_is_one() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(503), Reply::Status(200)]);
-    let house = House::at(&peer).with_agents(2);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with_agents(2);
+    let gateway = setup.open().await;
     peer.registered(2).await;
     soon_registered(&gateway.http).await;
     gateway
@@ -195,7 +195,7 @@ async fn lost_after_the_write_is_sent_again_with_the_same_call_id() {
     for reply in [Reply::Cut, Reply::Close] {
         let peer = Peer::start().await;
         peer.script("bob", [reply.clone(), Reply::Status(200)]);
-        let (finished, events) = outcome(&peer, House::at(&peer), json!({})).await;
+        let (finished, events) = outcome(&peer, TestGateway::at(&peer), json!({})).await;
         assert_eq!(finished["status"], "succeeded", "{reply:?}");
         assert_eq!(
             types_of(&events),
@@ -219,7 +219,7 @@ async fn lost_after_the_write_with_fail_is_ambiguous_and_not_sent_again() {
         let peer = Peer::start().await;
         peer.script("bob", [reply]);
         let members = json!({"onUnknown": "fail"});
-        let (finished, events) = outcome(&peer, House::at(&peer), members).await;
+        let (finished, events) = outcome(&peer, TestGateway::at(&peer), members).await;
         assert_eq!(types_of(&events), ["sending", "failed"]);
         let result = &finished["result"];
         assert_eq!(
@@ -234,8 +234,8 @@ async fn lost_after_the_write_with_fail_is_ambiguous_and_not_sent_again() {
 async fn silence_is_unknown_after_timer_f() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Silence, Reply::Status(200)]);
-    let house = House::at(&peer).with("sip.timer_f = '300ms'");
-    let (finished, events) = outcome(&peer, house, json!({})).await;
+    let setup = TestGateway::at(&peer).with("sip.timer_f = '300ms'");
+    let (finished, events) = outcome(&peer, setup, json!({})).await;
     assert_eq!(finished["status"], "succeeded");
     assert_eq!(
         types_of(&events),
@@ -246,8 +246,8 @@ async fn silence_is_unknown_after_timer_f() {
 
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Silence]);
-    let house = House::at(&peer).with("sip.timer_f = '300ms'");
-    let (finished, _) = outcome(&peer, house, json!({"onUnknown": "fail"})).await;
+    let setup = TestGateway::at(&peer).with("sip.timer_f = '300ms'");
+    let (finished, _) = outcome(&peer, setup, json!({"onUnknown": "fail"})).await;
     let result = &finished["result"];
     assert_eq!(
         (&result["cause"], &result["ambiguous"]),
@@ -260,8 +260,8 @@ async fn silence_is_unknown_after_timer_f() {
 async fn silence_to_the_last_attempt_is_ambiguous_too() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Silence]);
-    let house = House::at(&peer).with("sip.timer_f = '200ms'");
-    let (finished, events) = outcome(&peer, house, json!({"attempts": 2})).await;
+    let setup = TestGateway::at(&peer).with("sip.timer_f = '200ms'");
+    let (finished, events) = outcome(&peer, setup, json!({"attempts": 2})).await;
     assert_eq!(
         types_of(&events),
         ["sending", "deferred", "sending", "failed"]
@@ -276,7 +276,7 @@ async fn a_challenge_that_cannot_be_answered_is_an_authentication_error() {
     let challenge =
         "WWW-Authenticate: Digest realm=\"x\", nonce=\"n\", algorithm=MD5, qop=\"auth\"\r\n";
     peer.script("bob", [Reply::With(401, challenge)]);
-    let (finished, events) = outcome(&peer, House::at(&peer), json!({})).await;
+    let (finished, events) = outcome(&peer, TestGateway::at(&peer), json!({})).await;
     assert_eq!(types_of(&events), ["sending", "failed"]);
     let result = &finished["result"];
     assert_eq!(
@@ -290,8 +290,8 @@ async fn a_challenge_that_cannot_be_answered_is_an_authentication_error() {
 async fn a_message_accepted_while_nobody_is_registered_goes_out_when_somebody_is() {
     let peer = Peer::start().await;
     peer.answer_registers(503);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let id = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "x"}))

@@ -4,17 +4,17 @@ use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::id_of;
 use crate::harness::types_of;
 
 #[tokio::test]
 async fn a_message_is_answered_202_and_arrives() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let message = json!({
         "target": "bob", "body": "Grüße, Bob!", "contentType": "text/plain;charset=utf-8",
         "extraHeaders": ["X-Foo: foo", "X-Bar: bar"], "metadata": {"order": "42"},
@@ -47,8 +47,8 @@ async fn a_message_is_answered_202_and_arrives() {
 #[tokio::test]
 async fn the_events_of_a_message_say_what_went_over_the_wire() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let message = json!({"target": "bob", "body": "Hello", "metadata": {"order": "42"}});
     let id = id_of(&gateway.http.delivered(&message).await);
 
@@ -79,8 +79,8 @@ async fn the_events_of_a_message_say_what_went_over_the_wire() {
 async fn an_event_stream_in_the_same_response_ends_with_the_message() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(503), Reply::Status(486)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let request = gateway.http.request(Method::POST, "/messages");
     let request = request.json(&json!({"target": "bob", "body": "Hello"}));
     let stream = gateway.http.stream_of(request).await;
@@ -106,8 +106,8 @@ async fn an_event_stream_in_the_same_response_ends_with_the_message() {
 async fn who_prefers_to_wait_gets_the_finished_message_also_when_sip_failed() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(486)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     for (target, status) in [("carol", "succeeded"), ("bob", "failed")] {
         let request = gateway.http.request(Method::POST, "/messages");
         let request = request.json(&json!({"target": target, "body": "Hello"}));
@@ -131,8 +131,8 @@ async fn who_prefers_to_wait_gets_the_finished_message_also_when_sip_failed() {
 async fn who_has_waited_long_enough_gets_202_and_the_message_goes_on() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     peer.registered(1).await;
     let request = gateway.http.request(Method::POST, "/messages");
     let request = request.json(&json!({"target": "bob", "body": "Hello"}));
@@ -152,8 +152,8 @@ async fn who_has_waited_long_enough_gets_202_and_the_message_goes_on() {
 async fn a_preference_that_is_not_understood_is_ignored_and_not_said_to_be_applied() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     for preference in ["wait=abc", "wait", "wait=-1", "return=minimal"] {
         let request = gateway.http.request(Method::POST, "/messages");
         let request = request.json(&json!({"target": "bob", "body": "Hello"}));
@@ -173,8 +173,8 @@ async fn a_preference_that_is_not_understood_is_ignored_and_not_said_to_be_appli
 #[tokio::test]
 async fn what_is_refused_stores_nothing() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     for (message, pointer) in [
         (json!({"body": "x"}), "/target"),
         (json!({"target": "bob"}), "/body"),
@@ -213,8 +213,8 @@ async fn what_is_refused_stores_nothing() {
 #[tokio::test]
 async fn only_objects_are_objects() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let client = &gateway.http;
     let webhook = client.request(Method::POST, "/webhooks");
     let webhook = client
@@ -272,8 +272,8 @@ async fn only_objects_are_objects() {
 #[tokio::test]
 async fn more_mistakes_than_a_hundred_are_counted_as_more() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let client = &gateway.http;
     let types = vec!["x"; 100_000];
     let body = json!({"url": "https://app.example/", "types": types});
@@ -298,8 +298,8 @@ async fn more_mistakes_than_a_hundred_are_counted_as_more() {
 #[tokio::test]
 async fn a_sender_that_is_no_account_does_not_hide_a_target_that_is_none() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let message = json!({"target": "im:bob", "body": "x", "from": "sip:eve@example.com"});
     let answer = gateway.http.post(&message).await;
     let errors = answer.body["errors"].as_array().unwrap().iter();
@@ -311,8 +311,8 @@ async fn a_sender_that_is_no_account_does_not_hide_a_target_that_is_none() {
 #[tokio::test]
 async fn control_characters_are_refused_in_addresses_and_names() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let client = &gateway.http;
     for control in ["\0", "\n", "\u{1b}", "\u{7f}", "\u{9b}"] {
         let odd = format!("a{control}b");
@@ -388,8 +388,8 @@ async fn control_characters_are_refused_in_addresses_and_names() {
 #[tokio::test]
 async fn a_plus_in_the_query_is_a_plus() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let message = json!({"target": "+1 555 123-45", "body": "x"});
     let id = id_of(&gateway.http.delivered(&message).await);
     for target in [
@@ -412,8 +412,8 @@ async fn a_plus_in_the_query_is_a_plus() {
 async fn messages_are_listed_newest_first_in_pages_and_by_what_they_are() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(486)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let mut ids = Vec::new();
     for number in 0..5 {
         let target = if number % 2 == 0 { "bob" } else { "carol" };

@@ -4,9 +4,9 @@ use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::id_of;
 
 const CLASSES: [&str; 4] = ["non-urgent", "normal", "urgent", "emergency"];
@@ -18,8 +18,8 @@ fn message(target: &str, body: &str, priority: &str) -> Value {
 #[tokio::test]
 async fn a_priority_is_written_shown_and_told_where_it_was_given() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     for class in CLASSES {
         let done = gateway.http.delivered(&message(class, "x", class)).await;
         assert_eq!(
@@ -51,8 +51,8 @@ async fn a_priority_is_written_shown_and_told_where_it_was_given() {
 #[tokio::test]
 async fn what_is_no_priority_is_refused_and_nothing_is_stored() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let twice = json!({"target": "bob", "body": "x", "priority": "urgent",
         "extraHeaders": {"priority": "normal"}});
     for (wrong, pointer) in [
@@ -85,8 +85,8 @@ fn order(peer: &Peer, user: &str) -> Vec<String> {
 async fn a_higher_class_overtakes_what_waits_for_a_target_also_after_a_restart() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let house = House::at(&peer);
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.launch().await;
     let classes = [
         "normal",
         "non-urgent",
@@ -121,7 +121,7 @@ async fn a_higher_class_overtakes_what_waits_for_a_target_also_after_a_restart()
 
     gateway.kill().await;
     peer.script("bob", [Reply::Status(200)]);
-    let gateway = house.open().await;
+    let gateway = setup.open().await;
     for id in ids.iter().chain([&first]) {
         assert_eq!(gateway.http.finished(id).await["status"], "succeeded");
     }
@@ -150,8 +150,8 @@ async fn a_slot_is_kept_for_what_is_urgent() {
     for user in &users {
         peer.script(user, [Reply::Held(200)]);
     }
-    let house = House::at(&peer).with_account("in_flight = 10");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with_account("in_flight = 10");
+    let gateway = setup.open().await;
     peer.registered(1).await;
     let mut ids = Vec::new();
     for user in &users[..10] {
@@ -194,8 +194,8 @@ async fn a_slot_is_kept_for_what_is_urgent() {
 #[tokio::test]
 async fn an_emergency_does_not_wait_for_a_rate_that_a_campaign_uses_up() {
     let peer = Peer::start().await;
-    let house = House::at(&peer).with_account("rate = 10");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with_account("rate = 10");
+    let gateway = setup.open().await;
     peer.registered(1).await;
     let campaign: Vec<_> = (0..1_000)
         .map(|number| json!({"target": format!("user{number}"), "body": "x"}))

@@ -14,12 +14,12 @@ use tokio::io::BufReader;
 use tokio::process::Command;
 
 use crate::harness::Client;
-use crate::harness::House;
 use crate::harness::Incoming;
 use crate::harness::Peer;
 use crate::harness::PeerAnswer;
 use crate::harness::Reply;
 use crate::harness::Seed;
+use crate::harness::TestGateway;
 use crate::harness::soon;
 use crate::operating::Running;
 use crate::operating::json_of;
@@ -36,8 +36,8 @@ async fn killed_again_and_again_while_messages_come_in_it_takes_each_once() {
     let seed = Seed::take("receiving::");
     let mut rng = SmallRng::seed_from_u64(seed.0);
     let peer = Peer::start().await;
-    let house = House::at(&peer).with_agents(2);
-    let mut gateway = house.launch().await;
+    let setup = TestGateway::at(&peer).with_agents(2);
+    let mut gateway = setup.launch().await;
     peer.bound(2).await;
     let mut sent: Vec<Incoming> = Vec::new();
 
@@ -50,7 +50,7 @@ async fn killed_again_and_again_while_messages_come_in_it_takes_each_once() {
         let some = round * AT_ONCE + rng.random_range(0..AT_ONCE);
         until_taken(&peer, some).await;
         gateway.kill().await;
-        gateway = house.launch().await;
+        gateway = setup.launch().await;
         peer.bound(2).await;
         let taken = taken(&peer);
         for text in sent.iter().filter(|text| !taken.contains(&text.call_id)) {
@@ -70,8 +70,8 @@ async fn killed_again_and_again_while_messages_come_in_it_takes_each_once() {
 #[tokio::test]
 async fn a_message_whose_answer_was_lost_is_answered_anew_and_taken_once() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.launch().await;
     peer.bound(1).await;
     let text = Incoming::text("lost", "Yes, at noon.");
     let mut stream = gateway.http.stream("/events?type=received").await;
@@ -79,7 +79,7 @@ async fn a_message_whose_answer_was_lost_is_answered_anew_and_taken_once() {
     let event = stream.next().await.data;
     gateway.kill().await;
 
-    let gateway = house.launch().await;
+    let gateway = setup.launch().await;
     peer.bound(1).await;
     let answer = text.answered(&peer).await;
 
@@ -161,8 +161,8 @@ async fn the_program_of_the_document_answers_everybody_once() {
 #[tokio::test]
 async fn a_message_that_needs_a_consumer_is_taken_while_a_stream_would_show_it() {
     let peer = Peer::start().await;
-    let house = House::at(&peer).with("receive.require_consumer = true");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with("receive.require_consumer = true");
+    let gateway = setup.open().await;
     peer.bound(1).await;
     // This one is of no use to what comes in.
     let _failures = gateway.http.stream("/events?type=failed").await;
@@ -194,11 +194,11 @@ async fn a_message_that_needs_a_consumer_is_taken_while_a_stream_would_show_it()
 #[tokio::test]
 async fn what_is_not_taken_is_answered_with_its_reason() {
     let peer = Peer::start().await;
-    let house = House::at(&peer)
+    let setup = TestGateway::at(&peer)
         .with("receive.accepts = ['text/*']")
         .with("receive.max_body = '1KiB'")
         .with("receive.rate_from = 0.1");
-    let gateway = house.open().await;
+    let gateway = setup.open().await;
     peer.bound(1).await;
     let typing = "application/im-iscomposing+xml";
 
@@ -238,7 +238,7 @@ async fn what_is_not_taken_is_answered_with_its_reason() {
 #[tokio::test]
 async fn an_account_that_receives_nothing_says_so() {
     let peer = Peer::start().await;
-    let gateway = House::at(&peer)
+    let gateway = TestGateway::at(&peer)
         .with_account("receive = false")
         .open()
         .await;
@@ -347,8 +347,8 @@ async fn taken_in(gateway: &Running, outcome: &str, count: usize) {
 async fn a_receipt_settles_a_message_whose_answer_never_came() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200)]);
-    let house = House::at(&peer);
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.launch().await;
     peer.bound(1).await;
     let id = gateway
         .http

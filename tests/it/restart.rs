@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::types_of;
 
 #[tokio::test]
@@ -12,8 +12,8 @@ async fn what_waited_is_sent_after_an_orderly_restart_and_after_kill_9() {
     for is_killed in [false, true] {
         let peer = Peer::start().await;
         peer.answer_registers(503);
-        let house = House::at(&peer);
-        let gateway = house.launch().await;
+        let setup = TestGateway::at(&peer);
+        let gateway = setup.launch().await;
         let mut ids = Vec::new();
         for number in 0..10 {
             let message = json!({"target": "bob", "body": number.to_string()});
@@ -27,7 +27,7 @@ async fn what_waited_is_sent_after_an_orderly_restart_and_after_kill_9() {
         }
 
         peer.answer_registers(200);
-        let gateway = house.launch().await;
+        let gateway = setup.launch().await;
         for id in &ids {
             assert_eq!(gateway.http.finished(id).await["status"], "succeeded");
             assert_eq!(
@@ -45,8 +45,8 @@ async fn what_waited_is_sent_after_an_orderly_restart_and_after_kill_9() {
 async fn killed_while_sending_it_sends_again_with_the_same_call_id() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200), Reply::Status(200)]);
-    let house = House::at(&peer);
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.launch().await;
     let id = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "x", "attempts": 1}))
@@ -58,7 +58,7 @@ async fn killed_while_sending_it_sends_again_with_the_same_call_id() {
     peer.wait_for("bob", 1).await;
     gateway.kill().await;
 
-    let gateway = house.launch().await;
+    let gateway = setup.launch().await;
     let finished = gateway.http.finished(&id).await;
     assert_eq!(finished["status"], "succeeded");
     gateway.http.finished(&behind).await;
@@ -84,14 +84,14 @@ async fn killed_while_sending_it_sends_again_with_the_same_call_id() {
 async fn killed_while_sending_it_says_ambiguous_when_it_must_not_send_again() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200), Reply::Status(200)]);
-    let house = House::at(&peer);
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.launch().await;
     let message = json!({"target": "bob", "body": "x", "onUnknown": "fail"});
     let id = gateway.http.accepted(&message).await;
     peer.wait_for("bob", 1).await;
     gateway.kill().await;
 
-    let gateway = house.launch().await;
+    let gateway = setup.launch().await;
     let finished = gateway.http.finished(&id).await;
     let result = &finished["result"];
     assert_eq!(
@@ -115,8 +115,8 @@ async fn killed_while_sending_it_says_ambiguous_when_it_must_not_send_again() {
 async fn what_is_still_open_when_the_grace_is_over_is_taken_up_at_the_next_start() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200), Reply::Status(200)]);
-    let house = House::at(&peer).with("delivery.shutdown_grace = '100ms'");
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer).with("delivery.shutdown_grace = '100ms'");
+    let gateway = setup.launch().await;
     let id = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "x"}))
@@ -125,7 +125,7 @@ async fn what_is_still_open_when_the_grace_is_over_is_taken_up_at_the_next_start
     let exit = gateway.stop().await;
     assert_eq!(exit.code, Some(0), "{exit:?}");
 
-    let gateway = house.launch().await;
+    let gateway = setup.launch().await;
     assert_eq!(gateway.http.finished(&id).await["status"], "succeeded");
     let got = peer.got("bob");
     assert_eq!((got.len(), &got[0].call_id), (2, &got[1].call_id));
@@ -136,8 +136,8 @@ async fn what_is_still_open_when_the_grace_is_over_is_taken_up_at_the_next_start
 async fn a_second_signal_ends_it_at_once() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200), Reply::Status(200)]);
-    let house = House::at(&peer).with("delivery.shutdown_grace = '1h'");
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer).with("delivery.shutdown_grace = '1h'");
+    let gateway = setup.launch().await;
     let id = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "x"}))
@@ -147,7 +147,7 @@ async fn a_second_signal_ends_it_at_once() {
     gateway.says("a second signal ends at once").await;
     gateway.end_at_once().await;
 
-    let gateway = house.launch().await;
+    let gateway = setup.launch().await;
     assert_eq!(gateway.http.finished(&id).await["status"], "succeeded");
     gateway.stop().await;
 }
@@ -156,8 +156,8 @@ async fn a_second_signal_ends_it_at_once() {
 async fn the_log_is_the_same_after_a_restart() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(486)]);
-    let house = House::at(&peer);
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.launch().await;
     for target in ["bob", "carol", "bob"] {
         gateway
             .http
@@ -167,7 +167,7 @@ async fn the_log_is_the_same_after_a_restart() {
     let before = gateway.http.get("/events").await.body["data"].clone();
     let list = gateway.http.get("/messages").await.body;
     gateway.kill().await;
-    let gateway = house.launch().await;
+    let gateway = setup.launch().await;
     assert_eq!(gateway.http.get("/events").await.body["data"], before);
     assert_eq!(gateway.http.get("/messages").await.body, list);
     gateway.stop().await;

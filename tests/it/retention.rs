@@ -6,8 +6,8 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::harness::Client;
-use crate::harness::House;
 use crate::harness::Peer;
+use crate::harness::TestGateway;
 use crate::harness::id_of;
 use crate::harness::soon;
 
@@ -30,8 +30,8 @@ async fn listed(http: &Client, count: usize) -> Vec<Value> {
 #[tokio::test]
 async fn what_ended_long_ago_goes_with_its_events_and_what_waits_stays() {
     let peer = Peer::start().await;
-    let house = House::at(&peer).with("retention.finished = '7d'");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with("retention.finished = '7d'");
+    let gateway = setup.open().await;
     let ended = gateway
         .http
         .delivered(&json!({"target": "bob", "body": "x"}))
@@ -41,7 +41,7 @@ async fn what_ended_long_ago_goes_with_its_events_and_what_waits_stays() {
     let waits = gateway.http.accepted(&waits).await;
     gateway.stop().await;
 
-    let gateway = house.open_later(6 * DAY).await;
+    let gateway = setup.open_later(6 * DAY).await;
     let young = gateway
         .http
         .delivered(&json!({"target": "dave", "body": "z"}))
@@ -49,7 +49,7 @@ async fn what_ended_long_ago_goes_with_its_events_and_what_waits_stays() {
     assert_eq!(listed(&gateway.http, 3).await.len(), 3);
     gateway.stop().await;
 
-    let gateway = house.open_later(8 * DAY).await;
+    let gateway = setup.open_later(8 * DAY).await;
     let left: Vec<_> = listed(&gateway.http, 2).await.iter().map(id_of).collect();
     assert_eq!(left, [id_of(&young), waits.clone()]);
     let gone = id_of(&ended);
@@ -65,7 +65,7 @@ async fn what_ended_long_ago_goes_with_its_events_and_what_waits_stays() {
     assert!(page["gap"].is_null());
     gateway.stop().await;
 
-    let gateway = house
+    let gateway = setup
         .open_later(20 * DAY + Duration::from_secs(1_800))
         .await;
     assert_eq!(gateway.http.finished(&waits).await["status"], "succeeded");
@@ -76,8 +76,8 @@ async fn what_ended_long_ago_goes_with_its_events_and_what_waits_stays() {
 async fn many_that_are_old_go_while_new_ones_come_and_are_read() {
     const OLD: usize = 800;
     let peer = Peer::start().await;
-    let house = House::at(&peer).with("retention.finished = '1h'");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with("retention.finished = '1h'");
+    let gateway = setup.open().await;
     let batch: Vec<_> = (0..OLD / 2)
         .map(|number| json!({"target": format!("user{}", number % 50), "body": "old"}))
         .collect();
@@ -100,7 +100,7 @@ async fn many_that_are_old_go_while_new_ones_come_and_are_read() {
     .await;
     gateway.stop().await;
 
-    let gateway = house.open_later(Duration::from_secs(7_200)).await;
+    let gateway = setup.open_later(Duration::from_secs(7_200)).await;
     let mut stream = gateway.http.stream("/events").await;
     let mut new = Vec::new();
     for number in 0..50 {
@@ -122,8 +122,8 @@ async fn many_that_are_old_go_while_new_ones_come_and_are_read() {
 #[tokio::test]
 async fn bodies_go_as_soon_as_their_messages_ended_when_told_so() {
     let peer = Peer::start().await;
-    let house = House::at(&peer).with("retention.bodies = 'discard'");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with("retention.bodies = 'discard'");
+    let gateway = setup.open().await;
     let ended = id_of(
         &gateway
             .http
@@ -135,7 +135,7 @@ async fn bodies_go_as_soon_as_their_messages_ended_when_told_so() {
     let waits = gateway.http.accepted(&waits).await;
     gateway.stop().await;
 
-    let gateway = house.open().await;
+    let gateway = setup.open().await;
     soon("the body goes", async {
         loop {
             let shown = gateway.http.get(&format!("/messages/{ended}")).await.body;
@@ -153,7 +153,7 @@ async fn bodies_go_as_soon_as_their_messages_ended_when_told_so() {
     assert_eq!(shown["body"], "still needed");
     gateway.stop().await;
 
-    let gateway = house.open_later(Duration::from_secs(900)).await;
+    let gateway = setup.open_later(Duration::from_secs(900)).await;
     gateway.http.finished(&waits).await;
     let bodies: Vec<_> = peer.got("bob").into_iter().map(|got| got.body).collect();
     assert_eq!(bodies, ["secret", "still needed"]);

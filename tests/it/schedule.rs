@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 use sipost::clock::Clock;
 
-use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::types_of;
 
 /// The time on the wall, so many milliseconds from now, as JSON writes it.
@@ -21,8 +21,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 #[tokio::test]
 async fn a_message_is_sent_when_its_time_comes_and_not_before() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let time = in_millis(400);
     let message = json!({"target": "bob", "body": "later", "sendAt": time});
     let answer = gateway.http.post(&message).await;
@@ -52,20 +52,20 @@ async fn a_message_is_sent_when_its_time_comes_and_not_before() {
 #[tokio::test]
 async fn what_was_scheduled_before_a_restart_is_sent_at_its_time_after_it() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let message = json!({"target": "bob", "body": "later", "sendAt": in_millis(3_000_000)});
     let id = gateway.http.accepted(&message).await;
     gateway.stop().await;
 
-    let gateway = house.open().await;
+    let gateway = setup.open().await;
     let shown = gateway.http.get(&format!("/messages/{id}")).await.body;
     assert_eq!(shown["status"], "scheduled");
     gateway.stop().await;
     assert_eq!(peer.all().len(), 0);
 
     // Its time to live counts from then.
-    let gateway = house.open_later(HOUR).await;
+    let gateway = setup.open_later(HOUR).await;
     assert_eq!(gateway.http.finished(&id).await["status"], "succeeded");
     gateway.stop().await;
 }
@@ -74,8 +74,8 @@ async fn what_was_scheduled_before_a_restart_is_sent_at_its_time_after_it() {
 async fn with_nobody_registered_a_message_waits_until_its_time_is_over() {
     let peer = Peer::start().await;
     peer.answer_registers(503);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let id = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "x", "ttl": 1}))
@@ -98,8 +98,8 @@ async fn with_nobody_registered_a_message_waits_until_its_time_is_over() {
 async fn behind_another_message_the_time_of_one_runs_out_with_cause_expires() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Held(200), Reply::Status(200)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let first = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "1"}))
@@ -132,8 +132,8 @@ async fn behind_another_message_the_time_of_one_runs_out_with_cause_expires() {
 async fn what_expired_while_the_gateway_was_away_is_told_and_not_sent() {
     let peer = Peer::start().await;
     peer.answer_registers(503);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let id = gateway
         .http
         .accepted(&json!({"target": "bob", "body": "x", "ttl": 60}))
@@ -141,7 +141,7 @@ async fn what_expired_while_the_gateway_was_away_is_told_and_not_sent() {
     gateway.stop().await;
 
     peer.answer_registers(200);
-    let gateway = house.open_later(HOUR).await;
+    let gateway = setup.open_later(HOUR).await;
     let finished = gateway.http.finished(&id).await;
     assert_eq!(finished["status"], "failed");
     gateway
@@ -156,8 +156,8 @@ async fn what_expired_while_the_gateway_was_away_is_told_and_not_sent() {
 #[tokio::test]
 async fn what_is_left_of_the_time_goes_with_the_request() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     gateway
         .http
         .delivered(&json!({"target": "bob", "body": "x", "ttl": 100}))

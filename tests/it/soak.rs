@@ -16,12 +16,12 @@ use sipost::message::MessageId;
 use sipost::message::Timestamp;
 use tokio::time::Instant;
 
-use crate::harness::House;
 use crate::harness::Load;
 use crate::harness::PATIENCE;
 use crate::harness::Peer;
 use crate::harness::Program;
 use crate::harness::Seed;
+use crate::harness::TestGateway;
 use crate::harness::script;
 use crate::webhooks::receiver::Posted;
 use crate::webhooks::receiver::Receiver;
@@ -45,12 +45,12 @@ async fn nothing_is_lost_doubled_or_late_whatever_goes_on_around_it() {
     let peer = Peer::start().await;
     script(&peer, &mut rng);
     let receiver = flaky_receiver().await;
-    let mut house = House::at(&peer)
+    let mut setup = TestGateway::at(&peer)
         .with_agents(3)
         .with("sip.timer_f = '400ms'")
         .with("webhooks.allowed_networks = ['127.0.0.0/8']")
         .with("webhooks.schedule = ['20ms', '20ms', '20ms', '20ms', '20ms']");
-    let gateway = house.launch().await;
+    let gateway = setup.launch().await;
     let webhook = gateway.http.request(Method::POST, "/webhooks");
     let webhook = webhook.json(&json!({"url": receiver.url("/")}));
     assert_eq!(gateway.http.send(webhook).await.status, 201);
@@ -61,8 +61,8 @@ async fn nothing_is_lost_doubled_or_late_whatever_goes_on_around_it() {
         if rng.random_bool(0.5) {
             peer.cut();
         } else {
-            house = house.with_agents(rng.random_range(1..=4));
-            reload(&house, &gateway);
+            setup = setup.with_agents(rng.random_range(1..=4));
+            reload(&setup, &gateway);
         }
     }
     assert_eq!(load.refusals(), 0);
@@ -79,8 +79,8 @@ async fn nothing_is_lost_doubled_or_late_whatever_goes_on_around_it() {
     gateway.stop().await;
 }
 
-fn reload(house: &House, gateway: &Program) {
-    house.rewrite();
+fn reload(setup: &TestGateway, gateway: &Program) {
+    setup.rewrite();
     gateway.signal(Signal::HUP);
 }
 

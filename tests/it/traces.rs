@@ -15,10 +15,10 @@ use tokio::process::Command;
 use crate::certificates::acceptor;
 use crate::certificates::fixture;
 use crate::harness::Client;
-use crate::harness::House;
 use crate::harness::Incoming;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::soon;
 
 /// The decoder that the unit tests hold the encoding against.
@@ -65,8 +65,8 @@ fn lines(frames: &[Value]) -> Vec<(&str, &str)> {
 async fn a_message_that_failed_shows_every_frame_of_its_attempts_and_no_body() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(503), Reply::After(100, 486)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let id = ended(&gateway.http, "bob").await;
     let path = format!("/messages/{id}");
     let frames = sip(&gateway.http, &path).await;
@@ -105,8 +105,8 @@ async fn a_message_that_failed_shows_every_frame_of_its_attempts_and_no_body() {
 async fn what_is_not_kept_is_an_empty_list_and_what_is_kept_outlives_a_restart() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(404)]);
-    let house = House::at(&peer).with("trace.retention = '1h'");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with("trace.retention = '1h'");
+    let gateway = setup.open().await;
     let failed = ended(&gateway.http, "bob").await;
     let succeeded = ended(&gateway.http, "carol").await;
     assert_eq!(
@@ -125,14 +125,14 @@ async fn what_is_not_kept_is_an_empty_list_and_what_is_kept_outlives_a_restart()
     let kept = sip(&gateway.http, &format!("/messages/{failed}")).await;
     gateway.stop().await;
 
-    let gateway = house.open().await;
+    let gateway = setup.open().await;
     assert_eq!(
         sip(&gateway.http, &format!("/messages/{failed}")).await,
         kept
     );
     gateway.stop().await;
 
-    let gateway = house.open_later(Duration::from_secs(3_700)).await;
+    let gateway = setup.open_later(Duration::from_secs(3_700)).await;
     let path = format!("/messages/{failed}");
     soon("the frames are gone", async {
         while !sip(&gateway.http, &path).await.is_empty() {
@@ -147,10 +147,10 @@ async fn what_is_not_kept_is_an_empty_list_and_what_is_kept_outlives_a_restart()
 #[tokio::test]
 async fn with_all_and_bodies_what_succeeded_and_what_came_in_is_shown_whole() {
     let peer = Peer::start().await;
-    let house = House::at(&peer)
+    let setup = TestGateway::at(&peer)
         .with("trace.keep = 'all'")
         .with("trace.bodies = true");
-    let gateway = house.open().await;
+    let gateway = setup.open().await;
     let id = ended(&gateway.http, "bob").await;
     let frames = sip(&gateway.http, &format!("/messages/{id}")).await;
     assert_eq!(frames.len(), 2);
@@ -210,8 +210,8 @@ async fn tshark(file: &[u8], fields: &[&str]) -> Vec<String> {
 async fn wireshark_finds_sip_in_a_capture_without_being_told() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(486)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let id = ended(&gateway.http, "bob").await;
     let path = format!("/messages/{id}");
     let frames = sip(&gateway.http, &path).await;
@@ -243,8 +243,8 @@ async fn wireshark_finds_sip_in_a_capture_without_being_told() {
 #[tokio::test]
 async fn the_frames_of_an_agent_are_followed_as_they_pass_registrations_too() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     peer.registered(1).await;
     let mut stream = gateway.http.stream("/agents/alice-1/sip").await;
     let request = gateway
@@ -296,9 +296,9 @@ const HEP: [&str; 3] = [
     "hep.password = 'open sesame'",
 ];
 
-async fn homer_is_told(house: House, peer: &Peer, mut packets: impl AsyncFnMut() -> Packet) {
-    let house = HEP.into_iter().fold(house, House::with);
-    let gateway = house.open().await;
+async fn homer_is_told(setup: TestGateway, peer: &Peer, mut packets: impl AsyncFnMut() -> Packet) {
+    let setup = HEP.into_iter().fold(setup, TestGateway::with);
+    let gateway = setup.open().await;
     let register = soon("the registration", packets()).await;
     assert!(first_line(&register).starts_with("REGISTER "));
     assert_eq!(register.correlation, None);
@@ -327,13 +327,13 @@ async fn homer_is_told_over_udp_of_every_frame() {
     let peer = Peer::start().await;
     let homer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let server = format!("hep.server = 'udp://{}'", homer.local_addr().unwrap());
-    let house = House::at(&peer).with(&server);
+    let setup = TestGateway::at(&peer).with(&server);
     let packets = async || {
         let mut packet = vec![0; 65_536];
         let length = homer.recv(&mut packet).await.unwrap();
         decode(&packet[..length]).unwrap()
     };
-    homer_is_told(house, &peer, packets).await;
+    homer_is_told(setup, &peer, packets).await;
 }
 
 /// The next packet of a connection.
@@ -352,7 +352,7 @@ async fn homer_is_told_over_tcp_of_every_frame() {
     let peer = Peer::start().await;
     let homer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = format!("hep.server = 'tcp://{}'", homer.local_addr().unwrap());
-    let house = House::at(&peer).with(&server);
+    let setup = TestGateway::at(&peer).with(&server);
     let mut connection = None;
     let packets = async || {
         if connection.is_none() {
@@ -360,7 +360,7 @@ async fn homer_is_told_over_tcp_of_every_frame() {
         }
         next_packet(connection.as_mut().unwrap()).await
     };
-    homer_is_told(house, &peer, packets).await;
+    homer_is_told(setup, &peer, packets).await;
 }
 
 #[tokio::test]
@@ -368,7 +368,7 @@ async fn homer_is_told_over_tls_of_every_frame() {
     let peer = Peer::start().await;
     let homer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = homer.local_addr().unwrap().port();
-    let house = House::at(&peer)
+    let setup = TestGateway::at(&peer)
         .with(&format!("hep.server = 'tls://localhost:{port}'"))
         .with(&format!("hep.ca_file = '{}'", fixture("authority.pem")));
     let acceptor = acceptor();
@@ -380,7 +380,7 @@ async fn homer_is_told_over_tls_of_every_frame() {
         }
         next_packet(connection.as_mut().unwrap()).await
     };
-    homer_is_told(house, &peer, packets).await;
+    homer_is_told(setup, &peer, packets).await;
 }
 
 #[tokio::test]
@@ -388,8 +388,8 @@ async fn a_homer_whose_certificate_nobody_vouches_for_is_told_nothing() {
     let peer = Peer::start().await;
     let homer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = homer.local_addr().unwrap().port();
-    let house = House::at(&peer).with(&format!("hep.server = 'tls://localhost:{port}'"));
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer).with(&format!("hep.server = 'tls://localhost:{port}'"));
+    let gateway = setup.launch().await;
     let stream = soon("a connection", homer.accept()).await.unwrap().0;
     assert!(
         soon("its refusal", acceptor().accept(stream))
@@ -413,8 +413,8 @@ async fn a_homer_that_is_away_is_one_line_and_a_figure_and_holds_no_message_up()
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = format!("hep.server = 'tcp://{}'", free.local_addr().unwrap());
     drop(free);
-    let house = House::at(&peer).with(&server);
-    let gateway = house.launch().await;
+    let setup = TestGateway::at(&peer).with(&server);
+    let gateway = setup.launch().await;
     for _ in 0..20 {
         let message = json!({"target": "bob", "body": "Hello!"});
         gateway.http.delivered(&message).await;
@@ -463,8 +463,8 @@ fn sipost(arguments: &[&str]) -> String {
 async fn the_command_draws_the_ladder() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(486)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let id = ended(&gateway.http, "bob").await;
     let url = format!("http://{}", gateway.http.address());
     let run = async |arguments: Vec<String>| {

@@ -12,11 +12,11 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::fleet::Fleet;
-use crate::harness::House;
 use crate::harness::Load;
 use crate::harness::Peer;
 use crate::harness::Reply;
 use crate::harness::Seed;
+use crate::harness::TestGateway;
 use crate::harness::script;
 use crate::harness::soon;
 use crate::postgres;
@@ -59,15 +59,19 @@ fn replicas(database: &str) -> u64 {
 }
 
 /// The first of two replicas, while the second one is stopped.
-async fn first_of_two(database: &str, peer: &Peer, setting: impl Fn(House) -> House) -> Fleet {
+async fn first_of_two(
+    database: &str,
+    peer: &Peer,
+    setting: impl Fn(TestGateway) -> TestGateway,
+) -> Fleet {
     let mut fleet = Fleet::start(2, database, peer, setting).await;
     assert_eq!(fleet.stop(1).await.code, Some(0));
     is_alone(database, peer, &fleet).await;
     fleet
 }
 
-fn impatient(house: House) -> House {
-    house.with("sip.timer_f = '400ms'")
+fn impatient(setup: TestGateway) -> TestGateway {
+    setup.with("sip.timer_f = '400ms'")
 }
 
 /// The same under load, which it has taken a hundred messages of. Its peer does as the seed says.
@@ -114,7 +118,7 @@ fn check_targets(peer: &Peer) {
 async fn one_that_comes_begins_only_when_what_was_sent_early_is_durable() {
     let peer = Peer::start().await;
     let database = postgres::database();
-    let mut fleet = first_of_two(&database, &peer, |house| house).await;
+    let mut fleet = first_of_two(&database, &peer, |setup| setup).await;
     let first = fleet.gateway(0).clone();
     peer.script("bob", [Reply::Held(200), Reply::Status(200)]);
 
@@ -155,7 +159,7 @@ async fn another_one_joins_it_under_load_and_leaves_and_no_target_has_two_in_fli
     let seed = Seed::take("alone::");
     let peer = Peer::start().await;
     let database = postgres::database();
-    let mut fleet = first_of_two(&database, &peer, |house| house).await;
+    let mut fleet = first_of_two(&database, &peer, |setup| setup).await;
     let load = Load::begin(fleet.gateways(), seed.0);
     for _ in 0..2 {
         load.accepted(80).await;

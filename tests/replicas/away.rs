@@ -18,7 +18,7 @@ async fn while_it_is_away_everything_is_refused_and_what_was_heard_is_told_when_
     let peer = Peer::start().await;
     peer.script("kept", [Reply::Held(200)]);
     let mut cluster = Cluster::start();
-    let mut fleet = Fleet::start(1, &cluster.database(), &peer, |house| house).await;
+    let mut fleet = Fleet::start(1, &cluster.database(), &peer, |setup| setup).await;
     let http = fleet.gateway(0).clone();
     let message = json!({"target": "kept", "body": "once", "onUnknown": "fail"});
     let id = http.accepted(&message).await;
@@ -62,8 +62,8 @@ async fn it_stops_again_and_again_under_load_and_every_message_is_accounted_for(
     let peer = Peer::start().await;
     script(&peer, &mut rng);
     let mut cluster = Cluster::start();
-    let mut fleet = Fleet::start(2, &cluster.database(), &peer, |house| {
-        house.with("sip.timer_f = '400ms'")
+    let mut fleet = Fleet::start(2, &cluster.database(), &peer, |setup| {
+        setup.with("sip.timer_f = '400ms'")
     })
     .await;
     let load = Load::begin(fleet.gateways(), seed.0);
@@ -85,7 +85,7 @@ async fn it_stops_again_and_again_under_load_and_every_message_is_accounted_for(
 async fn while_it_is_away_a_replica_can_be_stopped() {
     let peer = Peer::start().await;
     let mut cluster = Cluster::start();
-    let mut fleet = Fleet::start(1, &cluster.database(), &peer, |house| house).await;
+    let mut fleet = Fleet::start(1, &cluster.database(), &peer, |setup| setup).await;
     let load = Load::begin(fleet.gateways(), 0);
     load.accepted(20).await;
 

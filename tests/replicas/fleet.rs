@@ -5,13 +5,13 @@ use rustix::process::Signal;
 
 use crate::harness::Client;
 use crate::harness::Exit;
-use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Program;
+use crate::harness::TestGateway;
 
 /// A number of replicas of one gateway, some of which may not run just now.
 pub(crate) struct Fleet {
-    houses: Vec<House>,
+    setups: Vec<TestGateway>,
     running: Vec<Option<Program>>,
 }
 
@@ -22,20 +22,20 @@ impl Fleet {
         count: u32,
         database: &str,
         peer: &Peer,
-        setting: impl Fn(House) -> House,
+        setting: impl Fn(TestGateway) -> TestGateway,
     ) -> Self {
-        let house = |number| {
-            let house = House::at(peer)
+        let setup = |number| {
+            let setup = TestGateway::at(peer)
                 .with(&format!("store.url = '{database}'"))
                 .with(&format!("store.replica = '{}'", name(number)))
                 .with("store.lease = '1s'")
                 .with_agents(count);
-            setting(house)
+            setting(setup)
         };
-        let houses: Vec<_> = (1..=count).map(house).collect();
-        let running = join_all(houses.iter().map(House::launch)).await;
+        let setups: Vec<_> = (1..=count).map(setup).collect();
+        let running = join_all(setups.iter().map(TestGateway::launch)).await;
         let running = running.into_iter().map(Some).collect();
-        Self { houses, running }
+        Self { setups, running }
     }
 
     /// How those that run are spoken to.
@@ -66,7 +66,7 @@ impl Fleet {
 
     /// Starts one again.
     pub(crate) async fn launch(&mut self, at: usize) {
-        self.running[at] = Some(self.houses[at].launch().await);
+        self.running[at] = Some(self.setups[at].launch().await);
     }
 
     /// Stops those that run, all at once.

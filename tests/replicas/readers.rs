@@ -11,7 +11,7 @@ async fn readers_that_hop_between_four_that_write_see_the_same_log_without_gap_o
     let seed = Seed::take("readers::");
     let peer = Peer::start().await;
     let database = postgres::database();
-    let mut fleet = Fleet::start(4, &database, &peer, |house| house).await;
+    let mut fleet = Fleet::start(4, &database, &peer, |setup| setup).await;
     let load = Load::begin(fleet.gateways(), seed.0);
 
     load.accepted(400).await;

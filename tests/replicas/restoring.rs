@@ -25,7 +25,7 @@ async fn restore(database: &str) -> (Option<i32>, String) {
 async fn without_a_file_it_begins_a_new_epoch_when_no_replica_runs() {
     let peer = Peer::start().await;
     let database = postgres::database();
-    let mut fleet = Fleet::start(1, &database, &peer, |house| house).await;
+    let mut fleet = Fleet::start(1, &database, &peer, |setup| setup).await;
     let (code, said) = restore(&database).await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("nothing was restored"), "{said}");

@@ -17,8 +17,8 @@ async fn each_of_three_is_restarted_under_load_and_nothing_is_lost_or_told_twice
     let peer = Peer::start().await;
     script(&peer, &mut rng);
     let database = postgres::database();
-    let mut fleet = Fleet::start(3, &database, &peer, |house| {
-        house.with("sip.timer_f = '400ms'")
+    let mut fleet = Fleet::start(3, &database, &peer, |setup| {
+        setup.with("sip.timer_f = '400ms'")
     })
     .await;
     let load = Load::begin(fleet.gateways(), seed.0);

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use crate::fleet::Fleet;
 use crate::harness::Client;
-use crate::harness::House;
 use crate::harness::Peer;
+use crate::harness::TestGateway;
 use crate::harness::id_of;
 use crate::harness::soon;
 use crate::postgres;
@@ -54,7 +54,7 @@ async fn agents_are_shared_out_and_taken_over_when_their_replica_dies_and_everyb
 {
     let peer = Peer::start().await;
     let database = postgres::database();
-    let mut fleet = Fleet::start(3, &database, &peer, |house| house).await;
+    let mut fleet = Fleet::start(3, &database, &peer, |setup| setup).await;
     shared_out(&fleet, &["replica-1", "replica-2", "replica-3"]).await;
 
     fleet.kill(0).await;
@@ -69,7 +69,7 @@ async fn agents_are_shared_out_and_taken_over_when_their_replica_dies_and_everyb
 async fn one_key_at_two_replicas_at_once_makes_one_message() {
     let peer = Peer::start().await;
     let database = postgres::database();
-    let mut fleet = Fleet::start(2, &database, &peer, |house| house).await;
+    let mut fleet = Fleet::start(2, &database, &peer, |setup| setup).await;
     let (one, two) = (fleet.gateway(0).clone(), fleet.gateway(1).clone());
 
     for number in 0..20 {
@@ -96,8 +96,8 @@ async fn each_event_is_posted_to_its_webhook_once_whichever_replica_wrote_it() {
     let peer = Peer::start().await;
     let receiver = Receiver::start().await;
     let database = postgres::database();
-    let settings = |house: House| {
-        house
+    let settings = |setup: TestGateway| {
+        setup
             .with("webhooks.allowed_networks = ['127.0.0.0/8']")
             .with("webhooks.secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'")
     };

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use crate::fleet::Fleet;
 use crate::harness::Client;
-use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::soon;
 use crate::postgres;
 
@@ -20,7 +20,7 @@ async fn waiting_for(http: &Client, id: &str) -> Value {
 async fn the_replica_that_has_a_message_says_what_it_waits_for_and_another_one_who_has_it() {
     let peer = Peer::start().await;
     peer.script("kept", [Reply::Held(200), Reply::Status(200)]);
-    let mut fleet = Fleet::start(2, &postgres::database(), &peer, |house| house).await;
+    let mut fleet = Fleet::start(2, &postgres::database(), &peer, |setup| setup).await;
     let message = json!({"target": "kept", "body": "x"});
     let first = fleet.gateway(0).accepted(&message).await;
     peer.wait_for("kept", 1).await;
@@ -78,7 +78,7 @@ async fn a_message_that_waits_for_the_dead_server_of_its_account_holds_up_no_oth
     let peer = Peer::start().await;
     let dead = "[[account]]\nuri = 'sip:dead@example.com'\nservers = ['ws://127.0.0.1:1']";
     // The only agent of alice is at one of the replicas; the dead account has none at either.
-    let setting = |house: House| house.with_agents(1).with_account(dead);
+    let setting = |setup: TestGateway| setup.with_agents(1).with_account(dead);
     let mut fleet = Fleet::start(2, &postgres::database(), &peer, setting).await;
     peer.registered(1).await;
 

@@ -4,60 +4,60 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::stage::{House, Peer, Setup, Stage};
+use super::harness::{Peer, RunningAgent, Setup, TestServer};
 use crate::agent::AgentCommand;
 use crate::message::{Outcome, Unknown};
 use crate::sip::testing::{reply, status, value};
 
-async fn registered(house: &House) -> (Stage, Peer<TcpStream>) {
-    let mut stage = Setup::at(house).start();
-    let peer = house.registered().await;
-    stage.up().await;
-    (stage, peer)
+async fn registered(server: &TestServer) -> (RunningAgent, Peer<TcpStream>) {
+    let mut agent = Setup::at(server).start();
+    let peer = server.registered().await;
+    agent.up().await;
+    (agent, peer)
 }
 
 #[tokio::test]
 async fn e4_an_answer_that_comes_twice_is_told_once() {
-    let house = House::open().await;
-    let (mut stage, mut peer) = registered(&house).await;
-    stage.send(1);
+    let server = TestServer::open().await;
+    let (mut agent, mut peer) = registered(&server).await;
+    agent.send(1);
     let request = peer.request_of("MESSAGE").await;
     for status in ["200 OK", "200 OK", "500 Oops"] {
         peer.answer(&request, status, "").await;
     }
-    assert_eq!(stage.code().await, (1, 200));
-    peer.works_for(&mut stage).await;
+    assert_eq!(agent.code().await, (1, 200));
+    peer.works_for(&mut agent).await;
 }
 
 /// The connection that the request went out on is gone, and its outcome was told.
 #[tokio::test]
 async fn t4_an_answer_after_a_reconnect_completes_nothing() {
-    let house = House::open().await;
-    let (mut stage, mut peer) = registered(&house).await;
-    stage.send(1);
+    let server = TestServer::open().await;
+    let (mut agent, mut peer) = registered(&server).await;
+    agent.send(1);
     let request = peer.request_of("MESSAGE").await;
     drop(peer);
     let lost = Outcome::Unknown(Unknown::Disconnected);
-    assert_eq!(stage.outcome().await, (1, lost));
+    assert_eq!(agent.outcome().await, (1, lost));
 
-    let mut peer = house.registered().await;
-    stage.up().await;
+    let mut peer = server.registered().await;
+    agent.up().await;
     // The same message again, as the dispatcher sends it, with an answer to the first try before
     // that to the second.
-    stage.send(1);
+    agent.send(1);
     let again = peer.request_of("MESSAGE").await;
     assert_eq!(value(&again, "Call-ID"), value(&request, "Call-ID"));
     assert_ne!(value(&again, "Via"), value(&request, "Via"));
     peer.answer(&request, "404 Not Found", "").await;
     peer.answer(&again, "200 OK", "").await;
-    assert_eq!(stage.code().await, (1, 200));
+    assert_eq!(agent.code().await, (1, 200));
 }
 
 #[tokio::test]
 async fn t4_an_answer_on_the_connection_of_another_agent_completes_nothing() {
-    let house = House::open().await;
-    let (mut first, mut first_peer) = registered(&house).await;
-    let (mut second, mut second_peer) = registered(&house).await;
+    let server = TestServer::open().await;
+    let (mut first, mut first_peer) = registered(&server).await;
+    let (mut second, mut second_peer) = registered(&server).await;
     first.send(1);
     second.send(2);
     let to_first = first_peer.request_of("MESSAGE").await;
@@ -73,21 +73,21 @@ async fn t4_an_answer_on_the_connection_of_another_agent_completes_nothing() {
 
 #[tokio::test]
 async fn t1_a_100_and_then_nothing_ends_with_timer_f_and_the_connection_stays() {
-    let house = House::open().await;
-    let mut setup = Setup::at(&house);
+    let server = TestServer::open().await;
+    let mut setup = Setup::at(&server);
     setup.settings.timer_f = Duration::from_millis(400);
-    let mut stage = setup.start();
-    let mut peer = house.registered().await;
-    stage.up().await;
-    stage.send(1);
+    let mut agent = setup.start();
+    let mut peer = server.registered().await;
+    agent.up().await;
+    agent.send(1);
     let request = peer.request_of("MESSAGE").await;
     peer.answer(&request, "100 Trying", "").await;
     assert_eq!(
-        stage.outcome().await,
+        agent.outcome().await,
         (1, Outcome::Unknown(Unknown::Silent))
     );
     peer.answer(&request, "200 OK", "").await;
-    stage.tell(AgentCommand::Reregister);
+    agent.tell(AgentCommand::Reregister);
     let refresh = peer.request_of("REGISTER").await;
     peer.grant(&refresh).await;
 }
@@ -95,9 +95,9 @@ async fn t1_a_100_and_then_nothing_ends_with_timer_f_and_the_connection_stays() 
 /// A server that challenges for ever, each time with a nonce that it calls fresh.
 #[tokio::test]
 async fn a13_a_storm_of_challenges_to_a_message_ends_it_as_unauthorized() {
-    let house = House::open().await;
-    let (mut stage, mut peer) = registered(&house).await;
-    stage.send(1);
+    let server = TestServer::open().await;
+    let (mut agent, mut peer) = registered(&server).await;
+    agent.send(1);
     let mut rounds = 0;
     loop {
         tokio::select! {
@@ -108,20 +108,20 @@ async fn a13_a_storm_of_challenges_to_a_message_ends_it_as_unauthorized() {
                 let challenge = format!("Proxy-Authenticate: Digest {nonce}\r\n");
                 peer.answer(&request, "407 Proxy Authentication Required", &challenge).await;
             }
-            (key, code) = stage.code() => {
+            (key, code) = agent.code() => {
                 assert_eq!((key, code), (1, 407));
                 break;
             }
         }
     }
     assert!(rounds > 1);
-    peer.works_for(&mut stage).await;
+    peer.works_for(&mut agent).await;
 }
 
 #[tokio::test]
 async fn a4_a_challenge_that_cannot_be_answered_fails_the_message_at_once() {
-    let house = House::open().await;
-    let (mut stage, mut peer) = registered(&house).await;
+    let server = TestServer::open().await;
+    let (mut agent, mut peer) = registered(&server).await;
     for (key, challenge) in [
         "",
         "WWW-Authenticate: Basic realm=\"a\"\r\n",
@@ -133,10 +133,10 @@ async fn a4_a_challenge_that_cannot_be_answered_fails_the_message_at_once() {
     .into_iter()
     .enumerate()
     {
-        stage.send(key as u64);
+        agent.send(key as u64);
         let request = peer.request_of("MESSAGE").await;
         peer.answer(&request, "401 Unauthorized", challenge).await;
-        assert_eq!(stage.code().await, (key as u64, 401), "{challenge}");
+        assert_eq!(agent.code().await, (key as u64, 401), "{challenge}");
     }
 }
 
@@ -153,8 +153,8 @@ fn request(method: &str, number: u32, branch: &str, to_tag: &str) -> String {
 /// Catalogue I, through the socket: each gets its answer, in order, and the agent goes on.
 #[tokio::test]
 async fn i_what_others_ask_of_an_agent_is_answered() {
-    let house = House::open().await;
-    let (mut stage, mut peer) = registered(&house).await;
+    let server = TestServer::open().await;
+    let (mut agent, mut peer) = registered(&server).await;
     for (number, (method, to_tag, code)) in [
         ("OPTIONS", "", 200),
         ("MESSAGE", "", 405),
@@ -182,13 +182,13 @@ async fn i_what_others_ask_of_an_agent_is_answered() {
     let cancel = peer.request().await;
     assert!(value(&cancel, "CSeq").ends_with("CANCEL"), "{cancel}");
     assert_eq!(status(&cancel), 481);
-    peer.works_for(&mut stage).await;
+    peer.works_for(&mut agent).await;
 }
 
 #[tokio::test]
 async fn i_a_request_that_comes_again_gets_its_answer_again_and_by_another_way_482() {
-    let house = House::open().await;
-    let (_stage, mut peer) = registered(&house).await;
+    let server = TestServer::open().await;
+    let (_stage, mut peer) = registered(&server).await;
     let message = request("MESSAGE", 1, "first", "");
     peer.say(message.clone()).await;
     let answer = peer.request().await;
@@ -202,13 +202,13 @@ async fn i_a_request_that_comes_again_gets_its_answer_again_and_by_another_way_4
 /// What an agent writes comes back to it: it asks nobody, so it is no loop.
 #[tokio::test]
 async fn i_an_answer_to_an_answer_is_not_given() {
-    let house = House::open().await;
-    let (mut stage, mut peer) = registered(&house).await;
+    let server = TestServer::open().await;
+    let (mut agent, mut peer) = registered(&server).await;
     peer.say(request("OPTIONS", 1, "one", "")).await;
     let answer = peer.request().await;
     for _ in 0..10 {
         peer.say(answer.clone()).await;
     }
     peer.say(reply(&answer, "200 OK", "")).await;
-    peer.works_for(&mut stage).await;
+    peer.works_for(&mut agent).await;
 }

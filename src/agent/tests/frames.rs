@@ -7,15 +7,15 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use super::stage::{House, Peer, Setup, Stage, soon};
+use super::harness::{Peer, RunningAgent, Setup, TestServer, soon};
 use crate::sip::testing::{reply, status};
 
-async fn registered() -> (House, Stage, Peer<TcpStream>) {
-    let house = House::open().await;
-    let mut stage = Setup::at(&house).start();
-    let peer = house.registered().await;
-    stage.up().await;
-    (house, stage, peer)
+async fn registered() -> (TestServer, RunningAgent, Peer<TcpStream>) {
+    let server = TestServer::open().await;
+    let mut agent = Setup::at(&server).start();
+    let peer = server.registered().await;
+    agent.up().await;
+    (server, agent, peer)
 }
 
 /// The bytes of a frame as a server writes it: the first byte, and what is in it.
@@ -50,9 +50,9 @@ fn options(number: usize) -> String {
 
 #[tokio::test]
 async fn w2_answers_in_text_and_in_binary_frames_are_taken() {
-    let (_house, mut stage, mut peer) = registered().await;
+    let (_server, mut agent, mut peer) = registered().await;
     for (key, is_binary) in [(1, false), (2, true)] {
-        stage.send(key);
+        agent.send(key);
         let request = peer.request_of("MESSAGE").await;
         let answer = reply(&request, "200 OK", "");
         if is_binary {
@@ -60,14 +60,14 @@ async fn w2_answers_in_text_and_in_binary_frames_are_taken() {
         } else {
             peer.say(answer).await;
         }
-        assert_eq!(stage.code().await, (key, 200));
+        assert_eq!(agent.code().await, (key, 200));
     }
 }
 
 #[tokio::test]
 async fn w8_an_answer_in_many_fragments_with_a_ping_between_them_is_one_answer() {
-    let (_house, mut stage, mut peer) = registered().await;
-    stage.send(1);
+    let (_server, mut agent, mut peer) = registered().await;
+    agent.send(1);
     let request = peer.request_of("MESSAGE").await;
     let answer = reply(&request, "202 Accepted", "");
     let pieces: Vec<_> = answer.as_bytes().chunks(7).collect();
@@ -81,25 +81,25 @@ async fn w8_an_answer_in_many_fragments_with_a_ping_between_them_is_one_answer()
         peer.say(Message::Frame(frame)).await;
         peer.say(Message::Ping(Vec::new().into())).await;
     }
-    assert_eq!(stage.code().await, (1, 202));
+    assert_eq!(agent.code().await, (1, 202));
 }
 
 #[tokio::test]
 async fn w10_of_several_messages_in_one_frame_the_first_is_taken_and_nothing_is_lost() {
-    let (_house, mut stage, mut peer) = registered().await;
-    stage.send_all([1, 2]);
+    let (_server, mut agent, mut peer) = registered().await;
+    agent.send_all([1, 2]);
     let first = peer.request_of("MESSAGE").await;
     let second = peer.request_of("MESSAGE").await;
     let both = reply(&first, "200 OK", "") + &reply(&second, "404 Not Found", "");
     peer.say(both).await;
-    assert_eq!(stage.code().await, (1, 200));
+    assert_eq!(agent.code().await, (1, 200));
     peer.answer(&second, "202 Accepted", "").await;
-    assert_eq!(stage.code().await, (2, 202));
+    assert_eq!(agent.code().await, (2, 202));
 }
 
 #[tokio::test]
 async fn garbage_between_the_answers_changes_nothing() {
-    let (_house, mut stage, mut peer) = registered().await;
+    let (_server, mut agent, mut peer) = registered().await;
     for garbage in [
         &b""[..],
         b"\0",
@@ -116,7 +116,7 @@ async fn garbage_between_the_answers_changes_nothing() {
     ] {
         peer.say(Message::binary(garbage.to_vec())).await;
     }
-    peer.works_for(&mut stage).await;
+    peer.works_for(&mut agent).await;
 }
 
 /// RFC 6455 §5.5, §5.6, §7.4.1 and §10.4: what must end the connection ends it, and the agent
@@ -139,16 +139,16 @@ async fn w8_what_breaks_the_rules_of_websocket_ends_the_connection_and_no_more()
         (raw(0x89, &[0; 126]), "ontrol frame"),
         (masked, "mask"),
     ] {
-        let (house, mut stage, mut peer) = registered().await;
-        stage.send(1);
+        let (server, mut agent, mut peer) = registered().await;
+        agent.send(1);
         peer.request_of("MESSAGE").await;
         write_raw(&mut peer, &bytes).await;
 
-        stage.outcome().await;
-        let mut peer = house.registered().await;
-        assert!(stage.error().contains(error), "{error}: {}", stage.error());
-        stage.up().await;
-        peer.works_for(&mut stage).await;
+        agent.outcome().await;
+        let mut peer = server.registered().await;
+        assert!(agent.error().contains(error), "{error}: {}", agent.error());
+        agent.up().await;
+        peer.works_for(&mut agent).await;
     }
 }
 
@@ -156,7 +156,7 @@ async fn w8_what_breaks_the_rules_of_websocket_ends_the_connection_and_no_more()
 /// server with one.
 #[tokio::test]
 async fn w8_text_that_is_no_utf_8_is_taken_as_bytes() {
-    let (_house, mut stage, mut peer) = registered().await;
+    let (_server, mut agent, mut peer) = registered().await;
     let frame = [options(1).as_bytes(), b"\xff\xfe\xc3\x28"].concat();
     write_raw(&mut peer, &raw(0x81, &frame)).await;
     assert_eq!(status(&peer.request().await), 200);
@@ -165,26 +165,26 @@ async fn w8_text_that_is_no_utf_8_is_taken_as_bytes() {
     write_raw(&mut peer, &raw(0x01, &frame[..10])).await;
     write_raw(&mut peer, &raw(0x80, &frame[10..])).await;
     assert_eq!(status(&peer.request().await), 200);
-    peer.works_for(&mut stage).await;
+    peer.works_for(&mut agent).await;
 }
 
 /// Fragments that never end are not gathered beyond the limit.
 #[tokio::test]
 async fn w8_a_message_that_never_ends_is_given_up_at_the_limit() {
-    let (house, stage, mut peer) = registered().await;
+    let (server, agent, mut peer) = registered().await;
     write_raw(&mut peer, &raw(0x01, &[b'a'; 100])).await;
     let more = raw(0x00, &[b'a'; 1_000]);
     while peer.socket.get_mut().write_all(&more).await.is_ok() {}
-    house.registered().await;
-    assert!(stage.error().contains("too long"), "{}", stage.error());
+    server.registered().await;
+    assert!(agent.error().contains("too long"), "{}", agent.error());
 }
 
 /// Whoever never pauses must not keep the agent from its own work.
 #[tokio::test]
 async fn a_flood_of_requests_or_pings_keeps_nobody_from_sending() {
     for flood in ["OPTIONS", "ping"] {
-        let (_house, mut stage, mut peer) = registered().await;
-        stage.send(1);
+        let (_server, mut agent, mut peer) = registered().await;
+        agent.send(1);
         let mut number = 0;
         let message = soon(async {
             loop {
@@ -208,6 +208,6 @@ async fn a_flood_of_requests_or_pings_keeps_nobody_from_sending() {
         });
         let message = message.await;
         peer.answer(&message, "200 OK", "").await;
-        assert_eq!(stage.code().await, (1, 200), "{flood}");
+        assert_eq!(agent.code().await, (1, 200), "{flood}");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::net::TcpStream;
 
-use super::stage::{House, Peer, Setup, Stage};
+use super::harness::{Peer, RunningAgent, Setup, TestServer};
 use crate::agent::{AgentCommand, AgentObserver, Arrival, Inbound, InboundAnswer, NotTaken};
 use crate::message::Disposition;
 use crate::sip::testing::{status, value};
@@ -13,8 +13,8 @@ use crate::sip::{ReceiveSettings, StatusCode};
 const OURS: &str = "01930000-0000-7000-8000-000000000002";
 
 /// An agent that takes messages.
-fn taking(house: &House) -> Setup {
-    let mut setup = Setup::at(house);
+fn taking(server: &TestServer) -> Setup {
+    let mut setup = Setup::at(server);
     setup.settings.receive = Some(ReceiveSettings::default());
     // Larger than the largest body and its headers.
     setup.dialing.max_frame = 256 * 1024;
@@ -22,11 +22,11 @@ fn taking(house: &House) -> Setup {
     setup
 }
 
-async fn registered(setup: Setup, house: &House) -> (Stage, Peer<TcpStream>) {
-    let mut stage = setup.start();
-    let peer = house.registered().await;
-    stage.up().await;
-    (stage, peer)
+async fn registered(setup: Setup, server: &TestServer) -> (RunningAgent, Peer<TcpStream>) {
+    let mut agent = setup.start();
+    let peer = server.registered().await;
+    agent.up().await;
+    (agent, peer)
 }
 
 fn message(number: u32, branch: &str, content_type: &str, body: &str) -> String {
@@ -72,8 +72,8 @@ impl AgentObserver for Counts {
 
 #[tokio::test]
 async fn a_message_arrives_and_is_answered_as_the_dispatcher_says() {
-    let house = House::open().await;
-    let (mut stage, mut peer) = registered(taking(&house), &house).await;
+    let server = TestServer::open().await;
+    let (mut agent, mut peer) = registered(taking(&server), &server).await;
     for (number, (answer, code, retry_after)) in [
         (InboundAnswer::Taken, 202, ""),
         (InboundAnswer::NoConsumer, 480, "30"),
@@ -84,7 +84,7 @@ async fn a_message_arrives_and_is_answered_as_the_dispatcher_says() {
     .enumerate()
     {
         peer.say(text(number as u32)).await;
-        let arrival = stage.arrival().await;
+        let arrival = agent.arrival().await;
         assert_eq!(call_id(&arrival), format!("in-{number}"));
         arrival.answer(answer);
         let response = peer.request().await;
@@ -92,19 +92,19 @@ async fn a_message_arrives_and_is_answered_as_the_dispatcher_says() {
         assert_eq!(value(&response, "Retry-After"), retry_after);
         assert_eq!(value(&response, "Call-ID"), format!("in-{number}"));
     }
-    peer.works_for(&mut stage).await;
+    peer.works_for(&mut agent).await;
 }
 
 #[tokio::test]
 async fn ids_of_messages_that_arrive_sort_in_the_order_of_their_arrival() {
-    let house = House::open().await;
-    let (mut stage, mut peer) = registered(taking(&house), &house).await;
+    let server = TestServer::open().await;
+    let (mut agent, mut peer) = registered(taking(&server), &server).await;
     let mut ids = Vec::new();
     for number in 0..10 {
         peer.say(text(number)).await;
     }
     for _ in 0..10 {
-        match stage.arrival().await.what {
+        match agent.arrival().await.what {
             Inbound::Message(received) => ids.push((received.time, received.id)),
             Inbound::Receipt(receipt) => panic!("{receipt:?}"),
         }
@@ -115,24 +115,24 @@ async fn ids_of_messages_that_arrive_sort_in_the_order_of_their_arrival() {
 
 #[tokio::test]
 async fn a_message_is_answered_200_where_the_settings_say_so() {
-    let house = House::open().await;
-    let mut setup = taking(&house);
+    let server = TestServer::open().await;
+    let mut setup = taking(&server);
     setup.settings.receive = Some(ReceiveSettings {
         answer: StatusCode::OK,
         ..ReceiveSettings::default()
     });
-    let (mut stage, mut peer) = registered(setup, &house).await;
+    let (mut agent, mut peer) = registered(setup, &server).await;
     peer.say(text(1)).await;
-    stage.arrival().await.answer(InboundAnswer::Taken);
+    agent.arrival().await.answer(InboundAnswer::Taken);
     assert_eq!(status(&peer.request().await), 200);
 }
 
 #[tokio::test]
 async fn a_receipt_arrives_and_is_answered_200_whatever_the_settings_say() {
-    let house = House::open().await;
-    let (mut stage, mut peer) = registered(taking(&house), &house).await;
+    let server = TestServer::open().await;
+    let (mut agent, mut peer) = registered(taking(&server), &server).await;
     peer.say(receipt(1, OURS)).await;
-    let arrival = stage.arrival().await;
+    let arrival = agent.arrival().await;
     match &arrival.what {
         Inbound::Receipt(receipt) => {
             assert_eq!(receipt.message_id.to_string(), OURS);
@@ -147,11 +147,11 @@ async fn a_receipt_arrives_and_is_answered_200_whatever_the_settings_say() {
 
 #[tokio::test]
 async fn what_is_not_handed_over_is_answered_and_counted_and_the_agent_goes_on() {
-    let house = House::open().await;
+    let server = TestServer::open().await;
     let counts = Arc::new(Counts::default());
-    let mut setup = taking(&house);
+    let mut setup = taking(&server);
     setup.observer = counts.clone();
-    let (mut stage, mut peer) = registered(setup, &house).await;
+    let (mut agent, mut peer) = registered(setup, &server).await;
     let garbage = "\u{0}".repeat(1_000);
     for (number, (frame, code, reason)) in [
         (receipt(0, "a1b2"), 200, NotTaken::UnknownReceipt),
@@ -195,62 +195,62 @@ async fn what_is_not_handed_over_is_answered_and_counted_and_the_agent_goes_on()
         assert_eq!(counts.0.lock().unwrap().last(), Some(&reason));
     }
     peer.say(text(9)).await;
-    stage.arrival().await.answer(InboundAnswer::Taken);
+    agent.arrival().await.answer(InboundAnswer::Taken);
     assert_eq!(status(&peer.request().await), 202);
-    peer.works_for(&mut stage).await;
+    peer.works_for(&mut agent).await;
 }
 
 #[tokio::test]
 async fn a_message_before_the_registration_arrives() {
-    let house = House::open().await;
-    let mut stage = taking(&house).start();
-    let mut peer = house.upgrade().await;
+    let server = TestServer::open().await;
+    let mut agent = taking(&server).start();
+    let mut peer = server.upgrade().await;
     let register = peer.request_of("REGISTER").await;
     assert_eq!(value(&register, "Allow"), "MESSAGE, OPTIONS");
     peer.say(text(1)).await;
-    stage.arrival().await.answer(InboundAnswer::Taken);
+    agent.arrival().await.answer(InboundAnswer::Taken);
     assert_eq!(status(&peer.request().await), 202);
     peer.grant(&register).await;
-    stage.up().await;
+    agent.up().await;
 }
 
 #[tokio::test]
 async fn a_queue_that_is_full_is_answered_500_with_retry_after_and_counted() {
-    let house = House::open().await;
+    let server = TestServer::open().await;
     let counts = Arc::new(Counts::default());
-    let mut setup = taking(&house);
+    let mut setup = taking(&server);
     setup.observer = counts.clone();
-    let (mut stage, mut peer) = registered(setup, &house).await;
-    for number in 0..=Stage::ARRIVALS as u32 {
+    let (mut agent, mut peer) = registered(setup, &server).await;
+    for number in 0..=RunningAgent::ARRIVALS as u32 {
         peer.say(text(number)).await;
     }
     let response = peer.request().await;
     assert_eq!(status(&response), 500);
     assert_eq!(value(&response, "Retry-After"), "5");
-    let last = format!("in-{}", Stage::ARRIVALS);
+    let last = format!("in-{}", RunningAgent::ARRIVALS);
     assert_eq!(value(&response, "Call-ID"), last);
     assert_eq!(*counts.0.lock().unwrap(), [NotTaken::Overloaded]);
-    for number in 0..Stage::ARRIVALS {
-        stage.arrival().await.answer(InboundAnswer::Taken);
+    for number in 0..RunningAgent::ARRIVALS {
+        agent.arrival().await.answer(InboundAnswer::Taken);
         let response = peer.request().await;
         assert_eq!(status(&response), 202);
         assert_eq!(value(&response, "Call-ID"), format!("in-{number}"));
     }
-    peer.works_for(&mut stage).await;
+    peer.works_for(&mut agent).await;
 }
 
 #[tokio::test]
 async fn forks_to_several_agents_arrive_at_each_and_each_is_answered() {
-    let house = House::open().await;
-    let (mut first, mut first_peer) = registered(taking(&house), &house).await;
-    let (mut second, mut second_peer) = registered(taking(&house), &house).await;
+    let server = TestServer::open().await;
+    let (mut first, mut first_peer) = registered(taking(&server), &server).await;
+    let (mut second, mut second_peer) = registered(taking(&server), &server).await;
     first_peer.say(message(1, "a", "text/plain", "hi")).await;
     second_peer.say(message(1, "b", "text/plain", "hi")).await;
-    for (stage, peer) in [
+    for (agent, peer) in [
         (&mut first, &mut first_peer),
         (&mut second, &mut second_peer),
     ] {
-        let arrival = stage.arrival().await;
+        let arrival = agent.arrival().await;
         assert_eq!(call_id(&arrival), "in-1");
         arrival.answer(InboundAnswer::Taken);
         assert_eq!(status(&peer.request().await), 202);
@@ -260,17 +260,17 @@ async fn forks_to_several_agents_arrive_at_each_and_each_is_answered() {
 #[tokio::test]
 async fn a_draining_agent_answers_what_came_in_before_it_closes() {
     for command in [AgentCommand::Drain, AgentCommand::Stop] {
-        let house = House::open().await;
-        let (mut stage, mut peer) = registered(taking(&house), &house).await;
+        let server = TestServer::open().await;
+        let (mut agent, mut peer) = registered(taking(&server), &server).await;
         peer.say(text(1)).await;
-        let arrival = stage.arrival().await;
-        stage.tell(command);
+        let arrival = agent.arrival().await;
+        agent.tell(command);
         let farewell = peer.request_of("REGISTER").await;
         assert_eq!(value(&farewell, "Expires"), "0");
         peer.answer(&farewell, "200 OK", "").await;
         // What comes in meanwhile is taken too.
         peer.say(text(2)).await;
-        let late = stage.arrival().await;
+        let late = agent.arrival().await;
         arrival.answer(InboundAnswer::Taken);
         assert_eq!(value(&peer.request().await, "Call-ID"), "in-1");
         late.answer(InboundAnswer::Taken);
@@ -281,32 +281,32 @@ async fn a_draining_agent_answers_what_came_in_before_it_closes() {
 
 #[tokio::test]
 async fn a_draining_agent_waits_two_seconds_for_answers_that_do_not_come() {
-    let house = House::open().await;
-    let (mut stage, mut peer) = registered(taking(&house), &house).await;
+    let server = TestServer::open().await;
+    let (mut agent, mut peer) = registered(taking(&server), &server).await;
     peer.say(text(1)).await;
-    let _arrival = stage.arrival().await;
-    stage.tell(AgentCommand::Stop);
+    let _arrival = agent.arrival().await;
+    agent.tell(AgentCommand::Stop);
     let farewell = peer.request_of("REGISTER").await;
     peer.answer(&farewell, "200 OK", "").await;
-    stage.gone().await;
+    agent.gone().await;
 }
 
 #[tokio::test]
 async fn an_answer_to_a_request_of_an_earlier_connection_is_dropped() {
-    let house = House::open().await;
-    let (mut stage, mut peer) = registered(taking(&house), &house).await;
+    let server = TestServer::open().await;
+    let (mut agent, mut peer) = registered(taking(&server), &server).await;
     peer.say(text(1)).await;
-    let early = stage.arrival().await;
+    let early = agent.arrival().await;
     drop(peer);
-    stage.down().await;
-    let mut peer = house.registered().await;
-    stage.up().await;
+    agent.down().await;
+    let mut peer = server.registered().await;
+    agent.up().await;
     peer.say(text(2)).await;
-    let late = stage.arrival().await;
+    let late = agent.arrival().await;
     early.answer(InboundAnswer::Failed);
     late.answer(InboundAnswer::Taken);
     let response = peer.request().await;
     assert_eq!(status(&response), 202);
     assert_eq!(value(&response, "Call-ID"), "in-2");
-    peer.works_for(&mut stage).await;
+    peer.works_for(&mut agent).await;
 }

@@ -6,11 +6,11 @@
 mod answers;
 mod closing;
 mod frames;
+mod harness;
 mod inbound;
 mod leaving;
 mod opening;
 mod registering;
 mod servers;
-mod stage;
 mod tls;
 mod traces;

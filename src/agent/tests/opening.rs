@@ -10,23 +10,23 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::stage::{House, NEVER, Peer, Setup, read_head};
+use super::harness::{NEVER, Peer, Setup, TestServer, read_head};
 use crate::clock;
 use crate::message::Outcome;
 
 /// What a server says to the first connection, and what the operator is told of it. The second
 /// connection is served well: whatever happened, it comes.
 async fn comes_back_after(answer: impl Fn(&str) -> String) -> String {
-    let house = House::open().await;
-    let mut stage = Setup::at(&house).start();
-    let mut stream = house.accept().await;
+    let server = TestServer::open().await;
+    let mut agent = Setup::at(&server).start();
+    let mut stream = server.accept().await;
     let head = read_head(&mut stream).await;
     stream.write_all(answer(&head).as_bytes()).await.unwrap();
     // It goes on reading: whoever gives up closes.
-    let mut peer = house.registered().await;
-    let error = stage.error();
-    stage.up().await;
-    peer.works_for(&mut stage).await;
+    let mut peer = server.registered().await;
+    let error = agent.error();
+    agent.up().await;
+    peer.works_for(&mut agent).await;
     drop(stream);
     error
 }
@@ -57,8 +57,8 @@ async fn w1_a_server_that_does_not_take_the_subprotocol_is_not_used() {
 
 #[tokio::test]
 async fn w1_the_upgrade_offers_sip_and_carries_the_headers_of_the_operator() {
-    let house = House::open().await;
-    let mut setup = Setup::at(&house);
+    let server = TestServer::open().await;
+    let mut setup = Setup::at(&server);
     setup.dialing.headers = [
         ("cookie", "session=1"),
         ("origin", "https://a.example"),
@@ -72,7 +72,7 @@ async fn w1_the_upgrade_offers_sip_and_carries_the_headers_of_the_operator() {
     })
     .into();
     let _stage = setup.start();
-    let mut stream = house.accept().await;
+    let mut stream = server.accept().await;
     let head = read_head(&mut stream).await.to_ascii_lowercase();
 
     assert!(head.starts_with("get /sip http/1.1\r\n"), "{head}");
@@ -82,7 +82,7 @@ async fn w1_the_upgrade_offers_sip_and_carries_the_headers_of_the_operator() {
         "cookie: session=1",
         "cookie: b=2",
         "origin: https://a.example",
-        &format!("host: 127.0.0.1:{}", house.port()),
+        &format!("host: 127.0.0.1:{}", server.port()),
     ] {
         let times = head.lines().filter(|other| *other == line).count();
         assert_eq!(times, 1, "{line} in {head}");
@@ -103,11 +103,11 @@ fn opensips(head: &str) -> String {
 
 #[tokio::test]
 async fn w1_a_server_that_demands_an_origin_is_given_that_of_its_own_page() {
-    let house = House::open().await;
-    let mut stage = Setup::at(&house).start();
-    let mut stream = house.accept().await;
+    let server = TestServer::open().await;
+    let mut agent = Setup::at(&server).start();
+    let mut stream = server.accept().await;
     let head = read_head(&mut stream).await;
-    let origin = format!("\r\nOrigin: http://127.0.0.1:{}\r\n", house.port());
+    let origin = format!("\r\nOrigin: http://127.0.0.1:{}\r\n", server.port());
     let without = opensips(&head.replace(&origin, "\r\n"));
     assert!(without.starts_with("HTTP/1.1 400"), "{head}");
     let answer = opensips(&head);
@@ -127,8 +127,8 @@ async fn w1_a_server_that_demands_an_origin_is_given_that_of_its_own_page() {
         }
     }
     peer.grant(&register.unwrap()).await;
-    stage.up().await;
-    peer.works_for(&mut stage).await;
+    agent.up().await;
+    peer.works_for(&mut agent).await;
 }
 
 #[tokio::test]
@@ -166,9 +166,9 @@ async fn what_is_no_answer_to_an_upgrade_is_told_and_tried_again() {
 /// A header that never ends is not gathered for ever.
 #[tokio::test]
 async fn an_answer_to_the_upgrade_without_end_is_given_up() {
-    let house = House::open().await;
-    let mut stage = Setup::at(&house).start();
-    let mut stream = house.accept().await;
+    let server = TestServer::open().await;
+    let mut agent = Setup::at(&server).start();
+    let mut stream = server.accept().await;
     read_head(&mut stream).await;
     stream
         .write_all(b"HTTP/1.1 101 Switching Protocols\r\nX-A: ")
@@ -176,49 +176,49 @@ async fn an_answer_to_the_upgrade_without_end_is_given_up() {
         .unwrap();
     while stream.write_all(&[b'a'; 4096]).await.is_ok() {}
 
-    house.registered().await;
-    assert!(!stage.error().is_empty());
-    stage.up().await;
+    server.registered().await;
+    assert!(!agent.error().is_empty());
+    agent.up().await;
 }
 
 #[tokio::test]
 async fn w5_a_server_that_accepts_and_is_silent_costs_the_connect_timeout_and_no_more() {
     for said in ["", "HTTP/1.1 101 Switching Pro"] {
-        let house = House::open().await;
-        let mut setup = Setup::at(&house);
+        let server = TestServer::open().await;
+        let mut setup = Setup::at(&server);
         setup.dialing.connect_timeout = Duration::from_millis(300);
-        let stage = setup.start();
+        let agent = setup.start();
         let mut silent = Vec::new();
         for _ in 0..3 {
-            let mut stream = house.accept().await;
+            let mut stream = server.accept().await;
             stream.write_all(said.as_bytes()).await.unwrap();
             silent.push(stream);
         }
-        assert_eq!(stage.error(), "the server did not answer within 300ms");
+        assert_eq!(agent.error(), "the server did not answer within 300ms");
     }
 }
 
 #[tokio::test]
 async fn a_port_at_which_nobody_listens_is_told_and_tried_until_somebody_does() {
-    let house = House::open().await;
-    let (url, port) = (house.url(), house.port());
-    drop(house);
-    let mut stage = Setup::new([(url, 1)]).start();
-    stage.told("refused").await;
+    let server = TestServer::open().await;
+    let (url, port) = (server.url(), server.port());
+    drop(server);
+    let mut agent = Setup::new([(url, 1)]).start();
+    agent.told("refused").await;
 
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
         .await
         .unwrap();
-    House::of(listener).registered().await;
-    stage.up().await;
+    TestServer::of(listener).registered().await;
+    agent.up().await;
 }
 
 /// RFC 9110 §10.2.3. With jitter, but never before.
 #[tokio::test]
 async fn a_server_that_refuses_the_upgrade_for_a_while_is_left_alone_for_that_long() {
-    let house = House::open().await;
-    let stage = Setup::at(&house).start();
-    let mut stream = house.accept().await;
+    let server = TestServer::open().await;
+    let agent = Setup::at(&server).start();
+    let mut stream = server.accept().await;
     read_head(&mut stream).await;
     let refused: Instant = clock::now();
     stream
@@ -226,26 +226,26 @@ async fn a_server_that_refuses_the_upgrade_for_a_while_is_left_alone_for_that_lo
         .await
         .unwrap();
 
-    house.accept().await;
+    server.accept().await;
     assert!(refused.elapsed() >= Duration::from_secs(1));
-    assert!(stage.error().contains("503"), "{}", stage.error());
+    assert!(agent.error().contains("503"), "{}", agent.error());
 }
 
 /// What cannot be sent now is given back now, whatever the agent is busy with.
 #[tokio::test]
 async fn a_message_for_an_agent_that_is_connecting_or_away_is_given_back_at_once() {
-    let house = House::open().await;
-    let mut stage = Setup::at(&house).start();
-    let connecting = house.accept().await;
-    stage.send(1);
-    assert_eq!(stage.outcome().await, (1, Outcome::NotWritten));
+    let server = TestServer::open().await;
+    let mut agent = Setup::at(&server).start();
+    let connecting = server.accept().await;
+    agent.send(1);
+    assert_eq!(agent.outcome().await, (1, Outcome::NotWritten));
 
-    let mut away = Setup::at(&house);
+    let mut away = Setup::at(&server);
     away.recovery.min = NEVER;
     away.recovery.max = NEVER;
     let mut away = away.start();
-    drop(house.accept().await);
-    drop(house);
+    drop(server.accept().await);
+    drop(server);
     away.told(" ").await;
     away.send(2);
     assert_eq!(away.outcome().await, (2, Outcome::NotWritten));

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::stage::{House, Peer, Setup, Stage, soon};
+use super::harness::{Peer, RunningAgent, Setup, TestServer, soon};
 use crate::agent::{Identification, TlsError, client_config};
 use crate::sip::testing::value;
 
@@ -92,55 +92,60 @@ fn acceptor(own: &Signed, clients: Option<&Authority>) -> TlsAcceptor {
 }
 
 /// An agent that trusts this authority, and shows this certificate.
-fn agent(house: &House, host: &str, trusts: &Authority, shows: Option<&Signed>) -> Stage {
+fn agent_at(
+    server: &TestServer,
+    host: &str,
+    trusts: &Authority,
+    shows: Option<&Signed>,
+) -> RunningAgent {
     let own = shows.map(|own| {
         let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
         (vec![der(&own.certificate)], key)
     });
-    agent_trusting(house, host, &[der(&trusts.pem)], own)
+    agent_trusting(server, host, &[der(&trusts.pem)], own)
 }
 
 fn agent_trusting(
-    house: &House,
+    server: &TestServer,
     host: &str,
     trusts: &[CertificateDer<'static>],
     shows: Option<Identification>,
-) -> Stage {
-    let mut setup = Setup::new([(format!("wss://{host}:{}/sip", house.port()), 1)]);
+) -> RunningAgent {
+    let mut setup = Setup::new([(format!("wss://{host}:{}/sip", server.port()), 1)]);
     setup.dialing.tls = watch::channel(client_config(trusts, shows).unwrap()).1;
     setup.start()
 }
 
-async fn secured(house: &House, acceptor: &TlsAcceptor) -> TlsStream<TcpStream> {
-    soon(acceptor.accept(house.accept().await)).await.unwrap()
+async fn secured(server: &TestServer, acceptor: &TlsAcceptor) -> TlsStream<TcpStream> {
+    soon(acceptor.accept(server.accept().await)).await.unwrap()
 }
 
 #[tokio::test]
 async fn an_authority_of_the_operator_is_trusted_and_the_server_is_told_its_name() {
-    let (authority, house) = (Authority::new(), House::open().await);
+    let (authority, server) = (Authority::new(), TestServer::open().await);
     let acceptor = acceptor(&authority.signs("localhost"), None);
-    let mut stage = agent(&house, "localhost", &authority, None);
+    let mut agent = agent_at(&server, "localhost", &authority, None);
 
-    let stream = secured(&house, &acceptor).await;
+    let stream = secured(&server, &acceptor).await;
     assert_eq!(stream.get_ref().1.server_name(), Some("localhost"));
     let mut peer = Peer::upgrade(stream).await;
     let register = peer.register().await;
-    stage.up().await;
+    agent.up().await;
     assert!(
         value(&register, "Via").starts_with("SIP/2.0/WSS "),
         "{register}"
     );
-    peer.works_for(&mut stage).await;
+    peer.works_for(&mut agent).await;
 }
 
 #[tokio::test]
 async fn a_server_may_be_an_address() {
-    let (authority, house) = (Authority::new(), House::open().await);
+    let (authority, server) = (Authority::new(), TestServer::open().await);
     let acceptor = acceptor(&authority.signs("127.0.0.1"), None);
-    let mut stage = agent(&house, "127.0.0.1", &authority, None);
-    let mut peer = Peer::upgrade(secured(&house, &acceptor).await).await;
+    let mut agent = agent_at(&server, "127.0.0.1", &authority, None);
+    let mut peer = Peer::upgrade(secured(&server, &acceptor).await).await;
     peer.register().await;
-    stage.up().await;
+    agent.up().await;
 }
 
 /// Whoever cannot show who he is gets no word of SIP; it is told why, and tried again.
@@ -152,20 +157,20 @@ async fn a_server_that_cannot_be_trusted_is_refused_and_the_reason_is_told() {
         (known.signs("elsewhere.example"), "not valid for name"),
         (known.signs_until("localhost", 2001), "expired"),
     ] {
-        let house = House::open().await;
-        let stage = agent(&house, "localhost", &known, None);
+        let server = TestServer::open().await;
+        let agent = agent_at(&server, "localhost", &known, None);
         let refusing = acceptor(&certificate, None);
-        let refused = soon(refusing.accept(house.accept().await)).await;
+        let refused = soon(refusing.accept(server.accept().await)).await;
         assert!(refused.is_err(), "{reason}");
-        stage.told("TLS: ").await;
+        agent.told("TLS: ").await;
         assert!(
-            stage.error().contains(reason),
+            agent.error().contains(reason),
             "{reason}: {}",
-            stage.error()
+            agent.error()
         );
 
         let honest = acceptor(&known.signs("localhost"), None);
-        Peer::upgrade(secured(&house, &honest).await)
+        Peer::upgrade(secured(&server, &honest).await)
             .await
             .register()
             .await;
@@ -174,36 +179,36 @@ async fn a_server_that_cannot_be_trusted_is_refused_and_the_reason_is_told() {
 
 #[tokio::test]
 async fn what_is_no_tls_is_told_and_tried_again() {
-    let (authority, house) = (Authority::new(), House::open().await);
-    let stage = agent(&house, "localhost", &authority, None);
-    let mut stream = house.accept().await;
+    let (authority, server) = (Authority::new(), TestServer::open().await);
+    let agent = agent_at(&server, "localhost", &authority, None);
+    let mut stream = server.accept().await;
     let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
     tokio::io::AsyncWriteExt::write_all(&mut stream, answer)
         .await
         .unwrap();
-    house.accept().await;
-    assert!(stage.error().starts_with("TLS: "), "{}", stage.error());
+    server.accept().await;
+    assert!(agent.error().starts_with("TLS: "), "{}", agent.error());
 }
 
 #[tokio::test]
 async fn a_server_that_asks_for_a_client_certificate_is_shown_it() {
     let (authority, clients) = (Authority::new(), Authority::new());
-    let house = House::open().await;
+    let server = TestServer::open().await;
     let asking = acceptor(&authority.signs("localhost"), Some(&clients));
 
     let own = clients.signs("alice.example");
-    let mut stage = agent(&house, "localhost", &authority, Some(&own));
-    let stream = secured(&house, &asking).await;
+    let mut agent = agent_at(&server, "localhost", &authority, Some(&own));
+    let stream = secured(&server, &asking).await;
     let shown = stream.get_ref().1.peer_certificates().unwrap();
     assert_eq!(shown, [der(&own.certificate)]);
     Peer::upgrade(stream).await.register().await;
-    stage.up().await;
-    drop(stage);
+    agent.up().await;
+    drop(agent);
 
-    let without = agent(&house, "localhost", &authority, None);
-    while soon(asking.accept(house.accept().await)).await.is_ok() {}
+    let without = agent_at(&server, "localhost", &authority, None);
+    while soon(asking.accept(server.accept().await)).await.is_ok() {}
     without.told(" ").await;
-    house.accept().await;
+    server.accept().await;
 }
 
 /// What `openssl req -x509` makes is the certificate of a server and its own authority.
@@ -227,12 +232,12 @@ async fn a_certificate_that_is_itself_listed_is_trusted_whoever_signed_it() {
         self_signed("localhost", IsCa::NoCa, 4000),
         Authority::new().signs("localhost"),
     ] {
-        let house = House::open().await;
+        let server = TestServer::open().await;
         let listed = [der(&Authority::new().pem), der(&own.certificate)];
-        let mut stage = agent_trusting(&house, "localhost", &listed, None);
-        let stream = secured(&house, &acceptor(&own, None)).await;
+        let mut agent = agent_trusting(&server, "localhost", &listed, None);
+        let stream = secured(&server, &acceptor(&own, None)).await;
         Peer::upgrade(stream).await.register().await;
-        stage.up().await;
+        agent.up().await;
     }
 }
 
@@ -251,13 +256,13 @@ async fn a_listed_certificate_counts_for_its_names_and_its_time_and_its_key_only
         (&expired_leaf, &expired_leaf, "expired"),
         (&twin, &listed, "CaUsedAsEndEntity"),
     ] {
-        let house = House::open().await;
-        let stage = agent_trusting(&house, "localhost", &[der(&listed.certificate)], None);
+        let server = TestServer::open().await;
+        let agent = agent_trusting(&server, "localhost", &[der(&listed.certificate)], None);
         let refusing = acceptor(shown, None);
-        let refused = soon(refusing.accept(house.accept().await)).await;
+        let refused = soon(refusing.accept(server.accept().await)).await;
         assert!(refused.is_err(), "{reason}");
-        stage.told("TLS: ").await;
-        assert!(stage.error().contains(reason), "{}", stage.error());
+        agent.told("TLS: ").await;
+        assert!(agent.error().contains(reason), "{}", agent.error());
     }
 }
 

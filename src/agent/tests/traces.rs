@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use super::stage::{House, Setup, message_id, soon};
+use super::harness::{Setup, TestServer, message_id, soon};
 use crate::agent::{Arrival, Inbound, InboundAnswer, TracedFrames};
 use crate::message::{Direction, Frame, MessageId};
 use crate::sip::ReceiveSettings;
@@ -20,8 +20,8 @@ fn recorder(keep: Keep) -> Arc<Recorder> {
     Arc::new(Recorder::new(settings, None, Arc::new(())))
 }
 
-fn keeping(house: &House, keep: Keep) -> Setup {
-    let mut setup = Setup::at(house);
+fn keeping(server: &TestServer, keep: Keep) -> Setup {
+    let mut setup = Setup::at(server);
     setup.recorder = recorder(keep);
     setup.settings.receive = Some(ReceiveSettings::default());
     setup
@@ -61,14 +61,14 @@ const CHALLENGE: &str = "WWW-Authenticate: Digest realm=\"server\", nonce=\"n\"\
 
 #[tokio::test]
 async fn the_frames_of_an_attempt_come_with_its_end_and_name_both_ends() {
-    let house = House::open().await;
-    let mut stage = keeping(&house, Keep::Failed).start();
-    let mut peer = house.registered().await;
-    stage.up().await;
+    let server = TestServer::open().await;
+    let mut agent = keeping(&server, Keep::Failed).start();
+    let mut peer = server.registered().await;
+    agent.up().await;
     let remote = peer.socket.get_ref().local_addr().unwrap();
     let local = peer.socket.get_ref().peer_addr().unwrap();
 
-    stage.send_all([1, 2]);
+    agent.send_all([1, 2]);
     let first = peer.request_of("MESSAGE").await;
     let second = peer.request_of("MESSAGE").await;
     peer.answer(&first, "100 Trying", "").await;
@@ -76,10 +76,10 @@ async fn the_frames_of_an_attempt_come_with_its_end_and_name_both_ends() {
     peer.answer(&first, "401 Unauthorized", CHALLENGE).await;
     let signed = peer.request_of("MESSAGE").await;
     peer.answer(&signed, "404 Not Found", "").await;
-    assert_eq!(stage.code().await, (2, 200));
-    assert!(stage.traced().is_none(), "one that succeeded is not kept");
-    assert_eq!(stage.code().await, (1, 404));
-    let traced = stage.traced().unwrap();
+    assert_eq!(agent.code().await, (2, 200));
+    assert!(agent.traced().is_none(), "one that succeeded is not kept");
+    assert_eq!(agent.code().await, (1, 404));
+    let traced = agent.traced().unwrap();
     let TracedFrames::OfAttempt(_, held) = &traced else {
         panic!("{traced:?}");
     };
@@ -115,16 +115,16 @@ async fn the_frames_of_an_attempt_come_with_its_end_and_name_both_ends() {
 #[tokio::test]
 async fn all_keeps_what_succeeded_and_off_keeps_nothing() {
     for (keep, is_kept) in [(Keep::All, true), (Keep::Off, false)] {
-        let house = House::open().await;
-        let mut stage = keeping(&house, keep).start();
-        let mut peer = house.registered().await;
-        stage.up().await;
+        let server = TestServer::open().await;
+        let mut agent = keeping(&server, keep).start();
+        let mut peer = server.registered().await;
+        agent.up().await;
         for (key, status) in [(1, "200 OK"), (2, "404 Not Found")] {
-            stage.send(key);
+            agent.send(key);
             let request = peer.request_of("MESSAGE").await;
             peer.answer(&request, status, "").await;
-            stage.outcome().await;
-            let traced = stage.traced().map(of_attempt);
+            agent.outcome().await;
+            let traced = agent.traced().map(of_attempt);
             let answer = format!("SIP/2.0 {status}");
             let frames = vec![sent(REQUEST), received(&answer)];
             assert_eq!(traced, is_kept.then(|| (message_id(key), frames)));
@@ -134,15 +134,15 @@ async fn all_keeps_what_succeeded_and_off_keeps_nothing() {
 
 #[tokio::test]
 async fn what_was_in_flight_when_the_connection_was_lost_is_kept() {
-    let house = House::open().await;
-    let mut stage = keeping(&house, Keep::Failed).start();
-    let mut peer = house.registered().await;
-    stage.up().await;
-    stage.send(1);
+    let server = TestServer::open().await;
+    let mut agent = keeping(&server, Keep::Failed).start();
+    let mut peer = server.registered().await;
+    agent.up().await;
+    agent.send(1);
     peer.request_of("MESSAGE").await;
     drop(peer);
-    stage.outcome().await;
-    let traced = stage.traced().map(of_attempt);
+    agent.outcome().await;
+    let traced = agent.traced().map(of_attempt);
     assert_eq!(traced, Some((message_id(1), vec![sent(REQUEST)])));
 }
 
@@ -166,63 +166,63 @@ const INCOMING: &str = "MESSAGE sip:alice@example.com SIP/2.0";
 
 #[tokio::test]
 async fn the_frames_of_what_came_in_are_kept_once_it_is_stored_and_answered() {
-    let house = House::open().await;
-    let mut stage = keeping(&house, Keep::All).start();
-    let mut peer = house.registered().await;
-    stage.up().await;
+    let server = TestServer::open().await;
+    let mut agent = keeping(&server, Keep::All).start();
+    let mut peer = server.registered().await;
+    agent.up().await;
     for (number, answer) in [
         (1, InboundAnswer::Failed),
         (2, InboundAnswer::Repeated),
         (3, InboundAnswer::Taken),
     ] {
         peer.say(incoming(number)).await;
-        let arrival = stage.arrival().await;
+        let arrival = agent.arrival().await;
         let id = id_of(&arrival);
         arrival.answer(answer);
         peer.request().await;
         if number == 3 {
             let frames = vec![received(INCOMING), sent("SIP/2.0 202 Accepted")];
-            assert_eq!(of_received(stage.frames().await), (id, frames));
+            assert_eq!(of_received(agent.frames().await), (id, frames));
         }
     }
 }
 
 #[tokio::test]
 async fn with_failed_what_came_in_is_kept_where_its_sender_was_not_told() {
-    let house = House::open().await;
-    let mut stage = keeping(&house, Keep::Failed).start();
-    let mut peer = house.registered().await;
-    stage.up().await;
+    let server = TestServer::open().await;
+    let mut agent = keeping(&server, Keep::Failed).start();
+    let mut peer = server.registered().await;
+    agent.up().await;
     peer.say(incoming(1)).await;
-    stage.arrival().await.answer(InboundAnswer::Taken);
+    agent.arrival().await.answer(InboundAnswer::Taken);
     peer.request().await;
     peer.say(incoming(2)).await;
-    let arrival = stage.arrival().await;
+    let arrival = agent.arrival().await;
     let id = id_of(&arrival);
     drop(peer);
-    stage.down().await;
+    agent.down().await;
     arrival.answer(InboundAnswer::Taken);
     // The first was answered, so these are of the second.
-    let frames = of_received(stage.frames().await);
+    let frames = of_received(agent.frames().await);
     assert_eq!(frames, (id, vec![received(INCOMING)]));
 }
 
 #[tokio::test]
 async fn a_reader_sees_registrations_too_and_no_upgrade_header() {
-    let house = House::open().await;
-    let mut setup = keeping(&house, Keep::Off);
+    let server = TestServer::open().await;
+    let mut setup = keeping(&server, Keep::Off);
     let secret = HeaderValue::from_static("k1");
     setup.dialing.headers = vec![(HeaderName::from_static("x-key"), secret)];
     let recorder = setup.recorder.clone();
-    let mut stage = setup.start();
-    let mut peer = house.upgrade().await;
+    let mut agent = setup.start();
+    let mut peer = server.upgrade().await;
     let register = peer.request_of("REGISTER").await;
     let mut reader = recorder.read(&"alice-1".into());
     let contact = crate::sip::testing::value(&register, "Contact").to_owned();
     let more = format!("Contact: {contact}\r\nX-Key: k1\r\n");
     peer.answer(&register, "200 OK", &more).await;
-    stage.up().await;
-    stage.send(1);
+    agent.up().await;
+    agent.send(1);
     peer.request_of("MESSAGE").await;
     let mut lines = Vec::new();
     for _ in 0..2 {

@@ -96,11 +96,11 @@ struct World {
     proxy: Proxy,
     /// When each request was handed over, by its connection and names.
     handed_over: HashMap<(u64, Vec<String>), Instant>,
-    /// Answers that are given later: when, at which seat and over which connection, to what.
+    /// Answers that are given later: when, of which agent and over which connection, to what.
     answers: Vec<(Instant, usize, u64, u64)>,
     /// Connections that were opened.
     connections: u64,
-    seats: Vec<Seat>,
+    agents: Vec<SimulatedAgent>,
     lanes: HashMap<String, Lane>,
     /// Call-ID and target of each key.
     sent: HashMap<u64, (String, String)>,
@@ -109,7 +109,7 @@ struct World {
     story: Vec<String>,
 }
 
-struct Seat {
+struct SimulatedAgent {
     agent: UserAgent,
     up: Pipe,
     down: Pipe,
@@ -136,7 +136,7 @@ impl World {
             0 => None,
             _ => Some(ReceiveSettings::default()),
         };
-        let seats = (0..AGENTS).map(|number| Seat {
+        let agents = (0..AGENTS).map(|number| SimulatedAgent {
             agent: UserAgent::new(
                 Arc::new(Settings {
                     contact_user: format!("contact-{number}"),
@@ -154,7 +154,7 @@ impl World {
             registers: VecDeque::new(),
             has_left: false,
         });
-        let seats = seats.collect();
+        let agents = agents.collect();
         let registrar = Registrar::new(now, &mut rng);
         let damaged = rng.random_range(0..100);
         let weather = Weather {
@@ -171,7 +171,7 @@ impl World {
             handed_over: HashMap::new(),
             answers: Vec::new(),
             connections: 0,
-            seats,
+            agents,
             lanes: HashMap::new(),
             sent: HashMap::new(),
             ended: HashMap::new(),
@@ -198,7 +198,10 @@ impl World {
         self.weather = CALM;
         self.proxy.begin_again();
         self.pass(PATIENCE, |world| {
-            let all_up = world.seats.iter().all(|seat| seat.agent.is_registered());
+            let all_up = world
+                .agents
+                .iter()
+                .all(|simulated| simulated.agent.is_registered());
             all_up && world.ended.len() as u64 == MESSAGES && world.proxy.is_done()
         });
         assert!(self.proxy.is_done(), "some request was never answered");
@@ -207,18 +210,24 @@ impl World {
             MESSAGES,
             "some message never ended"
         );
-        for seat in &mut self.seats {
-            assert!(seat.agent.is_registered(), "a registration was given up");
-            seat.agent.unregister(self.now);
+        for simulated in &mut self.agents {
+            assert!(
+                simulated.agent.is_registered(),
+                "a registration was given up"
+            );
+            simulated.agent.unregister(self.now);
         }
         self.pass(PATIENCE, |world| {
-            world.seats.iter().all(|seat| seat.has_left)
+            world.agents.iter().all(|simulated| simulated.has_left)
         });
-        for seat in &mut self.seats {
-            assert!(seat.has_left, "leaving never ended");
-            seat.agent.handle_disconnected();
-            assert!(seat.agent.poll().is_none());
-            assert_eq!((seat.agent.deadline(), seat.agent.in_flight()), (None, 0));
+        for simulated in &mut self.agents {
+            assert!(simulated.has_left, "leaving never ended");
+            simulated.agent.handle_disconnected();
+            assert!(simulated.agent.poll().is_none());
+            assert_eq!(
+                (simulated.agent.deadline(), simulated.agent.in_flight()),
+                (None, 0)
+            );
         }
         assert!(self.ended.values().all(|times| *times == 1));
     }
@@ -245,9 +254,9 @@ impl World {
 
     /// When the next thing happens anywhere.
     fn next(&self) -> Option<Instant> {
-        let times = self.seats.iter().flat_map(|seat| {
-            let own = [Some(seat.turn), seat.agent.deadline()];
-            let wire = [seat.up.due(), seat.down.due()];
+        let times = self.agents.iter().flat_map(|simulated| {
+            let own = [Some(simulated.turn), simulated.agent.deadline()];
+            let wire = [simulated.up.due(), simulated.down.due()];
             own.into_iter().chain(wire).flatten()
         });
         let answers = self.answers.iter().map(|(at, ..)| *at);
@@ -256,22 +265,24 @@ impl World {
 
     /// Brings requests of others.
     fn bring(&mut self) {
-        let seats = self.seats.iter().enumerate();
-        let open = seats.filter(|(_, seat)| seat.is_connected);
-        let open: Vec<_> = open.map(|(at, seat)| (at, seat.connection)).collect();
+        let agents = self.agents.iter().enumerate();
+        let open = agents.filter(|(_, simulated)| simulated.is_connected);
+        let open: Vec<_> = open
+            .map(|(at, simulated)| (at, simulated.connection))
+            .collect();
         let may_be_damaged = self.weather.damaged > 0;
         let frames = self
             .proxy
             .speak(self.now, &open, may_be_damaged, &mut self.rng);
         for (at, frame) in frames {
-            let down = &mut self.seats[at].down;
+            let down = &mut self.agents[at].down;
             down.send(self.now, frame, self.weather, &mut self.rng);
         }
     }
 
     /// A request came in at an agent: it is answered now, later, or never.
     fn take_request(&mut self, number: usize, request: &IncomingRequest) {
-        let connection = self.seats[number].connection;
+        let connection = self.agents[number].connection;
         let names = ["Via", "From", "Call-ID", "CSeq"];
         let names = names.map(|name| request.first(name).unwrap_or_default().to_owned());
         let earlier = self
@@ -294,9 +305,9 @@ impl World {
         for (_, number, connection, id) in due {
             let statuses = [StatusCode::OK, StatusCode::ACCEPTED, StatusCode::BUSY_HERE];
             let answer = OutgoingResponse::of(statuses[self.rng.random_range(0..3)]);
-            let seat = &mut self.seats[number];
-            let answered = seat.agent.answer(now, id, &answer);
-            let is_over = !seat.is_connected || seat.connection != connection;
+            let simulated = &mut self.agents[number];
+            let answered = simulated.agent.answer(now, id, &answer);
+            let is_over = !simulated.is_connected || simulated.connection != connection;
             assert!(
                 answered.is_err() || !is_over,
                 "answered over another connection"
@@ -308,52 +319,54 @@ impl World {
     /// Cuts or opens a connection whose time has come.
     fn turn(&mut self, number: usize) {
         let kind = self.registrar.kind;
-        let seat = &mut self.seats[number];
-        if seat.turn > self.now {
+        let simulated = &mut self.agents[number];
+        if simulated.turn > self.now {
             return;
         }
         let seconds = self.rng.random_range(0.1..120.0);
-        if seat.is_connected && !kind {
-            seat.is_connected = false;
-            seat.up.cut();
-            seat.down.cut();
-            seat.agent.handle_disconnected();
-            self.proxy.handle_cut(seat.connection);
-            seat.turn = self.now + Duration::from_secs_f64(seconds / 20.0);
-        } else if seat.is_connected {
-            seat.turn = self.now + PATIENCE;
+        if simulated.is_connected && !kind {
+            simulated.is_connected = false;
+            simulated.up.cut();
+            simulated.down.cut();
+            simulated.agent.handle_disconnected();
+            self.proxy.handle_cut(simulated.connection);
+            simulated.turn = self.now + Duration::from_secs_f64(seconds / 20.0);
+        } else if simulated.is_connected {
+            simulated.turn = self.now + PATIENCE;
         } else {
-            seat.is_connected = true;
+            simulated.is_connected = true;
             self.connections += 1;
-            seat.connection = self.connections;
-            seat.agent.handle_connected(self.now, Transport::Ws);
-            seat.turn = self.now + Duration::from_secs_f64(seconds);
+            simulated.connection = self.connections;
+            simulated.agent.handle_connected(self.now, Transport::Ws);
+            simulated.turn = self.now + Duration::from_secs_f64(seconds);
             let frame = self.registrar.speak(&mut self.rng);
-            seat.down.send(self.now, frame, self.weather, &mut self.rng);
+            simulated
+                .down
+                .send(self.now, frame, self.weather, &mut self.rng);
         }
     }
 
     /// Takes what comes out of the wires.
     fn listen(&mut self, number: usize) {
-        let seat = &mut self.seats[number];
-        while let Some(frame) = seat.up.receive(self.now) {
+        let simulated = &mut self.agents[number];
+        while let Some(frame) = simulated.up.receive(self.now) {
             self.proxy
-                .handle_response(self.now, seat.connection, &frame);
+                .handle_response(self.now, simulated.connection, &frame);
             for (pause, frame) in self.registrar.handle_frame(self.now, &frame, &mut self.rng) {
                 let weather = Weather {
                     delay: self.weather.delay + pause,
                     ..self.weather
                 };
-                seat.down.send(self.now, frame, weather, &mut self.rng);
+                simulated.down.send(self.now, frame, weather, &mut self.rng);
             }
         }
-        while let Some(frame) = seat.down.receive(self.now) {
-            seat.agent.handle_frame(self.now, &frame);
+        while let Some(frame) = simulated.down.receive(self.now) {
+            simulated.agent.handle_frame(self.now, &frame);
         }
     }
 
     fn wake(&mut self, number: usize) {
-        let agent = &mut self.seats[number].agent;
+        let agent = &mut self.agents[number].agent;
         if agent.deadline().is_some_and(|at| at <= self.now) {
             agent.handle_timeout(self.now);
             assert!(
@@ -365,18 +378,20 @@ impl World {
 
     /// Takes everything an agent says.
     fn drain(&mut self, number: usize) {
-        while let Some(output) = self.seats[number].agent.poll() {
-            let seat = &mut self.seats[number];
+        while let Some(output) = self.agents[number].agent.poll() {
+            let simulated = &mut self.agents[number];
             match output {
                 Output::Transmit(frame, _) => {
-                    assert!(seat.is_connected, "it writes to nobody");
+                    assert!(simulated.is_connected, "it writes to nobody");
                     self.story
                         .push(String::from_utf8_lossy(&frame).into_owned());
-                    seat.count_register(self.now, &frame);
-                    seat.up.send(self.now, frame, self.weather, &mut self.rng);
+                    simulated.count_register(self.now, &frame);
+                    simulated
+                        .up
+                        .send(self.now, frame, self.weather, &mut self.rng);
                 }
                 Output::Event(Event::Ended { key, outcome }) => self.end(key, &outcome),
-                Output::Event(Event::Left) => seat.has_left = true,
+                Output::Event(Event::Left) => simulated.has_left = true,
                 Output::Event(Event::Received(request)) => self.take_request(number, &request),
                 Output::Event(
                     Event::Registered { .. }
@@ -421,10 +436,10 @@ impl World {
         targets.sort();
         for target in targets {
             let number = self.rng.random_range(0..AGENTS);
-            let seat = &mut self.seats[number];
+            let simulated = &mut self.agents[number];
             let lane = self.lanes.get_mut(&target).expect("it is one of its keys");
             let rash = self.rng.random_range(0..500) == 0;
-            if lane.open.is_some() || !(seat.agent.is_registered() || rash) {
+            if lane.open.is_some() || !(simulated.agent.is_registered() || rash) {
                 continue;
             }
             if let Some(key) = lane.waiting.pop_front() {
@@ -436,14 +451,14 @@ impl World {
                         body: "bare".into(),
                     }));
                 }
-                seat.agent.send(self.now, key, request);
+                simulated.agent.send(self.now, key, request);
                 self.drain(number);
             }
         }
     }
 }
 
-impl Seat {
+impl SimulatedAgent {
     fn count_register(&mut self, now: Instant, frame: &[u8]) {
         if !frame.starts_with(b"REGISTER") {
             return;

@@ -155,13 +155,13 @@ mod tests {
 
     use super::*;
 
-    struct Bench {
+    struct WalFixture {
         folder: TempDir,
         writer: Connection,
         checkpoints: Checkpoints,
     }
 
-    impl Bench {
+    impl WalFixture {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let writer = Connection::open(folder.path().join("test.db")).unwrap();
@@ -215,20 +215,20 @@ mod tests {
 
     #[test]
     fn the_thread_moves_what_is_in_the_wal_alone() {
-        let mut bench = Bench::new();
-        let commits = bench.commit_until_moved();
+        let mut fixture = WalFixture::new();
+        let commits = fixture.commit_until_moved();
         assert!((9..12).contains(&commits), "{commits}");
-        assert_eq!(bench.unmoved(), 0);
+        assert_eq!(fixture.unmoved(), 0);
     }
 
     #[test]
     fn rows_that_a_verb_does_not_weigh_are_seen_in_the_wal() {
-        let mut bench = Bench::new();
+        let mut fixture = WalFixture::new();
         let insert = "WITH RECURSIVE n (x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n LIMIT 100) \
              INSERT INTO t SELECT zeroblob(4000) FROM n";
         let mut commits = 0;
-        while !bench.checkpoints.is_running {
-            bench.commit_by(insert, Weight::SMALL);
+        while !fixture.checkpoints.is_running {
+            fixture.commit_by(insert, Weight::SMALL);
             commits += 1;
         }
         assert!((9..12).contains(&commits), "{commits}");
@@ -236,44 +236,44 @@ mod tests {
 
     #[test]
     fn the_wal_begins_anew_however_much_is_written() {
-        let mut bench = Bench::new();
+        let mut fixture = WalFixture::new();
         for _ in 0..200 {
-            bench.commit();
+            fixture.commit();
         }
         // Twenty thousand pages were written, by commits of a hundred.
         assert!(
-            bench.wal() < u64::try_from(WAL_PAGES).unwrap() + 200,
+            fixture.wal() < u64::try_from(WAL_PAGES).unwrap() + 200,
             "{}",
-            bench.wal()
+            fixture.wal()
         );
     }
 
     #[test]
     fn a_reader_keeps_pages_in_the_wal_no_longer_than_it_needs_them() {
-        let mut bench = Bench::new();
-        let path = bench.writer.path().unwrap().to_owned();
+        let mut fixture = WalFixture::new();
+        let path = fixture.writer.path().unwrap().to_owned();
         let reader = Connection::open(path).unwrap();
         let count = "SELECT count(*) FROM t";
         let view = reader.unchecked_transaction().unwrap();
         let seen: i64 = view.query_row(count, [], |row| row.get(0)).unwrap();
         for _ in 0..2 {
-            bench.commit_until_moved();
+            fixture.commit_until_moved();
         }
         let kept: i64 = view.query_row(count, [], |row| row.get(0)).unwrap();
         assert_eq!(kept, seen);
-        assert!(bench.unmoved() >= PAGES);
+        assert!(fixture.unmoved() >= PAGES);
         drop(view);
-        bench.commit_until_moved();
-        assert_eq!(bench.unmoved(), 0);
+        fixture.commit_until_moved();
+        assert_eq!(fixture.unmoved(), 0);
     }
 
     #[test]
     fn closing_ends_the_thread_with_its_connection() {
-        let mut bench = Bench::new();
-        bench.commit_until_moved();
-        bench.checkpoints.close();
-        let path = bench.writer.path().unwrap().to_owned();
-        drop(bench.writer);
+        let mut fixture = WalFixture::new();
+        fixture.commit_until_moved();
+        fixture.checkpoints.close();
+        let path = fixture.writer.path().unwrap().to_owned();
+        drop(fixture.writer);
         // The last connection to a database removes its WAL.
         assert!(!Path::new(&format!("{path}-wal")).exists());
     }

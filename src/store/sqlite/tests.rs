@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::message::Status;
-use crate::store::suite::Bed;
+use crate::store::suite::TestStore;
 use crate::store::suite::samples::{accept, at, id, message, sending, submission, succeeded};
 use crate::store::{LogStore as _, MessageFilter, suite};
 
@@ -43,7 +43,7 @@ impl Folder {
     }
 }
 
-impl Bed for Folder {
+impl TestStore for Folder {
     fn open(&self) -> Arc<dyn Store> {
         Arc::new(self.sqlite().unwrap())
     }

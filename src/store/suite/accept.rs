@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Bed;
+use super::TestStore;
 use super::samples::{
     ALICE, BOB, accept, at, failed, finish, id, keyed, listed, message, reopen, sending,
     submission, succeeded,
@@ -16,8 +16,8 @@ use crate::message::{
 };
 use crate::store::{MessageFilter, Recorded, Store, Verdict};
 
-pub(crate) async fn a_message_is_read_back_whole(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn a_message_is_read_back_whole(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let contents = Contents {
         target: "Bob Ünicode".to_owned(),
         uri: BOB.into(),
@@ -49,7 +49,7 @@ pub(crate) async fn a_message_is_read_back_whole(bed: &dyn Bed) {
     let verdicts = store.accept(vec![submission(messages)]).await.unwrap();
     assert_eq!(verdicts, [Verdict::Accepted]);
 
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     for (message, status) in [(plain, Status::Queued), (full, Status::Scheduled)] {
         let stored = store.message(message.id).await.unwrap().unwrap();
         assert_eq!(*stored.message, message);
@@ -63,8 +63,8 @@ pub(crate) async fn a_message_is_read_back_whole(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn verbs_take_effect_in_the_order_of_the_calls(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn verbs_take_effect_in_the_order_of_the_calls(test_store: &dyn TestStore) {
+    let store = test_store.open();
     // Nothing is awaited, or even polled, until everything was called.
     let accepted = store.accept(vec![submission(vec![message(1)])]);
     let begun = store.record(vec![sending(1, 1, 1)].into());
@@ -81,8 +81,8 @@ pub(crate) async fn verbs_take_effect_in_the_order_of_the_calls(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn what_is_taken_in_may_begin_in_the_same_call(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn what_is_taken_in_may_begin_in_the_same_call(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept_keyed(&store, "k", 1).await;
     let submissions = vec![
         submission(vec![message(2)]),
@@ -114,8 +114,8 @@ async fn accept_keyed(store: &Arc<dyn Store>, key: &str, number: u64) {
     );
 }
 
-pub(crate) async fn a_message_handed_over_twice_is_taken_in_once(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn a_message_handed_over_twice_is_taken_in_once(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, [1]).await;
     finish(&store, [1]).await;
     accept(&store, [1, 2, 2]).await;

@@ -1,6 +1,6 @@
 //! Events of agents, which belong to no message.
 
-use super::Bed;
+use super::TestStore;
 use super::samples::{accept, at, finish, log, reopen};
 use super::webhooks::plan_nothing;
 use crate::message::{AgentChange, Event, EventKind, EventKinds};
@@ -17,8 +17,8 @@ fn change(agent: &str, time: i64, down: Option<&str>) -> Event {
     change.event()
 }
 
-pub(crate) async fn events_of_agents_are_in_the_log_in_their_order(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn events_of_agents_are_in_the_log_in_their_order(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let events = vec![change("alice", 1, None), change("carol", 2, None)];
     store.append_agent_events(events).await.unwrap();
     accept(&store, [1]).await;
@@ -31,7 +31,7 @@ pub(crate) async fn events_of_agents_are_in_the_log_in_their_order(bed: &dyn Bed
 
     let whole = EventFilter::default();
     let told = log(&store, 0, &whole).await;
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     let kept = log(&store, 0, &whole).await;
     assert_eq!(kept, told);
     let kinds: Vec<_> = kept.iter().map(|event| event.kind).collect();
@@ -69,8 +69,8 @@ pub(crate) async fn events_of_agents_are_in_the_log_in_their_order(bed: &dyn Bed
     store.close().await.unwrap();
 }
 
-pub(crate) async fn events_of_agents_are_removed_in_steps(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn events_of_agents_are_removed_in_steps(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let events = (0..4).map(|time| change("alice", time, None)).collect();
     store.append_agent_events(events).await.unwrap();
     let mut committed = store.committed();
@@ -81,7 +81,7 @@ pub(crate) async fn events_of_agents_are_removed_in_steps(bed: &dyn Bed) {
     for count in [2, 1, 0] {
         assert_eq!(store.purge_agent_events(at(3), 2).await.unwrap(), count);
     }
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     let kept = log(&store, 0, &EventFilter::default()).await;
     assert!(kept.iter().map(|event| event.seq).eq([4]));
     let bounds = Bounds {

@@ -1,14 +1,14 @@
 //! Taking over what was left behind.
 
-use super::Bed;
+use super::TestStore;
 use super::samples::{
     ALICE, accept, at, deferred, finish, id, message, reopen, sending, submission,
 };
 use crate::message::{OnUnknown, Priority, Status};
 use crate::store::Verdict;
 
-pub(crate) async fn what_was_left_is_handed_out_once_oldest_first(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn what_was_left_is_handed_out_once_oldest_first(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let scheduled = message(5).with(|contents| {
         contents.send_at = Some(at(90_000));
         contents.account = Some(ALICE.into());
@@ -27,7 +27,7 @@ pub(crate) async fn what_was_left_is_handed_out_once_oldest_first(bed: &dyn Bed)
     ];
     store.record(records.into()).await.unwrap();
 
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     let elsewhere = message(6).with(|contents| contents.uri = "sip:carol@example.com".into());
     let new = vec![submission(vec![elsewhere])];
     assert_eq!(store.accept(new).await.unwrap(), [Verdict::Accepted]);
@@ -58,8 +58,8 @@ pub(crate) async fn what_was_left_is_handed_out_once_oldest_first(bed: &dyn Bed)
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_message_keeps_its_class(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn a_message_keeps_its_class(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let given: Vec<_> = [None].into_iter().chain(Priority::ALL.map(Some)).collect();
     for (number, class) in (1..).zip(&given) {
         let message = message(number).with(|contents| contents.priority = *class);
@@ -67,7 +67,7 @@ pub(crate) async fn a_message_keeps_its_class(bed: &dyn Bed) {
         assert_eq!(verdicts.unwrap(), [Verdict::Accepted]);
     }
 
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     let mut claimed = store.claim(10).await.unwrap();
     claimed.sort_by_key(|one| one.id);
     let counts_as: Vec<_> = claimed.iter().map(|one| one.priority).collect();
@@ -80,8 +80,8 @@ pub(crate) async fn a_message_keeps_its_class(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn what_this_process_took_in_is_never_claimed(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn what_this_process_took_in_is_never_claimed(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, 1..=3).await;
     assert_eq!(store.claim(10).await.unwrap(), []);
     accept(&store, 4..=6).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Bed;
+use super::TestStore;
 use super::samples::{accept, at, finish, id, incoming, received_id, reopen};
 use super::webhooks::plan_nothing;
 use crate::message::{Direction, Frame, FrameRecord, MessageId};
@@ -34,13 +34,15 @@ async fn kept(store: &Arc<dyn Store>, message: MessageId) -> Vec<FrameRecord> {
     store.frames(message).await.unwrap()
 }
 
-pub(crate) async fn frames_are_read_back_with_their_message_and_are_there_once(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn frames_are_read_back_with_their_message_and_are_there_once(
+    test_store: &dyn TestStore,
+) {
+    let store = test_store.open();
     let records = || vec![record(id(1), 20), record(id(2), 5), record(id(1), 10)];
     store.keep_frames(records(), at(0)).await.unwrap();
     // What is written again, because it was not known whether it was written.
     store.keep_frames(records(), at(1)).await.unwrap();
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     let first = kept(&store, id(1)).await;
     assert_eq!(first, [record(id(1), 10), record(id(1), 20)]);
     assert_eq!(kept(&store, id(2)).await, [record(id(2), 5)]);
@@ -48,8 +50,8 @@ pub(crate) async fn frames_are_read_back_with_their_message_and_are_there_once(b
     store.close().await.unwrap();
 }
 
-pub(crate) async fn frames_are_forgotten_in_steps_oldest_first(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn frames_are_forgotten_in_steps_oldest_first(test_store: &dyn TestStore) {
+    let store = test_store.open();
     for number in 1..=4 {
         let time = i64::try_from(number).unwrap();
         let records = vec![record(id(number), 100 - time)];
@@ -64,8 +66,8 @@ pub(crate) async fn frames_are_forgotten_in_steps_oldest_first(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn frames_go_with_their_message(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn frames_go_with_their_message(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, 1..=2).await;
     store.receive(vec![incoming(1), incoming(9)]).await.unwrap();
     let all = [id(1), id(2), received_id(1), received_id(9)];
@@ -81,8 +83,10 @@ pub(crate) async fn frames_go_with_their_message(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn frames_of_what_is_erased_are_erased_and_never_kept_again(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn frames_of_what_is_erased_are_erased_and_never_kept_again(
+    test_store: &dyn TestStore,
+) {
+    let store = test_store.open();
     store.receive(vec![incoming(1), incoming(2)]).await.unwrap();
     let records = |begun| vec![record(received_id(1), begun), record(received_id(2), begun)];
     store.keep_frames(records(1), at(0)).await.unwrap();

@@ -1,11 +1,11 @@
 //! Idempotency keys: what makes a repeated request the same request.
 
-use super::Bed;
+use super::TestStore;
 use super::samples::{at, id, keyed, listed, message, reopen};
 use crate::store::{MessageFilter, Verdict};
 
-pub(crate) async fn a_key_makes_a_repeated_request_the_same_request(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn a_key_makes_a_repeated_request_the_same_request(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let verdicts = store
         .accept(vec![
             keyed("app", "k", 1, vec![message(1), message(2)]),
@@ -31,8 +31,8 @@ pub(crate) async fn a_key_makes_a_repeated_request_the_same_request(bed: &dyn Be
     store.close().await.unwrap();
 }
 
-pub(crate) async fn twenty_clients_with_one_key_make_one_message(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn twenty_clients_with_one_key_make_one_message(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let mut clients = tokio::task::JoinSet::new();
     for number in 1..=20 {
         let store = store.clone();
@@ -49,13 +49,13 @@ pub(crate) async fn twenty_clients_with_one_key_make_one_message(bed: &dyn Bed) 
     store.close().await.unwrap();
 }
 
-pub(crate) async fn keys_outlive_a_restart_and_are_forgotten_in_steps(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn keys_outlive_a_restart_and_are_forgotten_in_steps(test_store: &dyn TestStore) {
+    let store = test_store.open();
     for number in 1..=5 {
         let request = keyed("app", &number.to_string(), 1, vec![message(number)]);
         store.accept(vec![request]).await.unwrap();
     }
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     assert_eq!(store.forget_keys(at(4), 2).await.unwrap(), 2);
     assert_eq!(store.forget_keys(at(4), 2).await.unwrap(), 1);
     assert_eq!(store.forget_keys(at(4), 2).await.unwrap(), 0);

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
 
-use super::Bed;
+use super::TestStore;
 use super::samples::{
     ALICE, BOB, PAGE, accept, at, deferred, failed, finish, id, incoming, large_failure, log,
     numbers, receipt, reopen, request, response, sending, succeeded,
@@ -17,13 +17,15 @@ use crate::store::{
     Bounds, DeliveryFilter, EventFilter, Logged, MessageFilter, PageSize, Record, Recorded, Store,
 };
 
-pub(crate) async fn the_log_reads_the_same_from_memory_and_from_the_disk(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn the_log_reads_the_same_from_memory_and_from_the_disk(
+    test_store: &dyn TestStore,
+) {
+    let store = test_store.open();
     accept(&store, 1..=5).await;
     finish(&store, 1..=5).await;
     let fresh = log(&store, 0, &EventFilter::default()).await;
     assert_eq!(numbers(&fresh), (1..=10).collect::<Vec<_>>());
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     assert_eq!(log(&store, 0, &EventFilter::default()).await, fresh);
     accept(&store, [6]).await;
     finish(&store, [6]).await;
@@ -91,9 +93,11 @@ fn odd_records(rng: &mut StdRng, number: u64) -> Vec<Record> {
     records.into()
 }
 
-pub(crate) async fn whatever_an_event_says_it_reads_the_same_after_a_restart(bed: &dyn Bed) {
+pub(crate) async fn whatever_an_event_says_it_reads_the_same_after_a_restart(
+    test_store: &dyn TestStore,
+) {
     const MESSAGES: u64 = 60;
-    let store = bed.open();
+    let store = test_store.open();
     accept(&store, 1..=MESSAGES).await;
     let mut rng = StdRng::seed_from_u64(8);
     for number in 1..=MESSAGES {
@@ -108,7 +112,7 @@ pub(crate) async fn whatever_an_event_says_it_reads_the_same_after_a_restart(bed
     store.report(receipts.collect()).await.unwrap();
 
     let told = log(&store, 0, &EventFilter::default()).await;
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     assert_eq!(log(&store, 0, &EventFilter::default()).await, told);
     for number in 1..=MESSAGES {
         let chain = store.events_of(id(number), 0, 100.into()).await.unwrap();
@@ -120,8 +124,8 @@ pub(crate) async fn whatever_an_event_says_it_reads_the_same_after_a_restart(bed
     store.close().await.unwrap();
 }
 
-pub(crate) async fn the_log_is_read_in_pages(bed: &dyn Bed) {
-    let mut store = bed.open();
+pub(crate) async fn the_log_is_read_in_pages(test_store: &dyn TestStore) {
+    let mut store = test_store.open();
     accept(&store, 1..=4).await;
     finish(&store, 1..=4).await;
     for _ in ["in memory", "on disk"] {
@@ -140,13 +144,15 @@ pub(crate) async fn the_log_is_read_in_pages(bed: &dyn Bed) {
             .await
             .unwrap();
         assert_eq!((numbers(&page.events), page.scanned_to), (vec![], 8));
-        store = reopen(bed, store).await;
+        store = reopen(test_store, store).await;
     }
     store.close().await.unwrap();
 }
 
-pub(crate) async fn the_log_is_read_back_from_its_end_and_from_anywhere(bed: &dyn Bed) {
-    let mut store = bed.open();
+pub(crate) async fn the_log_is_read_back_from_its_end_and_from_anywhere(
+    test_store: &dyn TestStore,
+) {
+    let mut store = test_store.open();
     accept(&store, 1..=4).await;
     finish(&store, 1..=4).await;
     for _ in ["in memory", "on disk"] {
@@ -162,7 +168,7 @@ pub(crate) async fn the_log_is_read_back_from_its_end_and_from_anywhere(bed: &dy
             assert_eq!(numbers(&page.events), expected, "{before}");
             assert_eq!(page.scanned_to, scanned_to, "{before}");
         }
-        store = reopen(bed, store).await;
+        store = reopen(test_store, store).await;
     }
     // What it gives is what readers forward are given.
     let all = EventFilter::default;
@@ -173,10 +179,12 @@ pub(crate) async fn the_log_is_read_back_from_its_end_and_from_anywhere(bed: &dy
     store.close().await.unwrap();
 }
 
-pub(crate) async fn what_a_filter_holds_back_is_passed_over_on_the_way_back(bed: &dyn Bed) {
+pub(crate) async fn what_a_filter_holds_back_is_passed_over_on_the_way_back(
+    test_store: &dyn TestStore,
+) {
     /// More than a page looks at.
     const MANY: u64 = 2_100;
-    let store = bed.open();
+    let store = test_store.open();
     accept(&store, 1..=MANY).await;
     finish(&store, 1..=MANY).await;
     for (filter, expected) in [
@@ -209,8 +217,8 @@ pub(crate) async fn what_a_filter_holds_back_is_passed_over_on_the_way_back(bed:
     store.close().await.unwrap();
 }
 
-pub(crate) async fn filters_let_pass_what_they_say(bed: &dyn Bed) {
-    let mut store = bed.open();
+pub(crate) async fn filters_let_pass_what_they_say(test_store: &dyn TestStore) {
+    let mut store = test_store.open();
     accept(&store, 1..=2).await;
     finish(&store, [1]).await;
     let mut elsewhere = failed(2, 0, 5);
@@ -265,15 +273,15 @@ pub(crate) async fn filters_let_pass_what_they_say(bed: &dyn Bed) {
             assert_eq!(numbers(&page.events), expected, "{filter:?}");
             assert_eq!(page.scanned_to, 3, "{filter:?}");
         }
-        store = reopen(bed, store).await;
+        store = reopen(test_store, store).await;
     }
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_reader_sees_every_event_once_while_writers_go_on(bed: &dyn Bed) {
+pub(crate) async fn a_reader_sees_every_event_once_while_writers_go_on(test_store: &dyn TestStore) {
     const WRITERS: u64 = 8;
     const MESSAGES: u64 = 40;
-    let store = bed.open();
+    let store = test_store.open();
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
         let store = store.clone();
@@ -301,8 +309,8 @@ pub(crate) async fn a_reader_sees_every_event_once_while_writers_go_on(bed: &dyn
     store.close().await.unwrap();
 }
 
-pub(crate) async fn an_event_can_be_read_as_soon_as_it_is_told_of(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn an_event_can_be_read_as_soon_as_it_is_told_of(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let mut committed = store.committed();
     assert_eq!(*committed.borrow_and_update(), 0);
     accept(&store, [1]).await;
@@ -323,14 +331,14 @@ pub(crate) async fn an_event_can_be_read_as_soon_as_it_is_told_of(bed: &dyn Bed)
         page.events
     );
     assert_eq!(answer.await.unwrap(), [Recorded::Appended(1)]);
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     assert_eq!(*store.committed().borrow(), 1);
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_page_of_the_log_stays_below_4_mib(bed: &dyn Bed) {
+pub(crate) async fn a_page_of_the_log_stays_below_4_mib(test_store: &dyn TestStore) {
     const EVENTS: u64 = 60;
-    let mut store = bed.open();
+    let mut store = test_store.open();
     accept(&store, 1..=EVENTS).await;
     for number in 1..=EVENTS {
         let record = large_failure(number, 200_000);
@@ -350,13 +358,13 @@ pub(crate) async fn a_page_of_the_log_stays_below_4_mib(bed: &dyn Bed) {
         }
         assert_eq!(all, (1..=EVENTS).collect::<Vec<_>>());
         assert!(pages > 2, "{pages}");
-        store = reopen(bed, store).await;
+        store = reopen(test_store, store).await;
     }
     store.close().await.unwrap();
 }
 
-pub(crate) async fn the_events_of_one_message_are_read_in_pages(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn the_events_of_one_message_are_read_in_pages(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, 1..=2).await;
     for attempt in 1..=4 {
         let began = vec![sending(1, attempt, 9), deferred(1, attempt, 9, at(9))];
@@ -397,8 +405,10 @@ pub(crate) async fn the_events_of_one_message_are_read_in_pages(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn look_ups_do_not_wait_behind_readers_that_match_nothing(bed: &dyn Bed) {
-    let store = a_hundred_ended(bed).await;
+pub(crate) async fn look_ups_do_not_wait_behind_readers_that_match_nothing(
+    test_store: &dyn TestStore,
+) {
+    let store = a_hundred_ended(test_store).await;
     let filter = EventFilter {
         uri: Some("sip:nobody@example.com".into()),
         ..EventFilter::default()
@@ -411,8 +421,8 @@ pub(crate) async fn look_ups_do_not_wait_behind_readers_that_match_nothing(bed: 
     store.close().await.unwrap();
 }
 
-pub(crate) async fn look_ups_do_not_wait_behind_pages(bed: &dyn Bed) {
-    let store = a_hundred_ended(bed).await;
+pub(crate) async fn look_ups_do_not_wait_behind_pages(test_store: &dyn TestStore) {
+    let store = a_hundred_ended(test_store).await;
     let messages = async || {
         let page = store.messages(MessageFilter::default(), None, 100).await;
         assert_eq!(page.unwrap().messages.len(), 100);
@@ -442,11 +452,11 @@ pub(crate) async fn look_ups_do_not_wait_behind_pages(bed: &dyn Bed) {
 
 /// A hundred messages that have ended, of which nothing is in memory. With more, on a slow machine,
 /// a page of two hundred readers would wait for its turn longer than the store allows.
-async fn a_hundred_ended(bed: &dyn Bed) -> Arc<dyn Store> {
-    let store = bed.open();
+async fn a_hundred_ended(test_store: &dyn TestStore) -> Arc<dyn Store> {
+    let store = test_store.open();
     accept(&store, 1..=100).await;
     finish(&store, 1..=100).await;
-    reopen(bed, store).await
+    reopen(test_store, store).await
 }
 
 /// Looks four things up while many read again and again. Behind their pages each look-up would wait

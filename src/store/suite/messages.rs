@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Bed;
+use super::TestStore;
 use super::samples::{
     ALICE, BOB, PAGE, accept, at, deferred, failed, finish, id, large_failure, listed, message,
     reopen, sending, submission,
@@ -10,8 +10,8 @@ use super::samples::{
 use crate::message::{EventKind, Header, Status};
 use crate::store::MessageFilter;
 
-pub(crate) async fn messages_that_are_gone_are_left_out_of_a_load(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn messages_that_are_gone_are_left_out_of_a_load(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, 1..=2).await;
     let loaded = store.load(vec![id(2), id(9), id(1)]).await.unwrap();
     let ids: Vec<_> = loaded.iter().map(|message| message.id).collect();
@@ -19,8 +19,8 @@ pub(crate) async fn messages_that_are_gone_are_left_out_of_a_load(bed: &dyn Bed)
     store.close().await.unwrap();
 }
 
-pub(crate) async fn messages_are_listed_newest_first(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn messages_are_listed_newest_first(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, 1..=7).await;
     let all: Vec<_> = (1..=7).rev().map(id).collect();
     for limit in [1, 2, 3, 7, 8] {
@@ -35,8 +35,8 @@ pub(crate) async fn messages_are_listed_newest_first(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn lists_are_filtered(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn lists_are_filtered(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let special = message(6).with(|contents| {
         contents.uri = "sip:carol@example.com".into();
         contents.account = Some(ALICE.into());
@@ -90,10 +90,10 @@ pub(crate) async fn lists_are_filtered(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_page_of_messages_stays_below_4_mib(bed: &dyn Bed) {
+pub(crate) async fn a_page_of_messages_stays_below_4_mib(test_store: &dyn TestStore) {
     const MESSAGES: u64 = 60;
     const MUCH: usize = 40_000;
-    let store = bed.open();
+    let store = test_store.open();
     for number in 1..=MESSAGES {
         let text = "x".repeat(MUCH);
         let large = message(number).with(|contents| match number % 4 {
@@ -139,8 +139,8 @@ pub(crate) async fn a_page_of_messages_stays_below_4_mib(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_message_is_listed_by_the_account_that_sent_it(bed: &dyn Bed) {
-    let mut store = bed.open();
+pub(crate) async fn a_message_is_listed_by_the_account_that_sent_it(test_store: &dyn TestStore) {
+    let mut store = test_store.open();
     let named = message(5).with(|contents| contents.account = Some(BOB.into()));
     accept(&store, 1..=4).await;
     store.accept(vec![submission(vec![named])]).await.unwrap();
@@ -168,7 +168,7 @@ pub(crate) async fn a_message_is_listed_by_the_account_that_sent_it(bed: &dyn Be
             let stored = store.message(id(number)).await.unwrap().unwrap();
             assert_eq!(stored.account.as_deref(), account, "{number}");
         }
-        store = reopen(bed, store).await;
+        store = reopen(test_store, store).await;
     }
     store.close().await.unwrap();
 }

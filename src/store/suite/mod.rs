@@ -25,8 +25,8 @@ use std::sync::Arc;
 use super::Store;
 
 /// Where a store lies, so that it can be opened, closed, and opened again.
-pub(crate) trait Bed {
-    /// Opens the store of this bed; the one opened before must have been closed.
+pub(crate) trait TestStore {
+    /// Opens the store; the one opened before must have been closed.
     fn open(&self) -> Arc<dyn Store>;
 
     /// From now on the database takes no [`REFUSED`] in this column of this table.
@@ -36,10 +36,10 @@ pub(crate) trait Bed {
 /// A text that a database can be made to refuse, whatever it takes otherwise.
 pub(crate) const REFUSED: &str = "sip:refused@example.com";
 
-/// Makes a test of every behaviour, on the beds that the given function makes.
+/// Makes a test of every behaviour, on the test store that the given function makes.
 macro_rules! store_suite {
-    ($bed:path) => {
-        $crate::store::suite::store_suite! { $bed;
+    ($test_store:path) => {
+        $crate::store::suite::store_suite! { $test_store;
             agent_events {
                 events_of_agents_are_in_the_log_in_their_order
                 events_of_agents_are_removed_in_steps
@@ -162,12 +162,12 @@ macro_rules! store_suite {
             }
         }
     };
-    ($bed:path; $($file:ident { $($behaviour:ident)* })*) => {
+    ($test_store:path; $($file:ident { $($behaviour:ident)* })*) => {
         $($(
             #[tokio::test]
             async fn $behaviour() {
-                let bed = $bed();
-                $crate::store::suite::$file::$behaviour(&bed).await;
+                let test_store = $test_store();
+                $crate::store::suite::$file::$behaviour(&test_store).await;
             }
         )*)*
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Bed;
+use super::TestStore;
 use super::samples::{
     accept, at, deferred, failed, id, listed, log, numbers, reopen, sending, succeeded,
 };
@@ -124,10 +124,10 @@ impl Model {
     }
 }
 
-pub(crate) async fn random_histories_agree_with_a_model(bed: &dyn Bed) {
+pub(crate) async fn random_histories_agree_with_a_model(test_store: &dyn TestStore) {
     use rand::{RngExt as _, SeedableRng as _};
     let mut rng = rand::rngs::SmallRng::seed_from_u64(0x5150);
-    let mut store = bed.open();
+    let mut store = test_store.open();
     let mut model = Model::default();
     for time in 0..600 {
         match rng.random_range(0..100) {
@@ -159,7 +159,7 @@ pub(crate) async fn random_histories_agree_with_a_model(bed: &dyn Bed) {
                 assert_eq!(purged, model.purge(before, limit), "at {time}");
             }
             _ => {
-                store = reopen(bed, store).await;
+                store = reopen(test_store, store).await;
                 store.claim(10_000).await.unwrap();
             }
         }

@@ -7,7 +7,7 @@ use super::samples::{
     reopen, sending, submission, succeeded,
 };
 use super::webhooks::plan_nothing;
-use super::{Bed, REFUSED};
+use super::{REFUSED, TestStore};
 use crate::message::{Disposition, EventKind, Priority, Receipt, Status, UndeliveredStatus};
 use crate::store::{
     EventFilter, MAX_RECIPIENTS, MessageFilter, ReceiptTimes, Recorded, Reported, Store, Verdict,
@@ -40,9 +40,9 @@ async fn own(store: &Arc<dyn Store>, number: u64) -> Vec<u64> {
 }
 
 pub(crate) async fn a_receipt_joins_the_events_of_its_message_before_and_after_its_end(
-    bed: &dyn Bed,
+    test_store: &dyn TestStore,
 ) {
-    let mut store = bed.open();
+    let mut store = test_store.open();
     let with_webhook = message(1).with(|contents| {
         contents.webhook = Some("https://app.example/hook".into());
         contents.metadata = [("order".to_owned(), "42".to_owned())].into();
@@ -106,7 +106,7 @@ pub(crate) async fn a_receipt_joins_the_events_of_its_message_before_and_after_i
             (&*events[1].uri, events[1].account.as_deref()),
             (BOB, Some(ALICE))
         );
-        store = reopen(bed, store).await;
+        store = reopen(test_store, store).await;
     }
     // Nothing is claimed of what has ended.
     let claimed = store.claim(9).await.unwrap();
@@ -122,8 +122,8 @@ pub(crate) async fn a_receipt_joins_the_events_of_its_message_before_and_after_i
     store.close().await.unwrap();
 }
 
-pub(crate) async fn each_kind_is_reported_once_for_a_recipient(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn each_kind_is_reported_once_for_a_recipient(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, [1]).await;
     store.record(vec![sending(1, 1, 1)].into()).await.unwrap();
     let all = vec![
@@ -142,7 +142,7 @@ pub(crate) async fn each_kind_is_reported_once_for_a_recipient(bed: &dyn Bed) {
     ];
     assert_eq!(first.await.unwrap(), expected);
     assert_eq!(second.await.unwrap(), [Reported::Repeated; 4]);
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     let reported = store.report(vec![displayed(1, BOB, 9)]).await.unwrap();
     assert_eq!(reported, [Reported::Repeated]);
     // No sender of receipts can make a message as long as it likes.
@@ -158,8 +158,10 @@ pub(crate) async fn each_kind_is_reported_once_for_a_recipient(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn receipts_of_messages_that_an_account_did_not_send_are_unknown(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn receipts_of_messages_that_an_account_did_not_send_are_unknown(
+    test_store: &dyn TestStore,
+) {
+    let store = test_store.open();
     accept(&store, [1, 2]).await;
     finish(&store, [1]).await;
     let mut stranger = receipt(1, BOB, 3);
@@ -171,8 +173,8 @@ pub(crate) async fn receipts_of_messages_that_an_account_did_not_send_are_unknow
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_receipt_of_the_target_settles_and_no_other(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn a_receipt_of_the_target_settles_and_no_other(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, 1..=4).await;
     for number in 1..=4 {
         store
@@ -202,8 +204,8 @@ pub(crate) async fn a_receipt_of_the_target_settles_and_no_other(bed: &dyn Bed) 
     store.close().await.unwrap();
 }
 
-pub(crate) async fn receipts_go_with_their_message(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn receipts_go_with_their_message(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, 1..=3).await;
     for number in 1..=3 {
         store
@@ -232,7 +234,7 @@ pub(crate) async fn receipts_go_with_their_message(bed: &dyn Bed) {
     assert_eq!(listed(&store, &MessageFilter::default(), 9).await, [id(3)]);
     let left = log(&store, 0, &EventFilter::default()).await;
     assert_eq!(numbers(&left), [3, 5]);
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     let late = vec![displayed(2, BOB, 9), displayed(3, BOB, 9)];
     let reported = store.report(late).await.unwrap();
     assert_eq!(reported[0], Reported::Unknown);
@@ -241,9 +243,9 @@ pub(crate) async fn receipts_go_with_their_message(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_receipt_that_is_rejected_lets_the_others_pass(bed: &dyn Bed) {
-    let store = bed.open();
-    bed.refuse("receipts", "recipient");
+pub(crate) async fn a_receipt_that_is_rejected_lets_the_others_pass(test_store: &dyn TestStore) {
+    let store = test_store.open();
+    test_store.refuse("receipts", "recipient");
     accept(&store, [1]).await;
     store.record(vec![sending(1, 1, 1)].into()).await.unwrap();
     let all = vec![

@@ -7,7 +7,7 @@ use super::samples::{
     submission,
 };
 use super::webhooks::{delivery, due, endpoint, plan, plan_nothing};
-use super::{Bed, REFUSED};
+use super::{REFUSED, TestStore};
 use crate::message::{EventKind, MessageId, Received, Sender};
 use crate::store::{
     Arrived, Bounds, DeliveryKey, EventFilter, NewDelivery, ReceivedFilter, ReceivedOrigin,
@@ -51,8 +51,8 @@ fn json(event: &Logged) -> serde_json::Value {
     serde_json::from_slice(&event.json).unwrap()
 }
 
-pub(crate) async fn a_received_message_is_an_event_and_found_by_its_id(bed: &dyn Bed) {
-    let mut store = bed.open();
+pub(crate) async fn a_received_message_is_an_event_and_found_by_its_id(test_store: &dyn TestStore) {
+    let mut store = test_store.open();
     accept(&store, [1]).await;
     finish(&store, [1]).await;
     let arrived = store.receive(vec![incoming(1)]).await.unwrap();
@@ -110,13 +110,13 @@ pub(crate) async fn a_received_message_is_an_event_and_found_by_its_id(bed: &dyn
             assert_eq!(numbers(&seen).contains(&3), is_there, "{filter:?}");
         }
         assert!(store.message(received_id(1)).await.unwrap().is_none());
-        store = reopen(bed, store).await;
+        store = reopen(test_store, store).await;
     }
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_request_that_comes_again_is_taken_in_once(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn a_request_that_comes_again_is_taken_in_once(test_store: &dyn TestStore) {
+    let store = test_store.open();
     // Two forks in one batch, and one in another.
     let forks = store.receive(vec![incoming(1), again(1, 11), incoming(2)]);
     let late = store.receive(vec![again(1, 12), incoming(3)]);
@@ -128,7 +128,7 @@ pub(crate) async fn a_request_that_comes_again_is_taken_in_once(bed: &dyn Bed) {
     assert_eq!(forks.await.unwrap(), expected);
     let expected = [Arrived::Repeated, Arrived::Appended(3)];
     assert_eq!(late.await.unwrap(), expected);
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     let arrived = store
         .receive(vec![again(2, 13), again(3, 14)])
         .await
@@ -145,9 +145,9 @@ pub(crate) async fn a_request_that_comes_again_is_taken_in_once(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn what_comes_in_keeps_its_order_among_what_is_sent(bed: &dyn Bed) {
+pub(crate) async fn what_comes_in_keeps_its_order_among_what_is_sent(test_store: &dyn TestStore) {
     const ROUNDS: u64 = 40;
-    let store = bed.open();
+    let store = test_store.open();
     let mut arrivals = Vec::new();
     for number in 1..=ROUNDS {
         let accepted = store.accept(vec![submission(vec![message(number)])]);
@@ -167,8 +167,8 @@ pub(crate) async fn what_comes_in_keeps_its_order_among_what_is_sent(bed: &dyn B
     store.close().await.unwrap();
 }
 
-pub(crate) async fn an_answer_names_a_message_that_its_account_sent(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn an_answer_names_a_message_that_its_account_sent(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, 1..=2).await;
     finish(&store, [1]).await;
     let answer = |number, account: &str, answers: Vec<MessageId>| Received {
@@ -197,8 +197,8 @@ pub(crate) async fn an_answer_names_a_message_that_its_account_sent(bed: &dyn Be
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_reply_is_told_where_its_message_came_from(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn a_reply_is_told_where_its_message_came_from(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, [1]).await;
     take_in(&store, 1..=2).await;
     assert!(store.erase(received_id(2)).await.unwrap());
@@ -213,8 +213,8 @@ pub(crate) async fn a_reply_is_told_where_its_message_came_from(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn received_messages_are_listed_newest_first(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn received_messages_are_listed_newest_first(test_store: &dyn TestStore) {
+    let store = test_store.open();
     take_in(&store, 1..=4).await;
     let mut other = incoming(5);
     other.account = CAROL.into();
@@ -224,7 +224,7 @@ pub(crate) async fn received_messages_are_listed_newest_first(bed: &dyn Bed) {
         ..Sender::default()
     };
     store.receive(vec![other, from_carol]).await.unwrap();
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     let to = |account: &str| ReceivedFilter {
         accounts: Some(Arc::new([account.into()].into())),
         ..ReceivedFilter::default()
@@ -248,9 +248,9 @@ pub(crate) async fn received_messages_are_listed_newest_first(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_page_of_received_messages_stays_below_4_mib(bed: &dyn Bed) {
+pub(crate) async fn a_page_of_received_messages_stays_below_4_mib(test_store: &dyn TestStore) {
     const MESSAGES: u64 = 40;
-    let store = bed.open();
+    let store = test_store.open();
     for number in 1..=MESSAGES {
         let mut large = incoming(number);
         large.body = vec![b'x'; 200_000];
@@ -285,8 +285,8 @@ async fn of_received(store: &Arc<dyn Store>, queue: &Arc<str>, number: u64) -> N
     }
 }
 
-pub(crate) async fn what_is_erased_is_gone_from_every_face_of_the_log(bed: &dyn Bed) {
-    let mut store = bed.open();
+pub(crate) async fn what_is_erased_is_gone_from_every_face_of_the_log(test_store: &dyn TestStore) {
+    let mut store = test_store.open();
     let standing = endpoint(1);
     let queue = standing.queue();
     assert!(store.create_endpoint(standing, 9).await.unwrap());
@@ -358,7 +358,7 @@ pub(crate) async fn what_is_erased_is_gone_from_every_face_of_the_log(bed: &dyn 
         for (one, event) in posted.deliveries.iter().zip(&all) {
             assert_eq!(one.json, event.json);
         }
-        store = reopen(bed, store).await;
+        store = reopen(test_store, store).await;
     }
     // What ended is not what it was either, when it is posted again.
     let key = DeliveryKey {
@@ -378,8 +378,10 @@ pub(crate) async fn what_is_erased_is_gone_from_every_face_of_the_log(bed: &dyn 
     store.close().await.unwrap();
 }
 
-pub(crate) async fn received_messages_are_removed_in_steps_and_their_keys_later(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn received_messages_are_removed_in_steps_and_their_keys_later(
+    test_store: &dyn TestStore,
+) {
+    let store = test_store.open();
     take_in(&store, 1..=3).await;
     accept(&store, [1]).await;
     finish(&store, [1]).await;
@@ -391,7 +393,7 @@ pub(crate) async fn received_messages_are_removed_in_steps_and_their_keys_later(
     assert_eq!(store.purge_received(at(4), 2).await.unwrap(), 2);
     assert_eq!(store.purge_received(at(4), 2).await.unwrap(), 1);
     assert_eq!(store.purge_received(at(4), 2).await.unwrap(), 0);
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     let kept = log(&store, 0, &EventFilter::default()).await;
     assert_eq!(numbers(&kept), [4, 5, 6]);
     let bounds = Bounds {
@@ -423,9 +425,11 @@ pub(crate) async fn received_messages_are_removed_in_steps_and_their_keys_later(
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_received_message_that_is_rejected_lets_the_others_pass(bed: &dyn Bed) {
-    let store = bed.open();
-    bed.refuse("events", "uri");
+pub(crate) async fn a_received_message_that_is_rejected_lets_the_others_pass(
+    test_store: &dyn TestStore,
+) {
+    let store = test_store.open();
+    test_store.refuse("events", "uri");
     let refused = |number, name| {
         let mut refused = again(number, name);
         refused.from.uri = REFUSED.to_owned();

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::Bed;
+use super::TestStore;
 use super::samples::{
     ALICE, accept, at, deferred, failed, finish, id, log, numbers, reopen, sending, succeeded,
 };
 use crate::message::{Status, Timestamp};
 use crate::store::{EventFilter, Recorded};
 
-pub(crate) async fn events_move_their_message_on(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn events_move_their_message_on(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, [1, 2]).await;
     let standing = async |expected: (Status, u32, Option<Timestamp>, Option<Timestamp>)| {
         let stored = store.message(id(1)).await.unwrap().unwrap();
@@ -58,8 +58,8 @@ pub(crate) async fn events_move_their_message_on(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn nothing_follows_a_terminal_event(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn nothing_follows_a_terminal_event(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, [1]).await;
     finish(&store, [1]).await;
     let late = vec![failed(1, 1, 9), sending(1, 2, 9), sending(404, 1, 9)];
@@ -73,7 +73,7 @@ pub(crate) async fn nothing_follows_a_terminal_event(bed: &dyn Bed) {
     let answers = [Recorded::Appended(3), Recorded::Ended];
     assert_eq!(store.record(both.into()).await.unwrap(), answers);
 
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     let late = vec![succeeded(2, 1, 10)];
     assert_eq!(store.record(late.into()).await.unwrap(), [Recorded::Ended]);
     let all = log(&store, 0, &EventFilter::default()).await;
@@ -83,14 +83,16 @@ pub(crate) async fn nothing_follows_a_terminal_event(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn an_end_that_nobody_sent_is_of_the_account_that_sent_last(bed: &dyn Bed) {
+pub(crate) async fn an_end_that_nobody_sent_is_of_the_account_that_sent_last(
+    test_store: &dyn TestStore,
+) {
     let nameless = |number, attempt| {
         let mut record = failed(number, attempt, 99);
         record.event.account = None;
         record.event.agent = None;
         record
     };
-    let store = bed.open();
+    let store = test_store.open();
     accept(&store, 1..=3).await;
     let began = vec![sending(1, 1, 10), deferred(1, 1, 20, at(90))];
     store.record(began.into()).await.unwrap();
@@ -107,7 +109,7 @@ pub(crate) async fn an_end_that_nobody_sent_is_of_the_account_that_sent_last(bed
         ..EventFilter::default()
     };
     assert_eq!(numbers(&log(&store, 0, &filter).await), [1, 2, 3, 4, 5]);
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     assert_eq!(numbers(&log(&store, 0, &filter).await), [1, 2, 3, 4, 5]);
     store.close().await.unwrap();
 }

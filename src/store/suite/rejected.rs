@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::samples::{accept, id, keyed, log, message, numbers, sending, submission, succeeded};
 use super::webhooks::{delivery, due, endpoint, plan};
-use super::{Bed, REFUSED};
+use super::{REFUSED, TestStore};
 use crate::message::{Message, MessageId};
 use crate::store::{EventFilter, Record, Recorded, Reply, Store, StoreError, Submission, Verdict};
 
@@ -107,11 +107,11 @@ type Asked = (
     Vec<Expected>,
 );
 
-pub(crate) async fn what_is_rejected_harms_only_what_brought_it(bed: &dyn Bed) {
+pub(crate) async fn what_is_rejected_harms_only_what_brought_it(test_store: &dyn TestStore) {
     use rand::SeedableRng as _;
-    let store = bed.open();
-    bed.refuse("messages", "uri");
-    bed.refuse("events", "uri");
+    let store = test_store.open();
+    test_store.refuse("messages", "uri");
+    test_store.refuse("events", "uri");
     for seed in 0..6 {
         let mut history = History {
             rng: rand::rngs::SmallRng::seed_from_u64(seed),
@@ -185,9 +185,9 @@ fn of_record(recorded: &Recorded) -> Expected {
     }
 }
 
-pub(crate) async fn a_rejected_key_belongs_to_the_next_who_brings_it(bed: &dyn Bed) {
-    let store = bed.open();
-    bed.refuse("messages", "uri");
+pub(crate) async fn a_rejected_key_belongs_to_the_next_who_brings_it(test_store: &dyn TestStore) {
+    let store = test_store.open();
+    test_store.refuse("messages", "uri");
     let submissions = vec![
         keyed("app", "k", 1, vec![message(1), refused(2)]),
         keyed("app", "k", 2, vec![message(3)]),
@@ -206,9 +206,9 @@ pub(crate) async fn a_rejected_key_belongs_to_the_next_who_brings_it(bed: &dyn B
     store.close().await.unwrap();
 }
 
-pub(crate) async fn an_event_that_is_rejected_lets_the_others_pass(bed: &dyn Bed) {
-    let store = bed.open();
-    bed.refuse("events", "uri");
+pub(crate) async fn an_event_that_is_rejected_lets_the_others_pass(test_store: &dyn TestStore) {
+    let store = test_store.open();
+    test_store.refuse("events", "uri");
     accept(&store, [1, 2, 3]).await;
     let records = vec![
         sending(1, 1, 1),
@@ -232,9 +232,9 @@ pub(crate) async fn an_event_that_is_rejected_lets_the_others_pass(bed: &dyn Bed
     store.close().await.unwrap();
 }
 
-pub(crate) async fn an_endpoint_that_is_rejected_lets_the_others_pass(bed: &dyn Bed) {
-    let store = bed.open();
-    bed.refuse("endpoints", "description");
+pub(crate) async fn an_endpoint_that_is_rejected_lets_the_others_pass(test_store: &dyn TestStore) {
+    let store = test_store.open();
+    test_store.refuse("endpoints", "description");
     let mut bad = endpoint(1);
     bad.description = Some(REFUSED.to_owned());
     let before = store.accept(vec![submission(vec![message(1)])]);
@@ -253,9 +253,11 @@ pub(crate) async fn an_endpoint_that_is_rejected_lets_the_others_pass(bed: &dyn 
     store.close().await.unwrap();
 }
 
-pub(crate) async fn deliveries_that_are_rejected_are_left_out_of_a_plan(bed: &dyn Bed) {
-    let store = bed.open();
-    bed.refuse("deliveries", "queue");
+pub(crate) async fn deliveries_that_are_rejected_are_left_out_of_a_plan(
+    test_store: &dyn TestStore,
+) {
+    let store = test_store.open();
+    test_store.refuse("deliveries", "queue");
     accept(&store, [1, 2]).await;
     store
         .record(vec![sending(1, 1, 1), sending(2, 1, 1)].into())

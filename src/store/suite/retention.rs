@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Bed;
+use super::TestStore;
 use super::samples::{
     accept, at, deferred, finish, id, listed, log, numbers, reopen, sending, succeeded,
 };
@@ -13,8 +13,8 @@ fn step(messages: usize, has_more: bool) -> RetentionStep {
     RetentionStep { messages, has_more }
 }
 
-pub(crate) async fn purging_takes_what_ended_and_leaves_what_waits(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn purging_takes_what_ended_and_leaves_what_waits(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, 1..=6).await;
     // Message 2 waits all the time, and its event stands in the middle of the others.
     finish(&store, [1]).await;
@@ -55,7 +55,7 @@ pub(crate) async fn purging_takes_what_ended_and_leaves_what_waits(bed: &dyn Bed
         assert_eq!(store.bounds().await.unwrap(), bounds);
     };
     expect(&store).await;
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     expect(&store).await;
     // What waited can still end, and then go.
     store.claim(10).await.unwrap();
@@ -66,13 +66,13 @@ pub(crate) async fn purging_takes_what_ended_and_leaves_what_waits(bed: &dyn Bed
     store.close().await.unwrap();
 }
 
-pub(crate) async fn numbers_go_on_after_everything_was_purged(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn numbers_go_on_after_everything_was_purged(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, 1..=3).await;
     finish(&store, 1..=3).await;
     plan_nothing(&store).await;
     assert_eq!(store.purge(at(100), 10).await.unwrap(), step(3, false));
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     let page = store
         .events(2, EventFilter::default(), 10.into())
         .await
@@ -89,14 +89,14 @@ pub(crate) async fn numbers_go_on_after_everything_was_purged(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn bodies_are_discarded_once_a_message_ended(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn bodies_are_discarded_once_a_message_ended(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, 1..=4).await;
     finish(&store, [1, 2, 4]).await;
     assert_eq!(store.discard_bodies(2).await.unwrap(), step(2, true));
     assert_eq!(store.discard_bodies(2).await.unwrap(), step(1, false));
     assert_eq!(store.discard_bodies(2).await.unwrap(), step(0, false));
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     for (number, kept) in [(1, false), (2, false), (3, true), (4, false)] {
         let stored = store.message(id(number)).await.unwrap().unwrap();
         assert_eq!(!stored.message.contents.body.is_empty(), kept, "{number}");
@@ -109,12 +109,12 @@ pub(crate) async fn bodies_are_discarded_once_a_message_ended(bed: &dyn Bed) {
 }
 
 /// Each step is one transaction, and whoever writes waits for it: it is as small as was asked for.
-pub(crate) async fn a_step_changes_no_more_rows_than_it_was_told_to(bed: &dyn Bed) {
+pub(crate) async fn a_step_changes_no_more_rows_than_it_was_told_to(test_store: &dyn TestStore) {
     const MESSAGES: usize = 30;
     const LIMIT: usize = 7;
     // Four attempts, each with its `sending` and what came of it.
     const EVENTS: usize = 8;
-    let store = bed.open();
+    let store = test_store.open();
     accept(&store, 1..=30).await;
     for number in 1..=30 {
         let mut records = Vec::new();
@@ -155,8 +155,10 @@ pub(crate) async fn a_step_changes_no_more_rows_than_it_was_told_to(bed: &dyn Be
 
 /// Where many messages wait, stretches of the log have no end in them. A step gets past a part of
 /// one and says that there is more, so that the next follows at once.
-pub(crate) async fn a_step_that_meets_no_end_goes_on_behind_what_it_looked_at(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn a_step_that_meets_no_end_goes_on_behind_what_it_looked_at(
+    test_store: &dyn TestStore,
+) {
+    let store = test_store.open();
     accept(&store, 1..=2).await;
     let records: Vec<_> = (0..1_250)
         .flat_map(|_| [sending(1, 1, 1), deferred(1, 1, 1, at(2))])
@@ -166,7 +168,7 @@ pub(crate) async fn a_step_that_meets_no_end_goes_on_behind_what_it_looked_at(be
     plan_nothing(&store).await;
     assert_eq!(store.purge(at(5), 2).await.unwrap(), step(0, true));
     assert_eq!(store.discard_bodies(2).await.unwrap(), step(0, true));
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     assert_eq!(store.discard_bodies(2).await.unwrap(), step(1, false));
     assert_eq!(store.purge(at(5), 2).await.unwrap(), step(1, false));
     assert_eq!(listed(&store, &MessageFilter::default(), 10).await, [id(1)]);

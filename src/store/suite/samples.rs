@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::Bed;
+use super::TestStore;
 use crate::message::{
     Cause, Contents, Disposition, Event, HeaderMap, Message, MessageId, Metadata, Originator,
     Receipt, Received, RequestView, ResponseView, Sender, Status, Timestamp, What,
@@ -233,10 +233,10 @@ pub(crate) async fn finish(store: &Arc<dyn Store>, numbers: impl IntoIterator<It
     }
 }
 
-pub(crate) async fn reopen(bed: &dyn Bed, store: Arc<dyn Store>) -> Arc<dyn Store> {
+pub(crate) async fn reopen(test_store: &dyn TestStore, store: Arc<dyn Store>) -> Arc<dyn Store> {
     store.close().await.unwrap();
     drop(store);
-    bed.open()
+    test_store.open()
 }
 
 /// The whole log after this event, page by page.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::Bed;
+use super::TestStore;
 use super::samples::{PAGE, accept, at, id, message, reopen, sending, submission, succeeded};
 use crate::message::{EndpointId, EventKind, Trace};
 use crate::store::{
@@ -149,8 +149,8 @@ fn numbers(deliveries: &[Delivery]) -> Vec<u64> {
     deliveries.iter().map(|delivery| delivery.seq).collect()
 }
 
-pub(crate) async fn an_endpoint_is_read_back_whole(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn an_endpoint_is_read_back_whole(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let full = Endpoint {
         kinds: vec![EventKind::Failed, EventKind::Succeeded],
         accounts: vec!["sip:alice@example.com".into(), "sip:ü@example.com".into()],
@@ -171,14 +171,14 @@ pub(crate) async fn an_endpoint_is_read_back_whole(bed: &dyn Bed) {
     };
     assert!(store.create_endpoint(full.clone(), MANY).await.unwrap());
     create(&store, 1).await;
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     let endpoints = store.endpoints().await.unwrap().endpoints;
     assert_eq!(endpoints, [endpoint(1), full]);
     store.close().await.unwrap();
 }
 
-pub(crate) async fn an_endpoint_is_changed_piece_by_piece(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn an_endpoint_is_changed_piece_by_piece(test_store: &dyn TestStore) {
+    let store = test_store.open();
     create(&store, 1).await;
     let mut revision = store.endpoints().await.unwrap().revision;
     let mut expected = endpoint(1);
@@ -221,8 +221,10 @@ pub(crate) async fn an_endpoint_is_changed_piece_by_piece(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_secret_is_rotated_and_the_one_before_kept_for_a_while(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn a_secret_is_rotated_and_the_one_before_kept_for_a_while(
+    test_store: &dyn TestStore,
+) {
+    let store = test_store.open();
     create(&store, 1).await;
     for (new, old, until) in [("second", "first", 10), ("third", "second", 20)] {
         let rotation = Change {
@@ -236,8 +238,10 @@ pub(crate) async fn a_secret_is_rotated_and_the_one_before_kept_for_a_while(bed:
     store.close().await.unwrap();
 }
 
-pub(crate) async fn an_endpoint_is_disabled_for_the_first_cause_and_begins_anew(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn an_endpoint_is_disabled_for_the_first_cause_and_begins_anew(
+    test_store: &dyn TestStore,
+) {
+    let store = test_store.open();
     let queue = create(&store, 1).await;
     accept(&store, [1]).await;
     store.record(vec![sending(1, 1, 1)].into()).await.unwrap();
@@ -267,8 +271,8 @@ pub(crate) async fn an_endpoint_is_disabled_for_the_first_cause_and_begins_anew(
     store.close().await.unwrap();
 }
 
-pub(crate) async fn there_are_no_more_endpoints_than_may_be(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn there_are_no_more_endpoints_than_may_be(test_store: &dyn TestStore) {
+    let store = test_store.open();
     assert!(store.create_endpoint(endpoint(1), 2).await.unwrap());
     assert!(store.create_endpoint(endpoint(2), 2).await.unwrap());
     assert!(!store.create_endpoint(endpoint(3), 2).await.unwrap());
@@ -276,9 +280,9 @@ pub(crate) async fn there_are_no_more_endpoints_than_may_be(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn endpoints_are_listed_in_pages_oldest_first(bed: &dyn Bed) {
+pub(crate) async fn endpoints_are_listed_in_pages_oldest_first(test_store: &dyn TestStore) {
     const ENDPOINTS: u64 = 10;
-    let store = bed.open();
+    let store = test_store.open();
     for number in (1..=ENDPOINTS).rev() {
         let created = Endpoint {
             // Three of these are as much as a page holds.
@@ -304,8 +308,8 @@ pub(crate) async fn endpoints_are_listed_in_pages_oldest_first(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn an_endpoint_sees_events_from_its_creation_on(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn an_endpoint_sees_events_from_its_creation_on(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, [1]).await;
     // Nothing is awaited in between: what was handed over before comes before.
     let before = store.record(vec![sending(1, 1, 1)].into());
@@ -318,8 +322,8 @@ pub(crate) async fn an_endpoint_sees_events_from_its_creation_on(bed: &dyn Bed) 
     store.close().await.unwrap();
 }
 
-pub(crate) async fn the_log_is_planned_once(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn the_log_is_planned_once(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let queue = create(&store, 1).await;
     assert_eq!(store.planned_to().await.unwrap(), 0);
     let revision = store.endpoints().await.unwrap().revision;
@@ -331,7 +335,7 @@ pub(crate) async fn the_log_is_planned_once(bed: &dyn Bed) {
         deliveries: vec![delivery(&queue, 1, 1), delivery(&queue, 2, 2)],
     };
     assert!(store.plan(first.clone()).await.unwrap());
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     assert_eq!(store.planned_to().await.unwrap(), 2);
     assert!(!store.plan(first).await.unwrap());
     assert_eq!(due(&store, &queue, 0).await, [1, 2]);
@@ -342,8 +346,10 @@ pub(crate) async fn the_log_is_planned_once(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_plan_made_from_other_endpoints_is_not_carried_out(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn a_plan_made_from_other_endpoints_is_not_carried_out(
+    test_store: &dyn TestStore,
+) {
+    let store = test_store.open();
     let revision = store.endpoints().await.unwrap().revision;
     let queue = create(&store, 1).await;
     let plan = Plan {
@@ -359,8 +365,8 @@ pub(crate) async fn a_plan_made_from_other_endpoints_is_not_carried_out(bed: &dy
     store.close().await.unwrap();
 }
 
-pub(crate) async fn events_of_a_message_go_out_one_after_the_other(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn events_of_a_message_go_out_one_after_the_other(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let (one, two) = (create(&store, 1).await, create(&store, 2).await);
     let deliveries = vec![
         delivery(&one, 1, 1),
@@ -374,7 +380,7 @@ pub(crate) async fn events_of_a_message_go_out_one_after_the_other(bed: &dyn Bed
     // Another queue does not wait for this one.
     assert_eq!(due(&store, &two, 0).await, [2]);
     settle(&store, &one, 1, 0, Fate::Again(at(500))).await;
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     assert_eq!(due(&store, &one, 100).await, [3]);
     assert_eq!(due(&store, &one, 500).await, [3, 1]);
     settle(&store, &one, 1, 500, Fate::Delivered).await;
@@ -388,8 +394,8 @@ pub(crate) async fn events_of_a_message_go_out_one_after_the_other(bed: &dyn Bed
     store.close().await.unwrap();
 }
 
-pub(crate) async fn what_is_due_is_told_queue_by_queue(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn what_is_due_is_told_queue_by_queue(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let one = create(&store, 1).await;
     let url: Arc<str> = "https://app.example/a".into();
     let full: Arc<str> = "https://app.example/a?b=c".into();
@@ -425,8 +431,10 @@ pub(crate) async fn what_is_due_is_told_queue_by_queue(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_delivery_that_fails_for_good_lets_the_next_one_pass(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn a_delivery_that_fails_for_good_lets_the_next_one_pass(
+    test_store: &dyn TestStore,
+) {
+    let store = test_store.open();
     let queue = create(&store, 1).await;
     let deliveries = vec![delivery(&queue, 1, 1), delivery(&queue, 2, 1)];
     assert!(plan(&store, 2, deliveries).await);
@@ -445,15 +453,15 @@ pub(crate) async fn a_delivery_that_fails_for_good_lets_the_next_one_pass(bed: &
     store.close().await.unwrap();
 }
 
-pub(crate) async fn attempts_are_kept_and_bounded(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn attempts_are_kept_and_bounded(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let queue = create(&store, 1).await;
     assert!(plan(&store, 1, vec![delivery(&queue, 1, 1)]).await);
     for time in 1..=24 {
         settle(&store, &queue, 1, time, Fate::Again(at(time))).await;
     }
     settle(&store, &queue, 1, 25, Fate::Delivered).await;
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     let found = list(&store, None, 9).await.remove(0);
     assert_eq!(found.state, DeliveryState::Delivered);
     let kept: Vec<_> = found.attempts.iter().map(|one| one.number).collect();
@@ -467,8 +475,10 @@ pub(crate) async fn attempts_are_kept_and_bounded(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn an_endpoint_fails_from_its_first_failure_to_its_next_success(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn an_endpoint_fails_from_its_first_failure_to_its_next_success(
+    test_store: &dyn TestStore,
+) {
+    let store = test_store.open();
     let queue = create(&store, 1).await;
     let deliveries = (1..=4).map(|seq| delivery(&queue, seq, seq)).collect();
     assert!(plan(&store, 4, deliveries).await);
@@ -501,8 +511,8 @@ pub(crate) async fn an_endpoint_fails_from_its_first_failure_to_its_next_success
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_delivery_can_be_begun_anew(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn a_delivery_can_be_begun_anew(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let queue = create(&store, 1).await;
     let deliveries = (1..=3).map(|seq| delivery(&queue, seq, 1)).collect();
     assert!(plan(&store, 3, deliveries).await);
@@ -534,8 +544,8 @@ pub(crate) async fn a_delivery_can_be_begun_anew(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn deliveries_are_listed_newest_first(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn deliveries_are_listed_newest_first(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let queue = create(&store, 1).await;
     let other = create(&store, 2).await;
     let mut deliveries: Vec<_> = (1..=7).map(|seq| delivery(&queue, seq, seq)).collect();
@@ -563,8 +573,10 @@ pub(crate) async fn deliveries_are_listed_newest_first(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn what_failed_and_what_was_missed_is_recovered_in_steps(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn what_failed_and_what_was_missed_is_recovered_in_steps(
+    test_store: &dyn TestStore,
+) {
+    let store = test_store.open();
     let queue = create(&store, 1).await;
     // Events 1 to 8 at the times of their numbers; 4 and 6 were missed.
     let planned = [1, 2, 3, 5, 7, 8];
@@ -599,7 +611,7 @@ pub(crate) async fn what_failed_and_what_was_missed_is_recovered_in_steps(bed: &
     let reached = store.recover(step(0, 6, &[2, 3, 4, 5, 6], 2)).await;
     assert_eq!(reached.unwrap(), Some(5));
     assert_eq!(due(&store, &queue, 100).await, [2, 4, 5]);
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     assert_eq!(only_endpoint(&store).await.recovery.unwrap().cursor, 5);
     // A step that was carried out already does nothing.
     let again = store.recover(step(0, 6, &[6], 2)).await.unwrap();
@@ -613,8 +625,8 @@ pub(crate) async fn what_failed_and_what_was_missed_is_recovered_in_steps(bed: &
     store.close().await.unwrap();
 }
 
-pub(crate) async fn recoveries_are_merged(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn recoveries_are_merged(test_store: &dyn TestStore) {
+    let store = test_store.open();
     create(&store, 1).await;
     let ask = |since, until, cursor, end| Change {
         recovery: Some(Recovery {
@@ -632,8 +644,8 @@ pub(crate) async fn recoveries_are_merged(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn deliveries_of_a_deleted_endpoint_go_in_steps(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn deliveries_of_a_deleted_endpoint_go_in_steps(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let (one, two) = (create(&store, 1).await, create(&store, 2).await);
     let mut deliveries: Vec<_> = (1..=5).map(|seq| delivery(&one, seq, seq)).collect();
     deliveries.push(delivery(&two, 6, 6));
@@ -652,8 +664,8 @@ pub(crate) async fn deliveries_of_a_deleted_endpoint_go_in_steps(bed: &dyn Bed) 
     store.close().await.unwrap();
 }
 
-pub(crate) async fn deliveries_that_ended_are_forgotten_in_steps(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn deliveries_that_ended_are_forgotten_in_steps(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let queue = create(&store, 1).await;
     let deliveries = (1..=6).map(|seq| delivery(&queue, seq, seq)).collect();
     assert!(plan(&store, 6, deliveries).await);
@@ -675,8 +687,8 @@ pub(crate) async fn deliveries_that_ended_are_forgotten_in_steps(bed: &dyn Bed) 
     store.close().await.unwrap();
 }
 
-pub(crate) async fn events_that_were_not_planned_are_not_purged(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn events_that_were_not_planned_are_not_purged(test_store: &dyn TestStore) {
+    let store = test_store.open();
     accept(&store, [1, 2]).await;
     for number in [1, 2] {
         let records = vec![sending(number, 1, 1), succeeded(number, 1, 1)];
@@ -690,8 +702,8 @@ pub(crate) async fn events_that_were_not_planned_are_not_purged(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn events_carry_the_webhook_of_their_message(bed: &dyn Bed) {
-    let mut store = bed.open();
+pub(crate) async fn events_carry_the_webhook_of_their_message(test_store: &dyn TestStore) {
+    let mut store = test_store.open();
     accept(&store, [1, 2]).await;
     let mut own = sending(2, 1, 1);
     own.event.webhook = Some("https://app.example/own".into());
@@ -711,13 +723,13 @@ pub(crate) async fn events_carry_the_webhook_of_their_message(bed: &dyn Bed) {
         assert_eq!(page.scanned_to, 2);
         let json = String::from_utf8(event.json.to_vec()).unwrap();
         assert!(!json.contains("app.example"), "{json}");
-        store = reopen(bed, store).await;
+        store = reopen(test_store, store).await;
     }
     store.close().await.unwrap();
 }
 
-pub(crate) async fn what_is_due_carries_the_trace_of_its_message(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn what_is_due_carries_the_trace_of_its_message(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let queue = create(&store, 1).await;
     let mut traced = message(1);
     traced.trace = Trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
@@ -730,7 +742,7 @@ pub(crate) async fn what_is_due_carries_the_trace_of_its_message(bed: &dyn Bed) 
     let deliveries = (1..=3).map(|number| delivery(&queue, number, number));
     assert!(plan(&store, 2, deliveries.collect()).await);
 
-    let store = reopen(bed, store).await;
+    let store = reopen(test_store, store).await;
     let due = store.due(queue, at(1_000), 10.into()).await.unwrap();
     let found: Vec<_> = due
         .deliveries
@@ -741,8 +753,8 @@ pub(crate) async fn what_is_due_carries_the_trace_of_its_message(bed: &dyn Bed) 
     store.close().await.unwrap();
 }
 
-pub(crate) async fn what_is_due_is_read_in_pages_of_bytes(bed: &dyn Bed) {
-    let store = bed.open();
+pub(crate) async fn what_is_due_is_read_in_pages_of_bytes(test_store: &dyn TestStore) {
+    let store = test_store.open();
     let queue = create(&store, 1).await;
     let large = |seq| NewDelivery {
         json: Bytes::from(vec![b' '; 10_000]),
@@ -758,9 +770,9 @@ pub(crate) async fn what_is_due_is_read_in_pages_of_bytes(bed: &dyn Bed) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn a_page_of_deliveries_stays_below_4_mib(bed: &dyn Bed) {
+pub(crate) async fn a_page_of_deliveries_stays_below_4_mib(test_store: &dyn TestStore) {
     const DELIVERIES: u64 = 300;
-    let store = bed.open();
+    let store = test_store.open();
     let queue = create(&store, 1).await;
     let deliveries = (1..=DELIVERIES).map(|seq| delivery(&queue, seq, seq));
     assert!(plan(&store, DELIVERIES, deliveries.collect()).await);

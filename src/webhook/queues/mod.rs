@@ -190,8 +190,8 @@ impl Queues {
             return;
         };
         if let Some(post) = known.end(seq, end, max_width, now) {
-            self.load.end(post.standing);
-            asker.load.end(post.standing);
+            self.load.end(post.trust);
+            asker.load.end(post.trust);
             origin.posts = origin.posts.saturating_sub(1);
             origin.unproven -= usize::from(post.is_unproven && origin.unproven > 0);
         }
@@ -234,7 +234,7 @@ impl Queues {
         origin.unproven += usize::from(post.is_unproven);
         let weight = delivery.weight();
         for load in [&mut asker.load, &mut self.load] {
-            load.begin(post.standing);
+            load.begin(post.trust);
             load.bytes = load.bytes.saturating_sub(weight);
         }
         Some(QueueAction::Post(delivery))

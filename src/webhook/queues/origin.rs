@@ -30,7 +30,7 @@ pub(in crate::webhook) enum Asker {
 
 /// What the last post showed of an origin, or of a queue there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Standing {
+pub(super) enum Trust {
     /// None has ended yet.
     New,
     /// It is well, as far as is known.
@@ -69,27 +69,27 @@ pub(super) struct Origin {
     pub(super) posts: usize,
     pub(super) unproven: usize,
     pub(super) width: usize,
-    standing: Standing,
+    trust: Trust,
     /// When a post to it ended last, counted in posts.
     pub(super) last_end: u64,
 }
 
 impl Load {
-    pub(super) fn begin(&mut self, standing: Standing) {
+    pub(super) fn begin(&mut self, trust: Trust) {
         self.posts += 1;
-        match standing {
-            Standing::New => self.new += 1,
-            Standing::Failing => self.failing += 1,
-            Standing::Proven => {}
+        match trust {
+            Trust::New => self.new += 1,
+            Trust::Failing => self.failing += 1,
+            Trust::Proven => {}
         }
     }
 
-    pub(super) fn end(&mut self, standing: Standing) {
+    pub(super) fn end(&mut self, trust: Trust) {
         self.posts = self.posts.saturating_sub(1);
-        match standing {
-            Standing::New => self.new = self.new.saturating_sub(1),
-            Standing::Failing => self.failing = self.failing.saturating_sub(1),
-            Standing::Proven => {}
+        match trust {
+            Trust::New => self.new = self.new.saturating_sub(1),
+            Trust::Failing => self.failing = self.failing.saturating_sub(1),
+            Trust::Proven => {}
         }
     }
 }
@@ -102,19 +102,19 @@ impl Origin {
             posts: 0,
             unproven: 0,
             width: FEW.min(max_width),
-            standing: Standing::New,
+            trust: Trust::New,
             last_end: 0,
         }
     }
 
     /// How a post of this queue counts, should it begin now.
     pub(super) fn post_of(&self, queue: &Queue) -> ActivePost {
-        let standing = match (self.standing, queue.record) {
-            (Standing::Failing, _) | (_, LastOutcome::Failed) => Standing::Failing,
-            (standing, LastOutcome::New | LastOutcome::Succeeded) => standing,
+        let trust = match (self.trust, queue.record) {
+            (Trust::Failing, _) | (_, LastOutcome::Failed) => Trust::Failing,
+            (trust, LastOutcome::New | LastOutcome::Succeeded) => trust,
         };
         ActivePost {
-            standing,
+            trust,
             is_unproven: !queue.is_well(),
         }
     }
@@ -129,11 +129,11 @@ impl Origin {
         self.last_end = last_end;
         match end.has_answered() {
             Some(true) => {
-                self.standing = Standing::Proven;
+                self.trust = Trust::Proven;
                 self.width = self.width.saturating_mul(2).min(max_width);
             }
             Some(false) => {
-                self.standing = Standing::Failing;
+                self.trust = Trust::Failing;
                 self.width = self.width.min(FEW);
             }
             None => {}

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::origin::Standing;
+use super::origin::Trust;
 use super::{HORIZON, PostEnd};
 use crate::message::Timestamp;
 use crate::store::{Due, DueDelivery};
@@ -43,7 +43,7 @@ struct QueuedDelivery {
 /// A post under way, as it was counted when it began.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ActivePost {
-    pub(super) standing: Standing,
+    pub(super) trust: Trust,
     /// The queue had not succeeded last.
     pub(super) is_unproven: bool,
 }

@@ -1,6 +1,6 @@
 //! How much room a client has for more posts, and for more deliveries in memory.
 
-use super::origin::{Load, Origin, Standing};
+use super::origin::{Load, Origin, Trust};
 use super::queue::Queue;
 use super::{LOOK, MAX_LOADED};
 use crate::message::Timestamp;
@@ -41,12 +41,12 @@ impl Allowance {
 
     /// Whether a post of this queue may begin.
     pub(super) fn takes(&self, origin: &Origin, queue: &Queue) -> bool {
-        let takes_standing = match origin.post_of(queue).standing {
-            Standing::New => self.takes_new,
-            Standing::Failing => self.takes_failing,
-            Standing::Proven => true,
+        let has_room_for_its_kind = match origin.post_of(queue).trust {
+            Trust::New => self.takes_new,
+            Trust::Failing => self.takes_failing,
+            Trust::Proven => true,
         };
-        takes_standing
+        has_room_for_its_kind
             && origin.has_room(queue)
             && origin.posts < self.posts
             && queue.in_flight < queue.width.min(self.posts)

@@ -18,24 +18,24 @@ use tokio::sync::mpsc;
 use super::Ended;
 use super::run;
 use super::sipost;
-use crate::harness::House;
 use crate::harness::Incoming;
-use crate::harness::Open;
+use crate::harness::OpenGateway;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::soon;
 
-fn url(gateway: &Open) -> String {
+fn url(gateway: &OpenGateway) -> String {
     format!("http://{}", gateway.http.address())
 }
 
 /// Runs a command against this gateway to its end.
-pub(super) async fn ask(gateway: &Open, arguments: &[&str]) -> Ended {
+pub(super) async fn ask(gateway: &OpenGateway, arguments: &[&str]) -> Ended {
     run(sipost(arguments).env("SIPOST_URL", url(gateway))).await
 }
 
 /// Runs one that must succeed; what it printed.
-pub(super) async fn answered(gateway: &Open, arguments: &[&str]) -> String {
+pub(super) async fn answered(gateway: &OpenGateway, arguments: &[&str]) -> String {
     let ended = ask(gateway, arguments).await;
     assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
     ended.stdout
@@ -50,8 +50,8 @@ fn lines(child: &mut Child) -> tokio::io::Lines<BufReader<tokio::process::ChildS
 async fn what_is_shown_of_messages_is_what_the_api_says() {
     let peer = Peer::start().await;
     peer.script("bob", [Reply::Status(200), Reply::Status(486)]);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     peer.registered(1).await;
     let sent = ask(&gateway, &["send", "bob", "Hello"]).await;
     assert_eq!(sent.code, Some(0), "{}", sent.stderr);
@@ -92,8 +92,8 @@ async fn what_is_shown_of_messages_is_what_the_api_says() {
 #[tokio::test]
 async fn a_message_that_waits_is_handed_in_and_canceled() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let arguments = [
         "send",
         "bob",
@@ -127,10 +127,10 @@ async fn who_waits_is_told_why_and_agents_says_it_too() {
     let peer = Peer::start().await;
     peer.answer_registers(403);
     // The agent stays in `backoff`, whenever it is asked about.
-    let house = House::at(&peer)
+    let setup = TestGateway::at(&peer)
         .with("sip.recovery_min = '10m'")
         .with("sip.recovery_max = '10m'");
-    let gateway = house.open().await;
+    let gateway = setup.open().await;
     let mut child = sipost(&["send", "bob", "Hello"]);
     let mut child = child.env("SIPOST_URL", url(&gateway)).spawn().unwrap();
     let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -164,8 +164,8 @@ async fn who_waits_is_told_why_and_agents_says_it_too() {
 async fn a_stream_says_the_id_first_and_then_what_it_waits_for() {
     let peer = Peer::start().await;
     peer.answer_registers(403);
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let request = gateway
         .http
         .request(reqwest::Method::POST, "/messages")
@@ -191,8 +191,8 @@ async fn a_stream_says_the_id_first_and_then_what_it_waits_for() {
 #[tokio::test]
 async fn an_agent_that_is_registered_is_a_success() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     peer.registered(1).await;
     soon("the agent is registered", async {
         while ask(&gateway, &["agents"]).await.code != Some(0) {}
@@ -207,8 +207,8 @@ async fn an_agent_that_is_registered_is_a_success() {
 #[tokio::test]
 async fn what_came_in_is_listed_with_its_id() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     peer.registered(1).await;
     Incoming::text("c1", "Yes, at noon.").answered(&peer).await;
     let listed = answered(&gateway, &["received"]).await;
@@ -232,8 +232,8 @@ async fn what_came_in_is_listed_with_its_id() {
 #[tokio::test]
 async fn a_list_of_nothing_is_a_mistake_as_it_is_for_the_api() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let id = "0193a1b2-0000-7000-8000-000000000000";
     for (arguments, path) in [
         (&["list"][..], "/messages"),
@@ -254,8 +254,8 @@ async fn a_list_of_nothing_is_a_mistake_as_it_is_for_the_api() {
 #[tokio::test]
 async fn a_time_that_is_over_is_told_and_the_message_is_sent_at_once() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     peer.registered(1).await;
     let at = "2020-01-01T00:00:00Z";
     let sent = ask(&gateway, &["send", "bob", "Late", "--send-at", at]).await;
@@ -270,8 +270,8 @@ async fn a_time_that_is_over_is_told_and_the_message_is_sent_at_once() {
 #[tokio::test]
 async fn a_body_that_is_no_text_is_told_to_be_so_with_its_bytes() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let arguments = [
         "send",
         "bob",
@@ -295,8 +295,8 @@ async fn a_body_that_is_no_text_is_told_to_be_so_with_its_bytes() {
 #[tokio::test]
 async fn webhooks_are_added_listed_and_removed() {
     let peer = Peer::start().await;
-    let house = House::at(&peer).with("webhooks.allowed_networks = ['127.0.0.0/8']");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with("webhooks.allowed_networks = ['127.0.0.0/8']");
+    let gateway = setup.open().await;
     let hook = "http://127.0.0.1:9/hook";
     let arguments = [
         "webhooks",
@@ -328,9 +328,9 @@ async fn webhooks_are_added_listed_and_removed() {
 #[tokio::test]
 async fn tail_begins_where_it_is_asked_to_and_names_each_message() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
+    let setup = TestGateway::at(&peer);
     // An hour ago three messages were sent, and another one now.
-    let gateway = house.open().await;
+    let gateway = setup.open().await;
     let mut old = Vec::new();
     for _ in 0..3 {
         old.push(
@@ -341,7 +341,7 @@ async fn tail_begins_where_it_is_asked_to_and_names_each_message() {
         );
     }
     gateway.stop().await;
-    let gateway = house.open_later(std::time::Duration::from_secs(3600)).await;
+    let gateway = setup.open_later(std::time::Duration::from_secs(3600)).await;
     let new = gateway
         .http
         .delivered(&json!({"target": "bob", "body": "x"}))
@@ -411,8 +411,8 @@ async fn listen_posts_events_signed_as_a_webhook_would_be() {
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
 
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     peer.registered(1).await;
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let mut command = sipost(&["listen", "--forward-to", &to, "--secret", secret]);
@@ -462,8 +462,8 @@ async fn in_terminal(columns: u16, command: &str) -> String {
 #[tokio::test]
 async fn lines_fit_the_terminal_and_a_pipe_gets_all_of_them() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     peer.registered(1).await;
     let target = format!("sip:{}@example.com", "bob".repeat(30));
     let sent = gateway
@@ -492,8 +492,8 @@ async fn lines_fit_the_terminal_and_a_pipe_gets_all_of_them() {
 #[tokio::test]
 async fn what_is_not_there_is_told_in_the_words_of_the_gateway() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let id = "0193a1b2-0000-7000-8000-000000000000";
     for arguments in [
         &["trace", id][..],
@@ -533,8 +533,8 @@ async fn what_is_not_there_is_told_in_the_words_of_the_gateway() {
 #[tokio::test]
 async fn health_asks_where_it_is_told_to_or_says_where_it_looked() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let here = url(&gateway);
     for (path, found) in [("/readyz", "ready"), ("/livez", "alive")] {
         let mut arguments = vec!["health", "--url", &here];
@@ -568,8 +568,8 @@ async fn health_asks_where_it_is_told_to_or_says_where_it_looked() {
 #[tokio::test]
 async fn the_target_of_what_was_never_sent_is_shown_all_the_same() {
     let peer = Peer::start().await;
-    let house = House::at(&peer);
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer);
+    let gateway = setup.open().await;
     let arguments = ["send", "bob", "x", "--send-at", "1h", "--no-wait", "--json"];
     let accepted = answered(&gateway, &arguments).await;
     let accepted: Value = serde_json::from_str(&accepted).unwrap();

@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 
 use super::asking::answered;
 use super::asking::ask;
-use crate::harness::House;
-use crate::harness::Open;
+use crate::harness::OpenGateway;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::soon;
 
 /// A receiver: where it is, and the events that were posted to it. It answers `/ok` with 200 and
@@ -49,14 +49,14 @@ impl Receiver {
 }
 
 /// Adds a webhook for failures; its id.
-async fn added(gateway: &Open, url: &str) -> String {
+async fn added(gateway: &OpenGateway, url: &str) -> String {
     let arguments = ["webhooks", "add", url, "--type", "failed", "--json"];
     let webhook: Value = serde_json::from_str(&answered(gateway, &arguments).await).unwrap();
     webhook["id"].as_str().unwrap().to_owned()
 }
 
 /// Looks at the deliveries until this is shown.
-async fn deliveries(gateway: &Open, id: &str, more: &[&str], words: &str) -> String {
+async fn deliveries(gateway: &OpenGateway, id: &str, more: &[&str], words: &str) -> String {
     let arguments = [&["webhooks", "deliveries", id], more].concat();
     let shown = async {
         loop {
@@ -69,16 +69,16 @@ async fn deliveries(gateway: &Open, id: &str, more: &[&str], words: &str) -> Str
     soon(words, shown).await
 }
 
-fn gateway_of(peer: &Peer) -> House {
+fn gateway_of(peer: &Peer) -> TestGateway {
     peer.script("bob", [Reply::Status(486), Reply::Status(486)]);
-    House::at(peer).with("webhooks.allowed_networks = ['127.0.0.0/8']")
+    TestGateway::at(peer).with("webhooks.allowed_networks = ['127.0.0.0/8']")
 }
 
 #[tokio::test]
 async fn a_test_says_what_came_back_and_ends_with_1_when_it_was_not_taken() {
     let peer = Peer::start().await;
-    let house = gateway_of(&peer);
-    let gateway = house.open().await;
+    let setup = gateway_of(&peer);
+    let gateway = setup.open().await;
     let mut receiver = Receiver::start().await;
     let taken = added(&gateway, &format!("{}/ok", receiver.base)).await;
     let busy = added(&gateway, &format!("{}/busy", receiver.base)).await;
@@ -109,8 +109,8 @@ async fn a_test_says_what_came_back_and_ends_with_1_when_it_was_not_taken() {
 #[tokio::test]
 async fn what_was_missed_is_sent_again_and_so_is_one_event_alone() {
     let peer = Peer::start().await;
-    let house = gateway_of(&peer);
-    let gateway = house.open().await;
+    let setup = gateway_of(&peer);
+    let gateway = setup.open().await;
     peer.registered(1).await;
     let mut receiver = Receiver::start().await;
     let id = added(&gateway, &format!("{}/ok", receiver.base)).await;
@@ -154,8 +154,8 @@ async fn what_was_missed_is_sent_again_and_so_is_one_event_alone() {
 #[tokio::test]
 async fn a_secret_is_replaced_and_a_wrong_time_is_refused() {
     let peer = Peer::start().await;
-    let house = gateway_of(&peer);
-    let gateway = house.open().await;
+    let setup = gateway_of(&peer);
+    let gateway = setup.open().await;
     let id = added(&gateway, "http://127.0.0.1:1/").await;
     let rotated = answered(&gateway, &["webhooks", "rotate-secret", &id]).await;
     assert!(

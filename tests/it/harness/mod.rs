@@ -1,10 +1,9 @@
-//! What whole-house tests are made of: a gateway, a SIP server that does as it is told, a client.
+//! What tests of a whole gateway are made of: it, a SIP server that does as it is told, a client.
 //!
 //! Nothing here sleeps: a test waits for a fact, at most for [`PATIENCE`].
 
 mod client;
 mod disk;
-mod house;
 mod incoming;
 mod ledger;
 mod load;
@@ -13,6 +12,7 @@ mod peer;
 mod program;
 mod seed;
 mod stream;
+mod test_gateway;
 
 use std::future::Future;
 use std::time::Duration;
@@ -22,8 +22,6 @@ pub(crate) use client::Client;
 pub(crate) use client::id_of;
 pub(crate) use client::types_of;
 pub(crate) use disk::SmallDisk;
-pub(crate) use house::House;
-pub(crate) use house::Open;
 pub(crate) use incoming::Incoming;
 pub(crate) use incoming::PeerAnswer;
 pub(crate) use load::Load;
@@ -36,6 +34,8 @@ pub(crate) use program::Program;
 pub(crate) use seed::Seed;
 pub(crate) use stream::Event;
 pub(crate) use stream::Stream;
+pub(crate) use test_gateway::OpenGateway;
+pub(crate) use test_gateway::TestGateway;
 
 /// The whole log: with the events of agents, which a reader has to name.
 pub(crate) const WHOLE_LOG: &str = "/events?type=sending,deferred,succeeded,failed,received,\

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::Watched;
 use super::in_an_hour;
 use super::in_half_an_hour;
-use crate::harness::House;
 use crate::harness::Peer;
+use crate::harness::TestGateway;
 
 /// A gateway whose only account registers where nobody listens.
 pub(super) const NOBODY: &str =
@@ -97,8 +97,8 @@ async fn a_message_says_that_no_agent_is_registered_and_of_which_account() {
 #[tokio::test]
 async fn a_message_says_until_when_its_account_has_sent_as_much_as_it_may() {
     let peer = Peer::start().await;
-    let house = House::at(&peer).with_account("rate = 0.0005");
-    let gateway = house.open().await;
+    let setup = TestGateway::at(&peer).with_account("rate = 0.0005");
+    let gateway = setup.open().await;
     let first = json!({"target": "bob", "body": "Hello"});
     gateway.http.delivered(&first).await;
     let second = json!({"target": "carol", "body": "Hello", "from": "sip:alice@example.com"});

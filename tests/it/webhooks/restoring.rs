@@ -12,8 +12,8 @@ use super::OWN_SECRET;
 use super::receiver::Receiver;
 use super::receiver::Reply;
 use crate::harness::Client;
-use crate::harness::House;
 use crate::harness::Peer;
+use crate::harness::TestGateway;
 use crate::harness::soon;
 
 /// What a command on this store said, and its exit code.
@@ -79,15 +79,15 @@ async fn a_reader_and_a_receiver_that_ignore_repeated_ids_miss_nothing_after_a_r
     })
     .await;
     let peer = Peer::start().await;
-    let house = House::at(&peer)
+    let setup = TestGateway::at(&peer)
         .with("webhooks.allowed_networks = ['127.0.0.0/8']")
         .with(
             "webhooks.schedule = ['10ms', '10ms', '10ms', '10ms', '10ms', '10ms', '10ms', '10ms']",
         )
         .with(&format!("webhooks.secret = '{OWN_SECRET}'"));
-    let store = house.store();
+    let store = setup.store();
     let file = store.with_file_name("copy.db");
-    let gateway = house.launch().await;
+    let gateway = setup.launch().await;
     let webhook = json!({"url": receiver.url("/hook")});
     let request = gateway.http.request(reqwest::Method::POST, "/webhooks");
     let created = gateway.http.send(request.json(&webhook)).await;
@@ -122,7 +122,7 @@ async fn a_reader_and_a_receiver_that_ignore_repeated_ids_miss_nothing_after_a_r
     let (code, text) = sipost(&store, "restore", &file).await;
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("what was there is"), "{text}");
-    let gateway = house.launch().await;
+    let gateway = setup.launch().await;
     let mut stream = gateway.http.stream_after("/events", &last).await;
     let gap = stream.next().await;
     assert_eq!(gap.name, "gap");

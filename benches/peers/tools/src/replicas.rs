@@ -34,7 +34,7 @@ const SQLITE: &str = "SQLite";
 const ONE: &str = "PostgreSQL: 1 replica";
 
 /// A store, and so many gateways that work on it.
-struct House {
+struct Deployment {
     name: &'static str,
     conversation: Rc<Conversation>,
     costs: Costs,
@@ -45,7 +45,7 @@ struct House {
 pub async fn run(options: &Options, places: &Places) -> Result<()> {
     let cluster = Cluster::start();
     let sink = peers::sink(places).await?;
-    let mut houses = Vec::new();
+    let mut deployments = Vec::new();
     for (name, replicas) in [
         (SQLITE, 0),
         (ONE, 1),
@@ -53,15 +53,15 @@ pub async fn run(options: &Options, places: &Places) -> Result<()> {
         ("PostgreSQL: 3 replicas", 3),
     ] {
         if options.gateways.is_empty() || options.gateways.iter().any(|w| name.starts_with(w)) {
-            houses.push(open(places, &sink, &cluster, name, replicas).await?);
+            deployments.push(open(places, &sink, &cluster, name, replicas).await?);
         }
     }
     let mut report = Report::default();
     for round in 1..=options.rounds {
         for (size, &clients) in options.clients.iter().enumerate() {
-            for (place, house) in houses.iter().enumerate() {
-                let name = house.name;
-                let (conversation, costs) = (&house.conversation, &house.costs);
+            for (place, deployment) in deployments.iter().enumerate() {
+                let name = deployment.name;
+                let (conversation, costs) = (&deployment.conversation, &deployment.costs);
                 let sample = load::measure(conversation, costs, clients, options.seconds);
                 let sample = sample.await.context(name)?;
                 eprintln!(
@@ -86,7 +86,7 @@ async fn open(
     cluster: &Cluster,
     name: &'static str,
     replicas: usize,
-) -> Result<House> {
+) -> Result<Deployment> {
     let (server, mut gateways) = (sink.url(), Vec::new());
     if replicas == 0 {
         gateways.push(peers::start_sipost(places, &server, "sqlite", AGENTS, "").await?);
@@ -100,7 +100,7 @@ async fn open(
         }
     }
     share_agents(&gateways).await.context(name)?;
-    Ok(House {
+    Ok(Deployment {
         name,
         conversation: peers::with_sipost(&gateways),
         costs: Costs {

@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use super::*;
 use crate::clock::Clock;
 use crate::message::{Disposition, EventKind, OnUnknown, Priority, Receipt, Received, Status};
-use crate::store::suite::Bed;
+use crate::store::suite::TestStore;
 use crate::store::suite::samples::{
     accept, at, deferred, id, incoming, keyed, message, receipt, received_id, sending, submission,
     succeeded,
@@ -63,7 +63,7 @@ impl Database {
     }
 }
 
-impl Bed for Database {
+impl TestStore for Database {
     fn open(&self) -> Arc<dyn Store> {
         self.replica("only", LEASE)
     }

@@ -13,17 +13,17 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::harness::Client;
-use crate::harness::House;
 use crate::harness::Peer;
 use crate::harness::Reply;
+use crate::harness::TestGateway;
 use crate::harness::id_of;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENT: &str = "00f067aa0ba902b7";
 
 /// A gateway that tells this collector, and may post to this machine.
-fn house(peer: &Peer, collector: &Collector) -> House {
-    House::at(peer)
+fn traced(peer: &Peer, collector: &Collector) -> TestGateway {
+    TestGateway::at(peer)
         .with(&collector.setting())
         .with("webhooks.allowed_networks = ['127.0.0.0/8']")
         .with("webhooks.secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'")
@@ -66,10 +66,10 @@ fn shape(spans: &[Told]) -> Vec<(&str, &str)> {
 async fn a_message_is_one_trace_from_the_request_to_the_webhook() {
     let (peer, collector) = (Peer::start().await, Collector::start().await);
     peer.script("bob", [Reply::Status(503), Reply::Status(200)]);
-    let house = house(&peer, &collector)
+    let setup = traced(&peer, &collector)
         .with("telemetry.otlp_headers = ['X-Key: secret-key']")
         .with("telemetry.log_level = 'trace'");
-    let gateway = house.launch().await;
+    let gateway = setup.launch().await;
     let id = id_of(&post(&gateway.http, "/messages", &message(&collector), "01").await);
     assert_eq!(gateway.http.finished(&id).await["status"], "succeeded");
     let spans = collector.spans(9).await;
@@ -154,8 +154,8 @@ async fn a_message_that_waits_for_another_life_of_the_gateway_stays_in_its_trace
     for is_killed in [false, true] {
         let (peer, collector) = (Peer::start().await, Collector::start().await);
         peer.answer_registers(503);
-        let house = house(&peer, &collector);
-        let gateway = house.launch().await;
+        let setup = traced(&peer, &collector);
+        let gateway = setup.launch().await;
         let id = id_of(&post(&gateway.http, "/messages", &message(&collector), "01").await);
         if is_killed {
             // What was not handed over yet is gone with the process.
@@ -170,7 +170,7 @@ async fn a_message_that_waits_for_another_life_of_the_gateway_stays_in_its_trace
             );
         }
         peer.answer_registers(200);
-        let gateway = house.launch().await;
+        let gateway = setup.launch().await;
         gateway.http.finished(&id).await;
         let expected = [
             ("POST /messages", "the client"),
@@ -195,14 +195,14 @@ async fn a_message_that_waits_for_another_life_of_the_gateway_stays_in_its_trace
 async fn an_attempt_that_the_gateway_did_not_live_to_see_the_end_of_is_told_of_all_the_same() {
     let (peer, collector) = (Peer::start().await, Collector::start().await);
     peer.script("bob", [Reply::Held(200), Reply::Status(200)]);
-    let house = house(&peer, &collector);
-    let gateway = house.launch().await;
+    let setup = traced(&peer, &collector);
+    let gateway = setup.launch().await;
     let id = id_of(&post(&gateway.http, "/messages", &message(&collector), "01").await);
     peer.wait_for("bob", 1).await;
     // The call, the wait, and the post of `sending`.
     collector.spans(3).await;
     gateway.kill().await;
-    let gateway = house.launch().await;
+    let gateway = setup.launch().await;
     gateway.http.finished(&id).await;
     collector.spans(9).await;
     let seen = collector.seen();
@@ -217,8 +217,8 @@ async fn an_attempt_that_the_gateway_did_not_live_to_see_the_end_of_is_told_of_a
 async fn what_ends_without_an_attempt_has_waited_in_vain() {
     let (peer, collector) = (Peer::start().await, Collector::start().await);
     peer.answer_registers(503);
-    let house = house(&peer, &collector);
-    let gateway = house.open().await;
+    let setup = traced(&peer, &collector);
+    let gateway = setup.open().await;
     let body = json!({"messages": [message(&collector), message(&collector)]});
     let batch = post(&gateway.http, "/messages/batch", &body, "01").await;
     for one in batch["data"].as_array().unwrap() {
@@ -249,8 +249,8 @@ async fn what_ends_without_an_attempt_has_waited_in_vain() {
 #[tokio::test]
 async fn a_trace_begins_here_where_no_client_began_one_and_what_nobody_keeps_is_not_told_of() {
     let (peer, collector) = (Peer::start().await, Collector::start().await);
-    let house = house(&peer, &collector).with("telemetry.targets = 'plain'");
-    let gateway = house.open().await;
+    let setup = traced(&peer, &collector).with("telemetry.targets = 'plain'");
+    let gateway = setup.open().await;
     // Not kept by the client.
     let dropped = id_of(&post(&gateway.http, "/messages", &message(&collector), "00").await);
     gateway.http.finished(&dropped).await;
@@ -309,8 +309,8 @@ async fn a_trace_begins_here_where_no_client_began_one_and_what_nobody_keeps_is_
 #[tokio::test]
 async fn of_the_traces_begun_here_a_share_is_kept() {
     let (peer, collector) = (Peer::start().await, Collector::start().await);
-    let house = house(&peer, &collector).with("telemetry.trace_ratio = 0");
-    let gateway = house.open().await;
+    let setup = traced(&peer, &collector).with("telemetry.trace_ratio = 0");
+    let gateway = setup.open().await;
     gateway.http.delivered(&message(&collector)).await;
     let seen = collector
         .sees("two posts", |seen| seen.hooks.len() == 2)
@@ -330,14 +330,16 @@ async fn of_the_traces_begun_here_a_share_is_kept() {
 async fn a_collector_that_hangs_or_refuses_or_is_not_there_holds_up_nothing() {
     for behaviour in [Some(Behaviour::Hangs), Some(Behaviour::Refuses), None] {
         let (peer, collector) = (Peer::start().await, Collector::start().await);
-        let house = match behaviour {
+        let setup = match behaviour {
             Some(behaviour) => {
                 collector.behave(behaviour);
-                house(&peer, &collector)
+                traced(&peer, &collector)
             }
-            None => house(&peer, &collector).with("telemetry.otlp_endpoint = 'http://127.0.0.1:1'"),
+            None => {
+                traced(&peer, &collector).with("telemetry.otlp_endpoint = 'http://127.0.0.1:1'")
+            }
         };
-        let gateway = house.launch().await;
+        let gateway = setup.launch().await;
         let mut last = String::new();
         for _ in 0..50 {
             last = id_of(&post(&gateway.http, "/messages", &message(&collector), "01").await);
@@ -380,8 +382,8 @@ async fn a_collector_that_hangs_or_refuses_or_is_not_there_holds_up_nothing() {
 #[tokio::test]
 async fn a_collector_is_told_over_tls_when_its_certificate_is_trusted() {
     let (peer, collector) = (Peer::start().await, Collector::start_tls().await);
-    let house = House::at(&peer).with(&collector.setting());
-    let stranger = house.launch().await;
+    let setup = TestGateway::at(&peer).with(&collector.setting());
+    let stranger = setup.launch().await;
     let message = json!({"target": "bob", "body": "Hello"});
     stranger.http.delivered(&message).await;
     stranger.says("failed to export spans").await;
@@ -389,7 +391,7 @@ async fn a_collector_is_told_over_tls_when_its_certificate_is_trusted() {
     assert_eq!(collector.seen().spans.len(), 0);
 
     let authority = format!("telemetry.otlp_ca_file = '{}'", collector::authority());
-    let gateway = house.with(&authority).open().await;
+    let gateway = setup.with(&authority).open().await;
     gateway.http.delivered(&message).await;
     let spans = collector.spans(3).await;
     let expected = [

@@ -16,7 +16,7 @@ use super::Program;
 use super::SmallDisk;
 
 /// Where a gateway lives: its settings and its store. It can be opened again and again.
-pub(crate) struct House {
+pub(crate) struct TestGateway {
     folder: TempDir,
     settings: Vec<String>,
     of_account: Vec<String>,
@@ -26,18 +26,18 @@ pub(crate) struct House {
 }
 
 /// A gateway in this process.
-pub(crate) struct Open {
+pub(crate) struct OpenGateway {
     /// How it is spoken to.
     pub(crate) http: Client,
     gateway: Gateway,
 }
 
-impl House {
+impl TestGateway {
     /// One account, `sip:alice@example.com`, whose user agent registers with this peer.
     ///
     /// Waits are short, so that a test sees in milliseconds what takes seconds in service.
     pub(crate) fn at(peer: &Peer) -> Self {
-        let house = Self {
+        let setup = Self {
             folder: tempfile::tempdir().unwrap(),
             settings: Vec::new(),
             of_account: Vec::new(),
@@ -45,7 +45,7 @@ impl House {
             agents: 1,
             disk: None,
         };
-        house
+        setup
             .with("http.listen = '127.0.0.1:0'")
             .with("store.synchronous = 'normal'")
             .with("sip.recovery_min = '50ms'")
@@ -99,20 +99,20 @@ impl House {
     }
 
     /// Opens the gateway in this process.
-    pub(crate) async fn open(&self) -> Open {
+    pub(crate) async fn open(&self) -> OpenGateway {
         self.open_with(Clock::system()).await
     }
 
     /// Opens the gateway in this process, so much later: nobody has to wait for it.
-    pub(crate) async fn open_later(&self, by: Duration) -> Open {
+    pub(crate) async fn open_later(&self, by: Duration) -> OpenGateway {
         let time = Clock::system().now().plus(by);
         self.open_with(Clock::starting_at(time)).await
     }
 
-    async fn open_with(&self, clock: Clock) -> Open {
+    async fn open_with(&self, clock: Clock) -> OpenGateway {
         let config = Config::from_toml(&self.toml()).unwrap();
         let gateway = Gateway::start(&config, clock).await.unwrap();
-        Open {
+        OpenGateway {
             http: Client::new(format!("http://{}", gateway.address())),
             gateway,
         }
@@ -177,7 +177,7 @@ impl House {
     }
 }
 
-impl Open {
+impl OpenGateway {
     /// Ends it in order.
     pub(crate) async fn stop(self) {
         super::soon("the gateway stops", self.gateway.stop()).await;

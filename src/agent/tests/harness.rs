@@ -98,11 +98,11 @@ impl Setup {
     }
 
     /// At one server.
-    pub(super) fn at(house: &House) -> Self {
-        Self::new([(house.url(), 1)])
+    pub(super) fn at(server: &TestServer) -> Self {
+        Self::new([(server.url(), 1)])
     }
 
-    pub(super) fn start(self) -> Stage {
+    pub(super) fn start(self) -> RunningAgent {
         let identity = Arc::new(Identity {
             id: "alice-1".into(),
             account: "sip:alice@example.com".into(),
@@ -114,7 +114,7 @@ impl Setup {
         let index = AgentIndex(0);
         let (handle, commands) = AgentHandle::new(index, identity.clone(), 64);
         let (sender, reports) = unbounded_channel();
-        let (arrivals, arrived) = channel(Stage::ARRIVALS);
+        let (arrivals, arrived) = channel(RunningAgent::ARRIVALS);
         let clock = Clock::system();
         let changes = RegistrationChanges::default();
         let shown = Arc::new(StatusCell::new(
@@ -140,7 +140,7 @@ impl Setup {
             clock,
             seed: [7; 32],
         }));
-        Stage {
+        RunningAgent {
             handle,
             reports,
             arrived,
@@ -153,7 +153,7 @@ impl Setup {
 }
 
 /// A running agent.
-pub(super) struct Stage {
+pub(super) struct RunningAgent {
     handle: AgentHandle,
     reports: UnboundedReceiver<Report>,
     arrived: Receiver<Arrival>,
@@ -163,13 +163,13 @@ pub(super) struct Stage {
     task: JoinHandle<()>,
 }
 
-impl Drop for Stage {
+impl Drop for RunningAgent {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Stage {
+impl RunningAgent {
     /// How many requests may wait for the dispatcher.
     pub(super) const ARRIVALS: usize = 16;
 
@@ -295,11 +295,11 @@ impl Stage {
 }
 
 /// Where a server listens.
-pub(super) struct House {
+pub(super) struct TestServer {
     listener: TcpListener,
 }
 
-impl House {
+impl TestServer {
     pub(super) async fn open() -> Self {
         Self::of(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
@@ -407,11 +407,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     }
 
     /// Whether a MESSAGE gets through and is answered.
-    pub(super) async fn works_for(&mut self, stage: &mut Stage) {
-        stage.send(1_000);
+    pub(super) async fn works_for(&mut self, agent: &mut RunningAgent) {
+        agent.send(1_000);
         let message = self.request_of("MESSAGE").await;
         self.answer(&message, "200 OK", "").await;
-        assert_eq!(stage.code().await, (1_000, 200));
+        assert_eq!(agent.code().await, (1_000, 200));
     }
 }
 
