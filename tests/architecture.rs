@@ -217,25 +217,6 @@ fn every_file_says_what_it_is_in_lines_of_a_hundred_columns() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-#[test]
-fn files_that_are_named_in_the_documents_exist() {
-    let documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
-    for document in documents {
-        let text = fs::read_to_string(document).unwrap();
-        for (_, rest) in text
-            .match_indices("](")
-            .map(|(at, _)| text.split_at(at + 2))
-        {
-            let target = rest.split(')').next().unwrap();
-            let path = target.split('#').next().unwrap();
-            if path.is_empty() || path.contains("://") {
-                continue;
-            }
-            assert!(Path::new(path).exists(), "{document} links to {path}");
-        }
-    }
-}
-
 /// The lines of code of a room, without comments, tests and what only tests use.
 fn lines_of(room: &str) -> Vec<(String, String)> {
     let folder = Path::new("src").join(room);

@@ -1,13 +1,102 @@
-//! `docs/configuration.md` is made from `config/default.toml`; this holds the one to the other.
+//! What the documents refer to is there, and `docs/configuration.md` says what
+//! `config/default.toml` says, which it is made from.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot read a document has failed"
+)]
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 const SOURCE: &str = "config/default.toml";
 const DOCUMENT: &str = "docs/configuration.md";
 
 /// Set to write the document anew.
 const WRITE: &str = "SIPOST_WRITE_DOCUMENTS";
+
+#[test]
+fn what_the_documents_link_to_is_there() {
+    let mut links = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for (at, _) in text.match_indices("](") {
+            let target = text[at + 2..].split(')').next().unwrap();
+            if target.contains("://") {
+                continue;
+            }
+            let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+            let file = match path {
+                "" => document.clone(),
+                path => document.parent().unwrap().join(path),
+            };
+            let shown = document.display();
+            assert!(file.exists(), "{shown} links to {target}");
+            if !heading.is_empty() {
+                let there = fs::read_to_string(&file).unwrap();
+                let mut anchors = there
+                    .lines()
+                    .filter(|line| line.starts_with('#'))
+                    .map(anchor);
+                let is_there = anchors.any(|anchor| anchor == heading);
+                assert!(is_there, "{shown} links to {target}");
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 40, "{links} links were found");
+}
+
+#[test]
+fn the_source_files_that_documents_name_are_there() {
+    let mut names = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        // Every second part is between backquotes.
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_file = name.ends_with(".rs") && name.contains('/') && !name.contains(' ');
+            if is_file {
+                let is_there = Path::new(name).exists() || Path::new("src").join(name).exists();
+                assert!(is_there, "{} names {name}", document.display());
+                names += 1;
+            }
+        }
+    }
+    assert!(names > 20, "{names} names were found");
+}
+
+/// Every document of the project.
+fn documents() -> Vec<PathBuf> {
+    let folders = [
+        ".",
+        "docs",
+        "clients",
+        "clients/python",
+        "clients/rust",
+        "clients/typescript",
+        "charts/sipost",
+        "config/compose/secrets",
+        "tests/fixtures/tls",
+    ];
+    let files = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path());
+    files
+        .filter(|file| file.extension().is_some_and(|end| end == "md"))
+        .collect()
+}
+
+/// What a link names a heading by.
+fn anchor(heading: &str) -> String {
+    let words = heading.trim_start_matches('#').trim().to_lowercase();
+    words
+        .chars()
+        .filter(|char| char.is_alphanumeric() || matches!(char, ' ' | '-' | '_'))
+        .map(|char| if char == ' ' { '-' } else { char })
+        .collect()
+}
 
 #[test]
 fn every_setting_is_in_the_document_as_the_defaults_say() {
