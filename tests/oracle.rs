@@ -1,4 +1,4 @@
-//! Our parser beside that of `sipx-sip`, which was written by somebody else, on messages and on
+//! Our parser beside that of `sipx-sip`, which other people wrote, on messages and on
 //! what damage makes of them. What it reads, we read, and the same. It refuses more; here is why
 //! we do not:
 //!
@@ -7,7 +7,7 @@
 //! | a line that ends with LF or CR alone      | a frame is one message (RFC 7118 §5): a line end decides nothing about where it ends |
 //! | a message without its last empty line     | the same                                          |
 //! | a body shorter than Content-Length, a Content-Length that is no number, or several | we note a [`Flaw`]: a request is refused for it, a response must not be lost |
-//! | a header line without a colon, a name that is no token | nobody asked for that header         |
+//! | a header line without a colon, a name that is no token | that header is left out; the others can be read |
 //! | a Request-URI that it cannot read         | we read it later, to tell 400 from 416            |
 //! | a request line with a blank too many      | we note a [`Flaw`], to answer 400                 |
 //! | many folds                                | the length of a header is bounded already         |

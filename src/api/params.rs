@@ -20,7 +20,8 @@ use crate::store::Accounts;
 /// A query string that says only what its reader knows.
 pub(super) struct Query<T>(pub(super) T);
 
-/// The query string of a call without parameters: anything in it is a typo, or meant for another.
+/// The query string of a call without parameters: anything in it is a typo, or belongs to another
+/// call.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}

@@ -681,7 +681,7 @@ async fn of_what_was_on_its_way_in_a_commit_that_failed_nothing_is_told_and_noth
     let fourth = message(4, "").id.to_string();
     assert_eq!(jobs_of_fourth[0].request.call_id, fourth);
 
-    // Bob has one request at a time, also when it is one that nobody answers for.
+    // Bob has one request at a time, also when it gets no answer.
     let fifth = dispatcher
         .dispatch
         .accept(vec![message(5, "bob")], None, Vec::new())

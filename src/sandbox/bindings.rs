@@ -165,7 +165,7 @@ impl Bindings {
         }
     }
 
-    /// Ends every binding of a connection: without the flow it reaches no one.
+    /// Ends every binding of a connection: without the connection it reaches no user agent.
     pub(super) fn disconnect(&mut self, connection: ConnectionId) {
         for user in self.users.remove(&connection).unwrap_or_default() {
             self.keep(&user, |binding| binding.connection != connection);

@@ -282,7 +282,7 @@ impl Webhooks {
         self.store().deliveries(filter, before, limit).await
     }
 
-    /// Sends an event to an endpoint again; `None` when it was never meant for it.
+    /// Sends an event to an endpoint again; `None` when the endpoint does not take it.
     pub async fn redeliver(
         &self,
         id: EndpointId,

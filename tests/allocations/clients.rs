@@ -282,7 +282,7 @@ fn answers_that_are_not_taken_are_bounded_and_leave_room_to_others() {
     assert!(cost.bytes_max < 4_000 * KIB as u64, "{cost:?}");
 
     gateway.runtime.block_on(async {
-        // Whoever reads gets all of it, and what is small comes through anyway.
+        // A client that reads gets all of it, and a small answer comes through in any case.
         for (what, token) in [(PAGE, "other"), ("/events?limit=1", "one"), (PAGE, "other")] {
             let (mut stream, status) = gateway.status(what, token).await;
             assert_eq!(status, 200);

@@ -71,7 +71,7 @@ pub(crate) struct ApiFixture {
     _folder: tempfile::TempDir,
 }
 
-/// Webhooks that may be posted to nobody.
+/// Webhooks that may be posted nowhere.
 fn webhooks(store: &Arc<dyn Store>, clock: &Clock) -> webhook::Webhooks {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -112,7 +112,7 @@ impl ApiFixture {
         tokio::spawn(async move {
             while let Some(command) = commands.recv().await {
                 let (accept, cancel) = says();
-                // Nobody waits any more when the test is over.
+                // When the test is over nothing waits for the answer.
                 match command {
                     Command::Accept(request) => request.reply.send(accept),
                     Command::Cancel { reply, .. } => drop(reply.send(cancel)),

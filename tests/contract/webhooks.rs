@@ -1,4 +1,4 @@
-//! What is answered about webhooks. They lead to a port of this machine where nobody listens.
+//! What is answered about webhooks. They lead to a port of this machine that no program listens at.
 
 use reqwest::Method;
 use serde_json::Value;

@@ -47,7 +47,7 @@ async fn a_disk_that_takes_nothing_refuses_with_503_and_recovers_without_a_resta
     }
     assert_eq!(gateway.http.get("/readyz").await.status, 503);
     assert_eq!(gateway.http.get("/livez").await.status, 200);
-    // The answer comes while it cannot be recorded: nobody sees what is not durable.
+    // The answer comes while it cannot be recorded: no reader sees what is not durable.
     peer.release("bob");
     gateway.says("failed to write events").await;
     let shown = gateway.http.get(&format!("/messages/{open}")).await.body;
@@ -366,8 +366,8 @@ async fn killed_while_the_disk_is_full_it_has_what_it_accepted() {
     gateway.stop().await;
 }
 
-/// Makes whoever has the database open read its file again: everything is in the file then, and
-/// nothing in its log.
+/// Makes the gateway that has the database open read its file again: everything is in the file
+/// then, and nothing in its log.
 fn checkpoint(database: &Path) {
     let other = Connection::open(database).unwrap();
     other.busy_timeout(Duration::from_secs(30)).unwrap();
@@ -424,7 +424,7 @@ async fn pages_that_go_bad_while_it_runs_are_told_of_and_nothing_is_taken_in() {
     gateway.stop().await;
 }
 
-/// Writes into the file that is there, whoever has it open.
+/// Writes into the file that is there, also while it is open.
 fn overwrite(path: &Path, bytes: &[u8]) {
     let mut file = File::options().write(true).open(path).unwrap();
     file.write_all(bytes).unwrap();

@@ -124,7 +124,7 @@ async fn twenty_clients_with_one_key_make_one_message_also_when_the_gateway_is_k
                 tokio::spawn(insist(running.clone(), message, key, answers.clone()))
             })
             .collect();
-        // Now before anybody was answered, now after some were.
+        // Sometimes before any client was answered, sometimes after some were.
         let goal = rng.random_range(0..8);
         let mut answered = answers.subscribe();
         let enough = answered.wait_for(|count| *count >= goal);
@@ -134,7 +134,7 @@ async fn twenty_clients_with_one_key_make_one_message_also_when_the_gateway_is_k
         current.send_replace(gateway.http.clone());
 
         let mut told = soon("all are answered", join_all(clients)).await;
-        // Whoever was answered before the end asks again.
+        // The clients that were answered before the end ask again.
         told.push(Ok(insist(running.clone(), message, key, answers).await));
         let told: Vec<_> = told.into_iter().map(Result::unwrap).collect();
         let (id, _) = &told[0];

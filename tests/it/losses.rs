@@ -35,7 +35,7 @@ async fn a_message_that_cuts_the_connection_is_sent_alone_and_the_others_arrive(
     let poison = json!({"target": "poison", "body": "x"});
     let poison = gateway.http.accepted(&poison).await;
 
-    // Whoever is in flight beside it from now on would fail.
+    // A message in flight beside it from now on would fail.
     soon("it was in flight at two losses", async {
         while deferrals(&gateway, &poison).await < 2 {}
     })

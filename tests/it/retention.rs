@@ -1,4 +1,4 @@
-//! What has ended is kept for its time, and then goes, without anybody waiting for it.
+//! Messages that have ended are kept for their time and then removed, and no request waits for it.
 
 use std::time::Duration;
 

@@ -31,7 +31,7 @@ async fn a_message_is_sent_when_its_time_comes_and_not_before() {
         (202, &json!("scheduled"))
     );
     assert_eq!(answer.body["sendAt"], time);
-    // It holds up nobody who comes meanwhile.
+    // It holds up no message that comes meanwhile.
     gateway
         .http
         .delivered(&json!({"target": "bob", "body": "now"}))

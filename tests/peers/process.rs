@@ -162,7 +162,7 @@ fn read_lines(
         let mut lines = BufReader::new(output).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             log.lock().unwrap().push(line.clone());
-            // Nobody may be listening any more; the log still wants the line.
+            // The receiver may be gone; the log still wants the line.
             drop(sender.send(line));
         }
     });
@@ -177,7 +177,7 @@ fn is_installed(program: &str) -> bool {
 
 /// A port of loopback that nothing uses, over TCP or UDP.
 ///
-/// Somebody may take it before its peer does; who needs it must be ready to ask again.
+/// Another program may take the port before the peer does; the caller must be ready to ask again.
 pub(crate) fn free_port() -> u16 {
     loop {
         let tcp = TcpListener::bind(("127.0.0.1", 0)).unwrap();

@@ -30,7 +30,7 @@ async fn agents(gateway: &Client) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Waits until everybody says the same: three agents, at these replicas.
+/// Waits until every replica says the same: three agents, at these replicas.
 async fn shared_out(fleet: &Fleet, replicas: &[&str]) {
     let expected: BTreeSet<_> = replicas.iter().copied().collect();
     soon("the agents are shared out", async {

@@ -222,7 +222,7 @@ impl Agent {
         None
     }
 
-    /// Follows the end of the commands: no one is left to send any.
+    /// Follows the end of the commands: no sender is left.
     fn stop(&mut self) {
         self.obey(AgentCommand::Stop);
     }

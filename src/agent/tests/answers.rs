@@ -176,7 +176,7 @@ async fn i_what_others_ask_of_an_agent_is_answered() {
             assert_eq!(value(&answer, "Allow"), "OPTIONS", "{answer}");
         }
     }
-    // Nobody answers an ACK or a CANCEL of nothing with silence that lasts.
+    // After an ACK and a CANCEL that belong to no request, the agent still works.
     peer.say(request("ACK", 90, "ack", "")).await;
     peer.say(request("CANCEL", 91, "cancel", "")).await;
     let cancel = peer.request().await;
@@ -199,7 +199,7 @@ async fn i_a_request_that_comes_again_gets_its_answer_again_and_by_another_way_4
     assert_eq!(status(&peer.request().await), 482);
 }
 
-/// What an agent writes comes back to it: it asks nobody, so it is no loop.
+/// A response of the agent that comes back to it is not answered, so there is no loop.
 #[tokio::test]
 async fn i_an_answer_to_an_answer_is_not_given() {
     let server = TestServer::open().await;

@@ -153,7 +153,7 @@ async fn w4_a_server_that_gives_no_sign_of_life_is_left() {
             };
         })
         .await;
-        // It accepts bytes, as a kernel does whose program hangs, and nobody reads them.
+        // The kernel of the server accepts bytes while its program hangs and reads none.
         agent.told("does not answer keep-alives").await;
         assert_eq!(agent.outcome().await, (1, LOST));
         assert_eq!(agent.outcome().await, (2, LOST));

@@ -179,7 +179,7 @@ async fn w8_a_message_that_never_ends_is_given_up_at_the_limit() {
     assert!(agent.error().contains("too long"), "{}", agent.error());
 }
 
-/// Whoever never pauses must not keep the agent from its own work.
+/// A server that never pauses must not keep the agent from its own work.
 #[tokio::test]
 async fn a_flood_of_requests_or_pings_keeps_nobody_from_sending() {
     for flood in ["OPTIONS", "ping"] {

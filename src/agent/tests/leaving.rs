@@ -72,7 +72,7 @@ async fn a_stopped_agent_leaves_its_registrar_and_closes() {
     assert_eq!(agent.status().state, AgentState::Stopped);
 }
 
-/// A registrar that does not answer, and one that is not even there, hold nobody for long.
+/// Neither a registrar that does not answer nor one that is away keeps an agent for long.
 #[tokio::test]
 async fn an_agent_stops_whatever_the_server_does() {
     let server = TestServer::open().await;

@@ -22,7 +22,7 @@ async fn comes_back_after(answer: impl Fn(&str) -> String) -> String {
     let mut stream = server.accept().await;
     let head = read_head(&mut stream).await;
     stream.write_all(answer(&head).as_bytes()).await.unwrap();
-    // It goes on reading: whoever gives up closes.
+    // The agent goes on reading: the side that gives up closes.
     let mut peer = server.registered().await;
     let error = agent.error();
     agent.up().await;

@@ -119,7 +119,7 @@ async fn r4_a_registrar_that_says_503_is_left_alone_for_as_long_as_it_asks() {
     agent.up().await;
 }
 
-/// It may be the connection that leads nowhere: a load balancer with nobody behind it accepts and
+/// It may be the connection that leads nowhere: a load balancer without a server accepts and
 /// answers pings too.
 #[tokio::test]
 async fn a_registrar_that_says_nothing_is_tried_over_a_new_connection() {

@@ -103,7 +103,7 @@ async fn w7_the_heavy_server_is_returned_to_and_nothing_is_lost_on_the_way() {
     back.works_for(&mut agent).await;
 }
 
-/// Whoever left first and looked then would be away himself each time.
+/// An agent that left its server first, and looked then, would be away itself each time.
 #[tokio::test]
 async fn w7_a_heavy_server_that_is_still_away_takes_nobody_from_work() {
     let (heavy, _light, mut agent, mut peer) = on_the_light_one().await;

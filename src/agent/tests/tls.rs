@@ -148,7 +148,8 @@ async fn a_server_may_be_an_address() {
     agent.up().await;
 }
 
-/// Whoever cannot show who he is gets no word of SIP; it is told why, and tried again.
+/// A server whose certificate does not hold gets no SIP. The status says why, and the agent tries
+/// again.
 #[tokio::test]
 async fn a_server_that_cannot_be_trusted_is_refused_and_the_reason_is_told() {
     let (known, unknown) = (Authority::new(), Authority::new());

@@ -121,7 +121,7 @@ impl Life {
         Board::new(backoff, 3 * size_of::<Message>())
     }
 
-    /// Two agents for each account, of which one has a rate. Nobody is registered yet.
+    /// Two agents for each account, of which one has a rate. None is registered yet.
     fn new_pool() -> Pool {
         let mut pool = Pool::new(RESERVED);
         for (account, rate) in ACCOUNTS.into_iter().zip([None, Some(5.0)]) {
@@ -348,7 +348,7 @@ impl Life {
                     self.gathered.push((record, follows));
                 }
                 Some((key, _)) => self.board.superseded(key, self.now),
-                // It went out early, and whoever asked for it will ask again.
+                // It went out early, and its client will ask again.
                 None => {}
             }
         }

@@ -145,7 +145,7 @@ fn a_client_with_many_messages_is_not_before_one_with_few() {
     for number in 0..1_000 {
         offer(&mut fixture, &many, number);
     }
-    // Carol's agent has ten slots, and nobody answers.
+    // Carol's agent has ten slots, and gets no answers.
     let silent = fixture.begun(Duration::ZERO);
     assert_eq!(silent.len(), 10);
     offer(&mut fixture, &few, 2_000);

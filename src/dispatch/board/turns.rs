@@ -270,7 +270,7 @@ mod tests {
         ready.push(alice.clone(), few, id(201), Timestamp::EPOCH);
         ready.open(&alice);
         assert_eq!(taken(&mut ready, 3), [0, 200, 1]);
-        // One that is taken away holds nobody up.
+        // One that is taken away holds up no other.
         ready.remove(&alice, place);
         assert_eq!(taken(&mut ready, 2), [201, 2]);
     }

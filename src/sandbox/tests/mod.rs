@@ -52,7 +52,7 @@ fn header(frame: &str, name: &'static str) -> String {
     values.join(", ")
 }
 
-/// The 200 of whoever got this request.
+/// The 200 to this request.
 fn answer_to(request: &str) -> String {
     let message = read(request);
     let mut lines = String::from("SIP/2.0 200 Got it\r\n");

@@ -5,7 +5,7 @@
 //! is never more than one on its way; no answer completes another's request; no nonce that expires
 //! costs one that is signed rightly; REGISTERs do not become a storm; a registration is never given
 //! up; a request that comes in is handed over once for each branch and connection, and answered;
-//! and when it is all over, nothing is left that would wake anybody.
+//! and in the end no timer is left.
 //!
 //! `SIPOST_SEED=7 cargo test --lib sip::testing::simulation` repeats the one world of seed 7.
 

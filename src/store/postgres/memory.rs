@@ -1,8 +1,8 @@
 //! What this replica knows of its open messages because it wrote it.
 //!
-//! While it is alone nobody else moves them, so records of them need no look at the database. What
-//! is wrong here does no harm: the statement that appends fails when a message is not where it is
-//! believed to be, and then it is looked for.
+//! While it is alone no other replica moves them, so records of them need no look at the database.
+//! What is wrong here does no harm: the statement that appends fails when a message is not where it
+//! is believed to be, and then it is looked for.
 
 use super::record::{KnownMessage, KnownMessages};
 use crate::message::{ByMessage, MessageId};

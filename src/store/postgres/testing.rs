@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Starts a cluster and ends it when there is nobody at the other end any more. Told a line, it
+/// Starts a cluster and ends it when the other end of its pipe is closed. Told a line, it
 /// does that to the cluster: `restart`, or how to stop.
 const SCRIPT: &str = r#"
 set -eu
@@ -73,7 +73,7 @@ impl Cluster {
         }
     }
 
-    /// A database that nobody else uses; its URL.
+    /// A database that no other test uses; its URL.
     pub(crate) fn database(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test{}", NEXT.fetch_add(1, Ordering::Relaxed));

@@ -93,7 +93,8 @@ impl Part<'_> {
         !self.received.is_empty() || !self.receipts.is_empty()
     }
 
-    /// Whether what is written depends on an answer of the database even when nobody else is there.
+    /// Whether what is written depends on an answer of the database also while no other replica is
+    /// there.
     fn has_questions(self) -> bool {
         self.has_arrivals() || self.submissions.iter().any(|one| one.key.is_some())
     }

@@ -83,8 +83,8 @@ impl Turn {
         self.replica
     }
 
-    /// Begins its transaction, and locks lanes in their order. Until it has ended nobody fences the
-    /// replica. [`WriteFailure::Outdated`] when it is fenced, or when there is a replica with a
+    /// Begins its transaction, and locks lanes in their order. Until it has ended no replica fences
+    /// this one. [`WriteFailure::Outdated`] when it is fenced, or when there is a replica with a
     /// number above `newest`.
     pub(super) async fn begin(
         self,

@@ -144,7 +144,7 @@ pub(crate) async fn a_message_is_listed_by_the_account_that_sent_it(test_store: 
     let named = message(5).with(|contents| contents.account = Some(BOB.into()));
     accept(&store, 1..=4).await;
     store.accept(vec![submission(vec![named])]).await.unwrap();
-    // 1 is sent, 2 waits to be sent again, 3 has ended and nobody sent it, 4 was never begun.
+    // 1 is sent, 2 waits to be sent again, 3 has ended without an attempt, 4 was never begun.
     finish(&store, [1]).await;
     let mut unsent = failed(3, 0, 9);
     unsent.event.account = None;

@@ -166,7 +166,7 @@ pub(crate) async fn receipts_of_messages_that_an_account_did_not_send_are_unknow
     finish(&store, [1]).await;
     let mut stranger = receipt(1, BOB, 3);
     stranger.account = CAROL.into();
-    // Nobody has sent the second, and there is no third.
+    // The second has not been sent, and there is no third.
     let all = vec![stranger, receipt(2, BOB, 3), receipt(404, BOB, 3)];
     assert_eq!(store.report(all).await.unwrap(), [Reported::Unknown; 3]);
     assert_eq!(store.bounds().await.unwrap().last, 2);

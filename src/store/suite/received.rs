@@ -179,7 +179,7 @@ pub(crate) async fn an_answer_names_a_message_that_its_account_sent(test_store: 
     let all = vec![
         answer(1, ALICE, vec![id(404), id(1)]),
         answer(2, CAROL, vec![id(1)]),
-        // Nobody has sent it yet.
+        // It has not been sent yet.
         answer(3, ALICE, vec![id(2)]),
         answer(
             4,

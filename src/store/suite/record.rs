@@ -96,7 +96,7 @@ pub(crate) async fn an_end_that_nobody_sent_is_of_the_account_that_sent_last(
     accept(&store, 1..=3).await;
     let began = vec![sending(1, 1, 10), deferred(1, 1, 20, at(90))];
     store.record(began.into()).await.unwrap();
-    // The second of these is in one batch with its attempt, and nobody sent the third.
+    // The second of these is in one batch with its attempt, and the third was not sent.
     let ends = vec![
         nameless(1, 1),
         sending(2, 1, 30),

@@ -108,7 +108,7 @@ pub(crate) async fn bodies_are_discarded_once_a_message_ended(test_store: &dyn T
     store.close().await.unwrap();
 }
 
-/// Each step is one transaction, and whoever writes waits for it: it is as small as was asked for.
+/// Each step is one transaction, and the writer waits for it: it is as small as was asked for.
 pub(crate) async fn a_step_changes_no_more_rows_than_it_was_told_to(test_store: &dyn TestStore) {
     const MESSAGES: usize = 30;
     const LIMIT: usize = 7;

@@ -153,7 +153,7 @@ pub(crate) fn failed(number: u64, attempt: u32, time: i64) -> Record {
 /// Every page stays below this.
 pub(crate) const PAGE: usize = 4 * 1024 * 1024;
 
-/// The end of a message that nobody sent, whose response has so many bytes.
+/// The end of a message that was not sent, whose response has so many bytes.
 pub(crate) fn large_failure(number: u64, bytes: usize) -> Record {
     let mut headers = HeaderMap::default();
     headers.add("X-Much", &"x".repeat(bytes));

@@ -157,7 +157,7 @@ async fn what_is_refused_is_told_in_one_sentence_and_ends_with_2() {
 
 #[tokio::test]
 async fn a_gateway_that_is_not_there_is_told_in_one_sentence_and_ends_with_2() {
-    // Nobody listens on a port that was just given back.
+    // No program listens at a port that was just given back.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -189,7 +189,8 @@ async fn a_server_that_is_no_gateway_is_told_so() {
     );
 }
 
-/// Answers each connection with this head, and then with a body that goes on until nobody reads.
+/// Answers each connection with this head, and then with a body that goes on until the client
+/// stops reading.
 async fn endless(head: &'static str, piece: &'static str) -> String {
     use tokio::io::AsyncReadExt as _;
     use tokio::io::AsyncWriteExt as _;

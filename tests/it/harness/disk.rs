@@ -18,7 +18,7 @@ use super::soon;
 /// A file system in memory, mounted where only those see it who enter its name space. It ends with
 /// this value; until then it keeps what programs that were killed left on it.
 ///
-/// It takes no rights: `unshare` makes whoever asks the root of a name space of its own.
+/// It takes no rights: `unshare` makes its caller the root of a name space of its own.
 pub(crate) struct SmallDisk {
     holder: Child,
     folder: PathBuf,

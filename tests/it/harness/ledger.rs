@@ -114,7 +114,7 @@ fn check_at_most_once(end: &Value, received: usize) {
     let (kind, is_ambiguous) = (end["type"].as_str().unwrap(), end["ambiguous"] == true);
     let expected = match (kind, is_ambiguous, end["response"].is_null()) {
         ("succeeded", ..) | ("failed", false, false) => received == 1,
-        // Nobody can tell: that is what the word is for.
+        // `ambiguous` is for an outcome that is unknown.
         ("failed", true, _) => received <= 1,
         // It was never written.
         _ => received == 0,
@@ -122,8 +122,8 @@ fn check_at_most_once(end: &Value, received: usize) {
     assert!(expected, "received {received} times: {end}");
 }
 
-/// Whoever waited longest came first, also through an end of the gateway. The body is a number that
-/// grows from message to message of a user.
+/// The message that waited longest came first, also through an end of the gateway. The body is a
+/// number that grows from message to message of a user.
 fn check_order(got: &[Got]) {
     let mut newest: HashMap<&str, u64> = HashMap::new();
     for one in got {

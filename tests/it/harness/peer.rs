@@ -23,7 +23,7 @@ use super::incoming::PeerAnswer;
 use super::message::Request;
 use super::soon;
 
-/// A registrar that takes everybody, and a recipient for every user. Cheap to clone.
+/// A registrar that takes every registration, and a recipient for every user. Cheap to clone.
 ///
 /// Who is not in the script says 200.
 #[derive(Clone)]
@@ -191,7 +191,7 @@ impl Peer {
         self.got(user)
     }
 
-    /// Waits until this many requests came in, whoever they were for.
+    /// Waits until this many requests came in, for any user.
     pub(crate) async fn until_all(&self, count: usize) {
         self.until(&format!("{count} requests"), |state| {
             state.got.len() >= count

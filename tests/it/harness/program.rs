@@ -67,7 +67,7 @@ impl Program {
         let search = async {
             loop {
                 let url = said.lock().unwrap().iter().find_map(|line| url_in(line));
-                // Nobody is left to say anything when the program has ended.
+                // The pipe is closed when the program has ended.
                 if url.is_some() || heard.changed().await.is_err() {
                     return url;
                 }
@@ -165,7 +165,7 @@ impl Program {
     }
 }
 
-/// The program, without the right of root to write what nobody may write.
+/// The program, without the right of root to write to read-only files.
 fn command(disk: Option<&SmallDisk>) -> Command {
     let mut words: Vec<String> = disk.map(SmallDisk::enter).into_iter().flatten().collect();
     if rustix::process::geteuid().is_root() {

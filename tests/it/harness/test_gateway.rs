@@ -103,7 +103,7 @@ impl TestGateway {
         self.open_with(Clock::system()).await
     }
 
-    /// Opens the gateway in this process, so much later: nobody has to wait for it.
+    /// Opens the gateway in this process, with a clock that is so much ahead.
     pub(crate) async fn open_later(&self, by: Duration) -> OpenGateway {
         let time = Clock::system().now().plus(by);
         self.open_with(Clock::starting_at(time)).await

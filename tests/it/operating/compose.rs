@@ -12,7 +12,7 @@ use sha2::Digest as _;
 
 const FILE: &str = "docker-compose.yml";
 
-/// The folder of the secrets that everybody knows, which the file falls back to.
+/// The folder of the public demonstration secrets, which the file falls back to.
 const SECRETS: &str = "${SIPOST_SECRETS:-./config/compose/secrets}";
 
 fn compose() -> Value {
@@ -144,7 +144,7 @@ fn secrets_of_ones_own_are_made_by_the_steps_of_the_document() {
     );
 
     // Not for one command alone: a later one, of an upgrade for example, would make the gateway
-    // anew with the secrets that everybody knows.
+    // anew with the public demonstration secrets.
     let secrets = folder.path().join("sipost-secrets");
     let kept = fs::read_to_string(folder.path().join(".env")).unwrap();
     assert_eq!(kept, format!("SIPOST_SECRETS={}\n", secrets.display()));

@@ -46,7 +46,7 @@ pub(super) struct Running {
     child: Child,
     url: String,
     client: reqwest::Client,
-    /// Lines of the log that nobody waited for yet.
+    /// Lines of the log that no test has waited for yet.
     lines: mpsc::UnboundedReceiver<String>,
     /// Everything it printed.
     printed: Arc<Mutex<String>>,
@@ -175,7 +175,7 @@ impl Running {
         tokio::time::timeout(PATIENCE, asked).await.unwrap()
     }
 
-    /// Waits for its end, which somebody asked for; its exit code.
+    /// Waits for its end, after a signal; its exit code.
     pub(super) async fn ended(&mut self) -> Option<i32> {
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         status.unwrap().unwrap().code()

@@ -1,4 +1,4 @@
-//! Clients that hold connections and do nothing with them keep nobody out.
+//! Clients that hold connections and do nothing with them keep no other client out.
 
 use std::time::Duration;
 

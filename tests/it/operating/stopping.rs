@@ -58,7 +58,7 @@ async fn under_load_nothing_is_lost_and_every_agent_unregisters() {
     let ids = ["alice-1", "alice-2", "alice-3", "alice-4"];
     gateway.agents(registered(&ids)).await;
 
-    // Clients go on until they are told that no more is taken, or nobody is there to say so.
+    // Clients go on until they are told that no more is taken, or get no connection any more.
     let accepted = Arc::new(std::sync::Mutex::new(BTreeSet::new()));
     let mut clients = tokio::task::JoinSet::new();
     for _ in 0..CLIENTS {

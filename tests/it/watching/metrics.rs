@@ -176,7 +176,7 @@ async fn every_figure_is_right_after_traffic_that_is_known() {
     let info = format!("sipost_build_info{{version=\"{version}\"}}");
     assert_eq!(page.value(&info), 1.0);
     drop(stream);
-    // What is being sent to somebody who never answers is not waited for.
+    // Messages in flight to a peer that never answers are not waited for.
     drop(watched);
 }
 
@@ -184,7 +184,7 @@ async fn every_figure_is_right_after_traffic_that_is_known() {
 async fn webhooks_are_counted_by_how_they_do() {
     let watched = Watched::open("webhooks.allowed_networks = ['127.0.0.0/8']").await;
     for (port, is_enabled) in [(1, true), (2, false)] {
-        // Nobody listens there.
+        // No program listens there.
         let url = format!("http://127.0.0.1:{port}/");
         let webhook = json!({"url": url, "enabled": is_enabled});
         let create = watched.request(Method::POST, "/webhooks").json(&webhook);

@@ -1,4 +1,4 @@
-//! What somebody sees who watches: figures, what a message waits for, logs, traces, the page.
+//! What an operator sees: figures, what a message waits for, logs, traces, the page.
 
 mod dashboards;
 mod metrics;

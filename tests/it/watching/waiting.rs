@@ -9,7 +9,7 @@ use super::in_half_an_hour;
 use crate::harness::Peer;
 use crate::harness::TestGateway;
 
-/// A gateway whose only account registers where nobody listens.
+/// A gateway whose only account registers at a port that no program listens at.
 pub(super) const NOBODY: &str =
     "[[account]]\nuri = 'sip:alice@example.com'\nservers = ['ws://127.0.0.1:1']\n";
 
@@ -40,7 +40,7 @@ async fn a_message_says_that_it_waits_for_its_time_or_for_those_before_it() {
     let told = waiting_for(&watched, &third).await;
     assert_eq!(told, json!({"kind": "lane", "before": 2}));
 
-    // The first is sent once an agent is registered; nobody ever answers it.
+    // The first is sent once an agent is registered; it is never answered.
     watched.send("ok").await;
     assert_eq!(waiting_for(&watched, &first).await, Value::Null);
     let ended = watched.send("ok").await;

@@ -33,7 +33,7 @@ async fn events_are_posted_as_the_log_has_them_signed_and_in_order() {
         let body = String::from_utf8(post.body.to_vec()).unwrap();
         by_message.entry(of).or_default().push(body);
     }
-    // Not a byte is another than in the log, and what happened before is nobody's business.
+    // Every byte is that of the log, and events from before the webhook are not posted.
     for id in &ids {
         let page = gateway.get(&format!("/messages/{id}/events")).send().await;
         let page = page.unwrap().text().await.unwrap();

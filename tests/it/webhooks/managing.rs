@@ -190,7 +190,7 @@ async fn a_test_posts_now_and_tells_what_came_back() {
     );
     assert!(post.is_signed_with(webhook["secret"].as_str().unwrap()));
     assert!(deliveries(&gateway, &webhook, "").await.is_empty());
-    // Nobody there: that is told too.
+    // No program listens there: that is told, too.
     let nobody = json!({"url": "http://127.0.0.1:1/"});
     change(&gateway, &webhook, nobody).await;
     let (status, told) = json_of(gateway.post(&path)).await;

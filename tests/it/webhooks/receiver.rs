@@ -1,4 +1,4 @@
-//! Somebody's server that webhooks are posted to.
+//! A server that webhooks are posted to.
 
 use std::sync::Arc;
 use std::sync::Mutex;

@@ -85,8 +85,8 @@ async fn with_a_key_secrets_lie_encrypted_and_without_it_nothing_starts() {
     assert!(post.is_signed_with(&secret));
 }
 
-/// Who has a token chooses where its messages have events posted to. What a receiver of somebody
-/// else believes must not sign that.
+/// A client chooses where events of its messages are posted to. They must not be signed with the
+/// secret that a receiver of another client trusts.
 #[tokio::test]
 async fn the_secret_of_a_token_signs_what_its_messages_have_posted() {
     use super::super::operating::token;

@@ -85,7 +85,7 @@ impl Peer {
         let port = timeout(Duration::from_secs(20), wait).await.ok().flatten();
         peer.port = port.with_context(|| format!("{name} is not ready: {}", said.join("\n")))?;
 
-        // Whoever writes to a closed pipe may end; what is said from here on interests nobody.
+        // A program that writes to a closed pipe may end, so both pipes are read to their ends.
         tokio::task::spawn_local(
             async move { while let Ok(Some(_)) = output.next_line().await {} },
         );

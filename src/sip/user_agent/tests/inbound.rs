@@ -24,7 +24,7 @@ fn request(method: &str, uri: &str, branch: &str, more: &str) -> String {
     )
 }
 
-/// Somebody takes text.
+/// A user agent that takes text and images.
 fn taker() -> Fixture {
     taker_of(&["text/plain", "image/*"])
 }

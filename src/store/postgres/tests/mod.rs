@@ -158,7 +158,7 @@ async fn an_event_of_another_replica_is_known_before_it_is_heard_of() {
     assert_eq!(reads.newest().await.unwrap(), 1);
 }
 
-/// The API refuses most of these; the store relies on no one.
+/// The API refuses most of these; the store relies on no caller.
 #[tokio::test]
 async fn a_text_that_postgresql_does_not_hold_harms_only_its_submission() {
     let store = Database::new().open();
@@ -319,7 +319,7 @@ async fn a_replica_says_which_one_has_a_message_to_send_and_until_when() {
     assert!(page.len() == 2 && page.values().all(|holder| holder.replica == "one"));
     assert_eq!(claim(&one).await, [id(2)]);
     assert_eq!(holder(&one, 2).await, None);
-    // What is being sent, has ended, or never was waits for nobody.
+    // A message that is being sent, has ended, or is unknown waits for no replica.
     one.record(vec![sending(1, 1, 5)].into()).await.unwrap();
     assert_eq!(holder(&two, 1).await, None);
     one.record(vec![succeeded(1, 1, 6)].into()).await.unwrap();
@@ -447,7 +447,7 @@ async fn a_database_that_was_away_is_used_again() {
     };
     let back = tokio::time::timeout(Duration::from_secs(30), back).await;
     back.expect("the database is used again");
-    // It was nobody's fault, so nobody has lost anything.
+    // The commit failed for no fault of a message, so none is lost.
     let recorded = store.record(vec![sending(1, 1, 1)].into()).await.unwrap();
     assert_eq!(recorded, [Recorded::Appended(1)]);
     assert!(store.message(id(1)).await.unwrap().is_some());
@@ -669,7 +669,7 @@ async fn a_message_goes_to_a_replica_that_has_its_account() {
         let verdicts = without.accept(vec![submission(vec![new])]).await.unwrap();
         verdicts[0] == Verdict::Accepted
     };
-    // While nobody has an agent everybody keeps what it takes in.
+    // While no replica has an agent, each keeps what it takes in.
     assert!(take(1, Some("sip:alice@example.com")).await);
     assert_eq!(with.leases(leases(1), Vec::new()).await.unwrap(), leases(1));
     assert_eq!(without.leases(leases(1), Vec::new()).await.unwrap(), []);

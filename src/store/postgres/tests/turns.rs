@@ -128,7 +128,7 @@ async fn come_late(
     came.send(answers).unwrap();
 }
 
-/// A replica that has written before, and of which nobody else tells what it appends.
+/// A replica that has written before, and is not told of what it appends by another.
 async fn only_one_on(database: &Database) -> Arc<Postgres> {
     let replica = database.replica("only", LEASE);
     replica.follower.abort();

@@ -22,7 +22,7 @@ async fn every_figure_says_that_it_is_not_connected_while_it_is_not() {
     let all = format!("{FIGURES}.every((text) => text === 'not connected')");
     browser.until(&all).await;
     assert_eq!(browser.text("#link-text").await, "not connected");
-    // Nobody knows whether the message was taken, so nothing says that it was lost.
+    // Whether the message was taken is unknown, so nothing says that it was lost.
     let trail = send(&mut browser, "ok", "no answer").await;
     assert!(
         trail.contains("not known") && !trail.contains("lost"),

@@ -46,7 +46,7 @@ const ATTACK: &str = r#"
 })
 "#;
 
-/// A page of somebody else; its port.
+/// A page of another origin; its port.
 async fn page() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -185,7 +185,7 @@ async fn webhooks_are_shown_with_how_they_do_and_what_was_posted() {
         .until_says("#webhooks-none", "There is no webhook.")
         .await;
     let webhook = json!({
-        // A port that nobody listens at.
+        // A port that no program listens at.
         "url": "http://127.0.0.1:1/hook",
         "description": "billing",
         "types": ["failed"],

@@ -162,6 +162,6 @@ async fn a_message_that_is_followed_does_not_hold_up_the_next_one() {
     let trail = send(&mut browser, "ok", "succeeded").await;
     assert!(!trail.contains("silent"), "{trail}");
     browser.close().await;
-    // What is being sent to somebody who never answers is not waited for.
+    // Messages in flight to a peer that never answers are not waited for.
     drop(watched);
 }

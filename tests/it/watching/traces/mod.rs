@@ -130,7 +130,7 @@ async fn a_message_is_one_trace_from_the_request_to_the_webhook() {
         assert_eq!(span.attribute("http.response.status_code"), "200");
     }
 
-    // It is told who tells, and not what nobody is to know.
+    // The spans name their gateway, and no secret.
     assert_eq!(seen.headers["x-key"], "secret-key");
     assert_eq!(seen.resource["service.name"], "sipost");
     assert!(seen.resource.contains_key("service.instance.id"));
@@ -143,7 +143,7 @@ async fn a_message_is_one_trace_from_the_request_to_the_webhook() {
         let found = exit.said.lines().find(|line| line.contains(secret));
         assert_eq!(found, None, "{secret} is printed");
     }
-    // Whoever has a line of the log finds the trace.
+    // A line of the log leads to the trace.
     let line = exit.said.lines().find(|line| line.contains("succeeded"));
     assert!(line.is_some_and(|line| line.contains(TRACE)), "{line:?}");
     assert!(!exit.said.contains("failed to export"), "{exit:?}");
