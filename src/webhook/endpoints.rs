@@ -30,6 +30,8 @@ const MAX_ENDPOINTS: usize = 1_000;
 const ROTATION: Duration = Duration::from_secs(86_400);
 /// Hints that wait for the sender. Further ones are dropped: it looks by itself every second.
 const HINTS: usize = 1_024;
+/// Deliveries made due in one step.
+const HASTENED: usize = 512;
 /// Tests under way at the same time; further ones wait.
 pub const MAX_TESTS: usize = 8;
 
@@ -204,9 +206,27 @@ impl Webhooks {
             updated_at: Some(self.now()),
             ..change
         };
+        // The owner says that the receiver is there: what waits for it need not wait any longer.
+        let is_back = change.url.is_some() || change.disabled == Some(None);
         let changed = self.store().change_endpoint(id, change).await?;
+        if changed.is_some() && is_back {
+            self.hasten(id).await?;
+        }
         self.reload().await;
         Ok(changed)
+    }
+
+    /// Makes every delivery due that waits for its next attempt.
+    async fn hasten(&self, id: EndpointId) -> Result<(), StoreError> {
+        let queue: Arc<str> = id.to_string().into();
+        loop {
+            let step = self
+                .store()
+                .hasten_deliveries(queue.clone(), self.now(), HASTENED);
+            if step.await? < HASTENED {
+                return Ok(());
+            }
+        }
     }
 
     /// Removes an endpoint and its deliveries; `false` when it is gone already.
@@ -232,7 +252,8 @@ impl Webhooks {
         Ok(changed.map(|endpoint| (endpoint, secret)))
     }
 
-    /// Sends again what failed or was missed in this time; `None` when the endpoint is gone.
+    /// Sends again what failed or was missed in this time, and at once what waits for its next
+    /// attempt; `None` when the endpoint is gone.
     pub async fn recover(
         &self,
         id: EndpointId,
@@ -245,6 +266,9 @@ impl Webhooks {
             ..Change::default()
         };
         let changed = self.store().change_endpoint(id, change).await?;
+        if changed.is_some() {
+            self.hasten(id).await?;
+        }
         self.reload().await;
         Ok(changed)
     }

@@ -48,7 +48,9 @@ enum Action {
     Remove(OneWebhook),
     /// Posts an event of the type `test` once, and prints the answer.
     Test(OneWebhook),
-    /// Enables a webhook: events from now on are posted to it, and those that waited.
+    /// Enables a webhook: events from now on are posted to it, and those that waited, at once.
+    ///
+    /// Of a webhook that is enabled, what waits for its next attempt is posted at once.
     Enable(OneWebhook),
     /// Disables a webhook: nothing is posted to it, and events from now on are not kept for it.
     Disable(OneWebhook),
@@ -204,7 +206,7 @@ impl Webhooks {
         let since = local_time(since);
         let mut line = format!(
             "what failed or was missed from {since} until {until} is sent again, and so is what \
-             happened before the webhook was there"
+             happened before the webhook was there; what waits for its next attempt is posted at once"
         );
         if webhook["enabled"] == false {
             line.push_str(&format!(

@@ -146,6 +146,7 @@ macro_rules! store_suite {
                 attempts_are_kept_and_bounded
                 an_endpoint_fails_from_its_first_failure_to_its_next_success
                 a_delivery_can_be_begun_anew
+                what_waits_for_its_next_attempt_is_hastened_in_steps
                 deliveries_are_listed_newest_first
                 what_is_due_is_read_in_pages_of_bytes
                 a_page_of_deliveries_stays_below_4_mib

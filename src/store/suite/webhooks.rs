@@ -544,6 +544,42 @@ pub(crate) async fn a_delivery_can_be_begun_anew(test_store: &dyn TestStore) {
     store.close().await.unwrap();
 }
 
+pub(crate) async fn what_waits_for_its_next_attempt_is_hastened_in_steps(
+    test_store: &dyn TestStore,
+) {
+    let store = test_store.open();
+    let (queue, other) = (create(&store, 1).await, create(&store, 2).await);
+    // Of one message, the later event waits for the earlier one and has no time of its own.
+    let mut deliveries: Vec<_> = (1..=4).map(|seq| delivery(&queue, seq, seq)).collect();
+    deliveries.push(delivery(&queue, 5, 1));
+    deliveries.push(delivery(&other, 6, 6));
+    assert!(plan(&store, 6, deliveries).await);
+    for (seq, again) in [(1, 900), (2, 700), (3, 800)] {
+        settle(&store, &queue, seq, 1, Fate::Again(at(again))).await;
+    }
+    settle(&store, &queue, 4, 1, Fate::Failed).await;
+    settle(&store, &other, 6, 1, Fate::Again(at(600))).await;
+    assert!(due(&store, &queue, 100).await.is_empty());
+
+    let hasten = store.hasten_deliveries(queue.clone(), at(100), 2);
+    assert_eq!(hasten.await.unwrap(), 2);
+    assert_eq!(due(&store, &queue, 100).await, [2, 3]);
+    let store = reopen(test_store, store).await;
+    let hasten = store.hasten_deliveries(queue.clone(), at(100), 2);
+    assert_eq!(hasten.await.unwrap(), 1);
+    assert_eq!(due(&store, &queue, 100).await, [1, 2, 3]);
+    // Another queue waits as before, and so does what failed for good.
+    assert!(due(&store, &other, 100).await.is_empty());
+    let failed = list(&store, Some(DeliveryState::Failed), 9).await;
+    assert_eq!(numbers(&failed), [4]);
+    // Where they are in the schedule stays.
+    let found = store.due(queue.clone(), at(100), 9.into()).await.unwrap();
+    assert_eq!(found.deliveries[0].tries, 1);
+    settle(&store, &queue, 1, 100, Fate::Delivered).await;
+    assert_eq!(due(&store, &queue, 110).await, [2, 3, 5]);
+    store.close().await.unwrap();
+}
+
 pub(crate) async fn deliveries_are_listed_newest_first(test_store: &dyn TestStore) {
     let store = test_store.open();
     let queue = create(&store, 1).await;

@@ -111,6 +111,23 @@ pub(super) fn redeliver(
     Ok(Some(delivery))
 }
 
+/// Those that wait for an earlier event of their message have no time, and go on waiting for it.
+pub(super) fn hasten(
+    session: &dyn Session,
+    queue: &str,
+    now: Timestamp,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    session.lock(Lock::Deliveries)?;
+    let hastened = session.execute(
+        "UPDATE deliveries SET next_at = ?2 WHERE number IN (\
+         SELECT number FROM deliveries INDEXED BY deliveries_due WHERE next_at IS NOT NULL \
+         AND queue = ?1 AND next_at > ?2 ORDER BY next_at LIMIT ?3)",
+        &values![queue, now, limit],
+    )?;
+    Ok(usize::try_from(hastened).unwrap_or(usize::MAX))
+}
+
 pub(super) fn forget(
     session: &dyn Session,
     before: Timestamp,

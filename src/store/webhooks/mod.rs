@@ -83,6 +83,9 @@ pub trait WebhookStore {
     /// Makes a delivery due again, whatever became of it, with all its attempts; as it is then.
     fn redeliver(&self, key: DeliveryKey, now: Timestamp) -> Reply<Option<Delivery>>;
 
+    /// Makes up to `limit` deliveries of a queue due that wait for their next attempt; how many.
+    fn hasten_deliveries(&self, queue: Arc<str>, now: Timestamp, limit: usize) -> Reply<usize>;
+
     /// Works on a recovery; see [`RecoveryStep`]. Where it has come to, `None` when it is over.
     fn recover(&self, step: RecoveryStep) -> Reply<Option<u64>>;
 
@@ -168,6 +171,12 @@ impl<E: Engine> WebhookStore for E {
     fn redeliver(&self, key: DeliveryKey, now: Timestamp) -> Reply<Option<Delivery>> {
         self.write(Urgency::Ongoing, Weight::SMALL, move |session| {
             deliveries::redeliver(session, &key, now)
+        })
+    }
+
+    fn hasten_deliveries(&self, queue: Arc<str>, now: Timestamp, limit: usize) -> Reply<usize> {
+        self.write(Urgency::Ongoing, Weight::of_rows(limit), move |session| {
+            deliveries::hasten(session, &queue, now, limit)
         })
     }
 

@@ -385,6 +385,50 @@ async fn what_failed_and_what_was_missed_is_sent_again_when_asked_for() {
 }
 
 #[tokio::test]
+async fn what_waits_for_its_next_attempt_is_posted_at_once_when_the_receiver_is_said_to_be_back() {
+    let receiver = Receiver::answering(|_| Reply::Status(500, "")).await;
+    let gateway = Running::start(&configuration("schedule = [\"1h\"]")).await;
+    let url = receiver.url("/");
+    let mut webhooks = Vec::new();
+    for _ in 0..4 {
+        webhooks.push(create(&gateway, json!({"url": url})).await);
+    }
+    finish(&gateway, &message("busy")).await;
+    for webhook in &webhooks {
+        until("the first attempt failed", async || {
+            let waiting = deliveries(&gateway, webhook, "?status=pending").await;
+            let attempts = waiting
+                .iter()
+                .map(|one| one["attempts"].as_array().unwrap());
+            (attempts.flatten().count() == 1).then_some(())
+        })
+        .await;
+    }
+    receiver.answer(|_| Reply::Status(200, ""));
+
+    let [enabled, moved, recovered, left] = webhooks.as_slice() else {
+        panic!("{webhooks:?}");
+    };
+    change(&gateway, enabled, json!({"enabled": false})).await;
+    change(&gateway, enabled, json!({"enabled": true})).await;
+    change(&gateway, moved, json!({"url": receiver.url("/moved")})).await;
+    // Also what waits from before this time.
+    let since = json!({"since": jiff::Timestamp::now().to_string()});
+    let path = format!("{}/recover", path_of(recovered));
+    let (status, recovering) = json_of(gateway.post(&path).json(&since)).await;
+    assert_eq!(status, 202, "{recovering}");
+    for webhook in [enabled, moved, recovered] {
+        until("both events arrived", async || {
+            let arrived = deliveries(&gateway, webhook, "?status=delivered").await;
+            (arrived.len() == 2).then_some(())
+        })
+        .await;
+    }
+    let waiting = deliveries(&gateway, left, "?status=pending").await;
+    assert_eq!(waiting.len(), 2, "one that was not asked for waits");
+}
+
+#[tokio::test]
 async fn one_delivery_is_sent_again_when_asked_for() {
     let receiver = Receiver::answering(|_| Reply::Status(500, "")).await;
     let gateway = Running::start(&configuration("schedule = [\"20ms\"]")).await;
