@@ -136,16 +136,19 @@ async fn anew(connection: &Connection, now: Timestamp) -> Result<u64, StoreError
     let client = connection.client();
     // Gateways that start now wait, and find the new epoch.
     connection.lock(Lock::Migrating).await?;
-    let working: i64 = client
+    let row = client
         .query_one(
-            "SELECT count(*) FROM replicas WHERE NOT fenced AND lease_until > clock_timestamp()",
+            "SELECT string_agg(name, ', ' ORDER BY name), \
+             ceil(extract(epoch FROM max(lease_until) - clock_timestamp()))::int8 \
+             FROM replicas WHERE NOT fenced AND lease_until > clock_timestamp()",
             &[],
         )
-        .await?
-        .try_get(0)?;
-    if working > 0 {
+        .await?;
+    if let Some(names) = row.try_get::<_, Option<&str>>(0)? {
+        let seconds: i64 = row.try_get(1)?;
         return Err(StoreError::Locked(format!(
-            "{working} gateways work on it; a lease of one that was killed ends by itself"
+            "these gateways work on it: {names}. The lease of one that was killed, or that ran \
+             when the dump was made, ends by itself, in {seconds} s here"
         )));
     }
     let row = client

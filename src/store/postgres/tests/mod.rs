@@ -524,7 +524,11 @@ async fn a_database_that_was_put_back_begins_a_new_epoch_while_nobody_works_on_i
 
     let address = || Address::parse(&database.0, None).unwrap();
     let refused = begin_epoch(address(), None, at(5_000)).await;
-    assert!(matches!(refused, Err(StoreError::Locked(_))), "{refused:?}");
+    let Err(StoreError::Locked(why)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(why.contains("work on it: only."), "{why}");
+    assert!(why.contains(" s here"), "{why}");
     store.close().await.unwrap();
     drop(store);
     let first = begin_epoch(address(), None, at(0)).await.unwrap();
