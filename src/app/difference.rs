@@ -217,6 +217,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_reload_changes_is_in_the_document_and_nothing_else() {
+        let document = std::fs::read_to_string("docs/operating.md").unwrap();
+        let (_, part) = document.split_once("These take effect at once:").unwrap();
+        let (table, _) = part.split_once("Every other setting").unwrap();
+        let all = loaded("");
+        let known = settings(&all);
+        let named = |name: &str| table.contains(&format!("`{name}`"));
+        for name in known.keys().filter(|name| *name != "http.tokens") {
+            assert_eq!(named(name), LIVE.contains(&name.as_str()), "{name}");
+        }
+        assert!(named("http.tokens"));
+    }
+
+    #[test]
     fn every_live_setting_is_one() {
         let all = loaded("");
         let known = settings(&all);
