@@ -48,7 +48,7 @@ enum Action {
     Remove(OneWebhook),
     /// Posts an event of the type `test` once, and prints the answer.
     Test(OneWebhook),
-    /// Enables a webhook: events from now on are posted to it, and those that waited, at once.
+    /// Enables a webhook: events from now on are posted to it, and those that waited.
     ///
     /// Of a webhook that is enabled, what waits for its next attempt is posted at once.
     Enable(OneWebhook),
