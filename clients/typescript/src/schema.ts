@@ -548,7 +548,8 @@ export interface paths {
         /**
          * Change a webhook
          * @description Changes the members that are given and leaves the others (RFC 7396). One that is enabled again
-         *     sees events from now on, and goes on with what waited for it; `recover` sends what it missed.
+         *     sees events from now on; `recover` sends what it missed. With `enabled: true`, also where it is
+         *     enabled already, and with a `url`, deliveries that wait for their next attempt are posted at once.
          */
         patch: operations["changeWebhook"];
         trace?: never;
@@ -600,7 +601,7 @@ export interface paths {
          * @description Every event of that time that the webhook asks for and has not taken: what failed for good, and
          *     what happened while it was disabled or did not exist yet. It goes on in the
          *     background, also over a restart; `recovery` of the webhook says so. A second call is merged into
-         *     the first.
+         *     the first. Deliveries that wait for their next attempt are posted at once, of whatever time.
          */
         post: operations["recoverWebhook"];
         delete?: never;
