@@ -77,7 +77,13 @@ impl Running {
         let mut program = Command::new("prlimit");
         program.arg(format!("--nofile={descriptors}"));
         program.arg(env!("CARGO_BIN_EXE_sipost"));
-        Self::start_as(program, tempfile::tempdir().unwrap(), text, &[]).await
+        let folder = tempfile::tempdir().unwrap();
+        let mut running = Self::start_as(program, folder, text, &[]).await;
+        // Where descriptors are few the gateway closes idle connections, and a request must not be
+        // written to one of these.
+        let client = reqwest::Client::builder().no_proxy();
+        running.client = client.pool_max_idle_per_host(0).build().unwrap();
+        running
     }
 
     async fn start_as(
