@@ -17,6 +17,7 @@
 
 mod exporter;
 mod span;
+mod wall_clock;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -37,6 +38,7 @@ use crate::message::{Event, MessageId, SpanId, Step, Targets, Timestamp, Trace, 
 use crate::webhook::{PartOf, PostResult, Posted};
 pub use exporter::{Exporter, TracesError};
 use span::{Parent, Span};
+use wall_clock::WallClock;
 
 /// Writes spans of messages. Cheap to clone.
 #[derive(Clone)]
@@ -45,7 +47,7 @@ pub struct Traces(Arc<TracesShared>);
 struct TracesShared {
     spans: mpsc::Sender<SpanData>,
     metrics: Metrics,
-    clock: Clock,
+    wall_clock: WallClock,
     targets: Targets,
     /// The share of the traces begun here that is exported.
     ratio: f64,
@@ -69,7 +71,7 @@ impl Traces {
         let shared = TracesShared {
             spans,
             metrics,
-            clock,
+            wall_clock: WallClock::new(clock),
             targets,
             ratio: settings.ratio,
             scope: scope.build(),
@@ -264,33 +266,13 @@ impl Traces {
 
     /// The begin and the end of a step that took so long and ends now.
     fn ending_now(&self, took: Duration) -> (SystemTime, SystemTime) {
-        let ended = self.0.clock.exact();
+        let ended = self.at(clock::now());
         (ended.checked_sub(took).unwrap_or(ended), ended)
     }
 
     /// The wall-clock time of a past moment.
-    ///
-    /// Spans are written at different times, and a child must not begin before its parent. So both
-    /// clocks are read until the readings are close to each other.
     fn at(&self, moment: Instant) -> SystemTime {
-        let read = || {
-            let before = clock::now();
-            let wall = self.0.clock.exact();
-            (wall, before, clock::now().saturating_duration_since(before))
-        };
-        let mut best = read();
-        for _ in 0..MAX_READS {
-            if best.2 < EXACT {
-                break;
-            }
-            let again = read();
-            if again.2 < best.2 {
-                best = again;
-            }
-        }
-        let (wall, now, _) = best;
-        let ago = now.saturating_duration_since(moment);
-        wall.checked_sub(ago).unwrap_or(wall)
+        self.0.wall_clock.at(moment)
     }
 
     fn write(&self, span: Span) {
@@ -325,11 +307,6 @@ fn of_message(message: MessageId, attempt: u32) -> Vec<KeyValue> {
 fn agent(agent: Option<&str>) -> Option<KeyValue> {
     agent.map(|agent| KeyValue::new("sipost.agent.id", Value::from(agent.to_owned())))
 }
-
-/// How close two readings of the clocks must be, and how often that is tried: a busy machine may
-/// come between.
-const EXACT: Duration = Duration::from_micros(10);
-const MAX_READS: usize = 8;
 
 fn exact(time: Timestamp) -> SystemTime {
     SystemTime::UNIX_EPOCH + time.since(Timestamp::EPOCH)
