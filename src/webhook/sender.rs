@@ -37,10 +37,8 @@ pub(super) struct DeliverySender {
 impl DeliverySender {
     /// Whether anything may be posted to this queue now.
     pub(super) fn is_open(&self, queue: &str) -> bool {
-        match queue.parse::<EndpointId>() {
-            Ok(id) => self.endpoints.is_enabled(id),
-            Err(_) => self.own_secret.is_some() || !self.client.borrow().secrets().is_empty(),
-        }
+        let standing = queue.parse::<EndpointId>();
+        standing.map_or(true, |id| self.endpoints.is_enabled(id))
     }
 
     /// Whose a queue is: what it shares with others.
@@ -91,7 +89,10 @@ impl DeliverySender {
             // It failed for want of a secret: one that comes back signs the next. No other secret
             // may sign, because another client's receiver may believe it.
             None => {
-                let words = "the token that asked for this has no webhook_secret any more";
+                let words = match delivery.url.as_deref().and_then(webhook::token) {
+                    Some(_) => "the token that asked for this has no webhook_secret any more",
+                    None => "webhooks.secret is not set any more",
+                };
                 let result = PostResult::Silent(words.to_owned());
                 let attempt = attempt_of(&result, at, Duration::ZERO);
                 (result, attempt)
@@ -130,7 +131,7 @@ impl DeliverySender {
             let url = webhook::url(webhook).parse().ok()?;
             let sign = |secret: &SigningSecret| secret.sign(id, at, &delivery.json);
             let Some(token) = webhook::token(webhook) else {
-                return Some((url, Some(sign(self.own_secret.as_ref()?))));
+                return Some((url, self.own_secret.as_ref().map(sign)));
             };
             let client = self.client.borrow();
             let signatures = client.secrets().get(&token).map(|secrets| {

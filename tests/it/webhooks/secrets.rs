@@ -154,3 +154,33 @@ async fn the_secret_of_a_token_signs_what_its_messages_have_posted() {
         assert!(post.is_signed_with(SECOND), "{post:?}");
     }
 }
+
+#[tokio::test]
+async fn posts_without_a_secret_fail_in_the_log_and_go_out_when_there_is_one() {
+    let schedule = format!("schedule = [{}]", ["\"100ms\""; 20].join(", "));
+    let receiver = Receiver::answering(|_| super::receiver::Reply::Status(500, "")).await;
+    let gateway = Running::start(&configuration(&schedule)).await;
+    let own = json!({"target": "ok", "body": "", "webhook": receiver.url("/hook")});
+    finish(&gateway, &own).await;
+    receiver.posted(1).await;
+
+    let folder = gateway.kill().await;
+    let without = format!("[webhooks]\nallowed_networks = [\"127.0.0.0/8\"]\n{schedule}\n");
+    let gateway = Running::start_in(folder, &without).await;
+    until("the log says why nothing is posted", async || {
+        let said = gateway.output();
+        let mut fails = said.lines().filter(|line| line.contains("webhook fails"));
+        fails
+            .any(|line| line.contains("webhooks.secret is not set any more"))
+            .then_some(())
+    })
+    .await;
+
+    let folder = gateway.kill().await;
+    let before = receiver.posts().len();
+    receiver.answer(|_| super::receiver::Reply::Status(200, ""));
+    let _gateway = Running::start_in(folder, &configuration(&schedule)).await;
+    for post in &receiver.posted(before + 2).await[before..] {
+        assert!(post.is_signed_with(OWN_SECRET), "{post:?}");
+    }
+}
