@@ -90,8 +90,9 @@ pub struct NewMessage {
     /// or an `Idempotency-Key` rules that out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_unknown: Option<OnUnknown>,
-    /// An http or https URL that the events of this message are posted to, signed with
-    /// `webhooks.secret`, which must be configured.
+    /// An http or https URL that the events of this message are posted to, signed with the
+    /// `webhook_secret` of the token or, where it has none, with `webhooks.secret`. One of the two
+    /// must be configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
     /// Any pairs of strings; they are returned in the message and in each of its events.

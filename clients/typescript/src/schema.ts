@@ -628,7 +628,7 @@ export interface paths {
         /**
          * Give a webhook another secret
          * @description Only this answer has the new secret. For 24 hours posts are signed with the old one, too:
-         *     `webhook-signature` then has two signatures.
+         *     `webhook-signature` then has two signatures. Another rotation ends the oldest secret at once.
          */
         post: operations["rotateWebhookSecret"];
         delete?: never;
@@ -950,8 +950,9 @@ export interface components {
             onUnknown?: components["schemas"]["OnUnknown"] | null;
             /**
              * Format: uri
-             * @description An http or https URL that the events of this message are posted to, signed with
-             *     `webhooks.secret`, which must be configured.
+             * @description An http or https URL that the events of this message are posted to, signed with the
+             *     `webhook_secret` of the token or, where it has none, with `webhooks.secret`. One of the two
+             *     must be configured.
              */
             webhook?: string | null;
             /** @description Any pairs of strings; they are returned in the message and in each of its events. */
