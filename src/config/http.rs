@@ -56,7 +56,7 @@ impl HttpSettings {
     /// `accounts` are the addresses that tokens may be limited to.
     pub(super) fn read(mut section: Section<'_>, accounts: &[Uri]) -> Self {
         let listen = section.address("listen");
-        let total = section.size("max_connections", 1..=1_000_000);
+        let total = section.integer("max_connections", 1..=1_000_000);
         let per_address = section.optional("max_connections_per_address", COUNT, |value| {
             let count = usize::try_from(value::whole_number(value)?).ok();
             count.filter(|count| *count > 0)
@@ -118,7 +118,7 @@ fn settings(section: &mut Section<'_>, proxies: Proxies, origins: Origins) -> ap
         max_bodies: section.size("max_bodies", 1024..=1024 * MIB),
         request_timeout: section.duration("request_timeout", SECOND, HOUR),
         heartbeat: section.duration("heartbeat", SECOND, HOUR),
-        max_streams: section.size("max_streams", 0..=1_000_000),
+        max_streams: section.integer("max_streams", 0..=1_000_000),
         proxies,
         origins,
         // Of another section.

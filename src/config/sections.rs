@@ -59,7 +59,7 @@ impl DeliverySettings {
                 min: section.duration("retry_min", MILLISECOND, HOUR),
                 max: section.duration("retry_max", MILLISECOND, DAY),
             },
-            max_queued: section.size("max_queued", 1..=100_000_000),
+            max_queued: section.integer("max_queued", 1..=100_000_000),
             reserved: section.share("reserved"),
             shutdown_grace: section.duration("shutdown_grace", Duration::ZERO, HOUR),
         };
@@ -124,7 +124,7 @@ impl WebhookSettings {
                 waits: section.durations("schedule"),
                 disable_after: section.duration("disable_after", SECOND, 365 * DAY),
             },
-            concurrency: section.size("concurrency", 1..=10_000),
+            concurrency: section.integer("concurrency", 1..=10_000),
             allowed_networks: section.texts(
                 "allowed_networks",
                 value::NETWORK,

@@ -350,6 +350,25 @@ fn registrar_is_a_sip_uri_without_a_user() {
 }
 
 #[test]
+fn a_count_is_not_asked_for_in_bytes() {
+    for (section, key) in [
+        ("http", "max_connections"),
+        ("http", "max_streams"),
+        ("delivery", "max_queued"),
+        ("webhooks", "concurrency"),
+    ] {
+        for value in ["\"abc\"", "\"1KiB\"", "-1"] {
+            let mistakes = mistakes(&format!("[{section}]\n{key} = {value}"));
+            let start = format!("{section}.{key}: invalid value {value}; accepted: a whole number");
+            is_one(Err::<(), _>(mistakes), &start);
+        }
+    }
+    let size = mistakes("[http]\nmax_request = \"abc\"");
+    let start = "http.max_request: invalid value \"abc\"; accepted: a size in bytes";
+    is_one(Err::<(), _>(size), start);
+}
+
+#[test]
 fn extra_headers_are_headers_that_we_do_not_own() {
     let headers = |line: &str| with(line).unwrap().extra_headers;
     assert_eq!(headers("extra_headers = [\"X-A: b\", \"X-C: d\"]").len(), 2);
