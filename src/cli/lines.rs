@@ -223,7 +223,7 @@ impl EventLines {
     /// The line of an accepted message.
     pub(super) fn accepted(&mut self, time: Option<Timestamp>, target: &str, id: &str) -> String {
         self.remember(id, target, 0, time);
-        let shown = EventColumns {
+        let shown = EventCells {
             kind: "accepted",
             style: DIM,
             attempt: 0,
@@ -264,7 +264,7 @@ impl EventLines {
             .map(|duration| milliseconds(duration.as_millis()))
             .unwrap_or_default();
         let (outcome, rest) = (event.outcome(), self.rest(event));
-        let shown = EventColumns {
+        let shown = EventCells {
             kind: &event.kind,
             style: style_of(&event.kind),
             attempt: event.attempt,
@@ -308,7 +308,7 @@ impl EventLines {
         }
     }
 
-    fn line(&self, time: Option<Timestamp>, shown: &EventColumns<'_>) -> String {
+    fn line(&self, time: Option<Timestamp>, shown: &EventCells<'_>) -> String {
         let clock = time.map_or_else(String::new, |time| self.clock_time(time));
         let attempt = match shown.attempt {
             0 => String::new(),
@@ -354,7 +354,7 @@ impl EventLines {
 }
 
 /// What stands in a line after the time.
-struct EventColumns<'a> {
+struct EventCells<'a> {
     kind: &'a str,
     style: Style,
     attempt: u32,

@@ -98,11 +98,11 @@ impl Tail {
         let mut filling = Filling::new(size);
         for _ in 0..SCAN / STEP {
             match self.lock().look(&mut page, filter, &mut filling) {
-                Looked::On => {}
-                Looked::Enough => break,
+                TailLookup::On => {}
+                TailLookup::Enough => break,
                 // What was looked at before the writer dropped what follows is true all the same.
-                Looked::Dropped if page.scanned_to > after => break,
-                Looked::Dropped => return None,
+                TailLookup::Dropped if page.scanned_to > after => break,
+                TailLookup::Dropped => return None,
             }
         }
         Some(page)
@@ -162,9 +162,9 @@ impl Ring {
     }
 
     /// Looks at the next few events after those of the page.
-    fn look(&self, page: &mut Events, filter: &EventFilter, filling: &mut Filling) -> Looked {
+    fn look(&self, page: &mut Events, filter: &EventFilter, filling: &mut Filling) -> TailLookup {
         if page.scanned_to < self.complete_after {
-            return Looked::Dropped;
+            return TailLookup::Dropped;
         }
         let begin = self
             .events
@@ -173,22 +173,22 @@ impl Ring {
             if filter.passes(event) {
                 if !filling.takes(event.weight()) {
                     page.is_cut = true;
-                    return Looked::Enough;
+                    return TailLookup::Enough;
                 }
                 page.events.push(event.clone());
             }
             page.scanned_to = event.seq;
         }
         if self.events.len() > begin + STEP {
-            Looked::On
+            TailLookup::On
         } else {
-            Looked::Enough
+            TailLookup::Enough
         }
     }
 }
 
 /// What a few events more have come to.
-enum Looked {
+enum TailLookup {
     /// There are more.
     On,
     /// There is no more, or the page is full.

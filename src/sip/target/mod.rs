@@ -84,15 +84,17 @@ pub fn normalize(target: &str, account: &Uri) -> Result<Uri, TargetError> {
         return Err(TargetError::Empty);
     }
     match split_scheme(target)? {
-        (Written::Telephone, rest) => telephone::normalize(rest, account),
-        (Written::Bare, rest) => of_user(Scheme::Sip, Written::Bare, rest, account),
-        (Written::Uri(scheme), rest) => of_user(scheme, Written::Uri(scheme), rest, account),
+        (WrittenTarget::Telephone, rest) => telephone::normalize(rest, account),
+        (WrittenTarget::Bare, rest) => of_user(Scheme::Sip, WrittenTarget::Bare, rest, account),
+        (WrittenTarget::Uri(scheme), rest) => {
+            of_user(scheme, WrittenTarget::Uri(scheme), rest, account)
+        }
     }
 }
 
 /// In which form a target is written.
 #[derive(Clone, Copy)]
-enum Written {
+enum WrittenTarget {
     Bare,
     Uri(Scheme),
     Telephone,
@@ -107,21 +109,21 @@ const FOREIGN: [&str; 29] = [
     "smsto", "skype", "tg", "urn", "ws", "wss", "xmpp",
 ];
 
-fn split_scheme(target: &str) -> Result<(Written, &str), TargetError> {
+fn split_scheme(target: &str) -> Result<(WrittenTarget, &str), TargetError> {
     if let Some((scheme, rest)) = super::uri::split_scheme(target) {
-        return Ok((Written::Uri(scheme), rest));
+        return Ok((WrittenTarget::Uri(scheme), rest));
     }
     let Some((scheme, rest)) = target.split_once(':') else {
-        return Ok((Written::Bare, target));
+        return Ok((WrittenTarget::Bare, target));
     };
     let scheme = scheme.to_ascii_lowercase();
     if scheme == "tel" {
-        return Ok((Written::Telephone, rest));
+        return Ok((WrittenTarget::Telephone, rest));
     }
     if FOREIGN.contains(&scheme.as_str()) || rest.starts_with("//") {
         return Err(TargetError::ForeignScheme { scheme });
     }
-    Ok((Written::Bare, target))
+    Ok((WrittenTarget::Bare, target))
 }
 
 /// What stands between the brackets of a name-addr (RFC 3261 §20.10), or the whole text.
@@ -158,16 +160,16 @@ fn after_quote(quoted: &str) -> Option<&str> {
 
 fn of_user(
     scheme: Scheme,
-    written: Written,
+    written: WrittenTarget,
     rest: &str,
     account: &Uri,
 ) -> Result<Uri, TargetError> {
     let Some((user, domain)) = rest.rsplit_once('@') else {
         return match written {
-            Written::Uri(_) if names_a_host(rest) => Err(TargetError::HostOnly),
+            WrittenTarget::Uri(_) if names_a_host(rest) => Err(TargetError::HostOnly),
             _ => assemble(
                 scheme,
-                &user_of(Written::Bare, rest)?,
+                &user_of(WrittenTarget::Bare, rest)?,
                 account.host_and_port(),
                 "",
             ),
@@ -207,7 +209,7 @@ fn names_a_host(rest: &str) -> bool {
         || (name.contains('.') && top.starts_with(|first: char| first.is_alphabetic()))
 }
 
-fn user_of(written: Written, userinfo: &str) -> Result<String, TargetError> {
+fn user_of(written: WrittenTarget, userinfo: &str) -> Result<String, TargetError> {
     let (user, password) = match userinfo.split_once(':') {
         Some((user, password)) => (user, Some(password)),
         None => (userinfo, None),
@@ -229,11 +231,11 @@ fn user_of(written: Written, userinfo: &str) -> Result<String, TargetError> {
 
 /// In a URI a `;` may mean something to the recipient's domain and stays as it is; in a bare name
 /// it is a character like any other.
-fn push_part(out: &mut String, written: Written, part: &str) -> Result<(), TargetError> {
+fn push_part(out: &mut String, written: WrittenTarget, part: &str) -> Result<(), TargetError> {
     refuse_invisible(part)?;
     match written {
-        Written::Uri(_) => escape::push(out, part, escape::in_user)?,
-        Written::Bare | Written::Telephone => {
+        WrittenTarget::Uri(_) => escape::push(out, part, escape::in_user)?,
+        WrittenTarget::Bare | WrittenTarget::Telephone => {
             let bytes = escape::try_unescape(part)?;
             escape::push_bytes(out, &bytes, |byte| b"+?/".contains(&byte));
         }

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::connection::Connection;
-use super::membership::{Found, Membership};
+use super::membership::{FoundReplicas, Membership};
 use crate::clock;
 use crate::message::{ByMessage, MessageId};
 use crate::store::session::{Lock, Session, SqlRow as _, SqlValue};
@@ -161,7 +161,7 @@ impl Lease {
             let Some(row) = renewed else {
                 return self.enter_anew(connection, renewal.number).await;
             };
-            let found = Found {
+            let found = FoundReplicas {
                 newest: row.integer(0)?,
                 has_others: row.try_get(1)?,
             };

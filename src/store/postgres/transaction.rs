@@ -24,7 +24,7 @@ use super::memory::OwnMessages;
 use super::receive::Receiving;
 use super::record::{Appending, KnownMessages};
 use super::report::{ReportedMessages, Reporting};
-use super::turn::{self, Turn};
+use super::turn::{self, WriteTurn};
 use super::writes::{InDoubt, Writes, is_in_doubt};
 use super::{accept, lanes, receive, record, report, writes};
 use crate::message::{Receipt, Received};
@@ -41,7 +41,7 @@ pub(super) struct GroupWriter {
     pub(super) agent_holders: Arc<AgentHolders>,
     pub(super) epoch: u64,
     /// The next turn, where it is known.
-    pub(super) turn: Option<Turn>,
+    pub(super) turn: Option<WriteTurn>,
     pub(super) own: OwnMessages,
 }
 
@@ -170,19 +170,19 @@ impl GroupWriter {
     }
 
     /// The turn of the next transaction.
-    async fn begin(&self, connection: &Connection) -> Result<Turn, StoreError> {
+    async fn begin(&self, connection: &Connection) -> Result<WriteTurn, StoreError> {
         prepare(connection).await?;
         let me = self.lease.number();
         match self.turn.filter(|turn| turn.replica() == me) {
             Some(turn) => Ok(turn),
-            None => Turn::next(connection, me).await,
+            None => WriteTurn::next(connection, me).await,
         }
     }
 
     /// Whatever failed, what is believed of the messages may be to blame.
     fn ended(
         &mut self,
-        turn: Turn,
+        turn: WriteTurn,
         written: Result<GroupResult, WriteFailure>,
     ) -> Result<GroupResult, WriteFailure> {
         self.turn = match &written {
@@ -200,7 +200,7 @@ impl GroupWriter {
         &mut self,
         connection: &Arc<Connection>,
         group: &mut Group,
-        turn: Turn,
+        turn: WriteTurn,
     ) -> Result<GroupResult, WriteFailure> {
         let (submissions, records) = (group.submissions(), group.records());
         let whole = Part {
@@ -251,7 +251,7 @@ impl GroupWriter {
         &mut self,
         connection: &Connection,
         group: &mut Group,
-        turn: Turn,
+        turn: WriteTurn,
     ) -> Result<GroupResult, WriteFailure> {
         let client = connection.client();
         let whole = Part {
@@ -297,7 +297,7 @@ impl GroupWriter {
         connection: &Connection,
         part: Part<'_>,
         mut looked: Looked,
-        turn: Turn,
+        turn: WriteTurn,
         commits: bool,
         done: &mut GroupResult,
     ) -> Result<(), WriteFailure> {
@@ -363,7 +363,7 @@ async fn look(
 
 async fn commit(
     connection: &Connection,
-    turn: Turn,
+    turn: WriteTurn,
     done: GroupResult,
 ) -> Result<GroupResult, WriteFailure> {
     match connection.client().batch_execute("COMMIT").await {

@@ -24,7 +24,7 @@ use crate::store::StoreError;
 
 /// A transaction of a replica.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Turn {
+pub(super) struct WriteTurn {
     replica: i64,
     /// How many turns of its replica were taken before.
     before: i64,
@@ -57,7 +57,7 @@ const BAR: &str = "UPDATE turns SET taken = taken + 2 WHERE replica = $1 AND tak
 const TAKEN: &str = "SELECT t.taken, (SELECT min(seq) - 1 FROM events e WHERE e.seq > $2 \
      AND e.xmin = t.xmin) FROM turns t WHERE t.replica = $1";
 
-impl Turn {
+impl WriteTurn {
     /// The next one of a replica.
     pub(super) async fn next(connection: &Connection, replica: i64) -> Result<Self, StoreError> {
         let statement = connection.prepare(NEXT).await?;

@@ -14,7 +14,7 @@ use super::connection::{Connection, Connector};
 use super::follow::PublishedLog;
 use super::group::{Answer, Group, GroupResult, Order};
 use super::transaction::{GroupWriter, WriteFailure};
-use super::turn::{Fate, Turn};
+use super::turn::{Fate, WriteTurn};
 use super::writes::InDoubt;
 use super::{Observer, error};
 use crate::clock;
@@ -301,7 +301,7 @@ impl WriterTask {
     /// Asks for the fate of a transaction. `None` when the database could not be asked for too
     /// long, or not once while the store is being closed. Verbs that arrive meanwhile fail: the
     /// database is away.
-    async fn fate(&mut self, turn: Turn, after: u64) -> Option<Fate> {
+    async fn fate(&mut self, turn: WriteTurn, after: u64) -> Option<Fate> {
         let give_up = clock::now() + IN_DOUBT;
         while clock::now() < give_up {
             let asked = async {

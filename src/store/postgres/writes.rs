@@ -10,7 +10,7 @@ use super::receive::Receiving;
 use super::record::{Appended, Appending};
 use super::report::Reporting;
 use super::transaction::WriteFailure;
-use super::turn::Turn;
+use super::turn::WriteTurn;
 use crate::store::StoreError;
 
 /// Statements that are sent together with others, and so are prepared before.
@@ -22,7 +22,7 @@ const LOCK_LOG: &str = "SELECT last FROM log FOR UPDATE";
 
 /// A transaction that may have been committed.
 pub(super) struct InDoubt {
-    pub(super) turn: Turn,
+    pub(super) turn: WriteTurn,
     pub(super) error: StoreError,
     /// The numbers of its events are not known, and counted from 1 in what was done.
     pub(super) is_unplaced: bool,
@@ -113,7 +113,7 @@ impl Writes<'_> {
     }
 
     /// The connection broke before it was known whether this was committed, and where.
-    pub(super) fn in_doubt(self, epoch: u64, turn: Turn, error: Error) -> WriteFailure {
+    pub(super) fn in_doubt(self, epoch: u64, turn: WriteTurn, error: Error) -> WriteFailure {
         let is_unplaced = self.has_records();
         let written = Written {
             appended: self.appending.unplaced(),

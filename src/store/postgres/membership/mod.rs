@@ -63,7 +63,7 @@ pub(super) struct Renewal {
 
 /// What a renewal finds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
+pub(super) struct FoundReplicas {
     /// The highest number of all replicas.
     pub(super) newest: i64,
     /// Another one is not fenced, whether its lease is over or not.
@@ -152,7 +152,7 @@ impl Membership {
     }
 
     /// A renewal went through, and its answer is here.
-    pub(super) fn renewed(&mut self, renewal: Renewal, found: Found, now: Instant) {
+    pub(super) fn renewed(&mut self, renewal: Renewal, found: FoundReplicas, now: Instant) {
         if renewal.number != self.number {
             return;
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::{Found, Inquiry, Membership, Renewal};
+use super::{FoundReplicas, Inquiry, Membership, Renewal};
 
 const SEEDS: u64 = 1_000;
 const LEASE: u64 = 1_000;
@@ -37,7 +37,7 @@ struct Database {
 #[derive(Clone, Debug)]
 enum Statement {
     Enter(Option<i64>),
-    Renew(Renewal, Option<Found>),
+    Renew(Renewal, Option<FoundReplicas>),
     Check(i64, bool),
     Ask(Inquiry, bool),
     Write(i64, Vec<Message>),
@@ -136,7 +136,7 @@ impl Database {
                 }
                 row.lease_until = now + LEASE;
                 row.knows = row.knows.max(renewal.knows);
-                *found = Some(Found {
+                *found = Some(FoundReplicas {
                     newest: *self.rows.keys().last().unwrap(),
                     has_others: self
                         .rows
