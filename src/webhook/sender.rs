@@ -69,6 +69,7 @@ impl DeliverySender {
         let Some((url, signatures)) = self.envelope(&delivery, &id, at) else {
             return TaskResult::Closed(queue, seq);
         };
+        let receiver = self.receiver(&delivery, &url, signatures.is_some());
         let (result, attempt) = match &signatures {
             Some(signatures) => {
                 let part_of = delivery.trace.map(|trace| PartOf {
@@ -86,14 +87,8 @@ impl DeliverySender {
                 })
                 .await
             }
-            // It failed for want of a secret: one that comes back signs the next. No other secret
-            // may sign, because another client's receiver may believe it.
             None => {
-                let words = match delivery.url.as_deref().and_then(webhook::token) {
-                    Some(_) => "the token that asked for this has no webhook_secret any more",
-                    None => "webhooks.secret is not set any more",
-                };
-                let result = PostResult::Silent(words.to_owned());
+                let result = without_secret(&delivery);
                 let attempt = attempt_of(&result, at, Duration::ZERO);
                 (result, attempt)
             }
@@ -106,7 +101,7 @@ impl DeliverySender {
             // Before the attempt is recorded, so that what waits for it is not posted.
             self.disable(&queue, DisabledBecause::Gone, now).await;
         }
-        self.log(&queue, &url, &id, &attempt, fate);
+        self.log(&receiver, &queue, &url, &id, &attempt, fate);
         let attempted = Attempted {
             key: delivery.key,
             attempt,
@@ -172,18 +167,40 @@ impl DeliverySender {
         (answer, attempt)
     }
 
+    /// What fails as a whole when this post fails: a standing endpoint, the origin of a message's
+    /// own webhook, or the secret that is missing.
+    fn receiver(&self, delivery: &DueDelivery, url: &Url, is_signed: bool) -> Arc<str> {
+        let Some(webhook) = &delivery.url else {
+            return delivery.key.queue.clone();
+        };
+        let secret = match webhook::token(webhook) {
+            Some(name) => format!("secret of {name}"),
+            None => "webhooks.secret".to_owned(),
+        };
+        if !is_signed {
+            return secret.into();
+        }
+        // It is there: when it is missing again, that is news.
+        self.failing.handle_success(&secret.into());
+        url.origin().ascii_serialization().into()
+    }
+
     /// Tells when a receiver begins to fail, and when it takes posts again.
-    fn log(&self, queue: &Arc<str>, url: &Url, event: &str, attempt: &Attempt, fate: Fate) {
+    fn log(
+        &self,
+        receiver: &Arc<str>,
+        queue: &str,
+        url: &Url,
+        event: &str,
+        attempt: &Attempt,
+        fate: Fate,
+    ) {
         let standing = queue.parse::<EndpointId>().ok();
         let origin = url.origin().ascii_serialization();
-        let receiver = match standing {
-            Some(_) => queue.clone(),
-            None => origin.as_str().into(),
-        };
         let id = standing.map(tracing::field::display);
         let next = match fate {
             Fate::Delivered => {
-                if self.failing.handle_success(&receiver) {
+                if self.failing.handle_success(receiver) {
                     tracing::info!(webhook.id = id, url = origin, "webhook takes posts again");
                 }
                 return;
@@ -191,7 +208,7 @@ impl DeliverySender {
             Fate::Again(at) => Some(tracing::field::display(at)),
             Fate::Failed => None,
         };
-        if self.failing.handle_failure(&receiver) {
+        if self.failing.handle_failure(receiver) {
             let (status, error) = (attempt.status, attempt.error.as_deref());
             tracing::warn!(
                 webhook.id = id,
@@ -268,6 +285,17 @@ impl DeliverySender {
         }
         self.endpoints.reload_or_keep().await;
     }
+}
+
+/// A post that failed for want of a secret: one that comes back signs the next. No other secret may
+/// sign, because another client's receiver may believe it.
+fn without_secret(delivery: &DueDelivery) -> PostResult {
+    let token = delivery.url.as_deref().and_then(webhook::token);
+    let words = match token {
+        Some(_) => "the token that asked for this has no webhook_secret any more",
+        None => "webhooks.secret is not set any more",
+    };
+    PostResult::Silent(words.to_owned())
 }
 
 /// The record of an attempt; the store numbers it.

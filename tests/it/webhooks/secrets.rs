@@ -184,3 +184,25 @@ async fn posts_without_a_secret_fail_in_the_log_and_go_out_when_there_is_one() {
         assert!(post.is_signed_with(OWN_SECRET), "{post:?}");
     }
 }
+
+#[tokio::test]
+async fn a_secret_that_is_gone_is_told_of_although_its_receiver_failed_before() {
+    use super::super::operating::token;
+
+    let schedule = format!("schedule = [{}]", ["\"100ms\""; 20].join(", "));
+    let file = |more: &str| {
+        let own = token("own", "o", more);
+        format!("[http]\ntokens = [{own}]\n{}", configuration(&schedule))
+    };
+    let receiver = Receiver::answering(|_| super::receiver::Reply::Status(500, "")).await;
+    let secret = format!(", webhook_secret = \"{OWN_SECRET}\"");
+    let mut gateway = Running::start(&file(&secret)).await;
+    let body = json!({"target": "ok", "body": "", "webhook": receiver.url("/hook")});
+    let request = gateway.post("/messages").bearer_auth("o");
+    assert_eq!(json_of(request.json(&body)).await.0, 202);
+    gateway.line("webhook fails").await;
+    gateway.reload(&file(""));
+    gateway.line("configuration reloaded").await;
+    let line = gateway.line("has no webhook_secret any more").await;
+    assert!(line.contains("webhook fails"), "{line}");
+}
