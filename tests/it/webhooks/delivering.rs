@@ -413,7 +413,8 @@ async fn what_waits_for_its_next_attempt_is_posted_at_once_when_the_receiver_is_
     change(&gateway, enabled, json!({"enabled": true})).await;
     change(&gateway, moved, json!({"url": receiver.url("/moved")})).await;
     // Also what waits from before this time.
-    let since = json!({"since": jiff::Timestamp::now().to_string()});
+    let now = jiff::Timestamp::now() - jiff::SignedDuration::from_millis(1);
+    let since = json!({"since": now.to_string()});
     let path = format!("{}/recover", path_of(recovered));
     let (status, recovering) = json_of(gateway.post(&path).json(&since)).await;
     assert_eq!(status, 202, "{recovering}");
