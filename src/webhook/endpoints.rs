@@ -206,10 +206,14 @@ impl Webhooks {
             updated_at: Some(self.now()),
             ..change
         };
-        // The owner says that the receiver is there: what waits for it need not wait any longer.
-        let is_back = change.url.is_some() || change.disabled == Some(None);
+        self.apply(id, change).await
+    }
+
+    async fn apply(&self, id: EndpointId, change: Change) -> Result<Option<Endpoint>, StoreError> {
+        let says_receiver_is_back =
+            change.url.is_some() || change.disabled == Some(None) || change.recovery.is_some();
         let changed = self.store().change_endpoint(id, change).await?;
-        if changed.is_some() && is_back {
+        if changed.is_some() && says_receiver_is_back {
             self.hasten(id).await?;
         }
         self.reload().await;
@@ -265,12 +269,7 @@ impl Webhooks {
             recovery: Some(recovery),
             ..Change::default()
         };
-        let changed = self.store().change_endpoint(id, change).await?;
-        if changed.is_some() {
-            self.hasten(id).await?;
-        }
-        self.reload().await;
-        Ok(changed)
+        self.apply(id, change).await
     }
 
     /// Posts an event that says it is a test, now, also to one that is disabled; `None` when the

@@ -69,7 +69,7 @@ impl DeliverySender {
         let Some((url, signatures)) = self.envelope(&delivery, &id, at) else {
             return TaskResult::Closed(queue, seq);
         };
-        let receiver = self.receiver(&delivery, &url, signatures.is_some());
+        let receiver = self.handle_signing(&delivery, &url, signatures.is_some());
         let (result, attempt) = match &signatures {
             Some(signatures) => {
                 let part_of = delivery.trace.map(|trace| PartOf {
@@ -167,9 +167,9 @@ impl DeliverySender {
         (answer, attempt)
     }
 
-    /// What fails as a whole when this post fails: a standing endpoint, the origin of a message's
-    /// own webhook, or the secret that is missing.
-    fn receiver(&self, delivery: &DueDelivery, url: &Url, is_signed: bool) -> Arc<str> {
+    /// Takes note of whether there is a secret. Returns what begins to fail when this post fails: a
+    /// standing endpoint, the origin of a message's own webhook, or the secret that is missing.
+    fn handle_signing(&self, delivery: &DueDelivery, url: &Url, is_signed: bool) -> Arc<str> {
         let Some(webhook) = &delivery.url else {
             return delivery.key.queue.clone();
         };
