@@ -1,8 +1,8 @@
 //! Reloads the configuration while the gateway runs: all of it, or nothing.
 //!
-//! Accounts, tokens, limits, certificates and the networks of webhooks change at once. Other
-//! settings take effect at the next start; a log line names those that differ. A configuration with
-//! a mistake changes nothing.
+//! Accounts, tokens, certificates and the settings that `LIVE` in `difference.rs` lists change at
+//! once. Other settings take effect at the next start; a log line names those that differ. A
+//! configuration with a mistake changes nothing.
 
 use std::sync::Arc;
 
