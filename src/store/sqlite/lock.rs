@@ -15,8 +15,7 @@ use crate::store::StoreError;
 /// same process closes any other handle to it.
 #[derive(Debug)]
 pub(super) struct ProcessLock {
-    /// Held, not read.
-    _file: File,
+    file: File,
 }
 
 impl ProcessLock {
@@ -31,7 +30,7 @@ impl ProcessLock {
             .map_err(|error| store_error(&error, database))?;
         make_private(&file);
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked(
                 "another sipost has it open; stop that one first".to_owned(),
             )),
@@ -42,9 +41,20 @@ impl ProcessLock {
     /// Whether no process has the lock. The file of the lock is not made.
     pub(super) fn is_free(database: &Path) -> bool {
         match File::open(super::beside(database, ".lock")) {
-            Ok(file) => file.try_lock().is_ok(),
+            // The lock is had, and given back.
+            Ok(file) => file.try_lock().map(|()| Self { file }).is_ok(),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
+    }
+}
+
+impl Drop for ProcessLock {
+    /// Gives the lock back at once. Closing the file is not enough: a child process has a copy of
+    /// every descriptor from its fork to its exec, and the lock lasts until the last copy is
+    /// closed.
+    fn drop(&mut self) {
+        // What fails here is given back with the file.
+        let _ = self.file.unlock();
     }
 }
 
@@ -71,5 +81,24 @@ fn store_error(error: &io::Error, database: &Path) -> StoreError {
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full(text),
         _ => StoreError::Away(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_free_at_once_although_a_child_still_has_its_descriptor() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("sipost.db");
+        let lock = ProcessLock::take(&database).unwrap();
+        let _of_a_child = lock.file.try_clone().unwrap();
+        assert!(!ProcessLock::is_free(&database));
+        assert!(ProcessLock::take(&database).is_err());
+
+        drop(lock);
+        assert!(ProcessLock::is_free(&database));
+        ProcessLock::take(&database).unwrap();
     }
 }
