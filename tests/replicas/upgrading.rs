@@ -12,6 +12,7 @@ use std::process::Stdio;
 
 use tempfile::TempDir;
 
+use crate::harness::Program;
 use crate::postgres;
 
 const DOCUMENT: &str = "docs/operating.md";
@@ -73,9 +74,8 @@ impl Machines {
             for folder in FOLDERS {
                 fs::create_dir_all(below(&root, folder)).unwrap();
             }
-            let build = env!("CARGO_BIN_EXE_sipost");
             for place in ["/usr/local/bin/sipost", "/new"] {
-                fs::copy(build, below(&root, place)).unwrap();
+                Program::copy_to(&below(&root, place));
             }
             // The sandbox stands in for a SIP server, one for each.
             let config = format!(

@@ -159,6 +159,17 @@ impl Program {
         .await;
     }
 
+    /// Copies the program to where a test installs it, to be run there.
+    ///
+    /// `cp` does it: a file that this process had open for writing cannot be run while a child of
+    /// another test still has a copy of its descriptor.
+    pub(crate) fn copy_to(place: &Path) {
+        let copied = std::process::Command::new("cp")
+            .args([Path::new(env!("CARGO_BIN_EXE_sipost")), place])
+            .status();
+        assert!(copied.unwrap().success(), "{}", place.display());
+    }
+
     /// What it said so far.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().join("\n")

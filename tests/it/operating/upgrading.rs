@@ -17,6 +17,8 @@ use std::sync::atomic::Ordering;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use crate::harness::Program;
+
 const DOCUMENT: &str = "docs/operating.md";
 
 /// The schema of this version, and what takes its last migration back.
@@ -124,8 +126,7 @@ impl Machine {
     /// With the gateway installed and configured.
     fn new() -> Self {
         let machine = Self::empty();
-        let build = env!("CARGO_BIN_EXE_sipost");
-        fs::copy(build, machine.path("/usr/local/bin/sipost")).unwrap();
+        Program::copy_to(&machine.path("/usr/local/bin/sipost"));
         let config = format!(
             "http.listen = '{}'\nstore.url = 'sqlite://{}'\n",
             machine.url.trim_start_matches("http://"),
@@ -145,9 +146,8 @@ impl Machine {
             fs::create_dir_all(machine.path(folder)).unwrap();
         }
         fs::create_dir(machine.path("/images")).unwrap();
-        let build = env!("CARGO_BIN_EXE_sipost");
         for place in ["/images/sipost-local", "/new"] {
-            fs::copy(build, machine.path(place)).unwrap();
+            Program::copy_to(&machine.path(place));
         }
         machine
     }
