@@ -11,9 +11,9 @@ pub trait MessageObserver: Send + Sync {
     /// So many messages are durable and on their way.
     fn accepted(&self, messages: usize);
 
-    /// An attempt begins: its agent is given it at `given`, and the message could have been sent
-    /// `since`.
-    fn begun(&self, _sending: &Event, _since: Timestamp, _given: Instant) {}
+    /// The `sending` of an attempt is in the log, or on its way there. The attempt was begun at
+    /// `begun`, before that, and the message could have been sent `since`.
+    fn begun(&self, _sending: &Event, _since: Timestamp, _begun: Instant) {}
 
     fn attempted(&self, attempted: &FinishedAttempt<'_>);
 
@@ -41,14 +41,15 @@ pub struct FinishedAttempt<'a> {
     pub agent: Option<&'a str>,
     /// The code of the final response, or a word for why there was none.
     pub code: Result<u16, &'static str>,
-    /// When its agent was given it; `None` when that was in another life of the gateway.
+    /// When its agent was given it; `None` when that was in another life of the gateway, or when no
+    /// agent was given it.
     pub given: Option<Instant>,
     /// When its end was known.
     pub ended: Instant,
 }
 
 impl FinishedAttempt<'_> {
-    /// From when its agent was given it to its end; `None` when it was given by an earlier process.
+    /// From when its agent was given it to its end; `None` when this process gave it to none.
     pub fn took(&self) -> Option<Duration> {
         let given = self.given?;
         Some(self.ended.saturating_duration_since(given))

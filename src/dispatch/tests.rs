@@ -1,7 +1,7 @@
 //! The dispatcher over a real store, with agents that the test plays.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -11,15 +11,17 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    AcceptError, Admission, DispatchParts, Handle, QueueCounts, Settings, SipTraces, WaitingFor,
+    AcceptError, Admission, DispatchParts, FinishedAttempt, Handle, MessageObserver, QueueCounts,
+    Settings, SipTraces, WaitingFor,
 };
 use crate::agent;
 use crate::agent::{AgentIndex, Identity, Job, Report};
+use crate::clock;
 use crate::clock::Clock;
 use crate::message::retry::Backoff;
 use crate::message::{
-    Answer, Contents, EventKind, HeaderMap, Message, MessageId, OnUnknown, Outcome, ReceiptRequest,
-    ResponseView, Status, Targets, Timestamp, Unknown,
+    Answer, Contents, Event, EventKind, HeaderMap, Message, MessageId, OnUnknown, Outcome,
+    ReceiptRequest, ResponseView, Status, Targets, Timestamp, Unknown,
 };
 use crate::store::{IdempotencyKey, Store, StoreError, sqlite};
 use crate::trace;
@@ -40,6 +42,36 @@ struct TestDispatcher {
     folder: TempDir,
     recorder: Arc<Recorder>,
     traces: SipTraces,
+    observed: Arc<Observed>,
+}
+
+/// What was observed of attempts, in words.
+#[derive(Default)]
+struct Observed(Mutex<Vec<String>>);
+
+impl Observed {
+    fn add(&self, words: String) {
+        self.0.lock().unwrap().push(words);
+    }
+}
+
+impl MessageObserver for Observed {
+    fn accepted(&self, _messages: usize) {}
+
+    fn begun(&self, sending: &Event, _since: Timestamp, begun: Instant) {
+        let message = sending.message_id;
+        assert!(begun <= clock::now());
+        self.add(format!("{message} {} begun", sending.attempt));
+    }
+
+    fn attempted(&self, attempted: &FinishedAttempt<'_>) {
+        let (message, attempt) = (attempted.message, attempted.attempt);
+        self.add(format!("{message} {attempt} {:?}", attempted.code));
+    }
+
+    fn finished(&self, event: &Event, _took: Duration) {
+        self.add(format!("{} finished", event.message_id));
+    }
 }
 
 struct Rows(Arc<Mutex<Vec<usize>>>);
@@ -89,13 +121,14 @@ impl TestDispatcher {
         };
         let recorder = Arc::new(Recorder::new(settings, None, Arc::new(())));
         let traces = SipTraces::new(recorder.clone(), store.clone());
+        let observed = Arc::new(Observed::default());
         let parts = DispatchParts {
             store: store.clone(),
             accounts: vec![(account, None)],
             reports: told,
             drain: drain.clone(),
             clock: Clock::starting_at(NOW),
-            observer: Arc::new(()),
+            observer: observed.clone(),
             traces: traces.clone(),
             seed: 1,
             settings: Settings {
@@ -123,6 +156,7 @@ impl TestDispatcher {
             folder,
             recorder,
             traces,
+            observed,
         }
     }
 
@@ -435,6 +469,46 @@ async fn what_the_store_does_not_take_and_must_not_be_sent_twice_is_never_writte
     assert_eq!(jobs[0].request.call_id, message(3, "bob").id.to_string());
     dispatcher.answer(jobs);
     assert_eq!(dispatcher.end().await, 0);
+}
+
+/// Its `sending` is in the log, so its attempt is counted, and its trace has all of its spans.
+#[tokio::test]
+async fn an_attempt_whose_time_is_over_before_it_is_durable_is_not_made_and_ends_all_the_same() {
+    let mut dispatcher = TestDispatcher::new(1);
+    dispatcher.warm_up().await;
+    let mut brief = careful(3, "bob");
+    brief.expires_at = NOW.plus(Duration::from_secs(3_600));
+    let id = brief.id;
+    for message in [message(2, "bob"), brief] {
+        let accepted = dispatcher
+            .dispatch
+            .accept(vec![message], None, Vec::new())
+            .await;
+        assert!(accepted.is_ok(), "{accepted:?}");
+    }
+    let before = dispatcher.jobs().await;
+    let other = dispatcher.hold_the_database();
+    dispatcher.answer(before);
+    // The message before it has ended, so it is begun; both are in the commit that is held.
+    while waiting_for(&dispatcher, 3).await.is_some() {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(3_600)).await;
+    tokio::time::resume();
+    other.execute_batch("ROLLBACK").unwrap();
+
+    let told = dispatcher.told(3, 2).await;
+    assert_eq!(told, [EventKind::Sending, EventKind::Failed]);
+    let observed = dispatcher.observed.clone();
+    assert_eq!(dispatcher.end().await, 0);
+    let observed = observed.0.lock().unwrap();
+    let of_it = observed.iter().filter_map(|words| {
+        let of_it = words.strip_prefix(&id.to_string());
+        of_it.map(str::trim)
+    });
+    let expected = ["1 begun", "1 Err(\"not written\")", "finished"];
+    assert_eq!(of_it.collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]

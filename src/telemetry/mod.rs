@@ -67,10 +67,10 @@ impl dispatch::MessageObserver for Watch {
         }
     }
 
-    fn begun(&self, sending: &Event, since: Timestamp, given: Instant) {
+    fn begun(&self, sending: &Event, since: Timestamp, begun: Instant) {
         self.metrics.begun(sending, since);
         if let Some(traces) = &self.traces {
-            traces.begun(sending, since, given);
+            traces.begun(sending, since, begun);
         }
     }
 

@@ -75,6 +75,7 @@ impl DeliverySender {
                 let part_of = delivery.trace.map(|trace| PartOf {
                     trace,
                     message: delivery.message_id,
+                    kind: delivery.kind,
                     attempt: Event::read_facts(&delivery.json).map_or(0, |(attempt, _)| attempt),
                 });
                 self.attempt(Post {

@@ -26,13 +26,14 @@ use super::journal::{After, RecordBatch};
 use super::{Dispatcher, log};
 use crate::agent::{AgentCommand, AgentHandle, AgentIndex, BodyForm, Job};
 use crate::clock;
-use crate::message::{Outcome, Status, Timestamp, What};
+use crate::message::{Event, Outcome, Status, Timestamp, What};
 use crate::store::{Record, Recorded};
 
 impl Dispatcher {
     /// Builds the requests of attempts that may begin, and records them. Requests that need not
     /// wait for their record are handed over now.
     pub(super) fn begin(&mut self, starts: Vec<NewAttempt>, now: Timestamp) {
+        let begun = clock::now();
         let mut jobs: HashMap<AgentIndex, Vec<Job>> = HashMap::new();
         for start in starts {
             let (index, key) = (start.agent, start.key);
@@ -44,7 +45,7 @@ impl Dispatcher {
             let message = &start.message;
             let wants_receipts = !message.contents.receipts.is_empty();
             let uri = &message.contents.uri;
-            let is_bare = wants_receipts && self.bare_targets.contains(uri, clock::now());
+            let is_bare = wants_receipts && self.bare_targets.contains(uri, begun);
             let form = if is_bare {
                 BodyForm::Bare
             } else {
@@ -65,9 +66,8 @@ impl Dispatcher {
                 not_before: None,
             };
             if start.may_precede_record && self.journal.send_early(key, uri) {
-                let given = clock::now();
-                self.observer.begun(&record.event, start.since, given);
-                self.board.sending(key, given);
+                self.observer.begun(&record.event, start.since, begun);
+                self.board.sending(key, clock::now());
                 jobs.entry(index).or_default().push(job);
                 self.journal.push(record, After::Begun(key));
             } else {
@@ -75,6 +75,7 @@ impl Dispatcher {
                     agent: index,
                     job,
                     since: start.since,
+                    begun,
                 };
                 self.journal.push(record, after);
             }
@@ -103,12 +104,22 @@ impl Dispatcher {
             }
             match (after, answer) {
                 (After::Nothing, _) => {}
-                (After::Transmit { job, .. }, Recorded::Appended(_))
-                    if self.board.lapsed(job.key, now) => {}
-                (After::Transmit { agent, job, since }, Recorded::Appended(_)) => {
-                    self.observer.begun(&record.event, since, given);
-                    self.board.sending(job.key, given);
-                    jobs.entry(agent).or_default().push(job);
+                (
+                    After::Transmit {
+                        agent,
+                        job,
+                        since,
+                        begun,
+                    },
+                    Recorded::Appended(_),
+                ) => {
+                    self.observer.begun(&record.event, since, begun);
+                    if self.board.lapsed(job.key, now) {
+                        self.observe_unwritten(&record.event);
+                    } else {
+                        self.board.sending(job.key, given);
+                        jobs.entry(agent).or_default().push(job);
+                    }
                 }
                 (After::Begun(_), Recorded::Appended(_)) => {}
                 // A record that the store rejects is its message's last.
@@ -174,6 +185,19 @@ impl Dispatcher {
         } else {
             self.journal.attempt_ended(key, None);
         }
+    }
+
+    /// Counts an attempt whose time was over before an agent was given it.
+    fn observe_unwritten(&self, sending: &Event) {
+        self.observer.attempted(&FinishedAttempt {
+            message: sending.message_id,
+            trace: sending.trace,
+            attempt: sending.attempt,
+            agent: None,
+            code: Outcome::NotWritten.code(),
+            given: None,
+            ended: clock::now(),
+        });
     }
 
     /// Counts an attempt that ended, and returns how long it took.

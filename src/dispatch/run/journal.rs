@@ -51,6 +51,10 @@ pub(super) struct Journal {
 }
 
 /// What follows when a record is durable.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "every message has the large one: a box would be an allocation more for each"
+)]
 pub(super) enum After {
     Nothing,
     /// Its request was handed over before.
@@ -60,6 +64,8 @@ pub(super) enum After {
         job: Job,
         /// Since when the message could have been sent.
         since: Timestamp,
+        /// When its record was made.
+        begun: Instant,
     },
     Canceled(oneshot::Sender<Result<(), CancelError>>),
 }

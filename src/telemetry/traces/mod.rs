@@ -3,9 +3,13 @@
 //! ```text
 //! POST /messages        the call; its parent is that of `traceparent`
 //!  └ queue              from when the message could be sent until its attempt begins
-//!     └ SIP MESSAGE     the attempt
-//!        └ POST webhook each post of an event of that attempt, with a `traceparent`
+//!     ├ POST webhook    each post of the `sending` of that attempt, with a `traceparent`
+//!     └ SIP MESSAGE     the attempt, from when its agent is given it
+//!        └ POST webhook each post of a later event of that attempt
 //! ```
+//!
+//! No span begins before its parent. So the post of `sending` is no child of its attempt: it may
+//! begin before the agent is given that.
 //!
 //! A message that is tried again has a `queue` and a `SIP MESSAGE` for each attempt. The trace is
 //! stored with the message, and span ids are derived from its id ([`Step`]), so this module keeps
@@ -34,7 +38,9 @@ use crate::api::Answered;
 use crate::clock;
 use crate::clock::Clock;
 use crate::dispatch::FinishedAttempt;
-use crate::message::{Event, MessageId, SpanId, Step, Targets, Timestamp, Trace, TraceId, What};
+use crate::message::{
+    Event, EventKind, MessageId, SpanId, Step, Targets, Timestamp, Trace, TraceId, What,
+};
 use crate::webhook::{PartOf, PostResult, Posted};
 pub use exporter::{Exporter, TracesError};
 use span::{Parent, Span};
@@ -130,8 +136,8 @@ impl Traces {
     }
 
     /// The wait for an attempt is over.
-    pub(super) fn begun(&self, sending: &Event, since: Timestamp, given: Instant) {
-        self.waited(sending, sending.attempt, (since, given), None);
+    pub(super) fn begun(&self, sending: &Event, since: Timestamp, begun: Instant) {
+        self.waited(sending, sending.attempt, (since, begun), None);
     }
 
     /// Writes the wait of a message that ended without an attempt.
@@ -230,10 +236,11 @@ impl Traces {
         let Some((part_of, trace)) = posted.part_of.filter(|(_, trace)| trace.is_sampled) else {
             return;
         };
-        // A message that ended before any attempt has waited for the first.
-        let step = match part_of.attempt {
-            0 => Step::Queue(1),
-            attempt => Step::Attempt(attempt),
+        let step = match (part_of.kind, part_of.attempt) {
+            // A message that ended before any attempt has waited for the first.
+            (_, 0) => Step::Queue(1),
+            (EventKind::Sending, attempt) => Step::Queue(attempt),
+            (_, attempt) => Step::Attempt(attempt),
         };
         let mut attributes = of_message(part_of.message, part_of.attempt);
         attributes.push(KeyValue::new("http.request.method", "POST"));

@@ -26,7 +26,7 @@ use url::Url;
 use super::guard::{AddressGuard, AddressRefused};
 use super::secrets::{SigningSecret, seconds};
 use crate::clock;
-use crate::message::{MessageId, Timestamp, Trace, without_os_error};
+use crate::message::{EventKind, MessageId, Timestamp, Trace, without_os_error};
 use crate::store::WebhookHealth;
 use keep_alive::{GiveUp, IDLE, KeepAlive, POST};
 
@@ -128,6 +128,8 @@ pub struct PartOf {
     /// The trace of its message.
     pub trace: Trace,
     pub message: MessageId,
+    /// The type of the event that is posted.
+    pub kind: EventKind,
     /// The attempt that the event belongs to; 0 when none was begun.
     pub attempt: u32,
 }
