@@ -9,6 +9,7 @@ use rustix::process::Pid;
 use rustix::process::Resource;
 use rustix::process::Rlimit;
 use rustix::process::Signal;
+use tempfile::TempDir;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::io::AsyncRead;
 use tokio::io::BufReader;
@@ -20,6 +21,9 @@ use super::Client;
 use super::SmallDisk;
 use super::soon;
 
+/// The configuration of a gateway, in its folder.
+pub(super) const CONFIG: &str = "sipost.toml";
+
 /// A running `sipost`; it ends with this value at the latest.
 pub(crate) struct Program {
     /// How it is spoken to.
@@ -28,6 +32,8 @@ pub(crate) struct Program {
     said: Arc<Mutex<Vec<String>>>,
     /// Changes with every line that is said.
     heard: watch::Receiver<usize>,
+    /// The folder is there for as long as it runs.
+    _folder: Arc<TempDir>,
 }
 
 /// How a program ended.
@@ -39,19 +45,14 @@ pub(crate) struct Exit {
 }
 
 impl Program {
-    /// Starts one, and waits until it listens.
-    pub(super) async fn start(config: &Path, disk: Option<&SmallDisk>) -> Self {
-        match Self::try_start(config, disk).await {
-            Ok(program) => program,
-            Err(exit) => panic!("the gateway did not start: {exit:?}"),
-        }
-    }
-
-    /// Starts one that may refuse to.
-    pub(super) async fn try_start(config: &Path, disk: Option<&SmallDisk>) -> Result<Self, Exit> {
+    /// Starts one with the configuration in a folder, and waits until it listens or refuses to.
+    pub(super) async fn start(
+        folder: &Arc<TempDir>,
+        disk: Option<&SmallDisk>,
+    ) -> Result<Self, Exit> {
         let mut child = command(disk)
             .args(["serve", "--config"])
-            .arg(config)
+            .arg(folder.path().join(CONFIG))
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -79,6 +80,7 @@ impl Program {
                 child,
                 said,
                 heard,
+                _folder: folder.clone(),
             }),
             None => {
                 let status = soon("the gateway ends", child.wait()).await.unwrap();

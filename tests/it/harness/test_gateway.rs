@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sipost::app::Gateway;
@@ -14,10 +15,11 @@ use super::Exit;
 use super::Peer;
 use super::Program;
 use super::SmallDisk;
+use super::program::CONFIG;
 
 /// Where a gateway lives: its settings and its store. It can be opened again and again.
 pub(crate) struct TestGateway {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     settings: Vec<String>,
     of_account: Vec<String>,
     server: String,
@@ -30,6 +32,8 @@ pub(crate) struct OpenGateway {
     /// How it is spoken to.
     pub(crate) http: Client,
     gateway: Gateway,
+    /// The folder is there for as long as it runs.
+    _folder: Arc<TempDir>,
 }
 
 impl TestGateway {
@@ -38,7 +42,7 @@ impl TestGateway {
     /// Waits are short, so that a test sees in milliseconds what takes seconds in service.
     pub(crate) fn at(peer: &Peer) -> Self {
         let setup = Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder: Arc::new(tempfile::tempdir().unwrap()),
             settings: Vec::new(),
             of_account: Vec::new(),
             server: peer.url(),
@@ -115,20 +119,29 @@ impl TestGateway {
         OpenGateway {
             http: Client::new(format!("http://{}", gateway.address())),
             gateway,
+            _folder: self.folder.clone(),
         }
     }
 
     /// Starts the gateway as a program, and waits until it listens.
     pub(crate) async fn launch(&self) -> Program {
-        Program::start(&self.file(), self.disk.as_ref()).await
+        match self.try_launch().await {
+            Ok(program) => program,
+            Err(exit) => panic!("the gateway did not start: {exit:?}"),
+        }
     }
 
     /// Starts the gateway as a program that must refuse to start: how it ended.
     pub(crate) async fn refused(&self) -> Exit {
-        match Program::try_start(&self.file(), self.disk.as_ref()).await {
+        match self.try_launch().await {
             Ok(_) => panic!("the gateway started"),
             Err(exit) => exit,
         }
+    }
+
+    async fn try_launch(&self) -> Result<Program, Exit> {
+        self.file();
+        Program::start(&self.folder, self.disk.as_ref()).await
     }
 
     /// What `sipost check` says of it.
@@ -150,7 +163,7 @@ impl TestGateway {
     }
 
     fn file(&self) -> PathBuf {
-        let file = self.folder.path().join("sipost.toml");
+        let file = self.folder.path().join(CONFIG);
         fs::write(&file, self.toml()).unwrap();
         file
     }
