@@ -12,7 +12,8 @@ use crate::shutdown::Shutdown;
 /// Runs the sandbox SIP server: a WebSocket registrar and proxy to try things out with.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Every user name may register; its password is the name itself.\n\
+    after_help = "Every user name of sandbox.invalid may register, sip:alice@sandbox.invalid for\n\
+    example; its password is the name itself.\n\
     These users always answer the same: ok, accepted (202), busy (486), decline (603),\n\
     notfound (404), offline (480), moved (302), error (500), overload (503, then 200),\n\
     slow (200 after 3 s), silent (never). echo sends the body back, and reader sends\n\

@@ -26,8 +26,9 @@ const VERSION: i64 = 7;
 const BACK: &str = "DROP TABLE agent_events; DELETE FROM events WHERE kind IN (8, 9);";
 
 /// The folders of the steps, below the folder of the test.
-const FOLDERS: [&str; 4] = [
+const FOLDERS: [&str; 5] = [
     "/usr/local/bin",
+    "/usr/local/share/doc/sipost",
     "/etc/sipost",
     "/var/lib/sipost",
     "/etc/systemd/system",
@@ -298,6 +299,8 @@ fn the_service_is_installed_by_the_steps_of_the_document() {
     fs::create_dir_all(machine.path("/config/systemd")).unwrap();
     let unit = "config/systemd/sipost.service";
     fs::copy(unit, machine.path(unit)).unwrap();
+    fs::create_dir(machine.path("/docs")).unwrap();
+    fs::copy(DOCUMENT, machine.path(DOCUMENT)).unwrap();
     machine.succeeds(install);
     let secret = machine.path("/etc/sipost/secrets/alice");
     assert_eq!(
@@ -307,6 +310,8 @@ fn the_service_is_installed_by_the_steps_of_the_document() {
     fs::write(&secret, "wonderland\n").unwrap();
     let unit = fs::read_to_string(machine.path("/etc/systemd/system/sipost.service")).unwrap();
     assert!(unit.contains("\nLoadCredential=alice:/etc/sipost/secrets/alice\n"));
+    let document = unit.split("\nDocumentation=file://").nth(1).unwrap();
+    assert!(machine.path(document.lines().next().unwrap()).is_file());
 
     // What systemd does: the service sees the secret under another name.
     let config = &blocks(&section, "toml")[0];

@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use serde_json::json;
+use sipost::config::Config;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::io::BufReader;
@@ -30,6 +31,37 @@ for (const given of JSON.parse(require(\"node:fs\").readFileSync(0, \"utf8\"))) 
   console.log(taken ? \"taken\" : \"refused\");
 }
 ";
+
+/// The rest of the document behind these words, up to a backtick.
+fn command(begin: &str) -> &'static str {
+    let (_, rest) = DOCUMENT.split_once(begin).unwrap();
+    rest.split('`').next().unwrap()
+}
+
+#[test]
+fn the_secret_that_the_document_makes_is_taken() {
+    let script = format!("echo {}", command("`echo "));
+    let made = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .output();
+    let made = String::from_utf8(made.unwrap().stdout).unwrap();
+    let config = format!("webhooks.secret = '{}'", made.trim());
+    Config::from_toml(&config).unwrap();
+}
+
+#[test]
+fn the_document_names_the_crates_that_its_rust_needs() {
+    let named: Vec<_> = command("`cargo add ").split(' ').collect();
+    let crates = RUST.split(|c: char| !c.is_alphanumeric() && !"_:".contains(c));
+    let mut crates: Vec<_> = crates
+        .filter_map(|path| path.split_once("::"))
+        .map(|(first, _)| first)
+        .filter(|first| first.starts_with(char::is_lowercase) && *first != "std")
+        .collect();
+    crates.sort_unstable();
+    crates.dedup();
+    assert_eq!(crates, named);
+}
 
 #[tokio::test]
 async fn the_examples_of_the_document_take_what_is_posted_and_nothing_else() {
