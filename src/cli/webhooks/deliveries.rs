@@ -20,7 +20,8 @@ pub(super) struct Deliveries {
     /// The id of the webhook.
     id: String,
 
-    /// Only deliveries of this status.
+    /// Only deliveries of this status: `pending` ones wait for their first or next attempt, and
+    /// `failed` ones have had their last.
     #[arg(long, value_parser = ["pending", "delivered", "failed"])]
     status: Option<String>,
 
