@@ -27,8 +27,10 @@ const count = () => {
 
 export const add = (event) => {
   const rows = $("changes");
-  // The list was asked for after the place in the log from which events are followed.
-  if ([...rows.children].some((row) => row.dataset.id === event.id)) return;
+  // Events are followed from the newest of a message, and the list may be far ahead of that. The
+  // ids of a log sort as text.
+  const newest = rows.firstElementChild;
+  if (newest && event.id <= newest.dataset.id) return;
   rows.prepend(show(event));
   while (rows.children.length > ROWS) {
     rows.lastChild.remove();

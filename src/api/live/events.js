@@ -75,7 +75,8 @@ export const showOlder = async () => {
 // Begins anew, as after another token.
 const begin = async () => {
   const events = await back("latest");
-  if (events.length) last = events[0].id;
+  // None was found in what was looked through.
+  last = events[0]?.id ?? older ?? "earliest";
   seen = 0;
   $("events").replaceChildren(...events.map((event) => show(event)));
   count();
@@ -86,7 +87,6 @@ let stream = new AbortController();
 let hasBegun = false;
 export const restart = () => {
   hasBegun = false;
-  last = "earliest";
   stream.abort();
 };
 
@@ -104,6 +104,8 @@ export const follow = async (say) => {
       for await (const block of blocks(response)) {
         if (block.id) last = block.id;
         if (block.retry) wait = Number(block.retry);
+        // It is another log, or some of it was missed: what is shown is not what is there.
+        if (block.event === "gap") restart();
         if (!block.event || block.event === "gap" || !block.data) continue;
         const event = JSON.parse(block.data);
         if (event.type.startsWith("agent")) changes.add(event);

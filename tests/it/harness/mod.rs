@@ -15,6 +15,9 @@ mod stream;
 mod test_gateway;
 
 use std::future::Future;
+use std::net::Ipv4Addr;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub(crate) use client::Answer;
@@ -44,6 +47,14 @@ pub(crate) const WHOLE_LOG: &str = "/events?type=sending,deferred,succeeded,fail
 /// How long a fact may be waited for. Much longer than anything takes on a busy machine, so that
 /// only what never comes fails a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An address of this machine that no other test has, so that no other takes a port of it.
+pub(crate) fn own_address() -> Ipv4Addr {
+    static LAST: AtomicU8 = AtomicU8::new(0);
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let number = LAST.fetch_add(1, Ordering::Relaxed);
+    Ipv4Addr::new(127, 100 + number, middle ^ high, low.max(1))
+}
 
 /// Waits for something that must happen.
 pub(crate) async fn soon<T>(what: &str, fact: impl Future<Output = T>) -> T {

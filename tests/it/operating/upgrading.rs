@@ -6,18 +6,16 @@
 //! made: a store of the schema before this one, and one of the schema after it.
 
 use std::fs;
-use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
-use std::sync::atomic::AtomicU8;
-use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::harness::Program;
+use crate::harness::own_address;
 
 const DOCUMENT: &str = "docs/operating.md";
 
@@ -210,14 +208,6 @@ impl Machine {
         store.execute_batch(sql).unwrap();
         store.pragma_update(None, "user_version", version).unwrap();
     }
-}
-
-/// An address of this machine that no other test has: each step names the port.
-fn own_address() -> Ipv4Addr {
-    static LAST: AtomicU8 = AtomicU8::new(0);
-    let [_, high, middle, low] = std::process::id().to_be_bytes();
-    let number = LAST.fetch_add(1, Ordering::Relaxed);
-    Ipv4Addr::new(127, 100 + number, middle ^ high, low.max(1))
 }
 
 /// What stands below a heading of the document.

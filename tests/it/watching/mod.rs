@@ -19,6 +19,8 @@ use sipost::clock::Clock;
 use sipost::config::Config;
 use tempfile::TempDir;
 
+use crate::harness::own_address;
+
 /// How long what must come may take on a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -33,14 +35,33 @@ struct Watched {
 impl Watched {
     /// Opens one with these settings besides.
     async fn open(settings: &str) -> Self {
+        Self::open_at("127.0.0.1:0", Clock::system(), settings).await
+    }
+
+    /// Opens one at an address that another can take over.
+    async fn open_to_replace() -> Self {
+        let address = format!("{}:0", own_address());
+        Self::open_at(&address, Clock::system(), "").await
+    }
+
+    /// Opens another one at its address, with another log.
+    async fn replaced(self) -> Self {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        self.stop().await;
+        // The number of a log is the second in which it began.
+        let later = Clock::system().now().plus(Duration::from_secs(60));
+        Self::open_at(&address, Clock::starting_at(later), "").await
+    }
+
+    async fn open_at(address: &str, clock: Clock, settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("sipost.db");
         let text = format!(
-            "http.listen = '127.0.0.1:0'\nstore.url = 'sqlite://{}'\n{settings}",
+            "http.listen = '{address}'\nstore.url = 'sqlite://{}'\n{settings}",
             store.display()
         );
         let config = Config::from_toml(&text).unwrap();
-        let gateway = Gateway::start(&config, Clock::system()).await.unwrap();
+        let gateway = Gateway::start(&config, clock).await.unwrap();
         // reqwest wants a provider for TLS even when it is never used; another test may have
         // given it one.
         drop(rustls::crypto::ring::default_provider().install_default());
@@ -77,6 +98,21 @@ impl Watched {
         let answer = answer.unwrap();
         assert_eq!(answer.status(), 200);
         soon(answer.json()).await.unwrap()
+    }
+
+    /// Makes a call to an agent, `drain` or `resume`, and waits until the log has what it did.
+    async fn change_agent(&self, call: &str) {
+        let kind = match call {
+            "drain" => "agentDown",
+            _ => "agentUp",
+        };
+        let path = format!("/events?type={kind}&before=latest&limit=1");
+        let before = self.get(&path).await["data"][0]["id"].clone();
+        let path_of_call = format!("/agents/sipost-1/{call}");
+        let answer = soon(self.request(Method::POST, &path_of_call).send()).await;
+        assert!(answer.unwrap().status().is_success());
+        let is_logged = async { while self.get(&path).await["data"][0]["id"] == before {} };
+        soon(is_logged).await;
     }
 
     async fn stop(self) {

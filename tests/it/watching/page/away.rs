@@ -1,5 +1,9 @@
 //! What the page says when something is not there: the gateway, or an agent.
 
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
 use super::super::Watched;
 use super::super::waiting::NOBODY;
 use super::browser::Browser;
@@ -31,6 +35,33 @@ async fn every_figure_says_that_it_is_not_connected_while_it_is_not() {
     keep(&mut browser, "page-not-connected").await;
     assert_eq!(browser.complaints(), Vec::<String>::new());
     browser.close().await;
+}
+
+/// As after a restore.
+#[tokio::test]
+async fn a_page_that_stayed_open_shows_another_log_and_nothing_of_the_one_before() {
+    let watched = Watched::open_to_replace().await;
+    for _ in 0..3 {
+        watched.send("ok").await;
+    }
+    let mut browser = Browser::open(&watched.url).await;
+    let rows = "document.querySelectorAll('#events tr').length";
+    browser.until(&format!("{rows} === 6")).await;
+
+    let watched = watched.replaced().await;
+    watched.send("busy").await;
+    browser.until(&format!("{rows} === 2")).await;
+    let log = watched.get("/events?type=sending,failed,agentUp").await;
+    let events = log["data"].as_array().unwrap().iter();
+    let ids: BTreeSet<_> = events.map(|event| event["id"].to_string()).collect();
+    let shown = "[...document.querySelectorAll('#events tr, #changes li')]\
+                 .map((row) => JSON.stringify(row.dataset.id)).sort().join()";
+    let ids: Vec<_> = ids.into_iter().collect();
+    browser
+        .until(&format!("{shown} === {}", json!(ids.join(","))))
+        .await;
+    browser.close().await;
+    watched.stop().await;
 }
 
 #[tokio::test]

@@ -43,9 +43,7 @@ async fn agents_that_come_and_go_are_shown_with_the_reason_and_not_among_the_mes
     let mut browser = Browser::open(&watched.url).await;
     ready(&mut browser).await;
     browser.until_says("#changes", "sipost-1").await;
-    let call = |path: &str| watched.request(Method::POST, path).send();
-    let drained = soon(call("/agents/sipost-1/drain")).await.unwrap();
-    assert!(drained.status().is_success());
+    watched.change_agent("drain").await;
     browser
         .until_says("#changes li:first-child", "agentDown")
         .await;
@@ -56,8 +54,7 @@ async fn agents_that_come_and_go_are_shown_with_the_reason_and_not_among_the_mes
         let word = down[member].as_str().unwrap();
         assert!(first.contains(word), "{word}: {first}");
     }
-    let resumed = soon(call("/agents/sipost-1/resume")).await.unwrap();
-    assert!(resumed.status().is_success());
+    watched.change_agent("resume").await;
     browser
         .until_says("#changes li:first-child", "agentUp")
         .await;
@@ -78,6 +75,38 @@ async fn agents_that_come_and_go_are_shown_with_the_reason_and_not_among_the_mes
     let ids: Vec<_> = events.map(|event| event["id"].clone()).collect();
     assert_eq!(browser.evaluate(shown).await, json!(ids));
     assert_eq!(browser.complaints(), Vec::<String>::new());
+    browser.close().await;
+    watched.stop().await;
+}
+
+/// The page follows the log from its last message on, which is before all of these.
+#[tokio::test]
+async fn the_newest_change_of_an_agent_is_on_top_and_each_is_there_once() {
+    let watched = Watched::open("").await;
+    watched.send("ok").await;
+    let are_up = async { while watched.get("/events?type=agentUp").await["data"][1].is_null() {} };
+    soon(are_up).await;
+    for call in ["drain", "resume"].repeat(4) {
+        watched.change_agent(call).await;
+    }
+    let mut browser = Browser::open(&watched.url).await;
+    ready(&mut browser).await;
+    watched.change_agent("drain").await;
+    let page = watched
+        .get("/events?type=agentUp,agentDown&before=latest")
+        .await;
+    let events = page["data"].as_array().unwrap().iter();
+    let ids: Vec<_> = events.map(|event| event["id"].clone()).collect();
+
+    // Events come in their order: once the last is there, so are those before it.
+    let shown = "[...document.querySelectorAll('#changes li')].map((row) => row.dataset.id)";
+    let has_last = format!("{shown}.includes({})", ids[0]);
+    browser.until(&has_last).await;
+    assert_eq!(browser.evaluate(shown).await, json!(ids[..7]));
+    browser.click("#changes-older").await;
+    let all = format!("{shown}.length >= {}", ids.len());
+    browser.until(&all).await;
+    assert_eq!(browser.evaluate(shown).await, json!(ids));
     browser.close().await;
     watched.stop().await;
 }
