@@ -73,9 +73,21 @@ pub(super) fn comment_words(comment: &str) -> Option<String> {
     Some(match waiting.split_once(": ") {
         Some(("lane", reason)) => format!("waiting for {reason}"),
         Some(("slot", _)) => format!("waiting for {SLOT}"),
-        Some(("schedule", reason)) => format!("waiting for its time: {reason}"),
-        _ => comment.to_owned(),
+        Some(("schedule", reason)) => format!("waiting for its time: {}", in_local_time(reason)),
+        _ => in_local_time(comment),
     })
+}
+
+/// The words with the times in them as every other line has them.
+fn in_local_time(words: &str) -> String {
+    let each = words.split(' ').map(|word| {
+        let time = word.trim_end_matches([',', ';']);
+        match time.parse() {
+            Ok(at) => local_time(at) + &word[time.len()..],
+            Err(_) => word.to_owned(),
+        }
+    });
+    each.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -128,5 +140,32 @@ mod tests {
             assert_eq!(comment_words(comment).as_deref(), Some(words));
         }
         assert_eq!(comment_words("accepted m1"), None);
+    }
+
+    #[test]
+    fn the_times_of_a_comment_are_those_of_the_other_lines() {
+        let at: Timestamp = "2026-07-01T09:00:00.000Z".parse().unwrap();
+        for (comment, begin, end) in [
+            ("schedule: sent at AT", "its time: sent at ", ""),
+            (
+                "retry: the next attempt is at AT",
+                "retry: the next attempt is at ",
+                "",
+            ),
+            (
+                "replica: r2 has it until AT",
+                "replica: r2 has it until ",
+                "",
+            ),
+            (
+                "agent: a-1: backoff, again at AT; a-2",
+                "agent: a-1: backoff, again at ",
+                "; a-2",
+            ),
+        ] {
+            let comment = format!("waiting for {}", comment.replace("AT", &at.to_string()));
+            let words = format!("waiting for {begin}{}{end}", local_time(at));
+            assert_eq!(comment_words(&comment), Some(words));
+        }
     }
 }

@@ -88,3 +88,15 @@ impl ReplicaStore for Postgres {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_says_how_often_replicas_tell_of_their_agents() {
+        assert_eq!(AGREEING, Duration::from_secs(2));
+        let document = std::fs::read_to_string("docs/operating.md").unwrap();
+        assert!(document.contains("tell each other of their agents every two seconds."));
+    }
+}
