@@ -75,7 +75,7 @@ export const showOlder = async () => {
 // Begins anew, as after another token.
 const begin = async () => {
   const events = await back("latest");
-  // None was found in what was looked through.
+  // Behind the newest that is shown, or, without one, behind all that was looked through.
   last = events[0]?.id ?? older ?? "earliest";
   seen = 0;
   $("events").replaceChildren(...events.map((event) => show(event)));
@@ -105,8 +105,11 @@ export const follow = async (say) => {
         if (block.id) last = block.id;
         if (block.retry) wait = Number(block.retry);
         // It is another log, or some of it was missed: what is shown is not what is there.
-        if (block.event === "gap") restart();
-        if (!block.event || block.event === "gap" || !block.data) continue;
+        if (block.event === "gap") {
+          restart();
+          continue;
+        }
+        if (!block.event || !block.data) continue;
         const event = JSON.parse(block.data);
         if (event.type.startsWith("agent")) changes.add(event);
         else add(event);
