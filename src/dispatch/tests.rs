@@ -160,6 +160,14 @@ impl TestDispatcher {
         }
     }
 
+    /// Takes these messages in, one after the other.
+    async fn takes(&self, messages: impl IntoIterator<Item = Message>) {
+        for message in messages {
+            let accepted = self.dispatch.accept(vec![message], None, Vec::new()).await;
+            assert!(accepted.is_ok(), "{accepted:?}");
+        }
+    }
+
     /// The jobs that the agent is handed next.
     async fn jobs(&mut self) -> Vec<Job> {
         match self.commands.recv().await.unwrap() {
@@ -190,11 +198,7 @@ impl TestDispatcher {
     /// A message from its beginning to its end, to a target of its own: the store is known to be
     /// well, and every commit that it took is counted.
     async fn warm_up(&mut self) {
-        let first = self
-            .dispatch
-            .accept(vec![message(1, "zoe")], None, Vec::new())
-            .await;
-        assert!(first.is_ok(), "{first:?}");
+        self.takes([message(1, "zoe")]).await;
         let jobs = self.jobs().await;
         self.answer(jobs);
         // What was there before is read, the message is taken in and begun, and its end is told.
@@ -315,11 +319,7 @@ fn answered(status_code: u16) -> Outcome {
 async fn told_of(message: Message, outcomes: Vec<Outcome>) -> (Vec<EventKind>, serde_json::Value) {
     let mut dispatcher = TestDispatcher::with(8, Duration::from_millis(1));
     let id = message.id;
-    let accepted = dispatcher
-        .dispatch
-        .accept(vec![message], None, Vec::new())
-        .await;
-    assert!(accepted.is_ok(), "{accepted:?}");
+    dispatcher.takes([message]).await;
     for outcome in outcomes {
         let jobs = dispatcher.jobs().await;
         assert_eq!(jobs[0].request.call_id, id.to_string());
@@ -438,11 +438,7 @@ async fn a_repeated_request_is_not_sent_again_and_holds_nobody_up() {
 #[tokio::test]
 async fn what_the_store_does_not_take_and_must_not_be_sent_twice_is_never_written_to_a_peer() {
     let mut dispatcher = TestDispatcher::new(1);
-    let first = dispatcher
-        .dispatch
-        .accept(vec![message(1, "bob")], None, Vec::new())
-        .await;
-    assert!(first.is_ok(), "{first:?}");
+    dispatcher.takes([message(1, "bob")]).await;
     let jobs = dispatcher.jobs().await;
     dispatcher.answer(jobs);
     // Another program holds the database, for longer than we wait for it.
@@ -479,13 +475,7 @@ async fn an_attempt_whose_time_is_over_before_it_is_durable_is_not_made_and_ends
     let mut brief = careful(3, "bob");
     brief.expires_at = NOW.plus(Duration::from_secs(3_600));
     let id = brief.id;
-    for message in [message(2, "bob"), brief] {
-        let accepted = dispatcher
-            .dispatch
-            .accept(vec![message], None, Vec::new())
-            .await;
-        assert!(accepted.is_ok(), "{accepted:?}");
-    }
+    dispatcher.takes([message(2, "bob"), brief]).await;
     let before = dispatcher.jobs().await;
     let other = dispatcher.hold_the_database();
     dispatcher.answer(before);
@@ -828,19 +818,15 @@ async fn whoever_waits_is_told_what_for() {
     let mut dispatcher = TestDispatcher::new(1);
     let later = message(5, "erin");
     let later = later.with(|contents| contents.send_at = Some(NOW.plus(Duration::from_secs(60))));
-    for message in [
-        message(1, "bob"),
-        message(2, "bob"),
-        message(3, "bob"),
-        message(4, "carol"),
-        later,
-    ] {
-        let accepted = dispatcher
-            .dispatch
-            .accept(vec![message], None, Vec::new())
-            .await;
-        assert!(accepted.is_ok(), "{accepted:?}");
-    }
+    dispatcher
+        .takes([
+            message(1, "bob"),
+            message(2, "bob"),
+            message(3, "bob"),
+            message(4, "carol"),
+            later,
+        ])
+        .await;
     let jobs = dispatcher.jobs().await;
     assert_eq!(waiting_for(&dispatcher, 1).await, None);
     let lane = |before| Some(WaitingFor::Lane { before });
@@ -897,22 +883,12 @@ async fn a_message_that_its_account_may_not_send_yet_says_from_when_it_may() {
         .dispatch
         .set_rates(vec![(account.clone(), rate)])
         .await;
-    let accepted = dispatcher
-        .dispatch
-        .accept(vec![message(1, "bob")], None, Vec::new())
-        .await;
-    assert!(accepted.is_ok(), "{accepted:?}");
+    dispatcher.takes([message(1, "bob")]).await;
     let jobs = dispatcher.jobs().await;
 
     // One from any account and one from this one wait for the same.
     let from_alice = message(3, "dave").with(|contents| contents.account = Some(account.clone()));
-    for message in [message(2, "carol"), from_alice] {
-        let accepted = dispatcher
-            .dispatch
-            .accept(vec![message], None, Vec::new())
-            .await;
-        assert!(accepted.is_ok(), "{accepted:?}");
-    }
+    dispatcher.takes([message(2, "carol"), from_alice]).await;
     for number in [2, 3] {
         let waiting = waiting_for(&dispatcher, number).await;
         // The first went when the test had begun, which is at most a few moments ago.
@@ -1034,11 +1010,7 @@ async fn kept_of(keep: Keep, outcomes: Vec<Outcome>) -> Vec<i64> {
     let mut dispatcher = TestDispatcher::keeping(8, Duration::from_millis(1), keep);
     let message = message(1, "bob");
     let id = message.id;
-    let accepted = dispatcher
-        .dispatch
-        .accept(vec![message], None, Vec::new())
-        .await;
-    assert!(accepted.is_ok(), "{accepted:?}");
+    dispatcher.takes([message]).await;
     for (micros, outcome) in (1..).zip(outcomes) {
         let jobs = dispatcher.jobs().await;
         let frames = vec![traced(&dispatcher, id, micros)];
@@ -1092,11 +1064,7 @@ async fn the_frames_of_an_attempt_that_its_message_did_not_outlive_are_kept() {
     let mut message = careful(1, "bob");
     message.expires_at = NOW.plus(Duration::from_millis(50));
     let id = message.id;
-    let accepted = dispatcher
-        .dispatch
-        .accept(vec![message], None, Vec::new())
-        .await;
-    assert!(accepted.is_ok(), "{accepted:?}");
+    dispatcher.takes([message]).await;
     let jobs = dispatcher.jobs().await;
     let mut committed = dispatcher.store.committed();
     while !is_over(&*dispatcher.store, id).await {

@@ -2,6 +2,7 @@
 //! in, and webhooks.
 
 use reqwest::Method;
+use serde_json::Value;
 use serde_json::json;
 
 use super::super::{Watched, soon};
@@ -10,6 +11,16 @@ use super::{keep, missing, ready};
 
 /// The ids of the events in the list, from the top down.
 const IDS: &str = "[...document.querySelectorAll('#events tr')].map((row) => row.dataset.id)";
+
+/// The ids of the agents' events in their list, from the top down.
+const CHANGES: &str = "[...document.querySelectorAll('#changes li')].map((row) => row.dataset.id)";
+
+/// The ids of a page of the log, the newest first.
+async fn newest(watched: &Watched, query: &str) -> Vec<Value> {
+    let page = watched.get(&format!("/events?before=latest&{query}")).await;
+    let events = page["data"].as_array().unwrap().iter();
+    events.map(|event| event["id"].clone()).collect()
+}
 
 #[tokio::test]
 async fn the_list_begins_with_the_last_fifty_events_and_goes_back_to_the_first() {
@@ -28,9 +39,7 @@ async fn the_list_begins_with_the_last_fifty_events_and_goes_back_to_the_first()
     watched.send("ok").await;
     browser.until(&format!("{IDS}.length === 72")).await;
 
-    let page = watched.get("/events?before=latest&limit=500").await;
-    let events = page["data"].as_array().unwrap().iter();
-    let ids: Vec<_> = events.map(|event| event["id"].clone()).collect();
+    let ids = newest(&watched, "limit=500").await;
     assert_eq!(browser.evaluate(IDS).await, json!(ids));
     assert_eq!(browser.complaints(), Vec::<String>::new());
     browser.close().await;
@@ -67,13 +76,8 @@ async fn agents_that_come_and_go_are_shown_with_the_reason_and_not_among_the_mes
     browser.close().await;
     let mut browser = Browser::open(&watched.url).await;
     browser.until(&format!("{count} === 4")).await;
-    let shown = "[...document.querySelectorAll('#changes li')].map((row) => row.dataset.id)";
-    let page = watched
-        .get("/events?type=agentUp,agentDown&before=latest")
-        .await;
-    let events = page["data"].as_array().unwrap().iter();
-    let ids: Vec<_> = events.map(|event| event["id"].clone()).collect();
-    assert_eq!(browser.evaluate(shown).await, json!(ids));
+    let ids = newest(&watched, "type=agentUp,agentDown").await;
+    assert_eq!(browser.evaluate(CHANGES).await, json!(ids));
     assert_eq!(browser.complaints(), Vec::<String>::new());
     browser.close().await;
     watched.stop().await;
@@ -92,21 +96,16 @@ async fn the_newest_change_of_an_agent_is_on_top_and_each_is_there_once() {
     let mut browser = Browser::open(&watched.url).await;
     ready(&mut browser).await;
     watched.change_agent("drain").await;
-    let page = watched
-        .get("/events?type=agentUp,agentDown&before=latest")
-        .await;
-    let events = page["data"].as_array().unwrap().iter();
-    let ids: Vec<_> = events.map(|event| event["id"].clone()).collect();
+    let ids = newest(&watched, "type=agentUp,agentDown").await;
 
     // Events come in their order: once the last is there, so are those before it.
-    let shown = "[...document.querySelectorAll('#changes li')].map((row) => row.dataset.id)";
-    let has_last = format!("{shown}.includes({})", ids[0]);
+    let has_last = format!("{CHANGES}.includes({})", ids[0]);
     browser.until(&has_last).await;
-    assert_eq!(browser.evaluate(shown).await, json!(ids[..7]));
+    assert_eq!(browser.evaluate(CHANGES).await, json!(ids[..7]));
     browser.click("#changes-older").await;
-    let all = format!("{shown}.length >= {}", ids.len());
+    let all = format!("{CHANGES}.length >= {}", ids.len());
     browser.until(&all).await;
-    assert_eq!(browser.evaluate(shown).await, json!(ids));
+    assert_eq!(browser.evaluate(CHANGES).await, json!(ids));
     browser.close().await;
     watched.stop().await;
 }
